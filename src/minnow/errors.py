@@ -1,0 +1,104 @@
+"""Every error minnow raises on purpose, in one tree.
+
+```
+MinnowError                    exit code 1
+├── SourceError            3   the model named by the user
+│   ├── SourceNotFoundError    no such model, revision, folder, package or file
+│   ├── NetworkError           the Hub did not answer, or offline and not cached
+│   ├── UnsupportedModelError  found and read, but not something minnow can convert
+│   ├── AmbiguousModelError    the source leaves a choice open; names the option to give
+│   └── CheckpointError        tensors missing, left over, misshapen, NaN or inf
+├── ConversionError        4   the converter failed, crashed or hung; names its log
+├── ParityError            5   converted, but not the same vectors; carries the Parity
+├── BundleError            6   not a bundle, a changed file, or one from a newer minnow
+├── EngineError            7   the runtime refused a model or a batch
+├── InputError             8   a text or an input file that cannot be embedded
+├── OutputError            9   the destination cannot be written
+└── MissingExtraError     10   an optional dependency is absent; names the extra
+```
+
+A message is one sentence or two: what happened, to which input, and what to do next.
+"""
+
+from __future__ import annotations
+
+
+class MinnowError(Exception):
+    """The root of all errors minnow raises on purpose; `exit_code` is the command line's."""
+
+    exit_code = 1
+
+
+class SourceError(MinnowError):
+    """The model named by the user cannot be used."""
+
+    exit_code = 3
+
+
+class SourceNotFoundError(SourceError):
+    """No such model, revision, folder, package or file."""
+
+
+class NetworkError(SourceError):
+    """The Hub did not answer, or the network is forbidden and the model is not cached."""
+
+
+class UnsupportedModelError(SourceError):
+    """The model was found and read, but is not one that minnow can convert."""
+
+
+class AmbiguousModelError(SourceError):
+    """The source leaves a choice open; the message names the option that settles it."""
+
+
+class CheckpointError(SourceError):
+    """Tensors are missing, left over, misshapen, or hold NaN or infinity."""
+
+
+class ConversionError(MinnowError):
+    """The converter failed, crashed or hung; the message carries the end of its log."""
+
+    exit_code = 4
+
+
+class ParityError(MinnowError):
+    """The converted model does not give the reference's vectors; nothing was written."""
+
+    exit_code = 5
+
+
+class BundleError(MinnowError):
+    """A folder is not a bundle, a file in it has changed, or it is from a newer minnow."""
+
+    exit_code = 6
+
+
+class EngineError(MinnowError):
+    """The runtime refused a model or a batch."""
+
+    exit_code = 7
+
+
+class InputError(MinnowError, ValueError):
+    """A text or an input file cannot be embedded; the message says which one and why."""
+
+    exit_code = 8
+
+
+class OutputError(MinnowError):
+    """The destination cannot be written."""
+
+    exit_code = 9
+
+
+class MissingExtraError(MinnowError):
+    """An optional dependency is absent; the message names the extra to install."""
+
+    exit_code = 10
+
+    def __init__(self, needed_for: str, extra: str) -> None:
+        super().__init__(
+            f"{needed_for} needs an optional dependency that is not installed. "
+            f"Install it with: pip install 'minnow-embed[{extra}]'"
+        )
+        self.extra = extra
