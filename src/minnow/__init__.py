@@ -1,0 +1,50 @@
+"""minnow: sentence-embedding models on MNN, proven to give the same vectors.
+
+| name | what it is |
+|---|---|
+| `Embedder` | opens a bundle; `encode`, `encode_query`, `encode_document`, `similarity` |
+| `Bundle`, `Manifest`, `Parity`, `Recipe` | what a bundle is, and what was proven of it |
+| `convert`, `verify` | make a bundle; repeat its proof (extra `convert`) |
+| `MinnowError` | the root of every error; see `minnow.errors` |
+| `TruncationWarning` | texts were longer than the model's limit |
+
+Importing minnow is cheap: each name is loaded when it is first used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from minnow.bundle import RECIPES, Bundle, Manifest, Parity, Recipe
+    from minnow.convert import convert, verify
+    from minnow.embedder import Embedder, TruncationWarning
+    from minnow.errors import MinnowError
+
+__all__ = [
+    "RECIPES",
+    "Bundle",
+    "Embedder",
+    "Manifest",
+    "MinnowError",
+    "Parity",
+    "Recipe",
+    "TruncationWarning",
+    "convert",
+    "verify",
+]
+
+_HOMES = {
+    "minnow.bundle": ("RECIPES", "Bundle", "Manifest", "Parity", "Recipe"),
+    "minnow.convert": ("convert", "verify"),
+    "minnow.embedder": ("Embedder", "TruncationWarning"),
+    "minnow.errors": ("MinnowError",),
+}
+
+
+def __getattr__(name: str) -> object:
+    for home, names in _HOMES.items():
+        if name in names:
+            return getattr(import_module(home), name)
+    raise AttributeError(f"module 'minnow' has no attribute {name!r}")

@@ -1,0 +1,374 @@
+"""A bundle: a folder with an encoder, its tokenizer, and a manifest that vouches for both.
+
+`seal` is the only writer. A bundle exists whole or not at all.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from minnow.errors import BundleError, OutputError
+from minnow.model.config import Choices
+from minnow.model.spec import EmbeddingSpec, EncoderSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+FORMAT = 1
+MANIFEST = "minnow.json"
+ENCODER = "encoder.mnn"
+CARD = "README.md"
+
+
+class Precision(str, Enum):
+    """How the encoder's weights are stored."""
+
+    FP32 = "fp32"
+    FP16 = "fp16"
+
+
+class Graph(str, Enum):
+    """Where the graph comes from: written by minnow, or the author's own ONNX file."""
+
+    CANONICAL = "canonical"
+    AUTHOR = "author"
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What is done to a model on its way into a bundle.
+
+    Attributes:
+        precision: How weights are stored.
+        bar: The lowest cosine to the reference that the worst text may have.
+        exact_gelu: Compute GELU with erf; else with MNN's faster tanh polynomial.
+        graph: Where the graph comes from.
+        biz_code: The business code that the converter writes into the model.
+    """
+
+    precision: Precision
+    bar: float
+    exact_gelu: bool
+    graph: Graph = Graph.CANONICAL
+    biz_code: str = "minnow"
+
+
+RECIPES: Mapping[str, Recipe] = {
+    "fp32": Recipe(Precision.FP32, bar=0.999999, exact_gelu=True),
+    "fp16": Recipe(Precision.FP16, bar=0.9999, exact_gelu=False),
+}
+
+
+@dataclass(frozen=True)
+class ParityRun:
+    """The cosines of one way to run the probe texts.
+
+    Attributes:
+        threads: CPU threads.
+        batching: "one by one", or "mixed" for padded batches of unlike lengths.
+        mean: Mean cosine over the texts.
+        p5: 5th percentile.
+        worst: The lowest cosine.
+        worst_text: The name of the text that had it.
+        worst_shape: The (batch, tokens) that it was run in.
+    """
+
+    threads: int
+    batching: str
+    mean: float
+    p5: float
+    worst: float
+    worst_text: str
+    worst_shape: tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Parity:
+    """What the proof found: the staged bytes against a reference that does not share their path.
+
+    Attributes:
+        reference: What the vectors were compared with.
+        texts: How many probe texts.
+        bar: What the worst of them had to reach.
+        runs: The cosines, one row per way to run.
+    """
+
+    reference: str
+    texts: int
+    bar: float
+    runs: tuple[ParityRun, ...]
+
+    @property
+    def worst(self) -> ParityRun:
+        """The run with the lowest cosine; NaN counts as the lowest of all."""
+        return min(self.runs, key=lambda run: run.worst if run.worst == run.worst else -2.0)
+
+
+@dataclass(frozen=True)
+class SourceRecord:
+    """Where the model came from.
+
+    Attributes:
+        name: What the user named.
+        kind: hub, folder or package.
+        revision: The commit of the Hub, or the version of the package, if there is one.
+        model_id: The model's id on the Hub, where known.
+        weights_sha256: SHA-256 over the weight files, in name order.
+        license: The licence that the source states, if it does.
+    """
+
+    name: str
+    kind: str
+    revision: str | None
+    model_id: str | None
+    weights_sha256: str
+    license: str | None = None
+
+
+@dataclass(frozen=True)
+class FileRecord:
+    """Size in bytes and SHA-256 of a file in a bundle."""
+
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """All that is known of a bundle; `minnow.json` is its JSON form.
+
+    Attributes:
+        source: Where the model came from.
+        encoder: The network.
+        embedding: How its vectors are made.
+        choices: What the user decided of it, in place of the source's files.
+        recipe: What was done to it.
+        parity: What the proof found.
+        tools: Name -> version of what made it.
+        files: Path in the bundle -> size and hash; all files but the manifest itself.
+        format: Version of this form.
+    """
+
+    source: SourceRecord
+    encoder: EncoderSpec
+    embedding: EmbeddingSpec
+    choices: Choices
+    recipe: Recipe
+    parity: Parity
+    tools: Mapping[str, str]
+    files: Mapping[str, FileRecord] = field(default_factory=dict)
+    format: int = FORMAT
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A sealed bundle on disk.
+
+    Attributes:
+        folder: Where it is.
+        manifest: What its minnow.json says.
+    """
+
+    folder: Path
+    manifest: Manifest
+
+    @classmethod
+    def open(cls, folder: str | Path) -> Bundle:
+        """Read a bundle's manifest; `check_files` compares the files with it.
+
+        Raises:
+            BundleError: Not a folder, no manifest, a broken one, or one of a newer form.
+        """
+        folder = Path(folder)
+        path = folder / MANIFEST
+        if not folder.is_dir():
+            raise BundleError(
+                f"{folder} is not a folder. A bundle is what `minnow convert` writes."
+            )
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            raise BundleError(
+                f"{folder} is not a bundle: {MANIFEST} cannot be read ({error.strerror})."
+            ) from error
+        return cls(folder, _decode_manifest(content, path))
+
+    @property
+    def encoder(self) -> Path:
+        """The encoder.mnn."""
+        return self.folder / ENCODER
+
+    @property
+    def size(self) -> int:
+        """Bytes of all files that the manifest lists."""
+        return sum(record.size for record in self.manifest.files.values())
+
+    def check_files(self) -> None:
+        """Compare every file with the size and hash in the manifest.
+
+        Raises:
+            BundleError: Files are missing or have changed; all of them are named.
+        """
+        faults = []
+        for name, record in self.manifest.files.items():
+            path = self.folder / name
+            if not path.is_file():
+                faults.append(f"{name} is missing")
+            elif path.stat().st_size != record.size:
+                faults.append(f"{name} has {path.stat().st_size} bytes, sealed were {record.size}")
+            elif sha256(path) != record.sha256:
+                faults.append(f"{name} has changed since it was sealed")
+        if faults:
+            raise BundleError(
+                f"{self.folder} is not the bundle that was proven: {'; '.join(faults)}. "
+                "Copy or convert it again."
+            )
+
+
+def _decode_manifest(content: bytes, path: Path) -> Manifest:
+    try:
+        version = msgspec.json.decode(content, type=dict[str, object]).get("format")
+        if isinstance(version, int) and version > FORMAT:
+            raise BundleError(
+                f"{path} has format {version}; this minnow reads up to {FORMAT}. Update minnow."
+            )
+        manifest = msgspec.json.decode(content, type=Manifest)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise BundleError(f"{path} is not a manifest of a bundle: {error}.") from error
+    escaping = [n for n in manifest.files if Path(n).is_absolute() or ".." in Path(n).parts]
+    if escaping or ENCODER not in manifest.files:
+        raise BundleError(
+            f"{path} lists {escaping or 'no ' + ENCODER}: not a manifest of a bundle."
+        )
+    return manifest
+
+
+def sha256(*paths: Path) -> str:
+    """SHA-256 over the content of files, one after the other, as 64 hexadecimal digits."""
+    digest = hashlib.sha256()
+    for path in paths:
+        with path.open("rb") as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
+    return digest.hexdigest()
+
+
+@contextmanager
+def staging(destination: Path) -> Iterator[Path]:
+    """A folder beside the destination to build a bundle in; gone afterwards, whatever happens.
+
+    Args:
+        destination: Where the bundle shall be: nothing, an empty folder, or an older bundle.
+
+    Raises:
+        OutputError: The destination is something else, or cannot be written.
+    """
+    _check_destination(destination)
+    with writing(destination):
+        destination.parent.mkdir(parents=True, exist_ok=True)
+        folder = Path(
+            tempfile.mkdtemp(prefix=f".{destination.name}.staging-", dir=destination.parent)
+        )
+    try:
+        with writing(destination):
+            yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def writing(destination: Path) -> Iterator[None]:
+    """Turn the system's refusals to write into one-line errors.
+
+    Raises:
+        OutputError: In place of an OSError, naming the destination and the reason.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise OutputError(
+            f"Cannot write {destination}: {error.strerror or error}"
+            f"{f' ({error.filename})' if error.filename else ''}. Nothing was written there."
+        ) from error
+
+
+def seal(staged: Path, manifest: Manifest, destination: Path) -> Bundle:
+    """Hash the staged files, write the manifest last, and rename the folder into place.
+
+    An older bundle at the destination is replaced only when the new one is complete.
+
+    Args:
+        staged: The folder from `staging`, complete but for the manifest.
+        manifest: What is known, without the file records.
+        destination: Where the bundle shall be.
+
+    Returns:
+        The sealed bundle.
+
+    Raises:
+        OutputError: It cannot be written; an older bundle is still in place.
+    """
+    files = {
+        path.relative_to(staged).as_posix(): FileRecord(path.stat().st_size, sha256(path))
+        for path in sorted(staged.rglob("*"))
+        if path.is_file()
+    }
+    sealed = replace(manifest, files=files)
+    text = msgspec.json.format(msgspec.json.encode(sealed), indent=2)
+    with writing(destination):
+        (staged / MANIFEST).write_bytes(text + b"\n")
+        staged.chmod(0o755)
+        for path in staged.rglob("*"):
+            _sync(path)
+        _replace(staged, destination)
+        _sync(destination.parent)
+    return Bundle(destination, sealed)
+
+
+def _check_destination(destination: Path) -> None:
+    if not destination.exists():
+        return
+    if not destination.is_dir():
+        raise OutputError(f"{destination} is a file. Name a folder for the bundle.")
+    if any(destination.iterdir()) and not (destination / MANIFEST).is_file():
+        raise OutputError(
+            f"{destination} holds files that are not a bundle. Name another folder, or empty it."
+        )
+
+
+def _sync(path: Path) -> None:
+    """Have the system write a file or folder to the disk (folders: where it can)."""
+    if path.is_dir() and os.name == "nt":
+        return
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _replace(staged: Path, destination: Path) -> None:
+    """Rename a folder over another; the older one is moved aside first and back on failure."""
+    if not destination.exists():
+        staged.rename(destination)
+        return
+    aside = Path(tempfile.mkdtemp(prefix=f".{destination.name}.old-", dir=destination.parent))
+    older = aside / destination.name
+    try:
+        destination.rename(older)
+        staged.rename(destination)
+    finally:
+        if older.exists() and not destination.exists():
+            older.rename(destination)
+        shutil.rmtree(aside, ignore_errors=True)

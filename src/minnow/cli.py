@@ -1,0 +1,356 @@
+"""The command line: parse, call, print."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import time
+import warnings
+from dataclasses import replace
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import click
+import typer
+
+from minnow.bundle import RECIPES, Bundle, Graph
+from minnow.errors import MinnowError
+from minnow.model.config import Choices
+from minnow.vectors import Pooling
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from minnow.bundle import Manifest, Parity
+    from minnow.embedder import EncodeOptions
+    from minnow.streams import VectorWriter
+
+    Floats = NDArray[np.float32]
+
+EPILOG = (
+    "Exit codes: 0 done, 2 wrong usage, 3 the model cannot be used, 4 the converter failed, "
+    "5 refused by the proof, 6 not an intact bundle, 7 the runtime failed, 8 a text cannot be "
+    "embedded, 9 the output cannot be written, 10 an extra is missing, 130 stopped."
+)
+
+app = typer.Typer(
+    name="minnow",
+    help="Sentence-embedding models on MNN: a model goes in, a proven bundle comes out.",
+    epilog=EPILOG,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+
+PrecisionName = Enum("PrecisionName", {name: name for name in RECIPES}, type=str)  # type: ignore[misc]
+
+
+_FP16 = PrecisionName("fp16")
+
+
+class ReferenceName(str, Enum):
+    """The yardsticks of a proof."""
+
+    CHECKPOINT = "checkpoint"
+    SENTENCE_TRANSFORMERS = "sentence-transformers"
+    AUTHOR_ONNX = "author-onnx"
+
+
+class Role(str, Enum):
+    """What a text is."""
+
+    QUERY = "query"
+    DOCUMENT = "document"
+
+
+class TruncatePolicy(str, Enum):
+    """What to do about texts over the limit."""
+
+    WARN = "warn"
+    ERROR = "error"
+    IGNORE = "ignore"
+
+
+Json = Annotated[bool, typer.Option("--json", help="Print the answer as JSON.")]
+BundleFolder = Annotated[Path, typer.Argument(help="A folder that `minnow convert` wrote.")]
+Offline = Annotated[bool, typer.Option("--offline", help="Make no network call at all.")]
+ReferenceOption = Annotated[
+    ReferenceName, typer.Option("--reference", help="What the vectors are compared with.")
+]
+
+
+@app.command("convert", epilog=EPILOG)
+def convert_command(
+    source: Annotated[str, typer.Argument(help="A Hub id, a folder, or package:NAME.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The folder for the bundle.")],
+    precision: Annotated[PrecisionName, typer.Option(help="How the weights are stored.")] = _FP16,
+    graph: Annotated[
+        Graph, typer.Option(help="minnow's own graph, or the author's onnx/model.onnx.")
+    ] = Graph.CANONICAL,
+    reference: ReferenceOption = ReferenceName.CHECKPOINT,
+    revision: Annotated[str | None, typer.Option(help="Branch, tag or commit on the Hub.")] = None,
+    offline: Offline = False,
+    pooling: Annotated[
+        Pooling | None, typer.Option(help="Pool this way, whatever the source says.")
+    ] = None,
+    normalize: Annotated[
+        bool | None,
+        typer.Option("--normalize/--no-normalize", help="Scale vectors to length 1, or do not."),
+    ] = None,
+    max_tokens: Annotated[
+        int | None, typer.Option(help="Cut texts off here, special tokens included.")
+    ] = None,
+    query_prompt: Annotated[
+        str | None, typer.Option(help="Put this before queries; may be empty.")
+    ] = None,
+    document_prompt: Annotated[
+        str | None, typer.Option(help="Put this before documents; may be empty.")
+    ] = None,
+    biz_code: Annotated[
+        str | None, typer.Option(help="The business code that MNN writes into the model.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Convert a model to a bundle, and prove that it gives the same vectors.
+
+    The proof is not optional: what does not pass is not written.
+    """
+    from minnow.convert import convert
+
+    recipe = replace(RECIPES[precision.value], graph=graph)
+    if biz_code is not None:
+        recipe = replace(recipe, biz_code=biz_code)
+    started = time.monotonic()
+    bundle = convert(
+        source,
+        output,
+        recipe=recipe,
+        choices=Choices(pooling, normalize, max_tokens, query_prompt, document_prompt),
+        reference=reference.value,
+        revision=revision,
+        offline=offline,
+        progress=_steps(),
+    )
+    facts = {**_facts(bundle), "seconds": round(time.monotonic() - started, 1)}
+    _answer(facts, as_json)
+
+
+@app.command("verify", epilog=EPILOG)
+def verify_command(
+    bundle: BundleFolder,
+    source: Annotated[
+        str | None,
+        typer.Option(help="The model it was made from; by default what the manifest names."),
+    ] = None,
+    reference: ReferenceOption = ReferenceName.CHECKPOINT,
+    offline: Offline = False,
+    as_json: Json = False,
+) -> None:
+    """Repeat a bundle's proof: every file's hash, then every probe text."""
+    from minnow.convert import verify
+
+    parity = verify(
+        bundle, source=source, reference=reference.value, offline=offline, progress=_steps()
+    )
+    _answer({"bundle": str(bundle), **_proof(parity)}, as_json)
+
+
+@app.command("embed", epilog=EPILOG)
+def embed_command(
+    bundle: BundleFolder,
+    texts: Annotated[list[str] | None, typer.Argument(metavar="[TEXT]...")] = None,
+    input_: Annotated[
+        str | None,
+        typer.Option(
+            "--input", "-i", help="A file with a text per line (.jsonl: its `text`); - for stdin."
+        ),
+    ] = None,
+    role: Annotated[
+        Role | None, typer.Option(help="Put the model's prompt for this role first.")
+    ] = None,
+    prompt: Annotated[str | None, typer.Option(help="Put this text first.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="A .npy or .jsonl file.")
+    ] = None,
+    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads.")] = None,
+    batch_size: Annotated[int, typer.Option(min=1, help="Most texts in a forward pass.")] = 32,
+    truncate_dim: Annotated[
+        int | None, typer.Option(min=1, help="Keep only the first dimensions.")
+    ] = None,
+    on_truncate: Annotated[
+        TruncatePolicy, typer.Option(help="What to do about texts over the limit.")
+    ] = TruncatePolicy.WARN,
+    as_json: Json = False,
+) -> None:
+    """Embed texts: arguments, or a file's lines, streamed.
+
+    Without --output each vector is a JSON array on a line of its own, or with --json an object
+    with `text` and `embedding`. With --output the answer is a summary.
+    """
+    from minnow.embedder import Embedder
+    from minnow.streams import JsonlWriter, LineWriter, read_texts, vector_file
+
+    if bool(texts) == bool(input_):
+        raise click.UsageError("Give texts as arguments, or a file with --input; not both.")
+    with Embedder.open(bundle, threads=threads) as embedder:
+        options: EncodeOptions = {
+            "prompt": prompt,
+            "batch_size": batch_size,
+            "truncate_dim": truncate_dim,
+            "on_truncate": on_truncate.value,
+        }
+        if role is not None:
+            options = embedder.role_options(role.value, options)
+        stream = embedder.encode_stream(texts or read_texts(input_ or "-"), **options)
+        width = truncate_dim or embedder.width
+        started = time.monotonic()
+        if output is None:
+            writer = (JsonlWriter if as_json else LineWriter)(sys.stdout.buffer, width)
+            _write_all(writer, stream)
+            return
+        with vector_file(output, width) as file:
+            count = _write_all(file, stream)
+    seconds = round(time.monotonic() - started, 2)
+    _answer({"output": str(output), "texts": count, "width": width, "seconds": seconds}, as_json)
+
+
+def _write_all(writer: VectorWriter, stream: Iterator[tuple[list[str], Floats]]) -> int:
+    """Write every block; progress on stderr once it takes more than one."""
+    count = 0
+    for texts, vectors in stream:
+        if count:
+            print(f"{count} texts embedded", end="\r", file=sys.stderr, flush=True)
+        writer.write(texts, vectors)
+        count += len(texts)
+    return count
+
+
+@app.command("info", epilog=EPILOG)
+def info_command(bundle: BundleFolder, as_json: Json = False) -> None:
+    """Show what a bundle is and what was proven of it."""
+    _answer(_facts(Bundle.open(bundle)), as_json)
+
+
+def _facts(bundle: Bundle) -> dict[str, Any]:
+    manifest: Manifest = bundle.manifest
+    source, embedding = manifest.source, manifest.embedding
+    encoder_size = manifest.files["encoder.mnn"].size
+    return {
+        "bundle": str(bundle.folder),
+        "source": source.name,
+        "revision": source.revision,
+        "license": source.license,
+        "network": f"{manifest.encoder.family}, {manifest.encoder.layers} layers",
+        "width": manifest.encoder.width,
+        "pooling": embedding.pooling.value,
+        "normalize": embedding.normalize,
+        "max_tokens": embedding.max_tokens,
+        "prompts": dict(embedding.prompts),
+        "precision": manifest.recipe.precision.value,
+        "graph": manifest.recipe.graph.value,
+        "encoder_bytes": encoder_size,
+        "bundle_bytes": bundle.size,
+        **_proof(manifest.parity),
+        "tools": dict(manifest.tools),
+    }
+
+
+def _proof(parity: Parity) -> dict[str, Any]:
+    worst = parity.worst
+    return {
+        "reference": parity.reference,
+        "probe_texts": parity.texts,
+        "bar": parity.bar,
+        "worst_cosine": worst.worst,
+        "worst_text": worst.worst_text,
+        "worst_shape": list(worst.worst_shape),
+        "p5_cosine": min(run.p5 for run in parity.runs),
+        "mean_cosine": min(run.mean for run in parity.runs),
+    }
+
+
+def _answer(facts: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(facts, ensure_ascii=False))
+        return
+    width = max(map(len, facts))
+    for name, value in facts.items():
+        print(f"{name.replace('_', ' '):<{width}}  {_shown(name, value)}")
+
+
+def _shown(name: str, value: object) -> str:
+    if isinstance(value, int) and name.endswith("_bytes"):
+        return f"{value / 1e6:.1f} MB"
+    if isinstance(value, float) and name.endswith("_cosine"):
+        return f"{value:.7f}"
+    if isinstance(value, dict):
+        return (
+            ", ".join(f"{k} {v!r}" if isinstance(v, str) else f"{k} {v}" for k, v in value.items())
+            or "none"
+        )
+    if isinstance(value, list):
+        return " x ".join(map(str, value))
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "not stated" if value is None else str(value)
+
+
+def _steps() -> Callable[[str], None]:
+    """Print each step on stderr with the seconds since the start."""
+    started = time.monotonic()
+
+    def show(step: str) -> None:
+        print(f"{time.monotonic() - started:6.1f} s  {step}", file=sys.stderr, flush=True)
+
+    return show
+
+
+def _claim_stdout() -> None:
+    """Keep the real stdout for answers; what C code prints there goes to stderr."""
+    answers = os.dup(1)
+    os.dup2(2, 1)
+    sys.stdout = os.fdopen(answers, "w", encoding="utf-8", errors="surrogateescape")
+
+
+def _stop(*_: object) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+def main() -> None:
+    """Run the command line; see EPILOG for the exit codes."""
+    _claim_stdout()
+    signal.signal(signal.SIGTERM, _stop)
+    warnings.showwarning = _show_warning
+    try:
+        code = app(standalone_mode=False)
+        sys.stdout.flush()
+        sys.exit(code if isinstance(code, int) else 0)
+    except click.ClickException as error:
+        error.show(file=sys.stderr)
+        sys.exit(error.exit_code)
+    except MinnowError as error:
+        _fail(str(error), error.exit_code)
+    except (KeyboardInterrupt, typer.Abort):
+        _fail("stopped; nothing was left half done", 130)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+
+
+def _show_warning(message: Warning | str, *_: object, **__: object) -> None:
+    print(f"warning: {message}", file=sys.stderr)
+
+
+def _fail(message: str, code: int) -> NoReturn:
+    print(f"error: {message}", file=sys.stderr)
+    sys.exit(code)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,302 @@
+"""A model goes in, a proven bundle comes out."""
+
+from __future__ import annotations
+
+import platform
+import shutil
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from minnow.bundle import (
+    CARD,
+    ENCODER,
+    RECIPES,
+    Bundle,
+    Graph,
+    Manifest,
+    Recipe,
+    SourceRecord,
+    seal,
+    sha256,
+    staging,
+)
+from minnow.convert.author import adopt_graph
+from minnow.convert.card import model_card
+from minnow.convert.graph import build_graph
+from minnow.convert.mnn import convert_to_mnn
+from minnow.convert.probes import probe_texts
+from minnow.convert.references import REFERENCES, author_graph
+from minnow.convert.verify import prove
+from minnow.errors import BundleError, InputError, SourceError
+from minnow.model.checkpoint import read_tensors, weight_files
+from minnow.model.config import Choices, read_embedding_spec, read_encoder_spec
+from minnow.model.source import ModelSource, resolve
+from minnow.model.tokenizer import check_tokenizer, load_tokenizer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from minnow.bundle import Parity
+    from minnow.model.spec import EncoderSpec
+
+    Tensors = Mapping[str, NDArray[np.float32]]
+    Progress = Callable[[str], None]
+
+__all__ = ["REFERENCES", "Choices", "convert", "verify"]
+
+LOG = "conversion.log"
+
+
+def convert(
+    source: str | ModelSource,
+    destination: str | Path,
+    *,
+    recipe: Recipe = RECIPES["fp16"],
+    choices: Choices = Choices(),
+    reference: str = "checkpoint",
+    revision: str | None = None,
+    offline: bool = False,
+    progress: Progress = lambda _: None,
+) -> Bundle:
+    """Convert a model to a bundle, and prove that it gives the same vectors.
+
+    Everything is built in a hidden folder beside the destination; only what passes the proof is
+    renamed into place. An older bundle there is replaced at the very end, or not at all.
+
+    Args:
+        source: A Hub id, a folder, `package:NAME`, or what `resolve` gave.
+        destination: The folder for the bundle.
+        recipe: Precision, graph and bar.
+        choices: What the user decides in place of the source's files.
+        reference: "checkpoint", "sentence-transformers" or "author-onnx".
+        revision: Branch, tag or commit on the Hub.
+        offline: Make no network call at all.
+        progress: Told each step.
+
+    Returns:
+        The sealed bundle.
+
+    Raises:
+        SourceError: The model cannot be found, read or understood.
+        ConversionError: MNN's converter failed.
+        ParityError: The result does not give the reference's vectors.
+        OutputError: The destination cannot be written.
+        MissingExtraError: The extra `convert`, or the reference's, is not installed.
+    """
+    destination = Path(destination).absolute()
+    _check_reference(reference)
+    wants_author = recipe.graph is Graph.AUTHOR or reference == "author-onnx"
+    with staging(destination) as folder:
+        progress(f"finding {source}")
+        origin = _resolve(source, revision, offline=offline, with_author_graph=wants_author)
+        encoder = read_encoder_spec(origin)
+        embedding = read_embedding_spec(origin, encoder, choices)
+        check_tokenizer(origin, encoder)
+        progress("reading the checkpoint")
+        tensors = read_tensors(origin, encoder)
+        _copy_metadata(origin, folder)
+        _convert_graph(origin, encoder, tensors, folder, recipe, progress)
+        parity = prove(
+            folder,
+            encoder,
+            embedding,
+            REFERENCES[reference](origin, encoder, embedding, tensors),
+            probe_texts(embedding.max_tokens, token_counter(origin)),
+            bar=recipe.bar,
+            progress=progress,
+        )
+        manifest = Manifest(
+            source=_record(origin),
+            encoder=encoder,
+            embedding=embedding,
+            choices=choices,
+            recipe=recipe,
+            parity=parity,
+            tools=_tools(),
+        )
+        card = model_card(manifest, (folder / ENCODER).stat().st_size)
+        (folder / CARD).write_text(card, encoding="utf-8")
+        progress("sealing")
+        return seal(folder, manifest, destination)
+
+
+def verify(
+    bundle: str | Path | Bundle,
+    *,
+    source: str | ModelSource | None = None,
+    reference: str = "checkpoint",
+    offline: bool = False,
+    progress: Progress = lambda _: None,
+) -> Parity:
+    """Repeat the proof of a sealed bundle: first every file's hash, then every probe text.
+
+    Args:
+        bundle: The bundle.
+        source: The model it was made from; by default the one that its manifest names.
+        reference: "checkpoint", "sentence-transformers" or "author-onnx".
+        offline: Make no network call at all.
+        progress: Told each step.
+
+    Returns:
+        What the proof found.
+
+    Raises:
+        BundleError: A file is missing or has changed, or the source has other weights.
+        SourceError: The source cannot be found; name it with `source`.
+        ParityError: The bundle does not give the reference's vectors.
+    """
+    _check_reference(reference)
+    bundle = bundle if isinstance(bundle, Bundle) else Bundle.open(bundle)
+    progress("checking the hash of every file")
+    bundle.check_files()
+    made_from = bundle.manifest.source
+    revision = made_from.revision if source is None and made_from.kind == "hub" else None
+    progress(f"finding {source or made_from.name}")
+    try:
+        origin = _resolve(
+            source or made_from.name,
+            revision,
+            offline=offline,
+            with_author_graph=reference == "author-onnx",
+        )
+    except SourceError as error:
+        raise type(error)(
+            f"{error} The proof needs the model that the bundle was made from; name it with "
+            "--source."
+        ) from error
+    record = _record(origin)
+    if record.weights_sha256 != made_from.weights_sha256:
+        raise BundleError(
+            f"{origin.name} does not hold the weights that {bundle.folder} was made from "
+            f"(sha256 {record.weights_sha256[:16]}, sealed was {made_from.weights_sha256[:16]})."
+        )
+    manifest = bundle.manifest
+    encoder = read_encoder_spec(origin)
+    embedding = read_embedding_spec(origin, encoder, manifest.choices)
+    progress("reading the checkpoint")
+    tensors = read_tensors(origin, encoder)
+    return prove(
+        bundle.folder,
+        manifest.encoder,
+        manifest.embedding,
+        REFERENCES[reference](origin, encoder, embedding, tensors),
+        probe_texts(embedding.max_tokens, token_counter(origin)),
+        bar=manifest.recipe.bar,
+        progress=progress,
+    )
+
+
+def _check_reference(reference: str) -> None:
+    if reference not in REFERENCES:
+        raise InputError(f"There is no reference {reference!r}; choose {', '.join(REFERENCES)}.")
+
+
+def _resolve(
+    source: str | ModelSource, revision: str | None, *, offline: bool, with_author_graph: bool
+) -> ModelSource:
+    if isinstance(source, ModelSource):
+        return source
+    return resolve(source, revision=revision, offline=offline, with_author_graph=with_author_graph)
+
+
+def _copy_metadata(origin: ModelSource, folder: Path) -> None:
+    """Copy tokenizer, configuration and licence under their own names; no weights."""
+    for name in metadata_files(origin):
+        target = folder / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(origin.folder / name, target)
+
+
+_METADATA = (
+    "config.json",
+    "modules.json",
+    "config_sentence_transformers.json",
+    "sentence_*_config.json",
+    "*_Pooling/config.json",
+    "*_Normalize/config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.txt",
+    "vocab.json",
+    "merges.txt",
+    "LICENSE*",
+    "NOTICE*",
+)
+
+
+def metadata_files(origin: ModelSource) -> list[str]:
+    """Relative paths of the source's files, other than weights, that a bundle carries."""
+    found = (path for pattern in _METADATA for path in origin.folder.glob(pattern))
+    return sorted(path.relative_to(origin.folder).as_posix() for path in found if path.is_file())
+
+
+def _convert_graph(
+    origin: ModelSource,
+    encoder: EncoderSpec,
+    tensors: Tensors,
+    folder: Path,
+    recipe: Recipe,
+    progress: Progress,
+) -> None:
+    progress(f"writing the graph ({recipe.graph.value})")
+    if recipe.graph is Graph.AUTHOR:
+        model = adopt_graph(author_graph(origin), encoder)
+    else:
+        model = build_graph(encoder, tensors)
+    graph = folder / "graph.onnx"
+    graph.write_bytes(model.SerializeToString())
+    del model
+    progress(f"converting to MNN ({recipe.precision.value})")
+    convert_to_mnn(graph, folder / ENCODER, recipe, encoder.inputs, log=folder / LOG)
+    graph.unlink()
+
+
+def token_counter(origin: ModelSource) -> Callable[[str], int]:
+    """A function from text to the number of its ids in the source's tokenizer, untruncated."""
+    tokenizer = load_tokenizer(origin.file("tokenizer.json"))
+    tokenizer.no_padding()
+    tokenizer.no_truncation()
+    return lambda text: len(tokenizer.encode(text).ids)
+
+
+def _record(origin: ModelSource) -> SourceRecord:
+    return SourceRecord(
+        name=origin.name,
+        kind=origin.kind,
+        revision=origin.revision,
+        model_id=origin.model_id,
+        weights_sha256=sha256(*weight_files(origin)),
+        license=_license(origin),
+    )
+
+
+def _license(origin: ModelSource) -> str | None:
+    """The licence in the front matter of the source's README, if it states one."""
+    readme = origin.optional_file("README.md")
+    if readme is None:
+        return None
+    from huggingface_hub import metadata_load
+
+    try:
+        metadata = metadata_load(readme) or {}
+    except (ValueError, OSError):
+        return None
+    stated = metadata.get("license")
+    return stated if isinstance(stated, str) else None
+
+
+def _tools() -> dict[str, str]:
+    names = {"minnow": "minnow-embed", **{n: n for n in ("mnn", "onnx", "numpy", "tokenizers")}}
+    found = {"python": platform.python_version()}
+    for name, distribution in names.items():
+        try:
+            found[name] = version(distribution)
+        except PackageNotFoundError:
+            found[name] = "unknown"
+    return found

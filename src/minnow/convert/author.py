@@ -1,0 +1,163 @@
+"""Adopts the author's own ONNX graph: checks its interface, and removes what MNN miscompiles.
+
+The fault: the converter folds a rank-0 `ConstantOfShape` (the usual export of an attention mask)
+to uninitialised memory, so that the same command gives right vectors one day and wrong ones the
+next. A `ConstantOfShape` whose shape is known is replaced here by the constant that it stands for.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from minnow.convert.graph import OUTPUT, import_onnx
+from minnow.errors import UnsupportedModelError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from minnow.model.spec import EncoderSpec
+
+
+def adopt_graph(path: Path, spec: EncoderSpec) -> Any:
+    """Read an author's graph and make it safe for the converter.
+
+    Args:
+        path: The ONNX file; external data beside it is read too.
+        spec: The network that config.json describes.
+
+    Returns:
+        An `onnx.ModelProto` with inputs `spec.inputs` and the one output `last_hidden_state`.
+
+    Raises:
+        UnsupportedModelError: It is not ONNX, its inputs are others, it has no output of token
+            states, or a `ConstantOfShape` in it cannot be made safe.
+        MissingExtraError: The extra `convert` is not installed.
+    """
+    onnx = import_onnx()
+    try:
+        model = onnx.load(str(path))
+    except Exception as error:  # protobuf's DecodeError, or a missing data file
+        raise UnsupportedModelError(
+            f"{path} is not an ONNX model that can be read: {error}."
+        ) from error
+    _check_inputs(model, spec, path)
+    _name_output(onnx, model, spec, path)
+    fold_constant_shapes(model, path)
+    return model
+
+
+def _check_inputs(model: Any, spec: EncoderSpec, path: Path) -> None:
+    stored = {tensor.name for tensor in model.graph.initializer}
+    names = {value.name for value in model.graph.input} - stored
+    if names != set(spec.inputs):
+        raise UnsupportedModelError(
+            f"{path} has inputs {sorted(names)}, not {sorted(spec.inputs)}. Use --graph canonical."
+        )
+
+
+def _name_output(onnx: Any, model: Any, spec: EncoderSpec, path: Path) -> None:
+    """Keep only the output of token states, under its usual name."""
+    graph = model.graph
+    states = [value for value in graph.output if _is_states(value, spec)]
+    if not states:
+        raise UnsupportedModelError(
+            f"{path} has outputs {[value.name for value in graph.output]}, none of them "
+            f"token states of shape (batch, tokens, {spec.width}). Use --graph canonical."
+        )
+    chosen = next((value for value in states if value.name == OUTPUT), states[0])
+    if chosen.name != OUTPUT:
+        graph.node.append(onnx.helper.make_node("Identity", [chosen.name], [OUTPUT], name=OUTPUT))
+    shape = ["batch", "seq", spec.width]
+    value = onnx.helper.make_tensor_value_info(OUTPUT, onnx.TensorProto.FLOAT, shape)
+    del graph.output[:]
+    graph.output.append(value)
+    _drop_unread(graph)
+
+
+def _is_states(value: Any, spec: EncoderSpec) -> bool:
+    shape = value.type.tensor_type.shape.dim
+    return len(shape) == 3 and shape[2].dim_value in (0, spec.width)
+
+
+def _drop_unread(graph: Any) -> None:
+    """Remove nodes, such as a pooler's, that no output depends on; nodes are in order of use."""
+    needed = {value.name for value in graph.output}
+    kept = []
+    for node in reversed(graph.node):
+        if needed & set(node.output):
+            needed |= set(node.input)
+            for attribute in node.attribute:
+                needed |= {name for inner in attribute.g.node for name in inner.input}
+            kept.append(node)
+    del graph.node[:]
+    graph.node.extend(reversed(kept))
+
+
+def fold_constant_shapes(model: Any, path: Path) -> int:
+    """Replace every `ConstantOfShape` of known shape by its constant.
+
+    Args:
+        model: An `onnx.ModelProto`; changed in place.
+        path: Its name in messages.
+
+    Returns:
+        How many were replaced.
+
+    Raises:
+        UnsupportedModelError: One has rank 0 by a shape that is computed at run time.
+    """
+    onnx = import_onnx()
+    known = {tensor.name: tensor for tensor in model.graph.initializer}
+    for node in model.graph.node:
+        if node.op_type == "Constant" and node.attribute[0].name == "value":
+            known[node.output[0]] = node.attribute[0].t
+    ranks = _vector_lengths(onnx, model)
+    folded = 0
+    for node in model.graph.node:
+        if node.op_type != "ConstantOfShape":
+            continue
+        name = node.input[0]
+        if name in known:
+            shape = onnx.numpy_helper.to_array(known[name]).astype(int).tolist()
+        elif ranks.get(name) == 0:
+            shape = []
+        elif name in ranks:
+            continue
+        else:
+            raise UnsupportedModelError(
+                f"{path} has a ConstantOfShape ({node.name}) whose rank is computed at run time; "
+                "MNN may compile it to garbage. Use --graph canonical."
+            )
+        _become_constant(onnx, node, shape)
+        folded += 1
+    return folded
+
+
+def _vector_lengths(onnx: Any, model: Any) -> dict[str, int]:
+    """Name of a vector of known length -> that length: the rank of a shape made of it."""
+    # Weights are left out: inference needs types and shapes only, and protobuf stops at 2 GB.
+    bare = onnx.ModelProto()
+    bare.CopyFrom(model)
+    for tensor in bare.graph.initializer:
+        if len(tensor.raw_data) > 4096:
+            tensor.ClearField("raw_data")
+    inferred = onnx.shape_inference.infer_shapes(bare, data_prop=True)
+    lengths = {}
+    for value in inferred.graph.value_info:
+        tensor = value.type.tensor_type
+        axes = tensor.shape.dim
+        if tensor.HasField("shape") and len(axes) == 1 and axes[0].HasField("dim_value"):
+            lengths[value.name] = axes[0].dim_value
+    return lengths
+
+
+def _become_constant(onnx: Any, node: Any, shape: list[int]) -> None:
+    fill = onnx.numpy_helper.to_array(node.attribute[0].t) if node.attribute else np.zeros(1, "f4")
+    values = np.full(shape, fill.reshape(-1)[0], dtype=fill.dtype)
+    tensor = onnx.numpy_helper.from_array(values, node.output[0])
+    constant = onnx.helper.make_node(
+        "Constant", [], list(node.output), name=node.name, value=tensor
+    )
+    node.CopyFrom(constant)

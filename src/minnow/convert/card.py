@@ -1,0 +1,168 @@
+"""The model card of a bundle: measured facts, nothing else."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from minnow.bundle import Manifest
+
+_TEMPLATE = """---
+{front}---
+
+# {title} for MNN
+
+[{title}]({link}) as a bundle for [MNN](https://github.com/alibaba/MNN), the on-device runtime,
+made and proven by minnow {minnow}.
+
+| | |
+|---|---|
+| source | {source} |
+| licence of the source | {license} |
+| network | {family}, {layers} layers, {width} wide, {heads} heads, {vocab} word pieces |
+| pooling | {pooling}{normalized} |
+| longest text | {max_tokens} tokens, special tokens included |
+| encoder.mnn | {size:.1f} MB, {precision}, {graph} graph |
+| compare with | {similarity} |
+{prompts}
+## Proof
+
+{texts} probe texts (one token to beyond the limit, many scripts, emoji, padding) were run through
+this very encoder.mnn and compared with {reference}.
+Token ids are equal. Cosines:
+
+| threads | batches | mean | 5th percentile | worst | worst text |
+|---|---|---|---|---|---|
+{runs}
+
+The bar for the worst text was {bar}. `minnow verify` repeats the proof.
+
+## Use
+
+With minnow (`pip install minnow-embed`):
+
+```python
+from minnow import Embedder
+
+embedder = Embedder.open("path/to/this/folder")
+queries = embedder.encode_query(["how do fish sleep?"])
+passages = embedder.encode_document(["Fish rest with open eyes."])
+print(embedder.similarity(queries, passages))
+```
+
+With MNN alone:
+
+```python
+{snippet}```
+
+## Attribution
+
+The weights and the tokenizer are those of {title}; their licence ({license}) and its conditions
+apply to this bundle too. Only their format was changed.
+"""
+
+_SNIPPET = """import MNN, numpy
+from transformers import AutoTokenizer
+
+tokenizer = AutoTokenizer.from_pretrained(".")
+interpreter = MNN.Interpreter("encoder.mnn")
+session = interpreter.createSession({{"backend": "CPU", "numThread": 2}})
+encoded = tokenizer("{prompt}how do fish sleep?", truncation=True, max_length={max_tokens})
+ids = encoded["input_ids"]
+inputs = {{"input_ids": ids, "attention_mask": [1] * len(ids){token_types}}}
+for name in inputs:
+    interpreter.resizeTensor(interpreter.getSessionInput(session, name), (1, len(ids)))
+interpreter.resizeSession(session)
+for name, values in inputs.items():
+    values = numpy.array([values], dtype=numpy.int32)
+    host = MNN.Tensor(values.shape, MNN.Halide_Type_Int, values, MNN.Tensor_DimensionType_Caffe)
+    interpreter.getSessionInput(session, name).copyFrom(host)
+interpreter.runSession(session)
+output = interpreter.getSessionOutput(session, "last_hidden_state")
+states = numpy.zeros(output.getShape(), dtype=numpy.float32)
+host = MNN.Tensor(states.shape, MNN.Halide_Type_Float, states, MNN.Tensor_DimensionType_Caffe)
+output.copyToHostTensor(host)
+states = numpy.array(host.getNumpyData()).reshape(states.shape)[0]
+vector = {pool}
+{normalize}"""
+
+_POOL = {
+    "cls": "states[0]",
+    "mean": "states.mean(axis=0)",
+    "max": "states.max(axis=0)",
+    "mean_sqrt_len_tokens": "states.sum(axis=0) / len(states) ** 0.5",
+    "weightedmean": "numpy.average(states, axis=0, weights=range(1, len(states) + 1))",
+    "lasttoken": "states[-1]",
+}
+
+
+def usage_snippet(manifest: Manifest) -> str:
+    """The usual Python program for such a bundle: MNN and transformers, no minnow."""
+    embedding = manifest.embedding
+    return _SNIPPET.format(
+        prompt=embedding.prompt_for(("query",)).replace('"', '\\"'),
+        max_tokens=embedding.max_tokens,
+        token_types=', "token_type_ids": [0] * len(ids)' if manifest.encoder.token_types else "",
+        pool=_POOL[embedding.pooling.value],
+        normalize="vector /= numpy.linalg.norm(vector)\n" if embedding.normalize else "",
+    )
+
+
+def model_card(manifest: Manifest, encoder_bytes: int) -> str:
+    """The card's Markdown, with the Hub's front matter.
+
+    Args:
+        manifest: What is known of the bundle.
+        encoder_bytes: Size of encoder.mnn.
+    """
+    source, encoder, embedding = manifest.source, manifest.encoder, manifest.embedding
+    title = source.model_id or source.name.removeprefix("package:").rsplit("/", 1)[-1]
+    revision = f", revision {source.revision}" if source.revision else ""
+    return _TEMPLATE.format(
+        front=_front_matter(manifest),
+        title=title,
+        link=f"https://huggingface.co/{source.model_id}" if source.model_id else "#attribution",
+        minnow=manifest.tools.get("minnow", "?"),
+        source=f"{source.kind} {title}{revision}, weights sha256 {source.weights_sha256[:16]}",
+        license=source.license or "not stated by the source",
+        family=encoder.family,
+        layers=encoder.layers,
+        width=encoder.width,
+        heads=encoder.heads,
+        vocab=encoder.vocab_size,
+        pooling=embedding.pooling.value,
+        normalized=", then L2 normalisation" if embedding.normalize else "",
+        max_tokens=embedding.max_tokens,
+        size=encoder_bytes / 1e6,
+        precision=manifest.recipe.precision.value,
+        graph=manifest.recipe.graph.value,
+        similarity=embedding.similarity.value,
+        prompts=_prompts(manifest),
+        texts=manifest.parity.texts,
+        reference=manifest.parity.reference,
+        runs="\n".join(
+            f"| {run.threads} | {run.batching} | {run.mean:.7f} | {run.p5:.7f} | {run.worst:.7f} "
+            f"| {run.worst_text} |"
+            for run in manifest.parity.runs
+        ),
+        bar=manifest.parity.bar,
+        snippet=usage_snippet(manifest),
+    )
+
+
+def _front_matter(manifest: Manifest) -> str:
+    source = manifest.source
+    lines = ["library_name: mnn", "pipeline_tag: feature-extraction"]
+    if source.license:
+        lines.append(f"license: {source.license}")
+    if source.model_id:
+        lines += [f"base_model: {source.model_id}", "base_model_relation: quantized"]
+    lines += ["tags:", "- mnn", "- sentence-embeddings", "- minnow"]
+    return "\n".join(lines) + "\n"
+
+
+def _prompts(manifest: Manifest) -> str:
+    rows = [f"| prompt: {name} | `{text}` |" for name, text in manifest.embedding.prompts.items()]
+    if not any(manifest.embedding.prompts.values()):
+        return "| prompts | none |\n"
+    return "\n".join([*rows, f"| prompts from | {manifest.embedding.prompts_source} |"]) + "\n"

@@ -1,0 +1,118 @@
+"""The two protocols between text and vectors, and the batch that one of them takes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from minnow.errors import EngineError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from minnow.model.spec import EncoderSpec
+
+
+@dataclass(frozen=True)
+class TokenBatch:
+    """Token ids of several texts, padded on the right to the longest.
+
+    Attributes:
+        input_ids: int32 of shape (batch, tokens).
+        attention_mask: 1 for a token, 0 for padding; int32 of the same shape.
+        token_type_ids: All 0, one segment per text; int32 of the same shape.
+    """
+
+    input_ids: NDArray[np.int32]
+    attention_mask: NDArray[np.int32]
+    token_type_ids: NDArray[np.int32]
+
+    @classmethod
+    def pad(cls, rows: Sequence[Sequence[int]], pad_token_id: int) -> TokenBatch:
+        """Make a batch of rows of ids.
+
+        Args:
+            rows: At least one row; each holds at least one id.
+            pad_token_id: What fills up the shorter rows.
+        """
+        longest = max(len(row) for row in rows)
+        ids = np.full((len(rows), longest), pad_token_id, dtype=np.int32)
+        mask = np.zeros_like(ids)
+        for i, row in enumerate(rows):
+            ids[i, : len(row)] = row
+            mask[i, : len(row)] = 1
+        return cls(ids, mask, np.zeros_like(ids))
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(batch, tokens)."""
+        batch, tokens = self.input_ids.shape
+        return batch, tokens
+
+
+class Engine(Protocol):
+    """A token engine: ids in, token states out. Safe to call from several threads."""
+
+    name: str
+
+    def run(self, batch: TokenBatch) -> NDArray[np.float32]:
+        """One forward pass: float32 of shape (batch, tokens, width).
+
+        Raises:
+            EngineError: The batch does not fit the model, or the runtime failed.
+        """
+        ...
+
+    def close(self) -> None:
+        """Free the runtime's memory; `run` fails from then on."""
+        ...
+
+
+class TextEmbedder(Protocol):
+    """A text engine: it tokenises and pools itself."""
+
+    name: str
+
+    def encode_query(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Vectors of questions: float32 of shape (texts, width)."""
+        ...
+
+    def encode_document(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Vectors of passages: float32 of shape (texts, width)."""
+        ...
+
+
+def check_batch(batch: TokenBatch, spec: EncoderSpec) -> None:
+    """Refuse what a runtime would answer with silent nonsense.
+
+    Raises:
+        EngineError: Shapes differ, a row is empty or too long, or an id is outside of the table.
+    """
+    shapes = {batch.input_ids.shape, batch.attention_mask.shape, batch.token_type_ids.shape}
+    if len(shapes) != 1 or batch.input_ids.ndim != 2 or 0 in batch.shape:
+        raise EngineError(f"A batch needs three arrays of one shape (batch, tokens), not {shapes}.")
+    if batch.shape[1] > spec.max_positions:
+        raise EngineError(
+            f"The batch is {batch.shape[1]} tokens long; the model has {spec.max_positions} "
+            "positions."
+        )
+    low, high = int(batch.input_ids.min()), int(batch.input_ids.max())
+    if low < 0 or high >= spec.vocab_size:
+        raise EngineError(
+            f"Token id {low if low < 0 else high} is outside of the word table of "
+            f"{spec.vocab_size} rows: this tokenizer does not belong to this model."
+        )
+
+
+def check_output(hidden: NDArray[np.float32], batch: TokenBatch, spec: EncoderSpec) -> None:
+    """Refuse token states of another shape than the batch asks for.
+
+    Raises:
+        EngineError: The shape is not (batch, tokens, width).
+    """
+    expected = (*batch.shape, spec.width)
+    if hidden.shape != expected:
+        raise EngineError(f"The encoder gave states of shape {hidden.shape}, not {expected}.")

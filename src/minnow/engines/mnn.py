@@ -1,0 +1,222 @@
+"""The MNN token engine: one interpreter session on the CPU."""
+
+from __future__ import annotations
+
+import ctypes
+import importlib
+import os
+import sys
+import threading
+import weakref
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from minnow.engines.base import check_batch, check_output
+from minnow.errors import EngineError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from minnow.engines.base import TokenBatch
+    from minnow.model.spec import EncoderSpec
+
+OUTPUT = "last_hidden_state"
+
+
+def import_mnn() -> Any:
+    """Import MNN without the line that it prints on stdout from C.
+
+    Raises:
+        EngineError: MNN is not installed, or not for this machine.
+    """
+    if "MNN" in sys.modules:
+        return sys.modules["MNN"]
+    try:
+        with _stdout_to_null():
+            return importlib.import_module("MNN")
+    except ImportError as error:
+        raise EngineError(
+            f"MNN cannot be imported ({error}). Install it with: pip install mnn"
+        ) from error
+
+
+@contextmanager
+def _stdout_to_null() -> Iterator[None]:
+    """Point file descriptor 1 at nothing; what C buffered is flushed while it still does."""
+    sys.stdout.flush()
+    saved = os.dup(1)
+    null = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(null, 1)
+        yield
+    finally:
+        with suppress(OSError, AttributeError, TypeError):
+            ctypes.CDLL(None).fflush(None)
+        os.dup2(saved, 1)
+        os.close(null)
+        os.close(saved)
+
+
+def default_threads() -> int:
+    """The CPUs this process may use, four at most: more slow down short texts."""
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return max(1, min(4, usable or 1))
+
+
+_engines: weakref.WeakSet[MnnEngine] = weakref.WeakSet()
+
+
+def _forget_sessions() -> None:
+    for engine in _engines:
+        engine._after_fork()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_sessions)
+
+
+class MnnEngine:
+    """Runs an encoder.mnn: int32 ids in, float32 token states out.
+
+    One session behind one lock. In a forked child the session is opened anew with one thread:
+    MNN's OpenMP pool does not survive a fork, and would hang.
+    """
+
+    name = "mnn"
+
+    def __init__(self, model: Path, spec: EncoderSpec, *, threads: int | None = None) -> None:
+        """Load the model.
+
+        Args:
+            model: The encoder.mnn.
+            spec: The network in it, for checking batches.
+            threads: CPU threads of a forward pass; by default those of the machine, four at most.
+
+        Raises:
+            EngineError: MNN refuses the file, or its inputs and outputs are not an encoder's.
+        """
+        if threads is not None and threads < 1:
+            raise EngineError(f"threads should be at least 1, not {threads}.")
+        self.threads = threads or default_threads()
+        self._model, self._spec = model, spec
+        self._lock = threading.Lock()
+        self._session: _Session | None = _Session(model, spec, self.threads)
+        self._closed = False
+        _engines.add(self)
+
+    def run(self, batch: TokenBatch) -> NDArray[np.float32]:
+        """One forward pass.
+
+        Args:
+            batch: Padded token ids.
+
+        Returns:
+            Token states, float32 of shape (batch, tokens, width).
+
+        Raises:
+            EngineError: The batch does not fit the model, MNN failed, or the engine is closed.
+        """
+        check_batch(batch, self._spec)
+        with self._lock:
+            if self._closed:
+                raise EngineError("This engine is closed.")
+            if self._session is None:
+                self._session = _Session(self._model, self._spec, self.threads)
+            hidden = self._session.run(batch)
+        check_output(hidden, batch, self._spec)
+        return hidden
+
+    def close(self) -> None:
+        """Free MNN's memory; `run` fails from then on."""
+        with self._lock:
+            self._closed, self._session = True, None
+
+    def _after_fork(self) -> None:
+        self._lock = threading.Lock()
+        if self._session is not None:
+            self._session.abandon()
+        self._session, self.threads = None, 1
+
+
+class _Session:
+    """An interpreter, its session and the shape it is resized to."""
+
+    abandoned: list[_Session] = []  # noqa: RUF012  kept alive: see abandon
+
+    def __init__(self, model: Path, spec: EncoderSpec, threads: int) -> None:
+        mnn = import_mnn()
+        self._mnn, self._inputs = mnn, spec.inputs
+        self._shape: tuple[int, int] | None = None
+        try:
+            self._interpreter = mnn.Interpreter(_private_path(model))
+            self._session = self._interpreter.createSession(
+                {"backend": "CPU", "numThread": threads}
+            )
+        except Exception as error:  # MNN raises bare Exception
+            raise EngineError(f"MNN cannot load {model}: {error}") from error
+        names = set(self._interpreter.getSessionInputAll(self._session))
+        outputs = set(self._interpreter.getSessionOutputAll(self._session))
+        if names != set(self._inputs) or OUTPUT not in outputs:
+            raise EngineError(
+                f"{model} has inputs {sorted(names)} and outputs {sorted(outputs)}; an encoder has "
+                f"{list(self._inputs)} and {OUTPUT}."
+            )
+
+    def run(self, batch: TokenBatch) -> NDArray[np.float32]:
+        if batch.shape != self._shape:
+            self._resize(batch.shape)
+        for name in self._inputs:
+            self._feed(name, getattr(batch, name))
+        code = self._interpreter.runSession(self._session)
+        if code != 0:
+            raise EngineError(f"MNN failed with code {code} on a batch of shape {batch.shape}.")
+        return self._read()
+
+    def _resize(self, shape: tuple[int, int]) -> None:
+        self._shape = None
+        for name in self._inputs:
+            tensor = self._interpreter.getSessionInput(self._session, name)
+            self._interpreter.resizeTensor(tensor, shape)
+        self._interpreter.resizeSession(self._session)
+        self._shape = shape
+
+    def _feed(self, name: str, values: NDArray[np.int32]) -> None:
+        mnn = self._mnn
+        host = mnn.Tensor(
+            values.shape,
+            mnn.Halide_Type_Int,
+            np.ascontiguousarray(values, dtype=np.int32),
+            mnn.Tensor_DimensionType_Caffe,
+        )
+        self._interpreter.getSessionInput(self._session, name).copyFrom(host)
+
+    def _read(self) -> NDArray[np.float32]:
+        mnn = self._mnn
+        output = self._interpreter.getSessionOutput(self._session, OUTPUT)
+        hidden = np.empty(output.getShape(), dtype=np.float32)
+        host = mnn.Tensor(
+            hidden.shape, mnn.Halide_Type_Float, hidden, mnn.Tensor_DimensionType_Caffe
+        )
+        output.copyToHostTensor(host)
+        states: NDArray[np.float32] = np.array(host.getNumpyData(), dtype=np.float32)
+        return states.reshape(hidden.shape)
+
+    def abandon(self) -> None:
+        """Never free this session: its threads did not survive the fork that copied it."""
+        _Session.abandoned.append(self)
+
+
+_opened = iter(range(sys.maxsize))
+
+
+def _private_path(model: Path) -> str:
+    """Another spelling of the path each time.
+
+    Interpreters that MNN opens on the same string share one object and one lock.
+    """
+    return f"{model.parent}/{'./' * (next(_opened) % 512)}{model.name}"

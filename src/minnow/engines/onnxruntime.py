@@ -1,0 +1,86 @@
+"""The ONNX Runtime token engine, on the CPU."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from minnow.engines.base import check_batch, check_output
+from minnow.errors import EngineError, MissingExtraError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from minnow.engines.base import TokenBatch
+    from minnow.model.spec import EncoderSpec
+
+_INTEGERS = {"tensor(int64)": np.int64, "tensor(int32)": np.int32}
+_FATAL_ONLY = 4
+
+
+class OnnxRuntimeEngine:
+    """Runs an ONNX encoder: ids in, float32 token states out."""
+
+    name = "onnxruntime"
+
+    def __init__(self, model: Path, spec: EncoderSpec, *, threads: int | None = None) -> None:
+        """Load the model.
+
+        Args:
+            model: An ONNX file with inputs input_ids, attention_mask and, if it likes,
+                token_type_ids; its output of shape (batch, tokens, width) is taken.
+            spec: The network in it, for checking batches.
+            threads: CPU threads of a forward pass; by default ONNX Runtime's own choice.
+
+        Raises:
+            EngineError: ONNX Runtime refuses the file, or it is not an encoder.
+            MissingExtraError: The extra `onnxruntime` is not installed.
+        """
+        try:
+            import onnxruntime
+        except ImportError as error:
+            raise MissingExtraError("The engine onnxruntime", "onnxruntime") from error
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads or 0
+        options.log_severity_level = _FATAL_ONLY
+        try:
+            self._session = onnxruntime.InferenceSession(
+                str(model), options, providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:  # ONNX Runtime's errors have no public base
+            raise EngineError(f"ONNX Runtime cannot load {model}: {error}") from error
+        self._spec = spec
+        self._inputs = {row.name: _INTEGERS.get(row.type) for row in self._session.get_inputs()}
+        known = {"input_ids", "attention_mask", "token_type_ids"}
+        outputs = [row.name for row in self._session.get_outputs() if len(row.shape or ()) == 3]
+        if not set(self._inputs) <= known or None in self._inputs.values() or not outputs:
+            raise EngineError(
+                f"{model} has inputs {sorted(self._inputs)}; an encoder has integer inputs among "
+                f"{sorted(known)} and an output of shape (batch, tokens, width)."
+            )
+        self._output = outputs[0]
+
+    def run(self, batch: TokenBatch) -> NDArray[np.float32]:
+        """One forward pass: float32 of shape (batch, tokens, width).
+
+        Raises:
+            EngineError: The batch does not fit the model, or ONNX Runtime failed.
+        """
+        check_batch(batch, self._spec)
+        if self._session is None:
+            raise EngineError("This engine is closed.")
+        feeds = {name: getattr(batch, name).astype(kind) for name, kind in self._inputs.items()}
+        try:
+            (hidden,) = self._session.run([self._output], feeds)
+        except Exception as error:  # ONNX Runtime's errors have no public base
+            raise EngineError(f"ONNX Runtime failed on shape {batch.shape}: {error}") from error
+        states: NDArray[np.float32] = np.asarray(hidden, dtype=np.float32)
+        check_output(states, batch, self._spec)
+        return states
+
+    def close(self) -> None:
+        """Free the session; `run` fails from then on."""
+        self._session = None

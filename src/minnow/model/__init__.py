@@ -1,0 +1,1 @@
+"""Understanding a Hugging Face model; knows nothing of MNN."""

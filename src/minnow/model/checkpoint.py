@@ -1,0 +1,154 @@
+"""Reads a checkpoint's tensors, under our names, from safetensors only.
+
+Every tensor the encoder needs must be there in its shape and finite, and no other may be left
+over: a tensor nobody reads is a network nobody understood.
+"""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from minnow.errors import CheckpointError, MissingExtraError, SourceError
+from minnow.model.config import read_json
+from minnow.model.families import Family, family_named
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+    from typing import Any
+
+    from numpy.typing import NDArray
+
+    from minnow.model.source import ModelSource
+    from minnow.model.spec import EncoderSpec
+
+    Tensors = dict[str, NDArray[np.float32]]
+
+_FLOATS = ("F64", "F32", "F16", "BF16")
+
+
+def tensor_shapes(spec: EncoderSpec) -> dict[str, tuple[int, ...]]:
+    """Our name of every tensor of the encoder -> its shape; matrices are (out, in)."""
+    width, inner = spec.width, spec.inner_width
+    shapes: dict[str, tuple[int, ...]] = {
+        "embeddings.word": (spec.vocab_size, width),
+        "embeddings.position": (spec.positions, width),
+    }
+    if spec.token_types:
+        shapes["embeddings.token_type"] = (spec.token_types, width)
+    matrices = {
+        "query": (width, width),
+        "key": (width, width),
+        "value": (width, width),
+        "attention_output": (width, width),
+        "inner": (inner, width),
+        "output": (width, inner),
+    }
+    norms = ["embeddings.norm"]
+    for i in range(spec.layers):
+        for name, shape in matrices.items():
+            shapes[f"layer.{i}.{name}.weight"] = shape
+            shapes[f"layer.{i}.{name}.bias"] = shape[:1]
+        norms += [f"layer.{i}.attention_norm", f"layer.{i}.output_norm"]
+    for norm in norms:
+        shapes[f"{norm}.weight"] = shapes[f"{norm}.bias"] = (width,)
+    return shapes
+
+
+def weight_files(source: ModelSource) -> list[Path]:
+    """The safetensors files of a source: one, or the shards that its index lists.
+
+    Raises:
+        SourceNotFoundError: There is no safetensors file, or a shard is missing.
+    """
+    index = source.optional_file("model.safetensors.index.json")
+    if index is None or source.optional_file("model.safetensors"):
+        return [source.file("model.safetensors")]
+    try:
+        shards = sorted(set(read_json(index)["weight_map"].values()))
+    except (TypeError, KeyError, AttributeError) as error:
+        raise SourceError(f"{index} has no weight_map of tensor names to files.") from error
+    return [source.file(shard) for shard in shards]
+
+
+def read_tensors(source: ModelSource, spec: EncoderSpec) -> Tensors:
+    """Read and check every tensor of the encoder.
+
+    Args:
+        source: The model's files.
+        spec: Its network.
+
+    Returns:
+        Our name (see `tensor_shapes`) -> float32 array.
+
+    Raises:
+        CheckpointError: Tensors are missing, left over, misshapen, not floating point, or hold
+            NaN or infinity; all faults are named together.
+        SourceNotFoundError: There is no safetensors file.
+        MissingExtraError: The extra `convert` is not installed.
+    """
+    try:
+        from safetensors import SafetensorError, safe_open
+    except ImportError as error:
+        raise MissingExtraError("Reading a checkpoint", "convert") from error
+    files = weight_files(source)
+    with ExitStack() as stack:
+        try:
+            handles = [stack.enter_context(safe_open(f, framework="numpy")) for f in files]
+        except (SafetensorError, OSError) as error:
+            raise CheckpointError(
+                f"{source.name}: {files[0].name} is not a whole safetensors file ({error}). "
+                "Download it again."
+            ) from error
+        stored = {name: handle for handle in handles for name in handle.keys()}  # noqa: SIM118
+        return _collect(source.name, family_named(spec.family), spec, stored)
+
+
+def _collect(name: str, family: Family, spec: EncoderSpec, stored: Mapping[str, Any]) -> Tensors:
+    prefix = family.prefix if any(key.startswith(family.prefix) for key in stored) else ""
+    theirs = {our: prefix + _their_name(family, our) for our in tensor_shapes(spec)}
+    faults = [f"{key} is missing" for key in theirs.values() if key not in stored]
+    faults += [
+        f"{key} is left over (minnow does not know what it does)"
+        for key in sorted(set(stored) - set(theirs.values()))
+        if not any(fnmatchcase(key.removeprefix(prefix), p) for p in family.unused)
+    ]
+    tensors: Tensors = {}
+    for our, shape in tensor_shapes(spec).items():
+        if theirs[our] in stored:
+            fault, tensor = _read_one(stored[theirs[our]], theirs[our], shape)
+            faults += fault
+            if tensor is not None:
+                tensors[our] = tensor
+    if faults:
+        shown = "; ".join(faults[:8]) + (f"; and {len(faults) - 8} more" if faults[8:] else "")
+        raise CheckpointError(f"The checkpoint of {name} does not fit its config.json: {shown}.")
+    return tensors
+
+
+def _their_name(family: Family, our: str) -> str:
+    """The checkpoint's name of one of our tensors, found through the family's row."""
+    if our in family.tensors:
+        return family.tensors[our]
+    module, _, kind = our.rpartition(".")
+    layer = module.split(".")[1] if module.startswith("layer.") else ""
+    row = module.replace(f"layer.{layer}.", "layer.{i}.", 1) if layer else module
+    return f"{family.tensors[row].format(i=layer)}.{kind}"
+
+
+def _read_one(
+    handle: Any, key: str, shape: tuple[int, ...]
+) -> tuple[list[str], NDArray[np.float32] | None]:
+    view = handle.get_slice(key)
+    if tuple(view.get_shape()) != shape:
+        return [f"{key} has shape {tuple(view.get_shape())}, not {shape}"], None
+    if view.get_dtype() not in _FLOATS:
+        return [f"{key} is stored as {view.get_dtype()}, not as floating point"], None
+    tensor = np.ascontiguousarray(handle.get_tensor(key), dtype=np.float32)
+    if not np.isfinite(tensor).all():
+        return [f"{key} holds NaN or infinity"], None
+    return [], tensor

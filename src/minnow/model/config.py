@@ -1,0 +1,339 @@
+"""Reads a model's configuration files into specs.
+
+Nothing is guessed: what the files leave open is refused with the option that settles it.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from minnow.errors import AmbiguousModelError, SourceError, UnsupportedModelError
+from minnow.model.families import FAMILIES, Family, family_of
+from minnow.model.prompts import known_prompts
+from minnow.model.spec import (
+    DOCUMENT_PROMPT_NAMES,
+    QUERY_PROMPT_NAMES,
+    Activation,
+    EmbeddingSpec,
+    EncoderSpec,
+)
+from minnow.vectors import Pooling, Similarity
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from minnow.model.source import ModelSource
+
+_ACTIVATIONS = {
+    "gelu": Activation.GELU,
+    "gelu_python": Activation.GELU,
+    "gelu_new": Activation.GELU_TANH,
+    "gelu_pytorch_tanh": Activation.GELU_TANH,
+    "gelu_fast": Activation.GELU_TANH,
+    "relu": Activation.RELU,
+}
+
+
+@dataclass(frozen=True)
+class Choices:
+    """What the user decided in place of the source's files; None means: read it.
+
+    Attributes:
+        pooling: Replaces the pooling of `1_Pooling/config.json`.
+        normalize: Replaces the presence of a Normalize module.
+        max_tokens: Replaces the limit of the tokenizer files.
+        query_prompt: Replaces the prompt of queries.
+        document_prompt: Replaces the prompt of documents.
+    """
+
+    pooling: Pooling | None = None
+    normalize: bool | None = None
+    max_tokens: int | None = None
+    query_prompt: str | None = None
+    document_prompt: str | None = None
+
+
+def read_json(path: Path) -> Any:
+    """Parse a JSON file.
+
+    Raises:
+        SourceError: It is not UTF-8 JSON; the message names the file and the place.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise SourceError(f"{path} is not valid JSON: {error}.") from error
+    except OSError as error:
+        raise SourceError(f"Cannot read {path}: {error.strerror}.") from error
+
+
+def _read_object(path: Path | None) -> dict[str, Any]:
+    if path is None:
+        return {}
+    content = read_json(path)
+    if not isinstance(content, dict):
+        raise SourceError(f"{path} should hold a JSON object, not {type(content).__name__}.")
+    return content
+
+
+# --- the network -------------------------------------------------------------------------
+
+
+def read_encoder_spec(source: ModelSource) -> EncoderSpec:
+    """Read the network's hyperparameters from config.json.
+
+    Raises:
+        SourceNotFoundError: There is no config.json.
+        UnsupportedModelError: Not a family of the table, or a variant it does not describe;
+            all faults of the file are named together.
+    """
+    path = source.file("config.json")
+    config = _read_object(path)
+    family = family_of(str(config.get("model_type", "")))
+    if family is None:
+        known = ", ".join(name for row in FAMILIES for name in row.model_types)
+        raise UnsupportedModelError(
+            f"{source.name} is a {config.get('model_type', 'model of no stated')!r} model "
+            f"(model_type in config.json); minnow converts {known}."
+        )
+    values = {**family.defaults, **config}
+    faults = [
+        f"{key} is {values[key]!r}, understood is {' or '.join(map(repr, allowed))}"
+        for key, allowed in family.must_be.items()
+        if key in values and values[key] not in allowed
+    ]
+    faults += [f"{key} is missing" for key in family.config.values() if key not in values]
+    if not faults:
+        faults = _value_faults(family, values)
+    if faults:
+        raise UnsupportedModelError(f"{path}: {'; '.join(faults)}.")
+    return _build_spec(family, values)
+
+
+_INTEGERS = ("vocab_size", "width", "layers", "heads", "inner_width", "positions")
+
+
+def _value_faults(family: Family, values: Mapping[str, Any]) -> list[str]:
+    keys = family.config
+    faults = [
+        f"{keys[name]} should be a positive integer, not {values[keys[name]]!r}"
+        for name in _INTEGERS
+        if not isinstance(values[keys[name]], int) or values[keys[name]] < 1
+    ]
+    faults += [
+        f"{keys[name]} should be an integer of at least 0, not {values[keys[name]]!r}"
+        for name in ("token_types", "pad_token_id")
+        if not isinstance(values[keys[name]], int) or values[keys[name]] < 0
+    ]
+    epsilon = values[keys["layer_norm_eps"]]
+    if not isinstance(epsilon, (int, float)) or not 0 < epsilon < 1:
+        faults.append(
+            f"{keys['layer_norm_eps']} should be a small positive number, not {epsilon!r}"
+        )
+    if not faults and values[keys["width"]] % values[keys["heads"]]:
+        faults.append(f"{keys['width']} is not a multiple of {keys['heads']}")
+    activation = values[keys["activation"]]
+    if activation not in _ACTIVATIONS:
+        faults.append(
+            f"{keys['activation']} is {activation!r}, understood is {', '.join(_ACTIVATIONS)}"
+        )
+    return faults
+
+
+def _build_spec(family: Family, values: Mapping[str, Any]) -> EncoderSpec:
+    keys = family.config
+    pad = values[keys["pad_token_id"]]
+    return EncoderSpec(
+        family=family.name,
+        **{name: values[keys[name]] for name in _INTEGERS},
+        position_offset=pad + 1 if family.positions_after_padding else 0,
+        token_types=values[keys["token_types"]],
+        activation=_ACTIVATIONS[values[keys["activation"]]],
+        layer_norm_eps=float(values[keys["layer_norm_eps"]]),
+        pad_token_id=pad,
+    )
+
+
+# --- how its vectors are made ------------------------------------------------------------
+
+_POOLING_FLAGS = {
+    "pooling_mode_cls_token": Pooling.CLS,
+    "pooling_mode_max_tokens": Pooling.MAX,
+    "pooling_mode_mean_tokens": Pooling.MEAN,
+    "pooling_mode_mean_sqrt_len_tokens": Pooling.MEAN_SQRT_LEN,
+    "pooling_mode_weightedmean_tokens": Pooling.WEIGHTED_MEAN,
+    "pooling_mode_lasttoken": Pooling.LAST_TOKEN,
+}
+
+_SENTENCE_CONFIGS = tuple(
+    f"sentence_{kind}_config.json"
+    for kind in ("bert", "roberta", "distilbert", "camembert", "albert", "xlm-roberta", "xlnet")
+)
+
+
+def read_embedding_spec(
+    source: ModelSource, encoder: EncoderSpec, choices: Choices = Choices()
+) -> EmbeddingSpec:
+    """Read pooling, normalisation, limits and prompts from the sentence-transformers files.
+
+    Args:
+        source: The model's files.
+        encoder: Its network, for limits and widths.
+        choices: What the user decided instead.
+
+    Raises:
+        AmbiguousModelError: The files leave pooling or normalisation open, or contradict
+            themselves; the message names the option to give.
+        UnsupportedModelError: The pipeline has a module that minnow does not compute.
+    """
+    modules = _read_modules(source)
+    limits = _read_object(
+        next((p for name in _SENTENCE_CONFIGS if (p := source.optional_file(name))), None)
+    )
+    prompts, default_prompt, prompts_source, similarity = _read_prompts(source, choices)
+    return EmbeddingSpec(
+        pooling=choices.pooling or _read_pooling(source, modules, encoder),
+        normalize=_read_normalize(source, modules, choices),
+        max_tokens=_read_max_tokens(source, limits, encoder, choices),
+        lowercase=bool(limits.get("do_lower_case", False)),
+        prompts=prompts,
+        default_prompt_name=default_prompt,
+        similarity=similarity,
+        prompts_source=prompts_source,
+    )
+
+
+def _read_modules(source: ModelSource) -> dict[str, str] | None:
+    """Module class (`Transformer`, `Pooling`, `Normalize`) -> its folder; None without the file."""
+    path = source.optional_file("modules.json")
+    if path is None:
+        return None
+    content = read_json(path)
+    try:
+        kinds = {str(row["type"]).rsplit(".", 1)[-1]: str(row["path"]) for row in content}
+    except (TypeError, KeyError) as error:
+        raise SourceError(f"{path} should be a list of modules with type and path.") from error
+    foreign = sorted(set(kinds) - {"Transformer", "Pooling", "Normalize"})
+    if foreign or len(kinds) != len(content):
+        raise UnsupportedModelError(
+            f"{path} names modules that minnow does not compute: "
+            f"{', '.join(foreign) or 'the same one twice'}. "
+            "It understands one each of Transformer, Pooling and Normalize."
+        )
+    return kinds
+
+
+def _read_pooling(
+    source: ModelSource, modules: dict[str, str] | None, encoder: EncoderSpec
+) -> Pooling:
+    options = f"Give --pooling {'|'.join(p.value for p in Pooling)}."
+    folder = "1_Pooling" if modules is None else modules.get("Pooling")
+    path = None if folder is None else source.optional_file(f"{folder}/config.json")
+    if path is None:
+        raise AmbiguousModelError(
+            f"{source.name} does not say how its token states are pooled "
+            f"(no {folder or '1_Pooling'}/config.json). {options}"
+        )
+    config = _read_object(path)
+    modes = _pooling_modes(config, path)
+    if len(modes) != 1:
+        named = ", ".join(mode.value for mode in modes) or "none"
+        raise AmbiguousModelError(f"{path} asks for {named} of the poolings at once. {options}")
+    if config.get("include_prompt", True) is not True:
+        raise UnsupportedModelError(
+            f"{path} leaves the prompt out of pooling, which minnow cannot."
+        )
+    width = config.get("embedding_dimension", config.get("word_embedding_dimension"))
+    if width is not None and width != encoder.width:
+        raise SourceError(f"{path} is made for width {width}, but the model's is {encoder.width}.")
+    return modes[0]
+
+
+def _pooling_modes(config: dict[str, Any], path: Path) -> list[Pooling]:
+    """Both schemas of sentence-transformers: `pooling_mode`, and a boolean per mode before it."""
+    if "pooling_mode" in config:
+        named = config["pooling_mode"]
+        try:
+            return [Pooling(mode) for mode in ([named] if isinstance(named, str) else named)]
+        except (ValueError, TypeError) as error:
+            raise UnsupportedModelError(f"{path}: unknown pooling_mode {named!r}.") from error
+    foreign = [
+        key
+        for key, on in config.items()
+        if key.startswith("pooling_mode_") and on and key not in _POOLING_FLAGS
+    ]
+    if foreign:
+        raise UnsupportedModelError(f"{path}: unknown pooling {', '.join(foreign)}.")
+    return [mode for key, mode in _POOLING_FLAGS.items() if config.get(key)]
+
+
+def _read_normalize(source: ModelSource, modules: dict[str, str] | None, choices: Choices) -> bool:
+    if choices.normalize is not None:
+        return choices.normalize
+    if modules is None:
+        raise AmbiguousModelError(
+            f"{source.name} has no modules.json, so it does not say whether its vectors are "
+            "scaled to length 1. Give --normalize or --no-normalize."
+        )
+    return "Normalize" in modules
+
+
+def _read_max_tokens(
+    source: ModelSource, limits: dict[str, Any], encoder: EncoderSpec, choices: Choices
+) -> int:
+    if choices.max_tokens is not None:
+        if not 2 < choices.max_tokens <= encoder.max_positions:
+            raise SourceError(
+                f"--max-tokens {choices.max_tokens} is outside of 3 to {encoder.max_positions}, "
+                f"the positions of {source.name}."
+            )
+        return choices.max_tokens
+    limit = limits.get("max_seq_length")
+    if limit is None:
+        tokenizer = _read_object(source.optional_file("tokenizer_config.json"))
+        limit = tokenizer.get("model_max_length", encoder.max_positions)
+    if not isinstance(limit, (int, float)) or limit < 3:
+        raise AmbiguousModelError(
+            f"{source.name} states a limit of {limit!r} tokens. Give --max-tokens."
+        )
+    return int(min(limit, encoder.max_positions))
+
+
+def _read_prompts(
+    source: ModelSource, choices: Choices
+) -> tuple[dict[str, str], str | None, str, Similarity]:
+    name = "config_sentence_transformers.json"
+    path = source.optional_file(name)
+    config = _read_object(path)
+    prompts = config.get("prompts") or {}
+    default = config.get("default_prompt_name")
+    if not isinstance(prompts, dict) or not all(isinstance(p, str) for p in prompts.values()):
+        raise SourceError(f"{path}: prompts should map names to texts.")
+    if default is not None and default not in prompts:
+        raise SourceError(f"{path}: default_prompt_name {default!r} is not among the prompts.")
+    origin = name if any(prompts.values()) else "none"
+    known = known_prompts(source.model_id) if source.model_id else None
+    if known is not None and origin == "none":
+        prompts = {"query": known.query, "document": known.document}
+        origin = known.source
+    for role, text in (("query", choices.query_prompt), ("document", choices.document_prompt)):
+        if text is not None:
+            prompts = {**prompts, role: text}
+            origin = "given by the user"
+    if any(prompts.values()) and not set(prompts) & {*QUERY_PROMPT_NAMES, *DOCUMENT_PROMPT_NAMES}:
+        raise AmbiguousModelError(
+            f"{path} names the prompts {', '.join(prompts)}, but not which of them is for queries "
+            "or documents. Give --query-prompt and --document-prompt (each may be empty)."
+        )
+    return dict(prompts), default, origin, _read_similarity(config, path)
+
+
+def _read_similarity(config: dict[str, Any], path: Path | None) -> Similarity:
+    named = config.get("similarity_fn_name") or Similarity.COSINE.value
+    try:
+        return Similarity(named)
+    except ValueError as error:
+        raise UnsupportedModelError(f"{path}: unknown similarity_fn_name {named!r}.") from error

@@ -1,0 +1,151 @@
+"""The table of model families: a row says how a family spells its config and its tensors.
+
+Another family of the same architecture (a post-norm transformer encoder with absolute
+positions) is another row. Key names are those that `transformers` writes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+_BERT_CONFIG = {
+    "vocab_size": "vocab_size",
+    "width": "hidden_size",
+    "layers": "num_hidden_layers",
+    "heads": "num_attention_heads",
+    "inner_width": "intermediate_size",
+    "positions": "max_position_embeddings",
+    "token_types": "type_vocab_size",
+    "activation": "hidden_act",
+    "layer_norm_eps": "layer_norm_eps",
+    "pad_token_id": "pad_token_id",
+}
+
+_BERT_TENSORS = {
+    "embeddings.word": "embeddings.word_embeddings.weight",
+    "embeddings.position": "embeddings.position_embeddings.weight",
+    "embeddings.token_type": "embeddings.token_type_embeddings.weight",
+    "embeddings.norm": "embeddings.LayerNorm",
+    "layer.{i}.query": "encoder.layer.{i}.attention.self.query",
+    "layer.{i}.key": "encoder.layer.{i}.attention.self.key",
+    "layer.{i}.value": "encoder.layer.{i}.attention.self.value",
+    "layer.{i}.attention_output": "encoder.layer.{i}.attention.output.dense",
+    "layer.{i}.attention_norm": "encoder.layer.{i}.attention.output.LayerNorm",
+    "layer.{i}.inner": "encoder.layer.{i}.intermediate.dense",
+    "layer.{i}.output": "encoder.layer.{i}.output.dense",
+    "layer.{i}.output_norm": "encoder.layer.{i}.output.LayerNorm",
+}
+
+_DISTILBERT_TENSORS = {
+    "embeddings.word": "embeddings.word_embeddings.weight",
+    "embeddings.position": "embeddings.position_embeddings.weight",
+    "embeddings.norm": "embeddings.LayerNorm",
+    "layer.{i}.query": "transformer.layer.{i}.attention.q_lin",
+    "layer.{i}.key": "transformer.layer.{i}.attention.k_lin",
+    "layer.{i}.value": "transformer.layer.{i}.attention.v_lin",
+    "layer.{i}.attention_output": "transformer.layer.{i}.attention.out_lin",
+    "layer.{i}.attention_norm": "transformer.layer.{i}.sa_layer_norm",
+    "layer.{i}.inner": "transformer.layer.{i}.ffn.lin1",
+    "layer.{i}.output": "transformer.layer.{i}.ffn.lin2",
+    "layer.{i}.output_norm": "transformer.layer.{i}.output_layer_norm",
+}
+
+
+@dataclass(frozen=True)
+class Family:
+    """One row of the table.
+
+    Attributes:
+        name: The family's name in a manifest.
+        model_types: Values of `model_type` in config.json that belong to it.
+        prefix: What some checkpoints (task heads, pretraining) put before every tensor name.
+        tensors: Our name of a tensor or of a weight/bias pair -> the checkpoint's.
+        config: Our name of a hyperparameter -> the key in config.json.
+        defaults: Values for keys that config.json may leave out, as `transformers` has them.
+        must_be: Keys of config.json that change the network -> the only values understood.
+        unused: Patterns (fnmatch) of tensors that belong to heads or buffers, not the encoder.
+        positions_after_padding: Positions count from pad_token_id + 1, as in fairseq's RoBERTa.
+    """
+
+    name: str
+    model_types: tuple[str, ...]
+    prefix: str
+    tensors: Mapping[str, str] = field(default_factory=lambda: _BERT_TENSORS)
+    config: Mapping[str, str] = field(default_factory=lambda: _BERT_CONFIG)
+    defaults: Mapping[str, object] = field(default_factory=dict)
+    must_be: Mapping[str, tuple[object, ...]] = field(default_factory=dict)
+    unused: tuple[str, ...] = ()
+    positions_after_padding: bool = False
+
+
+_ENCODER_ONLY: dict[str, tuple[object, ...]] = {
+    "position_embedding_type": ("absolute",),
+    "is_decoder": (False,),
+    "add_cross_attention": (False,),
+}
+
+FAMILIES: tuple[Family, ...] = (
+    Family(
+        name="bert",
+        model_types=("bert",),
+        prefix="bert.",
+        defaults={
+            "type_vocab_size": 2,
+            "hidden_act": "gelu",
+            "layer_norm_eps": 1e-12,
+            "pad_token_id": 0,
+        },
+        must_be=_ENCODER_ONLY,
+        unused=("embeddings.position_ids", "embeddings.token_type_ids", "pooler.*", "cls.*"),
+    ),
+    Family(
+        name="roberta",
+        model_types=("roberta", "xlm-roberta", "camembert"),
+        prefix="roberta.",
+        defaults={
+            "type_vocab_size": 1,
+            "hidden_act": "gelu",
+            "layer_norm_eps": 1e-12,
+            "pad_token_id": 1,
+        },
+        must_be=_ENCODER_ONLY,
+        unused=("embeddings.position_ids", "embeddings.token_type_ids", "pooler.*", "lm_head.*"),
+        positions_after_padding=True,
+    ),
+    Family(
+        name="distilbert",
+        model_types=("distilbert",),
+        prefix="distilbert.",
+        tensors=_DISTILBERT_TENSORS,
+        config={
+            "vocab_size": "vocab_size",
+            "width": "dim",
+            "layers": "n_layers",
+            "heads": "n_heads",
+            "inner_width": "hidden_dim",
+            "positions": "max_position_embeddings",
+            "activation": "activation",
+            "layer_norm_eps": "layer_norm_eps",
+            "token_types": "type_vocab_size",
+            "pad_token_id": "pad_token_id",
+        },
+        defaults={
+            "activation": "gelu",
+            "layer_norm_eps": 1e-12,
+            "type_vocab_size": 0,
+            "pad_token_id": 0,
+        },
+        unused=("embeddings.position_ids", "vocab_*"),
+    ),
+)
+
+
+def family_of(model_type: str) -> Family | None:
+    """The row that a `model_type` of config.json belongs to, or None."""
+    return next((family for family in FAMILIES if model_type in family.model_types), None)
+
+
+def family_named(name: str) -> Family:
+    """The row of that name; KeyError if there is none."""
+    return {family.name: family for family in FAMILIES}[name]

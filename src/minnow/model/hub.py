@@ -1,0 +1,266 @@
+"""Brings a model from the Hugging Face Hub into its cache, at one commit, and finds it there.
+
+Importing this module imports huggingface_hub; `minnow.model.source` does so only for a Hub id.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import glob
+import os
+import re
+import textwrap
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from huggingface_hub import HfApi, constants, errors, snapshot_download
+from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
+
+from minnow.errors import (
+    MinnowError,
+    NetworkError,
+    OutputError,
+    SourceError,
+    SourceNotFoundError,
+    UnsupportedModelError,
+)
+from minnow.model.layout import (
+    AUTHOR_GRAPH,
+    BEHAVIOUR_FILES,
+    WEIGHTS,
+    WEIGHTS_INDEX,
+    check_folder,
+    check_names,
+    check_shards,
+    needed_files,
+    read_shards,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+_DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
+_TELEMETRY_SWITCH = "HF_HUB_DISABLE_TELEMETRY"
+
+
+@dataclass(frozen=True)
+class HubRequest:
+    """What is wanted of the Hub.
+
+    Attributes:
+        model_id: The model's id, `ORGANISATION/NAME`.
+        revision: A branch, tag or commit.
+        with_author_graph: Whether the author's ONNX graph is wanted too.
+    """
+
+    model_id: str
+    revision: str = "main"
+    with_author_graph: bool = False
+
+
+def snapshot_of(request: HubRequest, *, offline: bool = False) -> Path:
+    """Get the folder of a model's files; its name is the commit.
+
+    A revision that is a commit already, and cached, needs no network.
+
+    Args:
+        request: The model.
+        offline: Use only what is cached; also in force where HF_HUB_OFFLINE is set.
+
+    Raises:
+        SourceNotFoundError: No such model, revision or file.
+        NetworkError: The Hub did not answer, or it may not be asked and the cache lacks a file.
+        UnsupportedModelError: The model has no safetensors weights.
+        SourceError: The Hub refuses access, or the index of the weights cannot be read.
+        OutputError: The cache cannot be written.
+    """
+    try:
+        validate_repo_id(request.model_id)
+    except errors.HFValidationError as error:
+        raise SourceNotFoundError(
+            f"{request.model_id!r} is neither a folder nor a possible name on the Hub: {error}"
+        ) from error
+    if offline or constants.HF_HUB_OFFLINE:
+        return _cached(request)
+    pinned = _COMMIT.fullmatch(request.revision) is not None
+    cached = _cached_or_none(request) if pinned else None
+    return cached or _download(request)
+
+
+# --- the cache ---------------------------------------------------------------------------
+
+
+def _cached(request: HubRequest) -> Path:
+    """The complete snapshot in the cache; asks nobody.
+
+    Raises:
+        NetworkError: The revision is not cached, or not all of it.
+    """
+    expected = [*BEHAVIOUR_FILES, "[0-9]_*/config.json"]
+    if request.with_author_graph:
+        expected += [f"onnx/{name}" for name in AUTHOR_GRAPH]
+    try:
+        folder = Path(
+            snapshot_download(
+                request.model_id,
+                revision=request.revision,
+                local_files_only=True,
+                allow_patterns=expected,
+            )
+        )
+        check_folder(folder, "The cached copy")
+    except (OSError, SourceNotFoundError, UnsupportedModelError) as error:
+        raise _not_cached(request, _one_line(error).split(". ")[0].rstrip(".")) from error
+    graphs = (folder / "onnx" / AUTHOR_GRAPH[0], folder / AUTHOR_GRAPH[0])
+    if request.with_author_graph and not any(graph.is_file() for graph in graphs):
+        raise _not_cached(request, f"The cached copy has no {AUTHOR_GRAPH[0]}")
+    return folder
+
+
+def _not_cached(request: HubRequest, reason: str) -> NetworkError:
+    return NetworkError(
+        f"{request.model_id} at revision {request.revision} is not, or not fully, in the cache "
+        f"({reason}). Run once without --offline, and without HF_HUB_OFFLINE."
+    )
+
+
+def _cached_or_none(request: HubRequest) -> Path | None:
+    try:
+        return _cached(request)
+    except SourceError:
+        return None
+
+
+def _remember_commit(folder: Path, revision: str) -> None:
+    """Note in the cache what a branch means, since huggingface_hub does not for a pinned commit.
+
+    Without the note, `--offline` could not find the branch. It is written last, so that it never
+    leads to a half-downloaded commit; a cache that cannot be written still serves this run.
+    """
+    if revision == folder.name:
+        return
+    ref = folder.parent.parent / "refs" / revision
+    unfinished = ref.with_name(f"{ref.name}.{os.getpid()}.tmp")
+    with contextlib.suppress(OSError):
+        ref.parent.mkdir(parents=True, exist_ok=True)
+        unfinished.write_text(folder.name, encoding="ascii")
+        unfinished.replace(ref)
+
+
+# --- the network -------------------------------------------------------------------------
+
+
+def _download(request: HubRequest) -> Path:
+    """Pin the revision to a commit, and fetch those of its files that are needed."""
+    with _hub_call(request):
+        info = HfApi().model_info(
+            request.model_id, revision=request.revision, timeout=constants.HF_HUB_ETAG_TIMEOUT
+        )
+    if info.sha is None or not _COMMIT.fullmatch(info.sha):
+        raise NetworkError(f"{constants.ENDPOINT} does not tell the commit of {request.model_id}.")
+    names = {sibling.rfilename for sibling in info.siblings or ()}
+    check_names(names, request.model_id)
+    needed = needed_files(names, with_author_graph=request.with_author_graph)
+    folder = _fetch(request, info.sha, needed)
+    if WEIGHTS not in names:
+        shards = read_shards(folder / WEIGHTS_INDEX)
+        check_shards(shards, names, request.model_id)
+        _fetch(request, info.sha, shards)
+    check_folder(folder, request.model_id)
+    _remember_commit(folder, request.revision)
+    return folder
+
+
+def _fetch(request: HubRequest, commit: str, names: list[str]) -> Path:
+    with _hub_call(request):
+        return Path(
+            snapshot_download(
+                request.model_id,
+                revision=commit,
+                allow_patterns=[glob.escape(name) for name in names],
+            )
+        )
+
+
+@contextlib.contextmanager
+def _hub_call(request: HubRequest) -> Iterator[None]:
+    """Call huggingface_hub without its telemetry, and with our errors."""
+    with _no_telemetry():
+        try:
+            yield
+        except Exception as error:
+            raise _our_error(error, request) from error
+
+
+@contextlib.contextmanager
+def _no_telemetry() -> Iterator[None]:
+    """Send nothing but the requests.
+
+    huggingface_hub, which reads the constant, looks for AI agents that it runs under and tells
+    the Hub; its download library hf_xet, which reads the environment, reports every transfer.
+    """
+    constant, environment = constants.HF_HUB_DISABLE_TELEMETRY, os.environ.get(_TELEMETRY_SWITCH)
+    constants.HF_HUB_DISABLE_TELEMETRY = True
+    os.environ[_TELEMETRY_SWITCH] = "1"
+    try:
+        yield
+    finally:
+        constants.HF_HUB_DISABLE_TELEMETRY = constant
+        if environment is None:
+            os.environ.pop(_TELEMETRY_SWITCH, None)
+        else:
+            os.environ[_TELEMETRY_SWITCH] = environment
+
+
+# --- errors ------------------------------------------------------------------------------
+
+
+def _our_error(error: Exception, request: HubRequest) -> MinnowError:
+    """Say in our words what huggingface_hub, or whichever HTTP library it uses, met."""
+    model_id, hub = request.model_id, constants.ENDPOINT
+    if isinstance(error, errors.LocalEntryNotFoundError) and isinstance(error.__cause__, Exception):
+        error = error.__cause__
+    status = getattr(getattr(error, "response", None), "status_code", None)
+    if isinstance(error, errors.GatedRepoError):
+        return SourceError(
+            f"{model_id} is gated. Accept its terms at {hub}/{model_id}, then set HF_TOKEN to a "
+            "token of that account."
+        )
+    if isinstance(error, errors.RevisionNotFoundError):
+        return SourceNotFoundError(
+            f"{model_id} has no branch, tag or commit {request.revision!r}. See "
+            f"{hub}/{model_id}/commits/main."
+        )
+    if isinstance(error, errors.RepositoryNotFoundError) or status in (401, 404):
+        return SourceNotFoundError(
+            f"{model_id} is neither a folder here nor a model at {hub} that you may read. "
+            "If it is private, set HF_TOKEN to a token that may read it."
+        )
+    if status == 403:
+        return SourceError(f"{hub} refuses access to {model_id}: {_one_line(error)}")
+    if _is_disk_fault(error):
+        place = getattr(error, "filename", None) or constants.HF_HUB_CACHE
+        return OutputError(
+            f"Cannot write {place} while downloading {model_id}: {_one_line(error)}. "
+            "Make room, or set HF_HOME to a folder elsewhere."
+        )
+    advice = "--offline uses the cached copy" if _cached_or_none(request) else "then run it again"
+    reason = f"HTTP {status}" if status else _one_line(error)
+    return NetworkError(
+        f"Could not get {model_id} from {hub} ({reason}). Check the connection; {advice}."
+    )
+
+
+def _is_disk_fault(error: Exception) -> bool:
+    """Whether the disk is to blame; network errors can be OSErrors too, but name no file."""
+    if isinstance(error, OSError) and (error.errno in _DISK_FULL or error.filename is not None):
+        return True
+    return "No space left on device" in str(error)
+
+
+def _one_line(error: Exception) -> str:
+    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return textwrap.shorten(text, 240, placeholder="...") or type(error).__name__

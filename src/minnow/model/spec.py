@@ -1,0 +1,93 @@
+"""What a model is: the network, and how its vectors are made. `config` reads them from files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+
+from minnow.vectors import Pooling, Similarity
+
+QUERY_PROMPT_NAMES = ("query",)
+DOCUMENT_PROMPT_NAMES = ("document", "passage", "corpus")
+
+
+class Activation(str, Enum):
+    """The feed-forward activation."""
+
+    GELU = "gelu"
+    GELU_TANH = "gelu_tanh"
+    RELU = "relu"
+
+
+@dataclass(frozen=True)
+class EncoderSpec:
+    """The network: a post-norm transformer encoder with absolute positions.
+
+    Attributes:
+        family: Name of the row in `minnow.model.families`.
+        vocab_size: Rows of the word table.
+        width: Length of a token state.
+        layers: Transformer layers.
+        heads: Attention heads per layer; divides `width`.
+        inner_width: Width inside the feed-forward part.
+        positions: Rows of the position table.
+        position_offset: The row of the first token's position (0; 2 for RoBERTa).
+        token_types: Rows of the token type table; 0 where the model has none.
+        activation: The feed-forward activation.
+        layer_norm_eps: Added to the variance in every LayerNorm.
+        pad_token_id: The id that fills up shorter texts of a batch.
+    """
+
+    family: str
+    vocab_size: int
+    width: int
+    layers: int
+    heads: int
+    inner_width: int
+    positions: int
+    position_offset: int
+    token_types: int
+    activation: Activation
+    layer_norm_eps: float
+    pad_token_id: int
+
+    @property
+    def max_positions(self) -> int:
+        """The longest sequence, in tokens, that the position table covers."""
+        return self.positions - self.position_offset
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """Names of the graph's inputs, in order; token types only where the model has them."""
+        names = ("input_ids", "attention_mask", "token_type_ids")
+        return names if self.token_types else names[:2]
+
+
+@dataclass(frozen=True)
+class EmbeddingSpec:
+    """How a text becomes one vector.
+
+    Attributes:
+        pooling: How token states become one vector.
+        normalize: Whether the model's own pipeline ends with L2 normalisation.
+        max_tokens: The longest input in tokens, special tokens included; the rest is cut off.
+        lowercase: Lowercase the text before the tokenizer (sentence-transformers' do_lower_case).
+        prompts: Prompt name -> text put before the input.
+        default_prompt_name: The prompt of a plain `encode`, or None.
+        similarity: How the model's vectors are meant to be compared.
+        prompts_source: Where the prompts were found, for the model card.
+    """
+
+    pooling: Pooling
+    normalize: bool
+    max_tokens: int
+    lowercase: bool = False
+    prompts: Mapping[str, str] = field(default_factory=dict)
+    default_prompt_name: str | None = None
+    similarity: Similarity = Similarity.COSINE
+    prompts_source: str = "none"
+
+    def prompt_for(self, names: tuple[str, ...]) -> str:
+        """The first of these prompts that the model has, or an empty string."""
+        return next((self.prompts[name] for name in names if name in self.prompts), "")

@@ -1,0 +1,172 @@
+"""Texts from files and vectors to files, a block at a time, at flat memory."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import tempfile
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Protocol
+
+import numpy as np
+
+from minnow.bundle import writing
+from minnow.errors import InputError, OutputError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float32]
+
+
+def read_texts(name: str) -> Iterator[str]:
+    """Texts of a file: a line each, or the `text` of each object where the name ends in .jsonl.
+
+    Args:
+        name: A path, or "-" for lines on standard input.
+
+    Yields:
+        Every text, empty lines too, so that row n of the vectors is line n of the file.
+
+    Raises:
+        InputError: The file cannot be read, a line is not UTF-8 or holds a NUL byte (which no
+            text file does), or is not an object with a `text`; the message has the line number.
+    """
+    if name == "-":
+        yield from _lines(sys.stdin.buffer, "standard input")
+        return
+    try:
+        with Path(name).open("rb") as file:
+            lines = _lines(file, name)
+            yield from _json_texts(lines, name) if name.endswith(".jsonl") else lines
+    except OSError as error:
+        raise InputError(f"Cannot read {name}: {error.strerror}.") from error
+
+
+def _lines(file: IO[bytes], name: str) -> Iterator[str]:
+    for number, line in enumerate(file, start=1):
+        if b"\0" in line:
+            raise InputError(f"Line {number} of {name} holds a NUL byte: it is not a text file.")
+        try:
+            text = line.decode("utf-8-sig" if number == 1 else "utf-8")
+        except UnicodeDecodeError as error:
+            raise InputError(
+                f"Line {number} of {name} is not UTF-8 (byte {error.start}: {error.reason})."
+            ) from error
+        yield text.removesuffix("\n").removesuffix("\r")
+
+
+def _json_texts(lines: Iterator[str], name: str) -> Iterator[str]:
+    for number, line in enumerate(lines, start=1):
+        try:
+            row = json.loads(line)
+        except json.JSONDecodeError as error:
+            raise InputError(f"Line {number} of {name} is not JSON: {error}.") from error
+        if not isinstance(row, dict) or not isinstance(row.get("text"), str):
+            raise InputError(f'Line {number} of {name} is not an object with a "text".')
+        yield row["text"]
+
+
+class VectorWriter(Protocol):
+    """Takes blocks of vectors in order."""
+
+    def write(self, texts: Sequence[str], vectors: Floats) -> None:
+        """Append the vectors of these texts: float32 of shape (texts, width)."""
+        ...
+
+
+@contextmanager
+def vector_file(path: Path, width: int) -> Iterator[VectorWriter]:
+    """A file to write vectors to, under a temporary name until all are there.
+
+    Args:
+        path: Ends in .npy (one float32 array of shape (texts, width)) or .jsonl (an object with
+            `text` and `embedding` per line).
+        width: Length of a vector.
+
+    Raises:
+        OutputError: Another ending, or the file cannot be written; an older one is kept.
+    """
+    kinds: dict[str, type[NpyWriter | JsonlWriter]] = {".npy": NpyWriter, ".jsonl": JsonlWriter}
+    if path.suffix not in kinds:
+        raise OutputError(f"{path} should end in .npy or .jsonl.")
+    if path.is_dir():
+        raise OutputError(f"{path} is a folder.")
+    with writing(path):
+        descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        with writing(path):
+            with os.fdopen(descriptor, "wb") as file:
+                writer = kinds[path.suffix](file, width)
+                yield writer
+                writer.finish()
+            umask = os.umask(0)
+            os.umask(umask)
+            Path(name).chmod(0o666 & ~umask)
+            Path(name).replace(path)
+    finally:
+        with suppress(OSError):
+            Path(name).unlink()
+
+
+class NpyWriter:
+    """One float32 array; its header is written again when the number of rows is known.
+
+    NumPy leaves room in a header for the first axis to grow (numpy.lib.format, GROWTH_AXIS).
+    """
+
+    def __init__(self, file: IO[bytes], width: int) -> None:
+        self._file, self._width, self._rows = file, width, 0
+        self._write_header()
+        self._header_end = file.tell()
+
+    def write(self, texts: Sequence[str], vectors: Floats) -> None:
+        """Append vectors: float32 of shape (texts, width)."""
+        self._file.write(np.ascontiguousarray(vectors, dtype="<f4").data)
+        self._rows += len(texts)
+
+    def finish(self) -> None:
+        """Write the header again, with the number of rows."""
+        self._file.seek(0)
+        self._write_header()
+        if self._file.tell() != self._header_end:
+            raise OutputError("The .npy header did not keep its length; write .jsonl instead.")
+
+    def _write_header(self) -> None:
+        header = {"descr": "<f4", "fortran_order": False, "shape": (self._rows, self._width)}
+        np.lib.format.write_array_header_1_0(self._file, header)
+
+
+class JsonlWriter:
+    """An object with `text` and `embedding` per line."""
+
+    def __init__(self, file: IO[bytes], width: int) -> None:
+        del width
+        self._file = file
+
+    def write(self, texts: Sequence[str], vectors: Floats) -> None:
+        """Append vectors: float32 of shape (texts, width)."""
+        for text, vector in zip(texts, vectors, strict=True):
+            row = {"text": text, "embedding": vector.tolist()}
+            self._file.write(json.dumps(row, ensure_ascii=False).encode() + b"\n")
+
+    def finish(self) -> None:
+        """Nothing is left to write."""
+
+
+class LineWriter:
+    """A JSON array per line."""
+
+    def __init__(self, file: IO[bytes], width: int) -> None:
+        del width
+        self._file = file
+
+    def write(self, texts: Sequence[str], vectors: Floats) -> None:
+        """Write vectors: float32 of shape (texts, width)."""
+        del texts
+        for vector in vectors:
+            self._file.write(json.dumps(vector.tolist()).encode() + b"\n")

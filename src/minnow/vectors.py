@@ -1,0 +1,148 @@
+"""Vectors from token states: pooling, L2 normalisation, similarity. Pure NumPy."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float32]
+
+
+class Pooling(str, Enum):
+    """How one vector is made of a text's token states; values are sentence-transformers' names."""
+
+    CLS = "cls"
+    MEAN = "mean"
+    MAX = "max"
+    MEAN_SQRT_LEN = "mean_sqrt_len_tokens"
+    WEIGHTED_MEAN = "weightedmean"
+    LAST_TOKEN = "lasttoken"  # noqa: S105
+
+
+class Similarity(str, Enum):
+    """How two vectors are compared; values are sentence-transformers' names."""
+
+    COSINE = "cosine"
+    DOT = "dot"
+    EUCLIDEAN = "euclidean"
+    MANHATTAN = "manhattan"
+
+
+def _weighted_sum(hidden: Floats, weights: Floats) -> Floats:
+    rows: Floats = np.matmul(weights[:, None, :], hidden)[:, 0]
+    return rows
+
+
+def _mean(hidden: Floats, mask: Floats) -> Floats:
+    rows: Floats = _weighted_sum(hidden, mask) / np.maximum(mask.sum(1, keepdims=True), 1e-9)
+    return rows
+
+
+def _mean_sqrt_len(hidden: Floats, mask: Floats) -> Floats:
+    rows: Floats = _mean(hidden, mask) * np.sqrt(mask.sum(1, keepdims=True))
+    return rows
+
+
+def _weighted_mean(hidden: Floats, mask: Floats) -> Floats:
+    return _mean(hidden, mask * np.arange(1, mask.shape[1] + 1, dtype=mask.dtype))
+
+
+def _max(hidden: Floats, mask: Floats) -> Floats:
+    rows: Floats = np.where(mask[:, :, None] > 0, hidden, -np.inf).max(1)
+    return rows
+
+
+def _last_token(hidden: Floats, mask: Floats) -> Floats:
+    last = mask.shape[1] - 1 - np.argmax(mask[:, ::-1], axis=1)
+    rows: Floats = hidden[np.arange(len(hidden)), last]
+    return rows
+
+
+_POOLINGS: dict[Pooling, Callable[[Floats, Floats], Floats]] = {
+    Pooling.CLS: lambda hidden, _: hidden[:, 0],
+    Pooling.MEAN: _mean,
+    Pooling.MAX: _max,
+    Pooling.MEAN_SQRT_LEN: _mean_sqrt_len,
+    Pooling.WEIGHTED_MEAN: _weighted_mean,
+    Pooling.LAST_TOKEN: _last_token,
+}
+
+
+def pool(hidden: NDArray[np.float32], mask: NDArray[np.int32], pooling: Pooling) -> Floats:
+    """Make one vector per text from the states of its tokens.
+
+    Padding must be on the right: the first token of every row is a real one.
+
+    Args:
+        hidden: Token states, float32 of shape (batch, tokens, width).
+        mask: 1 for a token, 0 for padding, of shape (batch, tokens).
+        pooling: The way to pool, as sentence-transformers' `Pooling` module defines it.
+
+    Returns:
+        float32 of shape (batch, width).
+    """
+    return _POOLINGS[pooling](hidden, mask.astype(np.float32))
+
+
+def normalize(vectors: NDArray[np.float32]) -> Floats:
+    """Scale rows to L2 length 1; a row of zeros stays zero.
+
+    Args:
+        vectors: float32 of shape (..., width).
+
+    Returns:
+        float32 of the same shape.
+    """
+    length = np.linalg.norm(vectors, axis=-1, keepdims=True)
+    rows: Floats = (vectors / np.maximum(length, 1e-12)).astype(np.float32, copy=False)
+    return rows
+
+
+def rowwise_cosine(a: NDArray[np.floating], b: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Cosine of each row of `a` with the same row of `b`, in float64.
+
+    Args:
+        a: Shape (rows, width).
+        b: Shape (rows, width).
+
+    Returns:
+        float64 of shape (rows,); NaN where a row holds NaN or has length 0.
+    """
+    a, b = a.astype(np.float64), b.astype(np.float64)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        cosines: NDArray[np.float64] = (a * b).sum(1) / (
+            np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
+        )
+    return cosines
+
+
+def similarity(
+    a: NDArray[np.float32], b: NDArray[np.float32], kind: Similarity = Similarity.COSINE
+) -> Floats:
+    """Compare every row of `a` with every row of `b`; larger is more alike.
+
+    Distances are negated, as sentence-transformers does.
+
+    Args:
+        a: float32 of shape (rows, width) or (width,).
+        b: float32 of shape (others, width) or (width,).
+        kind: What to compute.
+
+    Returns:
+        float32 of shape (rows, others).
+    """
+    a, b = np.atleast_2d(a), np.atleast_2d(b)
+    if kind is Similarity.COSINE:
+        return normalize(a) @ normalize(b).T
+    if kind is Similarity.DOT:
+        return a @ b.T
+    order = 1 if kind is Similarity.MANHATTAN else 2
+    rows = [-np.linalg.norm(b - row, ord=order, axis=1) for row in a]
+    return np.asarray(rows, dtype=np.float32).reshape(len(a), len(b))

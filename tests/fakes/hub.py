@@ -1,0 +1,313 @@
+"""A Hugging Face Hub on this machine: serves folders as model repositories over HTTP."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import time
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path, PurePosixPath
+from threading import Thread
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs, quote, unquote, urlsplit
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from types import TracebackType
+
+    import pytest
+    from typing_extensions import Self
+
+_API = re.compile(r"/api/models/(?P<id>.+?)(?:/(?P<verb>revision|tree)/(?P<revision>[^/]+))?")
+_RESOLVE = re.compile(r"/(?P<id>[^/]+(?:/[^/]+)?)/resolve/(?P<revision>[^/]+)/(?P<file>.+)")
+_RANGE = re.compile(r"bytes=(\d+)-")
+
+
+@dataclass(frozen=True)
+class Request:
+    """One request that the hub was sent; `path` has its query."""
+
+    method: str
+    path: str
+    headers: Mapping[str, str]
+
+    @property
+    def authorization(self) -> str | None:
+        return self.headers.get("authorization")
+
+
+@dataclass(frozen=True)
+class Fault:
+    """How the hub misbehaves, instead of or while answering.
+
+    Attributes:
+        status: Answer with this HTTP status.
+        cut_after: Send so many bytes of the body, then close the connection; once.
+        delay: Wait so many seconds first.
+    """
+
+    status: int | None = None
+    cut_after: int | None = None
+    delay: float = 0.0
+
+
+@dataclass
+class Repository:
+    """A model repository: commit -> its files, branch or tag -> its commit."""
+
+    model_id: str
+    private: bool
+    gated: bool
+    commits: dict[str, dict[str, Path]] = field(default_factory=dict)
+    refs: dict[str, str] = field(default_factory=dict)
+
+    def commit_of(self, revision: str) -> str | None:
+        return revision if revision in self.commits else self.refs.get(revision)
+
+
+@dataclass
+class Reply:
+    """An answer: JSON unless `body` is given as bytes."""
+
+    status: int = 200
+    body: Any = b""
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+class FakeHub:
+    """The Hub's model API and downloads, as far as huggingface_hub's snapshot_download goes.
+
+    Use it as a context manager, `add` folders to it, and point HF_ENDPOINT at its `url`.
+
+    Attributes:
+        requests: Every request, in order of arrival.
+        faults: (method, end of the path) -> how to misbehave there.
+        page_size: Entries on a page of a file listing.
+        token: The only access token that the hub knows.
+    """
+
+    def __init__(self, *, token: str = "hf_right", page_size: int = 1000) -> None:
+        self.requests: list[Request] = []
+        self.faults: dict[tuple[str, str], Fault] = {}
+        self.page_size = page_size
+        self.token = token
+        self._repositories: dict[str, Repository] = {}
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler_of(self))
+        self._thread = Thread(target=self._server.serve_forever, args=(0.01,), daemon=True)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self._server.server_address[1]}"
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """Go away: from now on connections are refused."""
+        self._server.shutdown()
+        self._server.server_close()
+
+    def add(
+        self,
+        model_id: str,
+        folder: Path,
+        *,
+        revision: str = "main",
+        private: bool = False,
+        gated: bool = False,
+    ) -> str:
+        """Commit a folder as it is now to a branch; a first commit makes the repository.
+
+        Returns:
+            The commit.
+        """
+        repository = self._repositories.setdefault(model_id, Repository(model_id, private, gated))
+        files = {p.relative_to(folder).as_posix(): p for p in folder.rglob("*") if p.is_file()}
+        digest = hashlib.sha1(model_id.encode())
+        for name, path in sorted(files.items()):
+            digest.update(name.encode() + path.read_bytes())
+        commit = digest.hexdigest()
+        repository.commits[commit] = files
+        repository.refs[revision] = commit
+        return commit
+
+    def downloads(self, model_id: str) -> list[str]:
+        """Files of a repository whose content was asked for, sorted."""
+        paths = [r.path for r in self.requests if r.method == "GET"]
+        matches = [_RESOLVE.fullmatch(unquote(path)) for path in paths]
+        return sorted(m["file"] for m in matches if m and m["id"] == model_id)
+
+    def environment(self, home: Path, **variables: str) -> dict[str, str]:
+        """The environment for a child process that shall see this hub and no other.
+
+        Args:
+            home: What HF_HOME shall be.
+            variables: More variables, such as HF_TOKEN.
+        """
+        clean = {k: v for k, v in os.environ.items() if not k.startswith(("HF_", "HUGGINGFACE_"))}
+        return {
+            **clean,
+            "HF_ENDPOINT": self.url,
+            "HF_HOME": str(home),
+            "NO_PROXY": "127.0.0.1",
+            **variables,
+        }
+
+    def use(self, monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
+        """Make huggingface_hub of this process, which read its environment, use this hub."""
+        from huggingface_hub import constants
+
+        for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HF_HUB_DISABLE_TELEMETRY"):
+            monkeypatch.delenv(name, raising=False)
+        monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+        template = self.url + "/{repo_id}/resolve/{revision}/{filename}"
+        monkeypatch.setattr(constants, "ENDPOINT", self.url)
+        monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(home / "hub"))
+        monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(home / "token"))
+        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+        monkeypatch.setattr(constants, "HF_HUB_DISABLE_TELEMETRY", False)
+
+    def answer(self, request: Request) -> Reply:
+        """What the hub says to a request, faults aside."""
+        url = urlsplit(request.path)
+        path = unquote(url.path) if "/resolve/" in url.path else url.path
+        if request.authorization not in (None, f"Bearer {self.token}"):
+            return _refusal(401, None, "Invalid credentials in Authorization header")
+        match = _API.fullmatch(path) or _RESOLVE.fullmatch(path)
+        if match is None:
+            return _refusal(404, None, "Sorry, we can't find the page you are looking for.")
+        groups = match.groupdict()
+        repository = self._repositories.get(groups["id"])
+        if repository is None or (repository.private and request.authorization is None):
+            status = 401 if request.authorization is None else 404
+            return _refusal(status, "RepoNotFound", "Repository not found")
+        revision = unquote(groups["revision"] or "main")
+        commit = repository.commit_of(revision)
+        if commit is None:
+            return _refusal(404, "RevisionNotFound", f"Invalid rev id: {revision}")
+        query = parse_qs(url.query)
+        if "file" in groups:
+            return _file(repository, commit, groups["file"], request)
+        if groups["verb"] == "tree":
+            return self._tree(repository, commit, url.path, query)
+        return Reply(body=_info(repository, commit, query))
+
+    def _tree(
+        self, repository: Repository, commit: str, path: str, query: dict[str, list[str]]
+    ) -> Reply:
+        files = repository.commits[commit]
+        folders = {str(parent) for name in files for parent in PurePosixPath(name).parents} - {"."}
+        entries: list[dict[str, Any]] = [
+            {"type": "directory", "path": name, "size": 0, "oid": "0" * 40} for name in folders
+        ]
+        entries += [
+            {"type": "file", "path": name, "size": p.stat().st_size, "oid": _digest(p.read_bytes())}
+            for name, p in files.items()
+        ]
+        entries.sort(key=lambda entry: str(entry["path"]))
+        start = int(query.get("cursor", ["0"])[0])
+        end = start + self.page_size
+        link = f'<{self.url}{path}?recursive=True&cursor={end}>; rel="next"'
+        return Reply(body=entries[start:end], headers={"Link": link} if end < len(entries) else {})
+
+
+def _info(repository: Repository, commit: str, query: dict[str, list[str]]) -> dict[str, Any]:
+    siblings: list[dict[str, Any]] = [{"rfilename": name} for name in repository.commits[commit]]
+    if "blobs" in query:
+        for sibling in siblings:
+            content = repository.commits[commit][sibling["rfilename"]].read_bytes()
+            sibling |= {"size": len(content), "blobId": _digest(content)}
+    info = {
+        "id": repository.model_id,
+        "modelId": repository.model_id,
+        "sha": commit,
+        "private": repository.private,
+        "gated": "auto" if repository.gated else False,
+        "disabled": False,
+        "tags": ["sentence-transformers"],
+        "siblings": siblings,
+    }
+    wanted = {"id", "modelId", *query["expand"]} if "expand" in query else info.keys()
+    return {key: value for key, value in info.items() if key in wanted}
+
+
+def _file(repository: Repository, commit: str, name: str, request: Request) -> Reply:
+    if repository.gated:
+        status = 401 if request.authorization is None else 403
+        return _refusal(status, "GatedRepo", f"Access to {repository.model_id} is restricted")
+    path = repository.commits[commit].get(name)
+    if path is None:
+        return _refusal(404, "EntryNotFound", "Entry not found", {"X-Repo-Commit": commit})
+    content = path.read_bytes()
+    headers = {
+        "ETag": f'"{_digest(content)}"',
+        "X-Repo-Commit": commit,
+        "Accept-Ranges": "bytes",
+        "Content-Type": "application/octet-stream",
+    }
+    match = _RANGE.fullmatch(request.headers.get("range", ""))
+    if match is None:
+        return Reply(body=content, headers=headers)
+    start = int(match[1])
+    headers["Content-Range"] = f"bytes {start}-{len(content) - 1}/{len(content)}"
+    return Reply(206, content[start:], headers)
+
+
+def _refusal(
+    status: int, code: str | None, message: str, headers: dict[str, str] | None = None
+) -> Reply:
+    coded = {"X-Error-Code": code} if code else {}
+    return Reply(
+        status, {"error": message}, {"X-Error-Message": message, **coded, **(headers or {})}
+    )
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha1(content).hexdigest()
+
+
+def _handler_of(hub: FakeHub) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            headers = {key.lower(): value for key, value in self.headers.items()}
+            request = Request(self.command, self.path, headers)
+            hub.requests.append(request)
+            fault = self._fault()
+            time.sleep(fault.delay)
+            reply = hub.answer(request) if fault.status is None else Reply(fault.status)
+            is_bytes = isinstance(reply.body, bytes)
+            body = reply.body if is_bytes else json.dumps(reply.body).encode()
+            self.send_response(reply.status)
+            kind = {} if is_bytes else {"Content-Type": "application/json"}
+            for key, value in {**kind, **reply.headers, "Content-Length": str(len(body))}.items():
+                self.send_header(key, quote(value, safe=" ;,:/?=&<>\"'.-_"))
+            self.end_headers()
+            if self.command == "GET":
+                self.wfile.write(body[: fault.cut_after])
+
+        do_HEAD = do_GET  # noqa: N815
+
+        def _fault(self) -> Fault:
+            path = urlsplit(self.path).path
+            for key in [k for k in hub.faults if k[0] == self.command and path.endswith(k[1])]:
+                fault = hub.faults[key]
+                return hub.faults.pop(key) if fault.cut_after is not None else fault
+            return Fault()
+
+        def log_message(self, *args: object) -> None:
+            """Stay quiet."""
+
+    return Handler
