@@ -3,10 +3,11 @@
 | name | what it is |
 |---|---|
 | `Embedder` | opens a bundle; `encode`, `encode_query`, `encode_document`, `similarity` |
-| `Bundle`, `Manifest`, `Parity`, `Recipe` | what a bundle is, and what was proven of it |
-| `convert`, `verify` | make a bundle; repeat its proof (extra `convert`) |
+| `Bundle`, `Manifest`, `Parity`, `Recipe`, `RECIPES` | what a bundle is, and what was proven of it |
 | `MinnowError` | the root of every error; see `minnow.errors` |
 | `TruncationWarning` | texts were longer than the model's limit |
+
+`minnow.convert` has `convert` and `verify`: make a bundle, and repeat its proof.
 
 Importing minnow is cheap: each name is loaded when it is first used.
 """
@@ -18,7 +19,6 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from minnow.bundle import RECIPES, Bundle, Manifest, Parity, Recipe
-    from minnow.convert import convert, verify
     from minnow.embedder import Embedder, TruncationWarning
     from minnow.errors import MinnowError
 
@@ -31,13 +31,10 @@ __all__ = [
     "Parity",
     "Recipe",
     "TruncationWarning",
-    "convert",
-    "verify",
 ]
 
 _HOMES = {
     "minnow.bundle": ("RECIPES", "Bundle", "Manifest", "Parity", "Recipe"),
-    "minnow.convert": ("convert", "verify"),
     "minnow.embedder": ("Embedder", "TruncationWarning"),
     "minnow.errors": ("MinnowError",),
 }

@@ -7,18 +7,17 @@ from __future__ import annotations
 
 import hashlib
 import os
-import shutil
-import tempfile
 from collections.abc import Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from enum import Enum
-from pathlib import Path
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from minnow.errors import BundleError, OutputError
+from minnow.files import remove_folder, replace_folder, sync, temporary_beside, writing
 from minnow.model.config import Choices
 from minnow.model.spec import EmbeddingSpec, EncoderSpec
 
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
 FORMAT = 1
 MANIFEST = "minnow.json"
 ENCODER = "encoder.mnn"
+TOKENIZER = "tokenizer.json"
 CARD = "README.md"
 
 
@@ -101,13 +101,17 @@ class Parity:
         reference: What the vectors were compared with.
         texts: How many probe texts.
         bar: What the worst of them had to reach.
-        runs: The cosines, one row per way to run.
+        runs: The cosines, one row per way to run; at least one.
     """
 
     reference: str
     texts: int
     bar: float
     runs: tuple[ParityRun, ...]
+
+    def __post_init__(self) -> None:
+        if not self.runs:
+            raise ValueError("a proof without a run proves nothing")
 
     @property
     def worst(self) -> ParityRun:
@@ -192,7 +196,7 @@ class Bundle:
         """
         folder = Path(folder)
         path = folder / MANIFEST
-        if not folder.is_dir():
+        if not os.path.isdir(folder):  # noqa: PTH112  Path.is_dir raises for a name too long
             raise BundleError(
                 f"{folder} is not a folder. A bundle is what `minnow convert` writes."
             )
@@ -217,23 +221,32 @@ class Bundle:
     def check_files(self) -> None:
         """Compare every file with the size and hash in the manifest.
 
+        Files that the manifest does not list are none of its business: nothing reads them.
+
         Raises:
             BundleError: Files are missing or have changed; all of them are named.
         """
-        faults = []
-        for name, record in self.manifest.files.items():
-            path = self.folder / name
-            if not path.is_file():
-                faults.append(f"{name} is missing")
-            elif path.stat().st_size != record.size:
-                faults.append(f"{name} has {path.stat().st_size} bytes, sealed were {record.size}")
-            elif sha256(path) != record.sha256:
-                faults.append(f"{name} has changed since it was sealed")
+        found = (_fault(self.folder, *row) for row in self.manifest.files.items())
+        faults = [fault for fault in found if fault is not None]
         if faults:
             raise BundleError(
                 f"{self.folder} is not the bundle that was proven: {'; '.join(faults)}. "
                 "Copy or convert it again."
             )
+
+
+def _fault(folder: Path, name: str, record: FileRecord) -> str | None:
+    path = folder / name
+    try:
+        if not path.is_file():
+            return f"{name} is missing"
+        if path.stat().st_size != record.size:
+            return f"{name} has {path.stat().st_size} bytes, sealed were {record.size}"
+        if sha256(path) != record.sha256:
+            return f"{name} has changed since it was sealed"
+    except OSError as error:
+        return f"{name} cannot be read ({error.strerror})"
+    return None
 
 
 def _decode_manifest(content: bytes, path: Path) -> Manifest:
@@ -244,14 +257,22 @@ def _decode_manifest(content: bytes, path: Path) -> Manifest:
                 f"{path} has format {version}; this minnow reads up to {FORMAT}. Update minnow."
             )
         manifest = msgspec.json.decode(content, type=Manifest)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise BundleError(f"{path} is not a manifest of a bundle: {error}.") from error
-    escaping = [n for n in manifest.files if Path(n).is_absolute() or ".." in Path(n).parts]
-    if escaping or ENCODER not in manifest.files:
-        raise BundleError(
-            f"{path} lists {escaping or 'no ' + ENCODER}: not a manifest of a bundle."
-        )
+    faults = [f"it lists no {name}" for name in (ENCODER, TOKENIZER) if name not in manifest.files]
+    faults += [f"it lists {name!r}" for name in manifest.files if _escapes(name)]
+    if version != FORMAT or faults:
+        faults = faults or [f"its format is {version!r}"]
+        raise BundleError(f"{path} is not a manifest of a bundle: {'; '.join(faults)}.")
     return manifest
+
+
+def _escapes(name: str) -> bool:
+    """Whether a path leads out of the folder, on any system."""
+    return any(
+        kind(name).is_absolute() or kind(name).drive or ".." in kind(name).parts
+        for kind in (PurePosixPath, PureWindowsPath)
+    )
 
 
 def sha256(*paths: Path) -> str:
@@ -274,33 +295,20 @@ def staging(destination: Path) -> Iterator[Path]:
     Raises:
         OutputError: The destination is something else, or cannot be written.
     """
-    _check_destination(destination)
     with writing(destination):
-        destination.parent.mkdir(parents=True, exist_ok=True)
-        folder = Path(
-            tempfile.mkdtemp(prefix=f".{destination.name}.staging-", dir=destination.parent)
-        )
+        _check_destination(destination)
+        place = destination.resolve()
+        made = [parent for parent in place.parents if not parent.exists()]
+    folder = temporary_beside(place)
     try:
         with writing(destination):
+            folder.mkdir(parents=True)
             yield folder
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-@contextmanager
-def writing(destination: Path) -> Iterator[None]:
-    """Turn the system's refusals to write into one-line errors.
-
-    Raises:
-        OutputError: In place of an OSError, naming the destination and the reason.
-    """
-    try:
-        yield
-    except OSError as error:
-        raise OutputError(
-            f"Cannot write {destination}: {error.strerror or error}"
-            f"{f' ({error.filename})' if error.filename else ''}. Nothing was written there."
-        ) from error
+        remove_folder(folder)
+        for parent in made:
+            with suppress(OSError):
+                parent.rmdir()
 
 
 def seal(staged: Path, manifest: Manifest, destination: Path) -> Bundle:
@@ -319,56 +327,41 @@ def seal(staged: Path, manifest: Manifest, destination: Path) -> Bundle:
     Raises:
         OutputError: It cannot be written; an older bundle is still in place.
     """
-    files = {
-        path.relative_to(staged).as_posix(): FileRecord(path.stat().st_size, sha256(path))
-        for path in sorted(staged.rglob("*"))
-        if path.is_file()
-    }
-    sealed = replace(manifest, files=files)
-    text = msgspec.json.format(msgspec.json.encode(sealed), indent=2)
     with writing(destination):
+        files = {
+            path.relative_to(staged).as_posix(): FileRecord(path.stat().st_size, sha256(path))
+            for path in sorted(staged.rglob("*"))
+            if path.is_file()
+        }
+        sealed = replace(manifest, files=files)
+        text = msgspec.json.format(msgspec.json.encode(sealed), indent=2)
         (staged / MANIFEST).write_bytes(text + b"\n")
-        staged.chmod(0o755)
-        for path in staged.rglob("*"):
-            _sync(path)
-        _replace(staged, destination)
-        _sync(destination.parent)
+        for path in (*staged.rglob("*"), staged):
+            sync(path)
+        _check_destination(destination)
+        replace_folder(staged, destination.resolve())
+        sync(destination.parent)
     return Bundle(destination, sealed)
 
 
 def _check_destination(destination: Path) -> None:
-    if not destination.exists():
+    """Only nothing, an empty folder, or a bundle with no files of others may be replaced."""
+    if not os.path.lexists(destination):
         return
     if not destination.is_dir():
-        raise OutputError(f"{destination} is a file. Name a folder for the bundle.")
-    if any(destination.iterdir()) and not (destination / MANIFEST).is_file():
+        raise OutputError(f"{destination} is not a folder. Name a folder for the bundle.")
+    if not any(destination.iterdir()):
+        return
+    try:
+        known = {MANIFEST, *Bundle.open(destination).manifest.files}
+    except BundleError as error:
         raise OutputError(
             f"{destination} holds files that are not a bundle. Name another folder, or empty it."
+        ) from error
+    present = (p.relative_to(destination) for p in destination.rglob("*") if not p.is_dir())
+    foreign = sorted(path.as_posix() for path in present if path.as_posix() not in known)
+    if foreign:
+        raise OutputError(
+            f"{destination} holds {', '.join(foreign[:4])}{', ...' if foreign[4:] else ''}, not "
+            "listed by the bundle there. Move that away, or name another folder."
         )
-
-
-def _sync(path: Path) -> None:
-    """Have the system write a file or folder to the disk (folders: where it can)."""
-    if path.is_dir() and os.name == "nt":
-        return
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _replace(staged: Path, destination: Path) -> None:
-    """Rename a folder over another; the older one is moved aside first and back on failure."""
-    if not destination.exists():
-        staged.rename(destination)
-        return
-    aside = Path(tempfile.mkdtemp(prefix=f".{destination.name}.old-", dir=destination.parent))
-    older = aside / destination.name
-    try:
-        destination.rename(older)
-        staged.rename(destination)
-    finally:
-        if older.exists() and not destination.exists():
-            older.rename(destination)
-        shutil.rmtree(aside, ignore_errors=True)

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 import sys
 import time
-import warnings
 from dataclasses import replace
 from enum import Enum
+from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any
 
-import click
 import typer
 
-from minnow.bundle import RECIPES, Bundle, Graph
-from minnow.errors import MinnowError
+from minnow.bundle import ENCODER, RECIPES, Bundle, Graph
 from minnow.model.config import Choices
+from minnow.terminal import EPILOG, UsageError, run
 from minnow.vectors import Pooling
 
 if TYPE_CHECKING:
@@ -33,18 +30,12 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float32]
 
-EPILOG = (
-    "Exit codes: 0 done, 2 wrong usage, 3 the model cannot be used, 4 the converter failed, "
-    "5 refused by the proof, 6 not an intact bundle, 7 the runtime failed, 8 a text cannot be "
-    "embedded, 9 the output cannot be written, 10 an extra is missing, 130 stopped."
-)
-
 app = typer.Typer(
     name="minnow",
     help="Sentence-embedding models on MNN: a model goes in, a proven bundle comes out.",
     epilog=EPILOG,
-    no_args_is_help=True,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,
     add_completion=False,
 )
 
@@ -78,16 +69,42 @@ class TruncatePolicy(str, Enum):
 
 
 Json = Annotated[bool, typer.Option("--json", help="Print the answer as JSON.")]
-BundleFolder = Annotated[Path, typer.Argument(help="A folder that `minnow convert` wrote.")]
+BundleFolder = Annotated[
+    Path, typer.Argument(metavar="BUNDLE", help="A folder that `minnow convert` wrote.")
+]
 Offline = Annotated[bool, typer.Option("--offline", help="Make no network call at all.")]
 ReferenceOption = Annotated[
     ReferenceName, typer.Option("--reference", help="What the vectors are compared with.")
 ]
 
 
+@app.callback()
+def _main_options(
+    version_: Annotated[
+        bool,
+        typer.Option(
+            "--version",
+            callback=lambda on: _print_version(on),
+            is_eager=True,
+            help="Show the version and exit.",
+        ),
+    ] = False,
+) -> None:
+    """Only the options before a command."""
+
+
+def _print_version(on: bool) -> None:
+    """Show the version and exit."""
+    if on:
+        print(f"minnow {version('minnow-embed')}")
+        raise typer.Exit
+
+
 @app.command("convert", epilog=EPILOG)
 def convert_command(
-    source: Annotated[str, typer.Argument(help="A Hub id, a folder, or package:NAME.")],
+    source: Annotated[
+        str, typer.Argument(metavar="SOURCE", help="A Hub id, a folder, or package:NAME.")
+    ],
     output: Annotated[Path, typer.Option("--output", "-o", help="The folder for the bundle.")],
     precision: Annotated[PrecisionName, typer.Option(help="How the weights are stored.")] = _FP16,
     graph: Annotated[
@@ -119,7 +136,10 @@ def convert_command(
 ) -> None:
     """Convert a model to a bundle, and prove that it gives the same vectors.
 
-    The proof is not optional: what does not pass is not written.
+    The proof is not optional: what does not pass is not written. An older bundle at the
+    destination is replaced at the very end, or not at all.
+
+    Example: minnow convert BAAI/bge-small-en-v1.5 --output bge-small.minnow
     """
     from minnow.convert import convert
 
@@ -152,7 +172,10 @@ def verify_command(
     offline: Offline = False,
     as_json: Json = False,
 ) -> None:
-    """Repeat a bundle's proof: every file's hash, then every probe text."""
+    """Repeat a bundle's proof: every file's hash, then every probe text.
+
+    Example: minnow verify bge-small.minnow
+    """
     from minnow.convert import verify
 
     parity = verify(
@@ -164,7 +187,9 @@ def verify_command(
 @app.command("embed", epilog=EPILOG)
 def embed_command(
     bundle: BundleFolder,
-    texts: Annotated[list[str] | None, typer.Argument(metavar="[TEXT]...")] = None,
+    texts: Annotated[
+        list[str] | None, typer.Argument(metavar="TEXT", help="Texts, or give --input.")
+    ] = None,
     input_: Annotated[
         str | None,
         typer.Option(
@@ -174,7 +199,9 @@ def embed_command(
     role: Annotated[
         Role | None, typer.Option(help="Put the model's prompt for this role first.")
     ] = None,
-    prompt: Annotated[str | None, typer.Option(help="Put this text first.")] = None,
+    prompt: Annotated[
+        str | None, typer.Option(help="Put this text first, in place of a role's.")
+    ] = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="A .npy or .jsonl file.")
     ] = None,
@@ -192,18 +219,23 @@ def embed_command(
 
     Without --output each vector is a JSON array on a line of its own, or with --json an object
     with `text` and `embedding`. With --output the answer is a summary.
+
+    Example: minnow embed bge-small.minnow --role query "how do fish sleep?"
+
+    Example: minnow embed bge-small.minnow --input passages.txt --output passages.npy
     """
     from minnow.embedder import Embedder
     from minnow.streams import JsonlWriter, LineWriter, read_texts, vector_file
 
     if bool(texts) == bool(input_):
-        raise click.UsageError("Give texts as arguments, or a file with --input; not both.")
+        raise UsageError("Give texts as arguments, or a file with --input, and not both.")
     with Embedder.open(bundle, threads=threads) as embedder:
         options: EncodeOptions = {
             "prompt": prompt,
             "batch_size": batch_size,
             "truncate_dim": truncate_dim,
             "on_truncate": on_truncate.value,
+            "show_progress_bar": bool(input_ and output and sys.stderr.isatty()),
         }
         if role is not None:
             options = embedder.role_options(role.value, options)
@@ -221,11 +253,11 @@ def embed_command(
 
 
 def _write_all(writer: VectorWriter, stream: Iterator[tuple[list[str], Floats]]) -> int:
-    """Write every block; progress on stderr once it takes more than one."""
+    """Write every block, and say so on stderr once there is more than one."""
     count = 0
     for texts, vectors in stream:
         if count:
-            print(f"{count} texts embedded", end="\r", file=sys.stderr, flush=True)
+            print(f"{count} texts embedded", file=sys.stderr, flush=True)
         writer.write(texts, vectors)
         count += len(texts)
     return count
@@ -233,14 +265,19 @@ def _write_all(writer: VectorWriter, stream: Iterator[tuple[list[str], Floats]])
 
 @app.command("info", epilog=EPILOG)
 def info_command(bundle: BundleFolder, as_json: Json = False) -> None:
-    """Show what a bundle is and what was proven of it."""
+    """Show what a bundle is and what was proven of it.
+
+    Only the manifest is read; `minnow verify` checks the files too.
+
+    Example: minnow info bge-small.minnow --json
+    """
     _answer(_facts(Bundle.open(bundle)), as_json)
 
 
 def _facts(bundle: Bundle) -> dict[str, Any]:
     manifest: Manifest = bundle.manifest
     source, embedding = manifest.source, manifest.embedding
-    encoder_size = manifest.files["encoder.mnn"].size
+    encoder_size = manifest.files[ENCODER].size
     return {
         "bundle": str(bundle.folder),
         "source": source.name,
@@ -311,45 +348,9 @@ def _steps() -> Callable[[str], None]:
     return show
 
 
-def _claim_stdout() -> None:
-    """Keep the real stdout for answers; what C code prints there goes to stderr."""
-    answers = os.dup(1)
-    os.dup2(2, 1)
-    sys.stdout = os.fdopen(answers, "w", encoding="utf-8", errors="surrogateescape")
-
-
-def _stop(*_: object) -> NoReturn:
-    raise KeyboardInterrupt
-
-
 def main() -> None:
     """Run the command line; see EPILOG for the exit codes."""
-    _claim_stdout()
-    signal.signal(signal.SIGTERM, _stop)
-    warnings.showwarning = _show_warning
-    try:
-        code = app(standalone_mode=False)
-        sys.stdout.flush()
-        sys.exit(code if isinstance(code, int) else 0)
-    except click.ClickException as error:
-        error.show(file=sys.stderr)
-        sys.exit(error.exit_code)
-    except MinnowError as error:
-        _fail(str(error), error.exit_code)
-    except (KeyboardInterrupt, typer.Abort):
-        _fail("stopped; nothing was left half done", 130)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
-
-
-def _show_warning(message: Warning | str, *_: object, **__: object) -> None:
-    print(f"warning: {message}", file=sys.stderr)
-
-
-def _fail(message: str, code: int) -> NoReturn:
-    print(f"error: {message}", file=sys.stderr)
-    sys.exit(code)
+    run(app)
 
 
 if __name__ == "__main__":

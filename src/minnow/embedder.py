@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+import os
+import sys
+import threading
 import warnings
+from collections.abc import Iterable
 from contextlib import contextmanager
-from dataclasses import dataclass
 from itertools import islice
-from typing import TYPE_CHECKING, Literal, TypedDict
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from minnow.bundle import ENCODER, Bundle
+from minnow.bundle import ENCODER, TOKENIZER, Bundle
 from minnow.engines.base import TokenBatch
 from minnow.engines.mnn import MnnEngine
 from minnow.errors import EngineError, InputError
-from minnow.model.spec import DOCUMENT_PROMPT_NAMES, QUERY_PROMPT_NAMES
 from minnow.model.tokenizer import TextTokenizer
+from minnow.options import BATCH_SIZE, EncodeOptions, OnTruncate, Role, check_options, with_role
 from minnow.vectors import normalize, pool, similarity
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -27,42 +30,22 @@ if TYPE_CHECKING:
 
     from minnow.engines.base import Engine
     from minnow.model.spec import EmbeddingSpec, EncoderSpec
+    from minnow.options import Options
 
     Floats = NDArray[np.float32]
 
-OnTruncate = Literal["warn", "error", "ignore"]
-Role = Literal["query", "document"]
+__all__ = ["Embedder", "EncodeOptions", "OnTruncate", "Role", "TruncationWarning"]
 
-BATCH_SIZE = 32
 TOKENS_PER_BATCH = 1024
 WINDOW = 4096
+
+_counting = threading.Lock()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=lambda: globals().update(_counting=threading.Lock()))
 
 
 class TruncationWarning(UserWarning):
     """Texts were longer than the model's limit, and their ends were cut off."""
-
-
-class EncodeOptions(TypedDict, total=False):
-    """The keyword arguments of `Embedder.encode`."""
-
-    prompt_name: str | None
-    prompt: str | None
-    batch_size: int
-    show_progress_bar: bool
-    truncate_dim: int | None
-    normalize_embeddings: bool
-    on_truncate: OnTruncate | None
-
-
-@dataclass(frozen=True)
-class _Options:
-    """What one call asks for, checked."""
-
-    prompt: str
-    batch_size: int
-    truncate_dim: int | None
-    normalize: bool
-    on_truncate: OnTruncate
 
 
 class Embedder:
@@ -157,7 +140,7 @@ class Embedder:
             EngineError: The runtime cannot load the encoder.
         """
         tokenizer = TextTokenizer(
-            folder / "tokenizer.json",
+            folder / TOKENIZER,
             max_tokens=embedding.max_tokens,
             lowercase=embedding.lowercase,
         )
@@ -212,16 +195,18 @@ class Embedder:
                 "prompt": prompt,
                 "prompt_name": prompt_name,
                 "batch_size": batch_size,
+                "show_progress_bar": show_progress_bar,
                 "truncate_dim": truncate_dim,
                 "normalize_embeddings": normalize_embeddings,
                 "on_truncate": on_truncate,
             }
         )
-        if isinstance(texts, bytes):
-            raise InputError("texts is bytes, not a string: decode it first.")
-        rows = [texts] if isinstance(texts, str) else list(texts)
-        with _progress(len(rows), show_progress_bar) as advance:
-            vectors = self._embed(rows, options, advance)
+        rows = [texts] if isinstance(texts, str) else list(_several(texts))
+        vectors = np.empty((len(rows), options.width), dtype=np.float32)
+        start = 0
+        for block, found in self._stream(rows, options, len(rows)):
+            vectors[start : start + len(block)] = found
+            start += len(block)
         return vectors[0] if isinstance(texts, str) else vectors
 
     def encode_stream(
@@ -240,12 +225,9 @@ class Embedder:
             InputError: As `encode`; the message counts texts from the start of the stream.
         """
         checked = self._options(options)
-        rest, start, cut = iter(texts), 0, 0
-        while block := list(islice(rest, WINDOW)):
-            vectors, over = self._embed_window(block, checked, start)
-            start, cut = start + len(block), cut + len(over)
-            yield block, vectors
-        self._report_cut(cut, start, checked)
+        if isinstance(texts, str):
+            raise InputError("texts is one string; encode_stream takes several, or use encode.")
+        return self._stream(_several(texts), checked, None)
 
     def encode_query(self, texts: str | Iterable[str], **options: Unpack[EncodeOptions]) -> Floats:
         """Embed questions: `encode` with the model's prompt for queries, if it has one.
@@ -265,11 +247,7 @@ class Embedder:
 
     def role_options(self, role: Role, options: EncodeOptions) -> EncodeOptions:
         """The options with the prompt of a role, unless they choose a prompt themselves."""
-        if options.get("prompt") is not None or options.get("prompt_name") is not None:
-            return options
-        names = QUERY_PROMPT_NAMES if role == "query" else DOCUMENT_PROMPT_NAMES
-        name = next((name for name in names if name in self.embedding.prompts), None)
-        return {**options, "prompt_name": name}
+        return with_role(role, options, self.embedding)
 
     def similarity(self, a: Floats, b: Floats) -> Floats:
         """Compare vectors as the model means them to be compared (cosine unless it says so).
@@ -310,54 +288,31 @@ class Embedder:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _prompt(self, prompt: str | None, name: str | None) -> str:
-        prompts = self.embedding.prompts
-        if prompt is not None:
-            return prompt
-        name = name or self.embedding.default_prompt_name
-        if name is None:
-            return ""
-        if name not in prompts:
-            known = ", ".join(prompts) or "none"
-            raise InputError(f"{self.name} has no prompt named {name!r}; it has {known}.")
-        return prompts[name]
+    def _options(self, given: EncodeOptions) -> Options:
+        return check_options(given, self.embedding, self.width, self.on_truncate)
 
-    def _options(self, given: EncodeOptions) -> _Options:
-        batch_size, dim = given.get("batch_size", BATCH_SIZE), given.get("truncate_dim")
-        policy = given.get("on_truncate") or self.on_truncate
-        if batch_size < 1:
-            raise InputError(f"batch_size should be at least 1, not {batch_size}.")
-        if dim is not None and not 0 < dim <= self.width:
-            raise InputError(f"truncate_dim should be 1 to {self.width}, not {dim}.")
-        if policy not in ("warn", "error", "ignore"):
-            raise InputError(f"on_truncate should be warn, error or ignore, not {policy!r}.")
-        return _Options(
-            prompt=self._prompt(given.get("prompt"), given.get("prompt_name")),
-            batch_size=batch_size,
-            truncate_dim=dim,
-            normalize=given.get("normalize_embeddings", False),
-            on_truncate=policy,
-        )
+    def _stream(
+        self, texts: Iterable[str], options: Options, total: int | None
+    ) -> Iterator[tuple[list[str], Floats]]:
+        """Blocks of texts with their vectors, in order."""
+        rest, start, cut = iter(texts), 0, 0
+        with _progress(total, options.show_progress) as advance:
+            while block := list(islice(rest, WINDOW)):
+                vectors, over = self._embed(block, options, start, advance)
+                start, cut = start + len(block), cut + over
+                yield block, vectors
+        if cut and options.on_truncate == "warn":
+            message = (
+                f"{cut} of {start} texts {'is' if cut == 1 else 'are'} longer than "
+                f"{self.max_tokens} tokens, the limit of {self.name}; only their beginnings were "
+                "embedded. Split them into chunks."
+            )
+            warnings.warn(message, TruncationWarning, stacklevel=_level_of_caller())
 
-    def _embed(self, texts: list[str], options: _Options, advance: Callable[[int], None]) -> Floats:
-        vectors = np.empty((len(texts), options.truncate_dim or self.width), dtype=np.float32)
-        cut = 0
-        for start in range(0, len(texts), WINDOW):
-            window = texts[start : start + WINDOW]
-            rows, over = self._embed_window(window, options, start, advance)
-            vectors[start : start + len(window)] = rows
-            cut += len(over)
-        self._report_cut(cut, len(texts), options)
-        return vectors
-
-    def _embed_window(
-        self,
-        texts: list[str],
-        options: _Options,
-        start: int,
-        advance: Callable[[int], None] = lambda _: None,
-    ) -> tuple[Floats, list[int]]:
-        """Vectors of some texts, and which of them were cut off; `start` is the first's number."""
+    def _embed(
+        self, texts: list[str], options: Options, start: int, advance: Callable[[int], None]
+    ) -> tuple[Floats, int]:
+        """Vectors of some texts, and how many were cut off; `start` is the first's number."""
         prefixed = [options.prompt + t if isinstance(t, str) else t for t in texts]
         rows = self._tokenizer.tokenize(prefixed, first=start)
         cut = [start + i for i, row in enumerate(rows) if row.truncated]
@@ -366,28 +321,23 @@ class Embedder:
                 f"Text {cut[0]} is longer than {self.max_tokens} tokens, the limit of {self.name}. "
                 "Split it into chunks, or allow truncation with on_truncate='warn'."
             )
-        vectors = np.empty((len(texts), options.truncate_dim or self.width), dtype=np.float32)
+        empty = [start + i for i, row in enumerate(rows) if not row.ids]
+        if empty:
+            raise InputError(f"Text {empty[0]} is empty, and this model adds no token of its own.")
+        vectors = np.empty((len(texts), options.width), dtype=np.float32)
         for batch in _batches([len(row.ids) for row in rows], options.batch_size):
-            vectors[batch] = self._finish([rows[i].ids for i in batch], options)
+            found = self._forward([rows[i].ids for i in batch])[:, : options.width]
+            vectors[batch] = normalize(found) if options.normalize else found
             advance(len(batch))
-        return vectors, cut
-
-    def _report_cut(self, cut: int, texts: int, options: _Options) -> None:
-        self.truncated_texts += cut
-        if cut and options.on_truncate == "warn":
-            message = (
-                f"{cut} of {texts} texts are longer than {self.max_tokens} tokens, the limit of "
-                f"{self.name}; only their beginnings were embedded. Split them into chunks."
-            )
-            warnings.warn(message, TruncationWarning, stacklevel=4)
-
-    def _finish(self, ids: list[list[int]], options: _Options) -> Floats:
-        vectors = self._forward(ids)[:, : options.truncate_dim]
-        return normalize(vectors) if options.normalize else vectors
+        with _counting:
+            self.truncated_texts += len(cut)
+        return vectors, len(cut)
 
     def _forward(self, ids: list[list[int]]) -> Floats:
         batch = TokenBatch.pad(ids, self.encoder.pad_token_id)
-        vectors = pool(self._engine.run(batch), batch.attention_mask, self.embedding.pooling)
+        hidden = self._engine.run(batch)
+        with np.errstate(invalid="ignore", over="ignore"):
+            vectors = pool(hidden, batch.attention_mask, self.embedding.pooling)
         if not np.isfinite(vectors).all():
             raise EngineError(
                 f"{self.name} gave NaN or infinity on a batch of shape {batch.shape}."
@@ -409,8 +359,24 @@ def _batches(lengths: list[int], batch_size: int) -> Iterator[NDArray[np.intp]]:
         start += size
 
 
+def _several(texts: Iterable[str]) -> Iterable[str]:
+    if isinstance(texts, bytes):
+        raise InputError("texts is bytes, not a string: decode it first.")
+    if not isinstance(texts, Iterable):
+        raise InputError(f"texts is {type(texts).__name__}, not a string or several of them.")
+    return texts
+
+
+def _level_of_caller() -> int:
+    """The stacklevel, for a warning, of the first frame outside of this file."""
+    level, frame = 1, sys._getframe(1)
+    while frame.f_back is not None and frame.f_globals.get("__name__") == __name__:
+        level, frame = level + 1, frame.f_back
+    return level
+
+
 @contextmanager
-def _progress(total: int, show: bool) -> Iterator[Callable[[int], None]]:
+def _progress(total: int | None, show: bool) -> Iterator[Callable[[int], None]]:
     if not show:
         yield lambda _: None
         return
@@ -419,6 +385,9 @@ def _progress(total: int, show: bool) -> Iterator[Callable[[int], None]]:
 
     columns = (*Progress.get_default_columns()[:2], MofNCompleteColumn(), TextColumn("texts"),
                TimeRemainingColumn())  # fmt: skip
-    with Progress(*columns, console=Console(stderr=True)) as progress:
+    console = Console(stderr=True)
+    with Progress(
+        *columns, console=console, redirect_stdout=False, redirect_stderr=False
+    ) as progress:
         task = progress.add_task("embedding", total=total)
         yield lambda texts: progress.advance(task, texts)

@@ -9,7 +9,7 @@ MinnowError                    exit code 1
 │   ├── AmbiguousModelError    the source leaves a choice open; names the option to give
 │   └── CheckpointError        tensors missing, left over, misshapen, NaN or inf
 ├── ConversionError        4   the converter failed, crashed or hung; names its log
-├── ParityError            5   converted, but not the same vectors; carries the Parity
+├── ParityError            5   converted, but not the same vectors; names the worst text
 ├── BundleError            6   not a bundle, a changed file, or one from a newer minnow
 ├── EngineError            7   the runtime refused a model or a batch
 ├── InputError             8   a text or an input file that cannot be embedded
@@ -101,4 +101,9 @@ class MissingExtraError(MinnowError):
             f"{needed_for} needs an optional dependency that is not installed. "
             f"Install it with: pip install 'minnow-embed[{extra}]'"
         )
+        self.needed_for = needed_for
         self.extra = extra
+
+    def __reduce__(self) -> tuple[type[MissingExtraError], tuple[str, str]]:
+        """Let it cross to another process, which calls `__init__` again."""
+        return type(self), (self.needed_for, self.extra)

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
-import tempfile
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from minnow.bundle import writing
 from minnow.errors import InputError, OutputError
+from minnow.files import temporary_beside, uninterrupted, writing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -37,6 +35,8 @@ def read_texts(name: str) -> Iterator[str]:
             text file does), or is not an object with a `text`; the message has the line number.
     """
     if name == "-":
+        if sys.stdin is None:
+            raise InputError("Standard input is closed.")
         yield from _lines(sys.stdin.buffer, "standard input")
         return
     try:
@@ -64,11 +64,25 @@ def _json_texts(lines: Iterator[str], name: str) -> Iterator[str]:
     for number, line in enumerate(lines, start=1):
         try:
             row = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise InputError(f"Line {number} of {name} is not JSON: {error}.") from error
+        except (ValueError, RecursionError) as error:
+            reason = error.msg if isinstance(error, json.JSONDecodeError) else str(error)
+            shown = f"{reason}; it begins {line[:40]!r}" if line.strip() else "it is empty"
+            raise InputError(f"Line {number} of {name} is not a JSON object: {shown}.") from error
         if not isinstance(row, dict) or not isinstance(row.get("text"), str):
-            raise InputError(f'Line {number} of {name} is not an object with a "text".')
-        yield row["text"]
+            raise InputError(f'Line {number} of {name} is not a JSON object with a "text" string.')
+        yield _valid(row["text"], number, name)
+
+
+def _valid(text: str, number: int, name: str) -> str:
+    """JSON can spell half of a surrogate pair, which is no character."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise InputError(
+            f"Line {number} of {name} spells a lone surrogate (character {error.start} of its "
+            "text), which is not valid Unicode."
+        ) from error
+    return text
 
 
 class VectorWriter(Protocol):
@@ -94,23 +108,23 @@ def vector_file(path: Path, width: int) -> Iterator[VectorWriter]:
     kinds: dict[str, type[NpyWriter | JsonlWriter]] = {".npy": NpyWriter, ".jsonl": JsonlWriter}
     if path.suffix not in kinds:
         raise OutputError(f"{path} should end in .npy or .jsonl.")
-    if path.is_dir():
-        raise OutputError(f"{path} is a folder.")
     with writing(path):
-        descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        if path.is_dir():
+            raise OutputError(f"{path} is a folder.")
+        target = path.resolve()
+        if not target.parent.is_dir():
+            raise OutputError(f"Cannot write {path}: {path.parent} is not a folder. Make it first.")
+    unfinished = temporary_beside(target)
     try:
         with writing(path):
-            with os.fdopen(descriptor, "wb") as file:
+            with unfinished.open("xb") as file:
                 writer = kinds[path.suffix](file, width)
                 yield writer
                 writer.finish()
-            umask = os.umask(0)
-            os.umask(umask)
-            Path(name).chmod(0o666 & ~umask)
-            Path(name).replace(path)
+            unfinished.replace(target)
     finally:
-        with suppress(OSError):
-            Path(name).unlink()
+        with uninterrupted(), suppress(OSError):
+            unfinished.unlink()
 
 
 class NpyWriter:

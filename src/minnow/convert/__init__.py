@@ -91,7 +91,7 @@ def convert(
     _check_reference(reference)
     wants_author = recipe.graph is Graph.AUTHOR or reference == "author-onnx"
     with staging(destination) as folder:
-        progress(f"finding {source}")
+        progress(f"finding {source.name if isinstance(source, ModelSource) else source}")
         origin = _resolve(source, revision, offline=offline, with_author_graph=wants_author)
         encoder = read_encoder_spec(origin)
         embedding = read_embedding_spec(origin, encoder, choices)

@@ -1,8 +1,11 @@
 """Adopts the author's own ONNX graph: checks its interface, and removes what MNN miscompiles.
 
-The fault: the converter folds a rank-0 `ConstantOfShape` (the usual export of an attention mask)
-to uninitialised memory, so that the same command gives right vectors one day and wrong ones the
-next. A `ConstantOfShape` whose shape is known is replaced here by the constant that it stands for.
+The first fault: the converter folds a rank-0 `ConstantOfShape` (the usual export of an attention
+mask) to uninitialised memory, so that the same command gives right vectors one day and wrong ones
+the next. A `ConstantOfShape` whose shape is known is replaced by the constant that it stands for.
+
+The second: `Where(IsNaN(x), 0, x)` around a softmax, which guards rows without any token and which
+the converter lacks. Every text has its special tokens, so there are no such rows; x is taken.
 """
 
 from __future__ import annotations
@@ -43,9 +46,31 @@ def adopt_graph(path: Path, spec: EncoderSpec) -> Any:
             f"{path} is not an ONNX model that can be read: {error}."
         ) from error
     _check_inputs(model, spec, path)
+    drop_nan_guards(model)
     _name_output(onnx, model, spec, path)
     fold_constant_shapes(model, path)
     return model
+
+
+def drop_nan_guards(model: Any) -> int:
+    """Take x for every `Where(IsNaN(x), other, x)`.
+
+    Args:
+        model: An `onnx.ModelProto`; changed in place. Unread nodes are left for later.
+
+    Returns:
+        How many guards were dropped.
+    """
+    guarded = {
+        node.output[0]: node.input[0] for node in model.graph.node if node.op_type == "IsNaN"
+    }
+    dropped = 0
+    for node in model.graph.node:
+        if node.op_type == "Where" and guarded.get(node.input[0]) == node.input[2]:
+            node.op_type = "Identity"
+            del node.input[:2]
+            dropped += 1
+    return dropped
 
 
 def _check_inputs(model: Any, spec: EncoderSpec, path: Path) -> None:

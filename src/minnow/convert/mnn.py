@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 CHILD = Path(__file__).with_name("mnn_child.py")
 TIMEOUT = 900.0
-_TAIL = 5
+_TAIL = 3
 
 
 def convert_to_mnn(
@@ -87,5 +87,5 @@ def _message(what: str, log: Path) -> str:
         "w", prefix="minnow-converter-", suffix=".log", delete=False, encoding="utf-8"
     ) as kept:
         kept.write("\n".join(lines))
-    tail = " | ".join(lines[-_TAIL:]) or "it printed nothing"
+    tail = " | ".join(lines[-_TAIL:]).rstrip(".") or "it printed nothing"
     return f"MNN's converter {what}: {tail}. Its whole log is in {kept.name}."

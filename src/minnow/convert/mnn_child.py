@@ -19,24 +19,37 @@ def main() -> int:
     _tools.mnnconvert(
         ["mnnconvert", "-f", "ONNX", "--modelFile", model, "--MNNModel", encoder, *options]
     )
-    sys.stdout.flush()
     if not Path(encoder).is_file():
-        sys.stderr.write("The converter wrote no model.\n")
-        return 1
+        return _fail("The converter wrote no model.")
+    return _run_once(encoder, inputs.split(","))
+
+
+def _run_once(encoder: str, inputs: list[str]) -> int:
     import MNN
 
-    interpreter = MNN.Interpreter(encoder)
-    session = interpreter.createSession({"backend": "CPU", "numThread": 1})
-    for name in inputs.split(","):
+    try:
+        interpreter = MNN.Interpreter(encoder)
+        session = interpreter.createSession({"backend": "CPU", "numThread": 1})
+    except Exception as error:  # MNN raises bare Exception
+        return _fail(f"MNN cannot load what the converter wrote: {error}")
+    kept = interpreter.getSessionInputAll(session)
+    lost = [name for name in inputs if name not in kept]
+    if lost:
+        return _fail(f"The converter lost the input {', '.join(lost)}.")
+    for name in inputs:
         interpreter.resizeTensor(interpreter.getSessionInput(session, name), (2, 3))
     interpreter.resizeSession(session)
-    for name in inputs.split(","):
+    for name in inputs:
         ones = MNN.Tensor((2, 3), MNN.Halide_Type_Int, (1,) * 6, MNN.Tensor_DimensionType_Caffe)
         interpreter.getSessionInput(session, name).copyFrom(ones)
     code = interpreter.runSession(session)
-    if code != 0:
-        sys.stderr.write(f"The converted model does not run: code {code}.\n")
-    return int(code != 0)
+    return _fail(f"The converted model does not run: code {code}.") if code else 0
+
+
+def _fail(message: str) -> int:
+    sys.stdout.flush()
+    sys.stderr.write(message + "\n")
+    return 1
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -31,6 +32,8 @@ class _SourceTokens:
         self._tokenizer.no_padding()
         self._tokenizer.no_truncation()
         self._embedding = embedding
+        specials = self._tokenizer.get_added_tokens_decoder().values()
+        self._special = re.compile(f"({'|'.join(re.escape(t.content) for t in specials)})")
 
     def token_ids(self, texts: Sequence[str]) -> list[list[int]]:
         """Ids of each text, special tokens included, cut off at the limit."""
@@ -38,7 +41,8 @@ class _SourceTokens:
 
     def _ids(self, text: str) -> list[int]:
         if self._embedding.lowercase:
-            text = "".join(character.lower() for character in text)
+            parts = self._special.split(text)
+            text = "".join(part if i % 2 else _lower(part) for i, part in enumerate(parts))
         encoding = self._tokenizer.encode(text)
         ids, special = list(encoding.ids), list(encoding.special_tokens_mask)
         limit = self._embedding.max_tokens
@@ -46,6 +50,11 @@ class _SourceTokens:
             return ids
         closing = next(n for n in range(len(ids)) if not special[-1 - n])
         return ids[: limit - closing] + ids[len(ids) - closing :]
+
+
+def _lower(text: str) -> str:
+    """Lowercase character by character: unlike `str.lower`, without Greek's final sigma."""
+    return "".join(character.lower() for character in text)
 
 
 class CheckpointReference(_SourceTokens):

@@ -65,9 +65,8 @@ def prove(
 ) -> Parity:
     """Compare a folder's encoder.mnn and tokenizer.json with a reference, on every probe.
 
-    Token ids must be equal. Vectors are compared one by one, in batches of like length as
-    `encode` makes them, and in padded batches of unlike lengths; each with one thread and with
-    several.
+    Token ids must be equal. Vectors are compared one by one and in padded batches of unlike
+    lengths, each with one thread and with several.
 
     Args:
         folder: Staged or sealed files.
@@ -126,26 +125,27 @@ def _check_ids(probes: Sequence[Probe], ids: list[list[int]], expected: list[lis
 def _run(embedder: Embedder, texts: list[str], ids: list[list[int]], threads: int) -> list[_Run]:
     lengths = [len(row) for row in ids]
     singles = np.stack([embedder.encode(text, prompt="") for text in texts])
-    yield_shapes = [(1, length) for length in lengths]
-    bulk = embedder.encode(texts, prompt="")
-    mixed = np.empty_like(bulk)
+    mixed = np.empty_like(singles)
     mixed_shapes = [(0, 0)] * len(texts)
     for batch in mixed_batches(lengths):
         mixed[batch] = embedder.encode_batch([texts[i] for i in batch])
         for i in batch:
             mixed_shapes[i] = (len(batch), max(lengths[j] for j in batch))
     return [
-        _Run(threads, "one by one", singles, yield_shapes),
-        _Run(threads, "by length", bulk, yield_shapes),
+        _Run(threads, "one by one", singles, [(1, length) for length in lengths]),
         _Run(threads, "mixed", mixed, mixed_shapes),
     ]
 
 
 def mixed_batches(lengths: Sequence[int]) -> list[list[int]]:
-    """Indices of batches that each span short and long texts, so that padding is heavy."""
+    """Indices of batches of the longest with the shortest, so that padding is heavy."""
     order = sorted(range(len(lengths)), key=lambda i: lengths[i])
-    count = max(1, len(order) // MIXED_BATCH)
-    return [order[start::count] for start in range(count)]
+    half = MIXED_BATCH // 2
+    batches = []
+    while order:
+        batches.append(order[-half:] + order[:-half][:half])
+        order = order[:-half][half:]
+    return batches
 
 
 def _compare(

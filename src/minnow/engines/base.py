@@ -85,15 +85,31 @@ class TextEmbedder(Protocol):
         ...
 
 
+def check_threads(threads: int | None) -> None:
+    """Refuse a number of threads that no runtime can have.
+
+    Raises:
+        EngineError: It is below 1.
+    """
+    if threads is not None and threads < 1:
+        raise EngineError(f"threads should be at least 1, not {threads}.")
+
+
 def check_batch(batch: TokenBatch, spec: EncoderSpec) -> None:
     """Refuse what a runtime would answer with silent nonsense.
 
     Raises:
-        EngineError: Shapes differ, a row is empty or too long, or an id is outside of the table.
+        EngineError: Shapes differ, values are not integers, a row is empty or too long, padding
+            is not on the right, or an id is outside of its table.
     """
-    shapes = {batch.input_ids.shape, batch.attention_mask.shape, batch.token_type_ids.shape}
-    if len(shapes) != 1 or batch.input_ids.ndim != 2 or 0 in batch.shape:
-        raise EngineError(f"A batch needs three arrays of one shape (batch, tokens), not {shapes}.")
+    arrays = (batch.input_ids, batch.attention_mask, batch.token_type_ids)
+    shapes = [array.shape for array in arrays]
+    if len(set(shapes)) != 1 or len(shapes[0]) != 2 or 0 in shapes[0]:
+        raise EngineError(
+            f"A batch is three arrays of one shape (batch, tokens), none of it 0; not {shapes}."
+        )
+    if not all(np.issubdtype(array.dtype, np.integer) for array in arrays):
+        raise EngineError(f"A batch holds integers, not {[str(a.dtype) for a in arrays]}.")
     if batch.shape[1] > spec.max_positions:
         raise EngineError(
             f"The batch is {batch.shape[1]} tokens long; the model has {spec.max_positions} "
@@ -105,6 +121,12 @@ def check_batch(batch: TokenBatch, spec: EncoderSpec) -> None:
             f"Token id {low if low < 0 else high} is outside of the word table of "
             f"{spec.vocab_size} rows: this tokenizer does not belong to this model."
         )
+    types = batch.token_type_ids
+    if types.min() < 0 or types.max() >= max(1, spec.token_types):
+        raise EngineError(f"The model has {spec.token_types} token types, all ids 0 for one text.")
+    mask = batch.attention_mask
+    if not np.isin(mask, (0, 1)).all() or not mask[:, 0].all() or (np.diff(mask) > 0).any():
+        raise EngineError("Each row of a batch is at least one token, then padding.")
 
 
 def check_output(hidden: NDArray[np.float32], batch: TokenBatch, spec: EncoderSpec) -> None:

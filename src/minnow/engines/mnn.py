@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from minnow.engines.base import check_batch, check_output
+from minnow.engines.base import check_batch, check_output, check_threads
 from minnow.errors import EngineError
 
 if TYPE_CHECKING:
@@ -28,17 +28,21 @@ if TYPE_CHECKING:
 OUTPUT = "last_hidden_state"
 
 
+_importing = threading.Lock()
+
+
 def import_mnn() -> Any:
     """Import MNN without the line that it prints on stdout from C.
 
     Raises:
         EngineError: MNN is not installed, or not for this machine.
     """
-    if "MNN" in sys.modules:
-        return sys.modules["MNN"]
     try:
-        with _stdout_to_null():
-            return importlib.import_module("MNN")
+        with _importing:
+            if "MNN" in sys.modules:
+                return sys.modules["MNN"]
+            with _stdout_to_null():
+                return importlib.import_module("MNN")
     except ImportError as error:
         raise EngineError(
             f"MNN cannot be imported ({error}). Install it with: pip install mnn"
@@ -47,19 +51,30 @@ def import_mnn() -> Any:
 
 @contextmanager
 def _stdout_to_null() -> Iterator[None]:
-    """Point file descriptor 1 at nothing; what C buffered is flushed while it still does."""
-    sys.stdout.flush()
-    saved = os.dup(1)
+    """Point file descriptor 1 at nothing; what is buffered before and within goes its own way."""
+    _flush()
+    try:
+        saved = os.dup(1)
+    except OSError:  # stdout is closed
+        yield
+        return
     null = os.open(os.devnull, os.O_WRONLY)
     try:
         os.dup2(null, 1)
         yield
     finally:
-        with suppress(OSError, AttributeError, TypeError):
-            ctypes.CDLL(None).fflush(None)
+        _flush()
         os.dup2(saved, 1)
         os.close(null)
         os.close(saved)
+
+
+def _flush() -> None:
+    """Write what Python and C have buffered for stdout."""
+    with suppress(OSError, ValueError, AttributeError):  # closed, or there is none
+        sys.stdout.flush()
+    with suppress(OSError, AttributeError, TypeError):  # a system without such a C library
+        ctypes.CDLL(None).fflush(None)
 
 
 def default_threads() -> int:
@@ -68,23 +83,34 @@ def default_threads() -> int:
     return max(1, min(4, usable or 1))
 
 
+class _ThreadPool:
+    """MNN's OpenMP threads. They do not survive a fork: whoever waits for them then, hangs."""
+
+    started = False
+    lost = False
+
+
 _engines: weakref.WeakSet[MnnEngine] = weakref.WeakSet()
 
 
-def _forget_sessions() -> None:
+def _after_fork() -> None:
+    """In a forked child, have every engine open a session anew, and with one thread only."""
+    global _importing
+    _importing = threading.Lock()
+    _ThreadPool.lost = _ThreadPool.lost or _ThreadPool.started
     for engine in _engines:
         engine._after_fork()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget_sessions)
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 class MnnEngine:
     """Runs an encoder.mnn: int32 ids in, float32 token states out.
 
-    One session behind one lock. In a forked child the session is opened anew with one thread:
-    MNN's OpenMP pool does not survive a fork, and would hang.
+    One session behind one lock. A child forked from a process that ran MNN with several threads
+    gets one thread, for its parent's engines and for those it opens itself.
     """
 
     name = "mnn"
@@ -100,12 +126,11 @@ class MnnEngine:
         Raises:
             EngineError: MNN refuses the file, or its inputs and outputs are not an encoder's.
         """
-        if threads is not None and threads < 1:
-            raise EngineError(f"threads should be at least 1, not {threads}.")
-        self.threads = threads or default_threads()
-        self._model, self._spec = model, spec
+        check_threads(threads)
+        self.threads = 1 if _ThreadPool.lost else threads or default_threads()
+        self._model, self._spec = model.absolute(), spec
         self._lock = threading.Lock()
-        self._session: _Session | None = _Session(model, spec, self.threads)
+        self._session: _Session | None = _Session(self._model, spec, self.threads)
         self._closed = False
         _engines.add(self)
 
@@ -139,26 +164,33 @@ class MnnEngine:
     def _after_fork(self) -> None:
         self._lock = threading.Lock()
         if self._session is not None:
-            self._session.abandon()
-        self._session, self.threads = None, 1
+            _Session.abandoned.append(self._session)
+        self._session = None
+        if _ThreadPool.lost:
+            self.threads = 1
 
 
 class _Session:
     """An interpreter, its session and the shape it is resized to."""
 
-    abandoned: list[_Session] = []  # noqa: RUF012  kept alive: see abandon
+    abandoned: list[_Session] = []  # noqa: RUF012  never freed: their threads died in a fork
 
     def __init__(self, model: Path, spec: EncoderSpec, threads: int) -> None:
         mnn = import_mnn()
         self._mnn, self._inputs = mnn, spec.inputs
         self._shape: tuple[int, int] | None = None
+        if not model.is_file():
+            raise EngineError(f"MNN cannot load {model}: there is no such file.")
+        _ThreadPool.started = _ThreadPool.started or threads > 1
         try:
             self._interpreter = mnn.Interpreter(_private_path(model))
             self._session = self._interpreter.createSession(
                 {"backend": "CPU", "numThread": threads}
             )
-        except Exception as error:  # MNN raises bare Exception
-            raise EngineError(f"MNN cannot load {model}: {error}") from error
+        except Exception as error:  # MNN raises bare Exception, and says no more than this
+            raise EngineError(
+                f"MNN cannot load {model}: it is not an MNN model, or not a whole one."
+            ) from error
         names = set(self._interpreter.getSessionInputAll(self._session))
         outputs = set(self._interpreter.getSessionOutputAll(self._session))
         if names != set(self._inputs) or OUTPUT not in outputs:
@@ -174,6 +206,7 @@ class _Session:
             self._feed(name, getattr(batch, name))
         code = self._interpreter.runSession(self._session)
         if code != 0:
+            self._shape = None
             raise EngineError(f"MNN failed with code {code} on a batch of shape {batch.shape}.")
         return self._read()
 
@@ -205,10 +238,6 @@ class _Session:
         output.copyToHostTensor(host)
         states: NDArray[np.float32] = np.array(host.getNumpyData(), dtype=np.float32)
         return states.reshape(hidden.shape)
-
-    def abandon(self) -> None:
-        """Never free this session: its threads did not survive the fork that copied it."""
-        _Session.abandoned.append(self)
 
 
 _opened = iter(range(sys.maxsize))

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from minnow.engines.base import check_batch, check_output
+from minnow.engines.base import check_batch, check_output, check_threads
 from minnow.errors import EngineError, MissingExtraError
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ class OnnxRuntimeEngine:
             EngineError: ONNX Runtime refuses the file, or it is not an encoder.
             MissingExtraError: The extra `onnxruntime` is not installed.
         """
+        check_threads(threads)
         try:
             import onnxruntime
         except ImportError as error:
@@ -51,7 +52,7 @@ class OnnxRuntimeEngine:
                 str(model), options, providers=["CPUExecutionProvider"]
             )
         except Exception as error:  # ONNX Runtime's errors have no public base
-            raise EngineError(f"ONNX Runtime cannot load {model}: {error}") from error
+            raise EngineError(f"ONNX Runtime cannot load {model}: {_line(error)}") from error
         self._spec = spec
         self._inputs = {row.name: _INTEGERS.get(row.type) for row in self._session.get_inputs()}
         known = {"input_ids", "attention_mask", "token_type_ids"}
@@ -76,7 +77,9 @@ class OnnxRuntimeEngine:
         try:
             (hidden,) = self._session.run([self._output], feeds)
         except Exception as error:  # ONNX Runtime's errors have no public base
-            raise EngineError(f"ONNX Runtime failed on shape {batch.shape}: {error}") from error
+            raise EngineError(
+                f"ONNX Runtime failed on shape {batch.shape}: {_line(error)}"
+            ) from error
         states: NDArray[np.float32] = np.asarray(hidden, dtype=np.float32)
         check_output(states, batch, self._spec)
         return states
@@ -84,3 +87,7 @@ class OnnxRuntimeEngine:
     def close(self) -> None:
         """Free the session; `run` fails from then on."""
         self._session = None
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from minnow.errors import CheckpointError, MissingExtraError, SourceError
-from minnow.model.config import read_json
+from minnow.errors import CheckpointError, MissingExtraError
 from minnow.model.families import Family, family_named
+from minnow.model.layout import WEIGHTS, WEIGHTS_INDEX, read_shards
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -59,20 +59,31 @@ def tensor_shapes(spec: EncoderSpec) -> dict[str, tuple[int, ...]]:
     return shapes
 
 
+def tensor_names(family: Family, spec: EncoderSpec) -> dict[str, str]:
+    """Our name of every tensor of the encoder -> the family's, without its prefix."""
+    theirs = {}
+    for our in tensor_shapes(spec):
+        if our in family.tensors:
+            theirs[our] = family.tensors[our]
+            continue
+        module, _, kind = our.rpartition(".")
+        layer = module.split(".")[1] if module.startswith("layer.") else ""
+        row = family.tensors[module.replace(f"layer.{layer}.", "layer.{i}.", 1)]
+        theirs[our] = f"{row.format(i=layer)}.{kind}"
+    return theirs
+
+
 def weight_files(source: ModelSource) -> list[Path]:
     """The safetensors files of a source: one, or the shards that its index lists.
 
     Raises:
         SourceNotFoundError: There is no safetensors file, or a shard is missing.
+        SourceError: The index cannot be read.
     """
-    index = source.optional_file("model.safetensors.index.json")
-    if index is None or source.optional_file("model.safetensors"):
-        return [source.file("model.safetensors")]
-    try:
-        shards = sorted(set(read_json(index)["weight_map"].values()))
-    except (TypeError, KeyError, AttributeError) as error:
-        raise SourceError(f"{index} has no weight_map of tensor names to files.") from error
-    return [source.file(shard) for shard in shards]
+    index = source.optional_file(WEIGHTS_INDEX)
+    if index is None or source.optional_file(WEIGHTS):
+        return [source.file(WEIGHTS)]
+    return [source.file(shard) for shard in read_shards(index)]
 
 
 def read_tensors(source: ModelSource, spec: EncoderSpec) -> Tensors:
@@ -91,26 +102,29 @@ def read_tensors(source: ModelSource, spec: EncoderSpec) -> Tensors:
         SourceNotFoundError: There is no safetensors file.
         MissingExtraError: The extra `convert` is not installed.
     """
-    try:
-        from safetensors import SafetensorError, safe_open
-    except ImportError as error:
-        raise MissingExtraError("Reading a checkpoint", "convert") from error
-    files = weight_files(source)
     with ExitStack() as stack:
-        try:
-            handles = [stack.enter_context(safe_open(f, framework="numpy")) for f in files]
-        except (SafetensorError, OSError) as error:
-            raise CheckpointError(
-                f"{source.name}: {files[0].name} is not a whole safetensors file ({error}). "
-                "Download it again."
-            ) from error
+        handles = [stack.enter_context(_open(file, source.name)) for file in weight_files(source)]
         stored = {name: handle for handle in handles for name in handle.keys()}  # noqa: SIM118
         return _collect(source.name, family_named(spec.family), spec, stored)
 
 
+def _open(file: Path, name: str) -> Any:
+    try:
+        import ml_dtypes  # noqa: F401  # importing it teaches NumPy bfloat16
+        from safetensors import SafetensorError, safe_open
+    except ImportError as error:
+        raise MissingExtraError("Reading a checkpoint", "convert") from error
+    try:
+        return safe_open(file, framework="numpy")
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(
+            f"{name}: {file.name} is not a whole safetensors file ({error}). Download it again."
+        ) from error
+
+
 def _collect(name: str, family: Family, spec: EncoderSpec, stored: Mapping[str, Any]) -> Tensors:
     prefix = family.prefix if any(key.startswith(family.prefix) for key in stored) else ""
-    theirs = {our: prefix + _their_name(family, our) for our in tensor_shapes(spec)}
+    theirs = {our: prefix + name for our, name in tensor_names(family, spec).items()}
     faults = [f"{key} is missing" for key in theirs.values() if key not in stored]
     faults += [
         f"{key} is left over (minnow does not know what it does)"
@@ -130,16 +144,6 @@ def _collect(name: str, family: Family, spec: EncoderSpec, stored: Mapping[str, 
     return tensors
 
 
-def _their_name(family: Family, our: str) -> str:
-    """The checkpoint's name of one of our tensors, found through the family's row."""
-    if our in family.tensors:
-        return family.tensors[our]
-    module, _, kind = our.rpartition(".")
-    layer = module.split(".")[1] if module.startswith("layer.") else ""
-    row = module.replace(f"layer.{layer}.", "layer.{i}.", 1) if layer else module
-    return f"{family.tensors[row].format(i=layer)}.{kind}"
-
-
 def _read_one(
     handle: Any, key: str, shape: tuple[int, ...]
 ) -> tuple[list[str], NDArray[np.float32] | None]:
@@ -148,7 +152,8 @@ def _read_one(
         return [f"{key} has shape {tuple(view.get_shape())}, not {shape}"], None
     if view.get_dtype() not in _FLOATS:
         return [f"{key} is stored as {view.get_dtype()}, not as floating point"], None
-    tensor = np.ascontiguousarray(handle.get_tensor(key), dtype=np.float32)
+    with np.errstate(over="ignore"):
+        tensor = np.ascontiguousarray(handle.get_tensor(key), dtype=np.float32)
     if not np.isfinite(tensor).all():
         return [f"{key} holds NaN or infinity"], None
     return [], tensor

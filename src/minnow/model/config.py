@@ -92,14 +92,13 @@ def read_encoder_spec(source: ModelSource) -> EncoderSpec:
     """
     path = source.file("config.json")
     config = _read_object(path)
-    family = family_of(str(config.get("model_type", "")))
+    model_type = config.get("model_type")
+    family = family_of(str(model_type))
     if family is None:
         known = ", ".join(name for row in FAMILIES for name in row.model_types)
-        raise UnsupportedModelError(
-            f"{source.name} is a {config.get('model_type', 'model of no stated')!r} model "
-            f"(model_type in config.json); minnow converts {known}."
-        )
-    values = {**family.defaults, **config}
+        stated = "states no model_type" if model_type is None else f"has model_type {model_type!r}"
+        raise UnsupportedModelError(f"{path} {stated}; minnow converts {known}.")
+    values = {**family.defaults, **config, **family.fixed}
     faults = [
         f"{key} is {values[key]!r}, understood is {' or '.join(map(repr, allowed))}"
         for key, allowed in family.must_be.items()
@@ -121,12 +120,12 @@ def _value_faults(family: Family, values: Mapping[str, Any]) -> list[str]:
     faults = [
         f"{keys[name]} should be a positive integer, not {values[keys[name]]!r}"
         for name in _INTEGERS
-        if not isinstance(values[keys[name]], int) or values[keys[name]] < 1
+        if not _is_integer(values[keys[name]], 1)
     ]
     faults += [
         f"{keys[name]} should be an integer of at least 0, not {values[keys[name]]!r}"
         for name in ("token_types", "pad_token_id")
-        if not isinstance(values[keys[name]], int) or values[keys[name]] < 0
+        if not _is_integer(values[keys[name]], 0)
     ]
     epsilon = values[keys["layer_norm_eps"]]
     if not isinstance(epsilon, (int, float)) or not 0 < epsilon < 1:
@@ -136,11 +135,15 @@ def _value_faults(family: Family, values: Mapping[str, Any]) -> list[str]:
     if not faults and values[keys["width"]] % values[keys["heads"]]:
         faults.append(f"{keys['width']} is not a multiple of {keys['heads']}")
     activation = values[keys["activation"]]
-    if activation not in _ACTIVATIONS:
+    if str(activation) not in _ACTIVATIONS:
         faults.append(
             f"{keys['activation']} is {activation!r}, understood is {', '.join(_ACTIVATIONS)}"
         )
     return faults
+
+
+def _is_integer(value: object, least: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= least
 
 
 def _build_spec(family: Family, values: Mapping[str, Any]) -> EncoderSpec:
@@ -190,9 +193,7 @@ def read_embedding_spec(
         UnsupportedModelError: The pipeline has a module that minnow does not compute.
     """
     modules = _read_modules(source)
-    limits = _read_object(
-        next((p for name in _SENTENCE_CONFIGS if (p := source.optional_file(name))), None)
-    )
+    limits = _read_limits(source)
     prompts, default_prompt, prompts_source, similarity = _read_prompts(source, choices)
     return EmbeddingSpec(
         pooling=choices.pooling or _read_pooling(source, modules, encoder),
@@ -206,6 +207,34 @@ def read_embedding_spec(
     )
 
 
+_PLAIN_LIMITS = {
+    "transformer_task": "feature-extraction",
+    "module_output_name": "token_embeddings",
+    "query_length": None,
+    "document_length": None,
+    "query_expansion": None,
+}
+
+
+def _read_limits(source: ModelSource) -> dict[str, Any]:
+    """The Transformer module's own file; since sentence-transformers 6 it can ask for more."""
+    path = next((p for name in _SENTENCE_CONFIGS if (p := source.optional_file(name))), None)
+    limits = _read_object(path)
+    foreign = [
+        f"{key} {limits[key]!r}"
+        for key, plain in _PLAIN_LIMITS.items()
+        if limits.get(key) not in (None, plain)
+    ]
+    if foreign:
+        raise UnsupportedModelError(
+            f"{path} asks for {', '.join(foreign)}, which minnow does not compute."
+        )
+    return limits
+
+
+_MODULES = ("Transformer", "Pooling", "Normalize")
+
+
 def _read_modules(source: ModelSource) -> dict[str, str] | None:
     """Module class (`Transformer`, `Pooling`, `Normalize`) -> its folder; None without the file."""
     path = source.optional_file("modules.json")
@@ -213,17 +242,27 @@ def _read_modules(source: ModelSource) -> dict[str, str] | None:
         return None
     content = read_json(path)
     try:
-        kinds = {str(row["type"]).rsplit(".", 1)[-1]: str(row["path"]) for row in content}
+        kinds = {_module_kind(str(row["type"])): str(row["path"]) for row in content}
     except (TypeError, KeyError) as error:
         raise SourceError(f"{path} should be a list of modules with type and path.") from error
-    foreign = sorted(set(kinds) - {"Transformer", "Pooling", "Normalize"})
+    foreign = sorted(set(kinds) - set(_MODULES))
     if foreign or len(kinds) != len(content):
         raise UnsupportedModelError(
             f"{path} names modules that minnow does not compute: "
             f"{', '.join(foreign) or 'the same one twice'}. "
             "It understands one each of Transformer, Pooling and Normalize."
         )
+    if list(kinds) != [kind for kind in _MODULES if kind in kinds] or kinds.get("Transformer"):
+        raise UnsupportedModelError(
+            f"{path} should name the Transformer in the root folder (an empty path), then Pooling, "
+            f"then Normalize, not {', '.join(f'{k} in {p!r}' for k, p in kinds.items())}."
+        )
     return kinds
+
+
+def _module_kind(name: str) -> str:
+    """`Pooling` of `sentence_transformers.(...).Pooling`; code of the author's own stays whole."""
+    return name.rsplit(".", 1)[-1] if name.startswith("sentence_transformers.") else name
 
 
 def _read_pooling(
@@ -233,9 +272,9 @@ def _read_pooling(
     folder = "1_Pooling" if modules is None else modules.get("Pooling")
     path = None if folder is None else source.optional_file(f"{folder}/config.json")
     if path is None:
+        lacks = f"no {folder}/config.json" if folder else "modules.json names no Pooling"
         raise AmbiguousModelError(
-            f"{source.name} does not say how its token states are pooled "
-            f"(no {folder or '1_Pooling'}/config.json). {options}"
+            f"{source.name} does not say how its token states are pooled ({lacks}). {options}"
         )
     config = _read_object(path)
     modes = _pooling_modes(config, path)
@@ -295,7 +334,7 @@ def _read_max_tokens(
     if limit is None:
         tokenizer = _read_object(source.optional_file("tokenizer_config.json"))
         limit = tokenizer.get("model_max_length", encoder.max_positions)
-    if not isinstance(limit, (int, float)) or limit < 3:
+    if not isinstance(limit, (int, float)) or not min(limit, encoder.max_positions) >= 3:
         raise AmbiguousModelError(
             f"{source.name} states a limit of {limit!r} tokens. Give --max-tokens."
         )
@@ -317,7 +356,7 @@ def _read_prompts(
     origin = name if any(prompts.values()) else "none"
     known = known_prompts(source.model_id) if source.model_id else None
     if known is not None and origin == "none":
-        prompts = {"query": known.query, "document": known.document}
+        prompts = {**prompts, "query": known.query, "document": known.document}
         origin = known.source
     for role, text in (("query", choices.query_prompt), ("document", choices.document_prompt)):
         if text is not None:

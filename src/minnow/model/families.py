@@ -63,6 +63,7 @@ class Family:
         tensors: Our name of a tensor or of a weight/bias pair -> the checkpoint's.
         config: Our name of a hyperparameter -> the key in config.json.
         defaults: Values for keys that config.json may leave out, as `transformers` has them.
+        fixed: Values for keys that `transformers` does not read, whatever config.json says.
         must_be: Keys of config.json that change the network -> the only values understood.
         unused: Patterns (fnmatch) of tensors that belong to heads or buffers, not the encoder.
         positions_after_padding: Positions count from pad_token_id + 1, as in fairseq's RoBERTa.
@@ -74,6 +75,7 @@ class Family:
     tensors: Mapping[str, str] = field(default_factory=lambda: _BERT_TENSORS)
     config: Mapping[str, str] = field(default_factory=lambda: _BERT_CONFIG)
     defaults: Mapping[str, object] = field(default_factory=dict)
+    fixed: Mapping[str, object] = field(default_factory=dict)
     must_be: Mapping[str, tuple[object, ...]] = field(default_factory=dict)
     unused: tuple[str, ...] = ()
     positions_after_padding: bool = False
@@ -104,7 +106,7 @@ FAMILIES: tuple[Family, ...] = (
         model_types=("roberta", "xlm-roberta", "camembert"),
         prefix="roberta.",
         defaults={
-            "type_vocab_size": 1,
+            "type_vocab_size": 2,
             "hidden_act": "gelu",
             "layer_norm_eps": 1e-12,
             "pad_token_id": 1,
@@ -130,12 +132,8 @@ FAMILIES: tuple[Family, ...] = (
             "token_types": "type_vocab_size",
             "pad_token_id": "pad_token_id",
         },
-        defaults={
-            "activation": "gelu",
-            "layer_norm_eps": 1e-12,
-            "type_vocab_size": 0,
-            "pad_token_id": 0,
-        },
+        defaults={"activation": "gelu", "pad_token_id": 0},
+        fixed={"layer_norm_eps": 1e-12, "type_vocab_size": 0},
         unused=("embeddings.position_ids", "vocab_*"),
     ),
 )

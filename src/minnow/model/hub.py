@@ -234,7 +234,7 @@ def _our_error(error: Exception, request: HubRequest) -> MinnowError:
             f"{model_id} has no branch, tag or commit {request.revision!r}. See "
             f"{hub}/{model_id}/commits/main."
         )
-    if isinstance(error, errors.RepositoryNotFoundError) or status in (401, 404):
+    if status in (401, 404):
         return SourceNotFoundError(
             f"{model_id} is neither a folder here nor a model at {hub} that you may read. "
             "If it is private, set HF_TOKEN to a token that may read it."
@@ -248,7 +248,7 @@ def _our_error(error: Exception, request: HubRequest) -> MinnowError:
             "Make room, or set HF_HOME to a folder elsewhere."
         )
     advice = "--offline uses the cached copy" if _cached_or_none(request) else "then run it again"
-    reason = f"HTTP {status}" if status else _one_line(error)
+    reason = f"HTTP {status}" if status else _root_reason(error)
     return NetworkError(
         f"Could not get {model_id} from {hub} ({reason}). Check the connection; {advice}."
     )
@@ -259,6 +259,17 @@ def _is_disk_fault(error: Exception) -> bool:
     if isinstance(error, OSError) and (error.errno in _DISK_FULL or error.filename is not None):
         return True
     return "No space left on device" in str(error)
+
+
+def _root_reason(error: Exception) -> str:
+    """What the operating system said, which HTTP libraries wrap several times; else their words."""
+    reason = _one_line(error)
+    link: BaseException | None = error
+    while link is not None:
+        if isinstance(link, OSError) and link.strerror:
+            reason = link.strerror
+        link = link.__cause__ or link.__context__
+    return reason
 
 
 def _one_line(error: Exception) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,11 @@ if TYPE_CHECKING:
     from minnow.model.spec import EncoderSpec
 
 _CHARACTERS_PER_TOKEN = 64
+_WORDS_TO_SPARE = 16
+_LONGEST_WORD = 1000
+_ENDLESS_WORD = re.compile(
+    f"(?<![a-z0-9])([a-z0-9]{{{_LONGEST_WORD}}})[a-z0-9]+", re.ASCII | re.IGNORECASE
+)
 
 
 @dataclass(frozen=True)
@@ -57,6 +63,7 @@ class TextTokenizer:
             _lowercase_first(self._tokenizer)
         self._tokenizer.no_padding()
         self._tokenizer.enable_truncation(max_tokens)
+        self._shortens_words = _knows_no_long_words(self._tokenizer)
 
     def tokenize(self, texts: Sequence[str], *, first: int = 0) -> list[TokenizedText]:
         """Tokenise texts in parallel.
@@ -70,28 +77,30 @@ class TextTokenizer:
         """
         for index, text in enumerate(texts, start=first):
             _check_text(text, index)
-        if all(len(text) <= self._head_size for text in texts):
-            return [_tokenized(encoding) for encoding in self._tokenizer.encode_batch(list(texts))]
-        return [self._tokenize_one(text) for text in texts]
+        head = _CHARACTERS_PER_TOKEN * self.max_tokens
+        short = iter(self._tokenizer.encode_batch([text for text in texts if len(text) <= head]))
+        return [
+            _tokenized(next(short) if len(text) <= head else self._encode_huge(text, head))
+            for text in texts
+        ]
 
-    @property
-    def _head_size(self) -> int:
-        return _CHARACTERS_PER_TOKEN * self.max_tokens
-
-    def _tokenize_one(self, text: str) -> TokenizedText:
+    def _encode_huge(self, text: str, head: int) -> Encoding:
         """Tokenise no more of a huge text than its first tokens need.
 
-        A head that ends before white space and gives at least twice the limit has the same first
-        tokens as the whole text, since words do not reach across white space.
+        Cutting a text can change its last words only: a special token, or a run of white space,
+        may be cut in two. Where more words than that follow them, the first tokens are settled.
         """
-        size = self._head_size
-        while size < len(text):
-            end = max(text.rfind(" ", 0, size), text.rfind("\n", 0, size))
-            encoding = self._tokenizer.encode(text[:end]) if end > 0 else None
-            if encoding is not None and encoding.overflowing:
-                return _tokenized(encoding)
-            size *= 4
-        return _tokenized(self._tokenizer.encode(text))
+        while head < len(text):
+            encoding = self._encode(text[:head])
+            rest = _last_word(encoding.overflowing[-1]) if encoding.overflowing else 0
+            if rest - _last_word(encoding) > _WORDS_TO_SPARE:
+                return encoding
+            head *= 4
+        return self._encode(text)
+
+    def _encode(self, text: str) -> Encoding:
+        shorter = _ENDLESS_WORD.sub(r"\1", text) if self._shortens_words else text
+        return self._tokenizer.encode(shorter)
 
 
 def load_tokenizer(path: Path) -> Tokenizer:
@@ -126,9 +135,10 @@ def check_tokenizer(source: ModelSource, encoder: EncoderSpec) -> None:
         faults.append(
             f"{token!r} has id {highest}, but the word table has {encoder.vocab_size} rows"
         )
+    faults += _vocabulary_faults(source, vocabulary) + _config_faults(source, tokenizer)
+    tokenizer.no_padding()
     if any(tokenizer.encode("two words").type_ids):
         faults.append("it gives a single text token type ids other than 0")
-    faults += _vocabulary_faults(source, vocabulary) + _casing_faults(source, tokenizer)
     if faults:
         raise SourceError(f"{path} does not fit its model: {'; '.join(faults)}.")
 
@@ -139,35 +149,46 @@ def _vocabulary_faults(source: ModelSource, vocabulary: dict[str, int]) -> list[
     if path is None:
         return []
     lines = path.read_text(encoding="utf-8", errors="replace").split("\n")
-    unlike = [i for i, line in enumerate(lines) if line and vocabulary.get(line.rstrip("\r")) != i]
+    stated = {line: i for i, line in enumerate(lines) if line.strip()}
+    unlike = [line for line, i in stated.items() if vocabulary.get(line) != i]
     if not unlike:
         return []
-    first = lines[unlike[0]]
+    first = unlike[0]
     return [
-        f"{len(unlike)} lines of vocab.txt have another id in it (line {unlike[0]}, {first!r}, has "
-        f"{vocabulary.get(first)})"
+        f"{len(unlike)} tokens of vocab.txt have another id in it ({first!r} has "
+        f"{vocabulary.get(first, 'none')}, not {stated[first]})"
     ]
 
 
 _CASING = {
-    "do_lower_case": "lowercase",
-    "tokenize_chinese_chars": "handle_chinese_chars",
-    "strip_accents": "strip_accents",
+    "do_lower_case": ("lowercase", True),
+    "tokenize_chinese_chars": ("handle_chinese_chars", True),
+    "strip_accents": ("strip_accents", None),
 }
+"""Key of tokenizer_config.json -> key of BertNormalizer, and what leaving it out means."""
+
+_VERBATIM_CLASSES = ("PreTrainedTokenizerFast", "TokenizersBackend")
 
 
-def _casing_faults(source: ModelSource, tokenizer: Tokenizer) -> list[str]:
+def _config_faults(source: ModelSource, tokenizer: Tokenizer) -> list[str]:
     """Transformers lets tokenizer_config.json win where the two differ; minnow lets neither."""
     path = source.optional_file("tokenizer_config.json")
-    stated = json.loads(tokenizer.to_str()).get("normalizer") or {}
     config = read_json(path) if path else {}
-    if stated.get("type") != "BertNormalizer" or not isinstance(config, dict):
-        return []
-    return [
-        f"its normalizer has {theirs} {stated.get(theirs)!r}, but tokenizer_config.json has {key} "
-        f"{config[key]!r}"
-        for key, theirs in _CASING.items()
-        if key in config and config[key] != stated.get(theirs)
+    if not isinstance(config, dict):
+        return [f"{path} is not a JSON object"]
+    faults = []
+    direction = (tokenizer.truncation or {}).get("direction", "right")
+    if config.get("truncation_side", direction) != "right":
+        faults.append("long texts should lose their beginning, but minnow cuts off the end")
+    stated = json.loads(tokenizer.to_str()).get("normalizer") or {}
+    verbatim = config.get("tokenizer_class") in _VERBATIM_CLASSES
+    if verbatim or stated.get("type") != "BertNormalizer":
+        return faults
+    return faults + [
+        f"its normalizer has {theirs} {stated.get(theirs)!r}, but tokenizer_config.json "
+        f"{'has' if key in config else 'means'} {key} {config.get(key, default)!r}"
+        for key, (theirs, default) in _CASING.items()
+        if config.get(key, default) != stated.get(theirs)
     ]
 
 
@@ -181,8 +202,26 @@ def _lowercase_first(tokenizer: Tokenizer) -> None:
     )
 
 
+def _knows_no_long_words(tokenizer: Tokenizer) -> bool:
+    """Whether any word over a limit becomes one unknown token, as BERT's tokenizer has it."""
+    from tokenizers.pre_tokenizers import BertPreTokenizer
+
+    limit = getattr(tokenizer.model, "max_input_chars_per_word", _LONGEST_WORD)
+    added = [str(token.content) for token in tokenizer.get_added_tokens_decoder().values()]
+    return (
+        limit < _LONGEST_WORD
+        and isinstance(tokenizer.pre_tokenizer, BertPreTokenizer)
+        and not any(content.isalnum() for content in added)
+    )
+
+
 def _tokenized(encoding: Encoding) -> TokenizedText:
     return TokenizedText(ids=encoding.ids, truncated=bool(encoding.overflowing))
+
+
+def _last_word(encoding: Encoding) -> int:
+    """The number of the last word in it, counted from the start of the text."""
+    return max((word for word in encoding.word_ids if word is not None), default=0)
 
 
 def _check_text(text: object, index: int) -> None:

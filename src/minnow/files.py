@@ -1,0 +1,110 @@
+"""Files and folders that come to be whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import signal
+import threading
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from minnow.errors import OutputError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+@contextmanager
+def writing(destination: Path) -> Iterator[None]:
+    """Turn the system's refusals to write into one-line errors.
+
+    Raises:
+        OutputError: In place of an OSError, naming the destination and the reason.
+    """
+    try:
+        yield
+    except OSError as error:
+        name = str(error.filename or "")
+        ours = not name or os.path.basename(name).startswith(f".{destination.name}.")  # noqa: PTH119
+        raise OutputError(
+            f"Cannot write {destination}: {error.strerror or error}"
+            f"{'' if ours else f' ({name})'}. Nothing was written there."
+        ) from error
+
+
+@contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Hold back Ctrl-C and SIGTERM for a moment that must not be cut in two.
+
+    Python runs its signal handlers in the main thread only; elsewhere nothing can interrupt.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    handlers: dict[int, Any] = {}
+    arrived: list[int] = []
+    try:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            handler = signal.getsignal(number)
+            if callable(handler):
+                handlers[number] = handler
+                signal.signal(number, lambda number, _: arrived.append(number))
+        yield
+    finally:
+        for held, handler in handlers.items():
+            signal.signal(held, handler)
+        for held in arrived[:1]:
+            handlers[held](held, None)
+
+
+def temporary_beside(path: Path) -> Path:
+    """A hidden name in the same folder that nothing has yet."""
+    return path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+
+
+def remove_folder(folder: Path) -> None:
+    """Remove a folder with all that is in it; a second Ctrl-C does not cut that short."""
+    with uninterrupted():
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def sync(path: Path) -> None:
+    """Have the system write a file to the disk, or a folder where it can.
+
+    Raises:
+        OSError: A file could not be written.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+    except OSError:
+        if not path.is_dir():
+            raise
+
+
+def replace_folder(staged: Path, destination: Path) -> None:
+    """Rename a folder to where nothing, or an older folder, is.
+
+    The older one is moved aside first, and back if the new one cannot take its place.
+
+    Raises:
+        OSError: The system refuses; the older folder is in place.
+    """
+    with uninterrupted():
+        if not destination.exists():
+            staged.rename(destination)
+            return
+        aside = temporary_beside(destination)
+        destination.rename(aside)
+        try:
+            staged.rename(destination)
+        except BaseException:
+            aside.rename(destination)
+            raise
+        remove_folder(aside)

@@ -1,0 +1,113 @@
+"""What one call of `encode` asks for: the arguments, checked, and the prompt they come to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, TypedDict
+
+from minnow.errors import InputError
+from minnow.model.spec import DOCUMENT_PROMPT_NAMES, QUERY_PROMPT_NAMES
+
+if TYPE_CHECKING:
+    from minnow.model.spec import EmbeddingSpec
+
+OnTruncate = Literal["warn", "error", "ignore"]
+Role = Literal["query", "document"]
+
+BATCH_SIZE = 32
+_POLICIES = ("warn", "error", "ignore")
+_ROLE_PROMPT_NAMES = {"query": QUERY_PROMPT_NAMES, "document": DOCUMENT_PROMPT_NAMES}
+_NO_PROMPTS = {"query": "", "document": ""}
+
+
+class EncodeOptions(TypedDict, total=False):
+    """The keyword arguments of `Embedder.encode`."""
+
+    prompt_name: str | None
+    prompt: str | None
+    batch_size: int
+    show_progress_bar: bool
+    truncate_dim: int | None
+    normalize_embeddings: bool
+    on_truncate: OnTruncate | None
+
+
+@dataclass(frozen=True)
+class Options:
+    """What one call asks for.
+
+    Attributes:
+        prompt: Put before each text; may be empty.
+        batch_size: Most texts in one forward pass.
+        width: Length of the vectors to return.
+        normalize: Scale them to length 1.
+        on_truncate: What to do about texts over the limit.
+        show_progress: Show progress on stderr.
+    """
+
+    prompt: str
+    batch_size: int
+    width: int
+    normalize: bool
+    on_truncate: OnTruncate
+    show_progress: bool
+
+
+def check_options(
+    given: EncodeOptions, embedding: EmbeddingSpec, width: int, on_truncate: OnTruncate
+) -> Options:
+    """Fill in what is not given, and check what is.
+
+    Args:
+        given: The caller's arguments.
+        embedding: The model's prompts.
+        width: Length of the model's vectors.
+        on_truncate: What to do about texts over the limit where the caller does not say.
+
+    Raises:
+        InputError: An argument is out of range, or the model has no such prompt.
+    """
+    batch_size, dim = given.get("batch_size", BATCH_SIZE), given.get("truncate_dim")
+    policy = given.get("on_truncate") or on_truncate
+    if batch_size < 1:
+        raise InputError(f"batch_size should be at least 1, not {batch_size}.")
+    if dim is not None and not 0 < dim <= width:
+        raise InputError(f"truncate_dim should be 1 to {width}, the model's width, not {dim}.")
+    if policy not in _POLICIES:
+        raise InputError(f"on_truncate should be {', '.join(_POLICIES)}, not {policy!r}.")
+    return Options(
+        prompt=_prompt(given, embedding),
+        batch_size=batch_size,
+        width=dim or width,
+        normalize=given.get("normalize_embeddings", False),
+        on_truncate=policy,
+        show_progress=given.get("show_progress_bar", False),
+    )
+
+
+def _prompt(given: EncodeOptions, embedding: EmbeddingSpec) -> str:
+    """`prompt`, else the prompt named `prompt_name`, else the model's default.
+
+    As in sentence-transformers, every model has prompts named query and document, empty unless
+    its files say otherwise.
+    """
+    prompt, name = given.get("prompt"), given.get("prompt_name")
+    if prompt is None:
+        prompts = {**_NO_PROMPTS, **embedding.prompts}
+        name = embedding.default_prompt_name if name is None else name
+        if name is not None and name not in prompts:
+            raise InputError(f"There is no prompt named {name!r}; there is {', '.join(prompts)}.")
+        return "" if name is None else prompts[name]
+    if not isinstance(prompt, str):
+        raise InputError(f"prompt is {type(prompt).__name__}, not a string.")
+    return prompt
+
+
+def with_role(role: Role, given: EncodeOptions, embedding: EmbeddingSpec) -> EncodeOptions:
+    """The options with the prompt of a role, unless they choose a prompt themselves.
+
+    A role without a prompt gets none: the model's default prompt is for plain `encode`.
+    """
+    if given.get("prompt") is not None or given.get("prompt_name") is not None:
+        return given
+    return {**given, "prompt": embedding.prompt_for(_ROLE_PROMPT_NAMES[role])}

@@ -1,0 +1,114 @@
+"""How a command starts and ends: its streams, its signals, its exit code."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import warnings
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import typer
+
+from minnow.errors import MinnowError, OutputError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+EPILOG = (
+    "Exit codes: 0 done, 1 a fault of minnow's own, 2 wrong usage, 3 the model cannot be used, "
+    "4 the converter failed, 5 refused by the proof, 6 not an intact bundle, 7 the runtime failed, "
+    "8 a text cannot be embedded, 9 the output cannot be written, 10 an extra is missing, "
+    "130 stopped, 141 nobody reads the output any more. The answer goes to stdout, all else to "
+    "stderr."
+)
+_USAGE, _STOPPED, _UNREAD = 2, 130, 141
+
+# Typer has its own copy of Click or uses Click's, by version: this is UsageError of either.
+UsageError: type[Exception] = typer.BadParameter.__mro__[1]
+
+
+def run(app: typer.Typer) -> NoReturn:
+    """Run a command line on the process's arguments; see EPILOG for the exit codes."""
+    _claim_stdout()
+    for name in ("SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, _stop)
+    warnings.showwarning = _show_warning
+    sys.exit(_outcome(app, sys.argv[1:]))
+
+
+def _outcome(app: typer.Typer, arguments: list[str]) -> int:
+    """Run a command; the exit code says how it ended, and stderr why."""
+    command = typer.main.get_command(app)
+    given = arguments.copy() or ["--help"]
+    try:
+        with _answering(), command.make_context("minnow", given) as context:
+            command.invoke(context)
+    except typer.Exit as stop:
+        return stop.exit_code if arguments else _USAGE
+    except UsageError as error:
+        return _fail(_usage(error), _USAGE)
+    except MinnowError as error:
+        return _fail(str(error), error.exit_code)
+    except (KeyboardInterrupt, typer.Abort):
+        return _fail("stopped; nothing was left half done.", _STOPPED)
+    except BrokenPipeError:
+        return _UNREAD
+    return 0
+
+
+def _usage(error: Any) -> str:
+    path = error.ctx.command_path if error.ctx else "minnow"
+    return f"{error.format_message().rstrip('.')}. See `{path} --help`."
+
+
+def _fail(message: str, code: int) -> int:
+    print(f"error: {message}", file=sys.stderr)
+    return code
+
+
+def _claim_stdout() -> None:
+    """Keep the real stdout for answers; what C code prints there goes to stderr.
+
+    A standard stream that is closed becomes /dev/null, so that no file is given its number.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+    sys.stderr = sys.stderr or os.fdopen(2, "w")
+    answers = os.dup(1)
+    os.dup2(2, 1)
+    sys.stdout = os.fdopen(answers, "w", encoding="utf-8", errors="surrogateescape")
+
+
+@contextmanager
+def _answering() -> Iterator[None]:
+    """Have stdout written to the end, and its failure told as an error.
+
+    Raises:
+        OutputError: Stdout cannot be written, such as a full disk.
+        BrokenPipeError: Nobody reads it any more.
+    """
+    try:
+        yield
+        sys.stdout.flush()
+    except OSError as error:
+        if error.filename is not None:
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if isinstance(error, BrokenPipeError):
+            raise
+        raise OutputError(f"Cannot write standard output: {error.strerror}.") from error
+
+
+def _stop(*_: object) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+def _show_warning(message: Warning | str, *_: object, **__: object) -> None:
+    print(f"warning: {message}", file=sys.stderr)

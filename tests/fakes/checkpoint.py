@@ -1,0 +1,225 @@
+"""Tiny Hugging Face models on disk: real files of every kind, random weights."""
+
+from __future__ import annotations
+
+import json
+import string
+import struct
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
+
+from minnow.model.checkpoint import tensor_names, tensor_shapes
+from minnow.model.config import read_encoder_spec
+from minnow.model.families import family_named
+from minnow.model.source import ModelSource
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+SPECIALS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+WORDS = tuple(
+    """
+    a the of and to in is it fish sleep water river how do what where small big not no
+    one two three red blue green with for on at from by as query passage run runs time
+    """.split()
+)
+VOCABULARY = (
+    *SPECIALS,
+    *WORDS,
+    *(c for c in string.ascii_lowercase + string.digits + string.punctuation if c not in WORDS),
+    *("##" + c for c in string.ascii_lowercase + string.digits),
+)
+
+CONFIGS: dict[str, dict[str, Any]] = {
+    "bert": {
+        "model_type": "bert",
+        "architectures": ["BertModel"],
+        "hidden_size": 32,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "intermediate_size": 64,
+        "max_position_embeddings": 40,
+        "type_vocab_size": 2,
+        "hidden_act": "gelu",
+        "layer_norm_eps": 1e-12,
+        "pad_token_id": 0,
+    },
+    "roberta": {
+        "model_type": "roberta",
+        "architectures": ["RobertaModel"],
+        "hidden_size": 32,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "intermediate_size": 64,
+        "max_position_embeddings": 42,
+        "type_vocab_size": 1,
+        "hidden_act": "gelu",
+        "layer_norm_eps": 1e-5,
+        "pad_token_id": 1,
+    },
+    "distilbert": {
+        "model_type": "distilbert",
+        "architectures": ["DistilBertModel"],
+        "dim": 32,
+        "n_layers": 2,
+        "n_heads": 4,
+        "hidden_dim": 64,
+        "max_position_embeddings": 40,
+        "activation": "gelu",
+        "pad_token_id": 0,
+    },
+}
+
+
+def write_json(path: Path, content: object) -> None:
+    """Write JSON, making the folder first."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(content, indent=1), encoding="utf-8")
+
+
+def write_model(
+    folder: Path,
+    *,
+    family: str = "bert",
+    pooling: str = "cls",
+    normalize: bool = True,
+    prompts: Mapping[str, str] | None = None,
+    max_tokens: int | None = 24,
+    seed: int = 0,
+    **config: object,
+) -> Path:
+    """Write a tiny model with all its files.
+
+    Args:
+        folder: Where; made if need be.
+        family: A key of CONFIGS.
+        pooling: A sentence-transformers pooling mode, written in the boolean schema.
+        normalize: Whether modules.json ends with Normalize.
+        prompts: For config_sentence_transformers.json.
+        max_tokens: max_seq_length of sentence_bert_config.json; None leaves the file out.
+        seed: Of the random weights.
+        **config: Replaces keys of config.json.
+
+    Returns:
+        The folder.
+    """
+    write_json(folder / "config.json", {**CONFIGS[family], "vocab_size": len(VOCABULARY), **config})
+    write_tokenizer(folder)
+    write_weights(folder, random_tensors(folder, seed))
+    modules = ["Transformer", "Pooling", *(["Normalize"] if normalize else [])]
+    paths = ["", "1_Pooling", "2_Normalize"]
+    write_json(
+        folder / "modules.json",
+        [
+            {"idx": i, "name": str(i), "path": path, "type": f"sentence_transformers.models.{kind}"}
+            for i, (kind, path) in enumerate(zip(modules, paths, strict=False))
+        ],
+    )
+    write_pooling(folder, pooling)
+    if max_tokens is not None:
+        write_json(
+            folder / "sentence_bert_config.json",
+            {"max_seq_length": max_tokens, "do_lower_case": False},
+        )
+    write_json(folder / "config_sentence_transformers.json", {"prompts": dict(prompts or {})})
+    (folder / "README.md").write_text("---\nlicense: mit\n---\n\n# Tiny\n", encoding="utf-8")
+    return folder
+
+
+_FLAGS = {
+    "cls": "cls_token",
+    "mean": "mean_tokens",
+    "max": "max_tokens",
+    "mean_sqrt_len_tokens": "mean_sqrt_len_tokens",
+    "weightedmean": "weightedmean_tokens",
+    "lasttoken": "lasttoken",
+}
+
+
+def write_pooling(folder: Path, pooling: str) -> None:
+    """Write 1_Pooling/config.json in the schema of boolean flags."""
+    flags = {f"pooling_mode_{flag}": mode == pooling for mode, flag in _FLAGS.items()}
+    write_json(folder / "1_Pooling/config.json", {"word_embedding_dimension": 32, **flags})
+
+
+def write_tokenizer(folder: Path, vocabulary: tuple[str, ...] = VOCABULARY) -> None:
+    """Write an uncased WordPiece tokenizer, with the padding and truncation of a careless saver."""
+    ids = {token: i for i, token in enumerate(vocabulary)}
+    tokenizer = Tokenizer(models.WordPiece(ids, unk_token="[UNK]", max_input_chars_per_word=100))
+    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.add_special_tokens([t for t in SPECIALS if t in ids])
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]",
+        pair="[CLS] $A [SEP] $B:1 [SEP]:1",
+        special_tokens=[("[CLS]", ids["[CLS]"]), ("[SEP]", ids["[SEP]"])],
+    )
+    tokenizer.enable_truncation(10)
+    tokenizer.enable_padding(length=10)
+    folder.mkdir(parents=True, exist_ok=True)
+    tokenizer.save(str(folder / "tokenizer.json"))
+    (folder / "vocab.txt").write_text("\n".join(vocabulary) + "\n", encoding="utf-8")
+    names = ("pad", "unk", "cls", "sep", "mask")
+    special = {f"{name}_token": token for name, token in zip(names, SPECIALS, strict=True)}
+    write_json(folder / "special_tokens_map.json", special)
+    write_json(
+        folder / "tokenizer_config.json",
+        {"tokenizer_class": "BertTokenizer", "do_lower_case": True, "model_max_length": 40}
+        | special,
+    )
+
+
+def source_of(folder: Path, model_id: str | None = None) -> ModelSource:
+    """The folder as a source, with a Hub id if need be."""
+    return ModelSource(str(folder), "folder", folder, None, model_id)
+
+
+def random_tensors(folder: Path, seed: int = 0) -> dict[str, NDArray[np.float32]]:
+    """Random tensors for a folder's config.json, under the checkpoint's own names."""
+    spec = read_encoder_spec(source_of(folder))
+    theirs = tensor_names(family_named(spec.family), spec)
+    generator = np.random.default_rng(seed)
+    tensors = {}
+    for name, shape in tensor_shapes(spec).items():
+        scale = 0.5 if name.startswith("embeddings.") or len(shape) == 1 else shape[-1] ** -0.5
+        values = generator.normal(0, scale, shape)
+        if name.endswith("norm.weight"):
+            values = 1 + 0.2 * values
+        tensors[theirs[name]] = values.astype(np.float32)
+    return tensors
+
+
+def write_weights(folder: Path, tensors: Mapping[str, NDArray[Any]]) -> None:
+    """Write model.safetensors."""
+    write_safetensors(folder / "model.safetensors", tensors)
+
+
+DTYPES = {"f8": "F64", "f4": "F32", "f2": "F16", "i8": "I64", "i4": "I32", "i1": "I8", "u1": "U8"}
+
+
+def write_safetensors(
+    path: Path, tensors: Mapping[str, NDArray[Any]], *, bfloat16: bool = False
+) -> None:
+    """Write a safetensors file by hand: a length, a JSON header, the bytes of every tensor.
+
+    Args:
+        path: Where.
+        tensors: Name -> array.
+        bfloat16: Keep only the upper half of each float32, and call it BF16.
+    """
+    header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
+    body = b""
+    for name, tensor in tensors.items():
+        kind = "BF16" if bfloat16 else DTYPES[tensor.dtype.str[1:]]
+        halves = np.ascontiguousarray(tensor).view("<u2").reshape(-1)
+        content = halves[1::2].tobytes() if bfloat16 else tensor.tobytes()
+        offsets = [len(body), len(body) + len(content)]
+        header[name] = {"dtype": kind, "shape": list(tensor.shape), "data_offsets": offsets}
+        body += content
+    head = json.dumps(header).encode()
+    path.write_bytes(struct.pack("<Q", len(head)) + head + body)
