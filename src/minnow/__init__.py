@@ -3,11 +3,12 @@
 | name | what it is |
 |---|---|
 | `Embedder` | opens a bundle; `encode`, `encode_query`, `encode_document`, `similarity` |
-| `Bundle`, `Manifest`, `Parity`, `Recipe`, `RECIPES` | what a bundle is, and what was proven of it |
+| `Bundle`, `Manifest`, `Parity` | what a bundle is, and what was proven of it |
+| `Recipe`, `RECIPES` | what is done to a model on its way into one |
 | `MinnowError` | the root of every error; see `minnow.errors` |
 | `TruncationWarning` | texts were longer than the model's limit |
 
-`minnow.convert` has `convert` and `verify`: make a bundle, and repeat its proof.
+`minnow.convert` has `convert` and `verify`: make a bundle; repeat its proof.
 
 Importing minnow is cheap: each name is loaded when it is first used.
 """

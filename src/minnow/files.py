@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 import shutil
 import signal
 import threading
@@ -62,7 +61,7 @@ def uninterrupted() -> Iterator[None]:
 
 def temporary_beside(path: Path) -> Path:
     """A hidden name in the same folder that nothing has yet."""
-    return path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    return path.with_name(f".{path.name}.{os.urandom(4).hex()}")
 
 
 def remove_folder(folder: Path) -> None:

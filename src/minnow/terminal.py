@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 import warnings
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import typer
@@ -42,21 +42,29 @@ def run(app: typer.Typer) -> NoReturn:
 
 def _outcome(app: typer.Typer, arguments: list[str]) -> int:
     """Run a command; the exit code says how it ended, and stderr why."""
-    command = typer.main.get_command(app)
-    given = arguments.copy() or ["--help"]
     try:
-        with _answering(), command.make_context("minnow", given) as context:
-            command.invoke(context)
-    except typer.Exit as stop:
-        return stop.exit_code if arguments else _USAGE
+        with _answering():
+            return _invoke(app, arguments)
     except UsageError as error:
         return _fail(_usage(error), _USAGE)
     except MinnowError as error:
         return _fail(str(error), error.exit_code)
     except (KeyboardInterrupt, typer.Abort):
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
         return _fail("stopped; nothing was left half done.", _STOPPED)
     except BrokenPipeError:
         return _UNREAD
+
+
+def _invoke(app: typer.Typer, arguments: list[str]) -> int:
+    """Run a command, or without any show the help on stderr."""
+    command = typer.main.get_command(app)
+    answers = redirect_stdout(sys.stdout if arguments else sys.stderr)
+    try:
+        with answers, command.make_context("minnow", arguments.copy() or ["--help"]) as context:
+            command.invoke(context)
+    except typer.Exit as stop:
+        return stop.exit_code if arguments else _USAGE
     return 0
 
 

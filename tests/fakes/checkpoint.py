@@ -22,12 +22,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 SPECIALS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
-WORDS = tuple(
-    """
-    a the of and to in is it fish sleep water river how do what where small big not no
-    one two three red blue green with for on at from by as query passage run runs time
-    """.split()
-)
+_WORDS = """
+a the of and to in is it fish sleep water river how do what where small big not no
+one two three red blue green with for on at from by as query passage run runs time
+"""
+WORDS = tuple(_WORDS.split())
 VOCABULARY = (
     *SPECIALS,
     *WORDS,

@@ -1,4 +1,4 @@
-"""A Hugging Face Hub on this machine: serves folders as model repositories over HTTP."""
+"""A Hugging Face Hub on this machine: serves model repositories over HTTP."""
 
 from __future__ import annotations
 
@@ -6,16 +6,17 @@ import hashlib
 import json
 import os
 import re
+import sys
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path, PurePosixPath
 from threading import Thread
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qs, quote, unquote, urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from types import TracebackType
 
     import pytest
@@ -61,7 +62,7 @@ class Repository:
     model_id: str
     private: bool
     gated: bool
-    commits: dict[str, dict[str, Path]] = field(default_factory=dict)
+    commits: dict[str, dict[str, bytes]] = field(default_factory=dict)
     refs: dict[str, str] = field(default_factory=dict)
 
     def commit_of(self, revision: str) -> str | None:
@@ -75,6 +76,15 @@ class Reply:
     status: int = 200
     body: Any = b""
     headers: dict[str, str] = field(default_factory=dict)
+
+
+class _Server(ThreadingHTTPServer):
+    request_queue_size = 64
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Stay quiet about clients that went away."""
+        if not isinstance(sys.exc_info()[1], ConnectionError):
+            super().handle_error(request, client_address)  # type: ignore[arg-type]
 
 
 class FakeHub:
@@ -95,7 +105,7 @@ class FakeHub:
         self.page_size = page_size
         self.token = token
         self._repositories: dict[str, Repository] = {}
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler_of(self))
+        self._server = _Server(("127.0.0.1", 0), _handler_of(self))
         self._thread = Thread(target=self._server.serve_forever, args=(0.01,), daemon=True)
 
     @property
@@ -122,24 +132,32 @@ class FakeHub:
     def add(
         self,
         model_id: str,
-        folder: Path,
+        files: Path | Mapping[str, str],
         *,
         revision: str = "main",
         private: bool = False,
         gated: bool = False,
     ) -> str:
-        """Commit a folder as it is now to a branch; a first commit makes the repository.
+        """Commit files to a branch; a first commit makes the repository.
+
+        Args:
+            model_id: The repository.
+            files: A folder, taken as it is now, or path -> text.
+            revision: The branch or tag that now means this commit.
+            private: Whether a token is needed to see the repository.
+            gated: Whether nobody may have its files; of the first commit, like `private`.
 
         Returns:
             The commit.
         """
         repository = self._repositories.setdefault(model_id, Repository(model_id, private, gated))
-        files = {p.relative_to(folder).as_posix(): p for p in folder.rglob("*") if p.is_file()}
-        digest = hashlib.sha1(model_id.encode())
-        for name, path in sorted(files.items()):
-            digest.update(name.encode() + path.read_bytes())
-        commit = digest.hexdigest()
-        repository.commits[commit] = files
+        if isinstance(files, Path):
+            paths = [path for path in files.rglob("*") if path.is_file()]
+            content = {path.relative_to(files).as_posix(): path.read_bytes() for path in paths}
+        else:
+            content = {name: text.encode() for name, text in files.items()}
+        commit = _digest(repr(sorted(content.items())).encode())
+        repository.commits[commit] = content
         repository.refs[revision] = commit
         return commit
 
@@ -167,14 +185,15 @@ class FakeHub:
 
     def use(self, monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
         """Make huggingface_hub of this process, which read its environment, use this hub."""
-        from huggingface_hub import constants
+        from huggingface_hub import constants, file_download
 
         for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HF_HUB_DISABLE_TELEMETRY"):
             monkeypatch.delenv(name, raising=False)
         monkeypatch.setenv("NO_PROXY", "127.0.0.1")
         template = self.url + "/{repo_id}/resolve/{revision}/{filename}"
         monkeypatch.setattr(constants, "ENDPOINT", self.url)
-        monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+        for module in (constants, file_download):
+            monkeypatch.setattr(module, "HUGGINGFACE_CO_URL_TEMPLATE", template, raising=False)
         monkeypatch.setattr(constants, "HF_HUB_CACHE", str(home / "hub"))
         monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(home / "token"))
         monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
@@ -214,8 +233,8 @@ class FakeHub:
             {"type": "directory", "path": name, "size": 0, "oid": "0" * 40} for name in folders
         ]
         entries += [
-            {"type": "file", "path": name, "size": p.stat().st_size, "oid": _digest(p.read_bytes())}
-            for name, p in files.items()
+            {"type": "file", "path": name, "size": len(content), "oid": _digest(content)}
+            for name, content in files.items()
         ]
         entries.sort(key=lambda entry: str(entry["path"]))
         start = int(query.get("cursor", ["0"])[0])
@@ -228,7 +247,7 @@ def _info(repository: Repository, commit: str, query: dict[str, list[str]]) -> d
     siblings: list[dict[str, Any]] = [{"rfilename": name} for name in repository.commits[commit]]
     if "blobs" in query:
         for sibling in siblings:
-            content = repository.commits[commit][sibling["rfilename"]].read_bytes()
+            content = repository.commits[commit][sibling["rfilename"]]
             sibling |= {"size": len(content), "blobId": _digest(content)}
     info = {
         "id": repository.model_id,
@@ -248,10 +267,9 @@ def _file(repository: Repository, commit: str, name: str, request: Request) -> R
     if repository.gated:
         status = 401 if request.authorization is None else 403
         return _refusal(status, "GatedRepo", f"Access to {repository.model_id} is restricted")
-    path = repository.commits[commit].get(name)
-    if path is None:
+    content = repository.commits[commit].get(name)
+    if content is None:
         return _refusal(404, "EntryNotFound", "Entry not found", {"X-Repo-Commit": commit})
-    content = path.read_bytes()
     headers = {
         "ETag": f'"{_digest(content)}"',
         "X-Repo-Commit": commit,
@@ -293,7 +311,7 @@ def _handler_of(hub: FakeHub) -> type[BaseHTTPRequestHandler]:
             self.send_response(reply.status)
             kind = {} if is_bytes else {"Content-Type": "application/json"}
             for key, value in {**kind, **reply.headers, "Content-Length": str(len(body))}.items():
-                self.send_header(key, quote(value, safe=" ;,:/?=&<>\"'.-_"))
+                self.send_header(key, value)
             self.end_headers()
             if self.command == "GET":
                 self.wfile.write(body[: fault.cut_after])

@@ -31,6 +31,7 @@ from minnow.convert.verify import prove
 from minnow.errors import BundleError, InputError, SourceError
 from minnow.model.checkpoint import read_tensors, weight_files
 from minnow.model.config import Choices, read_embedding_spec, read_encoder_spec
+from minnow.model.layout import WEIGHTS, WEIGHTS_INDEX, needed_files
 from minnow.model.source import ModelSource, resolve
 from minnow.model.tokenizer import check_tokenizer, load_tokenizer
 
@@ -211,29 +212,12 @@ def _copy_metadata(origin: ModelSource, folder: Path) -> None:
         shutil.copyfile(origin.folder / name, target)
 
 
-_METADATA = (
-    "config.json",
-    "modules.json",
-    "config_sentence_transformers.json",
-    "sentence_*_config.json",
-    "*_Pooling/config.json",
-    "*_Normalize/config.json",
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-    "added_tokens.json",
-    "vocab.txt",
-    "vocab.json",
-    "merges.txt",
-    "LICENSE*",
-    "NOTICE*",
-)
-
-
 def metadata_files(origin: ModelSource) -> list[str]:
-    """Relative paths of the source's files, other than weights, that a bundle carries."""
-    found = (path for pattern in _METADATA for path in origin.folder.glob(pattern))
-    return sorted(path.relative_to(origin.folder).as_posix() for path in found if path.is_file())
+    """Relative paths of the source's files that a bundle carries: no weights, no model card."""
+    paths = (path for path in origin.folder.rglob("*") if path.is_file())
+    names = {path.relative_to(origin.folder).as_posix() for path in paths}
+    left = {WEIGHTS, WEIGHTS_INDEX, CARD}
+    return [name for name in needed_files(names, with_author_graph=False) if name not in left]
 
 
 def _convert_graph(

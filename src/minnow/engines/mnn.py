@@ -8,7 +8,7 @@ import os
 import sys
 import threading
 import weakref
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -38,11 +38,8 @@ def import_mnn() -> Any:
         EngineError: MNN is not installed, or not for this machine.
     """
     try:
-        with _importing:
-            if "MNN" in sys.modules:
-                return sys.modules["MNN"]
-            with _stdout_to_null():
-                return importlib.import_module("MNN")
+        with _importing, nullcontext() if "MNN" in sys.modules else _stdout_to_null():
+            return importlib.import_module("MNN")
     except ImportError as error:
         raise EngineError(
             f"MNN cannot be imported ({error}). Install it with: pip install mnn"

@@ -1,0 +1,189 @@
+"""The author's own graph: cleaned of what MNN miscompiles, or refused."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import onnx
+import pytest
+from fakes.checkpoint import write_model
+from onnx import TensorProto, helper, numpy_helper
+
+from minnow.bundle import RECIPES, Graph
+from minnow.convert import convert
+from minnow.convert.author import adopt_graph, drop_nan_guards, fold_constant_shapes
+from minnow.convert.graph import build_graph
+from minnow.errors import MinnowError, SourceNotFoundError, UnsupportedModelError
+from minnow.model.checkpoint import read_tensors
+from minnow.model.config import read_encoder_spec
+from minnow.model.source import resolve
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+RECIPE = RECIPES["fp32"].__class__(**{**RECIPES["fp32"].__dict__, "graph": Graph.AUTHOR})
+
+
+def constant(name: str, values: Any) -> Any:
+    tensor = numpy_helper.from_array(np.asarray(values), name)
+    return helper.make_node("Constant", [], [name], value=tensor)
+
+
+def constant_of_shape(shape: str, output: str, value: float) -> Any:
+    fill = numpy_helper.from_array(np.array([value], dtype=np.float32))
+    return helper.make_node("ConstantOfShape", [shape], [output], name=output, value=fill)
+
+
+def write_author_graph(folder: Path, *, fault: bool = True) -> Path:
+    """A graph as authors export it: int64 inputs, a pooler, the mask from a rank-0 constant."""
+    source = resolve(str(folder))
+    spec = read_encoder_spec(source)
+    model = build_graph(spec, read_tensors(source, spec))
+    graph = model.graph
+    for value in graph.input:
+        value.type.tensor_type.elem_type = TensorProto.INT64
+    extra = [
+        helper.make_node("ReduceMean", ["last_hidden_state"], ["pooler_output"], axes=[1]),
+    ]
+    if fault:
+        for node in graph.node:
+            if node.output[0] == "mask.scale":
+                node.CopyFrom(constant("empty", np.zeros(0, dtype=np.int64)))
+                break
+        scale = constant_of_shape("empty", "mask.scale", 10_000.0)
+        at = next(i for i, node in enumerate(graph.node) if "mask.scale" in node.input)
+        graph.node.insert(at, scale)
+    graph.node.extend(extra)
+    graph.output.append(helper.make_tensor_value_info("pooler_output", TensorProto.FLOAT, None))
+    path = folder / "onnx/model.onnx"
+    path.parent.mkdir(exist_ok=True)
+    onnx.save(model, path)
+    return path
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    return write_model(tmp_path / "model", pooling="mean")
+
+
+def operators(graph: Any) -> list[str]:
+    return [node.op_type for node in graph.graph.node]
+
+
+def test_the_rank_0_fault_is_cleaned_and_the_bundle_proven(model: Path, tmp_path: Path) -> None:
+    path = write_author_graph(model)
+    assert "ConstantOfShape" in operators(onnx.load(path))
+    bundle = convert(str(model), tmp_path / "out", recipe=RECIPE)
+    assert bundle.manifest.recipe.graph is Graph.AUTHOR
+    assert bundle.manifest.parity.worst.worst >= RECIPE.bar
+
+
+def test_uncleaned_it_is_refused_or_right_but_never_sealed_wrong(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The converter's garbage differs from run to run, so both outcomes are possible."""
+    write_author_graph(model)
+    monkeypatch.setattr("minnow.convert.author.fold_constant_shapes", lambda *_: 0)
+    try:
+        bundle = convert(str(model), tmp_path / "out", recipe=RECIPE)
+    except MinnowError:
+        assert not (tmp_path / "out").exists()
+    else:
+        assert bundle.manifest.parity.worst.worst >= RECIPE.bar
+
+
+def test_adopting_keeps_one_output_and_what_it_reads(model: Path) -> None:
+    path = write_author_graph(model)
+    spec = read_encoder_spec(resolve(str(model)))
+    adopted = adopt_graph(path, spec)
+    assert [value.name for value in adopted.graph.output] == ["last_hidden_state"]
+    assert "ReduceMean" not in operators(adopted)
+    assert "ConstantOfShape" not in operators(adopted)
+    onnx.checker.check_model(adopted, full_check=True)
+
+
+def test_an_output_of_another_name_is_renamed(model: Path) -> None:
+    path = write_author_graph(model, fault=False)
+    graph = onnx.load(path)
+    for node in graph.graph.node:
+        for names in (node.input, node.output):
+            for i, name in enumerate(names):
+                names[i] = "token_embeddings" if name == "last_hidden_state" else name
+    graph.graph.output[0].name = "token_embeddings"
+    onnx.save(graph, path)
+    adopted = adopt_graph(path, read_encoder_spec(resolve(str(model))))
+    assert [value.name for value in adopted.graph.output] == ["last_hidden_state"]
+    onnx.checker.check_model(adopted, full_check=True)
+
+
+def graph_with(nodes: list[Any], inputs: list[Any] | None = None) -> Any:
+    output = helper.make_tensor_value_info("y", TensorProto.FLOAT, None)
+    graph = helper.make_graph(nodes, "g", inputs or [], [output])
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])
+
+
+def test_a_known_shape_of_any_rank_is_folded(tmp_path: Path) -> None:
+    graph = graph_with([constant("s", np.array([2, 3])), constant_of_shape("s", "y", 7.0)])
+    assert fold_constant_shapes(graph, tmp_path) == 1
+    (values,) = [n for n in graph.graph.node if n.output[0] == "y"]
+    assert values.op_type == "Constant"
+    np.testing.assert_array_equal(
+        numpy_helper.to_array(values.attribute[0].t), np.full((2, 3), 7.0, np.float32)
+    )
+
+
+def test_a_shape_of_known_rank_at_run_time_is_left(tmp_path: Path) -> None:
+    x = helper.make_tensor_value_info("x", TensorProto.FLOAT, ["a", "b"])
+    shape = helper.make_node("Shape", ["x"], ["s"])
+    graph = graph_with([shape, constant_of_shape("s", "y", 1.0)], [x])
+    assert fold_constant_shapes(graph, tmp_path) == 0
+
+
+def test_rank_0_through_the_shape_of_a_scalar_is_folded(tmp_path: Path) -> None:
+    x = helper.make_tensor_value_info("x", TensorProto.FLOAT, [])
+    shape = helper.make_node("Shape", ["x"], ["s"])
+    graph = graph_with([shape, constant_of_shape("s", "y", 1.0)], [x])
+    assert fold_constant_shapes(graph, tmp_path) == 1
+
+
+def test_an_unknown_rank_is_refused(tmp_path: Path) -> None:
+    s = helper.make_tensor_value_info("s", TensorProto.INT64, ["rank"])
+    with pytest.raises(UnsupportedModelError, match="rank is computed at run time"):
+        fold_constant_shapes(graph_with([constant_of_shape("s", "y", 1.0)], [s]), tmp_path)
+
+
+def test_nan_guards_are_dropped_and_other_choices_kept() -> None:
+    nodes = [
+        helper.make_node("IsNaN", ["x"], ["bad"]),
+        helper.make_node("Where", ["bad", "zero", "x"], ["y"]),
+        helper.make_node("Where", ["cond", "zero", "x"], ["z"]),
+    ]
+    graph = graph_with(nodes)
+    assert drop_nan_guards(graph) == 1
+    assert [(n.op_type, list(n.input)) for n in graph.graph.node[1:]] == [
+        ("Identity", ["x"]),
+        ("Where", ["cond", "zero", "x"]),
+    ]
+
+
+def test_no_graph_foreign_graph_and_garbage_are_named(model: Path, tmp_path: Path) -> None:
+    with pytest.raises(SourceNotFoundError, match="no ONNX graph"):
+        convert(str(model), tmp_path / "out", recipe=RECIPE)
+    path = write_author_graph(model)
+    graph = onnx.load(path)
+    graph.graph.input[1].name = "pixels"
+    onnx.save(graph, path)
+    with pytest.raises(UnsupportedModelError, match="pixels"):
+        convert(str(model), tmp_path / "out", recipe=RECIPE)
+    path.write_bytes(b"garbage")
+    with pytest.raises(UnsupportedModelError, match="not an ONNX model"):
+        convert(str(model), tmp_path / "out", recipe=RECIPE)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.extra("onnxruntime")
+def test_the_author_s_graph_as_the_reference(model: Path, tmp_path: Path) -> None:
+    write_author_graph(model)
+    bundle = convert(str(model), tmp_path / "out", reference="author-onnx")
+    assert "onnx/model.onnx in ONNX Runtime" in bundle.manifest.parity.reference

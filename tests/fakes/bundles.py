@@ -1,0 +1,40 @@
+"""Tiny models, and bundles made of them by the real pipeline."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from fakes.checkpoint import write_model
+
+from minnow.bundle import RECIPES, Bundle
+from minnow.convert import convert
+from minnow.model.checkpoint import read_tensors
+from minnow.model.config import read_embedding_spec, read_encoder_spec
+from minnow.model.reference import ReferenceModel
+from minnow.model.source import ModelSource
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+PROMPTS = {"query": "query: ", "document": "passage: ", "red": "red "}
+
+
+@dataclass(frozen=True)
+class Tiny:
+    """A tiny model, its bundle in float32, and its forward pass in NumPy."""
+
+    source: ModelSource
+    bundle: Bundle
+    reference: ReferenceModel
+
+
+def make_tiny(folder: Path) -> Tiny:
+    """Write a tiny model with mean pooling and prompts, and convert it."""
+    model = write_model(folder / "model", pooling="mean", prompts=PROMPTS)
+    source = ModelSource(str(model), "folder", model, None, None)
+    encoder = read_encoder_spec(source)
+    embedding = read_embedding_spec(source, encoder)
+    bundle = convert(str(model), folder / "tiny.minnow", recipe=RECIPES["fp32"])
+    reference = ReferenceModel(encoder, embedding, read_tensors(source, encoder))
+    return Tiny(source, bundle, reference)

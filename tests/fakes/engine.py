@@ -1,0 +1,68 @@
+"""A token engine without a runtime: its states are known, and it remembers what it was asked."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from minnow.engines.base import check_batch
+from minnow.errors import EngineError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from minnow.engines.base import TokenBatch
+    from minnow.model.spec import EncoderSpec
+
+
+class FakeEngine:
+    """The state of a token is its word's row plus its position's row, whatever else is there.
+
+    Attributes:
+        shapes: The (batch, tokens) of every run, in order.
+        lengths: The lengths, without padding, of the rows of every run.
+        nan_at: The number of the run, counted from 0, whose states are NaN; none by default.
+    """
+
+    name = "fake"
+
+    def __init__(self, spec: EncoderSpec, *, nan_at: int | None = None) -> None:
+        generator = np.random.default_rng(7)
+        self._words = generator.normal(size=(spec.vocab_size, spec.width)).astype(np.float32)
+        self._positions = generator.normal(size=(spec.positions, spec.width)).astype(np.float32)
+        self._spec = spec
+        self._closed = False
+        self._lock = threading.Lock()
+        self.nan_at = nan_at
+        self.shapes: list[tuple[int, int]] = []
+        self.lengths: list[list[int]] = []
+
+    def run(self, batch: TokenBatch) -> NDArray[np.float32]:
+        check_batch(batch, self._spec)
+        with self._lock:
+            if self._closed:
+                raise EngineError("This engine is closed.")
+            broken = len(self.shapes) == self.nan_at
+            self.shapes.append(batch.shape)
+            self.lengths.append(batch.attention_mask.sum(1).tolist())
+        states: NDArray[np.float32] = (
+            self._words[batch.input_ids] + self._positions[: batch.shape[1]]
+        )
+        return states * np.float32(np.nan) if broken else states
+
+    def states(self, ids: Sequence[int]) -> NDArray[np.float32]:
+        """What the tokens of one text come to: float32 of shape (tokens, width)."""
+        return self._words[list(ids)] + self._positions[: len(ids)]
+
+    def close(self) -> None:
+        self._closed = True
+
+    @property
+    def padding(self) -> float:
+        """The share of all tokens run so far that were padding."""
+        run = sum(batch * tokens for batch, tokens in self.shapes)
+        return 1 - sum(map(sum, self.lengths)) / run
