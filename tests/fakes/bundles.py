@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from fakes.checkpoint import write_model
-
 from minnow.bundle import RECIPES, Bundle
 from minnow.convert import convert
 from minnow.model.checkpoint import read_tensors
