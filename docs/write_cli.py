@@ -1,0 +1,33 @@
+"""Writes docs/cli.md: the help of the program and of every command. Run by `make docs`."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+COMMANDS = ("", "convert", "verify", "embed", "info")
+
+
+def help_of(command: str) -> str:
+    """What `minnow COMMAND --help` prints, 80 columns wide."""
+    arguments = [sys.executable, "-m", "minnow.cli", *command.split(), "--help"]
+    environment = {**os.environ, "COLUMNS": "80", "TERMINAL_WIDTH": "80"}
+    answer = subprocess.run(
+        arguments, capture_output=True, text=True, check=True, env=environment
+    ).stdout
+    return "\n".join(line.rstrip() for line in answer.strip().splitlines())
+
+
+def main() -> None:
+    """Write the page beside this file."""
+    parts = ["# The command line\n\nWritten by `make docs`; do not edit."]
+    for command in COMMANDS:
+        name = f"minnow {command}".strip()
+        parts.append(f"## {name}\n\n```\n{help_of(command)}\n```")
+    Path(__file__).with_name("cli.md").write_text("\n\n".join(parts) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,68 @@
+"""The documentation is the code's: pages that repeat it are compared with it."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+
+from minnow.cli import app
+
+ROOT = Path(__file__).parents[1]
+ARCHITECTURE = (ROOT / "docs/architecture.md").read_text(encoding="utf-8")
+COMMANDS: dict[str, Any] = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+
+
+def section(command: str) -> str:
+    """What docs/cli.md says of a command."""
+    page = (ROOT / "docs/cli.md").read_text(encoding="utf-8")
+    return page.split(f"## minnow {command}\n", 1)[1].split("\n## ", 1)[0]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_page_of_the_command_line_is_current(command: str) -> None:
+    """Run `make docs` where this fails."""
+    options = {
+        option
+        for parameter in COMMANDS[command].params
+        for option in (*parameter.opts, *parameter.secondary_opts)
+        if option.startswith("--")
+    }
+    described = set(re.findall(r"^  (?:-\w, )?(--[\w-]+)", section(command), re.MULTILINE))
+    described |= set(re.findall(r"^  --[\w-]+ / (--[\w-]+)", section(command), re.MULTILINE))
+    assert described - {"--help"} == options
+    help_text = " ".join(section(command).split())
+    assert " ".join(COMMANDS[command].help.split("\n\n")[0].split()) in help_text
+
+
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / "src/minnow").rglob("*.py")), ids=lambda path: path.name
+)
+def test_every_module_is_in_the_picture(path: Path) -> None:
+    place = path.parent.name + "/" if path.name == "__init__.py" else path.name
+    if path.parent.name == "minnow" and path.name == "__init__.py":
+        place = "src/minnow/"
+    assert place in ARCHITECTURE
+
+
+def test_the_layers_in_the_picture_are_the_contract() -> None:
+    contract = re.search(
+        r"layers = \[\n(.*?)\n\]", (ROOT / "pyproject.toml").read_text(), re.DOTALL
+    )
+    assert contract is not None
+    rows = [line.strip().strip('",') for line in contract[1].splitlines()]
+    assert "```\n" + "\n".join(rows) + "\n```" in ARCHITECTURE
+
+
+def test_every_extra_and_dependency_is_explained() -> None:
+    page = (ROOT / "docs/dependencies.md").read_text(encoding="utf-8")
+    metadata = (ROOT / "pyproject.toml").read_text()
+    block = metadata.split("dependencies = [", 1)[1].split("[dependency-groups]", 1)[0]
+    for name in re.findall(r'"([a-z][a-z-]+)[<>=]', block):
+        assert re.search(rf"\b{name}\b", page), name
+    extras = metadata.split("[project.optional-dependencies]", 1)[1].split("\n[", 1)[0]
+    for extra in re.findall(r"^([\w-]+) = \[", extras, re.MULTILINE):
+        assert f"| {extra} |" in page
