@@ -1,4 +1,4 @@
-"""Cosine of a bundle's vectors to sentence-transformers', text by text, over a folder in BEIR layout.
+"""Cosine of a bundle's vectors to sentence-transformers', text by text, over BEIR data.
 
     python benchmarks/agreement.py BUNDLE MODEL_FOLDER DATASET_FOLDER
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from minnow.engines.mnn import default_threads
 from minnow.errors import SourceNotFoundError
 from minnow.model.reference import ReferenceModel, pool_one
 from minnow.model.tokenizer import load_tokenizer
@@ -73,7 +75,12 @@ class CheckpointReference(_SourceTokens):
 
     def vectors(self, texts: Sequence[str]) -> NDArray[np.float64]:
         """One vector per text: float64 of shape (texts, width)."""
-        return np.stack([self._model.vector(ids) for ids in self.token_ids(texts)])
+        from threadpoolctl import threadpool_limits
+
+        # A thread per text, each with a BLAS of one thread: BLAS threads that share out one small
+        # product wait for each other, for seconds where the machine is busy.
+        with threadpool_limits(1, "blas"), ThreadPoolExecutor(default_threads()) as threads:
+            return np.stack(list(threads.map(self._model.vector, self.token_ids(texts))))
 
 
 class AuthorGraphReference(_SourceTokens):
