@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -301,3 +303,16 @@ def test_sentence_transformers_as_the_reference(tmp_path: Path) -> None:
     bundle = convert(str(model), tmp_path / "out", reference="sentence-transformers")
     assert bundle.manifest.parity.reference.startswith("sentence-transformers ")
     assert bundle.manifest.parity.worst.worst >= 0.99999
+
+
+def test_a_local_source_converts_on_a_machine_without_a_network(
+    model: Path, tmp_path: Path
+) -> None:
+    """The whole program, converter included, in a network namespace that holds no interface."""
+    alone = ["unshare", "--net", "--map-root-user"]
+    if shutil.which("unshare") is None or subprocess.run([*alone, "true"], check=False).returncode:
+        pytest.skip("network namespaces cannot be made here")
+    command = [sys.executable, "-m", "minnow.cli", "convert", str(model), "-o", str(tmp_path / "o")]
+    traced = subprocess.run([*alone, *command], capture_output=True, text=True, check=False)
+    assert traced.returncode == 0, traced.stderr
+    Bundle.open(tmp_path / "o").check_files()
