@@ -134,7 +134,7 @@ def convert_command(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Convert a model to a bundle, and prove that it gives the same vectors.
+    """Convert a model to a bundle, and prove its vectors equal.
 
     The proof is not optional: what does not pass is not written. An older bundle at the
     destination is replaced at the very end, or not at all.
@@ -172,7 +172,7 @@ def verify_command(
     offline: Offline = False,
     as_json: Json = False,
 ) -> None:
-    """Repeat a bundle's proof: every file's hash, then every probe text.
+    """Repeat a bundle's proof: every file's hash, every probe text.
 
     Example: minnow verify bge-small.minnow
     """

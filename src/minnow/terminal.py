@@ -32,10 +32,7 @@ UsageError: type[Exception] = typer.BadParameter.__mro__[1]
 def run(app: typer.Typer) -> NoReturn:
     """Run a command line on the process's arguments; see EPILOG for the exit codes."""
     _claim_stdout()
-    for name in ("SIGTERM", "SIGHUP"):
-        number = getattr(signal, name, None)
-        if number is not None and signal.getsignal(number) is signal.SIG_DFL:
-            signal.signal(number, _stop)
+    _handle(signal.SIG_DFL, _stop)
     warnings.showwarning = _show_warning
     sys.exit(_outcome(app, sys.argv[1:]))
 
@@ -50,7 +47,7 @@ def _outcome(app: typer.Typer, arguments: list[str]) -> int:
     except MinnowError as error:
         return _fail(str(error), error.exit_code)
     except (KeyboardInterrupt, typer.Abort):
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        _handle(_stop, signal.SIG_IGN)
         return _fail("stopped; nothing was left half done.", _STOPPED)
     except BrokenPipeError:
         return _UNREAD
@@ -112,6 +109,14 @@ def _answering() -> Iterator[None]:
         if isinstance(error, BrokenPipeError):
             raise
         raise OutputError(f"Cannot write standard output: {error.strerror}.") from error
+
+
+def _handle(before: Any, after: Any) -> None:
+    """Give the signals that ask a program to stop another handler, but for those ignored."""
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)
+        if number and signal.getsignal(number) in (before, signal.default_int_handler):
+            signal.signal(number, after)
 
 
 def _stop(*_: object) -> NoReturn:

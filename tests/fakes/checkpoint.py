@@ -11,15 +11,17 @@ import numpy as np
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 
 from minnow.model.checkpoint import tensor_names, tensor_shapes
-from minnow.model.config import read_encoder_spec
+from minnow.model.config import Choices, read_embedding_spec, read_encoder_spec
 from minnow.model.families import family_named
 from minnow.model.source import ModelSource
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from numpy.typing import NDArray
+
+    from minnow.model.spec import EmbeddingSpec, EncoderSpec
 
 SPECIALS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 _WORDS = """
@@ -79,6 +81,12 @@ def write_json(path: Path, content: object) -> None:
     """Write JSON, making the folder first."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(content, indent=1), encoding="utf-8")
+
+
+def edit_json(path: Path, *, without: tuple[str, ...] = (), **changes: object) -> None:
+    """Change keys of a JSON object; a file that is not there yet is empty."""
+    content = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    write_json(path, {k: v for k, v in {**content, **changes}.items() if k not in without})
 
 
 def write_model(
@@ -173,14 +181,38 @@ def write_tokenizer(folder: Path, vocabulary: tuple[str, ...] = VOCABULARY) -> N
     )
 
 
+def change_tokenizer(path: Path, change: Callable[[Tokenizer], object]) -> Path:
+    """Change a tokenizer.json in place."""
+    tokenizer = Tokenizer.from_file(str(path))
+    change(tokenizer)
+    tokenizer.save(str(path))
+    return path
+
+
+def ids_of(words: str) -> list[int]:
+    """Ids of words and tokens of VOCABULARY, between [CLS] and [SEP]."""
+    return [VOCABULARY.index(token) for token in ("[CLS]", *words.split(), "[SEP]")]
+
+
 def source_of(folder: Path, model_id: str | None = None) -> ModelSource:
     """The folder as a source, with a Hub id if need be."""
     return ModelSource(str(folder), "folder", folder, None, model_id)
 
 
+def encoder_of(folder: Path) -> EncoderSpec:
+    """What minnow reads of the folder's network."""
+    return read_encoder_spec(source_of(folder))
+
+
+def embedding_of(folder: Path, model_id: str | None = None, **choices: Any) -> EmbeddingSpec:
+    """What minnow reads of how the folder's vectors are made, with the user's choices."""
+    source = source_of(folder, model_id)
+    return read_embedding_spec(source, read_encoder_spec(source), Choices(**choices))
+
+
 def random_tensors(folder: Path, seed: int = 0) -> dict[str, NDArray[np.float32]]:
     """Random tensors for a folder's config.json, under the checkpoint's own names."""
-    spec = read_encoder_spec(source_of(folder))
+    spec = encoder_of(folder)
     theirs = tensor_names(family_named(spec.family), spec)
     generator = np.random.default_rng(seed)
     tensors = {}

@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
 _CHARACTERS_PER_TOKEN = 64
 _WORDS_TO_SPARE = 16
-_LONGEST_WORD = 1000
-_ENDLESS_WORD = re.compile(
-    f"(?<![a-z0-9])([a-z0-9]{{{_LONGEST_WORD}}})[a-z0-9]+", re.ASCII | re.IGNORECASE
+_LONGEST_RUN = 1000
+_ENDLESS_RUN = re.compile(
+    "|".join(f"(?<!{one})({one}{{{_LONGEST_RUN}}}){one}+" for one in ("[a-zA-Z0-9]", r"[ \t\r\n]"))
 )
 
 
@@ -63,7 +63,7 @@ class TextTokenizer:
             _lowercase_first(self._tokenizer)
         self._tokenizer.no_padding()
         self._tokenizer.enable_truncation(max_tokens)
-        self._shortens_words = _knows_no_long_words(self._tokenizer)
+        self._shortens_runs = _knows_no_long_runs(self._tokenizer)
 
     def tokenize(self, texts: Sequence[str], *, first: int = 0) -> list[TokenizedText]:
         """Tokenise texts in parallel.
@@ -99,7 +99,7 @@ class TextTokenizer:
         return self._encode(text)
 
     def _encode(self, text: str) -> Encoding:
-        shorter = _ENDLESS_WORD.sub(r"\1", text) if self._shortens_words else text
+        shorter = _ENDLESS_RUN.sub(r"\1\2", text) if self._shortens_runs else text
         return self._tokenizer.encode(shorter)
 
 
@@ -202,14 +202,14 @@ def _lowercase_first(tokenizer: Tokenizer) -> None:
     )
 
 
-def _knows_no_long_words(tokenizer: Tokenizer) -> bool:
-    """Whether any word over a limit becomes one unknown token, as BERT's tokenizer has it."""
+def _knows_no_long_runs(tokenizer: Tokenizer) -> bool:
+    """Whether a word over a limit is one unknown token, and white space none, as BERT has it."""
     from tokenizers.pre_tokenizers import BertPreTokenizer
 
-    limit = getattr(tokenizer.model, "max_input_chars_per_word", _LONGEST_WORD)
+    limit = getattr(tokenizer.model, "max_input_chars_per_word", _LONGEST_RUN)
     added = [str(token.content) for token in tokenizer.get_added_tokens_decoder().values()]
     return (
-        limit < _LONGEST_WORD
+        limit < _LONGEST_RUN
         and isinstance(tokenizer.pre_tokenizer, BertPreTokenizer)
         and not any(content.isalnum() for content in added)
     )

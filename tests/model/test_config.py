@@ -1,0 +1,247 @@
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from fakes.checkpoint import (
+    CONFIGS,
+    edit_json,
+    embedding_of,
+    encoder_of,
+    write_json,
+    write_model,
+)
+
+from minnow.errors import (
+    SourceError,
+    SourceNotFoundError,
+    UnsupportedModelError,
+)
+from minnow.model.config import read_json
+from minnow.model.spec import Activation
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+PROMPTS_FILE = "config_sentence_transformers.json"
+LIMITS_FILE = "sentence_bert_config.json"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return write_model(tmp_path / "model")
+
+
+# --- JSON files --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("content", [b"{", b"", b"\xff{}", b"\xef\xbb\xbf{}"])
+@pytest.mark.parametrize(
+    "name",
+    ["config.json", "modules.json", "1_Pooling/config.json", LIMITS_FILE, PROMPTS_FILE],
+)
+def test_broken_json_is_named(folder: Path, name: str, content: bytes) -> None:
+    (folder / name).write_bytes(content)
+
+    with pytest.raises(SourceError, match=re.escape(f"{folder / name} is not valid JSON")):
+        embedding_of(folder)
+
+
+def test_broken_json_is_located(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text('{\n "a": 1,\n}')
+
+    with pytest.raises(SourceError, match="line 3 column 1"):
+        read_json(tmp_path / "config.json")
+
+
+def test_json_that_cannot_be_read_is_a_source_error(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match=r"Cannot read .*: Is a directory"):
+        read_json(tmp_path)
+
+
+@pytest.mark.parametrize("content", [[], "text", None, 3])
+@pytest.mark.parametrize("name", ["config.json", "1_Pooling/config.json", LIMITS_FILE])
+def test_json_of_another_kind_is_refused(folder: Path, name: str, content: object) -> None:
+    write_json(folder / name, content)
+
+    with pytest.raises(SourceError, match=r"should hold a JSON object, not \w+"):
+        embedding_of(folder)
+
+
+# --- the network -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("family", "offset", "token_types", "pad", "epsilon"),
+    [("bert", 0, 2, 0, 1e-12), ("roberta", 2, 1, 1, 1e-5), ("distilbert", 0, 0, 0, 1e-12)],
+)
+def test_a_config_is_read_in_the_spelling_of_its_family(
+    tmp_path: Path, family: str, offset: int, token_types: int, pad: int, epsilon: float
+) -> None:
+    write_json(tmp_path / "config.json", {**CONFIGS[family], "vocab_size": 50})
+
+    spec = encoder_of(tmp_path)
+
+    assert (spec.family, spec.vocab_size, spec.width) == (family, 50, 32)
+    assert (spec.layers, spec.heads, spec.inner_width) == (2, 4, 64)
+    assert (spec.position_offset, spec.max_positions) == (offset, 40)
+    assert (spec.token_types, spec.pad_token_id) == (token_types, pad)
+    assert (spec.activation, spec.layer_norm_eps) == (Activation.GELU, epsilon)
+
+
+@pytest.mark.parametrize(
+    ("family", "inputs"), [("bert", 3), ("roberta", 3), ("distilbert", 2)], ids=str
+)
+def test_the_graph_takes_token_types_where_the_model_has_them(
+    tmp_path: Path, family: str, inputs: int
+) -> None:
+    write_json(tmp_path / "config.json", {**CONFIGS[family], "vocab_size": 50})
+
+    names = ("input_ids", "attention_mask", "token_type_ids")
+    assert encoder_of(tmp_path).inputs == names[:inputs]
+
+
+def test_positions_of_roberta_start_after_its_padding_id(tmp_path: Path) -> None:
+    write_json(
+        tmp_path / "config.json", {**CONFIGS["roberta"], "vocab_size": 50, "pad_token_id": 4}
+    )
+
+    spec = encoder_of(tmp_path)
+
+    assert (spec.position_offset, spec.positions, spec.max_positions) == (5, 42, 37)
+
+
+def test_keys_that_distilbert_has_no_use_for_are_ignored(tmp_path: Path) -> None:
+    config = {**CONFIGS["distilbert"], "vocab_size": 50}
+    write_json(tmp_path / "config.json", config)
+    plain = encoder_of(tmp_path)
+    edit_json(tmp_path / "config.json", type_vocab_size=2, layer_norm_eps=1e-5, hidden_act="silu")
+
+    assert encoder_of(tmp_path) == plain
+
+
+def test_without_config_json_there_is_no_model(tmp_path: Path) -> None:
+    with pytest.raises(SourceNotFoundError, match=r"has no config\.json"):
+        encoder_of(tmp_path)
+
+
+@pytest.mark.parametrize("model_type", ["mpnet", "BERT", "", 3, [], {"bert": 1}])
+def test_another_model_type_is_refused_with_those_that_are_known(
+    folder: Path, model_type: object
+) -> None:
+    edit_json(folder / "config.json", model_type=model_type)
+
+    with pytest.raises(UnsupportedModelError) as caught:
+        encoder_of(folder)
+
+    assert f"config.json has model_type {model_type!r}; " in str(caught.value)
+    assert "bert, roberta, xlm-roberta, camembert, distilbert." in str(caught.value)
+
+
+def test_a_config_without_model_type_is_refused(folder: Path) -> None:
+    edit_json(folder / "config.json", without=("model_type",))
+
+    with pytest.raises(UnsupportedModelError, match=r"config\.json states no model_type; minnow"):
+        encoder_of(folder)
+
+
+SIZES = ("vocab_size", "hidden_size", "num_hidden_layers", "max_position_embeddings")
+
+
+@pytest.mark.parametrize("value", [0, -1, 1.5, 32.0, "32", None, True, [32]])
+@pytest.mark.parametrize("key", SIZES)
+def test_a_size_is_a_positive_integer(folder: Path, key: str, value: Any) -> None:
+    edit_json(folder / "config.json", **{key: value})
+
+    with pytest.raises(UnsupportedModelError, match=f"{key} should be a positive integer, not "):
+        encoder_of(folder)
+
+
+@pytest.mark.parametrize("value", [-1, 0.5, "0", None, False])
+@pytest.mark.parametrize("key", ["type_vocab_size", "pad_token_id"])
+def test_an_id_or_count_is_an_integer_of_at_least_zero(folder: Path, key: str, value: Any) -> None:
+    edit_json(folder / "config.json", **{key: value})
+
+    with pytest.raises(UnsupportedModelError, match=f"{key} should be an integer of at least 0"):
+        encoder_of(folder)
+
+
+@pytest.mark.parametrize("value", [0, -1e-5, 1, True, "1e-12", None, float("nan")])
+def test_the_epsilon_is_a_small_positive_number(folder: Path, value: object) -> None:
+    edit_json(folder / "config.json", layer_norm_eps=value)
+
+    with pytest.raises(UnsupportedModelError, match="layer_norm_eps should be a small positive"):
+        encoder_of(folder)
+
+
+@pytest.mark.parametrize("value", ["silu", "GELU", "quick_gelu", None, ["gelu"]])
+def test_another_activation_is_refused(folder: Path, value: object) -> None:
+    edit_json(folder / "config.json", hidden_act=value)
+
+    with pytest.raises(UnsupportedModelError) as caught:
+        encoder_of(folder)
+
+    assert f"hidden_act is {value!r}, understood is gelu, " in str(caught.value)
+
+
+def test_heads_share_the_width_evenly(folder: Path) -> None:
+    edit_json(folder / "config.json", num_attention_heads=5)
+
+    with pytest.raises(UnsupportedModelError, match="hidden_size is not a multiple of num_att"):
+        encoder_of(folder)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("position_embedding_type", "relative_key"),
+        ("is_decoder", True),
+        ("add_cross_attention", True),
+    ],
+)
+@pytest.mark.parametrize("family", ["bert", "roberta"])
+def test_a_variant_of_the_network_is_refused(
+    tmp_path: Path, family: str, key: str, value: Any
+) -> None:
+    write_json(tmp_path / "config.json", {**CONFIGS[family], "vocab_size": 50, key: value})
+
+    with pytest.raises(UnsupportedModelError, match=f"{key} is {value!r}, understood is "):
+        encoder_of(tmp_path)
+
+
+def test_missing_and_foreign_keys_are_named_together(folder: Path) -> None:
+    edit_json(
+        folder / "config.json",
+        without=("hidden_size", "vocab_size"),
+        is_decoder=True,
+        position_embedding_type="rotary",
+    )
+
+    with pytest.raises(UnsupportedModelError) as caught:
+        encoder_of(folder)
+
+    for fault in (
+        "hidden_size is missing",
+        "vocab_size is missing",
+        "is_decoder is True",
+        "position_embedding_type is 'rotary'",
+    ):
+        assert fault in str(caught.value)
+
+
+def test_wrong_values_are_named_together(folder: Path) -> None:
+    edit_json(
+        folder / "config.json",
+        hidden_size=-32,
+        pad_token_id=None,
+        layer_norm_eps=0,
+        hidden_act="silu",
+    )
+
+    with pytest.raises(UnsupportedModelError) as caught:
+        encoder_of(folder)
+
+    for key in ("hidden_size", "pad_token_id", "layer_norm_eps", "hidden_act"):
+        assert f"{key} " in str(caught.value)

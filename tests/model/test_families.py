@@ -1,0 +1,166 @@
+"""Every row of the table against the network that `transformers` builds from the same files.
+
+A new model type is a new row of CASES.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from fakes.checkpoint import source_of
+
+from minnow.model.checkpoint import read_tensors
+from minnow.model.config import read_encoder_spec
+from minnow.model.families import FAMILIES, family_named, family_of
+from minnow.model.reference import ReferenceModel
+from minnow.model.spec import EmbeddingSpec
+from minnow.vectors import Pooling
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+BERT_SIZES = {
+    "vocab_size": 50,
+    "hidden_size": 24,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 3,
+    "intermediate_size": 40,
+    "max_position_embeddings": 20,
+    "layer_norm_eps": 1e-3,
+}
+DISTILBERT_SIZES = {
+    "vocab_size": 50,
+    "dim": 24,
+    "n_layers": 2,
+    "n_heads": 3,
+    "hidden_dim": 40,
+    "max_position_embeddings": 20,
+}
+
+
+@dataclass(frozen=True)
+class Case:
+    """A model type: the start of its class names in `transformers`, and a tiny config."""
+
+    classes: str
+    sizes: Mapping[str, Any]
+    activation: str = "hidden_act"
+
+
+CASES = {
+    "bert": Case("Bert", BERT_SIZES),
+    "roberta": Case("Roberta", BERT_SIZES | {"type_vocab_size": 1}),
+    "xlm-roberta": Case("XLMRoberta", BERT_SIZES | {"pad_token_id": 3}),
+    "camembert": Case("Camembert", BERT_SIZES),
+    "distilbert": Case("DistilBert", DISTILBERT_SIZES, "activation"),
+}
+
+needs_transformers = pytest.mark.extra("convert", "sentence-transformers")
+
+
+def save_random_model(folder: Path, case: Case, head: str = "Model", **config: Any) -> Any:
+    """Save a network in which no two parameters are alike; gives it back in float64."""
+    import torch
+    import transformers
+
+    settings = getattr(transformers, f"{case.classes}Config")(**case.sizes, **config)
+    model = getattr(transformers, f"{case.classes}{head}")(settings).eval()
+    generator = torch.Generator().manual_seed(7)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            is_scale = name.endswith("weight") and parameter.ndim == 1
+            parameter.normal_(1.0 if is_scale else 0.0, 0.3, generator=generator)
+    model.save_pretrained(folder)
+    return model.double()
+
+
+def check_same_states(folder: Path, model: Any) -> None:
+    """Read the folder as minnow does, and compare the token states of a text."""
+    import torch
+
+    source = source_of(folder)
+    spec = read_encoder_spec(source)
+    ids = np.random.default_rng(1).integers(5, spec.vocab_size, spec.max_positions).tolist()
+    reference = ReferenceModel(
+        spec, EmbeddingSpec(Pooling.CLS, False, spec.max_positions), read_tensors(source, spec)
+    )
+    with torch.inference_mode():
+        expected = model(input_ids=torch.tensor([ids])).last_hidden_state[0].numpy()
+
+    assert expected.std() > 0.1
+    np.testing.assert_allclose(reference.hidden_states(ids), expected, rtol=0, atol=1e-9)
+
+
+def test_every_model_type_of_the_table_has_a_case() -> None:
+    assert set(CASES) == {name for family in FAMILIES for name in family.model_types}
+
+
+@needs_transformers
+@pytest.mark.parametrize("activation", ["gelu", "gelu_new", "relu"])
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+def test_token_states_are_those_of_transformers(
+    case: Case, activation: str, tmp_path: Path
+) -> None:
+    model = save_random_model(tmp_path, case, **{case.activation: activation})
+
+    check_same_states(tmp_path, model)
+
+
+@needs_transformers
+@pytest.mark.parametrize("activation", ["gelu_python", "gelu_fast", "gelu_pytorch_tanh"])
+def test_an_activation_has_several_names(activation: str, tmp_path: Path) -> None:
+    model = save_random_model(tmp_path, CASES["bert"], hidden_act=activation)
+
+    check_same_states(tmp_path, model)
+
+
+@needs_transformers
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+def test_the_encoder_of_a_model_with_a_task_head_is_found(case: Case, tmp_path: Path) -> None:
+    model = save_random_model(tmp_path, case, "ForMaskedLM")
+
+    check_same_states(tmp_path, model.base_model)
+
+
+@needs_transformers
+@pytest.mark.parametrize(("model_type", "case"), CASES.items(), ids=CASES)
+def test_defaults_are_those_of_transformers(model_type: str, case: Case) -> None:
+    import transformers
+
+    config = getattr(transformers, f"{case.classes}Config")()
+    family = family_of(model_type)
+
+    assert family is not None
+    assert config.model_type == model_type
+    assert {key: getattr(config, key) for key in family.defaults} == dict(family.defaults)
+    assert [key for key in family.fixed if hasattr(config, key)] == []
+
+
+@needs_transformers
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+def test_a_prefix_is_that_of_transformers(case: Case) -> None:
+    import transformers
+
+    config = getattr(transformers, f"{case.classes}Config")
+    model = getattr(transformers, f"{case.classes}Model")
+    family = family_of(config.model_type)
+
+    assert family is not None
+    assert family.prefix == f"{model.base_model_prefix}."
+
+
+def test_a_family_is_found_by_name_and_by_model_type() -> None:
+    assert family_of("camembert") is family_named("roberta")
+    assert family_of("xlnet") is None
+    with pytest.raises(KeyError):
+        family_named("camembert")
+
+
+def test_no_model_type_belongs_to_two_families() -> None:
+    types = [name for family in FAMILIES for name in family.model_types]
+
+    assert len(set(types)) == len(types)

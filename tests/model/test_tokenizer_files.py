@@ -1,0 +1,226 @@
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from fakes.checkpoint import (
+    VOCABULARY,
+    change_tokenizer,
+    edit_json,
+    source_of,
+    write_json,
+    write_model,
+    write_tokenizer,
+)
+from tokenizers import Tokenizer, normalizers, processors
+
+from minnow.errors import SourceError, SourceNotFoundError
+from minnow.model.config import read_encoder_spec
+from minnow.model.tokenizer import check_tokenizer
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+CONFIG = "tokenizer_config.json"
+CLS, SEP = (VOCABULARY.index(token) for token in ("[CLS]", "[SEP]"))
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return write_model(tmp_path / "model")
+
+
+def check(folder: Path) -> None:
+    source = source_of(folder)
+    check_tokenizer(source, read_encoder_spec(source))
+
+
+def refusal(folder: Path) -> str:
+    with pytest.raises(SourceError) as caught:
+        check(folder)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("family", ["bert", "roberta", "distilbert"])
+def test_files_that_agree_pass(tmp_path: Path, family: str) -> None:
+    check(write_model(tmp_path / "model", family=family))
+
+
+@pytest.mark.parametrize("name", ["vocab.txt", "tokenizer_config.json", "special_tokens_map.json"])
+def test_files_beside_tokenizer_json_are_optional(folder: Path, name: str) -> None:
+    (folder / name).unlink()
+
+    check(folder)
+
+
+def test_without_tokenizer_json_there_is_no_tokenizer(folder: Path) -> None:
+    (folder / "tokenizer.json").unlink()
+
+    with pytest.raises(SourceNotFoundError, match=r"has no tokenizer\.json"):
+        check(folder)
+
+
+@pytest.mark.parametrize("content", ["", "{", "{}", "[]", '{"model": {"type": "Magic"}}'])
+def test_a_tokenizer_that_cannot_be_read_is_named(folder: Path, content: str) -> None:
+    (folder / "tokenizer.json").write_text(content)
+
+    assert refusal(folder).startswith(
+        f"{folder / 'tokenizer.json'} is not a tokenizer that can be read: "
+    )
+
+
+def test_ids_beyond_the_word_table_are_refused(folder: Path) -> None:
+    change_tokenizer(folder / "tokenizer.json", lambda tokenizer: tokenizer.add_tokens(["covid"]))
+
+    rows = len(VOCABULARY)
+    assert f"'covid' has id {rows}, but the word table has {rows} rows" in refusal(folder)
+
+
+def test_a_word_table_may_have_rows_to_spare(tmp_path: Path) -> None:
+    check(write_model(tmp_path / "model", vocab_size=len(VOCABULARY) + 7))
+
+
+def test_token_types_of_a_single_text_are_zero(folder: Path) -> None:
+    def second_type(tokenizer: Tokenizer) -> None:
+        tokenizer.post_processor = processors.TemplateProcessing(
+            single="[CLS] $A:1 [SEP]:1", special_tokens=[("[CLS]", CLS), ("[SEP]", SEP)]
+        )
+
+    change_tokenizer(folder / "tokenizer.json", second_type)
+
+    assert "it gives a single text token type ids other than 0" in refusal(folder)
+
+
+def test_token_types_of_padding_do_not_matter(folder: Path) -> None:
+    change_tokenizer(
+        folder / "tokenizer.json", lambda t: t.enable_padding(pad_type_id=3, length=20)
+    )
+
+    check(folder)
+
+
+@pytest.mark.parametrize("cut_by", ["tokenizer_config.json", "tokenizer.json"])
+def test_a_tokenizer_that_cuts_off_the_beginning_is_refused(folder: Path, cut_by: str) -> None:
+    if cut_by == "tokenizer.json":
+        change_tokenizer(folder / cut_by, lambda t: t.enable_truncation(10, direction="left"))
+    else:
+        edit_json(folder / CONFIG, truncation_side="left")
+
+    assert "long texts should lose their beginning, but minnow cuts off the end" in refusal(folder)
+
+
+@pytest.mark.parametrize(
+    ("key", "stated", "has", "ours"),
+    [
+        ("do_lower_case", False, "lowercase", True),
+        ("tokenize_chinese_chars", False, "handle_chinese_chars", True),
+        ("strip_accents", False, "strip_accents", None),
+        ("strip_accents", True, "strip_accents", None),
+    ],
+)
+def test_a_contradiction_about_casing_is_refused(
+    folder: Path, key: str, stated: Any, has: str, ours: object
+) -> None:
+    edit_json(folder / CONFIG, **{key: stated})
+
+    assert (
+        f"its normalizer has {has} {ours!r}, but tokenizer_config.json has {key} {stated!r}."
+        in refusal(folder)
+    )
+
+
+@pytest.mark.parametrize("absent", ["do_lower_case", "file"])
+def test_what_transformers_assumes_contradicts_too(folder: Path, absent: str) -> None:
+    keeps_case = normalizers.BertNormalizer(lowercase=False)
+    change_tokenizer(folder / "tokenizer.json", lambda t: setattr(t, "normalizer", keeps_case))
+    if absent == "file":
+        (folder / "tokenizer_config.json").unlink()
+    else:
+        edit_json(folder / CONFIG, without=(absent,))
+
+    assert "normalizer has lowercase False, but tokenizer_config.json means do_lower_case True" in (
+        refusal(folder)
+    )
+
+
+def test_casing_of_a_tokenizer_that_is_loaded_as_it_is_cannot_contradict(folder: Path) -> None:
+    edit_json(folder / CONFIG, tokenizer_class="PreTrainedTokenizerFast", do_lower_case=False)
+
+    check(folder)
+
+
+def test_a_config_of_another_shape_is_refused(folder: Path) -> None:
+    write_json(folder / "tokenizer_config.json", ["do_lower_case"])
+
+    assert "tokenizer_config.json is not a JSON object" in refusal(folder)
+
+
+def test_all_faults_are_named_together(folder: Path) -> None:
+    change_tokenizer(folder / "tokenizer.json", lambda tokenizer: tokenizer.add_tokens(["covid"]))
+    (folder / "vocab.txt").write_text("fish\n")
+    edit_json(folder / CONFIG, do_lower_case=False)
+
+    message = refusal(folder)
+
+    assert message.startswith(f"{folder / 'tokenizer.json'} does not fit its model: ")
+    for fault in ("word table", "vocab.txt", "do_lower_case"):
+        assert fault in message
+
+
+# --- vocab.txt ---------------------------------------------------------------------------
+
+
+def test_a_permuted_vocabulary_is_refused(folder: Path) -> None:
+    (folder / "vocab.txt").write_text("\n".join(reversed(VOCABULARY)))
+
+    last = VOCABULARY[-1]
+    assert (
+        f"{len(VOCABULARY)} tokens of vocab.txt have another id in it "
+        f"({last!r} has {len(VOCABULARY) - 1}, not 0)." in refusal(folder)
+    )
+
+
+def test_a_token_that_only_the_vocabulary_has_is_refused(folder: Path) -> None:
+    (folder / "vocab.txt").write_text("\n".join([*VOCABULARY, "covid"]))
+
+    assert "1 tokens of vocab.txt have another id in it ('covid' has none, not " in refusal(folder)
+
+
+def test_a_vocabulary_that_is_not_utf_8_is_refused(folder: Path) -> None:
+    content = "\n".join(VOCABULARY).encode().replace(b"\nfish\n", b"\nfi\xffsh\n")
+    (folder / "vocab.txt").write_bytes(content)
+
+    assert "1 tokens of vocab.txt have another id in it ('fi\ufffdsh' has none" in refusal(folder)
+
+
+@pytest.mark.parametrize("end", ["", "\n", "\n\n", "\r\n"])
+@pytest.mark.parametrize("newline", ["\n", "\r\n"])
+def test_line_ends_of_the_vocabulary_do_not_matter(folder: Path, newline: str, end: str) -> None:
+    (folder / "vocab.txt").write_bytes((newline.join(VOCABULARY) + end).encode())
+
+    check(folder)
+
+
+@pytest.mark.parametrize(
+    "token", ["\u2028", "\u2029", "\x85", "\x0b", "\x0c", "\x1c", "\xa0", "\u3000", " ", "a\u2028b"]
+)
+def test_a_token_like_white_space_does_not_shift_those_after_it(tmp_path: Path, token: str) -> None:
+    folder = write_model(tmp_path / "model", vocab_size=len(VOCABULARY) + 2)
+    write_tokenizer(folder, (*VOCABULARY, token, "covid"))
+
+    check(folder)
+
+
+def test_of_a_token_named_twice_the_last_id_counts(folder: Path) -> None:
+    repeated = [*VOCABULARY[:-1], "the", VOCABULARY[-1]]
+    ids = {token: i for i, token in enumerate(repeated)}
+    stored = json.loads((folder / "tokenizer.json").read_text())
+    stored["model"]["vocab"] = ids
+    write_json(folder / "tokenizer.json", stored)
+    (folder / "vocab.txt").write_text("\n".join(repeated))
+    config = json.loads((folder / "config.json").read_text())
+    write_json(folder / "config.json", {**config, "vocab_size": len(repeated)})
+
+    check(folder)

@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+import pickle
+import re
+from typing import NamedTuple
+
+import pytest
+
+from minnow import errors
+from minnow.errors import InputError, MinnowError, MissingExtraError
+
+
+class Drawn(NamedTuple):
+    parent: str | None
+    exit_code: int
+
+
+def drawn() -> dict[str, Drawn]:
+    """The tree in the docstring of minnow.errors: a class without a code has its parent's."""
+    tree: dict[str, Drawn] = {}
+    above: list[str] = []
+    for line in re.findall(r"^[│├└─ ]*\w+Error\b.*$", str(errors.__doc__), re.MULTILINE):
+        branch, name, code = re.findall(r"^([│├└─ ]*)(\w+)(?: +(?:exit code )?(\d+))?", line)[0]
+        above = [*above[: len(branch) // 4], name]
+        parent = above[-2] if above[1:] else None
+        tree[name] = Drawn(parent, int(code) if code else tree[str(parent)].exit_code)
+    return tree
+
+
+def written(cls: type[MinnowError] = MinnowError) -> dict[str, Drawn]:
+    """The classes that there are, found from the root downwards."""
+    parents = [base.__name__ for base in cls.__bases__ if issubclass(base, MinnowError)]
+    tree = {cls.__name__: Drawn(parents[0] if parents else None, cls.exit_code)}
+    for subclass in cls.__subclasses__():
+        tree |= written(subclass)
+    return tree
+
+
+def test_the_tree_in_the_docstring_is_the_tree_in_the_code() -> None:
+    assert drawn() == written()
+
+
+def test_every_error_of_the_module_hangs_on_the_tree() -> None:
+    defined = {name for name, kind in vars(errors).items() if isinstance(kind, type)}
+
+    assert defined == set(written())
+
+
+def test_every_branch_has_an_exit_code_of_its_own() -> None:
+    branches: list[type[MinnowError]] = [MinnowError, *MinnowError.__subclasses__()]
+    codes = [cls.exit_code for cls in branches]
+
+    assert len(set(codes)) == len(codes)
+    assert not {0, 2} & set(codes), "0 is success, 2 is a mistake on the command line"
+
+
+@pytest.mark.parametrize("cls", [errors.SourceError, *errors.SourceError.__subclasses__()])
+def test_errors_of_a_branch_share_its_exit_code(cls: type[MinnowError]) -> None:
+    assert cls.exit_code == errors.SourceError.exit_code
+
+
+def test_a_bad_text_is_a_value_error_too() -> None:
+    with pytest.raises(ValueError, match="too long"):
+        raise InputError("too long")
+
+
+def test_a_missing_extra_says_what_to_install() -> None:
+    error = MissingExtraError("Reading a checkpoint", "convert")
+
+    assert error.extra == "convert"
+    assert str(error).startswith("Reading a checkpoint needs an optional dependency")
+    assert str(error).endswith("pip install 'minnow-embed[convert]'")
+
+
+@pytest.mark.parametrize("name", written())
+def test_an_error_survives_the_way_to_another_process(name: str) -> None:
+    arguments = ("this", "convert") if name == "MissingExtraError" else ("this",)
+    error = getattr(errors, name)(*arguments)
+
+    copy = pickle.loads(pickle.dumps(error))
+
+    assert type(copy) is type(error)
+    assert str(copy) == str(error)

@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+import ast
+import json
+import re
+import subprocess
+import sys
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+
+import minnow
+
+ROOT = Path(__file__).parents[1]
+SOURCES = sorted((ROOT / "src").rglob("*.py"))
+CHANGELOG = ROOT / "CHANGELOG.md"
+
+
+def test_importing_minnow_is_cheap() -> None:
+    code = "import sys, json, minnow; print(json.dumps(sorted(sys.modules)))"
+
+    shown = subprocess.check_output([sys.executable, "-c", code], text=True)
+
+    packages = {name.partition(".")[0] for name in json.loads(shown)}
+    heavy = {"numpy", "MNN", "torch", "onnx", "huggingface_hub", "tokenizers", "scipy", "typer"}
+    assert "minnow" in packages
+    assert packages & heavy == set()
+
+
+@pytest.mark.parametrize("name", minnow.__all__)
+def test_every_public_name_is_there(name: str) -> None:
+    value = getattr(minnow, name)
+
+    assert getattr(value, "__module__", "minnow.bundle").startswith("minnow.")
+
+
+def test_another_name_is_not() -> None:
+    with pytest.raises(AttributeError, match="module 'minnow' has no attribute 'convort'"):
+        minnow.convort  # noqa: B018
+
+
+def test_the_docstring_names_every_public_name() -> None:
+    assert set(re.findall(r"`(\w+)`", str(minnow.__doc__))) >= set(minnow.__all__)
+
+
+def imported(path: Path) -> set[str]:
+    """Every module that a file imports, by statement or by its name as a string."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            names.add(node.value)
+    return names
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "import MNN.tools.mnnconvert",
+        "from MNN import tools",
+        "from MNN.tools import mnnconvert",
+        "import_module('MNN.tools')",
+    ],
+)
+def test_an_import_of_the_tools_that_phone_home_would_be_found(tmp_path: Path, line: str) -> None:
+    path = tmp_path / "module.py"
+    path.write_text(f"def f():\n    {line}\n")
+
+    assert any(name.startswith("MNN.tools") for name in imported(path))
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_no_file_imports_the_tools_that_phone_home(path: Path) -> None:
+    assert not [name for name in imported(path) if name.startswith("MNN.tools")]
+
+
+@pytest.mark.skipif(not CHANGELOG.exists(), reason="there is no CHANGELOG.md")
+def test_the_changelog_tells_of_this_version() -> None:
+    versions = re.findall(r"^## \[?v?(\d+\.\d+\.\d+\w*)", CHANGELOG.read_text(), re.MULTILINE)
+
+    assert versions[:1] == [metadata.version("minnow-embed")]
