@@ -12,6 +12,11 @@ TESTS = Path(__file__).parents[1]
 MINNOW = (sys.executable, "-m", "minnow.cli")
 
 
+_OURS = ("PYTHONUNBUFFERED", "PYTHONIOENCODING", "PYTHONUTF8", "COLUMNS")
+USUAL = {name: value for name, value in os.environ.items() if name not in _OURS}
+"""The environment, without what whoever runs the tests may have changed of Python's streams."""
+
+
 def first_on_path(folder: Path) -> dict[str, str]:
     """The environment in which Python finds a folder's modules before all others."""
     paths = [str(folder), *filter(None, [os.environ.get("PYTHONPATH")])]
@@ -28,7 +33,7 @@ def run_python(
     return subprocess.run(
         [sys.executable, "-c", code, *map(str, arguments)],
         cwd=cwd,
-        env={**os.environ, **first_on_path(TESTS)},
+        env={**USUAL, **first_on_path(TESTS)},
         capture_output=True,
         text=True,
         timeout=timeout,
@@ -76,7 +81,7 @@ def run_minnow(
     done = subprocess.run(
         command,
         cwd=cwd,
-        env={**os.environ, **(env or {})},
+        env={**USUAL, **(env or {})},
         input=stdin,
         stdout=stdout,
         stderr=subprocess.PIPE,

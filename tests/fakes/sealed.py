@@ -39,7 +39,9 @@ def a_run(worst: float = 0.99999, name: str = "one") -> ParityRun:
 MANIFEST_OF_A_TEST = Manifest(
     source=SourceRecord("tiny", "folder", None, None, "0" * 64, "mit"),
     encoder=EncoderSpec("bert", 99, 32, 2, 4, 64, 40, 0, 2, Activation.GELU, 1e-12, 0),
-    embedding=EmbeddingSpec(Pooling.MEAN, normalize=True, max_tokens=24, prompts={"query": "q: "}),
+    embedding=EmbeddingSpec(
+        Pooling.MEAN, normalize=True, max_tokens=24, prompts={"query": "für 鱼: "}
+    ),
     choices=Choices(max_tokens=24),
     recipe=RECIPES["fp16"],
     parity=Parity("a reference", 131, 0.9999, (a_run(),)),

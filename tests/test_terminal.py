@@ -1,0 +1,225 @@
+"""How the program ends when it is stopped, not read, or started without its streams."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from fakes.bundles import Tiny, make_tiny
+from fakes.programs import MINNOW, USUAL, run_minnow, stubs
+from fakes.sealed import OLD, contents, make, names
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+pytestmark = pytest.mark.skipif(
+    not Path("/proc/self/stat").exists(), reason="signals, pipes and /proc are looked at here"
+)
+
+STOPPED = "error: stopped; nothing was left half done.\n"
+
+# A converter that says who it is and never comes to an end.
+SLEEPER = """
+import os, sys, time
+def mnnconvert(arguments):
+    with open(os.environ["SLEEPER"] + ".tmp", "w") as file:
+        file.write(str(os.getpid()))
+    os.rename(os.environ["SLEEPER"] + ".tmp", os.environ["SLEEPER"])
+    time.sleep(120)
+"""
+
+# The program, with a yardstick that never comes to an end.
+SLOW_PROOF = """
+import os, time
+import minnow.convert
+def sleep(*arguments):
+    open(os.environ["PROVING"], "w").close()
+    time.sleep(120)
+minnow.convert.REFERENCES["checkpoint"] = sleep
+from minnow.cli import main
+main()
+"""
+
+
+def wait_for(path: Path, process: subprocess.Popen[bytes]) -> str:
+    """The content of a file, once it is there."""
+    for _ in range(1200):
+        if path.exists():
+            return path.read_text()
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.05)
+    raise AssertionError(f"{path} did not come to be")
+
+
+def is_gone(pid: int) -> bool:
+    """Whether a process ends; one that only waits for its parent's notice has ended."""
+    for _ in range(200):
+        try:
+            state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        except (FileNotFoundError, ProcessLookupError):
+            return True
+        if state == "Z":
+            return True
+        time.sleep(0.05)
+    return False
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
+    """Start a program in a session of its own; none outlives the test."""
+    running = []
+
+    def begin(*command: object, **environment: str) -> subprocess.Popen[bytes]:
+        process = subprocess.Popen(
+            [str(part) for part in command],
+            cwd=tmp_path,
+            env={**USUAL, **environment},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+        )
+        running.append(process)
+        return process
+
+    yield begin
+    for process in running:
+        process.kill()
+        process.communicate()
+
+
+def to_process(number: int) -> Callable[[subprocess.Popen[bytes]], None]:
+    return lambda process: process.send_signal(number)
+
+
+def to_group(process: subprocess.Popen[bytes]) -> None:
+    """What a terminal does on Ctrl-C."""
+    os.killpg(process.pid, signal.SIGINT)
+
+
+def twice(process: subprocess.Popen[bytes]) -> None:
+    process.send_signal(signal.SIGINT)
+    process.send_signal(signal.SIGTERM)
+
+
+WAYS = [
+    pytest.param(to_process(signal.SIGINT), id="SIGINT"),
+    pytest.param(to_process(signal.SIGTERM), id="SIGTERM"),
+    pytest.param(to_process(signal.SIGHUP), id="SIGHUP"),
+    pytest.param(to_group, id="Ctrl-C"),
+    pytest.param(twice, id="twice"),
+]
+
+
+@pytest.mark.extra("convert")
+class TestStoppingAConversion:
+    @pytest.mark.parametrize("stop", WAYS)
+    def test_while_the_converter_runs(
+        self,
+        tiny: Path,
+        tmp_path: Path,
+        start: Callable[..., subprocess.Popen[bytes]],
+        stop: Callable[[subprocess.Popen[bytes]], None],
+    ) -> None:
+        make(tmp_path / "a.minnow")
+        hidden = stubs(tmp_path / "stubs", _tools=SLEEPER)
+        place = tmp_path / "pid"
+        process = start(*MINNOW, "convert", tiny, "-o", "a.minnow", **hidden, SLEEPER=str(place))
+        converter = int(wait_for(place, process))
+        stop(process)
+        out, err = process.communicate(timeout=60)
+        assert (process.returncode, out) == (130, b"")
+        assert err.decode().endswith(STOPPED)
+        assert b"Traceback" not in err
+        assert is_gone(converter)
+        assert names(tmp_path) == ["a.minnow", "pid", "stubs"]
+        assert contents(tmp_path / "a.minnow") == OLD
+
+    @pytest.mark.parametrize("stop", WAYS[:2])
+    def test_while_the_proof_runs(
+        self,
+        tiny: Path,
+        tmp_path: Path,
+        start: Callable[..., subprocess.Popen[bytes]],
+        stop: Callable[[subprocess.Popen[bytes]], None],
+    ) -> None:
+        place = tmp_path / "proving"
+        command = (sys.executable, "-c", SLOW_PROOF, "convert", tiny, "-o", "new/a.minnow")
+        process = start(*command, PROVING=str(place))
+        wait_for(place, process)
+
+        stop(process)
+        out, err = process.communicate(timeout=60)
+        assert (process.returncode, out) == (130, b"")
+        assert err.decode().endswith(STOPPED)
+        assert names(tmp_path) == ["proving"]
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Tiny:
+    return make_tiny(tmp_path_factory.mktemp("tiny"))
+
+
+@pytest.mark.extra("convert")
+class TestEmbedding:
+    def test_stopping_keeps_the_older_file(
+        self, made: Tiny, tmp_path: Path, start: Callable[..., subprocess.Popen[bytes]]
+    ) -> None:
+        (tmp_path / "a.npy").write_text("older")
+        process = start(*MINNOW, "embed", made.bundle.folder, "-i", "-", "-o", "a.npy")
+        assert process.stdin is not None
+        process.stdin.write(b"fish\n" * 5000)
+        process.stdin.flush()
+        for _ in range(1200):
+            if len(names(tmp_path)) == 2:
+                break
+            time.sleep(0.05)
+        assert len(names(tmp_path)) == 2, "a file under a temporary name"
+
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+        assert (process.returncode, out) == (130, b"")
+        assert err.decode().endswith(STOPPED)
+        assert names(tmp_path) == ["a.npy"]
+        assert (tmp_path / "a.npy").read_text() == "older"
+
+    def test_a_reader_that_goes_away_is_no_fault(
+        self, made: Tiny, tmp_path: Path, start: Callable[..., subprocess.Popen[bytes]]
+    ) -> None:
+        """As `| head -1` does; more is written than a pipe holds."""
+        (tmp_path / "many.txt").write_text("fish\n" * 3000)
+        process = start(*MINNOW, "embed", made.bundle.folder, "-i", "many.txt")
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert process.stdout.readline().startswith(b"[")
+        process.stdout.close()
+        assert process.stderr.read() == b""
+        assert process.wait(timeout=60) == 141
+
+
+class TestStreams:
+    @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+    @pytest.mark.parametrize("arguments", [["info", "a.minnow"], ["--help"], ["--version"]])
+    def test_9_stdout_is_full(self, tmp_path: Path, arguments: list[str]) -> None:
+        make(tmp_path / "a.minnow")
+        with Path("/dev/full").open("wb") as full:
+            done = run_minnow(*arguments, cwd=tmp_path, stdout=full.fileno())
+        message = "error: Cannot write standard output: No space left on device.\n"
+        assert (done.code, done.stderr) == (9, message)
+
+    @pytest.mark.parametrize("closed", [(0,), (1,), (2,), (0, 1, 2)])
+    def test_closed_streams_change_no_exit_code(
+        self, tmp_path: Path, closed: tuple[int, ...]
+    ) -> None:
+        make(tmp_path / "a.minnow")
+        for name, code in (("a.minnow", 0), ("none", 6)):
+            done = run_minnow("info", name, cwd=tmp_path, closed=closed)
+            assert done.code == code
+            assert (done.stdout != "") == (code == 0 and 1 not in closed)
+            assert (done.stderr != "") == (code == 6 and 2 not in closed)
