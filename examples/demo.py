@@ -103,12 +103,9 @@ def main() -> None:
     """Run the demo."""
     started = time.monotonic()
     model = find_model()
-    name = model.folder.name if model.model_id is None else model.model_id.rsplit("/", 1)[-1]
-    name = FALLBACK.removeprefix("gt-") if model.kind == "package" else name
+    name = (model.model_id or FALLBACK.removeprefix("gt-")).rsplit("/", 1)[-1]
     converted = time.monotonic()
-    bundle = convert(
-        model, Path("demo") / name, progress=lambda step: show_steps(converted, step)
-    )
+    bundle = convert(model, Path("demo") / name, progress=lambda step: show_steps(converted, step))
     show_bundle(bundle, time.monotonic() - converted)
     show_search(bundle)
     console.print(f"Everything took {time.monotonic() - started:.0f} s.")
