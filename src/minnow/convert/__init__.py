@@ -26,25 +26,20 @@ from minnow.convert.card import model_card
 from minnow.convert.graph import build_graph
 from minnow.convert.mnn import convert_to_mnn
 from minnow.convert.probes import probe_texts
-from minnow.convert.references import REFERENCES, author_graph
+from minnow.convert.references import REFERENCES, Original, author_graph, read_original
 from minnow.convert.verify import prove
 from minnow.errors import BundleError, InputError, SourceError
-from minnow.model.checkpoint import read_tensors, weight_files
-from minnow.model.config import Choices, read_embedding_spec, read_encoder_spec
+from minnow.model.checkpoint import weight_files
+from minnow.model.config import Choices
 from minnow.model.layout import WEIGHTS, WEIGHTS_INDEX, needed_files
 from minnow.model.source import ModelSource, resolve
-from minnow.model.tokenizer import check_tokenizer, load_tokenizer
+from minnow.model.tokenizer import load_tokenizer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
-    import numpy as np
-    from numpy.typing import NDArray
+    from collections.abc import Callable
 
     from minnow.bundle import Parity
-    from minnow.model.spec import EncoderSpec
 
-    Tensors = Mapping[str, NDArray[np.float32]]
     Progress = Callable[[str], None]
 
 __all__ = ["REFERENCES", "Choices", "convert", "verify"]
@@ -94,26 +89,23 @@ def convert(
     with staging(destination) as folder:
         progress(f"finding {source.name if isinstance(source, ModelSource) else source}")
         origin = _resolve(source, revision, offline=offline, with_author_graph=wants_author)
-        encoder = read_encoder_spec(origin)
-        embedding = read_embedding_spec(origin, encoder, choices)
-        check_tokenizer(origin, encoder)
-        progress("reading the checkpoint")
-        tensors = read_tensors(origin, encoder)
+        progress("reading the model")
+        original = read_original(origin, choices)
         _copy_metadata(origin, folder)
-        _convert_graph(origin, encoder, tensors, folder, recipe, progress)
+        _convert_graph(original, folder, recipe, progress)
         parity = prove(
             folder,
-            encoder,
-            embedding,
-            REFERENCES[reference](origin, encoder, embedding, tensors),
-            probe_texts(embedding.max_tokens, token_counter(origin)),
+            original.encoder,
+            original.embedding,
+            REFERENCES[reference](original),
+            probe_texts(original.embedding.max_tokens, token_counter(origin)),
             bar=recipe.bar,
             progress=progress,
         )
         manifest = Manifest(
             source=_record(origin),
-            encoder=encoder,
-            embedding=embedding,
+            encoder=original.encoder,
+            embedding=original.embedding,
             choices=choices,
             recipe=recipe,
             parity=parity,
@@ -176,16 +168,14 @@ def verify(
             f"(sha256 {record.weights_sha256[:16]}, sealed was {made_from.weights_sha256[:16]})."
         )
     manifest = bundle.manifest
-    encoder = read_encoder_spec(origin)
-    embedding = read_embedding_spec(origin, encoder, manifest.choices)
-    progress("reading the checkpoint")
-    tensors = read_tensors(origin, encoder)
+    progress("reading the model")
+    original = read_original(origin, manifest.choices)
     return prove(
         bundle.folder,
         manifest.encoder,
         manifest.embedding,
-        REFERENCES[reference](origin, encoder, embedding, tensors),
-        probe_texts(embedding.max_tokens, token_counter(origin)),
+        REFERENCES[reference](original),
+        probe_texts(original.embedding.max_tokens, token_counter(origin)),
         bar=manifest.recipe.bar,
         progress=progress,
     )
@@ -220,19 +210,13 @@ def metadata_files(origin: ModelSource) -> list[str]:
     return [name for name in needed_files(names, with_author_graph=False) if name not in left]
 
 
-def _convert_graph(
-    origin: ModelSource,
-    encoder: EncoderSpec,
-    tensors: Tensors,
-    folder: Path,
-    recipe: Recipe,
-    progress: Progress,
-) -> None:
+def _convert_graph(original: Original, folder: Path, recipe: Recipe, progress: Progress) -> None:
     progress(f"writing the graph ({recipe.graph.value})")
+    encoder = original.encoder
     if recipe.graph is Graph.AUTHOR:
-        model = adopt_graph(author_graph(origin), encoder)
+        model = adopt_graph(author_graph(original.source), encoder)
     else:
-        model = build_graph(encoder, tensors)
+        model = build_graph(encoder, original.tensors)
     graph = folder / "graph.onnx"
     graph.write_bytes(model.SerializeToString())
     del model

@@ -3,37 +3,75 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from minnow.engines.mnn import default_threads
 from minnow.errors import SourceNotFoundError
+from minnow.model.checkpoint import read_tensors
+from minnow.model.config import read_embedding_spec, read_encoder_spec
 from minnow.model.reference import ReferenceModel, pool_one
-from minnow.model.tokenizer import load_tokenizer
+from minnow.model.source import ModelSource
+from minnow.model.spec import EmbeddingSpec, EncoderSpec
+from minnow.model.tokenizer import check_tokenizer, load_tokenizer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from numpy.typing import NDArray
-
     from minnow.convert.verify import Reference
-    from minnow.model.source import ModelSource
-    from minnow.model.spec import EmbeddingSpec, EncoderSpec
+    from minnow.model.config import Choices
 
-    Tensors = Mapping[str, NDArray[np.float32]]
+Tensors = Mapping[str, NDArray[np.float32]]
+
+
+@dataclass(frozen=True)
+class Original:
+    """A model as its author published it, read and checked.
+
+    Attributes:
+        source: Its files.
+        encoder: The network.
+        embedding: How its vectors are made.
+        tensors: The network's tensors, under our names.
+    """
+
+    source: ModelSource
+    encoder: EncoderSpec
+    embedding: EmbeddingSpec
+    tensors: Tensors
+
+
+def read_original(source: ModelSource, choices: Choices) -> Original:
+    """Read all of a model.
+
+    Args:
+        source: Its files.
+        choices: What the user decided in place of them.
+
+    Raises:
+        SourceError: The files are not a model that minnow converts, or contradict each other.
+        MissingExtraError: The extra `convert` is not installed.
+    """
+    encoder = read_encoder_spec(source)
+    embedding = read_embedding_spec(source, encoder, choices)
+    check_tokenizer(source, encoder)
+    return Original(source, encoder, embedding, read_tensors(source, encoder))
 
 
 class _SourceTokens:
     """Token ids from the source's own tokenizer.json, whole, then cut with plain slices."""
 
-    def __init__(self, source: ModelSource, embedding: EmbeddingSpec) -> None:
-        self._tokenizer = load_tokenizer(source.file("tokenizer.json"))
+    def __init__(self, original: Original) -> None:
+        self._tokenizer = load_tokenizer(original.source.file("tokenizer.json"))
         self._tokenizer.no_padding()
         self._tokenizer.no_truncation()
-        self._embedding = embedding
+        self._embedding = original.embedding
         specials = self._tokenizer.get_added_tokens_decoder().values()
         self._special = re.compile(f"({'|'.join(re.escape(t.content) for t in specials)})")
 
@@ -62,16 +100,10 @@ def _lower(text: str) -> str:
 class CheckpointReference(_SourceTokens):
     """The plain NumPy forward pass over the source's tensors, one text at a time."""
 
-    def __init__(
-        self,
-        source: ModelSource,
-        encoder: EncoderSpec,
-        embedding: EmbeddingSpec,
-        tensors: Tensors,
-    ) -> None:
-        super().__init__(source, embedding)
+    def __init__(self, original: Original) -> None:
+        super().__init__(original)
         self.name = "the checkpoint's forward pass in NumPy, float64"
-        self._model = ReferenceModel(encoder, embedding, tensors)
+        self._model = ReferenceModel(original.encoder, original.embedding, original.tensors)
 
     def vectors(self, texts: Sequence[str]) -> NDArray[np.float64]:
         """One vector per text: float64 of shape (texts, width)."""
@@ -86,21 +118,14 @@ class CheckpointReference(_SourceTokens):
 class AuthorGraphReference(_SourceTokens):
     """The author's own ONNX file in ONNX Runtime, one text at a time, pooled here."""
 
-    def __init__(
-        self,
-        source: ModelSource,
-        encoder: EncoderSpec,
-        embedding: EmbeddingSpec,
-        tensors: Tensors,
-    ) -> None:
+    def __init__(self, original: Original) -> None:
         from minnow.engines.onnxruntime import OnnxRuntimeEngine
 
-        del tensors
-        super().__init__(source, embedding)
-        path = author_graph(source)
+        super().__init__(original)
+        path = author_graph(original.source)
         self.name = f"the author's {path.parent.name}/{path.name} in ONNX Runtime"
-        self._engine = OnnxRuntimeEngine(path, encoder)
-        self._encoder = encoder
+        self._engine = OnnxRuntimeEngine(path, original.encoder)
+        self._encoder = original.encoder
 
     def vectors(self, texts: Sequence[str]) -> NDArray[np.float64]:
         """One vector per text: float64 of shape (texts, width)."""
@@ -116,17 +141,10 @@ class AuthorGraphReference(_SourceTokens):
 class SentenceTransformersReference:
     """sentence-transformers on the source's folder, one text at a time."""
 
-    def __init__(
-        self,
-        source: ModelSource,
-        encoder: EncoderSpec,
-        embedding: EmbeddingSpec,
-        tensors: Tensors,
-    ) -> None:
+    def __init__(self, original: Original) -> None:
         from minnow.engines.sentence_transformers import SentenceTransformersEmbedder
 
-        del encoder, embedding, tensors
-        self._model = SentenceTransformersEmbedder(source.folder)
+        self._model = SentenceTransformersEmbedder(original.source.folder)
         self.name = self._model.name
 
     def token_ids(self, texts: Sequence[str]) -> list[list[int]]:
@@ -138,7 +156,7 @@ class SentenceTransformersReference:
         return self._model.encode(texts, batch_size=1)
 
 
-REFERENCES: dict[str, Callable[[ModelSource, EncoderSpec, EmbeddingSpec, Tensors], Reference]] = {
+REFERENCES: dict[str, Callable[[Original], Reference]] = {
     "checkpoint": CheckpointReference,
     "sentence-transformers": SentenceTransformersReference,
     "author-onnx": AuthorGraphReference,
