@@ -13,10 +13,12 @@ demo: $(VENV)/.convert
 test: $(VENV)/.extras
 	$(VENV)/bin/python -m pytest
 
-# The suite where no extra is installed: what needs one is skipped by name.
-test-core:
+# The suite where no extra is installed: what needs one is skipped by name. The bundle that the
+# core embeds with is made where the extras are.
+test-core: $(VENV)/.extras
+	$(VENV)/bin/python tests/make_bundle.py build/core
 	$(MAKE) VENV=.venv-core .venv-core/.core
-	.venv-core/bin/python -m pytest
+	MINNOW_TEST_BUNDLE=build/core .venv-core/bin/python -m pytest
 
 lint: $(VENV)/.extras
 	$(VENV)/bin/ruff check .

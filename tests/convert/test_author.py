@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import onnx
 import pytest
 from fakes.checkpoint import write_model
-from onnx import TensorProto, helper, numpy_helper
 
 from minnow.bundle import RECIPES, Graph
 from minnow.convert import convert
 from minnow.convert.author import adopt_graph, drop_nan_guards, fold_constant_shapes
-from minnow.convert.graph import build_graph
+from minnow.convert.graph import build_graph, import_onnx
 from minnow.errors import MinnowError, SourceNotFoundError, UnsupportedModelError
 from minnow.model.checkpoint import read_tensors
 from minnow.model.config import read_encoder_spec
@@ -22,17 +21,20 @@ from minnow.model.source import resolve
 if TYPE_CHECKING:
     from pathlib import Path
 
+onnx: Any = import_onnx() if find_spec("onnx") else None
+pytestmark = pytest.mark.extra("convert")
+
 RECIPE = RECIPES["fp32"].__class__(**{**RECIPES["fp32"].__dict__, "graph": Graph.AUTHOR})
 
 
 def constant(name: str, values: Any) -> Any:
-    tensor = numpy_helper.from_array(np.asarray(values), name)
-    return helper.make_node("Constant", [], [name], value=tensor)
+    tensor = onnx.numpy_helper.from_array(np.asarray(values), name)
+    return onnx.helper.make_node("Constant", [], [name], value=tensor)
 
 
 def constant_of_shape(shape: str, output: str, value: float) -> Any:
-    fill = numpy_helper.from_array(np.array([value], dtype=np.float32))
-    return helper.make_node("ConstantOfShape", [shape], [output], name=output, value=fill)
+    fill = onnx.numpy_helper.from_array(np.array([value], dtype=np.float32))
+    return onnx.helper.make_node("ConstantOfShape", [shape], [output], name=output, value=fill)
 
 
 def write_author_graph(folder: Path, *, fault: bool = True) -> Path:
@@ -42,9 +44,9 @@ def write_author_graph(folder: Path, *, fault: bool = True) -> Path:
     model = build_graph(spec, read_tensors(source, spec))
     graph = model.graph
     for value in graph.input:
-        value.type.tensor_type.elem_type = TensorProto.INT64
+        value.type.tensor_type.elem_type = onnx.TensorProto.INT64
     extra = [
-        helper.make_node("ReduceMean", ["last_hidden_state"], ["pooler_output"], axes=[1]),
+        onnx.helper.make_node("ReduceMean", ["last_hidden_state"], ["pooler_output"], axes=[1]),
     ]
     if fault:
         for node in graph.node:
@@ -55,7 +57,9 @@ def write_author_graph(folder: Path, *, fault: bool = True) -> Path:
         at = next(i for i, node in enumerate(graph.node) if "mask.scale" in node.input)
         graph.node.insert(at, scale)
     graph.node.extend(extra)
-    graph.output.append(helper.make_tensor_value_info("pooler_output", TensorProto.FLOAT, None))
+    graph.output.append(
+        onnx.helper.make_tensor_value_info("pooler_output", onnx.TensorProto.FLOAT, None)
+    )
     path = folder / "onnx/model.onnx"
     path.parent.mkdir(exist_ok=True)
     onnx.save(model, path)
@@ -118,9 +122,9 @@ def test_an_output_of_another_name_is_renamed(model: Path) -> None:
 
 
 def graph_with(nodes: list[Any], inputs: list[Any] | None = None) -> Any:
-    output = helper.make_tensor_value_info("y", TensorProto.FLOAT, None)
-    graph = helper.make_graph(nodes, "g", inputs or [], [output])
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])
+    output = onnx.helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, None)
+    graph = onnx.helper.make_graph(nodes, "g", inputs or [], [output])
+    return onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)])
 
 
 def test_a_known_shape_of_any_rank_is_folded(tmp_path: Path) -> None:
@@ -129,35 +133,35 @@ def test_a_known_shape_of_any_rank_is_folded(tmp_path: Path) -> None:
     (values,) = [n for n in graph.graph.node if n.output[0] == "y"]
     assert values.op_type == "Constant"
     np.testing.assert_array_equal(
-        numpy_helper.to_array(values.attribute[0].t), np.full((2, 3), 7.0, np.float32)
+        onnx.numpy_helper.to_array(values.attribute[0].t), np.full((2, 3), 7.0, np.float32)
     )
 
 
 def test_a_shape_of_known_rank_at_run_time_is_left(tmp_path: Path) -> None:
-    x = helper.make_tensor_value_info("x", TensorProto.FLOAT, ["a", "b"])
-    shape = helper.make_node("Shape", ["x"], ["s"])
+    x = onnx.helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, ["a", "b"])
+    shape = onnx.helper.make_node("Shape", ["x"], ["s"])
     graph = graph_with([shape, constant_of_shape("s", "y", 1.0)], [x])
     assert fold_constant_shapes(graph, tmp_path) == 0
 
 
 def test_rank_0_through_the_shape_of_a_scalar_is_folded(tmp_path: Path) -> None:
-    x = helper.make_tensor_value_info("x", TensorProto.FLOAT, [])
-    shape = helper.make_node("Shape", ["x"], ["s"])
+    x = onnx.helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, [])
+    shape = onnx.helper.make_node("Shape", ["x"], ["s"])
     graph = graph_with([shape, constant_of_shape("s", "y", 1.0)], [x])
     assert fold_constant_shapes(graph, tmp_path) == 1
 
 
 def test_an_unknown_rank_is_refused(tmp_path: Path) -> None:
-    s = helper.make_tensor_value_info("s", TensorProto.INT64, ["rank"])
+    s = onnx.helper.make_tensor_value_info("s", onnx.TensorProto.INT64, ["rank"])
     with pytest.raises(UnsupportedModelError, match="rank is computed at run time"):
         fold_constant_shapes(graph_with([constant_of_shape("s", "y", 1.0)], [s]), tmp_path)
 
 
 def test_nan_guards_are_dropped_and_other_choices_kept() -> None:
     nodes = [
-        helper.make_node("IsNaN", ["x"], ["bad"]),
-        helper.make_node("Where", ["bad", "zero", "x"], ["y"]),
-        helper.make_node("Where", ["cond", "zero", "x"], ["z"]),
+        onnx.helper.make_node("IsNaN", ["x"], ["bad"]),
+        onnx.helper.make_node("Where", ["bad", "zero", "x"], ["y"]),
+        onnx.helper.make_node("Where", ["cond", "zero", "x"], ["z"]),
     ]
     graph = graph_with(nodes)
     assert drop_nan_guards(graph) == 1

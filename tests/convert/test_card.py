@@ -18,6 +18,8 @@ from minnow.vectors import Pooling
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.extra("convert")
+
 
 @pytest.fixture
 def bundle(tmp_path: Path) -> Bundle:

@@ -41,6 +41,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+pytestmark = pytest.mark.extra("convert")
+
 
 @pytest.fixture
 def model(tmp_path: Path) -> Path:

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
     from minnow.model.spec import EncoderSpec
 
+pytestmark = pytest.mark.extra("convert")
+
 ROWS = [[2, 9, 12, 3], [2, 3], [2, 40, 41, 42, 43, 44, 7, 3]]
 
 
