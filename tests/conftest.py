@@ -11,6 +11,7 @@ from hypothesis import settings
 
 EXTRAS = {
     "convert": ("onnx", "safetensors", "ml_dtypes", "scipy"),
+    "evaluate": ("ir_measures",),
     "onnxruntime": ("onnxruntime",),
     "sentence-transformers": ("sentence_transformers",),
 }
