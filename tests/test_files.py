@@ -11,7 +11,8 @@ import pytest
 from fakes.sealed import OLD, contents, make, press_ctrl_c
 
 from minnow.errors import OutputError
-from minnow.files import replace_folder, temporary_beside, uninterrupted, writing
+from minnow.files import replace_folder, temporary_beside, writing
+from minnow.signals import uninterrupted
 
 
 class TestUninterrupted:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
-import threading
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from minnow.errors import OutputError
+from minnow.signals import uninterrupted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,31 +31,6 @@ def writing(destination: Path) -> Iterator[None]:
             f"Cannot write {destination}: {error.strerror or error}"
             f"{'' if ours else f' ({name})'}. Nothing was written there."
         ) from error
-
-
-@contextmanager
-def uninterrupted() -> Iterator[None]:
-    """Hold back Ctrl-C and SIGTERM for a moment that must not be cut in two.
-
-    Python runs its signal handlers in the main thread only; elsewhere nothing can interrupt.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    handlers: dict[int, Any] = {}
-    arrived: list[int] = []
-    try:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            handler = signal.getsignal(number)
-            if callable(handler):
-                handlers[number] = handler
-                signal.signal(number, lambda number, _: arrived.append(number))
-        yield
-    finally:
-        for held, handler in handlers.items():
-            signal.signal(held, handler)
-        for held in arrived[:1]:
-            handlers[held](held, None)
 
 
 def temporary_beside(path: Path) -> Path:

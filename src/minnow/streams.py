@@ -11,7 +11,8 @@ from typing import IO, TYPE_CHECKING, Protocol
 import numpy as np
 
 from minnow.errors import InputError, OutputError
-from minnow.files import temporary_beside, uninterrupted, writing
+from minnow.files import temporary_beside, writing
+from minnow.signals import uninterrupted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

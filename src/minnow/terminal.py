@@ -1,9 +1,8 @@
-"""How a command starts and ends: its streams, its signals, its exit code."""
+"""How a command starts and ends: its streams, its errors, its exit code."""
 
 from __future__ import annotations
 
 import os
-import signal
 import sys
 import warnings
 from contextlib import contextmanager, redirect_stdout
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import typer
 
 from minnow.errors import MinnowError, OutputError
+from minnow.signals import ignore_requests, stop_on_request
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,9 +32,11 @@ UsageError: type[Exception] = typer.BadParameter.__mro__[1]
 def run(app: typer.Typer) -> NoReturn:
     """Run a command line on the process's arguments; see EPILOG for the exit codes."""
     _claim_stdout()
-    _handle(signal.SIG_DFL, _stop)
+    stop_on_request()
     warnings.showwarning = _show_warning
-    sys.exit(_outcome(app, sys.argv[1:]))
+    code = _outcome(app, sys.argv[1:])
+    ignore_requests()
+    sys.exit(code)
 
 
 def _outcome(app: typer.Typer, arguments: list[str]) -> int:
@@ -47,7 +49,7 @@ def _outcome(app: typer.Typer, arguments: list[str]) -> int:
     except MinnowError as error:
         return _fail(str(error), error.exit_code)
     except (KeyboardInterrupt, typer.Abort):
-        _handle(_stop, signal.SIG_IGN)
+        ignore_requests()
         return _fail("stopped; nothing was left half done.", _STOPPED)
     except BrokenPipeError:
         return _UNREAD
@@ -109,18 +111,6 @@ def _answering() -> Iterator[None]:
         if isinstance(error, BrokenPipeError):
             raise
         raise OutputError(f"Cannot write standard output: {error.strerror}.") from error
-
-
-def _handle(before: Any, after: Any) -> None:
-    """Give the signals that ask a program to stop another handler, but for those ignored."""
-    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
-        number = getattr(signal, name, None)
-        if number and signal.getsignal(number) in (before, signal.default_int_handler):
-            signal.signal(number, after)
-
-
-def _stop(*_: object) -> NoReturn:
-    raise KeyboardInterrupt
 
 
 def _show_warning(message: Warning | str, *_: object, **__: object) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 TESTS = Path(__file__).parents[1]
-MINNOW = (sys.executable, "-m", "minnow.cli")
+MINNOW = (sys.executable, "-m", "minnow")
 
 
 _OURS = ("PYTHONUNBUFFERED", "PYTHONIOENCODING", "PYTHONUTF8", "COLUMNS")

@@ -15,6 +15,7 @@ import numpy as np
 
 from minnow.errors import MissingExtraError
 from minnow.model.spec import Activation
+from minnow.signals import uninterrupted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -36,7 +37,8 @@ def import_onnx() -> Any:
         MissingExtraError: The extra `convert` is not installed.
     """
     try:
-        import onnx
+        with uninterrupted():  # a signal's exception within this import may crash it
+            import onnx
     except ImportError as error:
         raise MissingExtraError("Conversion", "convert") from error
     return onnx

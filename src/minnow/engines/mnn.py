@@ -15,6 +15,7 @@ import numpy as np
 
 from minnow.engines.base import check_batch, check_output, check_threads
 from minnow.errors import EngineError
+from minnow.signals import uninterrupted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,7 +39,8 @@ def import_mnn() -> Any:
         EngineError: MNN is not installed, or not for this machine.
     """
     try:
-        with _importing, nullcontext() if "MNN" in sys.modules else _stdout_to_null():
+        silent = nullcontext() if "MNN" in sys.modules else _stdout_to_null()
+        with _importing, uninterrupted(), silent:
             return importlib.import_module("MNN")
     except ImportError as error:
         raise EngineError(

@@ -1,0 +1,23 @@
+"""The program: `minnow`, or `python -m minnow`."""
+
+from __future__ import annotations
+
+import sys
+
+from minnow.signals import stop_on_request, uninterrupted
+
+
+def main() -> None:
+    """Load the command line, which takes a moment, and run it; see its help for exit codes."""
+    stop_on_request()
+    try:
+        with uninterrupted():
+            from minnow.cli import main as run
+    except KeyboardInterrupt:
+        sys.stderr.write("error: stopped; nothing was begun.\n")
+        sys.exit(130)
+    run()
+
+
+if __name__ == "__main__":
+    main()
