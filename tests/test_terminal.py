@@ -161,6 +161,75 @@ class TestStoppingAConversion:
         assert names(tmp_path) == ["proving"]
 
 
+# The program, with a library that turns whatever interrupts it into an error of its own.
+SWALLOWED = """
+import os, signal
+import minnow.convert
+def fault(*arguments, **options):
+    try:
+        signal.raise_signal(int(os.environ["SIGNAL"]))
+    except BaseException as error:
+        raise RuntimeError("Error calling __set_name__") from error
+minnow.convert.convert = fault
+from minnow.cli import main
+main()
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_stop_is_a_stop_whatever_a_library_makes_of_it(
+    start: Callable[..., subprocess.Popen[bytes]], number: int
+) -> None:
+    """An import does, where it is interrupted within a class."""
+    process = start(
+        sys.executable, "-c", SWALLOWED, "convert", "model", "-o", "a", SIGNAL=str(int(number))
+    )
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, out, err.decode()) == (130, b"", STOPPED)
+
+
+# The program, with a module of its own that is interrupted while it loads.
+WHILE_LOADING = """
+import signal, sys
+class Finder:
+    def find_spec(self, name, path, target=None):
+        if name == "minnow.cli":
+            signal.raise_signal(signal.SIGINT)
+sys.meta_path.insert(0, Finder())
+from minnow.__main__ import main
+main()
+"""
+
+
+def test_a_stop_while_loading_is_no_traceback(
+    start: Callable[..., subprocess.Popen[bytes]],
+) -> None:
+    process = start(sys.executable, "-c", WHILE_LOADING, "info", "none")
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, out) == (130, b"")
+    assert err.decode() == "error: stopped; nothing was begun.\n"
+
+
+# The program, interrupted within an `exec`: Python would forget the exit code.
+WITHIN_EXEC = """
+import signal
+import minnow.bundle
+def interrupted(folder):
+    exec("import signal; signal.raise_signal(signal.SIGINT)")
+minnow.bundle.Bundle.open = interrupted
+from minnow.cli import main
+main()
+"""
+
+
+def test_a_stop_within_exec_keeps_the_exit_code(
+    start: Callable[..., subprocess.Popen[bytes]],
+) -> None:
+    process = start(sys.executable, "-c", WITHIN_EXEC, "info", "some")
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, out, err.decode()) == (130, b"", STOPPED)
+
+
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Tiny:
     return make_tiny(tmp_path_factory.mktemp("tiny"))

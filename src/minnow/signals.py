@@ -18,6 +18,9 @@ _REQUESTS = [
 ]
 
 
+_asked: list[bool] = []
+
+
 class Stopped(KeyboardInterrupt):
     """A request to stop.
 
@@ -34,7 +37,13 @@ def stop_on_request() -> None:
 
 
 def _stop(*_: object) -> NoReturn:
+    _asked.append(True)
     raise Stopped
+
+
+def stop_was_requested() -> bool:
+    """Whether `Stopped` was raised, even where a library made another error of it."""
+    return bool(_asked)
 
 
 def ignore_requests() -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import typer
 
 from minnow.errors import MinnowError, OutputError
-from minnow.signals import ignore_requests, stop_on_request
+from minnow.signals import ignore_requests, stop_on_request, stop_was_requested
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -44,15 +44,21 @@ def _outcome(app: typer.Typer, arguments: list[str]) -> int:
     try:
         with _answering():
             return _invoke(app, arguments)
-    except UsageError as error:
-        return _fail(_usage(error), _USAGE)
-    except MinnowError as error:
-        return _fail(str(error), error.exit_code)
-    except (KeyboardInterrupt, typer.Abort):
-        ignore_requests()
-        return _fail("stopped; nothing was left half done.", _STOPPED)
-    except BrokenPipeError:
+    except BaseException as error:
+        if stop_was_requested() or isinstance(error, (KeyboardInterrupt, typer.Abort)):
+            ignore_requests()
+            return _fail("stopped; nothing was left half done.", _STOPPED)
+        return _explain(error)
+
+
+def _explain(error: BaseException) -> int:
+    if isinstance(error, BrokenPipeError):
         return _UNREAD
+    if isinstance(error, UsageError):
+        return _fail(_usage(error), _USAGE)
+    if isinstance(error, MinnowError):
+        return _fail(str(error), error.exit_code)
+    raise error
 
 
 def _invoke(app: typer.Typer, arguments: list[str]) -> int:
