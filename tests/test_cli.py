@@ -377,4 +377,5 @@ def mnnconvert(arguments):
 def convert_with_stub(stub: str, folder: Path, place: Path) -> Done:
     """Convert the tiny model with a converter of the test's own."""
     hidden = stubs(place / "stubs", _tools=stub)
-    return run_minnow("convert", folder / "model", "-o", place / "out", env=hidden)
+    kept = {**hidden, "TMPDIR": str(place)}
+    return run_minnow("convert", folder / "model", "-o", place / "out", env=kept)

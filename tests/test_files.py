@@ -1,69 +1,23 @@
-"""The moments that a signal may not cut in two, and errors that say what could not be written."""
+"""Errors that say what could not be written, and renames that lose nothing."""
 
 from __future__ import annotations
 
 import errno
-import signal
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from fakes.sealed import OLD, contents, make, press_ctrl_c
+from fakes.sealed import OLD, contents, make
 
 from minnow.errors import OutputError
 from minnow.files import replace_folder, temporary_beside, writing
-from minnow.signals import uninterrupted
 
 
-class TestUninterrupted:
-    def test_ctrl_c_waits_for_the_end(self) -> None:
-        done = []
-
-        def work() -> None:
-            with uninterrupted():
-                press_ctrl_c()
-                press_ctrl_c()
-                done.append("inside")
-            done.append("after")
-
-        with pytest.raises(KeyboardInterrupt):
-            work()
-        assert done == ["inside"]
-        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
-
-    def test_within_another_the_outer_one_counts(self) -> None:
-        done = []
-
-        def work() -> None:
-            with uninterrupted():
-                with uninterrupted():
-                    press_ctrl_c()
-                done.append("between")
-
-        with pytest.raises(KeyboardInterrupt):
-            work()
-        assert done == ["between"]
-
-    def test_handlers_come_back_after_an_error(self) -> None:
-        with pytest.raises(ZeroDivisionError), uninterrupted():
-            raise ZeroDivisionError
-        with pytest.raises(KeyboardInterrupt):
-            press_ctrl_c()
-
-    def test_signals_that_are_ignored_stay_ignored(self) -> None:
-        before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-        try:
-            with uninterrupted():
-                press_ctrl_c()
-            assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
-        finally:
-            signal.signal(signal.SIGINT, before)
-
-    def test_bundles_can_be_sealed_in_any_thread(self, tmp_path: Path) -> None:
-        places = [tmp_path / name for name in "abcd"]
-        with ThreadPoolExecutor(4) as pool:
-            list(pool.map(make, places))
-        assert all(contents(place) == OLD for place in places)
+def test_bundles_can_be_sealed_in_any_thread(tmp_path: Path) -> None:
+    places = [tmp_path / name for name in "abcd"]
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(make, places))
+    assert all(contents(place) == OLD for place in places)
 
 
 class TestWriting:

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import signal
 import threading
+import time
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,7 +19,8 @@ _REQUESTS = [
 ]
 
 
-_asked: list[bool] = []
+_asked: list[float] = []
+_SAME_REQUEST = 1.0
 
 
 class Stopped(KeyboardInterrupt):
@@ -36,9 +38,12 @@ def stop_on_request() -> None:
             signal.signal(number, _stop)
 
 
-def _stop(*_: object) -> NoReturn:
-    _asked.append(True)
-    raise Stopped
+def _stop(*_: object) -> None:
+    """Raise `Stopped`, but not again at once: an impatient second Ctrl-C would cut cleaning up."""
+    again = bool(_asked) and time.monotonic() - _asked[0] < _SAME_REQUEST
+    if not again:
+        _asked[:] = [time.monotonic()]
+        raise Stopped
 
 
 def stop_was_requested() -> bool:
