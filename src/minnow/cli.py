@@ -15,6 +15,7 @@ import typer
 
 from minnow.bundle import ENCODER, RECIPES, Bundle, Graph
 from minnow.model.config import Choices
+from minnow.options import BATCH_SIZE
 from minnow.terminal import EPILOG, UsageError, run
 from minnow.vectors import Pooling
 
@@ -206,7 +207,9 @@ def embed_command(
         Path | None, typer.Option("--output", "-o", help="A .npy or .jsonl file.")
     ] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads.")] = None,
-    batch_size: Annotated[int, typer.Option(min=1, help="Most texts in a forward pass.")] = 32,
+    batch_size: Annotated[
+        int, typer.Option(min=1, help="Most texts in a forward pass.")
+    ] = BATCH_SIZE,
     truncate_dim: Annotated[
         int | None, typer.Option(min=1, help="Keep only the first dimensions.")
     ] = None,

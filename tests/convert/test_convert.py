@@ -318,3 +318,12 @@ def test_a_local_source_converts_on_a_machine_without_a_network(
     traced = subprocess.run([*alone, *command], capture_output=True, text=True, check=False)
     assert traced.returncode == 0, traced.stderr
     Bundle.open(tmp_path / "o").check_files()
+
+
+def test_a_reference_that_cannot_be_had_is_told_before_the_conversion(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("minnow.convert._convert_graph", lambda *_: pytest.fail("too late"))
+    with pytest.raises(MinnowError, match=r"no ONNX graph|minnow-embed\[onnxruntime\]"):
+        convert(str(model), tmp_path / "out", reference="author-onnx")
+    assert {path.name for path in tmp_path.iterdir()} == {"model"}

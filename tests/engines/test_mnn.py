@@ -14,7 +14,8 @@ from fakes.bundles import Tiny, make_tiny
 from fakes.programs import answer_of, run_python
 
 from minnow.engines import TokenBatch
-from minnow.engines.mnn import MnnEngine, default_threads
+from minnow.engines.base import default_threads
+from minnow.engines.mnn import MnnEngine
 from minnow.errors import EngineError
 
 STATM = Path("/proc/self/statm")

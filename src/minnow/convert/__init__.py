@@ -33,7 +33,7 @@ from minnow.model.checkpoint import weight_files
 from minnow.model.config import Choices
 from minnow.model.layout import WEIGHTS, WEIGHTS_INDEX, needed_files
 from minnow.model.source import ModelSource, resolve
-from minnow.model.tokenizer import load_tokenizer
+from minnow.model.tokenizer import load_whole_tokenizer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -91,13 +91,14 @@ def convert(
         origin = _resolve(source, revision, offline=offline, with_author_graph=wants_author)
         progress("reading the model")
         original = read_original(origin, choices)
+        yardstick = REFERENCES[reference](original)
         _copy_metadata(origin, folder)
         _convert_graph(original, folder, recipe, progress)
         parity = prove(
             folder,
             original.encoder,
             original.embedding,
-            REFERENCES[reference](original),
+            yardstick,
             probe_texts(original.embedding.max_tokens, token_counter(origin)),
             bar=recipe.bar,
             progress=progress,
@@ -227,9 +228,7 @@ def _convert_graph(original: Original, folder: Path, recipe: Recipe, progress: P
 
 def token_counter(origin: ModelSource) -> Callable[[str], int]:
     """A function from text to the number of its ids in the source's tokenizer, untruncated."""
-    tokenizer = load_tokenizer(origin.file("tokenizer.json"))
-    tokenizer.no_padding()
-    tokenizer.no_truncation()
+    tokenizer = load_whole_tokenizer(origin.file("tokenizer.json"))
     return lambda text: len(tokenizer.encode(text).ids)
 
 

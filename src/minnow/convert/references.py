@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from minnow.engines.mnn import default_threads
+from minnow.engines.base import default_threads
 from minnow.errors import SourceNotFoundError
 from minnow.model.checkpoint import read_tensors
 from minnow.model.config import read_embedding_spec, read_encoder_spec
 from minnow.model.reference import ReferenceModel, pool_one
 from minnow.model.source import ModelSource
 from minnow.model.spec import EmbeddingSpec, EncoderSpec
-from minnow.model.tokenizer import check_tokenizer, load_tokenizer
+from minnow.model.tokenizer import check_tokenizer, load_whole_tokenizer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -68,9 +68,7 @@ class _SourceTokens:
     """Token ids from the source's own tokenizer.json, whole, then cut with plain slices."""
 
     def __init__(self, original: Original) -> None:
-        self._tokenizer = load_tokenizer(original.source.file("tokenizer.json"))
-        self._tokenizer.no_padding()
-        self._tokenizer.no_truncation()
+        self._tokenizer = load_whole_tokenizer(original.source.file("tokenizer.json"))
         self._embedding = original.embedding
         specials = self._tokenizer.get_added_tokens_decoder().values()
         self._special = re.compile(f"({'|'.join(re.escape(t.content) for t in specials)})")

@@ -9,7 +9,7 @@ import numpy as np
 
 from minnow.bundle import Parity, ParityRun
 from minnow.embedder import Embedder
-from minnow.engines.mnn import default_threads
+from minnow.engines.base import default_threads
 from minnow.errors import EngineError, ParityError
 from minnow.vectors import rowwise_cosine
 

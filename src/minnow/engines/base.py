@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -93,6 +94,12 @@ def check_threads(threads: int | None) -> None:
     """
     if threads is not None and threads < 1:
         raise EngineError(f"threads should be at least 1, not {threads}.")
+
+
+def default_threads() -> int:
+    """The CPUs this process may use, four at most: more slow down short texts."""
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return max(1, min(4, usable or 1))
 
 
 def check_batch(batch: TokenBatch, spec: EncoderSpec) -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from minnow.engines.base import check_batch, check_output, check_threads
+from minnow.engines.base import check_batch, check_output, check_threads, default_threads
 from minnow.errors import EngineError
 from minnow.signals import uninterrupted
 
@@ -74,12 +74,6 @@ def _flush() -> None:
         sys.stdout.flush()
     with suppress(OSError, AttributeError, TypeError):  # a system without such a C library
         ctypes.CDLL(None).fflush(None)
-
-
-def default_threads() -> int:
-    """The CPUs this process may use, four at most: more slow down short texts."""
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return max(1, min(4, usable or 1))
 
 
 class _ThreadPool:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from minnow.errors import AmbiguousModelError, SourceError, UnsupportedModelError
 from minnow.model.families import FAMILIES, Family, family_of
+from minnow.model.layout import SENTENCE_CONFIGS
 from minnow.model.prompts import known_prompts
 from minnow.model.spec import (
     DOCUMENT_PROMPT_NAMES,
@@ -171,11 +172,6 @@ _POOLING_FLAGS = {
     "pooling_mode_lasttoken": Pooling.LAST_TOKEN,
 }
 
-_SENTENCE_CONFIGS = tuple(
-    f"sentence_{kind}_config.json"
-    for kind in ("bert", "roberta", "distilbert", "camembert", "albert", "xlm-roberta", "xlnet")
-)
-
 
 def read_embedding_spec(
     source: ModelSource, encoder: EncoderSpec, choices: Choices = Choices()
@@ -218,7 +214,7 @@ _PLAIN_LIMITS = {
 
 def _read_limits(source: ModelSource) -> dict[str, Any]:
     """The Transformer module's own file; since sentence-transformers 6 it can ask for more."""
-    path = next((p for name in _SENTENCE_CONFIGS if (p := source.optional_file(name))), None)
+    path = next((p for name in SENTENCE_CONFIGS if (p := source.optional_file(name))), None)
     limits = _read_object(path)
     foreign = [
         f"{key} {limits[key]!r}"

@@ -17,10 +17,7 @@ WEIGHTS = "model.safetensors"
 WEIGHTS_INDEX = "model.safetensors.index.json"
 AUTHOR_GRAPH = ("model.onnx", "model.onnx_data")
 
-BEHAVIOUR_FILES = (
-    CONFIG,
-    "modules.json",
-    "config_sentence_transformers.json",
+SENTENCE_CONFIGS = (
     "sentence_bert_config.json",
     "sentence_roberta_config.json",
     "sentence_distilbert_config.json",
@@ -28,6 +25,14 @@ BEHAVIOUR_FILES = (
     "sentence_albert_config.json",
     "sentence_xlm-roberta_config.json",
     "sentence_xlnet_config.json",
+)
+"""The Transformer module's own file, under all the names that sentence-transformers gave it."""
+
+BEHAVIOUR_FILES = (
+    CONFIG,
+    "modules.json",
+    "config_sentence_transformers.json",
+    *SENTENCE_CONFIGS,
     "tokenizer.json",
     "tokenizer_config.json",
     "special_tokens_map.json",

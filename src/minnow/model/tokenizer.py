@@ -58,10 +58,9 @@ class TextTokenizer:
             SourceError: The file is not one that the `tokenizers` library reads.
         """
         self.max_tokens = max_tokens
-        self._tokenizer = load_tokenizer(path)
+        self._tokenizer = load_whole_tokenizer(path)
         if lowercase:
             _lowercase_first(self._tokenizer)
-        self._tokenizer.no_padding()
         self._tokenizer.enable_truncation(max_tokens)
         self._shortens_runs = _knows_no_long_runs(self._tokenizer)
 
@@ -115,6 +114,18 @@ def load_tokenizer(path: Path) -> Tokenizer:
         tokenizer: Tokenizer = Tokenizer.from_file(str(path))
     except Exception as error:  # tokenizers raises bare Exception
         raise SourceError(f"{path} is not a tokenizer that can be read: {error}.") from error
+    return tokenizer
+
+
+def load_whole_tokenizer(path: Path) -> Tokenizer:
+    """Load a tokenizer.json without the padding and truncation that the file asks for.
+
+    Raises:
+        SourceError: The file is missing or not one that the `tokenizers` library reads.
+    """
+    tokenizer = load_tokenizer(path)
+    tokenizer.no_padding()
+    tokenizer.no_truncation()
     return tokenizer
 
 
