@@ -101,16 +101,18 @@ class CheckpointReference(_SourceTokens):
     def __init__(self, original: Original) -> None:
         super().__init__(original)
         self.name = "the checkpoint's forward pass in NumPy, float64"
-        self._model = ReferenceModel(original.encoder, original.embedding, original.tensors)
+        self._original = original
 
     def vectors(self, texts: Sequence[str]) -> NDArray[np.float64]:
         """One vector per text: float64 of shape (texts, width)."""
         from threadpoolctl import threadpool_limits
 
+        original = self._original
+        model = ReferenceModel(original.encoder, original.embedding, original.tensors)
         # A thread per text, each with a BLAS of one thread: BLAS threads that share out one small
         # product wait for each other, for seconds where the machine is busy.
         with threadpool_limits(1, "blas"), ThreadPoolExecutor(default_threads()) as threads:
-            return np.stack(list(threads.map(self._model.vector, self.token_ids(texts))))
+            return np.stack(list(threads.map(model.vector, self.token_ids(texts))))
 
 
 class AuthorGraphReference(_SourceTokens):
