@@ -44,7 +44,7 @@ def change_graph_tensors(
     monkeypatch: pytest.MonkeyPatch, change: Callable[[dict[str, Any]], None]
 ) -> None:
     """Let the graph, but not the reference, be written from changed tensors."""
-    from minnow.convert.graph import build_graph
+    from minnow.model.graph import build_graph
 
     def build(spec: Any, tensors: dict[str, Any]) -> Any:
         changed = dict(tensors)
@@ -117,7 +117,7 @@ def test_positions_off_by_one(model: Path, monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_mask_is_ignored(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("minnow.convert.graph.MASKED", 0.0)
+    monkeypatch.setattr("minnow.model.graph.MASKED", 0.0)
     message = refuse(model)
     assert "mixed" in message
     assert "one by one" not in message

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from fakes.bundles import Tiny, make_tiny
 
-from minnow.convert.graph import build_graph
 from minnow.engines.mnn import MnnEngine
 from minnow.engines.onnxruntime import OnnxRuntimeEngine
 from minnow.engines.sentence_transformers import SentenceTransformersEmbedder
 from minnow.errors import EngineError, MissingExtraError
 from minnow.model.checkpoint import read_tensors
+from minnow.model.graph import build_graph
 
 pytest.register_assert_rewrite("conformance")
 from conformance import CLOSE, Rig, TokenEngineSuite  # noqa: E402

@@ -23,22 +23,24 @@ from minnow.bundle import (
 )
 from minnow.convert.author import adopt_graph
 from minnow.convert.card import model_card
-from minnow.convert.graph import build_graph
 from minnow.convert.mnn import convert_to_mnn
 from minnow.convert.probes import probe_texts
-from minnow.convert.references import REFERENCES, Original, author_graph, read_original
+from minnow.convert.references import REFERENCES
 from minnow.convert.verify import prove
 from minnow.errors import BundleError, InputError, SourceError
 from minnow.model.checkpoint import weight_files
 from minnow.model.config import Choices
+from minnow.model.graph import build_graph
 from minnow.model.layout import WEIGHTS, WEIGHTS_INDEX, needed_files
-from minnow.model.source import ModelSource, resolve
+from minnow.model.original import read_original
+from minnow.model.source import ModelSource, author_graph, resolve
 from minnow.model.tokenizer import load_whole_tokenizer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from minnow.bundle import Parity
+    from minnow.model.original import Original
 
     Progress = Callable[[str], None]
 

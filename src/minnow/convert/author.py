@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from minnow.convert.graph import OUTPUT, import_onnx
 from minnow.errors import UnsupportedModelError
+from minnow.model.graph import OUTPUT, import_onnx
 
 if TYPE_CHECKING:
     from pathlib import Path

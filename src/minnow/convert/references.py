@@ -3,65 +3,23 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from minnow.engines.base import default_threads
-from minnow.errors import SourceNotFoundError
-from minnow.model.checkpoint import read_tensors
-from minnow.model.config import read_embedding_spec, read_encoder_spec
 from minnow.model.reference import ReferenceModel, pool_one
-from minnow.model.source import ModelSource
-from minnow.model.spec import EmbeddingSpec, EncoderSpec
-from minnow.model.tokenizer import check_tokenizer, load_whole_tokenizer
+from minnow.model.source import author_graph
+from minnow.model.tokenizer import load_whole_tokenizer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from pathlib import Path
+
+    from numpy.typing import NDArray
 
     from minnow.convert.verify import Reference
-    from minnow.model.config import Choices
-
-Tensors = Mapping[str, NDArray[np.float32]]
-
-
-@dataclass(frozen=True)
-class Original:
-    """A model as its author published it, read and checked.
-
-    Attributes:
-        source: Its files.
-        encoder: The network.
-        embedding: How its vectors are made.
-        tensors: The network's tensors, under our names.
-    """
-
-    source: ModelSource
-    encoder: EncoderSpec
-    embedding: EmbeddingSpec
-    tensors: Tensors
-
-
-def read_original(source: ModelSource, choices: Choices) -> Original:
-    """Read all of a model.
-
-    Args:
-        source: Its files.
-        choices: What the user decided in place of them.
-
-    Raises:
-        SourceError: The files are not a model that minnow converts, or contradict each other.
-        MissingExtraError: The extra `convert` is not installed.
-    """
-    encoder = read_encoder_spec(source)
-    embedding = read_embedding_spec(source, encoder, choices)
-    check_tokenizer(source, encoder)
-    return Original(source, encoder, embedding, read_tensors(source, encoder))
+    from minnow.model.original import Original
 
 
 class _SourceTokens:
@@ -161,18 +119,3 @@ REFERENCES: dict[str, Callable[[Original], Reference]] = {
     "sentence-transformers": SentenceTransformersReference,
     "author-onnx": AuthorGraphReference,
 }
-
-
-def author_graph(source: ModelSource) -> Path:
-    """The author's ONNX file: onnx/model.onnx, or model.onnx.
-
-    Raises:
-        SourceNotFoundError: The source carries none.
-    """
-    path = source.optional_file("onnx/model.onnx") or source.optional_file("model.onnx")
-    if path is None:
-        raise SourceNotFoundError(
-            f"{source.name} carries no ONNX graph of its own (onnx/model.onnx). "
-            "Use --graph canonical and --reference checkpoint."
-        )
-    return path

@@ -114,6 +114,21 @@ def resolve(
     return ModelSource(name, "hub", folder, folder.name, name)
 
 
+def author_graph(source: ModelSource) -> Path:
+    """The author's ONNX file: onnx/model.onnx, or model.onnx.
+
+    Raises:
+        SourceNotFoundError: The source carries none.
+    """
+    path = source.optional_file("onnx/model.onnx") or source.optional_file("model.onnx")
+    if path is None:
+        raise SourceNotFoundError(
+            f"{source.name} carries no ONNX graph of its own (onnx/model.onnx). "
+            "Use --graph canonical and --reference checkpoint."
+        )
+    return path
+
+
 def _refuse_revision(name: str, revision: str | None, what: str) -> None:
     if revision is not None:
         raise AmbiguousModelError(

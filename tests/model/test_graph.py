@@ -10,12 +10,12 @@ import pytest
 from fakes.checkpoint import CONFIGS, write_model
 
 from minnow.bundle import RECIPES
-from minnow.convert.graph import build_graph
 from minnow.convert.mnn import convert_to_mnn
 from minnow.engines.base import TokenBatch
 from minnow.engines.mnn import MnnEngine
 from minnow.model.checkpoint import read_tensors
 from minnow.model.config import read_embedding_spec, read_encoder_spec
+from minnow.model.graph import build_graph
 from minnow.model.reference import ReferenceModel
 from minnow.model.source import resolve
 

@@ -1,0 +1,55 @@
+"""A model as its author published it: files, specs and tensors, read and checked once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from minnow.model.checkpoint import read_tensors
+from minnow.model.config import read_embedding_spec, read_encoder_spec
+from minnow.model.source import ModelSource
+from minnow.model.spec import EmbeddingSpec, EncoderSpec
+from minnow.model.tokenizer import check_tokenizer
+
+if TYPE_CHECKING:
+    from minnow.model.config import Choices
+
+Tensors = Mapping[str, NDArray[np.float32]]
+
+
+@dataclass(frozen=True)
+class Original:
+    """A model as its author published it, read and checked.
+
+    Attributes:
+        source: Its files.
+        encoder: The network.
+        embedding: How its vectors are made.
+        tensors: The network's tensors, under our names.
+    """
+
+    source: ModelSource
+    encoder: EncoderSpec
+    embedding: EmbeddingSpec
+    tensors: Tensors
+
+
+def read_original(source: ModelSource, choices: Choices) -> Original:
+    """Read all of a model.
+
+    Args:
+        source: Its files.
+        choices: What the user decided in place of them.
+
+    Raises:
+        SourceError: The files are not a model that minnow converts, or contradict each other.
+        MissingExtraError: The extra `convert` is not installed.
+    """
+    encoder = read_encoder_spec(source)
+    embedding = read_embedding_spec(source, encoder, choices)
+    check_tokenizer(source, encoder)
+    return Original(source, encoder, embedding, read_tensors(source, encoder))
