@@ -12,7 +12,7 @@ COMMANDS = ("", "convert", "verify", "embed", "info")
 
 def help_of(command: str) -> str:
     """What `minnow COMMAND --help` prints, 80 columns wide."""
-    arguments = [sys.executable, "-m", "minnow.cli", *command.split(), "--help"]
+    arguments = [sys.executable, "-m", "minnow", *command.split(), "--help"]
     environment = {**os.environ, "COLUMNS": "80", "TERMINAL_WIDTH": "80"}
     answer = subprocess.run(
         arguments, capture_output=True, text=True, check=True, env=environment

@@ -28,7 +28,7 @@ def test_the_core_gives_the_same_vectors() -> None:
 
 
 def test_the_command_line_embeds() -> None:
-    command = [sys.executable, "-m", "minnow.cli", "embed", str(Path(MADE) / "bundle"), "fish"]
+    command = [sys.executable, "-m", "minnow", "embed", str(Path(MADE) / "bundle"), "fish"]
     answer = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     assert answer.startswith("[")
 

@@ -314,7 +314,7 @@ def test_a_local_source_converts_on_a_machine_without_a_network(
     alone = ["unshare", "--net", "--map-root-user"]
     if shutil.which("unshare") is None or subprocess.run([*alone, "true"], check=False).returncode:
         pytest.skip("network namespaces cannot be made here")
-    command = [sys.executable, "-m", "minnow.cli", "convert", str(model), "-o", str(tmp_path / "o")]
+    command = [sys.executable, "-m", "minnow", "convert", str(model), "-o", str(tmp_path / "o")]
     traced = subprocess.run([*alone, *command], capture_output=True, text=True, check=False)
     assert traced.returncode == 0, traced.stderr
     Bundle.open(tmp_path / "o").check_files()

@@ -1,26 +1,25 @@
-"""The command line: parse, call, print."""
+"""The commands around a bundle: make it, prove it, embed with it, show it."""
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from dataclasses import replace
 from enum import Enum
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from minnow.bundle import ENCODER, RECIPES, Bundle, Graph
+from minnow.cli.app import Json, Offline, answer, app, steps
 from minnow.model.config import Choices
 from minnow.options import BATCH_SIZE
-from minnow.terminal import EPILOG, UsageError, run
+from minnow.terminal import EPILOG, UsageError
 from minnow.vectors import Pooling
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     import numpy as np
     from numpy.typing import NDArray
@@ -30,15 +29,6 @@ if TYPE_CHECKING:
     from minnow.streams import VectorWriter
 
     Floats = NDArray[np.float32]
-
-app = typer.Typer(
-    name="minnow",
-    help="Sentence-embedding models on MNN: a model goes in, a proven bundle comes out.",
-    epilog=EPILOG,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-    add_completion=False,
-)
 
 PrecisionName = Enum("PrecisionName", {name: name for name in RECIPES}, type=str)  # type: ignore[misc]
 
@@ -69,36 +59,12 @@ class TruncatePolicy(str, Enum):
     IGNORE = "ignore"
 
 
-Json = Annotated[bool, typer.Option("--json", help="Print the answer as JSON.")]
 BundleFolder = Annotated[
     Path, typer.Argument(metavar="BUNDLE", help="A folder that `minnow convert` wrote.")
 ]
-Offline = Annotated[bool, typer.Option("--offline", help="Make no network call at all.")]
 ReferenceOption = Annotated[
     ReferenceName, typer.Option("--reference", help="What the vectors are compared with.")
 ]
-
-
-@app.callback()
-def _main_options(
-    version_: Annotated[
-        bool,
-        typer.Option(
-            "--version",
-            callback=lambda on: _print_version(on),
-            is_eager=True,
-            help="Show the version and exit.",
-        ),
-    ] = False,
-) -> None:
-    """Only the options before a command."""
-
-
-def _print_version(on: bool) -> None:
-    """Show the version and exit."""
-    if on:
-        print(f"minnow {version('minnow-embed')}")
-        raise typer.Exit
 
 
 @app.command("convert", epilog=EPILOG)
@@ -156,10 +122,10 @@ def convert_command(
         reference=reference.value,
         revision=revision,
         offline=offline,
-        progress=_steps(),
+        progress=steps(),
     )
     facts = {**_facts(bundle), "seconds": round(time.monotonic() - started, 1)}
-    _answer(facts, as_json)
+    answer(facts, as_json)
 
 
 @app.command("verify", epilog=EPILOG)
@@ -180,9 +146,9 @@ def verify_command(
     from minnow.convert import verify
 
     parity = verify(
-        bundle, source=source, reference=reference.value, offline=offline, progress=_steps()
+        bundle, source=source, reference=reference.value, offline=offline, progress=steps()
     )
-    _answer({"bundle": str(bundle), **_proof(parity)}, as_json)
+    answer({"bundle": str(bundle), **_proof(parity)}, as_json)
 
 
 @app.command("embed", epilog=EPILOG)
@@ -252,7 +218,7 @@ def embed_command(
         with vector_file(output, width) as file:
             count = _write_all(file, stream)
     seconds = round(time.monotonic() - started, 2)
-    _answer({"output": str(output), "texts": count, "width": width, "seconds": seconds}, as_json)
+    answer({"output": str(output), "texts": count, "width": width, "seconds": seconds}, as_json)
 
 
 def _write_all(writer: VectorWriter, stream: Iterator[tuple[list[str], Floats]]) -> int:
@@ -274,7 +240,7 @@ def info_command(bundle: BundleFolder, as_json: Json = False) -> None:
 
     Example: minnow info bge-small.minnow --json
     """
-    _answer(_facts(Bundle.open(bundle)), as_json)
+    answer(_facts(Bundle.open(bundle)), as_json)
 
 
 def _facts(bundle: Bundle) -> dict[str, Any]:
@@ -313,48 +279,3 @@ def _proof(parity: Parity) -> dict[str, Any]:
         "p5_cosine": min(run.p5 for run in parity.runs),
         "mean_cosine": min(run.mean for run in parity.runs),
     }
-
-
-def _answer(facts: dict[str, Any], as_json: bool) -> None:
-    if as_json:
-        print(json.dumps(facts, ensure_ascii=False))
-        return
-    width = max(map(len, facts))
-    for name, value in facts.items():
-        print(f"{name.replace('_', ' '):<{width}}  {_shown(name, value)}")
-
-
-def _shown(name: str, value: object) -> str:
-    if isinstance(value, int) and name.endswith("_bytes"):
-        return f"{value / 1e6:.1f} MB"
-    if isinstance(value, float) and name.endswith("_cosine"):
-        return f"{value:.7f}"
-    if isinstance(value, dict):
-        return (
-            ", ".join(f"{k} {v!r}" if isinstance(v, str) else f"{k} {v}" for k, v in value.items())
-            or "none"
-        )
-    if isinstance(value, list):
-        return " x ".join(map(str, value))
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return "not stated" if value is None else str(value)
-
-
-def _steps() -> Callable[[str], None]:
-    """Print each step on stderr with the seconds since the start."""
-    started = time.monotonic()
-
-    def show(step: str) -> None:
-        print(f"{time.monotonic() - started:6.1f} s  {step}", file=sys.stderr, flush=True)
-
-    return show
-
-
-def main() -> None:
-    """Run the command line; see EPILOG for the exit codes."""
-    run(app)
-
-
-if __name__ == "__main__":
-    main()

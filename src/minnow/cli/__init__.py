@@ -1,0 +1,22 @@
+"""The command line: parse, call, print."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from minnow.cli import bundles
+from minnow.cli.app import app
+from minnow.terminal import run
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+__all__ = ["app", "main"]
+
+COMMANDS: tuple[ModuleType, ...] = (bundles,)
+"""The modules that put their commands into `app`, in the order of the help."""
+
+
+def main() -> None:
+    """Run the command line; see EPILOG for the exit codes."""
+    run(app)
