@@ -1,10 +1,11 @@
-"""What every token engine does: one suite, run on each of them over the same tiny model.
+"""What every engine does: one suite for token engines, one for text engines, over one tiny model.
 
-A test class of an engine inherits `TokenEngineSuite` and gives it a fixture `rig`.
+A test class of an engine inherits the suite of its kind and gives it a fixture `rig`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,17 +13,15 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
-from minnow.engines import TokenBatch
-from minnow.errors import EngineError
+from minnow.engines import TextEmbedder, TokenBatch
+from minnow.errors import EngineError, InputError
 from minnow.model.reference import ReferenceModel
 from minnow.model.spec import EncoderSpec
+from minnow.vectors import Similarity
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from numpy.typing import NDArray
-
     from minnow.engines import Engine
 
 CLOSE = 2e-5
@@ -246,3 +245,83 @@ class TokenEngineSuite:
         with pytest.raises(EngineError, match=r"shape \(1, 4, 32\), not \(1, 4, 16\)"):
             engine.run(TokenBatch.pad([row(4)], 0))
         engine.close()
+
+
+TEXTS = ["fish", "how do fish sleep", "a", "two small fish run in the river " * 2, "", "fish"]
+LONG = "the big red river " * 9
+ODD = ["\u9c7c 鱼 fish", "🐟", "Füße", "\x00\t\n", "[SEP] fish [CLS]", "a" * 5000, "​"]
+
+
+@dataclass(frozen=True)
+class TextRig:
+    """A text engine under test: how to open it, and what its vectors should be.
+
+    Attributes:
+        open: Opens the engine over the tiny model with `fakes.bundles.PROMPTS`.
+        vectors: Texts, behind their prompts -> the yardstick's vectors.
+        close: How far the engine's numbers may be from the yardstick's.
+    """
+
+    open: Callable[[], TextEmbedder]
+    vectors: Callable[[list[str]], NDArray[np.float64]]
+    close: float = CLOSE
+
+
+class TextEngineSuite:
+    """Inherit it, and give it a fixture `rig` and a fixture `embedder`, which is `rig.open()`."""
+
+    def test_vectors_are_those_of_the_reference(self, rig: TextRig, embedder: TextEmbedder) -> None:
+        asked, told = embedder.encode_query(TEXTS), embedder.encode_document(TEXTS)
+
+        for found, prompt in ((asked, "query: "), (told, "passage: ")):
+            assert found.dtype == np.float32
+            expected = rig.vectors([prompt + text for text in TEXTS])
+            np.testing.assert_allclose(found, expected, atol=rig.close)
+
+    def test_it_says_what_it_is(self, embedder: TextEmbedder) -> None:
+        assert embedder.name
+        assert embedder.similarity_kind is Similarity.COSINE
+
+    def test_a_text_alone_is_as_in_company(self, rig: TextRig, embedder: TextEmbedder) -> None:
+        together = embedder.encode_document([*TEXTS, LONG, *TEXTS])
+        alone = np.concatenate([embedder.encode_document([text]) for text in (*TEXTS, LONG)])
+
+        np.testing.assert_allclose(together[: len(alone)], alone, atol=rig.close)
+        np.testing.assert_allclose(together[len(alone) :], alone[:-1], atol=rig.close)
+
+    def test_no_text_gives_no_vectors(self, embedder: TextEmbedder) -> None:
+        width = embedder.encode_query(["fish"]).shape[1]
+        for found in (embedder.encode_query([]), embedder.encode_document([])):
+            assert found.shape == (0, width)
+            assert found.dtype == np.float32
+
+    def test_a_long_text_is_its_beginning(self, rig: TextRig, embedder: TextEmbedder) -> None:
+        long, longer = embedder.encode_document([LONG, LONG + " not seen any more"])
+
+        np.testing.assert_allclose(long, longer, atol=rig.close)
+
+    def test_odd_texts_have_vectors(self, embedder: TextEmbedder) -> None:
+        assert np.isfinite(embedder.encode_document(ODD)).all()
+
+    def test_the_same_texts_twice_give_the_same_vectors(
+        self, rig: TextRig, embedder: TextEmbedder
+    ) -> None:
+        first, again = (embedder.encode_document([*TEXTS, *ODD]) for _ in range(2))
+
+        np.testing.assert_allclose(first, again, atol=rig.close / 10)
+
+    def test_a_text_that_is_no_text_is_refused(self, embedder: TextEmbedder) -> None:
+        with pytest.raises(InputError, match="Text 1 holds a lone surrogate"):
+            embedder.encode_query(["fish", "\ud800"])
+        with pytest.raises(InputError, match="Text 0 is int, not a string"):
+            embedder.encode_document([7])  # type: ignore[list-item]
+        assert len(embedder.encode_query(["fish"])) == 1
+
+    def test_a_closed_embedder_refuses(self, rig: TextRig) -> None:
+        embedder = rig.open()
+        embedder.encode_query(["fish"])
+        embedder.close()
+        embedder.close()
+
+        with pytest.raises(EngineError, match="closed"):
+            embedder.encode_query(["fish"])

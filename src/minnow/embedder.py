@@ -7,18 +7,19 @@ import sys
 import threading
 import warnings
 from collections.abc import Iterable
-from contextlib import contextmanager
 from itertools import islice
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from minnow.bundle import ENCODER, TOKENIZER, Bundle
-from minnow.engines.base import TokenBatch
-from minnow.engines.mnn import MnnEngine
+from minnow.engines import TokenBatch, open_engine
+from minnow.engines.base import batches_by_length
 from minnow.errors import EngineError, InputError
 from minnow.model.tokenizer import TextTokenizer
 from minnow.options import BATCH_SIZE, EncodeOptions, OnTruncate, Role, check_options, with_role
+from minnow.origin import rebuild_graph
+from minnow.progress import show_progress
 from minnow.vectors import normalize, pool, similarity
 
 if TYPE_CHECKING:
@@ -31,12 +32,12 @@ if TYPE_CHECKING:
     from minnow.engines.base import Engine
     from minnow.model.spec import EmbeddingSpec, EncoderSpec
     from minnow.options import Options
+    from minnow.vectors import Similarity
 
     Floats = NDArray[np.float32]
 
 __all__ = ["Embedder", "EncodeOptions", "OnTruncate", "Role", "TruncationWarning"]
 
-TOKENS_PER_BATCH = 1024
 WINDOW = 4096
 
 _counting = threading.Lock()
@@ -96,21 +97,31 @@ class Embedder:
         cls,
         bundle: str | Path | Bundle,
         *,
+        engine: str = "mnn",
+        source: str | None = None,
         threads: int | None = None,
         on_truncate: OnTruncate = "warn",
         check_files: bool = True,
     ) -> Embedder:
         """Open a bundle.
 
+        Any engine but "mnn" runs minnow's own graph, rebuilt in float32 from the checkpoint that
+        the bundle was made from. It must be on this machine, with the weights that the manifest
+        names: nothing is downloaded. The extra `convert` must be installed besides the engine's.
+
         Args:
             bundle: The folder that `minnow convert` wrote.
+            engine: "mnn", "onnxruntime", "openvino" or "openvino-bf16".
+            source: Where the checkpoint is now, if not where the manifest says.
             threads: CPU threads; by default those of the machine, four at most.
             on_truncate: What to do about texts over the limit: warn, refuse, or say nothing.
             check_files: Compare every file with its hash in the manifest first.
 
         Raises:
-            BundleError: Not a bundle, or a file in it has changed.
-            EngineError: The runtime cannot load it.
+            BundleError: Not a bundle, a file in it has changed, or the checkpoint is another.
+            SourceError: The checkpoint is not where it should be.
+            EngineError: No such engine, or the runtime cannot load the model.
+            MissingExtraError: The engine's extra, or `convert`, is not installed.
         """
         bundle = bundle if isinstance(bundle, Bundle) else Bundle.open(bundle)
         if check_files:
@@ -119,6 +130,8 @@ class Embedder:
             bundle.folder,
             bundle.manifest.encoder,
             bundle.manifest.embedding,
+            engine=engine,
+            model=None if engine == "mnn" else rebuild_graph(bundle, source),
             threads=threads,
             on_truncate=on_truncate,
         )
@@ -130,27 +143,46 @@ class Embedder:
         encoder: EncoderSpec,
         embedding: EmbeddingSpec,
         *,
+        engine: str = "mnn",
+        model: Path | bytes | None = None,
         threads: int | None = None,
         on_truncate: OnTruncate = "warn",
     ) -> Embedder:
-        """Open a folder with encoder.mnn and tokenizer.json that is not sealed, or not yet.
+        """Open a folder with a tokenizer.json that is not sealed, or not yet.
+
+        Args:
+            folder: Where the tokenizer.json is.
+            encoder: The network.
+            embedding: How its token states become one vector.
+            engine: A name in `minnow.engines.ENGINES`.
+            model: What the engine loads; by default the folder's encoder.mnn.
+            threads: CPU threads; by default the engine's own choice.
+            on_truncate: What to do about texts over the limit.
 
         Raises:
             SourceError: The tokenizer cannot be read.
             EngineError: The runtime cannot load the encoder.
+            MissingExtraError: The engine's extra is not installed.
         """
         tokenizer = TextTokenizer(
             folder / TOKENIZER,
             max_tokens=embedding.max_tokens,
             lowercase=embedding.lowercase,
         )
-        engine = MnnEngine(folder / ENCODER, encoder, threads=threads)
-        return cls(engine, tokenizer, encoder, embedding, name=folder.name, on_truncate=on_truncate)
+        runtime = open_engine(engine, model or folder / ENCODER, encoder, threads=threads)
+        return cls(
+            runtime, tokenizer, encoder, embedding, name=folder.name, on_truncate=on_truncate
+        )
 
     @property
     def width(self) -> int:
         """Length of a vector."""
         return self.encoder.width
+
+    @property
+    def similarity_kind(self) -> Similarity:
+        """How the model's vectors are meant to be compared."""
+        return self.embedding.similarity
 
     @property
     def max_tokens(self) -> int:
@@ -296,7 +328,7 @@ class Embedder:
     ) -> Iterator[tuple[list[str], Floats]]:
         """Blocks of texts with their vectors, in order."""
         rest, start, cut = iter(texts), 0, 0
-        with _progress(total, options.show_progress) as advance:
+        with show_progress("embedding", total, "texts", show=options.show_progress) as advance:
             while block := list(islice(rest, WINDOW)):
                 vectors, over = self._embed(block, options, start, advance)
                 start, cut = start + len(block), cut + over
@@ -325,7 +357,7 @@ class Embedder:
         if empty:
             raise InputError(f"Text {empty[0]} is empty, and this model adds no token of its own.")
         vectors = np.empty((len(texts), options.width), dtype=np.float32)
-        for batch in _batches([len(row.ids) for row in rows], options.batch_size):
+        for batch in batches_by_length([len(row.ids) for row in rows], options.batch_size):
             found = self._forward([rows[i].ids for i in batch])[:, : options.width]
             vectors[batch] = normalize(found) if options.normalize else found
             advance(len(batch))
@@ -345,20 +377,6 @@ class Embedder:
         return normalize(vectors) if self.embedding.normalize else vectors
 
 
-def _batches(lengths: list[int], batch_size: int) -> Iterator[NDArray[np.intp]]:
-    """Indices of texts to run together: alike in length, the longest first.
-
-    The longest go first so that memory peaks, and fails, early.
-    """
-    order = np.argsort(-np.asarray(lengths, dtype=np.intp), kind="stable")
-    start = 0
-    while start < len(order):
-        longest = lengths[order[start]]
-        size = max(1, min(batch_size, TOKENS_PER_BATCH // longest))
-        yield order[start : start + size]
-        start += size
-
-
 def _several(texts: Iterable[str]) -> Iterable[str]:
     if isinstance(texts, bytes):
         raise InputError("texts is bytes, not a string: decode it first.")
@@ -373,21 +391,3 @@ def _level_of_caller() -> int:
     while frame.f_back is not None and frame.f_globals.get("__name__") == __name__:
         level, frame = level + 1, frame.f_back
     return level
-
-
-@contextmanager
-def _progress(total: int | None, show: bool) -> Iterator[Callable[[int], None]]:
-    if not show:
-        yield lambda _: None
-        return
-    from rich.console import Console
-    from rich.progress import MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (*Progress.get_default_columns()[:2], MofNCompleteColumn(), TextColumn("texts"),
-               TimeRemainingColumn())  # fmt: skip
-    console = Console(stderr=True)
-    with Progress(
-        *columns, console=console, redirect_stdout=False, redirect_stderr=False
-    ) as progress:
-        task = progress.add_task("embedding", total=total)
-        yield lambda texts: progress.advance(task, texts)

@@ -3,30 +3,41 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 from fakes.bundles import Tiny, make_tiny
 
+from minnow.convert.references import CheckpointReference
+from minnow.embedder import Embedder
+from minnow.engines import TokenBatch, open_engine
 from minnow.engines.mnn import MnnEngine
-from minnow.engines.onnxruntime import OnnxRuntimeEngine
 from minnow.engines.sentence_transformers import SentenceTransformersEmbedder
 from minnow.errors import EngineError, MissingExtraError
-from minnow.model.checkpoint import read_tensors
-from minnow.model.graph import build_graph
+from minnow.model.config import Choices
+from minnow.model.original import read_original
+from minnow.origin import rebuild_graph
 
 pytest.register_assert_rewrite("conformance")
-from conformance import CLOSE, Rig, TokenEngineSuite  # noqa: E402
+from conformance import (  # noqa: E402
+    CLOSE,
+    LONG,
+    Rig,
+    TextEngineSuite,
+    TextRig,
+    TokenEngineSuite,
+    row,
+)
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from minnow.engines import TextEmbedder
 
 pytestmark = pytest.mark.extra("convert")
-
-TEXTS = ["fish", "how do fish sleep", "a", "the big red river " * 9, ""]
 
 
 @pytest.fixture(scope="module")
@@ -47,15 +58,26 @@ class TestMnn(TokenEngineSuite):
             rig.engine()
 
 
-@pytest.mark.extra("onnxruntime")
-class TestOnnxRuntime(TokenEngineSuite):
+class OnnxEngineSuite(TokenEngineSuite):
+    """What engines do that run an ONNX file; inherit it, and name the engine."""
+
+    engine: str
+
     @pytest.fixture(scope="class")
     def rig(self, made: Tiny, tmp_path_factory: pytest.TempPathFactory) -> Rig:
         spec = made.bundle.manifest.encoder
-        graph = build_graph(spec, read_tensors(made.source, spec))
         path = tmp_path_factory.mktemp("onnx") / "model.onnx"
-        path.write_bytes(graph.SerializeToString())
-        return Rig(OnnxRuntimeEngine, path, spec, made.reference)
+        path.write_bytes(rebuild_graph(made.bundle))
+        return Rig(partial(open_engine, self.engine), path, spec, made.reference)
+
+    def test_the_content_of_a_file_will_do(self, rig: Rig) -> None:
+        batch = TokenBatch.pad([row(4), row(9)], 0)
+        engines = [rig.engine(), open_engine(self.engine, rig.model.read_bytes(), rig.spec)]
+        one, other = (engine.run(batch) for engine in engines)
+
+        np.testing.assert_allclose(one, other, atol=CLOSE)
+        with pytest.raises(EngineError, match="cannot load the rebuilt graph"):
+            open_engine(self.engine, b"no model", rig.spec)
 
     def test_a_graph_that_is_no_encoder_is_refused(self, rig: Rig, tmp_path: Path) -> None:
         import onnx
@@ -70,12 +92,38 @@ class TestOnnxRuntime(TokenEngineSuite):
         with pytest.raises(EngineError, match="has inputs"):
             rig.open(other, rig.spec)
 
+    def test_a_runtime_that_is_not_installed(
+        self, rig: Rig, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setitem(sys.modules, self.engine, None)
+        with pytest.raises(MissingExtraError, match=rf"minnow-embed\[{self.engine}\]") as caught:
+            rig.engine()
+        assert caught.value.extra == self.engine
 
-def test_onnxruntime_that_is_not_installed(made: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "onnxruntime", None)
-    with pytest.raises(MissingExtraError, match=r"minnow-embed\[onnxruntime\]") as caught:
-        OnnxRuntimeEngine(made.bundle.encoder, made.bundle.manifest.encoder)
-    assert caught.value.extra == "onnxruntime"
+
+@pytest.mark.extra("onnxruntime")
+class TestOnnxRuntime(OnnxEngineSuite):
+    engine = "onnxruntime"
+
+
+@pytest.mark.extra("openvino")
+class TestOpenVino(OnnxEngineSuite):
+    engine = "openvino"
+
+    def test_bfloat16_is_coarser_but_not_wrong(self, rig: Rig) -> None:
+        rows = [row(n) for n in (12, 2, 40, 1, 5)]
+        engine = open_engine("openvino-bf16", rig.model, rig.spec)
+        hidden = engine.run(TokenBatch.pad(rows, 0))
+        engine.close()
+
+        for ids, states in zip(rows, hidden, strict=True):
+            expected = rig.reference.hidden_states(ids)
+            np.testing.assert_allclose(states[: len(ids)], expected, atol=0.1)
+
+
+def test_an_engine_that_is_not_in_the_table(made: Tiny) -> None:
+    with pytest.raises(EngineError, match="no engine 'tensorrt'; choose mnn, onnxruntime"):
+        open_engine("tensorrt", made.bundle.encoder, made.bundle.manifest.encoder)
 
 
 def test_sentence_transformers_that_is_not_installed(
@@ -86,35 +134,75 @@ def test_sentence_transformers_that_is_not_installed(
         SentenceTransformersEmbedder(made.source.folder)
 
 
-@pytest.mark.extra("sentence-transformers")
-class TestSentenceTransformers:
+def text_rig(made: Tiny, open_it: Callable[[], TextEmbedder], close: float = CLOSE) -> TextRig:
+    """A text engine over the tiny model, beside the forward pass in NumPy."""
+    tokens = CheckpointReference(read_original(made.source, Choices()))
+    return TextRig(
+        open_it,
+        lambda texts: np.stack([made.reference.vector(ids) for ids in tokens.token_ids(texts)]),
+        close,
+    )
+
+
+class EmbedderSuite(TextEngineSuite):
+    """minnow's own embedder over a token engine; inherit it, and name the engine."""
+
+    engine = "mnn"
+    close = CLOSE
+
     @pytest.fixture(scope="class")
-    def engine(self, made: Tiny) -> SentenceTransformersEmbedder:
-        return SentenceTransformersEmbedder(made.source.folder)
+    def rig(self, made: Tiny) -> TextRig:
+        opened = partial(Embedder.open, made.bundle, engine=self.engine, on_truncate="ignore")
+        return text_rig(made, opened, self.close)
 
-    def test_it_is_a_text_engine_that_names_its_version(
-        self, engine: SentenceTransformersEmbedder
+    @pytest.fixture(scope="class")
+    def embedder(self, rig: TextRig) -> TextEmbedder:
+        return rig.open()
+
+
+class TestEmbedderOnMnn(EmbedderSuite):
+    pass
+
+
+@pytest.mark.extra("onnxruntime")
+class TestEmbedderOnOnnxRuntime(EmbedderSuite):
+    engine = "onnxruntime"
+
+
+@pytest.mark.extra("openvino")
+class TestEmbedderOnOpenVino(EmbedderSuite):
+    engine = "openvino"
+
+
+@pytest.mark.extra("openvino")
+class TestEmbedderOnOpenVinoInBfloat16(EmbedderSuite):
+    engine = "openvino-bf16"
+    close = 0.03
+
+
+@pytest.mark.extra("sentence-transformers")
+class TestSentenceTransformers(TextEngineSuite):
+    @pytest.fixture(scope="class")
+    def rig(self, made: Tiny) -> TextRig:
+        return text_rig(made, partial(SentenceTransformersEmbedder, made.source.folder))
+
+    @pytest.fixture(scope="class")
+    def embedder(self, rig: TextRig) -> SentenceTransformersEmbedder:
+        opened = rig.open()
+        assert isinstance(opened, SentenceTransformersEmbedder)
+        return opened
+
+    def test_it_names_its_version(self, embedder: SentenceTransformersEmbedder) -> None:
+        assert embedder.name.startswith("sentence-transformers ")
+
+    def test_token_ids_are_cut_at_the_limit(self, embedder: SentenceTransformersEmbedder) -> None:
+        assert [len(ids) for ids in embedder.token_ids(["fish", LONG, ""])] == [3, 24, 2]
+
+    def test_plain_encoding_puts_no_prompt_first(
+        self, embedder: SentenceTransformersEmbedder
     ) -> None:
-        text_engine: TextEmbedder = engine
-        assert text_engine.name.startswith("sentence-transformers ")
-
-    def test_vectors_are_those_of_the_reference(
-        self, engine: SentenceTransformersEmbedder, made: Tiny
-    ) -> None:
-        vectors = engine.encode(TEXTS)
-        expected = [made.reference.vector(ids) for ids in engine.token_ids(TEXTS)]
-
-        assert vectors.dtype == np.float32
-        np.testing.assert_allclose(vectors, expected, atol=CLOSE)
-
-    def test_token_ids_are_cut_at_the_limit(self, engine: SentenceTransformersEmbedder) -> None:
-        assert [len(ids) for ids in engine.token_ids(TEXTS)] == [3, 6, 3, 24, 2]
-
-    def test_roles_put_their_prompt_first(self, engine: SentenceTransformersEmbedder) -> None:
-        asked, told = engine.encode_query(["fish"]), engine.encode_document(["fish"])
-        plain = engine.encode(["query: fish", "passage: fish"])
-
-        np.testing.assert_allclose(np.concatenate([asked, told]), plain, atol=CLOSE)
+        plain = embedder.encode(["query: fish"])
+        np.testing.assert_allclose(plain, embedder.encode_query(["fish"]), atol=CLOSE)
 
     def test_a_folder_that_is_no_model_is_refused(self, tmp_path: Path) -> None:
         with pytest.raises(EngineError, match="cannot load"):

@@ -27,7 +27,7 @@ from minnow.convert.mnn import convert_to_mnn
 from minnow.convert.probes import probe_texts
 from minnow.convert.references import REFERENCES
 from minnow.convert.verify import prove
-from minnow.errors import BundleError, InputError, SourceError
+from minnow.errors import InputError
 from minnow.model.checkpoint import weight_files
 from minnow.model.config import Choices
 from minnow.model.graph import build_graph
@@ -35,6 +35,7 @@ from minnow.model.layout import WEIGHTS, WEIGHTS_INDEX, needed_files
 from minnow.model.original import read_original
 from minnow.model.source import ModelSource, author_graph, resolve
 from minnow.model.tokenizer import load_whole_tokenizer
+from minnow.origin import find_origin
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -90,7 +91,7 @@ def convert(
     wants_author = recipe.graph is Graph.AUTHOR or reference == "author-onnx"
     with staging(destination) as folder:
         progress(f"finding {source.name if isinstance(source, ModelSource) else source}")
-        origin = _resolve(source, revision, offline=offline, with_author_graph=wants_author)
+        origin = resolve(source, revision=revision, offline=offline, with_author_graph=wants_author)
         progress("reading the model")
         original = read_original(origin, choices)
         yardstick = REFERENCES[reference](original)
@@ -149,27 +150,10 @@ def verify(
     bundle = bundle if isinstance(bundle, Bundle) else Bundle.open(bundle)
     progress("checking the hash of every file")
     bundle.check_files()
-    made_from = bundle.manifest.source
-    revision = made_from.revision if source is None and made_from.kind == "hub" else None
-    progress(f"finding {source or made_from.name}")
-    try:
-        origin = _resolve(
-            source or made_from.name,
-            revision,
-            offline=offline,
-            with_author_graph=reference == "author-onnx",
-        )
-    except SourceError as error:
-        raise type(error)(
-            f"{error} The proof needs the model that the bundle was made from; name it with "
-            "--source."
-        ) from error
-    record = _record(origin)
-    if record.weights_sha256 != made_from.weights_sha256:
-        raise BundleError(
-            f"{origin.name} does not hold the weights that {bundle.folder} was made from "
-            f"(sha256 {record.weights_sha256[:16]}, sealed was {made_from.weights_sha256[:16]})."
-        )
+    progress(f"finding {source or bundle.manifest.source.name}")
+    origin = find_origin(
+        bundle, source, offline=offline, with_author_graph=reference == "author-onnx"
+    )
     manifest = bundle.manifest
     progress("reading the model")
     original = read_original(origin, manifest.choices)
@@ -187,14 +171,6 @@ def verify(
 def _check_reference(reference: str) -> None:
     if reference not in REFERENCES:
         raise InputError(f"There is no reference {reference!r}; choose {', '.join(REFERENCES)}.")
-
-
-def _resolve(
-    source: str | ModelSource, revision: str | None, *, offline: bool, with_author_graph: bool
-) -> ModelSource:
-    if isinstance(source, ModelSource):
-        return source
-    return resolve(source, revision=revision, offline=offline, with_author_graph=with_author_graph)
 
 
 def _copy_metadata(origin: ModelSource, folder: Path) -> None:

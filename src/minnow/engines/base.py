@@ -12,9 +12,15 @@ from numpy.typing import NDArray
 from minnow.errors import EngineError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
 
     from minnow.model.spec import EncoderSpec
+    from minnow.vectors import Similarity
+
+
+TOKENS_PER_BATCH = 1024
+ENCODER_INPUTS = frozenset({"input_ids", "attention_mask", "token_type_ids"})
 
 
 @dataclass(frozen=True)
@@ -54,6 +60,24 @@ class TokenBatch:
         return batch, tokens
 
 
+def batches_by_length(lengths: Sequence[int], batch_size: int) -> Iterator[NDArray[np.intp]]:
+    """Indices of texts to run together: alike in length, the longest first.
+
+    The longest go first so that memory peaks, and fails, early.
+
+    Args:
+        lengths: Tokens of each text; at least 1.
+        batch_size: Most texts in a batch; of long ones there are fewer, see TOKENS_PER_BATCH.
+    """
+    order = np.argsort(-np.asarray(lengths, dtype=np.intp), kind="stable")
+    start = 0
+    while start < len(order):
+        longest = lengths[order[start]]
+        size = max(1, min(batch_size, TOKENS_PER_BATCH // longest))
+        yield order[start : start + size]
+        start += size
+
+
 class Engine(Protocol):
     """A token engine: ids in, token states out. Safe to call from several threads."""
 
@@ -77,12 +101,26 @@ class TextEmbedder(Protocol):
 
     name: str
 
+    @property
+    def similarity_kind(self) -> Similarity:
+        """How the model's vectors are meant to be compared."""
+        ...
+
     def encode_query(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """Vectors of questions: float32 of shape (texts, width)."""
+        """Vectors of questions: float32 of shape (texts, width), in the order of the texts.
+
+        Raises:
+            InputError: A text is not a string, or not valid Unicode.
+            EngineError: The runtime failed, or the engine is closed.
+        """
         ...
 
     def encode_document(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """Vectors of passages: float32 of shape (texts, width)."""
+        """Vectors of passages; see `encode_query`."""
+        ...
+
+    def close(self) -> None:
+        """Free the runtime's memory; encoding fails from then on."""
         ...
 
 
@@ -145,3 +183,13 @@ def check_output(hidden: NDArray[np.float32], batch: TokenBatch, spec: EncoderSp
     expected = (*batch.shape, spec.width)
     if hidden.shape != expected:
         raise EngineError(f"The encoder gave states of shape {hidden.shape}, not {expected}.")
+
+
+def model_name(model: Path | bytes) -> str:
+    """What to call a model in an error: its path, or that it was never a file."""
+    return "the rebuilt graph" if isinstance(model, bytes) else str(model)
+
+
+def one_line(error: Exception) -> str:
+    """A runtime's message without its line breaks."""
+    return " ".join(str(error).split())

@@ -6,7 +6,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from minnow.engines.base import check_batch, check_output, check_threads
+from minnow.engines.base import (
+    ENCODER_INPUTS,
+    check_batch,
+    check_output,
+    check_threads,
+    model_name,
+    one_line,
+)
 from minnow.errors import EngineError, MissingExtraError
 
 if TYPE_CHECKING:
@@ -26,12 +33,14 @@ class OnnxRuntimeEngine:
 
     name = "onnxruntime"
 
-    def __init__(self, model: Path, spec: EncoderSpec, *, threads: int | None = None) -> None:
+    def __init__(
+        self, model: Path | bytes, spec: EncoderSpec, *, threads: int | None = None
+    ) -> None:
         """Load the model.
 
         Args:
-            model: An ONNX file with inputs input_ids, attention_mask and, if it likes,
-                token_type_ids; its output of shape (batch, tokens, width) is taken.
+            model: An ONNX file, or its content, with inputs input_ids, attention_mask and, if it
+                likes, token_type_ids; its output of shape (batch, tokens, width) is taken.
             spec: The network in it, for checking batches.
             threads: CPU threads of a forward pass; by default ONNX Runtime's own choice.
 
@@ -49,18 +58,22 @@ class OnnxRuntimeEngine:
         options.log_severity_level = _FATAL_ONLY
         try:
             self._session = onnxruntime.InferenceSession(
-                str(model), options, providers=["CPUExecutionProvider"]
+                model if isinstance(model, bytes) else str(model),
+                options,
+                providers=["CPUExecutionProvider"],
             )
         except Exception as error:  # ONNX Runtime's errors have no public base
-            raise EngineError(f"ONNX Runtime cannot load {model}: {_line(error)}") from error
+            raise EngineError(
+                f"ONNX Runtime cannot load {model_name(model)}: {one_line(error)}"
+            ) from error
         self._spec = spec
         self._inputs = {row.name: _INTEGERS.get(row.type) for row in self._session.get_inputs()}
-        known = {"input_ids", "attention_mask", "token_type_ids"}
         outputs = [row.name for row in self._session.get_outputs() if len(row.shape or ()) == 3]
-        if not set(self._inputs) <= known or None in self._inputs.values() or not outputs:
+        if not set(self._inputs) <= ENCODER_INPUTS or None in self._inputs.values() or not outputs:
             raise EngineError(
-                f"{model} has inputs {sorted(self._inputs)}; an encoder has integer inputs among "
-                f"{sorted(known)} and an output of shape (batch, tokens, width)."
+                f"{model_name(model)} has inputs {sorted(self._inputs)}; an encoder has integer "
+                f"inputs among {sorted(ENCODER_INPUTS)} and an output of shape "
+                "(batch, tokens, width)."
             )
         self._output = outputs[0]
 
@@ -78,7 +91,7 @@ class OnnxRuntimeEngine:
             (hidden,) = self._session.run([self._output], feeds)
         except Exception as error:  # ONNX Runtime's errors have no public base
             raise EngineError(
-                f"ONNX Runtime failed on shape {batch.shape}: {_line(error)}"
+                f"ONNX Runtime failed on shape {batch.shape}: {one_line(error)}"
             ) from error
         states: NDArray[np.float32] = np.asarray(hidden, dtype=np.float32)
         check_output(states, batch, self._spec)
@@ -87,7 +100,3 @@ class OnnxRuntimeEngine:
     def close(self) -> None:
         """Free the session; `run` fails from then on."""
         self._session = None
-
-
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split())

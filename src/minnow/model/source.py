@@ -72,7 +72,7 @@ class ModelSource:
 
 
 def resolve(
-    source: str,
+    source: str | ModelSource,
     *,
     revision: str | None = None,
     offline: bool = False,
@@ -82,6 +82,7 @@ def resolve(
 
     Args:
         source: A Hub id, a folder, or `package:NAME`. A folder wins over an id so spelled.
+            What was found already is given back.
         revision: Branch, tag or commit of a Hub model; `main` if None.
         offline: Use only what is cached; also in force where HF_HUB_OFFLINE is set.
         with_author_graph: Fetch the author's ONNX graph of a Hub model too, if it has one.
@@ -98,6 +99,8 @@ def resolve(
         SourceError: The Hub refuses access, or the model's files cannot be read.
         OutputError: The cache cannot be written.
     """
+    if isinstance(source, ModelSource):
+        return source
     name = source.strip()
     if name.startswith(_PACKAGE):
         _refuse_revision(name, revision, "a package; install the version you want")

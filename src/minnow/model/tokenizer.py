@@ -74,8 +74,7 @@ class TextTokenizer:
         Raises:
             InputError: A text is not a string or holds a lone surrogate; the message names it.
         """
-        for index, text in enumerate(texts, start=first):
-            _check_text(text, index)
+        check_texts(texts, first=first)
         head = _CHARACTERS_PER_TOKEN * self.max_tokens
         short = iter(self._tokenizer.encode_batch([text for text in texts if len(text) <= head]))
         return [
@@ -233,6 +232,20 @@ def _tokenized(encoding: Encoding) -> TokenizedText:
 def _last_word(encoding: Encoding) -> int:
     """The number of the last word in it, counted from the start of the text."""
     return max((word for word in encoding.word_ids if word is not None), default=0)
+
+
+def check_texts(texts: Sequence[object], *, first: int = 0) -> None:
+    """Refuse what no tokenizer can take.
+
+    Args:
+        texts: What should be strings.
+        first: The number of the first text in messages.
+
+    Raises:
+        InputError: A text is not a string or holds a lone surrogate; the message names it.
+    """
+    for index, text in enumerate(texts, start=first):
+        _check_text(text, index)
 
 
 def _check_text(text: object, index: int) -> None:

@@ -1,0 +1,78 @@
+"""The model that a bundle was made from, found again; and the graph for engines other than MNN."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from minnow.bundle import sha256
+from minnow.errors import BundleError, SourceError
+from minnow.model.checkpoint import weight_files
+from minnow.model.graph import build_graph
+from minnow.model.original import read_original
+from minnow.model.source import resolve
+
+if TYPE_CHECKING:
+    from minnow.bundle import Bundle
+    from minnow.model.source import ModelSource
+
+
+def find_origin(
+    bundle: Bundle,
+    source: str | ModelSource | None = None,
+    *,
+    offline: bool = False,
+    with_author_graph: bool = False,
+) -> ModelSource:
+    """Find the model that a bundle was made from, and make sure that it has the same weights.
+
+    Args:
+        bundle: The bundle.
+        source: Where the model is now; by default where the manifest says.
+        offline: Make no network call at all.
+        with_author_graph: Fetch the author's ONNX graph of a Hub model too, if it has one.
+
+    Raises:
+        SourceError: It is not there.
+        BundleError: It has other weights.
+    """
+    made_from = bundle.manifest.source
+    revision = made_from.revision if source is None and made_from.kind == "hub" else None
+    try:
+        origin = resolve(
+            source or made_from.name,
+            revision=revision,
+            offline=offline,
+            with_author_graph=with_author_graph,
+        )
+    except SourceError as error:
+        raise type(error)(
+            f"{error} This needs the model that {bundle.folder} was made from; name it with "
+            "--source (in Python: source=)."
+        ) from error
+    found = sha256(*weight_files(origin))
+    if found != made_from.weights_sha256:
+        raise BundleError(
+            f"{origin.name} does not hold the weights that {bundle.folder} was made from "
+            f"(sha256 {found[:16]}, sealed was {made_from.weights_sha256[:16]})."
+        )
+    return origin
+
+
+def rebuild_graph(bundle: Bundle, source: str | ModelSource | None = None) -> bytes:
+    """Write minnow's own graph of a bundle's network anew, in float32; no network call is made.
+
+    Args:
+        bundle: The bundle.
+        source: Where the model that it was made from is now; by default where the manifest says.
+
+    Returns:
+        A serialised `onnx.ModelProto`; see `minnow.model.graph.build_graph`.
+
+    Raises:
+        SourceError: The model is not there.
+        BundleError: It has other weights.
+        MissingExtraError: The extra `convert` is not installed.
+    """
+    original = read_original(find_origin(bundle, source, offline=True), bundle.manifest.choices)
+    graph: bytes = build_graph(original.encoder, original.tensors).SerializeToString()
+    return graph
