@@ -33,6 +33,26 @@ def writing(destination: Path) -> Iterator[None]:
         ) from error
 
 
+def check_file(destination: Path) -> Path:
+    """Make sure that a file may be written, before long work begins.
+
+    Returns:
+        The place that it will have, behind all links.
+
+    Raises:
+        OutputError: It is a folder, or there is no folder to write it in.
+    """
+    with writing(destination):
+        target = destination.resolve()
+        if target.is_dir():
+            raise OutputError(f"{destination} is a folder.")
+        if not target.parent.is_dir():
+            raise OutputError(
+                f"Cannot write {destination}: {destination.parent} is not a folder. Make it first."
+            )
+    return target
+
+
 def temporary_beside(path: Path) -> Path:
     """A hidden name in the same folder that nothing has yet."""
     return path.with_name(f".{path.name}.{os.urandom(4).hex()}")

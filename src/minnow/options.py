@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypedDict
 
 from minnow.errors import InputError
-from minnow.model.spec import DOCUMENT_PROMPT_NAMES, QUERY_PROMPT_NAMES
 
 if TYPE_CHECKING:
     from minnow.model.spec import EmbeddingSpec
@@ -16,7 +15,6 @@ Role = Literal["query", "document"]
 
 BATCH_SIZE = 32
 _POLICIES = ("warn", "error", "ignore")
-_ROLE_PROMPT_NAMES = {"query": QUERY_PROMPT_NAMES, "document": DOCUMENT_PROMPT_NAMES}
 _NO_PROMPTS = {"query": "", "document": ""}
 
 
@@ -110,4 +108,4 @@ def with_role(role: Role, given: EncodeOptions, embedding: EmbeddingSpec) -> Enc
     """
     if given.get("prompt") is not None or given.get("prompt_name") is not None:
         return given
-    return {**given, "prompt": embedding.prompt_for(_ROLE_PROMPT_NAMES[role])}
+    return {**given, "prompt": getattr(embedding.role_prompts, role)}

@@ -11,7 +11,7 @@ from typing import IO, TYPE_CHECKING, Protocol
 import numpy as np
 
 from minnow.errors import InputError, OutputError
-from minnow.files import temporary_beside, writing
+from minnow.files import check_file, temporary_beside, writing
 from minnow.signals import uninterrupted
 
 if TYPE_CHECKING:
@@ -109,12 +109,7 @@ def vector_file(path: Path, width: int) -> Iterator[VectorWriter]:
     kinds: dict[str, type[NpyWriter | JsonlWriter]] = {".npy": NpyWriter, ".jsonl": JsonlWriter}
     if path.suffix not in kinds:
         raise OutputError(f"{path} should end in .npy or .jsonl.")
-    with writing(path):
-        if path.is_dir():
-            raise OutputError(f"{path} is a folder.")
-        target = path.resolve()
-        if not target.parent.is_dir():
-            raise OutputError(f"Cannot write {path}: {path.parent} is not a folder. Make it first.")
+    target = check_file(path)
     unfinished = temporary_beside(target)
     try:
         with writing(path):

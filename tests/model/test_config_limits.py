@@ -17,7 +17,6 @@ from minnow.errors import (
     UnsupportedModelError,
 )
 from minnow.model.prompts import KNOWN_PROMPTS
-from minnow.model.spec import DOCUMENT_PROMPT_NAMES, QUERY_PROMPT_NAMES
 from minnow.vectors import Similarity
 
 if TYPE_CHECKING:
@@ -155,9 +154,7 @@ def test_what_sentence_transformers_6_can_ask_for_besides_is_refused(
 
 
 def prompt_of(embedding: EmbeddingSpec) -> tuple[str, str]:
-    names = (QUERY_PROMPT_NAMES, DOCUMENT_PROMPT_NAMES)
-    query, document = (embedding.prompt_for(choice) for choice in names)
-    return query, document
+    return embedding.role_prompts.query, embedding.role_prompts.document
 
 
 @pytest.mark.parametrize(

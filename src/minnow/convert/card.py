@@ -100,7 +100,7 @@ def usage_snippet(manifest: Manifest) -> str:
     """The usual Python program for such a bundle: MNN and transformers, no minnow."""
     embedding = manifest.embedding
     return _SNIPPET.format(
-        prompt=embedding.prompt_for(("query",)).replace('"', '\\"'),
+        prompt=embedding.role_prompts.query.replace('"', '\\"'),
         max_tokens=embedding.max_tokens,
         token_types=', "token_type_ids": [0] * len(ids)' if manifest.encoder.token_types else "",
         pool=_POOL[embedding.pooling.value],

@@ -22,12 +22,21 @@ if TYPE_CHECKING:
 class SentenceTransformersEmbedder:
     """A model in a folder, as sentence-transformers runs it in float32."""
 
-    def __init__(self, folder: Path, *, threads: int | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        threads: int | None = None,
+        query_prompt: str | None = None,
+        document_prompt: str | None = None,
+    ) -> None:
         """Load the model; nothing is downloaded.
 
         Args:
             folder: A sentence-transformers model with its weights.
             threads: CPU threads, of all of torch in this process; by default torch's own choice.
+            query_prompt: Put before queries, whatever the model's files say.
+            document_prompt: Put before documents, likewise.
 
         Raises:
             EngineError: sentence-transformers refuses the folder.
@@ -47,6 +56,7 @@ class SentenceTransformersEmbedder:
             self._model: Any = SentenceTransformer(str(folder), device="cpu", local_files_only=True)
         except (OSError, ValueError, RuntimeError) as error:
             raise EngineError(f"sentence-transformers cannot load {folder}: {error}") from error
+        self._query_prompt, self._document_prompt = query_prompt, document_prompt
         self.name = f"sentence-transformers {version('sentence-transformers')}"
 
     @property
@@ -66,12 +76,12 @@ class SentenceTransformersEmbedder:
         return self._rows(self._open().encode, texts, prompt="", batch_size=batch_size)
 
     def encode_query(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """Vectors of questions, behind the model's query prompt if it has one."""
-        return self._rows(self._open().encode_query, texts)
+        """Vectors of questions, behind the query prompt if there is one."""
+        return self._rows(self._open().encode_query, texts, prompt=self._query_prompt)
 
     def encode_document(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """Vectors of passages, behind the model's document prompt if it has one."""
-        return self._rows(self._open().encode_document, texts)
+        """Vectors of passages, behind the document prompt if there is one."""
+        return self._rows(self._open().encode_document, texts, prompt=self._document_prompt)
 
     def close(self) -> None:
         """Let go of the model; encoding fails from then on."""

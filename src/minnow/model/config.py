@@ -337,6 +337,19 @@ def _read_max_tokens(
     return int(min(limit, encoder.max_positions))
 
 
+def read_prompts(source: ModelSource, choices: Choices = Choices()) -> Mapping[str, str]:
+    """Read the named prompts alone, of any sentence-transformers model.
+
+    Args:
+        source: The model's files.
+        choices: What the user decided instead.
+
+    Raises:
+        AmbiguousModelError: No prompt is named for queries or documents.
+    """
+    return _read_prompts(source, choices)[0]
+
+
 def _read_prompts(
     source: ModelSource, choices: Choices
 ) -> tuple[dict[str, str], str | None, str, Similarity]:

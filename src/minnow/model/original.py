@@ -4,19 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from minnow.model.checkpoint import read_tensors
-from minnow.model.config import read_embedding_spec, read_encoder_spec
+from minnow.model.config import Choices, read_embedding_spec, read_encoder_spec
 from minnow.model.source import ModelSource
 from minnow.model.spec import EmbeddingSpec, EncoderSpec
 from minnow.model.tokenizer import check_tokenizer
-
-if TYPE_CHECKING:
-    from minnow.model.config import Choices
 
 Tensors = Mapping[str, NDArray[np.float32]]
 
@@ -38,7 +34,7 @@ class Original:
     tensors: Tensors
 
 
-def read_original(source: ModelSource, choices: Choices) -> Original:
+def read_original(source: ModelSource, choices: Choices = Choices()) -> Original:
     """Read all of a model.
 
     Args:

@@ -117,13 +117,18 @@ def resolve(
     return ModelSource(name, "hub", folder, folder.name, name)
 
 
+def find_author_graph(source: ModelSource) -> Path | None:
+    """The author's ONNX file, onnx/model.onnx or model.onnx; None where there is none."""
+    return source.optional_file("onnx/model.onnx") or source.optional_file("model.onnx")
+
+
 def author_graph(source: ModelSource) -> Path:
-    """The author's ONNX file: onnx/model.onnx, or model.onnx.
+    """The author's ONNX file.
 
     Raises:
         SourceNotFoundError: The source carries none.
     """
-    path = source.optional_file("onnx/model.onnx") or source.optional_file("model.onnx")
+    path = find_author_graph(source)
     if path is None:
         raise SourceNotFoundError(
             f"{source.name} carries no ONNX graph of its own (onnx/model.onnx). "

@@ -12,6 +12,20 @@ QUERY_PROMPT_NAMES = ("query",)
 DOCUMENT_PROMPT_NAMES = ("document", "passage", "corpus")
 
 
+@dataclass(frozen=True)
+class RolePrompts:
+    """What is put before each query and each document; both may be empty."""
+
+    query: str = ""
+    document: str = ""
+
+
+def role_prompts(prompts: Mapping[str, str]) -> RolePrompts:
+    """Choose each role's among named prompts; a role without one gets an empty string."""
+    roles = (QUERY_PROMPT_NAMES, DOCUMENT_PROMPT_NAMES)
+    return RolePrompts(*(next((prompts[n] for n in names if n in prompts), "") for names in roles))
+
+
 class Activation(str, Enum):
     """The feed-forward activation."""
 
@@ -88,6 +102,7 @@ class EmbeddingSpec:
     similarity: Similarity = Similarity.COSINE
     prompts_source: str = "none"
 
-    def prompt_for(self, names: tuple[str, ...]) -> str:
-        """The first of these prompts that the model has, or an empty string."""
-        return next((self.prompts[name] for name in names if name in self.prompts), "")
+    @property
+    def role_prompts(self) -> RolePrompts:
+        """What is put before queries and before documents."""
+        return role_prompts(self.prompts)

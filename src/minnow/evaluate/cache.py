@@ -1,0 +1,177 @@
+"""Vectors that were made before, by system and by text: a SQLite file for each system.
+
+A row is keyed by the SHA-256 of a text and its role, so that data sets that share texts share
+vectors, and an interrupted run goes on where it was stopped. A file may be deleted at any time.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sqlite3
+from contextlib import contextmanager
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from minnow.errors import InputError, OutputError
+from minnow.evaluate.results import Usage
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from numpy.typing import NDArray
+
+    from minnow.options import Role
+
+    Floats = NDArray[np.float32]
+
+_FORM = 1
+_PATIENCE = 60.0
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS vectors (key BLOB PRIMARY KEY, vector BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS runs (
+    measured TEXT NOT NULL, threads INTEGER NOT NULL, load_seconds REAL NOT NULL,
+    texts INTEGER NOT NULL, seconds REAL NOT NULL, peak_bytes INTEGER NOT NULL
+);
+CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+"""
+
+
+def default_folder() -> Path:
+    """Where vectors are kept: $MINNOW_CACHE, or minnow/ in the user's cache folder."""
+    chosen = os.environ.get("MINNOW_CACHE")
+    if chosen:
+        return Path(chosen)
+    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "minnow"
+
+
+class VectorCache:
+    """The vectors of one system, and what making them took. Safe for several processes at once."""
+
+    def __init__(self, folder: Path, fingerprint: str) -> None:
+        """Open a system's file, or make it.
+
+        Args:
+            folder: Where such files are; made if need be.
+            fingerprint: Of the system.
+
+        Raises:
+            OutputError: The folder or the file cannot be written.
+        """
+        self.path = folder / f"vectors-{_FORM}-{fingerprint[:32]}.sqlite"
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OutputError(
+                f"Cannot make the cache folder {folder}: {error.strerror}. Name another with "
+                "--cache."
+            ) from error
+        with self._faults():
+            self._database = sqlite3.connect(self.path, timeout=_PATIENCE)
+            self._database.executescript(_SCHEMA)
+
+    def put(self, role: Role, texts: Sequence[str], vectors: Floats) -> None:
+        """Keep vectors, at once and for good: float32 of shape (texts, width)."""
+        rows = [
+            (_key(role, text), vector.astype("<f4").tobytes())
+            for text, vector in zip(texts, vectors, strict=True)
+        ]
+        with self._faults(), self._database:
+            self._database.executemany("INSERT OR REPLACE INTO vectors VALUES (?, ?)", rows)
+
+    def missing(self, role: Role, texts: Sequence[str]) -> list[str]:
+        """The texts that have no vector yet, each once, in order."""
+        with self._faults():
+            return [text for text in dict.fromkeys(texts) if self._find(role, text) is None]
+
+    def get(self, role: Role, texts: Sequence[str]) -> Floats:
+        """Vectors that are there: float32 of shape (texts, width).
+
+        Raises:
+            InputError: One is not, or has another width than the others: the file was changed.
+        """
+        with self._faults():
+            found = [self._find(role, text) for text in texts]
+        widths = {None if row is None else len(row) for row in found}
+        if None in widths or len(widths) > 1:
+            raise InputError(f"The cache {self.path} is damaged. Delete it, and run again.")
+        rows = np.frombuffer(b"".join(row for row in found if row), dtype="<f4")
+        return rows.reshape(len(texts), -1).astype(np.float32)
+
+    def add_run(
+        self, *, threads: int, load_seconds: float, texts: int, seconds: float, peak_bytes: int
+    ) -> None:
+        """Keep what one process took."""
+        row = (date.today().isoformat(), threads, load_seconds, texts, seconds, peak_bytes)  # noqa: DTZ011
+        with self._faults(), self._database:
+            self._database.execute("INSERT INTO runs VALUES (?, ?, ?, ?, ?, ?)", row)
+
+    def usage(self, threads: int) -> Usage | None:
+        """What the processes with so many threads took, taken together; None if there was none.
+
+        Load time is the median, memory the highest, speed that of all texts in all of the time.
+        """
+        with self._faults():
+            rows = self._database.execute(
+                "SELECT measured, load_seconds, texts, seconds, peak_bytes FROM runs "
+                "WHERE threads = ? ORDER BY rowid",
+                (threads,),
+            ).fetchall()
+        if not rows:
+            return None
+        days, loads, texts, seconds, peaks = zip(*rows, strict=True)
+        speed = sum(texts) / sum(seconds) if sum(texts) else float("nan")
+        return Usage(threads, float(np.median(loads)), speed, max(peaks), days[-1])
+
+    def put_fact(self, name: str, value: str) -> None:
+        """Keep something that the running system said of itself."""
+        with self._faults(), self._database:
+            self._database.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", (name, value))
+
+    def fact(self, name: str) -> str | None:
+        """What the running system said of itself, if it ran."""
+        with self._faults():
+            row = self._database.execute(
+                "SELECT value FROM facts WHERE name = ?", (name,)
+            ).fetchone()
+        return None if row is None else str(row[0])
+
+    def clear(self) -> None:
+        """Forget all of it."""
+        with self._faults(), self._database:
+            for table in ("vectors", "runs", "facts"):
+                self._database.execute(f"DELETE FROM {table}")  # noqa: S608
+
+    def close(self) -> None:
+        """Close the file."""
+        self._database.close()
+
+    def __enter__(self) -> VectorCache:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _find(self, role: Role, text: str) -> bytes | None:
+        row = self._database.execute(
+            "SELECT vector FROM vectors WHERE key = ?", (_key(role, text),)
+        ).fetchone()
+        return None if row is None else bytes(row[0])
+
+    @contextmanager
+    def _faults(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.OperationalError as error:
+            raise OutputError(f"Cannot use the cache {self.path}: {error}.") from error
+        except sqlite3.DatabaseError as error:
+            raise InputError(
+                f"The cache {self.path} is damaged ({error}). Delete it, and run again."
+            ) from error
+
+
+def _key(role: Role, text: str) -> bytes:
+    return hashlib.sha256(f"{role}\0{text}".encode()).digest()

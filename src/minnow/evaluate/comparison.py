@@ -1,0 +1,294 @@
+"""The A/B: systems on one data set, the first of them the baseline."""
+
+from __future__ import annotations
+
+from collections import Counter
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from minnow.engines.base import default_threads
+from minnow.errors import InputError
+from minnow.evaluate.cache import default_folder
+from minnow.evaluate.metrics import MEASURES, paired_bootstrap, rank, score, to_rankings, verdict
+from minnow.evaluate.results import (
+    Against,
+    Comparison,
+    DatasetFacts,
+    Difference,
+    Fidelity,
+    RankChange,
+    SystemResult,
+)
+from minnow.evaluate.run import Embedded, embed_dataset
+from minnow.evaluate.systems import System, find_system
+from minnow.model.spec import RolePrompts
+from minnow.vectors import Similarity, normalize, rowwise_cosine
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from numpy.typing import NDArray
+
+    from minnow.evaluate.datasets import Dataset
+
+    Floats = NDArray[np.float32]
+    Progress = Callable[[str, int], AbstractContextManager[Callable[[int], None]]]
+
+MARGIN = 0.01
+DEPTH = 100
+UNRELATED = 0.2
+"""Mean cosine of two models' vectors below which they cannot be the same model."""
+
+
+def _silent(_: str, __: int) -> AbstractContextManager[Callable[[int], None]]:
+    return nullcontext(lambda _: None)
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """How systems are run.
+
+    Attributes:
+        threads: CPU threads of each system; by default those of the machine, four at most.
+        cache: The folder of vectors made before; by default `default_folder()`.
+        fresh: Make all vectors again.
+        offline: Make no network call at all.
+        prompts: For systems whose files do not state any (GGUF); by default those of the first
+            system that has some.
+        progress: Called with a system's label and the number of texts to embed; what it yields
+            is told of each block.
+    """
+
+    threads: int | None = None
+    cache: Path | None = None
+    fresh: bool = False
+    offline: bool = False
+    prompts: RolePrompts | None = None
+    progress: Progress = _silent
+
+
+def evaluate(system: str, dataset: Dataset, options: RunOptions = RunOptions()) -> SystemResult:
+    """Measure one system.
+
+    Args:
+        system: A bundle's folder, or one of the forms of `minnow.evaluate.systems`.
+        dataset: What to search.
+        options: How to run it.
+
+    Raises:
+        MinnowError: As `compare`.
+    """
+    (found,), _ = _find([system], options)
+    return _measure(_embed(found, dataset, options), dataset)
+
+
+def compare(
+    systems: Sequence[str],
+    dataset: Dataset,
+    options: RunOptions = RunOptions(),
+    *,
+    margin: float = MARGIN,
+    across_models: bool = False,
+) -> Comparison:
+    """Put systems side by side.
+
+    Args:
+        systems: The baseline first; each a bundle's folder, or one of the forms of
+            `minnow.evaluate.systems`.
+        dataset: What to search.
+        options: How to run them.
+        margin: The largest difference of a measure that does not matter.
+        across_models: Allow systems of different models; their vectors are not compared then.
+
+    Raises:
+        InputError: There are fewer than two systems, one is written wrongly, the margin is
+            negative, or they are not of one model.
+        EngineError: A system failed, crashed or gave NaN.
+        MissingExtraError: What runs a system, or the extra `evaluate`, is not installed.
+        MinnowError: A system cannot be found or loaded.
+    """
+    if len(systems) < 2:
+        raise InputError("A comparison needs at least two systems, the baseline first.")
+    if not margin >= 0:
+        raise InputError(f"The margin should be at least 0, not {margin}.")
+    found, notes = _find(systems, options)
+    first = _embed(found[0], dataset, options)
+    results = [_measure(first, dataset)]
+    for system in found[1:]:
+        embedded = _embed(system, dataset, options)
+        related = _is_related(embedded, first, dataset, across_models=across_models)
+        fidelity = _fidelity(embedded, first, dataset) if related else (None, None)
+        result = _measure(embedded, dataset)
+        against = _against(result, results[0], fidelity, dataset, margin)
+        results.append(replace(result, against=against))
+    return Comparison(DatasetFacts.of(dataset), margin, tuple(results), notes)
+
+
+# --- finding and running -----------------------------------------------------------------
+
+
+def _find(names: Sequence[str], options: RunOptions) -> tuple[list[System], tuple[str, ...]]:
+    """The systems, each with its own label, and notes on what they were given."""
+    found = [find_system(name, offline=options.offline) for name in names]
+    stated = (system for system in found if system.prompts is not None)
+    giver = next(stated, None)
+    prompts = options.prompts or (giver.prompts if giver else None)
+    notes = []
+    for i, system in enumerate(found):
+        if system.prompts is None and prompts is not None:
+            found[i] = find_system(system.name, offline=True, prompts=prompts)
+            if prompts.query or prompts.document:
+                notes.append(
+                    f"{system.label} states no prompts; it was given {prompts.query!r} for queries "
+                    f"and {prompts.document!r} for documents."
+                )
+    return _with_unique_labels(found), tuple(notes)
+
+
+def _with_unique_labels(systems: Sequence[System]) -> list[System]:
+    """Short names where they differ; else whole ones; and numbers where even those do not."""
+    names: dict[str, set[str]] = {}
+    for system in systems:
+        names.setdefault(system.label, set()).add(system.name)
+    seen: Counter[str] = Counter()
+    unique = []
+    for system in systems:
+        label = system.label if len(names[system.label]) == 1 else system.name
+        seen[label] += 1
+        number = f" ({seen[label]})" if seen[label] > 1 else ""
+        unique.append(replace(system, label=label + number))
+    return unique
+
+
+def _embed(system: System, dataset: Dataset, options: RunOptions) -> Embedded:
+    return embed_dataset(
+        system,
+        dataset,
+        cache=options.cache or default_folder(),
+        threads=options.threads or default_threads(),
+        fresh=options.fresh,
+        progress=lambda texts: options.progress(system.label, texts),
+    )
+
+
+# --- one system --------------------------------------------------------------------------
+
+
+def _measure(embedded: Embedded, dataset: Dataset) -> SystemResult:
+    system = embedded.system
+    indices, _ = rank(*_searchable(embedded), k=DEPTH)
+    return SystemResult(
+        name=system.name,
+        label=system.label,
+        runtime=system.runtime,
+        size=system.size,
+        scores=score(dataset, to_rankings(dataset, indices)),
+        gold_cosine=_gold_cosine(embedded, dataset),
+        places=_first_places(dataset, indices),
+        usage=embedded.usage,
+    )
+
+
+def _searchable(embedded: Embedded) -> tuple[Floats, Floats]:
+    """Queries and documents whose dot products rank as the model means them to be compared."""
+    queries, documents = embedded.queries, embedded.documents
+    if embedded.similarity is Similarity.COSINE:
+        return normalize(queries), normalize(documents)
+    if embedded.similarity is Similarity.DOT:
+        return queries, documents
+    if embedded.similarity is Similarity.EUCLIDEAN:  # -|q - d|^2 is 2 q.d - |d|^2 and a constant
+        lengths = (documents.astype(np.float64) ** 2).sum(1, keepdims=True).astype(np.float32)
+        ones = np.ones((len(queries), 1), np.float32)
+        return np.hstack([2 * queries, ones]), np.hstack([documents, -lengths])
+    raise InputError(
+        f"{embedded.system.name} compares its vectors by {embedded.similarity.value} distance, "
+        "by which minnow does not search."
+    )
+
+
+def _gold_cosine(embedded: Embedded, dataset: Dataset) -> float:
+    """Mean over the queries of the mean cosine with their relevant documents."""
+    place = {name: i for i, name in enumerate(dataset.documents)}
+    means = []
+    for vector, query in zip(embedded.queries, dataset.queries, strict=True):
+        gold = [place[name] for name, gain in dataset.qrels[query].items() if gain > 0]
+        documents = embedded.documents[gold]
+        means.append(rowwise_cosine(np.broadcast_to(vector, documents.shape), documents).mean())
+    return float(np.mean(means))
+
+
+def _first_places(dataset: Dataset, indices: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The place of each query's first relevant document, from 1; 0 beyond the depth."""
+    names = list(dataset.documents)
+    places = np.zeros(len(indices), np.int64)
+    for row, (query, found) in enumerate(zip(dataset.queries, indices, strict=True)):
+        gains = dataset.qrels[query]
+        relevant = (n for n, i in enumerate(found, start=1) if gains.get(names[i], 0) > 0)
+        places[row] = next(relevant, 0)
+    return places
+
+
+# --- two systems -------------------------------------------------------------------------
+
+
+def _is_related(
+    candidate: Embedded, baseline: Embedded, dataset: Dataset, *, across_models: bool
+) -> bool:
+    """Whether the vectors of two systems can be compared one by one.
+
+    Raises:
+        InputError: They cannot, and nobody said that the models are different.
+    """
+    width, expected = candidate.documents.shape[1], baseline.documents.shape[1]
+    if width != expected:
+        reason = f"vectors of width {width}, the baseline of width {expected}"
+    else:
+        mean = float(np.nanmean(rowwise_cosine(candidate.documents, baseline.documents)))
+        if mean >= UNRELATED:
+            return True
+        reason = f"vectors with a mean cosine of {mean:.3f} to the baseline's on {dataset.name}"
+    if not across_models:
+        raise InputError(
+            f"{candidate.system.name} has {reason}: it is of another model than "
+            f"{baseline.system.name}, or badly broken. Give --across-models to compare what "
+            "different models find, without their vectors."
+        )
+    return False
+
+
+def _fidelity(
+    candidate: Embedded, baseline: Embedded, dataset: Dataset
+) -> tuple[Fidelity, Fidelity]:
+    """Cosines of the documents, and of the queries."""
+    documents = rowwise_cosine(candidate.documents, baseline.documents)
+    queries = rowwise_cosine(candidate.queries, baseline.queries)
+    return (
+        Fidelity(tuple(dataset.documents), documents),
+        Fidelity(tuple(dataset.queries), queries),
+    )
+
+
+def _against(
+    candidate: SystemResult,
+    baseline: SystemResult,
+    fidelity: tuple[Fidelity | None, Fidelity | None],
+    dataset: Dataset,
+    margin: float,
+) -> Against:
+    differences = {}
+    for measure in MEASURES:
+        interval = paired_bootstrap(candidate.scores.table[measure], baseline.scores.table[measure])
+        differences[measure] = Difference(interval, verdict(interval, margin))
+    changes = [
+        RankChange(query, text, int(before) or None, int(after) or None)
+        for (query, text), before, after in zip(
+            dataset.queries.items(), baseline.places, candidate.places, strict=True
+        )
+        if before != after
+    ]
+    changes.sort(key=lambda change: change.gain)
+    return Against(differences, *fidelity, tuple(changes))

@@ -1,0 +1,184 @@
+"""What can be put side by side: how it is written, what is found, and what it is told apart by."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from importlib import metadata
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from fakes.bundles import PROMPTS, Tiny, make_tiny
+from fakes.checkpoint import edit_json, write_pooling
+from fakes.network import forbid_network
+
+from minnow import Embedder
+from minnow.errors import (
+    BundleError,
+    InputError,
+    MinnowError,
+    MissingExtraError,
+    SourceNotFoundError,
+)
+from minnow.evaluate.systems import KINDS, find_system, first_tokenizer, open_system
+from minnow.model.spec import RolePrompts
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+pytestmark = [
+    pytest.mark.extra("convert"),
+    pytest.mark.extra("onnxruntime"),
+    pytest.mark.extra("openvino"),
+    pytest.mark.extra("sentence-transformers"),
+]
+
+TEXTS = ["fish", "how do fish sleep", ""]
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Tiny:
+    return make_tiny(tmp_path_factory.mktemp("tiny"))
+
+
+def named(made: Tiny, kind: str) -> str:
+    place = made.source.folder if kind else made.bundle.folder
+    return f"{kind}:{place}" if kind else str(place)
+
+
+WITH_A_SOURCE = [kind for kind in KINDS if kind != "gguf"]
+
+
+@pytest.mark.parametrize("kind", WITH_A_SOURCE)
+def test_what_is_found_can_be_opened(
+    made: Tiny, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forbid_network(monkeypatch)
+    system = find_system(named(made, kind))
+    embedder = open_system(system.name, threads=1)
+    found = embedder.encode_query(TEXTS)
+    embedder.close()
+
+    with Embedder.open(made.bundle) as ours:
+        expected = ours.encode_query(TEXTS)
+    np.testing.assert_allclose(found, expected, atol=0.03 if "bf16" in kind else 2e-5)
+    assert system.prompts == RolePrompts(PROMPTS["query"], PROMPTS["document"])
+    assert system.label == (f"{kind}:model" if kind else "tiny.minnow")
+    assert system.tokenizer is not None
+    assert metadata.version(KINDS[kind].package) in system.runtime
+
+
+@pytest.mark.parametrize("engine", ["onnx", "openvino"])
+def test_a_bundle_can_run_on_another_engine(made: Tiny, engine: str) -> None:
+    system = find_system(f"{engine}:{made.bundle.folder}")
+    embedder = open_system(system.name, threads=1)
+    found = embedder.encode_document(TEXTS)
+    embedder.close()
+
+    with Embedder.open(made.bundle) as ours:
+        np.testing.assert_allclose(found, ours.encode_document(TEXTS), atol=2e-5)
+    assert "minnow's graph" in system.runtime
+
+
+def test_the_authors_graph_is_preferred(made: Tiny, tmp_path: Path) -> None:
+    """It is another network here, so that one sees which of the two was run."""
+    from minnow.model.graph import build_graph
+    from minnow.model.original import read_original
+
+    folder = tmp_path / "model"
+    shutil.copytree(made.source.folder, folder)
+    original = read_original(replace(made.source, folder=folder))
+    tensors = {**original.tensors, "embeddings.word": original.tensors["embeddings.word"][::-1]}
+    (folder / "onnx").mkdir()
+    graph = build_graph(original.encoder, tensors)
+    (folder / "onnx/model.onnx").write_bytes(graph.SerializeToString())
+
+    system = find_system(f"onnx:{folder}")
+    embedder = open_system(system.name, threads=1)
+    found = embedder.encode_document(TEXTS)
+    with Embedder.open(made.bundle) as ours:
+        assert not np.allclose(found, ours.encode_document(TEXTS), atol=1e-2)
+    assert "the author's graph" in system.runtime
+    assert system.fingerprint != find_system(f"onnx:{made.source.folder}").fingerprint
+
+
+def test_the_size_is_that_of_the_files(made: Tiny) -> None:
+    bundle = sum(path.stat().st_size for path in made.bundle.folder.rglob("*") if path.is_file())
+    weights = (made.source.folder / "model.safetensors").stat().st_size
+    assert find_system(named(made, "")).size == bundle
+    assert weights < find_system(named(made, "st")).size < weights + 60_000
+
+
+def test_a_fingerprint_is_of_all_that_decides_the_vectors(made: Tiny, tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(made.source.folder, folder)
+    names = [named(made, kind) for kind in WITH_A_SOURCE]
+    assert len({find_system(name).fingerprint for name in names}) == len(names)
+    same = find_system(f"st:{made.source.folder}").fingerprint
+    assert find_system(f"st:{folder}").fingerprint == same
+
+    edit_json(folder / "config_sentence_transformers.json", prompts={"query": "", "document": ""})
+    changed = find_system(f"st:{folder}")
+    assert changed.fingerprint != same
+    assert changed.prompts == RolePrompts()
+    (folder / "README.md").write_text("other words")
+    assert find_system(f"st:{folder}").fingerprint == changed.fingerprint
+
+
+def test_a_pooling_decides_too(made: Tiny, tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(made.source.folder, folder)
+    before = find_system(f"st:{folder}").fingerprint
+    write_pooling(folder, "cls")
+    assert find_system(f"st:{folder}").fingerprint != before
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "message"),
+    [
+        ("gguf:", InputError, "nothing behind the colon"),
+        ("gguf:no.gguf", MinnowError, "no.gguf"),
+        ("onyx:model", InputError, "no system 'onyx'.*gguf:FILE"),
+        ("no-such-folder", BundleError, "not a folder"),
+        ("onnx:./no-such-folder", SourceNotFoundError, "no folder"),
+        ("st:package:no-such-package", SourceNotFoundError, "not installed"),
+    ],
+)
+def test_what_is_written_wrongly(
+    name: str,
+    kind: type[MinnowError],
+    message: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(kind, match=message):
+        find_system(name)
+
+
+def test_a_file_is_no_bundle(tmp_path: Path) -> None:
+    file = tmp_path / "model.gguf"
+    file.write_bytes(b"GGUF")
+    with pytest.raises(InputError, match=f"Did you mean gguf:{file}"):
+        find_system(str(file))
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind])
+def test_a_missing_extra_is_named(made: Tiny, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    row, real = KINDS[kind], metadata.version
+
+    def version(package: str) -> str:
+        if package == row.package:
+            raise metadata.PackageNotFoundError(package)
+        return real(package)
+
+    monkeypatch.setattr("minnow.evaluate.systems.version", version)
+    with pytest.raises(MissingExtraError) as caught:
+        find_system(f"{kind}:{made.source.folder}")
+    assert caught.value.extra == row.extra
+
+
+def test_the_first_tokenizer_cuts_documents(made: Tiny) -> None:
+    tokenizer = first_tokenizer([named(made, "st")])
+    assert len(tokenizer.encode("fish " * 99).ids) == 101
