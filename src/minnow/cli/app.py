@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from minnow.terminal import EPILOG
+from minnow.vectors import Pooling
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,6 +27,26 @@ app = typer.Typer(
 
 Json = Annotated[bool, typer.Option("--json", help="Print the answer as JSON.")]
 Offline = Annotated[bool, typer.Option("--offline", help="Make no network call at all.")]
+Source = Annotated[
+    str, typer.Argument(metavar="SOURCE", help="A Hub id, a folder, or package:NAME.")
+]
+Revision = Annotated[str | None, typer.Option(help="Branch, tag or commit on the Hub.")]
+PoolingChoice = Annotated[
+    Pooling | None, typer.Option(help="Pool this way, whatever the source says.")
+]
+NormalizeChoice = Annotated[
+    bool | None,
+    typer.Option("--normalize/--no-normalize", help="Scale vectors to length 1, or do not."),
+]
+MaxTokensChoice = Annotated[
+    int | None, typer.Option(help="Cut texts off here, special tokens included.")
+]
+QueryPromptChoice = Annotated[
+    str | None, typer.Option(help="Put this before queries; may be empty.")
+]
+DocumentPromptChoice = Annotated[
+    str | None, typer.Option(help="Put this before documents; may be empty.")
+]
 
 
 @app.callback()
@@ -71,7 +92,7 @@ def _shown(name: str, value: object) -> str:
             or "none"
         )
     if isinstance(value, list):
-        return " x ".join(map(str, value))
+        return (" x " if name.endswith("_shape") else ", ").join(map(str, value)) or "none"
     if isinstance(value, bool):
         return "yes" if value else "no"
     return "not stated" if value is None else str(value)

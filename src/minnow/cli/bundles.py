@@ -12,11 +12,23 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from minnow.bundle import ENCODER, RECIPES, Bundle, Graph
-from minnow.cli.app import Json, Offline, answer, app, steps
+from minnow.cli.app import (
+    DocumentPromptChoice,
+    Json,
+    MaxTokensChoice,
+    NormalizeChoice,
+    Offline,
+    PoolingChoice,
+    QueryPromptChoice,
+    Revision,
+    Source,
+    answer,
+    app,
+    steps,
+)
 from minnow.model.config import Choices
 from minnow.options import BATCH_SIZE
 from minnow.terminal import EPILOG, UsageError
-from minnow.vectors import Pooling
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -69,33 +81,20 @@ ReferenceOption = Annotated[
 
 @app.command("convert", epilog=EPILOG)
 def convert_command(
-    source: Annotated[
-        str, typer.Argument(metavar="SOURCE", help="A Hub id, a folder, or package:NAME.")
-    ],
+    source: Source,
     output: Annotated[Path, typer.Option("--output", "-o", help="The folder for the bundle.")],
     precision: Annotated[PrecisionName, typer.Option(help="How the weights are stored.")] = _FP16,
     graph: Annotated[
         Graph, typer.Option(help="minnow's own graph, or the author's onnx/model.onnx.")
     ] = Graph.CANONICAL,
     reference: ReferenceOption = ReferenceName.CHECKPOINT,
-    revision: Annotated[str | None, typer.Option(help="Branch, tag or commit on the Hub.")] = None,
+    revision: Revision = None,
     offline: Offline = False,
-    pooling: Annotated[
-        Pooling | None, typer.Option(help="Pool this way, whatever the source says.")
-    ] = None,
-    normalize: Annotated[
-        bool | None,
-        typer.Option("--normalize/--no-normalize", help="Scale vectors to length 1, or do not."),
-    ] = None,
-    max_tokens: Annotated[
-        int | None, typer.Option(help="Cut texts off here, special tokens included.")
-    ] = None,
-    query_prompt: Annotated[
-        str | None, typer.Option(help="Put this before queries; may be empty.")
-    ] = None,
-    document_prompt: Annotated[
-        str | None, typer.Option(help="Put this before documents; may be empty.")
-    ] = None,
+    pooling: PoolingChoice = None,
+    normalize: NormalizeChoice = None,
+    max_tokens: MaxTokensChoice = None,
+    query_prompt: QueryPromptChoice = None,
+    document_prompt: DocumentPromptChoice = None,
     biz_code: Annotated[
         str | None, typer.Option(help="The business code that MNN writes into the model.")
     ] = None,

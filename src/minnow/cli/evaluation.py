@@ -1,4 +1,4 @@
-"""The commands that measure: one system, or several side by side."""
+"""The commands that measure, one system or several side by side, and what to measure against."""
 
 from __future__ import annotations
 
@@ -6,18 +6,33 @@ import json
 import sys
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from minnow.cli.app import Json, Offline, app
+from minnow.cli.app import (
+    DocumentPromptChoice,
+    Json,
+    MaxTokensChoice,
+    NormalizeChoice,
+    Offline,
+    PoolingChoice,
+    QueryPromptChoice,
+    Revision,
+    Source,
+    answer,
+    app,
+    steps,
+)
 from minnow.files import check_file
+from minnow.model.config import Choices
 from minnow.progress import show_progress
 from minnow.terminal import EPILOG, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from minnow.convert.gguf import GgufProof
     from minnow.evaluate import Dataset, RunOptions
 
 BUILT_IN = "builtin"
@@ -74,12 +89,12 @@ def compare_command(
     report: Annotated[Path | None, typer.Option(help="Write an HTML page with plots too.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Put systems side by side: what they find, what they take, and whether they differ.
+    """Put systems side by side, and say whether they differ.
 
-    Each system runs in a process of its own. Its vectors are kept, so that a second comparison is
-    quick, and one that was stopped goes on. Every difference has a 95 % interval (paired
-    bootstrap) and a verdict: better, worse, equivalent within the margin, or too few queries to
-    tell.
+    It prints what each system finds and what it takes. Each runs in a process of its own. Its
+    vectors are kept, so that a second comparison is quick, and one that was stopped goes on.
+    Every difference has a 95 % interval (paired bootstrap) and a verdict: better, worse,
+    equivalent within the margin, or too few queries to tell.
 
     Example: minnow compare bge-small.minnow gguf:bge-small-q8_0.gguf
 
@@ -144,6 +159,61 @@ def evaluate_command(
         print(json.dumps(answer, ensure_ascii=False))
     else:
         print_evaluation(result, facts, sys.stdout)
+
+
+@app.command("gguf", epilog=EPILOG)
+def gguf_command(
+    source: Source,
+    output: Annotated[Path, typer.Option("--output", "-o", help="The file to write.")],
+    kind: Annotated[
+        str, typer.Option("--type", help="f32, f16, bf16, q8_0, q6_k, q5_k_m, q4_k_m, ...")
+    ] = "f16",
+    revision: Revision = None,
+    offline: Offline = False,
+    pooling: PoolingChoice = None,
+    normalize: NormalizeChoice = None,
+    max_tokens: MaxTokensChoice = None,
+    query_prompt: QueryPromptChoice = None,
+    document_prompt: DocumentPromptChoice = None,
+    as_json: Json = False,
+) -> None:
+    """Write a model as a GGUF for llama.cpp, to compare a bundle with.
+
+    It is made of the same weights as a bundle, run by llama.cpp, and proven like one: what does
+    not give the model's vectors is not written.
+
+    Example: minnow gguf BAAI/bge-small-en-v1.5 --type q8_0 --output bge-small-q8_0.gguf
+    """
+    from minnow.convert.gguf import write_gguf
+
+    choices = Choices(pooling, normalize, max_tokens, query_prompt, document_prompt)
+    proof = write_gguf(
+        source,
+        output,
+        kind=kind,
+        choices=choices,
+        revision=revision,
+        offline=offline,
+        progress=steps(),
+    )
+    answer({"output": str(output), **gguf_facts(proof)}, as_json)
+
+
+def gguf_facts(proof: GgufProof) -> dict[str, Any]:
+    """What was proven of a GGUF, as plain values."""
+    return {
+        "type": proof.type,
+        "file_bytes": proof.size,
+        "run_by": proof.engine,
+        "reference": proof.reference,
+        "probe_texts": proof.texts,
+        "tokenized_otherwise": list(proof.other_ids),
+        "bar": proof.bar,
+        "worst_cosine": proof.worst,
+        "worst_text": proof.worst_text,
+        "p5_cosine": proof.p5,
+        "mean_cosine": proof.mean,
+    }
 
 
 def _read(

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from fakes.bundles import PROMPTS
 from fakes.checkpoint import write_model, write_tokenizer
-from fakes.programs import Done, run_minnow, run_python, stubs
+from fakes.programs import Done, refused, run_minnow, run_python, stubs
 from fakes.sealed import NEW, make, names, small_disk
 
 from minnow import Embedder
@@ -22,16 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 converts = pytest.mark.extra("convert")
-COMMANDS = ("convert", "verify", "embed", "info")
-
-
-def refused(done: Done, code: int) -> str:
-    """What a failed command says: nothing on stdout, steps, and one line of error at the end."""
-    assert (done.code, done.stdout) == (code, ""), done.stderr
-    *steps, last = done.stderr.splitlines()
-    assert last.startswith("error: ")
-    assert all(re.match(r" +\d+\.\d s  ", step) for step in steps), done.stderr
-    return last
+COMMANDS = ("convert", "verify", "embed", "info", "compare", "evaluate", "gguf")
 
 
 @pytest.fixture(scope="module")

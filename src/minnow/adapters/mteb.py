@@ -1,0 +1,198 @@
+"""mteb 2 runs its tasks on a bundle: the leaderboard's scores of what is really shipped.
+
+```python
+import mteb
+from minnow.adapters.mteb import MtebModel
+
+model = MtebModel("bge-small.minnow")
+results = mteb.evaluate(model, tasks=mteb.get_tasks(tasks=["SciFact"]))
+```
+
+mteb keeps scores by name and revision. The name is `minnow/bge-small-en-v1.5-fp16`, because a
+conversion is not the original; the revision is a digest of all that makes the vectors.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from math import prod
+from typing import TYPE_CHECKING, Any, get_args
+from uuid import uuid4
+
+import msgspec
+import numpy as np
+
+from minnow.bundle import ENCODER, TOKENIZER, Bundle
+from minnow.embedder import Embedder
+from minnow.errors import InputError, MissingExtraError
+from minnow.model.checkpoint import tensor_shapes
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from pathlib import Path
+
+    import torch
+    from mteb.abstasks.task_metadata import TaskMetadata
+    from mteb.models.model_meta import ModelMeta
+    from mteb.types import PromptType
+    from numpy.typing import NDArray
+    from typing_extensions import Unpack
+
+    from minnow.bundle import Manifest
+    from minnow.embedder import EncodeOptions
+
+    Vectors = NDArray[np.float32] | torch.Tensor
+
+
+class MtebModel:
+    """A bundle as mteb's `EncoderProtocol`.
+
+    Attributes:
+        embedder: What makes the vectors; close it to free its memory.
+        mteb_model_meta: What mteb writes beside the scores.
+    """
+
+    def __init__(
+        self, bundle: str | Path | Bundle | Embedder, *, threads: int | None = None
+    ) -> None:
+        """Open a bundle, or take an embedder that is open already.
+
+        Texts over the limit are cut off without a warning, as for every model of the leaderboard;
+        an embedder keeps its own `on_truncate`. It has no manifest, so its revision is another one
+        each time: mteb never takes old scores for its scores.
+
+        Args:
+            bundle: The folder that `minnow convert` wrote, or an embedder.
+            threads: CPU threads for a bundle; by default those of the machine, four at most.
+
+        Raises:
+            BundleError: Not a bundle, or a file in it has changed.
+            EngineError: The runtime cannot load it.
+            InputError: `threads` was given for an embedder.
+            MissingExtraError: The extra `mteb` is not installed.
+        """
+        if isinstance(bundle, Embedder):
+            if threads is not None:
+                raise InputError("threads is for a bundle; an embedder has its own already.")
+            self.embedder, manifest = bundle, None
+        else:
+            bundle = bundle if isinstance(bundle, Bundle) else Bundle.open(bundle)
+            manifest = bundle.manifest
+            self.embedder = Embedder.open(bundle, threads=threads, on_truncate="ignore")
+        self.mteb_model_meta = _describe(self.embedder, manifest)
+
+    def encode(
+        self,
+        inputs: Iterable[Mapping[str, Any]],
+        *,
+        task_metadata: TaskMetadata,
+        hf_split: str,
+        hf_subset: str,
+        prompt_type: PromptType | None = None,
+        precision: str | None = None,
+        **options: Unpack[EncodeOptions],
+    ) -> NDArray[np.float32]:
+        """Embed the texts of a task, behind the prompt that the model has for it.
+
+        That is the first named `TASK-ROLE`, `TASK`, `TYPE-ROLE` or `TYPE`, as mteb looks for them
+        (`Retrieval-query`, `STS`); else that for the role; without a role, the default prompt.
+
+        Args:
+            inputs: Batches; `text` holds the texts, those of documents behind their titles.
+            task_metadata: The task's name and type.
+            hf_split: Not used.
+            hf_subset: Not used.
+            prompt_type: The role.
+            precision: float32, which is what there is.
+            **options: Those of `Embedder.encode`, from the `encode_kwargs` of `mteb.evaluate`.
+
+        Returns:
+            float32 of shape (texts, width).
+
+        Raises:
+            InputError: As `Embedder.encode`, or for another precision.
+            EngineError: The runtime failed, or gave NaN.
+        """
+        from mteb.models.abs_encoder import get_prompt_name
+
+        if precision not in (None, "float32"):
+            raise InputError(f"precision should be float32, not {precision!r}.")
+        texts = [text for batch in inputs for text in batch["text"]]
+        prompts = dict(self.embedder.embedding.prompts)
+        options.setdefault("prompt_name", get_prompt_name(prompts, task_metadata, prompt_type))
+        if prompt_type is not None:
+            options = self.embedder.role_options(prompt_type.value, options)
+        return self.embedder.encode(texts, **options)
+
+    def similarity(self, embeddings1: Vectors, embeddings2: Vectors) -> torch.Tensor:
+        """Compare every vector with every other, as the model means them to be compared.
+
+        Args:
+            embeddings1: float32 of shape (rows, width) or (width,).
+            embeddings2: float32 of shape (others, width) or (width,).
+
+        Returns:
+            float32 of shape (rows, others); larger is more alike.
+        """
+        import torch
+
+        rows, others = np.asarray(embeddings1), np.asarray(embeddings2)
+        return torch.from_numpy(self.embedder.similarity(rows, others))
+
+    def similarity_pairwise(self, embeddings1: Vectors, embeddings2: Vectors) -> torch.Tensor:
+        """Compare each vector with the one in the same row, as `similarity` does.
+
+        Both are float32 of shape (rows, width); the result is float32 of shape (rows,).
+        """
+        import torch
+
+        pairs = zip(np.asarray(embeddings1), np.asarray(embeddings2), strict=True)
+        return torch.tensor([self.embedder.similarity(a, b).item() for a, b in pairs])
+
+
+def _describe(embedder: Embedder, manifest: Manifest | None) -> ModelMeta:
+    """What mteb wants to know of a model; None where nobody knows."""
+    try:
+        from mteb.models.model_meta import ModelMeta, ScoringFunction
+    except ImportError as error:
+        raise MissingExtraError("The MTEB adapter", "mteb") from error
+    spec = embedder.encoder
+    known = {
+        "name": f"minnow/{embedder.name}",
+        "revision": f"unsealed-{uuid4().hex[:12]}",
+        "n_parameters": sum(prod(shape) for shape in tensor_shapes(spec).values()),
+        "n_embedding_parameters": spec.vocab_size * spec.width,
+        "embed_dim": embedder.width,
+        "max_tokens": embedder.max_tokens,
+        "similarity_fn_name": ScoringFunction(embedder.embedding.similarity.value),
+        "use_instructions": any(embedder.embedding.prompts.values()),
+        "framework": [],  # mteb's list has no MNN
+    }
+    if manifest is not None:
+        known |= _origin(manifest)
+    return ModelMeta.model_validate({**ModelMeta.create_empty().model_dump(), **known})
+
+
+def _origin(manifest: Manifest) -> dict[str, Any]:
+    """What only a bundle knows of itself."""
+    from mteb.types import Licenses
+
+    source = manifest.source
+    model = re.split(r"[/\\:]", source.model_id or source.name)[-1]
+    return {
+        "name": f"minnow/{model}-{manifest.recipe.precision.value}",
+        "revision": _digest(manifest),
+        "adapted_from": source.model_id,
+        "reference": source.model_id and f"https://huggingface.co/{source.model_id}",
+        "license": source.license if source.license in get_args(Licenses) else None,
+        "open_weights": True if source.model_id else None,
+        "memory_usage_mb": manifest.files[ENCODER].size / 2**20,
+    }
+
+
+def _digest(manifest: Manifest) -> str:
+    """Twelve digits that change with anything that the vectors depend on."""
+    files = [manifest.files[name].sha256 for name in (ENCODER, TOKENIZER)]
+    content = msgspec.json.encode([files, manifest.encoder, manifest.embedding])
+    return hashlib.sha256(content).hexdigest()[:12]
