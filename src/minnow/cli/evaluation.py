@@ -227,6 +227,7 @@ def _read(
     offline: bool,
 ) -> Dataset:
     """The data set that the options name."""
+    from minnow.chunks import find_documents
     from minnow.evaluate import builtin_dataset, first_tokenizer, read_beir, read_docs
 
     if (docs is None) != (queries is None):
@@ -234,9 +235,11 @@ def _read(
     if docs is not None and queries is not None:
         if dataset != BUILT_IN:
             raise UsageError("Give a data set, or --docs with --queries, and not both.")
-        return read_docs(
-            docs, queries, first_tokenizer(systems, offline=offline), max_tokens=chunk_tokens
-        )
+        tokenizer = first_tokenizer(systems, offline=offline)
+        chosen = read_docs(docs, queries, tokenizer, max_tokens=chunk_tokens)
+        for name, reason in find_documents(docs).skipped.items():
+            print(f"skipped {name}: {reason}", file=sys.stderr)
+        return chosen
     if dataset == BUILT_IN and not Path(dataset).is_dir():
         return builtin_dataset()
     return read_beir(Path(dataset), split)

@@ -127,7 +127,7 @@ def _split_name(path: Path) -> str:
     return path.name.removesuffix(_GZIP).removesuffix(".tsv")
 
 
-def _read_lines(path: Path) -> Iterator[tuple[int, bytes]]:
+def read_lines(path: Path) -> Iterator[tuple[int, bytes]]:
     """Lines that are not blank, with their numbers, without a byte order mark or line ends."""
     try:
         with gzip.open(path) if path.name.endswith(_GZIP) else path.open("rb") as file:
@@ -140,7 +140,8 @@ def _read_lines(path: Path) -> Iterator[tuple[int, bytes]]:
         raise InputError(f"Cannot read {path}: {reason}.") from error
 
 
-def _fault(path: Path, number: int, what: str) -> InputError:
+def fault(path: Path, number: int, what: str) -> InputError:
+    """The error for a line of a file: its number and file, and what is wrong with it."""
     return InputError(f"Line {number} of {path} {what}.")
 
 
@@ -157,18 +158,18 @@ def _read_texts(path: Path) -> dict[str, str]:
     """Texts by id, in the file's order."""
     texts: dict[str, str] = {}
     decoder = msgspec.json.Decoder(_Row)
-    for number, line in _read_lines(path):
+    for number, line in read_lines(path):
         try:
             row = decoder.decode(line)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-            raise _fault(
+            raise fault(
                 path, number, f'is not a JSON object with "_id" and "text": {error}'
             ) from error
         if row.id in texts:
-            raise _fault(path, number, f"repeats the id {row.id!r}")
+            raise fault(path, number, f"repeats the id {row.id!r}")
         texts[row.id] = f"{row.title or ''} {row.text}".strip()
         if not texts[row.id]:
-            raise _fault(path, number, f"has an empty text (id {row.id!r}); leave it out")
+            raise fault(path, number, f"has an empty text (id {row.id!r}); leave it out")
     return texts
 
 
@@ -181,26 +182,26 @@ def _read_qrels(
     """Scores by query and document; every query has at least one above 0."""
     qrels: dict[str, dict[str, int]] = {}
     first_lines: dict[str, int] = {}
-    lines = _read_lines(path)
+    lines = read_lines(path)
     number, header = next(lines, (1, b""))
     if header.split(b"\t") != [name.encode() for name in _HEADER]:
-        raise _fault(path, number, f"should be the header: {', '.join(_HEADER)}, with tabs")
+        raise fault(path, number, f"should be the header: {', '.join(_HEADER)}, with tabs")
     for number, line in lines:
         query, document, score = _read_judgement(path, number, line)
         if query not in queries:
-            raise _fault(path, number, f"judges the query {query!r}, which is not in queries.jsonl")
+            raise fault(path, number, f"judges the query {query!r}, which is not in queries.jsonl")
         if document not in documents:
-            raise _fault(path, number, f"names the document {document!r}, which corpus.jsonl lacks")
+            raise fault(path, number, f"names the document {document!r}, which corpus.jsonl lacks")
         scores = qrels.setdefault(query, {})
         if document in scores:
-            raise _fault(path, number, f"judges {document!r} for {query!r} a second time")
+            raise fault(path, number, f"judges {document!r} for {query!r} a second time")
         scores[document] = score
         first_lines.setdefault(query, number)
     if not qrels:
         raise InputError(f"{path} holds no judgements.")
     for query, scores in qrels.items():
         if max(scores.values()) <= 0:
-            raise _fault(
+            raise fault(
                 path, first_lines[query], f"judges {query!r}, but no score of that query is above 0"
             )
     return qrels
@@ -210,10 +211,10 @@ def _read_judgement(path: Path, number: int, line: bytes) -> tuple[str, str, int
     try:
         query, document, score = line.decode().split("\t")
     except UnicodeDecodeError as error:
-        raise _fault(path, number, f"is not UTF-8 (byte {error.start}: {error.reason})") from error
+        raise fault(path, number, f"is not UTF-8 (byte {error.start}: {error.reason})") from error
     except ValueError as error:
-        raise _fault(path, number, f"should have the columns {', '.join(_HEADER)}") from error
+        raise fault(path, number, f"should have the columns {', '.join(_HEADER)}") from error
     try:
         return query, document, int(score)
     except ValueError as error:
-        raise _fault(path, number, f"has the score {score!r}, which is not an integer") from error
+        raise fault(path, number, f"has the score {score!r}, which is not an integer") from error

@@ -1,0 +1,132 @@
+"""A folder of documents: which files are read, and how."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from minnow.chunks.markdown import read_markdown
+from minnow.chunks.outline import Document, Section
+from minnow.chunks.webpage import read_html
+from minnow.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+def read_text(path: str, source: str) -> Document:
+    """Read plain text: one section without headings."""
+    return Document(path, source, (Section((), 0, len(source)),) if source else ())
+
+
+_READERS: Mapping[str, Callable[[str, str], Document]] = {
+    ".md": read_markdown,
+    ".markdown": read_markdown,
+    ".html": read_html,
+    ".htm": read_html,
+    ".txt": read_text,
+    ".text": read_text,
+    ".rst": read_text,
+}
+KINDS = tuple(_READERS)
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a folder holds.
+
+    Attributes:
+        files: Files that are read, by their path relative to the folder, with slashes; sorted.
+        skipped: For each other file and folder, why it is not.
+    """
+
+    files: Mapping[str, Path]
+    skipped: Mapping[str, str]
+
+
+def find_documents(folder: Path) -> Found:
+    """Look for documents in a folder and all folders in it.
+
+    Links are followed, but what they lead to is read once: under its own path where that is in the
+    folder too. Thus a link to a folder above it ends.
+
+    Raises:
+        InputError: It is not a folder, or one in it cannot be read.
+    """
+    if not folder.is_dir():
+        raise InputError(f"{folder} is not a folder.")
+    files: dict[str, Path] = {}
+    skipped: dict[str, str] = {}
+    seen: set[str] = set()
+    entries, links = deque([folder]), deque[Path]()
+    while entries or links:
+        path = entries.popleft() if entries else links.popleft()
+        name = path.relative_to(folder).as_posix()
+        real = os.path.realpath(path)
+        if path != folder and path.name.startswith("."):
+            skipped[name] = "hidden"
+        elif real in seen:
+            skipped[name] = "a link to what is read already"
+        elif path.is_dir():
+            seen.add(real)
+            for entry in _entries(path):
+                (links if entry.is_symlink() else entries).append(entry)
+        elif path.suffix.lower() not in _READERS:
+            skipped[name] = f"not one of {', '.join(KINDS)}"
+        elif not path.is_file():
+            skipped[name] = "not a file"
+        else:
+            seen.add(real)
+            files[name] = path
+    return Found(dict(sorted(files.items())), dict(sorted(skipped.items())))
+
+
+def _entries(folder: Path) -> list[Path]:
+    try:
+        return sorted(folder.iterdir())
+    except OSError as error:
+        raise InputError(f"Cannot read {folder}: {error.strerror}.") from error
+
+
+def read_folder(folder: Path) -> list[Document]:
+    """Read all documents of a folder, in the order of their paths.
+
+    Raises:
+        InputError: It is not a folder, or a document cannot be read; the message names it.
+        MissingExtraError: There is HTML, and the extra `evaluate` is not installed.
+    """
+    return [read_document(path, name) for name, path in find_documents(folder).files.items()]
+
+
+def read_document(path: Path, name: str) -> Document:
+    """Read one file as its ending says.
+
+    Args:
+        path: Where it is.
+        name: What the document is to be called.
+
+    Raises:
+        InputError: It cannot be read, is not UTF-8 (a byte order mark is allowed), holds a NUL
+            byte, has another ending than those in KINDS, or `name` is not valid Unicode.
+        MissingExtraError: It is HTML, and the extra `evaluate` is not installed.
+    """
+    reader = _READERS.get(path.suffix.lower())
+    if reader is None:
+        raise InputError(f"{path} should end in one of {', '.join(KINDS)}.")
+    try:
+        name.encode()
+        content = path.read_bytes()
+        text = content.decode("utf-8-sig")
+    except UnicodeEncodeError as error:
+        raise InputError(f"The name {name!a} is not valid Unicode. Rename the file.") from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path} is not UTF-8 (byte {error.start}: {error.reason}).") from error
+    except OSError as error:
+        raise InputError(f"Cannot read {path}: {error.strerror}.") from error
+    if "\0" in text:
+        raise InputError(f"{path} holds a NUL byte: it is not a text file.")
+    return reader(name, text.replace("\r\n", "\n").replace("\r", "\n"))

@@ -1,0 +1,259 @@
+"""Markup as readable text, divided at its headings; Markdown and HTML both end here."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_HEADINGS = {f"h{level}": level for level in range(1, 7)}
+_LONGEST_HEADING = 300
+_PARAGRAPHS = (
+    "address", "article", "aside", "blockquote", "caption", "center", "details", "dialog", "dl",
+    "fieldset", "figure", "footer", "form", "header", "hgroup", "hr", "main", "ol", "p", "pre",
+    "section", "table", "ul",
+)  # fmt: skip
+_LINES = ("dd", "div", "dt", "figcaption", "legend", "li", "option", "summary", "tr")
+_LINE_ENDS = {**dict.fromkeys(_PARAGRAPHS, 2), **dict.fromkeys(_LINES, 1)}
+"""How many of them divide an element from what is before and after it."""
+
+_HIDDEN = frozenset(("head", "iframe", "nav", "noscript", "script", "style", "svg", "template"))
+_HIDDEN_STYLE = re.compile(r"display\s*:\s*none|visibility\s*:\s*hidden", re.IGNORECASE)
+_POWER = re.compile(r"[-+−]?\d")
+_NO_ATTRIBUTES: Mapping[str, str | None] = MappingProxyType({})
+
+
+@dataclass(frozen=True)
+class Section:
+    """What stands under one heading, up to the next.
+
+    Attributes:
+        headings: The headings that it stands under, the outermost first.
+        start: Where it begins in the document's text, in characters.
+        end: Where it ends; equal to `start` where there is only the heading.
+    """
+
+    headings: tuple[str, ...]
+    start: int
+    end: int
+
+
+@dataclass(frozen=True)
+class Document:
+    """One file as readable text.
+
+    Attributes:
+        path: Of the file, relative to the folder, with slashes.
+        text: All of it; headings are lines of their own.
+        sections: Its parts, in order; the headings' lines are in none of them.
+    """
+
+    path: str
+    text: str
+    sections: tuple[Section, ...]
+
+
+class Outline:
+    """Takes elements as HTML names them, opened and closed in order, and writes text.
+
+    Every element that is opened has to be closed, `br` and `img` too.
+    """
+
+    def __init__(self) -> None:
+        self._pieces: list[str] = []
+        self._length = 0
+        self._sections: list[Section] = []
+        self._start = 0
+        self._path: list[tuple[int, str]] = []
+        self._top_headings = 0
+        self._heading: list[str] | None = None
+        self._level = 0
+        self._code: list[str] | None = None
+        self._lists: list[int | None] = []
+        self._rows: list[tuple[int, int]] = []
+        self._hider, self._hidden = "", 0
+        # What the next text needs in front of it:
+        self._lines, self._space, self._mark = 0, False, ""
+        self._tight = False
+        self._raised = False
+
+    def open(self, tag: str, attributes: Mapping[str, str | None] = _NO_ATTRIBUTES) -> None:
+        """Begin an element."""
+        if self._hidden:
+            self._hidden += tag == self._hider
+        elif _hides(tag, attributes):
+            self._hider, self._hidden = tag, 1
+        elif self._code is not None:
+            self._code.append("\n" if tag == "br" else "")
+        elif tag in _HEADINGS:
+            self._end_heading()
+            self._heading, self._level = [], _HEADINGS[tag]
+        elif tag == "br":
+            self._apart(min(2, self._lines + 1))
+        elif tag == "img":
+            self.text(attributes.get("alt") or "")
+        elif tag == "sup":
+            self._raised = True
+        else:
+            self._apart(self._lines_around(tag))
+            self._open_block(tag, attributes)
+
+    def close(self, tag: str) -> None:
+        """End an element."""
+        if self._hidden:
+            self._hidden -= tag == self._hider
+        elif self._code is not None:
+            if tag == "pre":
+                self._end_code()
+        elif tag in _HEADINGS:
+            self._end_heading()
+        else:
+            self._close_block(tag)
+            self._apart(self._lines_around(tag))
+
+    def text(self, text: str) -> None:
+        """Add text; white space is one space, but in `pre` it stays as it is."""
+        if self._hidden or not text:
+            return
+        if self._code is not None:
+            self._code.append(text)
+            return
+        words = text.split()
+        self._space |= text[0].isspace()
+        if words:
+            power = self._raised and not self._space and _POWER.match(words[0])
+            self._write(("^" if power else "") + " ".join(words))
+            self._space, self._raised = text[-1].isspace(), False
+
+    def document(self, path: str, title: str = "") -> Document:
+        """All that was added.
+
+        Args:
+            path: Of the document.
+            title: The outermost heading, but where the text has one of level 1, which is its title.
+        """
+        if self._code is not None:
+            self._end_code()
+        self._end_heading()
+        self._end_section()
+        outer = (title,) if title and self._top_headings != 1 else ()
+        sections = (
+            Section(outer + section.headings, section.start, section.end)
+            for section in self._sections
+        )
+        return Document(path, "".join(self._pieces), tuple(sections))
+
+    # --- elements ------------------------------------------------------------------------
+
+    def _open_block(self, tag: str, attributes: Mapping[str, str | None]) -> None:
+        if tag == "pre":
+            self._code = []
+        elif tag in ("ul", "ol"):
+            start = attributes.get("start") or ""
+            first = int(start) if re.fullmatch(r"\d{1,9}", start) else 1
+            self._lists.append(first if tag == "ol" else None)
+        elif tag == "li":
+            self._mark, self._tight = self._bullet(), True
+        elif tag == "tr":
+            self._rows.append((0, self._length))
+        elif tag in ("td", "th") and self._rows:
+            self._open_cell()
+
+    def _close_block(self, tag: str) -> None:
+        if tag in ("ul", "ol") and self._lists:
+            self._lists.pop()
+        elif tag == "tr" and self._rows:
+            self._rows.pop()
+            self._mark, self._tight = "", False
+        elif tag == "li":
+            self._mark, self._tight = "", False
+        elif tag in ("td", "th") and self._rows and self._length > self._rows[-1][1]:
+            self._lines = 0
+
+    def _bullet(self) -> str:
+        """The mark of the next item of the innermost list."""
+        number = self._lists[-1] if self._lists else None
+        if number is not None:
+            self._lists[-1] = number + 1
+        indent = "  " * (len(self._lists) - 1)
+        return indent + ("- " if number is None else f"{number}. ")
+
+    def _open_cell(self) -> None:
+        cells, start = self._rows[-1]
+        self._rows[-1] = (cells + 1, start)
+        self._tight = True
+        if cells:
+            self._mark += " | "
+        if cells and self._length > start:
+            self._lines = 0
+
+    def _end_code(self) -> None:
+        code = "".join(self._code or ()).strip("\n").rstrip()
+        self._code = None
+        if code:
+            self._write(code)
+        self._apart(_LINE_ENDS["pre"])
+
+    def _end_heading(self) -> None:
+        if self._heading is None:
+            return
+        title = " ".join("".join(self._heading).split())
+        self._heading = None
+        is_heading = 0 < len(title) <= _LONGEST_HEADING
+        if is_heading:
+            self._end_section()
+            while self._path and self._path[-1][0] >= self._level:
+                self._path.pop()
+            self._path.append((self._level, title))
+            self._top_headings += self._level == 1
+        self._lines, self._mark, self._tight = 2, "", False
+        if title:
+            self._write(title)
+            self._lines = 2
+        if is_heading:
+            self._start = self._length
+
+    def _end_section(self) -> None:
+        headings = tuple(title for _, title in self._path)
+        if headings or self._length > self._start:
+            self._sections.append(Section(headings, self._start, self._length))
+
+    # --- text ----------------------------------------------------------------------------
+
+    def _lines_around(self, tag: str) -> int:
+        nested = tag in ("ul", "ol") and self._lists
+        return 1 if nested else _LINE_ENDS.get(tag, 0)
+
+    def _apart(self, lines: int) -> None:
+        """Have the next text begin so many lines below; in a heading it is only a space."""
+        if self._heading is not None:
+            self._space |= lines > 0
+        elif not self._tight:
+            self._lines = max(self._lines, lines)
+
+    def _write(self, text: str) -> None:
+        space = " " if self._space else ""
+        if self._heading is not None:
+            self._heading.append(space + text)
+            return
+        if self._lines and self._length:
+            space = "\n" * self._lines
+        elif self._lines or self._mark or not self._length:
+            space = ""
+        piece = space + self._mark + text
+        self._pieces.append(piece)
+        self._length += len(piece)
+        self._lines, self._space, self._mark, self._tight = 0, False, "", False
+
+
+def _hides(tag: str, attributes: Mapping[str, str | None]) -> bool:
+    return tag in _HIDDEN or (
+        attributes.get("hidden", "until-found") != "until-found"
+        or attributes.get("aria-hidden") == "true"
+        or attributes.get("role") == "navigation"
+        or bool(_HIDDEN_STYLE.search(attributes.get("style") or ""))
+    )
