@@ -58,7 +58,7 @@ class TestCompare:
         assert f"data/test: {len(WORDS)} documents, {len(WORDS)} queries" in done.stdout
         for words in ("A   tiny.minnow (baseline)", "B   onnx:model", "Recall@10", "gold cosine",
                       "texts/s", "peak memory, MB", "5th percentile", "worst text",
-                      "95 % interval", "B: equivalent on nDCG@10, +0.0000"):  # fmt: skip
+                      "95 % interval", "B against A on nDCG@10: equivalent, +0.0000"):  # fmt: skip
             assert words in done.stdout
         assert max(map(len, done.stdout.splitlines())) <= 88
         steps = [f"running {x}: {2 * len(WORDS)} texts" for x in ("tiny.minnow", "onnx:model")]

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from fakes.bundles import PROMPTS, Tiny, make_tiny
 from fakes.checkpoint import edit_json, write_pooling
+from fakes.hub import FakeHub
 from fakes.network import forbid_network
 
 from minnow import Embedder
@@ -177,6 +178,27 @@ def test_a_missing_extra_is_named(made: Tiny, kind: str, monkeypatch: pytest.Mon
     with pytest.raises(MissingExtraError) as caught:
         find_system(f"{kind}:{made.source.folder}")
     assert caught.value.extra == row.extra
+
+
+@pytest.mark.parametrize("kind", ["onnx", "st"])
+def test_a_model_of_the_hub_is_fetched_once(
+    made: Tiny, kind: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """It is opened without the network, with the author's graph or without."""
+    with FakeHub() as hub:
+        hub.use(monkeypatch, tmp_path / "home")
+        hub.add("acme/tiny", made.source.folder)
+        found = find_system(f"{kind}:acme/tiny")
+        forbid_network(monkeypatch)
+        embedder = open_system(found.name, threads=1)
+        again = find_system(found.name, offline=True)
+
+    assert found.label == f"{kind}:tiny"
+    assert again.fingerprint == found.fingerprint
+    with Embedder.open(made.bundle) as ours:
+        expected = ours.encode_query(TEXTS)
+    np.testing.assert_allclose(embedder.encode_query(TEXTS), expected, atol=2e-5)
+    embedder.close()
 
 
 def test_the_first_tokenizer_cuts_documents(made: Tiny) -> None:

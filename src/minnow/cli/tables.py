@@ -199,7 +199,7 @@ def _verdicts(comparison: Comparison) -> Iterator[Text]:
     for letter, against in _candidates(comparison):
         row = against.differences[HEADLINE].interval
         yield Text(
-            f"{letter}: {against.verdict} on {HEADLINE}, {row.difference:+.4f} "
+            f"{letter} against A on {HEADLINE}: {against.verdict}, {row.difference:+.4f} "
             f"({row.low:+.4f} to {row.high:+.4f}).",
             style="bold",
         )

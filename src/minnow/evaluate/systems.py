@@ -241,7 +241,7 @@ def _is_bundle(place: str) -> bool:
 def _find_graph(place: str, offline: bool) -> _Found:
     if _is_bundle(place):
         return _find_graph_of_bundle(place)
-    source = resolve(place, offline=offline, with_author_graph=True)
+    source = resolve(place, offline=offline, with_author_graph=not offline)
     embedding = read_embedding_spec(source, read_encoder_spec(source))
     graph = find_author_graph(source)
     return _Found(
@@ -270,7 +270,7 @@ def _open_graph(engine: str, place: str, threads: int, _: RolePrompts | None) ->
         return Embedder.open(
             place, engine=engine, threads=threads, on_truncate="ignore", check_files=False
         )
-    source = resolve(place, offline=True, with_author_graph=True)
+    source = resolve(place, offline=True)
     encoder = read_encoder_spec(source)
     graph: Path | bytes | None = find_author_graph(source)
     if graph is None:

@@ -1,0 +1,33 @@
+"""Plots as inline SVG: pure functions from numbers to markup.
+
+Colours and the looks of lines come from the page's CSS, see templates/page.css. Each plot has a
+title, a description for those who do not see it, and tooltips that say what a mark or a bar
+stands for. None of the numbers may be NaN or infinite.
+"""
+
+from minnow.evaluate.plots.axes import Key, height_for
+from minnow.evaluate.plots.cosines import Cosines, histogram_plot
+from minnow.evaluate.plots.gains import Gain, Gains, gains_plot
+from minnow.evaluate.plots.intervals import Range, intervals_plot
+from minnow.evaluate.plots.recall import Curve, recall_plot
+from minnow.evaluate.plots.size import Point, fidelity_plot, quality_plot
+from minnow.evaluate.plots.svg import look_of, mark_alone
+
+__all__ = [
+    "Cosines",
+    "Curve",
+    "Gain",
+    "Gains",
+    "Key",
+    "Point",
+    "Range",
+    "fidelity_plot",
+    "gains_plot",
+    "height_for",
+    "histogram_plot",
+    "intervals_plot",
+    "look_of",
+    "mark_alone",
+    "quality_plot",
+    "recall_plot",
+]
