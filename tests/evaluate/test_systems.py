@@ -12,7 +12,8 @@ import pytest
 from fakes.bundles import PROMPTS, Tiny, make_tiny
 from fakes.checkpoint import edit_json, write_pooling
 from fakes.hub import FakeHub
-from fakes.network import forbid_network
+from fakes.network import WATCH, forbid_network
+from fakes.programs import run_python
 
 from minnow import Embedder
 from minnow.errors import (
@@ -178,6 +179,21 @@ def test_a_missing_extra_is_named(made: Tiny, kind: str, monkeypatch: pytest.Mon
     with pytest.raises(MissingExtraError) as caught:
         find_system(f"{kind}:{made.source.folder}")
     assert caught.value.extra == row.extra
+
+
+@pytest.mark.parametrize("kind", WITH_A_SOURCE)
+def test_no_system_touches_the_network(made: Tiny, kind: str, tmp_path: Path) -> None:
+    """In a new process and a new home, with all that its libraries do when they are imported."""
+    code = f"""
+from minnow.evaluate.systems import find_system, open_system
+name = {named(made, kind)!r}
+find_system(name)
+open_system(name, threads=1).encode_query(["fish"])
+"""
+    done = run_python(WATCH + code, home=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "NETWORK" not in done.stderr
+    assert [path.name for path in tmp_path.iterdir() if path.name != ".cache"] == []
 
 
 @pytest.mark.parametrize("kind", ["onnx", "st"])

@@ -27,3 +27,18 @@ def forbid_network(monkeypatch: pytest.MonkeyPatch) -> None:
         (socket, "getaddrinfo"),
     ):
         monkeypatch.setattr(owner, name, refusing(name))
+
+
+WATCH = """
+import sys
+
+def _told(event, args):
+    if event in ("socket.connect", "socket.sendto", "socket.getaddrinfo", "socket.gethostbyname"):
+        sys.stderr.write(f"NETWORK {event} {args!r}\\n")
+
+sys.addaudithook(_told)
+"""
+"""Put it first in a program of its own: what any thread of it asks of the network is on stderr.
+
+A library may swallow the errors that `forbid_network` raises, and go on as if nothing was.
+"""

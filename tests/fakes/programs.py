@@ -25,16 +25,21 @@ def first_on_path(folder: Path) -> dict[str, str]:
 
 
 def run_python(
-    code: str, *arguments: object, cwd: Path | None = None, timeout: float = 60
+    code: str,
+    *arguments: object,
+    cwd: Path | None = None,
+    home: Path | None = None,
+    timeout: float = 60,
 ) -> subprocess.CompletedProcess[str]:
     """Run Python code with sys.argv[1:] as given; a hang is a failure.
 
-    The code can import `fakes` too.
+    The code can import `fakes` too. With `home` that is the user's folder.
     """
+    env = {**USUAL, **first_on_path(TESTS), **({} if home is None else {"HOME": str(home)})}
     return subprocess.run(
         [sys.executable, "-c", code, *map(str, arguments)],
         cwd=cwd,
-        env={**USUAL, **first_on_path(TESTS)},
+        env=env,
         capture_output=True,
         text=True,
         timeout=timeout,

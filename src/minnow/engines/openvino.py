@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
 
@@ -20,6 +21,7 @@ from minnow.errors import EngineError, MissingExtraError
 
 if TYPE_CHECKING:
     from pathlib import Path
+    from types import ModuleType
 
     from numpy.typing import NDArray
 
@@ -106,8 +108,20 @@ class OpenVinoEngine:
             self._request = None
 
 
+_TELEMETRY = "openvino_telemetry"
+
+
 def _import_openvino() -> Any:
+    """Import OpenVINO, and not its telemetry.
+
+    The package sends an event to Google Analytics each time it is imported, and writes an id into
+    the home folder, unless openvino_telemetry is not to be found: then it takes a stub.
+    """
+    absent = sys.modules.setdefault(_TELEMETRY, cast("ModuleType", None)) is None
     try:
         return import_module("openvino")
     except ImportError as error:
         raise MissingExtraError("The engine openvino", "openvino") from error
+    finally:
+        if absent:
+            sys.modules.pop(_TELEMETRY, None)
