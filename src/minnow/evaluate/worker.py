@@ -7,7 +7,6 @@ JSON lines on what was stdout; whatever the system itself prints goes to stderr.
 from __future__ import annotations
 
 import os
-import resource
 import sys
 import time
 from dataclasses import dataclass, field
@@ -89,7 +88,7 @@ def _embed(request: Request) -> Iterator[Event]:
     from minnow.evaluate.systems import open_system
 
     embedder = open_system(request.system, threads=request.threads, prompts=request.prompts)
-    load_seconds = time.clock_gettime(time.CLOCK_MONOTONIC) - _started()
+    load_seconds = time.monotonic() - _started()
     embedder.encode_query(["warm"])  # the first call of some runtimes allocates and compiles
     texts, seconds = 0, 0.0
     with VectorCache(Path(request.cache), request.fingerprint) as cache:
@@ -141,7 +140,7 @@ def _started() -> float:
 
 def _suspended() -> float:
     """The boot clock, on which Linux counts starts of processes, runs on in a suspended system."""
-    return time.clock_gettime(time.CLOCK_MONOTONIC) - time.clock_gettime(time.CLOCK_BOOTTIME)
+    return time.monotonic() - time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 def peak_memory() -> int:
@@ -154,11 +153,13 @@ def peak_memory() -> int:
         lines = Path("/proc/self/status").read_text().splitlines()
         return next(int(row.split()[1]) * 1024 for row in lines if row.startswith("VmHWM"))
     except (OSError, StopIteration, ValueError):
+        import resource
+
         unit = 1 if sys.platform == "darwin" else 1024
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
-_IMPORTED = time.clock_gettime(time.CLOCK_MONOTONIC)
+_IMPORTED = time.monotonic()
 
 if __name__ == "__main__":
     sys.exit(main())
