@@ -71,7 +71,11 @@ class VectorCache:
             ) from error
         with self._faults():
             self._database = sqlite3.connect(self.path, timeout=_PATIENCE)
-            self._database.executescript(_SCHEMA)
+            try:
+                self._database.executescript(_SCHEMA)
+            except sqlite3.Error:
+                self._database.close()
+                raise
 
     def put(self, role: Role, texts: Sequence[str], vectors: Floats) -> None:
         """Keep vectors, at once and for good: float32 of shape (texts, width)."""
