@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
 from functools import partial
 from typing import TYPE_CHECKING
@@ -24,6 +26,7 @@ pytest.register_assert_rewrite("conformance")
 from conformance import (  # noqa: E402
     CLOSE,
     LONG,
+    TEXTS,
     Rig,
     TextEngineSuite,
     TextRig,
@@ -119,6 +122,48 @@ class TestOpenVino(OnnxEngineSuite):
         for ids, states in zip(rows, hidden, strict=True):
             expected = rig.reference.hidden_states(ids)
             np.testing.assert_allclose(states[: len(ids)], expected, atol=0.1)
+
+
+def in_a_forked_child(job: Callable[[], str]) -> str:
+    """What a job answers there; a hang ends with an error after some seconds."""
+    reading, writing = os.pipe()
+    child = os.fork()
+    if not child:
+        signal.alarm(20)
+        try:
+            answer = job()
+        except EngineError as error:
+            answer = f"error: {error}"
+        os.write(writing, answer.encode())
+        os._exit(0)
+    os.close(writing)
+    with os.fdopen(reading, "rb") as pipe:
+        answer = pipe.read().decode()
+    os.waitpid(child, 0)
+    return answer
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.extra("onnxruntime")
+@pytest.mark.extra("openvino")
+@pytest.mark.parametrize("engine", ["onnxruntime", "openvino"])
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+def test_an_engine_outlives_a_fork(made: Tiny, engine: str) -> None:
+    with Embedder.open(made.bundle, engine=engine, threads=2) as embedder:
+        here = str(embedder.encode(TEXTS * 20).round(3).tolist())
+        assert in_a_forked_child(lambda: str(embedder.encode(TEXTS * 20).round(3).tolist())) == here
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.extra("openvino")
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+def test_openvino_is_not_loaded_where_it_would_hang(made: Tiny) -> None:
+    Embedder.open(made.bundle, engine="openvino").close()
+
+    def open_again() -> str:
+        return Embedder.open(made.bundle, engine="openvino").name
+
+    assert "used before this process was forked" in in_a_forked_child(open_again)
 
 
 def test_an_engine_that_is_not_in_the_table(made: Tiny) -> None:

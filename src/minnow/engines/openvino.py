@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 from importlib import import_module
@@ -29,8 +30,26 @@ if TYPE_CHECKING:
     from minnow.model.spec import EncoderSpec
 
 
+class _Runtime:
+    """OpenVINO's threads. They do not survive a fork: whoever compiles a model then, hangs."""
+
+    started = False
+    lost = False
+
+
+def _after_fork() -> None:
+    _Runtime.lost = _Runtime.lost or _Runtime.started
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
+
 class OpenVinoEngine:
-    """Runs an ONNX encoder: ids in, float32 token states out. One request behind one lock."""
+    """Runs an ONNX encoder: ids in, float32 token states out. One request behind one lock.
+
+    An engine that was opened before a fork still runs in the child; none can be opened there.
+    """
 
     name = "openvino"
 
@@ -53,11 +72,18 @@ class OpenVinoEngine:
                 has instructions for that.
 
         Raises:
-            EngineError: OpenVINO refuses the file, or it is not an encoder.
+            EngineError: OpenVINO refuses the file, or it is not an encoder; or OpenVINO was used
+                before this process was forked.
             MissingExtraError: The extra `openvino` is not installed.
         """
         check_threads(threads)
+        if _Runtime.lost:
+            raise EngineError(
+                "OpenVINO was used before this process was forked, and cannot load a model any "
+                "more. Open the engine before the fork, or start processes with 'spawn'."
+            )
         runtime = _import_openvino()
+        _Runtime.started = True
         name = model_name(model)
         hints = {
             "PERFORMANCE_HINT": "LATENCY",
