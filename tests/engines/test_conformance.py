@@ -15,6 +15,7 @@ from fakes.bundles import Tiny, make_tiny
 from minnow.convert.references import CheckpointReference
 from minnow.embedder import Embedder
 from minnow.engines import TokenBatch, open_engine
+from minnow.engines.llama_cpp import LlamaCppEmbedder
 from minnow.engines.mnn import MnnEngine
 from minnow.engines.sentence_transformers import SentenceTransformersEmbedder
 from minnow.errors import EngineError, MissingExtraError
@@ -223,6 +224,23 @@ class TestEmbedderOnOpenVino(EmbedderSuite):
 class TestEmbedderOnOpenVinoInBfloat16(EmbedderSuite):
     engine = "openvino-bf16"
     close = 0.03
+
+
+@pytest.mark.extra("llama-cpp")
+class TestLlamaCpp(TextEngineSuite):
+    """llama.cpp computes GELU from a table in half precision, float32 weights or not."""
+
+    @pytest.fixture(scope="class")
+    def rig(self, made: Tiny, tmp_path_factory: pytest.TempPathFactory) -> TextRig:
+        from minnow.convert.gguf import write_gguf
+
+        file = tmp_path_factory.mktemp("gguf") / "tiny-f32.gguf"
+        write_gguf(made.source, file, kind="f32")
+        return text_rig(made, partial(LlamaCppEmbedder, file, threads=2), 2e-3)
+
+    @pytest.fixture(scope="class")
+    def embedder(self, rig: TextRig) -> TextEmbedder:
+        return rig.open()
 
 
 @pytest.mark.extra("sentence-transformers")

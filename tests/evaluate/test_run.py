@@ -146,6 +146,14 @@ run.embed_dataset(find_system({str(made.bundle.folder)!r}), dataset, cache=Path(
         assert cache.missing("document", ["0"]) == []
 
 
+def test_modules_in_the_users_folder_are_not_imported(
+    made: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "numpy.py").write_text("raise RuntimeError('not this one')\n")
+    monkeypatch.chdir(tmp_path)
+    assert embed(made, tmp_path / "cache", Watch()).documents.shape == (3, 32)
+
+
 def hide(monkeypatch: pytest.MonkeyPatch, folder: Path, **modules: str) -> None:
     """Have child processes import these in place of what is installed."""
     folder.mkdir()

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from minnow.bundle import Precision
-from minnow.errors import ConversionError
+from minnow.convert.child import TIMEOUT, failure, run_child
 
 if TYPE_CHECKING:
     from minnow.bundle import Recipe
 
 CHILD = Path(__file__).with_name("mnn_child.py")
-TIMEOUT = 900.0
-_TAIL = 3
+_WHO = "MNN's converter"
 
 
 def convert_to_mnn(
@@ -47,25 +44,9 @@ def convert_to_mnn(
         sys.executable, str(CHILD), graph.name, encoder.name, ",".join(inputs),
         *converter_options(recipe),
     ]  # fmt: skip
-    with log.open("wb") as output:
-        try:
-            code = subprocess.run(
-                command,
-                cwd=graph.parent,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                timeout=timeout,
-                check=False,
-            ).returncode
-        except subprocess.TimeoutExpired:
-            raise ConversionError(
-                _message(f"did not finish within {timeout:.0f} s and was stopped", log)
-            ) from None
-    if code < 0:
-        raise ConversionError(_message(f"crashed with signal {-code}", log))
-    if code or not encoder.is_file():
-        raise ConversionError(_message("failed", log))
+    run_child(_WHO, command, log=log, folder=graph.parent, timeout=timeout)
+    if not encoder.is_file():
+        raise failure(_WHO, "failed", log)
 
 
 def converter_options(recipe: Recipe) -> list[str]:
@@ -79,13 +60,3 @@ def converter_options(recipe: Recipe) -> list[str]:
     if recipe.precision is Precision.FP16:
         options.append("--fp16")
     return options
-
-
-def _message(what: str, log: Path) -> str:
-    lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
-    with tempfile.NamedTemporaryFile(
-        "w", prefix="minnow-converter-", suffix=".log", delete=False, encoding="utf-8"
-    ) as kept:
-        kept.write("\n".join(lines))
-    tail = " | ".join(lines[-_TAIL:]).rstrip(".") or "it printed nothing"
-    return f"MNN's converter {what}: {tail}. Its whole log is in {kept.name}."

@@ -33,6 +33,10 @@ if TYPE_CHECKING:
 
 _TAIL = 400
 
+# Whatever modules lie in the user's folder, they are none of the worker's.
+_CHILD = "import sys; sys.path[:] = filter(None, sys.path); import minnow.evaluate.worker as worker"
+_CHILD += "; sys.exit(worker.main())"
+
 
 @dataclass(frozen=True)
 class Embedded:
@@ -117,10 +121,12 @@ def _missing(cache: VectorCache, role: Role, texts: Mapping[str, str]) -> list[t
 
 def _run(system: System, request: Request, progress: Progress) -> None:
     """Have a process do what the request says, and raise what it could not do."""
-    command = [sys.executable, "-m", "minnow.evaluate.worker"]
     with tempfile.TemporaryFile() as printed:
         with subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=printed
+            [sys.executable, "-c", _CHILD],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=printed,
         ) as process:
             try:
                 error = _listen(process, request, progress)
