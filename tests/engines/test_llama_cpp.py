@@ -195,12 +195,18 @@ class TestTokens:
         from minnow.model.tokenizer import TextTokenizer
 
         theirs = TextTokenizer(made.original.source.file("tokenizer.json"), max_tokens=24)
-        texts = [text for text in TEXTS if text != TEXTS[5]]
-        assert engine.token_ids(texts) == [row.ids for row in theirs.tokenize(texts)]
+        assert engine.token_ids(TEXTS) == [row.ids for row in theirs.tokenize(TEXTS)]
 
-    def test_a_long_text_loses_its_closing_token(self, engine: LlamaCppEmbedder) -> None:
+    def test_a_long_text_keeps_its_closing_token(self, engine: LlamaCppEmbedder) -> None:
         long, short = engine.token_ids(["fish " * 100, "fish"])
-        assert (len(long), len(set(long))) == (24, 2)
+        assert (len(long), len(set(long))) == (24, 3)
+        assert long[-1] == short[-1]
+
+    def test_without_a_limit_of_its_own_a_file_loses_it(self, tmp_path: Path) -> None:
+        engine = LlamaCppEmbedder(make(tmp_path, without=("minnow.max_tokens",)).file, threads=1)
+        long, short = engine.token_ids(["fish " * 100, "fish"])
+        engine.close()
+        assert (engine.max_tokens, len(long), len(set(long))) == (40, 40, 2)
         assert short[-1] not in long
 
     def test_a_nul_does_not_end_a_text(self, engine: LlamaCppEmbedder) -> None:

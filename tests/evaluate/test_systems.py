@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from fakes.bundles import PROMPTS, Tiny, make_tiny
 from fakes.checkpoint import edit_json, write_pooling
+from fakes.gguf_files import make, write_decoder
 from fakes.hub import FakeHub
 from fakes.network import WATCH, forbid_network
 from fakes.programs import run_python
@@ -18,12 +19,14 @@ from fakes.programs import run_python
 from minnow import Embedder
 from minnow.errors import (
     BundleError,
+    EngineError,
     InputError,
     MinnowError,
     MissingExtraError,
     SourceNotFoundError,
 )
 from minnow.evaluate.systems import KINDS, find_system, first_tokenizer, open_system
+from minnow.model.original import read_original
 from minnow.model.spec import RolePrompts
 
 if TYPE_CHECKING:
@@ -71,6 +74,49 @@ def test_what_is_found_can_be_opened(
     assert metadata.version(KINDS[kind].package) in system.runtime
 
 
+@pytest.mark.extra("llama-cpp")
+class TestGguf:
+    def test_what_is_found_can_be_opened(self, made: Tiny, tmp_path: Path) -> None:
+        file = make(tmp_path, pooling="mean", prompts=PROMPTS).file
+        system = find_system(f"gguf:{file}")
+        assert system.label == "gguf:model.gguf"
+        assert system.size == file.stat().st_size
+        assert system.prompts == RolePrompts(PROMPTS["query"], PROMPTS["document"])
+        with Embedder.open(made.bundle) as ours:
+            expected = ours.encode_query(TEXTS)
+        for prompts in (None, system.prompts):
+            embedder = open_system(system.name, threads=1, prompts=prompts)
+            np.testing.assert_allclose(embedder.encode_query(TEXTS), expected, atol=2e-3)
+            embedder.close()
+
+    def test_one_that_states_no_prompts_takes_those_that_it_is_given(
+        self, made: Tiny, tmp_path: Path
+    ) -> None:
+        silent = ("minnow.prompt.query", "minnow.prompt.document")
+        name = f"gguf:{make(tmp_path, pooling='mean', without=silent).file}"
+        prompts = RolePrompts(PROMPTS["query"], PROMPTS["document"])
+        alone, told = find_system(name), find_system(name, prompts=prompts)
+        assert (alone.prompts, told.prompts) == (None, prompts)
+        assert alone.fingerprint != told.fingerprint
+
+        embedder = open_system(name, threads=1, prompts=prompts)
+        with Embedder.open(made.bundle) as ours:
+            expected = ours.encode_query(TEXTS)
+        np.testing.assert_allclose(embedder.encode_query(TEXTS), expected, atol=2e-3)
+        embedder.close()
+
+    def test_a_language_model_is_no_system(self, made: Tiny, tmp_path: Path) -> None:
+        file = write_decoder(tmp_path / "chat.gguf", read_original(made.source))
+        with pytest.raises(EngineError, match=r"chat\.gguf is not an embedding model: llama with"):
+            open_system(f"gguf:{file}", threads=1)
+
+    def test_something_else_is_no_system(self, tmp_path: Path) -> None:
+        file = tmp_path / "broken.gguf"
+        file.write_bytes(b"GGUF but not really")
+        with pytest.raises(EngineError, match=r"llama\.cpp cannot load .*broken\.gguf"):
+            find_system(f"gguf:{file}")
+
+
 @pytest.mark.parametrize("engine", ["onnx", "openvino"])
 def test_a_bundle_can_run_on_another_engine(made: Tiny, engine: str) -> None:
     system = find_system(f"{engine}:{made.bundle.folder}")
@@ -86,7 +132,6 @@ def test_a_bundle_can_run_on_another_engine(made: Tiny, engine: str) -> None:
 def test_the_authors_graph_is_preferred(made: Tiny, tmp_path: Path) -> None:
     """It is another network here, so that one sees which of the two was run."""
     from minnow.model.graph import build_graph
-    from minnow.model.original import read_original
 
     folder = tmp_path / "model"
     shutil.copytree(made.source.folder, folder)

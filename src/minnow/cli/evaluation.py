@@ -208,7 +208,6 @@ def gguf_facts(proof: GgufProof) -> dict[str, Any]:
         "reference": proof.reference,
         "probe_texts": proof.texts,
         "tokenized_otherwise": list(proof.other_ids),
-        "cut_off": list(proof.cut_off),
         "bar": proof.bar,
         "worst_cosine": proof.worst,
         "worst_text": proof.worst_text,

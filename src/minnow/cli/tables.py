@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from minnow.evaluate import formats
 from minnow.evaluate.metrics import MEASURES
 from minnow.evaluate.results import HEADLINE
 
@@ -159,7 +160,7 @@ def _cosines(comparison: Comparison) -> Table:
 
 def _cosine_cells(fidelity: Fidelity) -> list[str | Text]:
     values = (fidelity.mean, fidelity.p5, fidelity.minimum)
-    return [*(f"{value:.6f}" for value in values), Text(fidelity.worst[0][0])]
+    return [*map(formats.cosine, values), Text(fidelity.worst[0][0])]
 
 
 def _differences(comparison: Comparison) -> Table:
@@ -187,12 +188,9 @@ def _changes(comparison: Comparison) -> Iterator[Text]:
 
 
 def _change(change: RankChange) -> Text:
-    text = change.text if len(change.text) <= _TEXT else change.text[: _TEXT - 3] + "..."
-    return Text(f"   {_place(change.before)} to {_place(change.after)}  {change.query}: {text}")
-
-
-def _place(place: int | None) -> str:
-    return "beyond 100" if place is None else str(place)
+    before, after = formats.place(change.before), formats.place(change.after)
+    text = formats.shorten(change.text, _TEXT)
+    return Text(f"   {before} to {after}  {change.query}: {text}")
 
 
 def _verdicts(comparison: Comparison) -> Iterator[Text]:

@@ -106,7 +106,6 @@ class GgufProof:
         reference: What the vectors were compared with.
         texts: How many probe texts.
         other_ids: Names of those that llama.cpp's tokenizer gives other ids than the model's.
-        cut_off: Names of those over the limit that it cuts off without the closing token.
         bar: What the worst of the others had to reach.
         mean: Mean cosine.
         p5: 5th percentile.
@@ -120,7 +119,6 @@ class GgufProof:
     reference: str
     texts: int
     other_ids: tuple[str, ...]
-    cut_off: tuple[str, ...]
     bar: float
     mean: float
     p5: float
@@ -245,8 +243,9 @@ def _prove(staged: Path, original: Original, kind: str, progress: Progress) -> G
     expected_ids, expected = reference.token_ids(texts), reference.vectors(texts)
     progress("running the staged file in llama.cpp")
     told, runs = _run_staged(staged, texts)
-    limit = original.embedding.max_tokens
-    same, cut, other = _compare_ids(names, told["ids"], expected_ids, limit)
+    equal = [a == b for a, b in zip(told["ids"], expected_ids, strict=True)]
+    same = np.flatnonzero(equal)
+    other = [name for name, is_equal in zip(names, equal, strict=True) if not is_equal]
     _check_stated(original, told["stated"])
     _check_tokens(original.source, told["tokens"], other, len(probes))
     names = [names[i] for i in same]
@@ -260,7 +259,6 @@ def _prove(staged: Path, original: Original, kind: str, progress: Progress) -> G
         reference=reference.name,
         texts=len(probes),
         other_ids=tuple(other),
-        cut_off=tuple(cut),
         bar=GGUF_TYPES[kind].bar,
         mean=float(lowest.mean()),
         p5=float(np.percentile(lowest, 5)),
@@ -290,21 +288,6 @@ def _run_staged(staged: Path, texts: list[str]) -> tuple[dict[str, Any], NDArray
     with np.load(answer) as arrays:
         told: dict[str, Any] = json.loads(str(arrays["told"]))
         return told, arrays["vectors"]
-
-
-def _compare_ids(
-    names: Sequence[str], ids: list[list[int]], expected: list[list[int]], limit: int
-) -> tuple[list[int], list[str], list[str]]:
-    """Indices of texts with the model's ids; names of those cut off, and of those with others."""
-    same, cut, other = [], [], []
-    for i, (row, wanted) in enumerate(zip(ids, expected, strict=True)):
-        if row == wanted:
-            same.append(i)
-        elif len(row) == len(wanted) == limit and row[:-1] == wanted[:-1]:
-            cut.append(names[i])
-        else:
-            other.append(names[i])
-    return same, cut, other
 
 
 def _check_stated(original: Original, stated: dict[str, Any]) -> None:

@@ -1,7 +1,8 @@
 """The llama.cpp text engine: a GGUF file through llama-cpp-python, on the CPU.
 
-llama.cpp tokenises, cuts off and pools by itself, as the file says. It cuts a long text off
-bluntly: the closing token that a Hugging Face tokenizer keeps is lost.
+llama.cpp tokenises and pools by itself, as the file says. A text over all positions that the model
+has is cut off bluntly, as llama-cpp-python does. Where a file states a limit of minnow's own, its
+closing token is kept, as by the tokenizer that the model was published with.
 """
 
 from __future__ import annotations
@@ -125,7 +126,7 @@ class LlamaCppEmbedder:
         check_texts(texts)
         with self._lock:
             model = self._opened()
-            return [model.tokenize(text)[: model.max_tokens] for text in texts]
+            return [model.cut(model.tokenize(text)) for text in texts]
 
     def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Vectors of texts as they are, without a prompt: float32 of shape (texts, width).
@@ -212,7 +213,9 @@ class _Model:
             self._vocabulary = llama.llama_model_get_vocab(self._handle)
             self.width = llama.llama_model_n_embd_out(self._handle)
             positions = llama.llama_model_n_ctx_train(self._handle)
-            self.max_tokens = min(positions, int(self.metadata(MAX_TOKENS) or positions))
+            limit = self.metadata(MAX_TOKENS)
+            self.max_tokens = min(positions, int(limit or positions))
+            self._closing = 0 if limit is None else 1
             self._reserve(BATCH_TOKENS)
             self.pooling = _POOLINGS.get(llama.llama_pooling_type(self._context), "")
             if not self.pooling:
@@ -244,6 +247,12 @@ class _Model:
             if count >= 0:
                 return list(ids[:count])
             size = -count
+
+    def cut(self, ids: list[int]) -> list[int]:
+        """The ids of a text, or of its beginning where it is too long."""
+        if len(ids) <= self.max_tokens:
+            return ids
+        return ids[: self.max_tokens - self._closing] + ids[len(ids) - self._closing :]
 
     def run(self, rows: Sequence[Sequence[int]]) -> NDArray[np.float32]:
         """Pooled states of the texts of one batch: float32 of shape (texts, width)."""

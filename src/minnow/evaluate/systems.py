@@ -222,12 +222,11 @@ def _find_gguf(place: str, offline: bool) -> _Found:
 def _open_gguf(place: str, threads: int, prompts: RolePrompts | None) -> TextEmbedder:
     from minnow.engines.llama_cpp import LlamaCppEmbedder
 
-    given = prompts or RolePrompts()
     return LlamaCppEmbedder(
         Path(place).expanduser(),
         threads=threads,
-        query_prompt=given.query,
-        document_prompt=given.document,
+        query_prompt=None if prompts is None else prompts.query,
+        document_prompt=None if prompts is None else prompts.document,
     )
 
 
