@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from importlib import metadata, util
 from pathlib import Path
 
@@ -61,3 +62,10 @@ def _is_installed(distribution: str) -> bool:
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a tiny BERT; for reading only."""
     return write_model(tmp_path_factory.mktemp("tiny") / "model")
+
+
+def pytest_unconfigure() -> None:
+    """Close the files that llama-cpp-python opens when it is imported, and never closes."""
+    if utils := sys.modules.get("llama_cpp._utils"):
+        utils.outnull_file.close()
+        utils.errnull_file.close()

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 from fakes.bundles import Tiny, make_tiny
+from fakes.programs import run_python
 
 from minnow.convert.references import CheckpointReference
 from minnow.embedder import Embedder
@@ -153,6 +154,35 @@ def test_an_engine_outlives_a_fork(made: Tiny, engine: str) -> None:
     with Embedder.open(made.bundle, engine=engine, threads=2) as embedder:
         here = str(embedder.encode(TEXTS * 20).round(3).tolist())
         assert in_a_forked_child(lambda: str(embedder.encode(TEXTS * 20).round(3).tolist())) == here
+
+
+@pytest.mark.extra("openvino")
+def test_ctrl_c_after_two_openvino_engines_is_no_crash(made: Tiny, tmp_path: Path) -> None:
+    model = tmp_path / "model.onnx"
+    model.write_bytes(rebuild_graph(made.bundle))
+    ended = run_python(_TWO_ENGINES, made.bundle.folder, model)
+    assert (ended.stdout, ended.returncode) == ("stopped\n", 0), ended.stderr
+
+
+_TWO_ENGINES = """
+import gc, signal, sys
+from pathlib import Path
+from minnow import Bundle
+from minnow.engines import open_engine
+
+spec = Bundle.open(sys.argv[1]).manifest.encoder
+first, second = (open_engine("openvino", Path(sys.argv[2]), spec) for _ in range(2))
+for engine in (first, second):
+    engine.close()
+del engine, first
+gc.collect()
+del second
+gc.collect()
+try:
+    signal.raise_signal(signal.SIGINT)
+except KeyboardInterrupt:
+    print("stopped")
+"""
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")

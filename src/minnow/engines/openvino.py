@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import sys
 import threading
+from contextlib import contextmanager
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Literal, cast
 
@@ -21,6 +23,7 @@ from minnow.engines.base import (
 from minnow.errors import EngineError, MissingExtraError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
     from types import ModuleType
 
@@ -91,9 +94,10 @@ class OpenVinoEngine:
             "INFERENCE_NUM_THREADS": threads or 0,
         }
         try:
-            core = runtime.Core()
-            network = core.read_model(model=model if isinstance(model, bytes) else str(model))
-            compiled = core.compile_model(network, "CPU", hints)
+            with _own_signal_stack():
+                core = runtime.Core()
+                network = core.read_model(model=model if isinstance(model, bytes) else str(model))
+                compiled = core.compile_model(network, "CPU", hints)
         except Exception as error:  # OpenVINO raises RuntimeError and others
             raise EngineError(f"OpenVINO cannot load {name}: {one_line(error)}") from error
         self._spec, self._lock = spec, threading.Lock()
@@ -132,6 +136,35 @@ class OpenVinoEngine:
         """Free the request and its model; `run` fails from then on."""
         with self._lock:
             self._request = None
+
+
+class _SignalStack(ctypes.Structure):
+    """C's stack_t, in Linux's order; see sigaltstack(2)."""
+
+    _fields_ = (
+        ("address", ctypes.c_void_p),
+        ("flags", ctypes.c_int),
+        ("size", ctypes.c_size_t),
+    )
+
+
+@contextmanager
+def _own_signal_stack() -> Iterator[None]:
+    """Give this thread the stack back that it handles signals on.
+
+    OpenVINO's CPU plugin sets another when it is loaded, and frees it when it goes. Of two
+    plugins that go in the order in which they came, the second brings back the first one's, which
+    is gone: the next Ctrl-C is then a segmentation fault.
+    """
+    if sys.platform != "linux":
+        yield
+        return
+    library, before = ctypes.CDLL(None), _SignalStack()
+    library.sigaltstack(None, ctypes.byref(before))
+    try:
+        yield
+    finally:
+        library.sigaltstack(ctypes.byref(before), None)
 
 
 _TELEMETRY = "openvino_telemetry"
