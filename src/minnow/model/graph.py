@@ -9,6 +9,7 @@ makes the second product many times slower). It holds no ConstantOfShape, which 
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,10 +19,11 @@ from minnow.model.spec import Activation
 from minnow.signals import uninterrupted
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from numpy.typing import ArrayLike, NDArray
 
+    from minnow.model.packed import PackedTable
     from minnow.model.spec import EncoderSpec
 
 OPSET = 17
@@ -44,7 +46,11 @@ def import_onnx() -> Any:
     return onnx
 
 
-def build_graph(spec: EncoderSpec, tensors: Mapping[str, NDArray[np.float32]]) -> Any:
+def build_graph(
+    spec: EncoderSpec,
+    tensors: Mapping[str, NDArray[np.float32]],
+    packed: Mapping[str, PackedTable] = MappingProxyType({}),
+) -> Any:
     """Write the encoder as an ONNX model.
 
     Inputs are `spec.inputs`, int32 of shape (batch, seq), both dynamic; the output is
@@ -53,6 +59,8 @@ def build_graph(spec: EncoderSpec, tensors: Mapping[str, NDArray[np.float32]]) -
     Args:
         spec: The network.
         tensors: Its tensors under the names of `minnow.model.checkpoint.tensor_shapes`.
+        packed: Tables to store packed, in place of the tensor of that name: embeddings.word,
+            embeddings.position.
 
     Returns:
         An `onnx.ModelProto`.
@@ -60,16 +68,22 @@ def build_graph(spec: EncoderSpec, tensors: Mapping[str, NDArray[np.float32]]) -
     Raises:
         MissingExtraError: The extra `convert` is not installed.
     """
-    return _GraphWriter(spec, tensors).write()
+    return _GraphWriter(spec, tensors, packed).write()
 
 
 class _GraphWriter:
     """Appends nodes; every method returns the name of the value that it added."""
 
-    def __init__(self, spec: EncoderSpec, tensors: Mapping[str, NDArray[np.float32]]) -> None:
+    def __init__(
+        self,
+        spec: EncoderSpec,
+        tensors: Mapping[str, NDArray[np.float32]],
+        packed: Mapping[str, PackedTable],
+    ) -> None:
         self._onnx = import_onnx()
         self._spec = spec
         self._tensors = tensors
+        self._packed = packed
         self._nodes: list[Any] = []
         self._initializers: list[Any] = []
 
@@ -119,25 +133,84 @@ class _GraphWriter:
         return self._node("Mul", [mask, self._scalar("mask.scale", MASKED)], "mask")
 
     def _embeddings(self) -> str:
-        tensors = self._tensors
-        word = self._table("embeddings.word", tensors["embeddings.word"])
-        states = self._node("Gather", [word, "input_ids"], "word", axis=0)
+        states = self._rows("embeddings.word", self._words)
         if self._spec.token_types:
-            table = self._table("embeddings.token_type", tensors["embeddings.token_type"])
+            name = "embeddings.token_type"
+            table = self._table(name, self._tensors[name])
             token_type = self._node("Gather", [table, "token_type_ids"], "token_type", axis=0)
             states = self._node("Add", [states, token_type], "word_and_type")
-        states = self._node("Add", [states, self._positions()], "embedded")
+        positions = self._rows("embeddings.position", self._positions())
+        states = self._node("Add", [states, positions], "embedded")
         return self._layer_norm(states, "embeddings.norm")
 
-    def _positions(self) -> str:
-        """The first `seq` rows of the position table: float of shape (1, seq, width)."""
-        rows = self._tensors["embeddings.position"][self._spec.position_offset :]
-        table = self._table("embeddings.position", rows[None])
+    def _words(self, name: str, table: NDArray[Any]) -> str:
+        """The table's rows of the batch's ids: shape (batch, seq, columns)."""
+        return self._node("Gather", [self._table(name, table), "input_ids"], f"{name}.rows", axis=0)
+
+    def _positions(self) -> Callable[[str, NDArray[Any]], str]:
+        """A function from a table to its first `seq` rows: shape (1, seq, columns)."""
         shape = self._node("Shape", ["input_ids"], "shape")
         one = self._constant("one", [1], np.int64)
         length = self._node("Gather", [shape, one], "length", axis=0)
         zero = self._constant("zero", [0], np.int64)
-        return self._node("Slice", [table, zero, length, one], "position")
+
+        def first_rows(name: str, table: NDArray[Any]) -> str:
+            rows = self._table(name, table[None, self._spec.position_offset :])
+            return self._node("Slice", [rows, zero, length, one], f"{name}.rows")
+
+        return first_rows
+
+    def _rows(self, name: str, fetch: Callable[[str, NDArray[Any]], str]) -> str:
+        """Rows of a table, unpacked where it is packed: float of shape (.., seq, width)."""
+        packed = self._packed.get(name)
+        if packed is None:
+            return fetch(name, self._tensors[name])
+        codes = ""
+        for bits, plane in packed.planes:
+            stored = self._unsigned(fetch(f"{name}.plane{bits}", plane), f"{name}.plane{bits}")
+            part = self._parts(stored, bits, f"{name}.plane{bits}")
+            codes = self._after(codes, part, bits, f"{name}.codes{bits}") if codes else part
+        middle = self._scalar(f"{name}.middle", packed.middle)
+        centred = self._node("Sub", [codes, middle], f"{name}.centred")
+        scales = self._unsigned(fetch(f"{name}.scales", packed.scales), f"{name}.scales")
+        unit = self._scalar(f"{name}.unit", packed.unit)
+        steps = self._node("Mul", [scales, unit], f"{name}.steps")
+        if packed.groups == 1:
+            return self._node("Mul", [centred, steps], f"{name}.values")
+        grouped = [0, 0, packed.groups, packed.width // packed.groups]
+        centred = self._reshape(centred, grouped, f"{name}.groups")
+        steps = self._reshape(steps, [0, 0, packed.groups, 1], f"{name}.group_steps")
+        values = self._node("Mul", [centred, steps], f"{name}.group_values")
+        return self._reshape(values, [0, 0, packed.width], f"{name}.values")
+
+    def _unsigned(self, stored: str, name: str) -> str:
+        """An int8 as the byte that it stands for, a float from 0 to 255."""
+        number = self._node("Cast", [stored], f"{name}.float", to=self._onnx.TensorProto.FLOAT)
+        return self._node("Add", [number, self._scalar(f"{name}.least", 128.0)], f"{name}.bytes")
+
+    def _parts(self, stored: str, bits: int, name: str) -> str:
+        """The parts of each byte, the highest first, side by side on the last axis."""
+        rest, parts = stored, []
+        for shift in range(8 - bits, 0, -bits):
+            low = self._scalar(f"{name}.low{shift}", 2.0**-shift)
+            part = self._node("Mul", [rest, low], f"{name}.shifted{shift}")
+            part = self._node("Floor", [part], f"{name}.part{shift}")
+            high = self._scalar(f"{name}.high{shift}", 2.0**shift)
+            taken = self._node("Mul", [part, high], f"{name}.taken{shift}")
+            rest = self._node("Sub", [rest, taken], f"{name}.rest{shift}")
+            parts.append(part)
+        return self._node("Concat", [*parts, rest], f"{name}.parts", axis=-1) if parts else rest
+
+    def _after(self, codes: str, part: str, bits: int, name: str) -> str:
+        shifted = self._node(
+            "Mul", [codes, self._scalar(f"{name}.room", 2.0**bits)], f"{name}.shifted"
+        )
+        return self._node("Add", [shifted, part], name)
+
+    def _reshape(self, value: str, shape: list[int], name: str) -> str:
+        return self._node(
+            "Reshape", [value, self._constant(f"{name}.shape", shape, np.int64)], name
+        )
 
     def _layer(self, states: str, mask: str, name: str) -> str:
         attended = self._attention(states, mask, name)
@@ -177,14 +250,12 @@ class _GraphWriter:
         weights = self._node("Softmax", [scores], f"{name}.weights", axis=-1)
         mixed = self._node("MatMul", [weights, value], f"{name}.mixed")
         mixed = self._node("Transpose", [mixed], f"{name}.joined", perm=[0, 2, 1, 3])
-        flat = self._constant(f"{name}.flat", [0, 0, heads * depth], np.int64)
-        mixed = self._node("Reshape", [mixed, flat], f"{name}.flattened")
+        mixed = self._reshape(mixed, [0, 0, heads * depth], f"{name}.flattened")
         return self._linear(mixed, f"{name}.attention_output")
 
     def _heads(self, states: str, name: str, order: list[int]) -> str:
         heads, depth = self._spec.heads, self._spec.width // self._spec.heads
-        shape = self._constant(f"{name}.split", [0, 0, heads, depth], np.int64)
-        split = self._node("Reshape", [self._linear(states, name), shape], f"{name}.heads")
+        split = self._reshape(self._linear(states, name), [0, 0, heads, depth], f"{name}.heads")
         return self._node("Transpose", [split], f"{name}.turned", perm=order)
 
     def _activate(self, x: str, name: str) -> str:
