@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import signal
 import sys
 from importlib import metadata, util
 from pathlib import Path
@@ -62,6 +63,12 @@ def _is_installed(distribution: str) -> bool:
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a tiny BERT; for reading only."""
     return write_model(tmp_path_factory.mktemp("tiny") / "model")
+
+
+def pytest_configure() -> None:
+    """Take Ctrl-C even where a shell started the tests in the background, and so ignores it."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_unconfigure() -> None:

@@ -1,0 +1,115 @@
+"""The text that rounding is calibrated on: the user's, or what every machine has.
+
+The built-in text is the reference that comes with Python (`pydoc_data.topics`, English prose on
+one subject) and, as much again, made-up sequences over the whole vocabulary: words drawn as often
+as they are common, and words near to a few drawn at random, so that a sequence has a subject. With
+prose on one subject alone, weights fit that subject and no other.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from minnow.errors import InputError
+from minnow.model.tokenizer import TextTokenizer, load_whole_tokenizer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from numpy.typing import NDArray
+
+    from minnow.model.original import Original
+
+TOKENS = 32_000
+_FEWEST = 2_000
+_SHORTEST_PARAGRAPH = 60
+_NEIGHBOURS = 60
+_SUBJECTS = 3
+_COMMON = 30  # the higher, the less often the most common words are drawn
+
+
+def calibration_rows(original: Original, texts: Sequence[str] | None = None) -> list[list[int]]:
+    """Token ids to calibrate on, the same on every run.
+
+    Args:
+        original: The model.
+        texts: The user's; by default the built-in text.
+
+    Returns:
+        Ids of each text, special tokens included, cut off at the model's limit.
+
+    Raises:
+        InputError: The texts are too few; or this Python lacks its reference.
+    """
+    tokenizer = TextTokenizer(
+        original.source.file("tokenizer.json"), max_tokens=original.embedding.max_tokens
+    )
+    random = np.random.default_rng(0)
+    prose = list(_paragraphs()) if texts is None else list(texts)
+    random.shuffle(prose)
+    rows = list(_up_to(TOKENS // 2, (row.ids for row in tokenizer.tokenize(prose))))
+    if texts is not None and sum(map(len, rows)) < _FEWEST:
+        raise InputError(
+            f"The calibration texts have {sum(map(len, rows))} tokens; {_FEWEST} are the least. "
+            "Give more text of the kind that will be embedded."
+        )
+    return rows + list(_up_to(TOKENS // 2, _made_up(original, random)))
+
+
+def _up_to(tokens: int, rows: Iterable[list[int]]) -> Iterator[list[int]]:
+    left = tokens
+    for row in rows:
+        if left <= 0:
+            return
+        left -= len(row)
+        yield row
+
+
+def _paragraphs() -> Iterator[str]:
+    try:
+        from pydoc_data.topics import topics
+    except ImportError as error:
+        raise InputError(
+            "This Python comes without its reference (pydoc_data), which weights are calibrated "
+            "on. Give text of your own with --calibration FILE."
+        ) from error
+    for name in sorted(topics):
+        for paragraph in topics[name].split("\n\n"):
+            words = " ".join(paragraph.split())
+            if len(words) >= _SHORTEST_PARAGRAPH:
+                yield words
+
+
+def _made_up(original: Original, random: np.random.Generator) -> Iterator[list[int]]:
+    """Sequences without end: half common words, half words near to a few subjects."""
+    tokenizer = load_whole_tokenizer(original.source.file("tokenizer.json"))
+    first, *_, last = tokenizer.encode("a").ids
+    words = _words(tokenizer.get_vocab())
+    table = original.tensors["embeddings.word"][words]
+    table = table / np.linalg.norm(table, axis=1, keepdims=True)
+    chance = 1 / (np.arange(len(words)) + _COMMON)
+    chance /= chance.sum()
+    longest = original.embedding.max_tokens - 2
+    while True:
+        length = min(int(np.exp(random.uniform(np.log(4), np.log(200)))), longest)
+        subjects = random.integers(0, len(words), _SUBJECTS)
+        nearness = table[subjects] @ table.T
+        count = min(_NEIGHBOURS, len(words))
+        near = np.argpartition(-nearness, count - 1, axis=1)[:, :count]
+        near = np.sort(near, axis=1).ravel()
+        common = random.choice(len(words), length, p=chance)
+        picked = np.where(random.random(length) < 0.5, random.choice(near, length), common)
+        yield [first, *words[picked].tolist(), last]
+
+
+def _words(vocabulary: dict[str, int]) -> NDArray[np.int64]:
+    """Ids of tokens that are letters, two or more, the common ones first as vocabularies are."""
+    letters = [i for token, i in vocabulary.items() if _is_word(token)]
+    return np.sort(np.array(letters or list(vocabulary.values())))
+
+
+def _is_word(token: str) -> bool:
+    bare = token.removeprefix("##").strip("Ġ▁")
+    return len(bare) > 1 and bare.isalpha()

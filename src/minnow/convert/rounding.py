@@ -1,0 +1,138 @@
+"""Rounding a matrix to whole numbers of a few bits, so that its products change least.
+
+The codes are those of MNN's own quantiser: within a block of a row, weight = low + code * step,
+with low and step in half precision. That quantiser takes low and step from the smallest and the
+largest weight of a block. So in every block here one weight has the code 0 and one the largest,
+and what is rounded here comes through it unchanged.
+
+Source: Frantar et al., "GPTQ" (2022), in the form with columns in the order of their importance,
+and Nagel et al., "Data-free quantization through weight equalization and bias correction" (2019)
+for the biases (`minnow.convert.calibrate`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from minnow.bundle import Grid
+
+Floats = NDArray[np.float32]
+
+_COLUMNS = 64  # columns whose errors are spread over the rest together
+_SMALLEST_STEP = 2e-6  # MNN's quantiser takes a block with steps below 1e-6 for constant
+
+
+@dataclass(frozen=True)
+class _Blocks:
+    """Lowest value and step of each block: float32 of shape (rows, blocks), exact in float16."""
+
+    low: Floats
+    step: Floats
+    largest: int
+
+    def codes(self, weights: Floats, block: NDArray[np.int64]) -> Floats:
+        """The nearest codes of weights of shape (rows, n), in the blocks of these numbers."""
+        codes = np.round((weights - self.low[:, block]) / self.step[:, block])
+        return np.clip(codes, 0, np.float32(self.largest))
+
+    def values(self, codes: Floats, block: NDArray[np.int64]) -> Floats:
+        """The weights that codes stand for."""
+        return self.low[:, block] + codes * self.step[:, block]
+
+
+def round_weight(weight: Floats, grid: Grid, moment: NDArray[np.float64] | None = None) -> Floats:
+    """Round a matrix: to the nearest codes, or so that errors make up for each other.
+
+    With `moment`, the columns are rounded one after another, and those not yet rounded take up
+    each one's error in the outputs.
+
+    Args:
+        weight: float32 of shape (outputs, inputs).
+        grid: Bits, and the inputs that share a step.
+        moment: Second moment of the inputs over calibration text, float64 of shape
+            (inputs, inputs), positive definite.
+
+    Returns:
+        The rounded weights, float32 of the same shape.
+    """
+    inputs = weight.shape[1]
+    size = grid.block if grid.block and inputs % grid.block == 0 else inputs
+    importance = np.ones(inputs) if moment is None else np.diag(moment)
+    blocks = _fit(weight, size, grid.bits, importance.astype(np.float32))
+    forced = _extremes(weight, size, blocks.largest)
+    block = np.arange(inputs) // size
+    if moment is None:
+        codes = np.where(forced < 0, blocks.codes(weight, block), forced)
+        return blocks.values(codes, block)
+    return _compensated(weight, moment, blocks, forced, block)
+
+
+def _fit(weight: Floats, size: int, bits: int, importance: Floats) -> _Blocks:
+    """Steps with the least squared error, weighed by how large each input is."""
+    rows, inputs = weight.shape
+    parts = weight.reshape(rows, inputs // size, size)
+    weighing = importance.reshape(1, -1, size)
+    largest = 2**bits - 1
+    least, highest = parts.min(-1), parts.max(-1)
+    middle, half = (least + highest) / 2, (highest - least) / 2
+    best: _Blocks | None = None
+    best_error: Floats = np.empty(0, np.float32)
+    for share in np.linspace(1, 0.6 if bits < 6 else 0.8, 17, dtype=np.float32):
+        low = _as_half(middle - half * share)
+        step = _as_half(np.maximum(2 * half * share / largest, _SMALLEST_STEP))
+        codes = np.clip(np.round((parts - low[..., None]) / step[..., None]), 0, largest)
+        values = low[..., None] + codes * step[..., None]
+        error = (((values - parts) ** 2) * weighing).sum(-1)
+        if best is None:
+            best, best_error = _Blocks(low, step, largest), error
+        better = error < best_error
+        best = _Blocks(np.where(better, low, best.low), np.where(better, step, best.step), largest)
+        best_error = np.minimum(error, best_error)
+    assert best is not None
+    return best
+
+
+def _as_half(numbers: Floats) -> Floats:
+    return numbers.astype(np.float16).astype(np.float32)
+
+
+def _extremes(weight: Floats, size: int, largest: int) -> Floats:
+    """The code that a weight has to have, or -1: 0 for each block's least, `largest` for its
+    largest weight."""
+    rows, inputs = weight.shape
+    parts = weight.reshape(rows, inputs // size, size)
+    forced = np.full_like(parts, -1)
+    np.put_along_axis(forced, parts.argmax(-1)[..., None], np.float32(largest), axis=-1)
+    np.put_along_axis(forced, parts.argmin(-1)[..., None], np.float32(0), axis=-1)
+    return forced.reshape(rows, inputs)
+
+
+def _compensated(
+    weight: Floats,
+    moment: NDArray[np.float64],
+    blocks: _Blocks,
+    forced: Floats,
+    block: NDArray[np.int64],
+) -> Floats:
+    order = np.argsort(-np.diag(moment), kind="stable")
+    spread = np.linalg.cholesky(np.linalg.inv(moment[np.ix_(order, order)])).T.astype(np.float32)
+    left, forced, block = weight[:, order].copy(), forced[:, order], block[order]
+    rounded = np.empty_like(left)
+    for start in range(0, len(order), _COLUMNS):
+        end = min(start + _COLUMNS, len(order))
+        errors = np.empty((len(left), end - start), np.float32)
+        for j in range(start, end):
+            codes = blocks.codes(left[:, j : j + 1], block[j : j + 1])
+            codes = np.where(forced[:, j : j + 1] < 0, codes, forced[:, j : j + 1])
+            rounded[:, j : j + 1] = blocks.values(codes, block[j : j + 1])
+            errors[:, j - start] = (left[:, j] - rounded[:, j]) / spread[j, j]
+            left[:, j + 1 : end] -= np.outer(errors[:, j - start], spread[j, j + 1 : end])
+        left[:, end:] -= errors @ spread[start:end, end:]
+    result = np.empty_like(rounded)
+    result[:, order] = rounded
+    return result
