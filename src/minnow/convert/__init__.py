@@ -25,6 +25,7 @@ from minnow.convert.author import adopt_graph
 from minnow.convert.card import model_card
 from minnow.convert.mnn import convert_to_mnn
 from minnow.convert.probes import probe_texts
+from minnow.convert.quantize import quantize
 from minnow.convert.references import REFERENCES
 from minnow.convert.verify import prove
 from minnow.errors import InputError
@@ -38,7 +39,7 @@ from minnow.model.tokenizer import load_whole_tokenizer
 from minnow.origin import find_origin
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from minnow.bundle import Parity
     from minnow.model.original import Original
@@ -56,6 +57,7 @@ def convert(
     *,
     recipe: Recipe = RECIPES["fp16"],
     choices: Choices = Choices(),
+    calibration: Sequence[str] | None = None,
     reference: str = "checkpoint",
     revision: str | None = None,
     offline: bool = False,
@@ -71,6 +73,8 @@ def convert(
         destination: The folder for the bundle.
         recipe: Precision, graph and bar.
         choices: What the user decides in place of the source's files.
+        calibration: Text of the kind that will be embedded, for recipes that calibrate; by
+            default text that comes with Python, and made-up sequences.
         reference: "checkpoint", "sentence-transformers" or "author-onnx".
         revision: Branch, tag or commit on the Hub.
         offline: Make no network call at all.
@@ -88,6 +92,7 @@ def convert(
     """
     destination = Path(destination).absolute()
     _check_reference(reference)
+    _check_recipe(recipe)
     wants_author = recipe.graph is Graph.AUTHOR or reference == "author-onnx"
     with staging(destination) as folder:
         progress(f"finding {source.name if isinstance(source, ModelSource) else source}")
@@ -96,7 +101,7 @@ def convert(
         original = read_original(origin, choices)
         yardstick = REFERENCES[reference](original)
         _copy_metadata(origin, folder)
-        _convert_graph(original, folder, recipe, progress)
+        _convert_graph(original, folder, recipe, calibration, progress)
         parity = prove(
             folder,
             original.encoder,
@@ -173,6 +178,14 @@ def _check_reference(reference: str) -> None:
         raise InputError(f"There is no reference {reference!r}; choose {', '.join(REFERENCES)}.")
 
 
+def _check_recipe(recipe: Recipe) -> None:
+    if recipe.rounds and recipe.graph is Graph.AUTHOR:
+        raise InputError(
+            f"The author's graph is converted as fp32 or fp16; for {recipe.precision.value} take "
+            "minnow's own graph."
+        )
+
+
 def _copy_metadata(origin: ModelSource, folder: Path) -> None:
     """Copy tokenizer, configuration and licence under their own names; no weights."""
     for name in metadata_files(origin):
@@ -189,18 +202,26 @@ def metadata_files(origin: ModelSource) -> list[str]:
     return [name for name in needed_files(names, with_author_graph=False) if name not in left]
 
 
-def _convert_graph(original: Original, folder: Path, recipe: Recipe, progress: Progress) -> None:
-    progress(f"writing the graph ({recipe.graph.value})")
-    encoder = original.encoder
+def _convert_graph(
+    original: Original,
+    folder: Path,
+    recipe: Recipe,
+    calibration: Sequence[str] | None,
+    progress: Progress,
+) -> None:
+    encoder, grids = original.encoder, {}
     if recipe.graph is Graph.AUTHOR:
         model = adopt_graph(author_graph(original.source), encoder)
     else:
-        model = build_graph(encoder, original.tensors)
+        rounded = quantize(original, recipe, calibration, progress)
+        model = build_graph(encoder, rounded.tensors, rounded.packed)
+        grids = dict(rounded.grids)
+    progress(f"writing the graph ({recipe.graph.value})")
     graph = folder / "graph.onnx"
     graph.write_bytes(model.SerializeToString())
     del model
     progress(f"converting to MNN ({recipe.precision.value})")
-    convert_to_mnn(graph, folder / ENCODER, recipe, encoder.inputs, log=folder / LOG)
+    convert_to_mnn(graph, folder / ENCODER, recipe, encoder.inputs, grids=grids, log=folder / LOG)
     graph.unlink()
 
 

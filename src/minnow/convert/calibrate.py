@@ -9,6 +9,7 @@ difference counts as part of the output.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -17,13 +18,12 @@ from numpy.typing import NDArray
 
 from minnow.convert.rounding import round_weight
 from minnow.errors import MissingExtraError
-from minnow.model.spec import Activation
+from minnow.model.spec import Activation, EncoderSpec
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable
 
     from minnow.bundle import Grid
-    from minnow.model.spec import EncoderSpec
 
 Floats = NDArray[np.float32]
 Tensors = dict[str, Floats]
@@ -190,7 +190,7 @@ class _Pass:
 
 def _activate(x: Floats, activation: Activation) -> Floats:
     if activation is Activation.RELU:
-        return np.maximum(x, 0)
+        return np.maximum(x, np.float32(0))
     try:
         from scipy.special import erf
     except ImportError as error:
@@ -198,6 +198,7 @@ def _activate(x: Floats, activation: Activation) -> Floats:
     half = np.float32(0.5)
     if activation is Activation.GELU_TANH:
         cubic = np.float32((2 / np.pi) ** 0.5) * (x + np.float32(0.044715) * x**3)
-        return x * half * (1 + np.tanh(cubic))
+        gate: Floats = np.tanh(cubic)
+        return x * half * (1 + gate)
     gelu: Floats = x * half * (1 + erf(x * np.float32(0.5**0.5)))
     return gelu

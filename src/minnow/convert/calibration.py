@@ -86,30 +86,29 @@ def _made_up(original: Original, random: np.random.Generator) -> Iterator[list[i
     """Sequences without end: half common words, half words near to a few subjects."""
     tokenizer = load_whole_tokenizer(original.source.file("tokenizer.json"))
     first, *_, last = tokenizer.encode("a").ids
-    words = _words(tokenizer.get_vocab())
-    table = original.tensors["embeddings.word"][words]
-    table = table / np.linalg.norm(table, axis=1, keepdims=True)
+    words, tokens = _words(tokenizer.get_vocab())
+    table = original.tensors["embeddings.word"][tokens]
+    table = table / (np.linalg.norm(table, axis=1, keepdims=True) + np.float32(1e-12))
     chance = 1 / (np.arange(len(words)) + _COMMON)
     chance /= chance.sum()
     longest = original.embedding.max_tokens - 2
     while True:
         length = min(int(np.exp(random.uniform(np.log(4), np.log(200)))), longest)
-        subjects = random.integers(0, len(words), _SUBJECTS)
-        nearness = table[subjects] @ table.T
-        count = min(_NEIGHBOURS, len(words))
-        near = np.argpartition(-nearness, count - 1, axis=1)[:, :count]
-        near = np.sort(near, axis=1).ravel()
-        common = random.choice(len(words), length, p=chance)
-        picked = np.where(random.random(length) < 0.5, random.choice(near, length), common)
-        yield [first, *words[picked].tolist(), last]
+        nearness = table[random.integers(0, len(tokens), _SUBJECTS)] @ table.T
+        count = min(_NEIGHBOURS, len(tokens))
+        near = np.sort(np.argpartition(-nearness, count - 1, axis=1)[:, :count], axis=1).ravel()
+        common = words[random.choice(len(words), length, p=chance)]
+        subject = tokens[random.choice(near, length)]
+        yield [first, *np.where(random.random(length) < 0.5, subject, common).tolist(), last]
 
 
-def _words(vocabulary: dict[str, int]) -> NDArray[np.int64]:
-    """Ids of tokens that are letters, two or more, the common ones first as vocabularies are."""
-    letters = [i for token, i in vocabulary.items() if _is_word(token)]
-    return np.sort(np.array(letters or list(vocabulary.values())))
+def _words(vocabulary: dict[str, int]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Ids of words of two letters or more, and of all letters, in order.
 
-
-def _is_word(token: str) -> bool:
-    bare = token.removeprefix("##").strip("Ġ▁")
-    return len(bare) > 1 and bare.isalpha()
+    Vocabularies are in order of frequency, but that of BERT has its single letters first.
+    """
+    bare = {token.removeprefix("##").strip("Ġ▁"): i for token, i in vocabulary.items()}
+    tokens = sorted(i for token, i in bare.items() if token.isalpha())
+    words = sorted(i for token, i in bare.items() if token.isalpha() and len(token) > 1)
+    everything = sorted(vocabulary.values())
+    return np.array(words or everything), np.array(tokens or everything)

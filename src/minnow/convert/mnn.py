@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from minnow.bundle import Precision
 from minnow.convert.child import TIMEOUT, failure, run_child
 
 if TYPE_CHECKING:
-    from minnow.bundle import Recipe
+    from collections.abc import Mapping
 
+    from minnow.bundle import Grid, Recipe
+
+GRIDS = "grids.json"
 CHILD = Path(__file__).with_name("mnn_child.py")
 _WHO = "MNN's converter"
 
@@ -22,6 +27,7 @@ def convert_to_mnn(
     recipe: Recipe,
     inputs: tuple[str, ...],
     *,
+    grids: Mapping[str, Grid] = MappingProxyType({}),
     log: Path,
     timeout: float = TIMEOUT,
 ) -> None:
@@ -32,6 +38,8 @@ def convert_to_mnn(
         encoder: The MNN file to write, in the same folder.
         recipe: Decides precision and options.
         inputs: Names of the graph's inputs.
+        grids: The grid of each matrix that the converter stores as whole numbers, by the name of
+            its linear layer. Weights that are on their grid come through unchanged.
         log: Where all that the converter prints goes.
         timeout: Seconds after which the converter counts as hung, and is killed.
 
@@ -40,11 +48,13 @@ def convert_to_mnn(
             place of a copy that outlives the staging folder.
     """
     encoder.unlink(missing_ok=True)
+    (graph.parent / GRIDS).write_text(grids_file(grids), encoding="utf-8")
     command = [
         sys.executable, str(CHILD), graph.name, encoder.name, ",".join(inputs),
         *converter_options(recipe),
     ]  # fmt: skip
     run_child(_WHO, command, log=log, folder=graph.parent, timeout=timeout)
+    (graph.parent / GRIDS).unlink()
     if not encoder.is_file():
         raise failure(_WHO, "failed", log)
 
@@ -59,4 +69,23 @@ def converter_options(recipe: Recipe) -> list[str]:
     ]
     if recipe.precision is Precision.FP16:
         options.append("--fp16")
+    if recipe.weights:  # a --fp16 beside them would leave the weights in half precision
+        options += ["--weightQuantBits", str(recipe.weights.bits), "--weightQuantScaleBit", "16"]
+        options += ["--compressionParamsFile", GRIDS]
     return options
+
+
+def grids_file(grids: Mapping[str, Grid]) -> str:
+    """Grids in the form of MNN's compression file: JSON of `MNN.Compression.Pipeline`."""
+    layers = []
+    for name, grid in grids.items():
+        operator = f"{name}__matmul_converted"  # what the converter calls a MatMul with a bias
+        weight = {
+            "name": operator,
+            "bits": grid.bits,
+            "asymmetric": True,
+            "blockSize": grid.block or -1,
+        }
+        layers.append({"opName": operator, "weight": [weight]})
+    algorithms = [{"type": "QUANTIZE", "quantParams": {"layer": layers}}]
+    return json.dumps({"version": "1", "algo": algorithms})

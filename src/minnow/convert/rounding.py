@@ -102,8 +102,10 @@ def _as_half(numbers: Floats) -> Floats:
 
 
 def _extremes(weight: Floats, size: int, largest: int) -> Floats:
-    """The code that a weight has to have, or -1: 0 for each block's least, `largest` for its
-    largest weight."""
+    """The code that a weight has to have, or -1.
+
+    It is 0 for the smallest weight of a block, and `largest` for its largest.
+    """
     rows, inputs = weight.shape
     parts = weight.reshape(rows, inputs // size, size)
     forced = np.full_like(parts, -1)

@@ -1,0 +1,102 @@
+"""A network's numbers as whole numbers of a few bits, as its recipe says."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from minnow.bundle import Grid, Rounding
+from minnow.convert.calibrate import round_network
+from minnow.convert.calibration import calibration_rows
+from minnow.convert.rounding import round_weight
+from minnow.errors import ConversionError
+from minnow.model.packed import PackedTable, pack_table
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from minnow.bundle import Recipe
+    from minnow.model.original import Original
+    from minnow.model.spec import EncoderSpec
+
+    Tensors = Mapping[str, NDArray[np.float32]]
+
+LINEAR = ("query", "key", "value", "attention_output", "inner", "output")
+_BYTE = 8
+
+
+@dataclass(frozen=True)
+class Rounded:
+    """What the graph is written from.
+
+    Attributes:
+        tensors: All tensors; those on a grid have values of that grid.
+        packed: Tables to store packed.
+        grids: The grid of each matrix, by the name of its linear layer.
+    """
+
+    tensors: Tensors
+    packed: Mapping[str, PackedTable] = field(default_factory=dict)
+    grids: Mapping[str, Grid] = field(default_factory=dict)
+
+
+def quantize(
+    original: Original,
+    recipe: Recipe,
+    texts: Sequence[str] | None = None,
+    progress: Callable[[str], None] = lambda _: None,
+) -> Rounded:
+    """Round a model's tables and matrices.
+
+    Args:
+        original: The model.
+        recipe: What is rounded, and how.
+        texts: Text to calibrate on, of the kind that will be embedded; by default the built-in
+            text. It has no effect where nothing is calibrated.
+        progress: Told each layer.
+
+    Returns:
+        Tensors, packed tables and grids; the model's own tensors where nothing is rounded.
+
+    Raises:
+        ConversionError: The model is too narrow to be packed.
+        InputError: The texts are too few to calibrate on.
+    """
+    encoder, tensors = original.encoder, dict(original.tensors)
+    tables = {"embeddings.word": recipe.words, "embeddings.position": recipe.positions}
+    packed = {
+        name: pack_table(tensors[name], grid.bits, _block(grid, encoder.width))
+        for name, grid in tables.items()
+        if grid and _can_be_packed(encoder)
+    }
+    unpacked = {name: table.unpack() for name, table in packed.items()}
+    if recipe.weights is None:
+        return Rounded(tensors | unpacked, packed)
+    names = [f"layer.{i}.{part}" for i in range(encoder.layers) for part in LINEAR]
+    grids = dict.fromkeys(names, recipe.weights)
+    if recipe.rounding is Rounding.CALIBRATED:
+        rows = calibration_rows(original, texts)
+        rounded = round_network(encoder, tensors, unpacked, rows, grids.__getitem__, progress)
+        return Rounded(rounded, packed, grids)
+    nearest = {
+        f"{name}.weight": round_weight(tensors[f"{name}.weight"], grid)
+        for name, grid in grids.items()
+    }
+    return Rounded(tensors | unpacked | nearest, packed, grids)
+
+
+def _block(grid: Grid, width: int) -> int:
+    return grid.block if grid.block and width % grid.block == 0 else 0
+
+
+def _can_be_packed(encoder: EncoderSpec) -> bool:
+    if encoder.width % _BYTE:
+        raise ConversionError(
+            f"The model is {encoder.width} wide. Tables are packed where the width is a multiple "
+            f"of {_BYTE}; take --precision fp16."
+        )
+    return True
