@@ -37,9 +37,10 @@ pytestmark = pytest.mark.extra("convert")
 
 ROWS = [[2, *range(10, 10 + n), 3] for n in (30, 12, 3, 21, 1)]
 BLOCK = 16
+
+# Of MNN 3.6.1's converter: its option --weightQuantAsymmetric turns that off, not on.
 WHOLE_NUMBERS = [
-    "--weightQuantBits", "8", "--weightQuantAsymmetric", "--weightQuantBlock", str(BLOCK),
-    "--weightQuantScaleBit", "16",
+    "--weightQuantBits", "8", "--weightQuantBlock", str(BLOCK), "--weightQuantScaleBit", "16",
 ]  # fmt: skip
 
 
@@ -61,12 +62,12 @@ class Made:
 
 
 def on_a_grid(name: str, tensor: NDArray[Any]) -> NDArray[Any]:
-    """Weights of a layer that 8 bits hold exactly: every block spans -127 to 127, by 2**-9."""
+    """Weights of a layer that 8 bits hold exactly: every block spans -128 to 127, by 2**-9."""
     if name.startswith("embeddings.") or tensor.ndim != 2:
         return tensor
     rng = np.random.default_rng(len(name))
-    codes = rng.integers(-127, 128, (tensor.shape[0], tensor.shape[1] // BLOCK, BLOCK))
-    codes[:, :, 0], codes[:, :, 1] = -127, 127
+    codes = rng.integers(-128, 128, (tensor.shape[0], tensor.shape[1] // BLOCK, BLOCK))
+    codes[:, :, 0], codes[:, :, 1] = -128, 127
     return (codes.reshape(tensor.shape) * 2.0**-9).astype(np.float32)
 
 
