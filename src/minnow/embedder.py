@@ -6,30 +6,37 @@ import os
 import sys
 import threading
 import warnings
-from collections.abc import Iterable
 from itertools import islice
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from minnow.bundle import ENCODER, TOKENIZER, Bundle
-from minnow.engines import TokenBatch, open_engine
+from minnow.engines import TokenBatch, check_engine, open_engine
 from minnow.engines.base import batches_by_length
 from minnow.errors import EngineError, InputError
 from minnow.model.tokenizer import TextTokenizer
-from minnow.options import BATCH_SIZE, EncodeOptions, OnTruncate, Role, check_options, with_role
+from minnow.options import (
+    BATCH_SIZE,
+    EncodeOptions,
+    OnTruncate,
+    Role,
+    check_options,
+    several,
+    with_role,
+)
 from minnow.origin import rebuild_graph
 from minnow.progress import show_progress
 from minnow.vectors import normalize, pool, similarity
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
     from typing_extensions import Unpack
 
-    from minnow.engines.base import Engine
+    from minnow.engines.base import Engine, Memory
     from minnow.model.spec import EmbeddingSpec, EncoderSpec
     from minnow.options import Options
     from minnow.vectors import Similarity
@@ -100,6 +107,7 @@ class Embedder:
         engine: str = "mnn",
         source: str | None = None,
         threads: int | None = None,
+        memory: Memory = "normal",
         on_truncate: OnTruncate = "warn",
         check_files: bool = True,
     ) -> Embedder:
@@ -114,6 +122,8 @@ class Embedder:
             engine: "mnn", "onnxruntime", "openvino" or "openvino-bf16".
             source: Where the checkpoint is now, if not where the manifest says.
             threads: CPU threads; by default those of the machine, four at most.
+            memory: "low" takes less RAM where weights are int8 or smaller, and gives coarser
+                vectors, which the bundle's proof does not cover; see `MnnEngine`.
             on_truncate: What to do about texts over the limit: warn, refuse, or say nothing.
             check_files: Compare every file with its hash in the manifest first.
 
@@ -121,8 +131,10 @@ class Embedder:
             BundleError: Not a bundle, a file in it has changed, or the checkpoint is another.
             SourceError: The checkpoint is not where it should be.
             EngineError: No such engine, or the runtime cannot load the model.
+            InputError: `memory` is none of the three, or the engine is not MNN.
             MissingExtraError: The engine's extra, or `convert`, is not installed.
         """
+        check_engine(engine, memory)
         bundle = bundle if isinstance(bundle, Bundle) else Bundle.open(bundle)
         if check_files:
             bundle.check_files()
@@ -133,6 +145,7 @@ class Embedder:
             engine=engine,
             model=None if engine == "mnn" else rebuild_graph(bundle, source),
             threads=threads,
+            memory=memory,
             on_truncate=on_truncate,
         )
 
@@ -146,6 +159,7 @@ class Embedder:
         engine: str = "mnn",
         model: Path | bytes | None = None,
         threads: int | None = None,
+        memory: Memory = "normal",
         on_truncate: OnTruncate = "warn",
     ) -> Embedder:
         """Open a folder with a tokenizer.json that is not sealed, or not yet.
@@ -157,19 +171,18 @@ class Embedder:
             engine: A name in `minnow.engines.ENGINES`.
             model: What the engine loads; by default the folder's encoder.mnn.
             threads: CPU threads; by default the engine's own choice.
+            memory: What MNN may hold in RAM; see `open`.
             on_truncate: What to do about texts over the limit.
 
         Raises:
             SourceError: The tokenizer cannot be read.
-            EngineError: The runtime cannot load the encoder.
-            MissingExtraError: The engine's extra is not installed.
+            EngineError, InputError, MissingExtraError: As in `open`.
         """
         tokenizer = TextTokenizer(
-            folder / TOKENIZER,
-            max_tokens=embedding.max_tokens,
-            lowercase=embedding.lowercase,
+            folder / TOKENIZER, max_tokens=embedding.max_tokens, lowercase=embedding.lowercase
         )
-        runtime = open_engine(engine, model or folder / ENCODER, encoder, threads=threads)
+        model = model or folder / ENCODER
+        runtime = open_engine(engine, model, encoder, threads=threads, memory=memory)
         return cls(
             runtime, tokenizer, encoder, embedding, name=folder.name, on_truncate=on_truncate
         )
@@ -233,7 +246,7 @@ class Embedder:
                 "on_truncate": on_truncate,
             }
         )
-        rows = [texts] if isinstance(texts, str) else list(_several(texts))
+        rows = [texts] if isinstance(texts, str) else list(several(texts))
         vectors = np.empty((len(rows), options.width), dtype=np.float32)
         start = 0
         for block, found in self._stream(rows, options, len(rows)):
@@ -259,7 +272,7 @@ class Embedder:
         checked = self._options(options)
         if isinstance(texts, str):
             raise InputError("texts is one string; encode_stream takes several, or use encode.")
-        return self._stream(_several(texts), checked, None)
+        return self._stream(several(texts), checked, None)
 
     def encode_query(self, texts: str | Iterable[str], **options: Unpack[EncodeOptions]) -> Floats:
         """Embed questions: `encode` with the model's prompt for queries, if it has one.
@@ -375,14 +388,6 @@ class Embedder:
                 f"{self.name} gave NaN or infinity on a batch of shape {batch.shape}."
             )
         return normalize(vectors) if self.embedding.normalize else vectors
-
-
-def _several(texts: Iterable[str]) -> Iterable[str]:
-    if isinstance(texts, bytes):
-        raise InputError("texts is bytes, not a string: decode it first.")
-    if not isinstance(texts, Iterable):
-        raise InputError(f"texts is {type(texts).__name__}, not a string or several of them.")
-    return texts
 
 
 def _level_of_caller() -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypedDict
 
@@ -81,6 +82,19 @@ def check_options(
         on_truncate=policy,
         show_progress=given.get("show_progress_bar", False),
     )
+
+
+def several(texts: Iterable[str]) -> Iterable[str]:
+    """The texts, if they can be gone through one by one.
+
+    Raises:
+        InputError: They cannot, or they are bytes.
+    """
+    if isinstance(texts, bytes):
+        raise InputError("texts is bytes, not a string: decode it first.")
+    if not isinstance(texts, Iterable):
+        raise InputError(f"texts is {type(texts).__name__}, not a string or several of them.")
+    return texts
 
 
 def _prompt(given: EncodeOptions, embedding: EmbeddingSpec) -> str:

@@ -71,6 +71,14 @@ class TruncatePolicy(str, Enum):
     IGNORE = "ignore"
 
 
+class MemoryMode(str, Enum):
+    """What MNN may hold in RAM."""
+
+    NORMAL = "normal"
+    LOW = "low"
+    HIGH = "high"
+
+
 BundleFolder = Annotated[
     Path, typer.Argument(metavar="BUNDLE", help="A folder that `minnow convert` wrote.")
 ]
@@ -172,6 +180,10 @@ def embed_command(
         Path | None, typer.Option("--output", "-o", help="A .npy or .jsonl file.")
     ] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads.")] = None,
+    memory: Annotated[
+        MemoryMode,
+        typer.Option(help="low: int8 weights and smaller take less RAM, vectors are coarser."),
+    ] = MemoryMode.NORMAL,
     batch_size: Annotated[
         int, typer.Option(min=1, help="Most texts in a forward pass.")
     ] = BATCH_SIZE,
@@ -197,7 +209,7 @@ def embed_command(
 
     if bool(texts) == bool(input_):
         raise UsageError("Give texts as arguments, or a file with --input, and not both.")
-    with Embedder.open(bundle, threads=threads) as embedder:
+    with Embedder.open(bundle, threads=threads, memory=memory.value) as embedder:
         options: EncodeOptions = {
             "prompt": prompt,
             "batch_size": batch_size,

@@ -7,15 +7,24 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from minnow.engines.base import Engine, TextEmbedder, TokenBatch
-from minnow.errors import EngineError
+from minnow.engines.base import Engine, Memory, TextEmbedder, TokenBatch, check_memory
+from minnow.errors import EngineError, InputError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from minnow.model.spec import EncoderSpec
 
-__all__ = ["ENGINES", "Engine", "EngineKind", "TextEmbedder", "TokenBatch", "open_engine"]
+__all__ = [
+    "ENGINES",
+    "Engine",
+    "EngineKind",
+    "Memory",
+    "TextEmbedder",
+    "TokenBatch",
+    "check_engine",
+    "open_engine",
+]
 
 
 @dataclass(frozen=True)
@@ -26,23 +35,53 @@ class EngineKind:
         module: Where its class is; imported when the engine is opened.
         type: The class's name.
         options: What the class is told besides the model.
+        takes_memory: Whether the class has the option `memory`.
     """
 
     module: str
     type: str
     options: Mapping[str, str] = field(default_factory=dict)
+    takes_memory: bool = False
 
 
 ENGINES: Mapping[str, EngineKind] = {
-    "mnn": EngineKind("minnow.engines.mnn", "MnnEngine"),
+    "mnn": EngineKind("minnow.engines.mnn", "MnnEngine", takes_memory=True),
     "onnxruntime": EngineKind("minnow.engines.onnxruntime", "OnnxRuntimeEngine"),
     "openvino": EngineKind("minnow.engines.openvino", "OpenVinoEngine"),
     "openvino-bf16": EngineKind("minnow.engines.openvino", "OpenVinoEngine", {"precision": "bf16"}),
 }
 
 
+def check_engine(name: str, memory: str = "normal") -> EngineKind:
+    """The row of an engine, before any of its work is done.
+
+    Args:
+        name: A key of ENGINES.
+        memory: What it would be opened with.
+
+    Raises:
+        EngineError: No engine is called so.
+        InputError: `memory` is no mode of memory, or the engine has no modes.
+    """
+    kind = ENGINES.get(name)
+    if kind is None:
+        raise EngineError(f"There is no engine {name!r}; choose {', '.join(ENGINES)}.")
+    check_memory(memory)
+    if memory != "normal" and not kind.takes_memory:
+        raise InputError(
+            f"memory={memory!r} is an option of MNN; the engine {name!r} does not have it. "
+            'Leave it out, or open the bundle with engine="mnn".'
+        )
+    return kind
+
+
 def open_engine(
-    name: str, model: Path | bytes, spec: EncoderSpec, *, threads: int | None = None
+    name: str,
+    model: Path | bytes,
+    spec: EncoderSpec,
+    *,
+    threads: int | None = None,
+    memory: Memory = "normal",
 ) -> Engine:
     """Open a token engine by its name in the table.
 
@@ -51,15 +90,16 @@ def open_engine(
         model: An encoder.mnn for "mnn"; for all others an ONNX file, or its content.
         spec: The network in it.
         threads: CPU threads of a forward pass; by default the engine's own choice.
+        memory: What MNN may hold in RAM, see `MnnEngine`; for all others "normal".
 
     Raises:
         EngineError: No engine is called so, or it refuses the model.
+        InputError: `memory` is no mode of memory, or the engine has no modes.
         MissingExtraError: The engine's extra is not installed.
     """
-    kind = ENGINES.get(name)
-    if kind is None:
-        raise EngineError(f"There is no engine {name!r}; choose {', '.join(ENGINES)}.")
+    kind = check_engine(name, memory)
+    modes = {"memory": memory} if kind.takes_memory else {}
     engine: Engine = getattr(import_module(kind.module), kind.type)(
-        model, spec, threads=threads, **kind.options
+        model, spec, threads=threads, **modes, **kind.options
     )
     return engine

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from minnow.errors import EngineError
+from minnow.errors import EngineError, InputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 TOKENS_PER_BATCH = 1024
 ENCODER_INPUTS = frozenset({"input_ids", "attention_mask", "token_type_ids"})
+
+Memory = Literal["normal", "low", "high"]
+"""What MNN may hold in RAM; see `MnnEngine`."""
 
 
 @dataclass(frozen=True)
@@ -132,6 +135,16 @@ def check_threads(threads: int | None) -> None:
     """
     if threads is not None and threads < 1:
         raise EngineError(f"threads should be at least 1, not {threads}.")
+
+
+def check_memory(memory: str) -> None:
+    """Refuse a word that is not one of the three.
+
+    Raises:
+        InputError: It is another.
+    """
+    if memory not in get_args(Memory):
+        raise InputError(f"memory should be {', '.join(get_args(Memory))}, not {memory!r}.")
 
 
 def default_threads() -> int:
