@@ -41,6 +41,16 @@ class Measured:
     result: SystemResult
     point: Point
 
+    @classmethod
+    def of(cls, rung: Rung, result: SystemResult) -> Measured:
+        """A rung and what was found of it; the baseline is as faithful to itself as can be."""
+        if result.against is None:
+            closeness = (1.0, 1.0, 1.0)
+        else:
+            found = (result.against.documents, result.against.queries)
+            closeness = _closeness([fidelity for fidelity in found if fidelity is not None])
+        return cls(rung, result, Point(rung.name, rung.kind, result.size, *closeness))
+
 
 @dataclass(frozen=True)
 class Frontier:
@@ -104,7 +114,7 @@ def measure(
     others = [rung.system for rung in there if rung.system != ladder.baseline]
     comparison = compare([ladder.baseline, *others], dataset, options, margin=margin)
     results = {system.name: system for system in comparison.systems}
-    rows = [_measured(rung, results[rung.system]) for rung in there]
+    rows = [Measured.of(rung, results[rung.system]) for rung in there]
     return Frontier(
         source=ladder.source,
         dataset=comparison.dataset,
@@ -114,15 +124,6 @@ def measure(
         refused=tuple(rung for rung in ladder.rungs if rung.refusal is not None),
         notes=(*ladder.notes, *comparison.notes),
     )
-
-
-def _measured(rung: Rung, result: SystemResult) -> Measured:
-    if result.against is None:
-        closeness = (1.0, 1.0, 1.0)
-    else:
-        found = (result.against.documents, result.against.queries)
-        closeness = _closeness([fidelity for fidelity in found if fidelity is not None])
-    return Measured(rung, result, Point(rung.name, rung.kind, result.size, *closeness))
 
 
 def _closeness(parts: list[Fidelity]) -> tuple[float, float, float]:
