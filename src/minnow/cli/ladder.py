@@ -89,6 +89,7 @@ def frontier_command(
         offline=offline,
         progress=steps(),
     )
+    print(f"All of them are in {ladder.folder}.", file=sys.stderr)
     options = run_options(threads, cache, None, None, fresh=fresh, offline=offline)
     found = measure(ladder, chosen, options, margin=margin)
     if report is not None:

@@ -93,12 +93,14 @@ class Ladder:
 
     Attributes:
         source: What the user named.
+        folder: Where they are.
         baseline: What all are compared with, in float32, as `compare` is told it; it may be a rung.
         rungs: The forms: bundles first, in the order of the recipes.
         notes: What a reader should know about what was left out.
     """
 
     source: str
+    folder: Path
     baseline: str
     rungs: tuple[Rung, ...]
     notes: tuple[str, ...] = ()
@@ -151,7 +153,7 @@ def build_ladder(
             baseline = _baseline(rungs.get(exact) or builder.bundle(exact))
         made = (*rungs.values(), *map(builder.gguf, types))
     _check_left(made, baseline)
-    return Ladder(source, baseline, made, tuple(notes))
+    return Ladder(source, folder, baseline, made, tuple(notes))
 
 
 # --- what to make ------------------------------------------------------------------------
