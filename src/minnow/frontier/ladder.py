@@ -226,8 +226,9 @@ def _writing_in(folder: Path) -> Iterator[None]:
         if folder.exists() and not folder.is_dir():
             raise OutputError(f"{folder} is not a folder. Name a folder for the bundles.")
         made = [place for place in (folder, *folder.parents) if not place.exists()]
-        folder.mkdir(parents=True, exist_ok=True)
     try:
+        with writing(folder):
+            folder.mkdir(parents=True, exist_ok=True)
         yield
     finally:
         for place in made:

@@ -32,17 +32,17 @@ def frontier_plot(
         baseline: What they are compared with, a line at its size.
         height: Of the plot.
     """
-    spots = {point: _spot(point, on_frontier=point in best) for point in points}
+    spots = [_spot(point, on_frontier=point in best) for point in points]
     words = f"{words_of(baseline)}, the baseline"
     drawing = against_size(
-        list(spots.values()),
-        nines_ticks([spot.y for spot in spots.values()]),
+        spots,
+        nines_ticks([spot.y for spot in spots]),
         "Mean cosine, by 1 \N{MINUS SIGN} cosine (log scale)",
         height,
         Spot(baseline.key, baseline.size, 0, 0, words),
-        [spots[point] for point in best],
+        [_spot(point, on_frontier=True) for point in best],
     )
-    facts = [*(spot.words for spot in spots.values()), words]
+    facts = [*(spot.words for spot in spots), words]
     return plot("Fidelity against size", facts, height, *drawing)
 
 
