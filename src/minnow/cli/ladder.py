@@ -60,7 +60,7 @@ def frontier_command(
     offline: Offline = False,
     as_json: Json = False,
 ) -> None:
-    """Make a model in every precision, and show what each costs and saves.
+    """Make a model in every precision: size against fidelity.
 
     It converts the model once for each precision, and to GGUF files for llama.cpp. Then it
     measures size, fidelity, retrieval, load time, memory and speed, and says which lie on the
