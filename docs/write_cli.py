@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-COMMANDS = ("", "convert", "verify", "embed", "info", "compare", "evaluate", "gguf")
+COMMANDS = ("", "convert", "verify", "embed", "info", "compare", "evaluate", "gguf", "frontier")
 
 
 def help_of(command: str) -> str:

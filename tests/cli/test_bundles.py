@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 converts = pytest.mark.extra("convert")
-COMMANDS = ("convert", "verify", "embed", "info", "compare", "evaluate", "gguf")
+COMMANDS = ("convert", "verify", "embed", "info", "compare", "evaluate", "gguf", "frontier")
 
 
 @pytest.fixture(scope="module")

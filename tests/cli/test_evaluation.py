@@ -9,6 +9,7 @@ import pytest
 from fakes.bundles import make_tiny
 from fakes.checkpoint import WORDS, random_tensors, write_model, write_weights
 from fakes.programs import refused, run_minnow, stubs
+from fakes.word_data import write_data, write_lines
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,19 +26,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     make_tiny(folder)
     other = write_model(folder / "other", pooling="mean")
     write_weights(other, random_tensors(other, seed=1))
-    data = folder / "data"
-    (data / "qrels").mkdir(parents=True)
-    rows = [{"_id": f"d{i}", "text": f"{word} {word} {word}"} for i, word in enumerate(WORDS)]
-    write_lines(data / "corpus.jsonl", rows)
-    asked = [{"_id": f"q{i}", "text": f"what is {word}"} for i, word in enumerate(WORDS)]
-    write_lines(data / "queries.jsonl", asked)
-    judged = [f"q{i}\td{i}\t1" for i in range(len(WORDS))]
-    (data / "qrels/test.tsv").write_text("\n".join(["query-id\tcorpus-id\tscore", *judged]) + "\n")
+    write_data(folder / "data")
     return folder
-
-
-def write_lines(path: Path, rows: list[dict[str, str]]) -> None:
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
 
 
 @pytest.fixture

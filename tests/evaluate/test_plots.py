@@ -200,6 +200,29 @@ class TestSize:
         picture = read(plots.fidelity_plot(points, plots.Point(key("base", 0), size, 1)))
         assert len(picture.having("mark")) == len(points)
 
+    def test_the_frontier_is_a_line_of_steps(self) -> None:
+        best = [plots.Point(key("a"), 20e6, 0.99), plots.Point(key("b"), 40e6, 0.999)]
+        other = plots.Point(key("c", 2), 80e6, 0.99)
+        base = plots.Point(key("base", 0), 133e6, 1)
+        picture = read(plots.frontier_plot([*best, other], best, base))
+        (stairs,) = picture.having("stairs")
+        corners = [float(n) for n in re.findall(r"[\d.]+", stairs.attrib["d"])]
+        marks = [re.findall(r"[\d.]+", m.attrib["transform"]) for m in picture.having("mark")]
+        (a, b, _) = [[float(x), float(y)] for x, y, *_ in marks]
+        assert corners == [*a, *b]
+        assert "a: 20.0 MB, mean cosine 0.99000, on the frontier" in picture.tooltips
+        assert "c: 80.0 MB, mean cosine 0.99000" in picture.tooltips
+        assert not read(plots.frontier_plot([other], [other], base)).having("stairs")
+
+    @given(
+        st.lists(st.builds(plots.Point, keys, sizes, cosines), min_size=1, max_size=9),
+        sizes,
+    )
+    def test_any_frontier(self, points: list[plots.Point], size: float) -> None:
+        best = sorted(points, key=lambda point: point.size)
+        picture = read(plots.frontier_plot(points, best, plots.Point(key("base", 0), size, 1)))
+        assert len(picture.having("mark")) == len(points)
+
     @given(st.lists(st.builds(plots.Point, keys, sizes, parts), min_size=1, max_size=9))
     def test_any_quality(self, points: list[plots.Point]) -> None:
         assert len(read(plots.quality_plot(points, "nDCG@10")).having("mark")) == len(points)
@@ -281,6 +304,7 @@ HOSTILE = "</title><script>alert(1)</script>\"'&"
         lambda k: plots.intervals_plot([plots.Range(k, 0, 0, 0, HOSTILE)], HOSTILE, 0),
         lambda k: plots.fidelity_plot([plots.Point(k, 1e6, 0.5, 0.1)], plots.Point(k, 1e6, 1)),
         lambda k: plots.quality_plot([plots.Point(k, 1e6, 0.5)], HOSTILE),
+        lambda k: plots.frontier_plot([plots.Point(k, 1e6, 0.5)], [], plots.Point(k, 1e6, 1)),
         lambda k: plots.recall_plot([plots.Curve(k, (0.5, 1.0))], (1, 10)),
         lambda k: plots.histogram_plot([plots.Cosines(k, np.ones(1))], HOSTILE),
         lambda k: plots.gains_plot([plots.Gains(k, (plots.Gain(HOSTILE, 1.0),), 1)]),

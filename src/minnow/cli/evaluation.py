@@ -53,6 +53,9 @@ Cache = Annotated[
     Path | None,
     typer.Option(help="Keep vectors in this folder; by default $MINNOW_CACHE or ~/.cache/minnow."),
 ]
+Margin = Annotated[
+    float, typer.Option(min=0, help="The largest difference of a measure that does not matter.")
+]
 Fresh = Annotated[bool, typer.Option("--fresh", help="Make all vectors, and measure, again.")]
 QueryPrompt = Annotated[
     str | None, typer.Option(help="Put this before queries, where a GGUF states no prompt.")
@@ -74,9 +77,7 @@ def compare_command(
     docs: Docs = None,
     queries: Queries = None,
     chunk_tokens: ChunkTokens = 256,
-    margin: Annotated[
-        float, typer.Option(min=0, help="The largest difference of a measure that does not matter.")
-    ] = 0.01,
+    margin: Margin = 0.01,
     across_models: Annotated[
         bool, typer.Option("--across-models", help="Allow systems of different models.")
     ] = False,
@@ -110,7 +111,9 @@ def compare_command(
     if report is not None:
         check_file(report)
     chosen = _read(dataset, split, docs, queries, chunk_tokens, systems, offline=offline)
-    options = _options(threads, cache, query_prompt, document_prompt, fresh=fresh, offline=offline)
+    options = run_options(
+        threads, cache, query_prompt, document_prompt, fresh=fresh, offline=offline
+    )
     comparison = compare(systems, chosen, options, margin=margin, across_models=across_models)
     if report is not None:
         write_report(comparison, report)
@@ -151,7 +154,9 @@ def evaluate_command(
     from minnow.evaluate.results import DatasetFacts, dataset_facts, system_facts
 
     chosen = _read(dataset, split, docs, queries, chunk_tokens, [system], offline=offline)
-    options = _options(threads, cache, query_prompt, document_prompt, fresh=fresh, offline=offline)
+    options = run_options(
+        threads, cache, query_prompt, document_prompt, fresh=fresh, offline=offline
+    )
     result = evaluate(system, chosen, options)
     facts = DatasetFacts.of(chosen)
     if as_json:
@@ -228,7 +233,7 @@ def _read(
 ) -> Dataset:
     """The data set that the options name."""
     from minnow.chunks import find_documents
-    from minnow.evaluate import builtin_dataset, first_tokenizer, read_beir, read_docs
+    from minnow.evaluate import first_tokenizer, read_docs
 
     if (docs is None) != (queries is None):
         raise UsageError("--docs and --queries go together.")
@@ -240,12 +245,19 @@ def _read(
         for name, reason in find_documents(docs).skipped.items():
             print(f"skipped {name}: {reason}", file=sys.stderr)
         return chosen
+    return read_dataset(dataset, split)
+
+
+def read_dataset(dataset: str, split: str | None) -> Dataset:
+    """A data set in BEIR's layout, or the built-in one."""
+    from minnow.evaluate import builtin_dataset, read_beir
+
     if dataset == BUILT_IN and not Path(dataset).is_dir():
         return builtin_dataset()
     return read_beir(Path(dataset), split)
 
 
-def _options(
+def run_options(
     threads: int | None,
     cache: Path | None,
     query_prompt: str | None,
@@ -254,6 +266,7 @@ def _options(
     fresh: bool,
     offline: bool,
 ) -> RunOptions:
+    """The options of a run, which tells on stderr how far it is."""
     from minnow.evaluate import RunOptions
     from minnow.model.spec import RolePrompts
 

@@ -37,8 +37,8 @@ _TEXT = 60
 
 def print_comparison(comparison: Comparison, file: TextIO) -> None:
     """Print all tables of a comparison, and the verdicts last."""
-    console = _console(file)
-    _print_head(console, comparison.dataset)
+    console = console_for(file)
+    print_head(console, comparison.dataset)
     tables = (
         _legend(comparison.systems),
         _measures(comparison.systems),
@@ -54,19 +54,21 @@ def print_comparison(comparison: Comparison, file: TextIO) -> None:
 
 def print_evaluation(result: SystemResult, dataset: DatasetFacts, file: TextIO) -> None:
     """Print the tables of one system."""
-    console = _console(file)
-    _print_head(console, dataset)
+    console = console_for(file)
+    print_head(console, dataset)
     for table in (_legend([result]), _measures([result]), _costs([result])):
         console.print(table)
 
 
-def _console(file: TextIO) -> Console:
+def console_for(file: TextIO) -> Console:
+    """Where tables go: wide enough for them, whatever a pipe says."""
     console = Console(file=file, highlight=False, markup=False, emoji=False)
     console.width = max(console.width, _NARROWEST)
     return console
 
 
-def _print_head(console: Console, dataset: DatasetFacts) -> None:
+def print_head(console: Console, dataset: DatasetFacts) -> None:
+    """Print what was searched."""
     console.print(f"{dataset.name}: {dataset.documents} documents, {dataset.queries} queries\n")
 
 
@@ -81,7 +83,7 @@ def _candidates(comparison: Comparison) -> Iterator[tuple[str, Against]]:
         yield _letter(number), system.against
 
 
-def _table(title: str, *columns: str, left: Sequence[str] = ()) -> Table:
+def table_of(title: str, *columns: str, left: Sequence[str] = ()) -> Table:
     """A table of numbers; columns named in `left` hold words, as the first always does."""
     table = Table(title=title, title_justify="left", title_style="bold", box=SIMPLE_HEAD)
     for column in columns:
@@ -91,7 +93,7 @@ def _table(title: str, *columns: str, left: Sequence[str] = ()) -> Table:
 
 
 def _legend(systems: Systems) -> Table:
-    table = _table("Systems", "", "system", "run by", left=("system", "run by"))
+    table = table_of("Systems", "", "system", "run by", left=("system", "run by"))
     for number, system in enumerate(systems):
         baseline = " (baseline)" if number == 0 and len(systems) > 1 else ""
         table.add_row(_letter(number), Text(system.label + baseline), Text(system.runtime))
@@ -100,7 +102,7 @@ def _legend(systems: Systems) -> Table:
 
 def _measures(systems: Systems) -> Table:
     title = "What is found" + (", and the ratio to A" if len(systems) > 1 else "")
-    table = _table(title, "", *MEASURES, "gold cosine")
+    table = table_of(title, "", *MEASURES, "gold cosine")
     rows = [[*s.scores.means.values(), s.gold_cosine] for s in systems]
     for number, row in enumerate(rows):
         table.add_row(_letter(number), *(f"{value:.4f}" for value in row))
@@ -120,7 +122,7 @@ def _costs(systems: Systems) -> Table:
     threads = systems[0].usage.threads
     ratio = ", and the ratio to A" if len(systems) > 1 else ""
     title = f"What it takes with {threads} thread{'s' * (threads > 1)}{ratio}"
-    table = _table(title, "", *_COSTS)
+    table = table_of(title, "", *_COSTS)
     rows = [[value_of(system) for value_of, _ in _COSTS.values()] for system in systems]
     forms = [form for _, form in _COSTS.values()]
     for number, row in enumerate(rows):
@@ -148,7 +150,7 @@ def _ratio(value: float, base: float) -> str:
 def _cosines(comparison: Comparison) -> Table:
     title = "Cosine of each text's vector to A's"
     columns = ("", "texts", "mean", "5th percentile", "minimum", "worst text")
-    table = _table(title, *columns, left=("texts", "worst text"))
+    table = table_of(title, *columns, left=("texts", "worst text"))
     table.columns[-1].overflow = "fold"
     for letter, against in _candidates(comparison):
         rows = {"documents": against.documents, "queries": against.queries}
@@ -166,7 +168,7 @@ def _cosine_cells(fidelity: Fidelity) -> list[str | Text]:
 def _differences(comparison: Comparison) -> Table:
     title = f"Difference to A; up to {comparison.margin:g} does not matter"
     columns = ("", "measure", "difference", "95 % interval", "verdict")
-    table = _table(title, *columns, left=("measure", "verdict"))
+    table = table_of(title, *columns, left=("measure", "verdict"))
     for letter, against in _candidates(comparison):
         for measure, row in against.differences.items():
             difference = f"{row.interval.difference:+.4f}"

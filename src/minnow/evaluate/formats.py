@@ -11,7 +11,8 @@ UNMEASURED = "not measured"
 _MINUS = "\N{MINUS SIGN}"
 _TIMES = "\N{MULTIPLICATION SIGN}"
 _NEAR_ONE = 0.9999  # where five decimals tell little
-_ONE = 1 - 5e-8
+ONE = 1 - 5e-8
+"""From here on a cosine counts as 1: what is nearer is the noise of float32."""
 
 
 def measure(value: float) -> str:
@@ -37,7 +38,7 @@ def cosine(value: float) -> str:
     """A cosine: five decimals, and seven near 1."""
     if not math.isfinite(value):
         return UNMEASURED
-    if value >= _ONE:
+    if value >= ONE:
         return "1"
     sign = _MINUS if value < 0 else ""
     return f"{sign}{abs(value):.{7 if value > _NEAR_ONE else 5}f}"

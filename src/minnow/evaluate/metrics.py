@@ -13,6 +13,7 @@ from minnow.errors import InputError, MissingExtraError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from types import ModuleType
 
     from minnow.evaluate.datasets import Dataset
 
@@ -148,6 +149,20 @@ class Scores:
         return {name: float(values.mean()) for name, values in self.table.items()}
 
 
+def import_measures() -> ModuleType:
+    """The library that computes measures; to be called before long work that ends with them.
+
+    Raises:
+        MissingExtraError: The extra `evaluate` is not installed.
+    """
+    try:
+        import ir_measures
+    except ImportError as error:
+        raise MissingExtraError("Evaluation", "evaluate") from error
+    module: ModuleType = ir_measures
+    return module
+
+
 def score(dataset: Dataset, rankings: Mapping[str, Sequence[str]]) -> Scores:
     """Measure rankings with ir-measures, the common interface to trec_eval.
 
@@ -166,10 +181,7 @@ def score(dataset: Dataset, rankings: Mapping[str, Sequence[str]]) -> Scores:
 
     Source: https://ir-measur.es/en/latest/measures.html
     """
-    try:
-        import ir_measures
-    except ImportError as error:
-        raise MissingExtraError("Evaluation", "evaluate") from error
+    ir_measures = import_measures()
     _check_rankings(dataset, rankings)
     measures = {ir_measures.parse_measure(short): name for name, short in _NAMES.items()}
     # trec_eval crashes on ids that are not valid Unicode, and orders equal scores by id: it is

@@ -2,29 +2,21 @@
 
 from __future__ import annotations
 
-import re
-import unicodedata
 from collections import Counter
-from contextlib import suppress
-from importlib.resources import files
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from minnow.errors import MissingExtraError
 from minnow.evaluate import formats, plots
 from minnow.evaluate.metrics import MEASURES
+from minnow.evaluate.pages import isolated, render, short_name, write_page
 from minnow.evaluate.results import HEADLINE
-from minnow.files import check_file, temporary_beside, writing
-from minnow.signals import uninterrupted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from jinja2 import Environment
-
-    from minnow.evaluate.metrics import Interval, Verdict
+    from minnow.evaluate.metrics import Verdict
     from minnow.evaluate.results import Against, Comparison, Fidelity, RankChange, SystemResult
 
     Rated = tuple[plots.Key, SystemResult, Against]
@@ -32,12 +24,6 @@ if TYPE_CHECKING:
 _DEPTHS = (1, 3, 5, 10)
 _SHOWN_CHANGES = 10
 _HIGHEST = 360.0
-_NAME = 60
-_TEXT = 240
-_TURNING = {"R", "AL", "AN", "RLE", "RLO", "RLI", "LRE", "LRO", "LRI", "FSI"}
-
-# What HTML does not allow in a page, escaped or not.
-_FORBIDDEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]")
 
 
 def write_report(comparison: Comparison, path: Path) -> None:
@@ -51,16 +37,7 @@ def write_report(comparison: Comparison, path: Path) -> None:
         OutputError: It cannot be written; an older one is kept.
         MissingExtraError: The extra `evaluate` is not installed.
     """
-    page = render_report(comparison)
-    target = check_file(path)
-    unfinished = temporary_beside(target)
-    try:
-        with writing(path):
-            unfinished.write_text(page, encoding="utf-8", newline="\n")
-            unfinished.replace(target)
-    finally:
-        with uninterrupted(), suppress(OSError):
-            unfinished.unlink()
+    write_page(render_report(comparison), path)
 
 
 def render_report(comparison: Comparison) -> str:
@@ -69,48 +46,19 @@ def render_report(comparison: Comparison) -> str:
     Raises:
         MissingExtraError: The extra `evaluate` is not installed.
     """
-    template = _environment().get_template("report.html.jinja")
-    page = template.render(
-        comparison=comparison,
-        baseline=comparison.baseline,
-        rated=_rated(comparison),
-        margin=f"{_margin(comparison):g}",
-        measures=MEASURES,
-        headline=HEADLINE,
-        title=_title(comparison),
-        plots=_plots(comparison),
-    )
-    return _FORBIDDEN.sub("\N{REPLACEMENT CHARACTER}", page)
-
-
-def _environment() -> Environment:
-    try:
-        from jinja2 import Environment, FunctionLoader, StrictUndefined
-    except ImportError as error:
-        raise MissingExtraError("The report", "evaluate") from error
-    environment = Environment(
-        loader=FunctionLoader(_template),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    shown = ("cosine", "count", "measure", "megabytes", "place", "rate", "ratio", "seconds")
-    environment.filters |= {name: getattr(formats, name) for name in (*shown, "signed")}
-    environment.filters |= {
-        "name": _name,
-        "words": _words,
-        "without": _without,
-        "interval": _interval,
-        "slug": _slug,
+    values = {
+        "comparison": comparison,
+        "baseline": comparison.baseline,
+        "rated": _rated(comparison),
+        "margin": f"{_margin(comparison):g}",
+        "measures": MEASURES,
+        "headline": HEADLINE,
+        "title": _title(comparison),
+        "plots": _plots(comparison),
+        "greatest": _greatest,
+        "each": _EACH,
     }
-    environment.globals |= {"greatest": _greatest, "each": _EACH}
-    environment.globals["mark"] = lambda position: plots.mark_alone(plots.look_of(position))
-    return environment
-
-
-def _template(name: str) -> str:
-    return (files("minnow.evaluate") / "templates" / name).read_text(encoding="utf-8")
+    return render("report.html.jinja", values, filters={"without": _without})
 
 
 # --- words -------------------------------------------------------------------------------
@@ -141,36 +89,14 @@ def _margin(comparison: Comparison) -> float:
     return min(comparison.margin, 1.0)
 
 
-def _name(words: str) -> str:
-    return formats.shorten(words, _NAME)
-
-
-def _isolated(name: str) -> str:
-    """A name in running text, whose letters may run the other way."""
-    turned = any(unicodedata.bidirectional(letter) in _TURNING for letter in name)
-    return f"\N{FIRST STRONG ISOLATE}{name}\N{POP DIRECTIONAL ISOLATE}" if turned else name
-
-
-def _words(words: str) -> str:
-    return formats.shorten(words, _TEXT)
-
-
-def _interval(interval: Interval) -> str:
-    return f"{formats.signed(interval.low)} to {formats.signed(interval.high)}"
-
-
-def _slug(words: str) -> str:
-    return words.replace(" ", "-")
-
-
 def _title(comparison: Comparison) -> str:
     """What came out, in one line."""
-    baseline = _isolated(_name(comparison.baseline.label))
+    baseline = isolated(short_name(comparison.baseline.label))
     rated = _rated(comparison)
     if len(rated) == 1:
         ((_, candidate, against),) = rated
         return _ONE[against.verdict].format(
-            candidate=_isolated(_name(candidate.label)),
+            candidate=isolated(short_name(candidate.label)),
             baseline=baseline,
             margin=_margin(comparison),
         )

@@ -7,6 +7,7 @@ stands for. None of the numbers may be NaN or infinite.
 
 from minnow.evaluate.plots.axes import Key, height_for
 from minnow.evaluate.plots.cosines import Cosines, histogram_plot
+from minnow.evaluate.plots.frontier import frontier_plot
 from minnow.evaluate.plots.gains import Gain, Gains, gains_plot
 from minnow.evaluate.plots.intervals import Range, intervals_plot
 from minnow.evaluate.plots.recall import Curve, recall_plot
@@ -22,6 +23,7 @@ __all__ = [
     "Point",
     "Range",
     "fidelity_plot",
+    "frontier_plot",
     "gains_plot",
     "height_for",
     "histogram_plot",

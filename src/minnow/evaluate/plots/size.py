@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from minnow.evaluate.formats import cosine, measure, megabytes
@@ -12,6 +13,7 @@ from minnow.evaluate.plots.scales import Scale, Tick, log_ticks, nines, nines_ti
 from minnow.evaluate.plots.svg import (
     LINE,
     WIDTH,
+    coordinate,
     element,
     fit,
     line,
@@ -56,15 +58,15 @@ def fidelity_plot(points: Sequence[Point], baseline: Point, height: float = heig
     spots = []
     for point in points:
         worst = point.value if point.worst is None else point.worst
-        words = f"{_words(point)}, mean cosine {cosine(point.value)}, worst {cosine(worst)}"
-        spots.append(_Spot(point.key, point.size, nines(point.value), nines(worst), words))
-    words = f"{_words(baseline)}, the baseline"
-    drawing = _against_size(
+        words = f"{words_of(point)}, mean cosine {cosine(point.value)}, worst {cosine(worst)}"
+        spots.append(Spot(point.key, point.size, nines(point.value), nines(worst), words))
+    words = f"{words_of(baseline)}, the baseline"
+    drawing = against_size(
         spots,
         nines_ticks([y for spot in spots for y in (spot.y, spot.end)]),
         "Mean cosine to the baseline; whisker: worst text",
         height,
-        _Spot(baseline.key, baseline.size, 0, 0, words),
+        Spot(baseline.key, baseline.size, 0, 0, words),
     )
     return plot(
         "Closeness against size", [*(spot.words for spot in spots), words], height, *drawing
@@ -75,21 +77,30 @@ def quality_plot(points: Sequence[Point], name: str, height: float = height_for(
     """How good systems are by a measure, and how large; for those of different models."""
     spots = []
     for point in points:
-        words = f"{_words(point)}, {name} {measure(point.value)}"
-        spots.append(_Spot(point.key, point.size, point.value, point.value, words))
+        words = f"{words_of(point)}, {name} {measure(point.value)}"
+        spots.append(Spot(point.key, point.size, point.value, point.value, words))
     values = [point.value for point in points]
     ticks = part_ticks(min(values), max(values), least=0.02)
-    drawing = _against_size(spots, ticks, f"{name}, from 0 to 1", height)
+    drawing = against_size(spots, ticks, f"{name}, from 0 to 1", height)
     return plot(f"{name} against size", [spot.words for spot in spots], height, *drawing)
 
 
-def _words(point: Point) -> str:
+def words_of(point: Point) -> str:
+    """A system and its size."""
     return f"{point.key.label}: {megabytes(point.size)}"
 
 
 @dataclass(frozen=True)
-class _Spot:
-    """A mark and its whisker: values on the axes, and what they stand for."""
+class Spot:
+    """A mark and its whisker.
+
+    Attributes:
+        key: Which system.
+        size: Bytes.
+        y: The value, on the upright axis.
+        end: The end of the whisker there; the same where there is none.
+        words: What it stands for.
+    """
 
     key: Key
     size: float
@@ -99,6 +110,7 @@ class _Spot:
 
     @property
     def x(self) -> float:
+        """The place on the level axis."""
         return math.log10(self.size / 1e6)
 
 
@@ -129,13 +141,24 @@ def _words_box(x: float, y: float, lines: Sequence[str], anchor: str) -> _Box:
     return _Box(left, y - half, left + width, y + half)
 
 
-def _against_size(
-    spots: Sequence[_Spot],
+def against_size(
+    spots: Sequence[Spot],
     ticks: Sequence[Tick],
     title: str,
     height: float,
-    baseline: _Spot | None = None,
+    baseline: Spot | None = None,
+    stairs: Sequence[Spot] = (),
 ) -> list[str]:
+    """Axes, marks with their names, and what is behind them: a baseline's line, and stairs.
+
+    Args:
+        spots: The marks.
+        ticks: Of the upright axis.
+        title: Of the upright axis.
+        height: Of the plot.
+        baseline: Where its line is.
+        stairs: From the left to the right; a step is at each.
+    """
     left, bottom = room_for([tick.label for tick in ticks]), height - AXIS
     sizes = [spot.size / 1e6 for spot in (*spots, *([baseline] if baseline else []))]
     size_ticks = log_ticks(min(sizes), max(sizes))
@@ -151,6 +174,7 @@ def _against_size(
         at = x(baseline.x)
         crossed.append(_Box(at, TOP, at, bottom))
         parts += _baseline(baseline, at, bottom, taken)
+    parts += _stairs([(x(spot.x), y(spot.y)) for spot in stairs], crossed)
     for spot in spots:
         at, mean, end = x(spot.x), y(spot.y), y(spot.end)
         taken += [_Box(at - 6, mean - 6, at + 6, mean + 6), _Box(at - 5, mean, at + 5, end)]
@@ -161,7 +185,7 @@ def _against_size(
     return parts
 
 
-def _baseline(spot: _Spot, x: float, bottom: float, taken: list[_Box]) -> list[str]:
+def _baseline(spot: Spot, x: float, bottom: float, taken: list[_Box]) -> list[str]:
     anchor, side = ("end", -1) if x > WIDTH / 2 else ("start", 1)
     at_x, at_y = x + 5 * side, bottom - 10
     taken.append(_words_box(at_x, at_y, ["baseline"], anchor))
@@ -171,7 +195,18 @@ def _baseline(spot: _Spot, x: float, bottom: float, taken: list[_Box]) -> list[s
     ]
 
 
-def _mark(spot: _Spot, x: float, mean: float, end: float) -> str:
+def _stairs(corners: Sequence[tuple[float, float]], crossed: list[_Box]) -> list[str]:
+    """What can be had at each size: as much as at the next smaller corner."""
+    if len(corners) < 2:
+        return []
+    path = "M{} {}".format(*map(coordinate, corners[0]))
+    for (left, low), (right, high) in pairwise(corners):
+        path += f"H{coordinate(right)}V{coordinate(high)}"
+        crossed += [_Box(left, low, right, low), _Box(right, high, right, low)]
+    return [element("path", d=path, class_="stairs")]
+
+
+def _mark(spot: Spot, x: float, mean: float, end: float) -> str:
     whisker = [line(x, mean, x, end, "range"), line(x - 4, end, x + 4, end, "range")]
     return element(
         "g",
