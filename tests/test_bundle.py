@@ -19,14 +19,12 @@ from minnow.bundle import (
     ENCODER,
     FORMAT,
     MANIFEST,
-    RECIPES,
     TOKENIZER,
     Bundle,
     FileRecord,
     Manifest,
     Parity,
     ParityRun,
-    Recipe,
     seal,
     sha256,
     staging,
@@ -34,6 +32,7 @@ from minnow.bundle import (
 from minnow.errors import BundleError
 from minnow.model.config import Choices
 from minnow.model.spec import EmbeddingSpec, EncoderSpec
+from minnow.recipe import RECIPES, Recipe
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -19,9 +19,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from minnow.bundle import RECIPES, Bundle, Manifest, Parity, Recipe
+    from minnow.bundle import Bundle, Manifest, Parity
     from minnow.embedder import Embedder, TruncationWarning
     from minnow.errors import MinnowError
+    from minnow.recipe import RECIPES, Recipe
 
 __all__ = [
     "RECIPES",
@@ -35,7 +36,8 @@ __all__ = [
 ]
 
 _HOMES = {
-    "minnow.bundle": ("RECIPES", "Bundle", "Manifest", "Parity", "Recipe"),
+    "minnow.bundle": ("Bundle", "Manifest", "Parity"),
+    "minnow.recipe": ("RECIPES", "Recipe"),
     "minnow.embedder": ("Embedder", "TruncationWarning"),
     "minnow.errors": ("MinnowError",),
 }

@@ -15,11 +15,12 @@ from fakes.network import forbid_network
 from fakes.programs import answer_of
 
 from minnow.adapters.mteb import MtebModel
-from minnow.bundle import RECIPES, Bundle
+from minnow.bundle import Bundle
 from minnow.convert import convert
 from minnow.embedder import Embedder
 from minnow.errors import InputError, MissingExtraError
 from minnow.model.checkpoint import read_tensors
+from minnow.recipe import RECIPES
 from minnow.vectors import Similarity, rowwise_cosine
 
 if TYPE_CHECKING:

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from fakes.checkpoint import write_model
 
-from minnow.bundle import RECIPES, Graph
 from minnow.convert import convert
 from minnow.convert.author import adopt_graph, drop_nan_guards, fold_constant_shapes
 from minnow.errors import MinnowError, SourceNotFoundError, UnsupportedModelError
@@ -17,6 +16,7 @@ from minnow.model.checkpoint import read_tensors
 from minnow.model.config import read_encoder_spec
 from minnow.model.graph import build_graph, import_onnx
 from minnow.model.source import resolve
+from minnow.recipe import RECIPES, Graph
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from fakes.checkpoint import VOCABULARY, write_model, write_tokenizer
 
-from minnow.bundle import RECIPES
 from minnow.convert import convert
 from minnow.convert import mnn as converter
 from minnow.convert.verify import prove as real_prove
 from minnow.errors import ConversionError, MinnowError, ParityError
+from minnow.recipe import RECIPES
 from minnow.vectors import Pooling
 
 if TYPE_CHECKING:

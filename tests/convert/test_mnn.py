@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from minnow.bundle import RECIPES
 from minnow.convert import mnn
 from minnow.errors import ConversionError
+from minnow.recipe import RECIPES
 
 if TYPE_CHECKING:
     from pathlib import Path

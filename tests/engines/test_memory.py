@@ -14,7 +14,7 @@ from fakes.checkpoint import embedding_of, encoder_of, source_of, write_model
 from fakes.programs import answer_of, refused, run_minnow
 from fakes.sealed import MANIFEST_OF_A_TEST
 
-from minnow.bundle import ENCODER, RECIPES, TOKENIZER, Bundle, seal, staging
+from minnow.bundle import ENCODER, TOKENIZER, Bundle, seal, staging
 from minnow.convert.child import run_child
 from minnow.convert.mnn import CHILD, converter_options
 from minnow.embedder import Embedder
@@ -24,6 +24,7 @@ from minnow.errors import EngineError, InputError
 from minnow.model.checkpoint import read_tensors
 from minnow.model.graph import build_graph
 from minnow.model.reference import ReferenceModel
+from minnow.recipe import RECIPES
 from minnow.vectors import rowwise_cosine
 
 if TYPE_CHECKING:

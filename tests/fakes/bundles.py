@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from fakes.checkpoint import write_model
-from minnow.bundle import RECIPES, Bundle
+from minnow.bundle import Bundle
 from minnow.convert import convert
 from minnow.model.checkpoint import read_tensors
 from minnow.model.config import read_embedding_spec, read_encoder_spec
 from minnow.model.reference import ReferenceModel
 from minnow.model.source import ModelSource
+from minnow.recipe import RECIPES
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -13,7 +13,6 @@ import pytest
 from minnow.bundle import (
     ENCODER,
     MANIFEST,
-    RECIPES,
     TOKENIZER,
     Bundle,
     Manifest,
@@ -25,6 +24,7 @@ from minnow.bundle import (
 )
 from minnow.model.config import Choices
 from minnow.model.spec import Activation, EmbeddingSpec, EncoderSpec
+from minnow.recipe import RECIPES
 from minnow.vectors import Pooling
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ import pytest
 from fakes.checkpoint import random_tensors, write_model, write_weights
 from fakes.word_data import write_data
 
-from minnow.bundle import RECIPES, Bundle
+from minnow.bundle import Bundle
 from minnow.convert import convert
 from minnow.convert.gguf import GGUF_TYPES
 from minnow.errors import (
@@ -25,6 +25,7 @@ from minnow.errors import (
 )
 from minnow.evaluate import RunOptions, read_beir
 from minnow.frontier import Ladder, build_ladder, frontier_facts, ladder, measure
+from minnow.recipe import RECIPES
 
 if TYPE_CHECKING:
     from collections.abc import Callable

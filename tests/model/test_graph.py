@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from fakes.checkpoint import CONFIGS, write_model
 
-from minnow.bundle import RECIPES
 from minnow.convert.mnn import convert_to_mnn
 from minnow.engines.base import TokenBatch
 from minnow.engines.mnn import MnnEngine
@@ -18,6 +17,7 @@ from minnow.model.config import read_embedding_spec, read_encoder_spec
 from minnow.model.graph import build_graph
 from minnow.model.reference import ReferenceModel
 from minnow.model.source import resolve
+from minnow.recipe import RECIPES
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -91,9 +91,9 @@ class TestInTheGraph:
     @pytest.mark.parametrize("bits", TABLE_BITS)
     @pytest.mark.parametrize("group", [0, 16])
     def test_mnn_unpacks_it(self, tmp_path: Path, model: Any, bits: int, group: int) -> None:
-        from minnow.bundle import RECIPES
         from minnow.convert.mnn import convert_to_mnn
         from minnow.engines.mnn import MnnEngine
+        from minnow.recipe import RECIPES
 
         packed = {name: pack_table(model.tensors[name], bits, group)
                   for name in ("embeddings.word", "embeddings.position")}  # fmt: skip

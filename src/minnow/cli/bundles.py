@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from minnow.bundle import ENCODER, RECIPES, Bundle, Graph
+from minnow.bundle import ENCODER, Bundle
 from minnow.cli.app import (
     DocumentPromptChoice,
     Json,
@@ -28,6 +28,7 @@ from minnow.cli.app import (
 )
 from minnow.model.config import Choices
 from minnow.options import BATCH_SIZE
+from minnow.recipe import RECIPES, Graph, Grid, Rounding
 from minnow.terminal import EPILOG, UsageError
 
 if TYPE_CHECKING:
@@ -96,6 +97,28 @@ def convert_command(
         Graph, typer.Option(help="minnow's own graph, or the author's onnx/model.onnx.")
     ] = Graph.CANONICAL,
     reference: ReferenceOption = ReferenceName.CHECKPOINT,
+    calibration: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE", help="For int8 to int4: text like yours, a line each, or .jsonl."
+        ),
+    ] = None,
+    weights: Annotated[
+        str | None,
+        typer.Option(metavar="BITS[/BLOCK]", help="For experts: bits of the layers' matrices."),
+    ] = None,
+    words: Annotated[
+        str | None,
+        typer.Option(metavar="BITS[/BLOCK]", help="For experts: bits of the word table."),
+    ] = None,
+    positions: Annotated[
+        str | None,
+        typer.Option(metavar="BITS[/BLOCK]", help="For experts: bits of the position table."),
+    ] = None,
+    rounding: Annotated[
+        Rounding | None,
+        typer.Option(help="For experts: calibrate the matrices, or round each weight alone."),
+    ] = None,
     revision: Revision = None,
     offline: Offline = False,
     pooling: PoolingChoice = None,
@@ -113,11 +136,21 @@ def convert_command(
     The proof is not optional: what does not pass is not written. An older bundle at the
     destination is replaced at the very end, or not at all.
 
+    int8 to int4 are smaller, and take some minutes: their weights are calibrated.
+
     Example: minnow convert BAAI/bge-small-en-v1.5 --output bge-small.minnow
+
+    Example: minnow convert BAAI/bge-small-en-v1.5 --output bge-small-int8.minnow --precision int8
     """
     from minnow.convert import convert
 
-    recipe = replace(RECIPES[precision.value], graph=graph)
+    grids = {"weights": weights, "words": words, "positions": positions}
+    chosen: dict[str, Any] = {
+        name: _grid(name, grid) for name, grid in grids.items() if grid is not None
+    }
+    recipe = replace(RECIPES[precision.value], graph=graph, **chosen)
+    if rounding is not None:
+        recipe = replace(recipe, rounding=rounding)
     if biz_code is not None:
         recipe = replace(recipe, biz_code=biz_code)
     started = time.monotonic()
@@ -126,6 +159,7 @@ def convert_command(
         output,
         recipe=recipe,
         choices=Choices(pooling, normalize, max_tokens, query_prompt, document_prompt),
+        calibration=_calibration(calibration),
         reference=reference.value,
         revision=revision,
         offline=offline,
@@ -133,6 +167,24 @@ def convert_command(
     )
     facts = {**_facts(bundle), "seconds": round(time.monotonic() - started, 1)}
     answer(facts, as_json)
+
+
+def _grid(name: str, written: str) -> Grid:
+    bits, _, block = written.partition("/")
+    try:
+        return Grid(int(bits), int(block or 0))
+    except ValueError:
+        raise UsageError(
+            f"--{name} takes bits, or bits and the size of a block, as 6 or 6/64; not {written!r}."
+        ) from None
+
+
+def _calibration(name: str | None) -> list[str] | None:
+    if name is None:
+        return None
+    from minnow.streams import read_texts
+
+    return [text for text in read_texts(name) if text.strip()]
 
 
 @app.command("verify", epilog=EPILOG)
@@ -270,6 +322,7 @@ def _facts(bundle: Bundle) -> dict[str, Any]:
         "max_tokens": embedding.max_tokens,
         "prompts": dict(embedding.prompts),
         "precision": manifest.recipe.precision.value,
+        **{f"{name}_bits": str(grid) for name, grid in manifest.recipe.grids.items()},
         "graph": manifest.recipe.graph.value,
         "encoder_bytes": encoder_size,
         "bundle_bytes": bundle.size,

@@ -2,25 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import platform
 import shutil
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from minnow.bundle import (
-    CARD,
-    ENCODER,
-    RECIPES,
-    Bundle,
-    Graph,
-    Manifest,
-    Recipe,
-    SourceRecord,
-    seal,
-    sha256,
-    staging,
-)
+from minnow.bundle import CARD, ENCODER, Bundle, Manifest, SourceRecord, seal, sha256, staging
 from minnow.convert.author import adopt_graph
 from minnow.convert.card import model_card
 from minnow.convert.mnn import convert_to_mnn
@@ -37,6 +27,7 @@ from minnow.model.original import read_original
 from minnow.model.source import ModelSource, author_graph, resolve
 from minnow.model.tokenizer import load_whole_tokenizer
 from minnow.origin import find_origin
+from minnow.recipe import RECIPES, Graph, Precision, Recipe, Rounding
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -93,6 +84,8 @@ def convert(
     destination = Path(destination).absolute()
     _check_reference(reference)
     _check_recipe(recipe)
+    if calibration is not None:
+        recipe = replace(recipe, calibration=_in_words(calibration, recipe))
     wants_author = recipe.graph is Graph.AUTHOR or reference == "author-onnx"
     with staging(destination) as folder:
         progress(f"finding {source.name if isinstance(source, ModelSource) else source}")
@@ -179,11 +172,31 @@ def _check_reference(reference: str) -> None:
 
 
 def _check_recipe(recipe: Recipe) -> None:
+    name, floats = recipe.precision.value, (Precision.FP32, Precision.FP16)
+    if recipe.rounds and recipe.precision in floats:
+        raise InputError(f"{name} rounds nothing; take another precision and change its grids.")
     if recipe.rounds and recipe.graph is Graph.AUTHOR:
         raise InputError(
-            f"The author's graph is converted as fp32 or fp16; for {recipe.precision.value} take "
-            "minnow's own graph."
+            f"The author's graph is converted as fp32 or fp16; for {name} take minnow's own graph."
         )
+    for what, grid in recipe.grids.items():
+        if not 2 <= grid.bits <= 8:
+            raise InputError(f"{what} can have 2 to 8 bits, not {grid.bits}.")
+        if grid.block < 0 or (what == "weights" and grid.block % 16):
+            raise InputError(
+                f"{what} cannot share steps in blocks of {grid.block}: "
+                + ("MNN knows multiples of 16." if what == "weights" else "give 0 or more.")
+            )
+
+
+def _in_words(texts: Sequence[str], recipe: Recipe) -> str:
+    if recipe.rounding is not Rounding.CALIBRATED:
+        raise InputError(
+            f"{recipe.precision.value} with rounding {recipe.rounding.value} calibrates nothing: "
+            "leave the calibration text out, or take int8 or less."
+        )
+    digest = hashlib.sha256("\n".join(texts).encode()).hexdigest()
+    return f"{len(texts)} texts of the user's, SHA-256 {digest[:16]}"
 
 
 def _copy_metadata(origin: ModelSource, folder: Path) -> None:

@@ -23,7 +23,7 @@ from minnow.model.spec import Activation, EncoderSpec
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from minnow.bundle import Grid
+    from minnow.recipe import Grid
 
 Floats = NDArray[np.float32]
 Tensors = dict[str, Floats]

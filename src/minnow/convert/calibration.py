@@ -49,7 +49,8 @@ def calibration_rows(original: Original, texts: Sequence[str] | None = None) -> 
     random = np.random.default_rng(0)
     prose = list(_paragraphs()) if texts is None else list(texts)
     random.shuffle(prose)
-    rows = list(_up_to(TOKENS // 2, (row.ids for row in tokenizer.tokenize(prose))))
+    ids = (tokenizer.tokenize([text])[0].ids for text in prose)
+    rows = list(_up_to(TOKENS // 2, ids))
     if texts is not None and sum(map(len, rows)) < _FEWEST:
         raise InputError(
             f"The calibration texts have {sum(map(len, rows))} tokens; {_FEWEST} are the least. "

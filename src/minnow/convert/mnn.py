@@ -8,13 +8,13 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from minnow.bundle import Precision
 from minnow.convert.child import TIMEOUT, failure, run_child
+from minnow.recipe import Precision
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from minnow.bundle import Grid, Recipe
+    from minnow.recipe import Grid, Recipe
 
 GRIDS = "grids.json"
 CHILD = Path(__file__).with_name("mnn_child.py")

@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from minnow.bundle import Grid, Rounding
 from minnow.convert.calibrate import round_network
 from minnow.convert.calibration import calibration_rows
 from minnow.convert.rounding import round_weight
 from minnow.errors import ConversionError
 from minnow.model.packed import PackedTable, pack_table
+from minnow.recipe import Grid, Rounding
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from minnow.bundle import Recipe
     from minnow.model.original import Original
     from minnow.model.spec import EncoderSpec
+    from minnow.recipe import Recipe
 
     Tensors = Mapping[str, NDArray[np.float32]]
 

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from minnow.bundle import Grid
+    from minnow.recipe import Grid
 
 Floats = NDArray[np.float32]
 
