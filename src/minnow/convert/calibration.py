@@ -2,12 +2,13 @@
 
 The built-in text is the reference that comes with Python (`pydoc_data.topics`, English prose on
 one subject) and, as much again, made-up sequences over the whole vocabulary: words drawn as often
-as they are common, and words near to a few drawn at random, so that a sequence has a subject. With
-prose on one subject alone, weights fit that subject and no other.
+as they are common, words near to a few drawn at random, so that a sequence has a subject, and a few
+tokens over and over. With prose on one subject alone, weights fit that subject and no other.
 """
 
 from __future__ import annotations
 
+from itertools import count
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -27,6 +28,7 @@ _FEWEST = 2_000
 _SHORTEST_PARAGRAPH = 60
 _NEIGHBOURS = 60
 _SUBJECTS = 3
+_REPEATED = 8
 _COMMON = 30  # the higher, the less often the most common words are drawn
 
 
@@ -84,7 +86,10 @@ def _paragraphs() -> Iterator[str]:
 
 
 def _made_up(original: Original, random: np.random.Generator) -> Iterator[list[int]]:
-    """Sequences without end: half common words, half words near to a few subjects."""
+    """Sequences without end: half common words, half words near to a few subjects.
+
+    Every eighth is a few tokens of the whole vocabulary again and again, unknown ones among them.
+    """
     tokenizer = load_whole_tokenizer(original.source.file("tokenizer.json"))
     first, *_, last = tokenizer.encode("a").ids
     words, tokens = _words(tokenizer.get_vocab())
@@ -93,11 +98,16 @@ def _made_up(original: Original, random: np.random.Generator) -> Iterator[list[i
     chance = 1 / (np.arange(len(words)) + _COMMON)
     chance /= chance.sum()
     longest = original.embedding.max_tokens - 2
-    while True:
+    neighbours = min(_NEIGHBOURS, len(tokens))
+    for number in count():
         length = min(int(np.exp(random.uniform(np.log(4), np.log(200)))), longest)
+        if number % _REPEATED == 0:
+            few = random.integers(0, original.encoder.vocab_size, random.integers(1, _SUBJECTS + 1))
+            yield [first, *random.choice(few, length).tolist(), last]
+            continue
         nearness = table[random.integers(0, len(tokens), _SUBJECTS)] @ table.T
-        count = min(_NEIGHBOURS, len(tokens))
-        near = np.sort(np.argpartition(-nearness, count - 1, axis=1)[:, :count], axis=1).ravel()
+        nearest = np.argpartition(-nearness, neighbours - 1, axis=1)[:, :neighbours]
+        near = np.sort(nearest, axis=1).ravel()
         common = words[random.choice(len(words), length, p=chance)]
         subject = tokens[random.choice(near, length)]
         yield [first, *np.where(random.random(length) < 0.5, subject, common).tolist(), last]
@@ -108,8 +118,8 @@ def _words(vocabulary: dict[str, int]) -> tuple[NDArray[np.int64], NDArray[np.in
 
     Vocabularies are in order of frequency, but that of BERT has its single letters first.
     """
-    bare = {token.removeprefix("##").strip("Ġ▁"): i for token, i in vocabulary.items()}
-    tokens = sorted(i for token, i in bare.items() if token.isalpha())
-    words = sorted(i for token, i in bare.items() if token.isalpha() and len(token) > 1)
+    bare = {i: token.removeprefix("##").strip("Ġ▁") for token, i in vocabulary.items()}
+    tokens = sorted(i for i, token in bare.items() if token.isalpha())
+    words = [i for i in tokens if len(bare[i]) > 1]
     everything = sorted(vocabulary.values())
     return np.array(words or everything), np.array(tokens or everything)

@@ -1,0 +1,183 @@
+"""Recipes of whole numbers: what they round, and what MNN makes of it."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from fakes.checkpoint import CONFIGS, write_model
+
+from minnow.convert import convert
+from minnow.convert.calibration import TOKENS, calibration_rows
+from minnow.convert.mnn import convert_to_mnn
+from minnow.convert.quantize import LINEAR, Rounded, quantize
+from minnow.engines.base import TokenBatch
+from minnow.engines.mnn import MnnEngine
+from minnow.errors import InputError
+from minnow.model.graph import build_graph
+from minnow.model.original import Original, read_original
+from minnow.model.reference import ReferenceModel
+from minnow.model.source import resolve
+from minnow.recipe import RECIPES, Graph, Grid, Rounding
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from minnow.recipe import Recipe
+
+pytestmark = pytest.mark.extra("convert")
+
+WHOLE = [name for name, recipe in RECIPES.items() if recipe.rounds]
+ROWS = [[2, 9, 12, 3], [2, 3], [2, 40, 41, 42, 43, 44, 7, 3]]
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Original:
+    folder = tmp_path_factory.mktemp("model") / "model"
+    return read_original(resolve(str(write_model(folder))))
+
+
+def states(
+    original: Original, rounded: Rounded, recipe: Recipe, folder: Path
+) -> NDArray[np.float32]:
+    graph = folder / "graph.onnx"
+    network = build_graph(original.encoder, rounded.tensors, rounded.packed)
+    graph.write_bytes(network.SerializeToString())
+    convert_to_mnn(
+        graph, folder / "encoder.mnn", recipe, original.encoder.inputs,
+        grids=rounded.grids, log=folder / "log",
+    )  # fmt: skip
+    engine = MnnEngine(folder / "encoder.mnn", original.encoder, threads=1)
+    try:
+        return engine.run(TokenBatch.pad(ROWS, original.encoder.pad_token_id))
+    finally:
+        engine.close()
+
+
+@pytest.mark.parametrize("name", WHOLE)
+def test_mnn_computes_with_the_rounded_numbers(tmp_path: Path, model: Original, name: str) -> None:
+    """Stored as whole numbers or as the floats that they stand for: the same states."""
+    recipe = replace(RECIPES[name], rounding=Rounding.NEAREST)
+    rounded = quantize(model, recipe)
+    whole = states(model, rounded, recipe, tmp_path)
+    floats = states(model, Rounded(rounded.tensors), RECIPES["fp32"], tmp_path)
+    np.testing.assert_allclose(whole, floats, atol=2e-5)
+
+
+@pytest.mark.parametrize("weights", [Grid(8, 16), Grid(3, 16), Grid(2), Grid(6, 32)], ids=str)
+def test_every_grid_reaches_the_encoder(tmp_path: Path, model: Original, weights: Grid) -> None:
+    recipe = replace(RECIPES["int8"], weights=weights, rounding=Rounding.NEAREST)
+    rounded = quantize(model, recipe)
+    whole = states(model, rounded, recipe, tmp_path)
+    floats = states(model, Rounded(rounded.tensors), RECIPES["fp32"], tmp_path)
+    np.testing.assert_allclose(whole, floats, atol=2e-5)
+
+
+def test_tables_alone_can_be_rounded(tmp_path: Path, model: Original) -> None:
+    recipe = replace(RECIPES["int8"], weights=None)
+    rounded = quantize(model, recipe)
+    assert set(rounded.packed) == {"embeddings.word", "embeddings.position"}
+    assert not rounded.grids
+    for part in LINEAR:
+        name = f"layer.0.{part}.weight"
+        assert rounded.tensors[name] is model.tensors[name]
+    floats = states(model, Rounded(rounded.tensors), RECIPES["fp32"], tmp_path)
+    np.testing.assert_allclose(states(model, rounded, recipe, tmp_path), floats, atol=2e-5)
+
+
+def test_floats_stay_as_they_are(model: Original) -> None:
+    rounded = quantize(model, RECIPES["fp16"])
+    assert not rounded.packed
+    assert all(rounded.tensors[name] is model.tensors[name] for name in model.tensors)
+
+
+def loss(original: Original, rounded: Rounded, rows: list[list[int]]) -> float:
+    """Mean squared distance of the last states from the published model's."""
+    exact = ReferenceModel(original.encoder, original.embedding, original.tensors)
+    other = ReferenceModel(original.encoder, original.embedding, rounded.tensors)
+    pairs = [(exact.hidden_states(row), other.hidden_states(row)) for row in rows]
+    return float(np.mean([((a - b) ** 2).mean() for a, b in pairs]))
+
+
+@pytest.mark.parametrize("family", CONFIGS)
+def test_calibration_pays(tmp_path: Path, family: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On sequences of the same kind that it has not seen."""
+    original = read_original(resolve(str(write_model(tmp_path / "model", family=family))))
+    rows = calibration_rows(original)
+    half = len(rows) // 2
+    monkeypatch.setattr(
+        sys.modules[quantize.__module__], "calibration_rows", lambda *_: rows[:half]
+    )
+    recipe = replace(RECIPES["int4"], weights=Grid(3, 16))
+    calibrated = quantize(original, recipe)
+    nearest = quantize(original, replace(recipe, rounding=Rounding.NEAREST))
+    unseen = rows[half : half + 40]
+    assert loss(original, calibrated, unseen) < 0.7 * loss(original, nearest, unseen)
+
+
+def test_the_same_numbers_every_time(model: Original) -> None:
+    once, again = (quantize(model, RECIPES["int6"]) for _ in range(2))
+    for name, tensor in once.tensors.items():
+        np.testing.assert_array_equal(tensor, again.tensors[name])
+
+
+class TestCalibrationText:
+    def test_it_is_as_long_as_it_says(self, model: Original) -> None:
+        rows = calibration_rows(model)
+        longest = model.embedding.max_tokens
+        assert TOKENS <= sum(map(len, rows)) <= TOKENS + 2 * longest
+        assert max(map(len, rows)) <= longest
+        assert {row[0] for row in rows} == {2}
+        assert {row[-1] for row in rows} == {3}
+
+    def test_the_whole_vocabulary_takes_part(self, model: Original) -> None:
+        seen = {token for row in calibration_rows(model) for token in row}
+        assert len(seen) > 0.95 * model.encoder.vocab_size
+
+    def test_the_user_s_text_takes_the_prose_s_place(self, model: Original) -> None:
+        texts = [f"fish {'keel ' * (i % 9)}" for i in range(1000)]
+        rows = calibration_rows(model, texts)
+        ours = calibration_rows(model)
+        assert rows != ours
+        assert rows == calibration_rows(model, texts)
+
+    def test_too_little_text_is_refused(self, model: Original) -> None:
+        with pytest.raises(InputError, match=r"have \d+ tokens; 2000 are the least"):
+            calibration_rows(model, ["fish"])
+
+
+class TestRefused:
+    @pytest.mark.parametrize(
+        ("recipe", "said"),
+        [
+            (replace(RECIPES["int8"], graph=Graph.AUTHOR), "take minnow's own graph"),
+            (replace(RECIPES["fp16"], weights=Grid(8)), "fp16 rounds nothing"),
+            (replace(RECIPES["int8"], weights=Grid(9)), "weights can have 2 to 8 bits, not 9"),
+            (replace(RECIPES["int8"], words=Grid(1)), "words can have 2 to 8 bits, not 1"),
+            (replace(RECIPES["int8"], weights=Grid(8, 20)), "MNN knows multiples of 16"),
+            (replace(RECIPES["int8"], words=Grid(8, -1)), "give 0 or more"),
+        ],
+    )
+    def test_a_recipe_that_cannot_be(self, tmp_path: Path, recipe: Recipe, said: str) -> None:
+        with pytest.raises(InputError, match=said):
+            convert("nowhere", tmp_path / "out", recipe=recipe)
+        assert not list(tmp_path.iterdir())
+
+    def test_calibration_text_for_nothing(self, tmp_path: Path) -> None:
+        with pytest.raises(InputError, match="calibrates nothing"):
+            convert("nowhere", tmp_path / "out", recipe=RECIPES["fp16"], calibration=["fish"])
+
+
+def test_the_manifest_says_what_it_was_calibrated_on(tmp_path: Path, model: Original) -> None:
+    texts = [f"fish {'keel ' * (i % 9)}" for i in range(1000)]
+    bundle = convert(model.source, tmp_path / "own", recipe=RECIPES["int8"], calibration=texts)
+    assert bundle.manifest.recipe.calibration.startswith("1000 texts of the user's, SHA-256 ")
+    assert bundle.manifest.recipe.weights == Grid(8, 64)
+    usual = convert(model.source, tmp_path / "usual", recipe=RECIPES["int8"])
+    assert usual.manifest.recipe == RECIPES["int8"]
+    assert usual.manifest.recipe.calibration == "built-in text"
