@@ -92,14 +92,14 @@ class Recipe:
         return bool(self.grids)
 
 
-def _whole(precision: Precision, bar: float, *, weights: Grid, words: Grid) -> Recipe:
+def _whole(precision: Precision, bar: float, weights: Grid, words: Grid, positions: Grid) -> Recipe:
     return Recipe(
         precision,
         bar,
         exact_gelu=True,
         weights=weights,
         words=words,
-        positions=Grid(8),
+        positions=positions,
         rounding=Rounding.CALIBRATED,
         calibration="built-in text",
     )
@@ -108,9 +108,9 @@ def _whole(precision: Precision, bar: float, *, weights: Grid, words: Grid) -> R
 RECIPES: Mapping[str, Recipe] = {
     "fp32": Recipe(Precision.FP32, bar=0.999999, exact_gelu=True),
     "fp16": Recipe(Precision.FP16, bar=0.9999, exact_gelu=False),
-    "int8": _whole(Precision.INT8, 0.999, weights=Grid(8, 64), words=Grid(8)),
-    "int6": _whole(Precision.INT6, 0.99, weights=Grid(7, 64), words=Grid(5, 64)),
-    "int5": _whole(Precision.INT5, 0.98, weights=Grid(6, 64), words=Grid(4, 64)),
-    "int4": _whole(Precision.INT4, 0.95, weights=Grid(5, 64), words=Grid(3, 32)),
+    "int8": _whole(Precision.INT8, 0.998, Grid(8, 64), Grid(8), Grid(8)),
+    "int6": _whole(Precision.INT6, 0.99, Grid(7, 64), Grid(5, 64), Grid(8)),
+    "int5": _whole(Precision.INT5, 0.96, Grid(6, 64), Grid(4, 64), Grid(8)),
+    "int4": _whole(Precision.INT4, 0.9, Grid(5, 128), Grid(3, 32), Grid(6)),
 }
 """Words get fewer bits: a word's error is one token's, a matrix's goes through all layers."""
