@@ -62,6 +62,28 @@ class TestAnswers:
             assert step in steps
         assert names(folder) == ["model", "stderr", "stdout", "tiny.minnow"]
 
+    def test_convert_to_whole_numbers(self, folder: Path, tmp_path: Path) -> None:
+        """On text of the user's, with grids of the user's, and it embeds."""
+        (tmp_path / "mine.txt").write_text("a fish sleeps\n\nthe keel of a ship\n" * 400)
+        bundle = tmp_path / "small.minnow"
+        done = run_minnow(
+            "convert", "model", "-o", str(bundle), "--json", "--precision", "int8",
+            "--calibration", str(tmp_path / "mine.txt"), "--weights", "7/16", "--words", "6",
+            cwd=folder,
+        )  # fmt: skip
+        assert done.code == 0, done.stderr
+        answer = json.loads(done.stdout)
+        assert answer["precision"] == "int8"
+        grids = [answer[f"{name}_bits"] for name in ("weights", "words", "positions")]
+        assert grids == ["7/16", "6", "8"]
+        assert "rounding layer 1 of" in done.stderr
+        card = (bundle / "README.md").read_text()
+        assert "int8 (weights 7 bits in blocks of 16, words 6 bits, positions 8 bits; " in card
+        assert "calibrated on 800 texts of the user's, SHA-256 " in card
+        with Embedder.open(bundle) as small, Embedder.open(folder / "tiny.minnow") as whole:
+            vectors = [one.encode("a fish") for one in (small, whole)]
+        assert 0.99 < float(vectors[0] @ vectors[1]) < 0.9999999
+
     def test_info_is_what_convert_said(self, folder: Path) -> None:
         done = run_minnow("info", "tiny.minnow", "--json", cwd=folder)
         said = json.loads((folder / "stdout").read_text())
@@ -217,6 +239,7 @@ main()
             (["info", "a", "--frob"], "No such option: --frob"),
             (["convert", "a"], "Missing option '--output'"),
             (["convert", "a", "-o", "b", "--precision", "fp8"], "'fp8'"),
+            (["convert", "a", "-o", "b", "--weights", "six"], "--weights takes bits, or bits and"),
             (["embed", "a"], "Give texts as arguments, or a file with --input"),
             (["embed", "a", "text", "-i", "file"], "and not both. See `minnow embed --help`"),
             (["embed", "a", "text", "--threads", "0"], "'--threads'"),

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from minnow.bundle import Manifest
+    from minnow.recipe import Recipe
 
 _TEMPLATE = """---
 {front}---
@@ -134,7 +135,7 @@ def model_card(manifest: Manifest, encoder_bytes: int) -> str:
         normalized=", then L2 normalisation" if embedding.normalize else "",
         max_tokens=embedding.max_tokens,
         size=encoder_bytes / 1e6,
-        precision=manifest.recipe.precision.value,
+        precision=_precision(manifest.recipe),
         graph=manifest.recipe.graph.value,
         similarity=embedding.similarity.value,
         prompts=_prompts(manifest),
@@ -148,6 +149,18 @@ def model_card(manifest: Manifest, encoder_bytes: int) -> str:
         bar=manifest.parity.bar,
         snippet=usage_snippet(manifest),
     )
+
+
+def _precision(recipe: Recipe) -> str:
+    name = recipe.precision.value
+    if not recipe.rounds:
+        return name
+    bits = ", ".join(
+        f"{what} {grid.bits} bits" + (f" in blocks of {grid.block}" if grid.block else "")
+        for what, grid in recipe.grids.items()
+    )
+    calibrated = f"; calibrated on {recipe.calibration}" if recipe.calibration else ""
+    return f"{name} ({bits}{calibrated})"
 
 
 def _front_matter(manifest: Manifest) -> str:
