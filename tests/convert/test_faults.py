@@ -46,10 +46,10 @@ def change_graph_tensors(
     """Let the graph, but not the reference, be written from changed tensors."""
     from minnow.model.graph import build_graph
 
-    def build(spec: Any, tensors: dict[str, Any]) -> Any:
+    def build(spec: Any, tensors: dict[str, Any], packed: Any) -> Any:
         changed = dict(tensors)
         change(changed)
-        return build_graph(spec, changed)
+        return build_graph(spec, changed, packed)
 
     monkeypatch.setattr(f"{PIPELINE}.build_graph", build)
 
@@ -151,7 +151,7 @@ def test_nan_in_the_encoder(model: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_converter_that_writes_nothing(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def write(spec: Any, tensors: Any) -> Any:
+    def write(*_: Any) -> Any:
         class Garbage:
             def SerializeToString(self) -> bytes:  # noqa: N802
                 return b"not a graph"
