@@ -41,6 +41,10 @@ class Grid:
     bits: int
     block: int = 0
 
+    def block_in(self, row: int) -> int:
+        """How many neighbours share a step in a row of so many numbers."""
+        return self.block if self.block and row % self.block == 0 else row
+
     def __str__(self) -> str:
         return f"{self.bits}/{self.block}" if self.block else str(self.bits)
 

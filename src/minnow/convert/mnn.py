@@ -48,13 +48,14 @@ def convert_to_mnn(
             place of a copy that outlives the staging folder.
     """
     encoder.unlink(missing_ok=True)
-    (graph.parent / GRIDS).write_text(grids_file(grids), encoding="utf-8")
+    if recipe.weights:
+        (graph.parent / GRIDS).write_text(grids_file(grids), encoding="utf-8")
     command = [
         sys.executable, str(CHILD), graph.name, encoder.name, ",".join(inputs),
         *converter_options(recipe),
     ]  # fmt: skip
     run_child(_WHO, command, log=log, folder=graph.parent, timeout=timeout)
-    (graph.parent / GRIDS).unlink()
+    (graph.parent / GRIDS).unlink(missing_ok=True)
     if not encoder.is_file():
         raise failure(_WHO, "failed", log)
 

@@ -10,6 +10,7 @@ from minnow.convert.calibrate import round_network
 from minnow.convert.calibration import calibration_rows
 from minnow.convert.rounding import round_weight
 from minnow.errors import ConversionError
+from minnow.model.checkpoint import linear_layers
 from minnow.model.packed import PackedTable, pack_table
 from minnow.recipe import Grid, Rounding
 
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 
     Tensors = Mapping[str, NDArray[np.float32]]
 
-LINEAR = ("query", "key", "value", "attention_output", "inner", "output")
 _BYTE = 8
 
 
@@ -68,16 +68,17 @@ def quantize(
     """
     encoder, tensors = original.encoder, dict(original.tensors)
     tables = {"embeddings.word": recipe.words, "embeddings.position": recipe.positions}
+    if any(tables.values()):
+        _check_width(encoder)
     packed = {
-        name: pack_table(tensors[name], grid.bits, _block(grid, encoder.width))
+        name: pack_table(tensors[name], grid.bits, grid.block_in(encoder.width))
         for name, grid in tables.items()
-        if grid and _can_be_packed(encoder)
+        if grid
     }
     unpacked = {name: table.unpack() for name, table in packed.items()}
     if recipe.weights is None:
         return Rounded(tensors | unpacked, packed)
-    names = [f"layer.{i}.{part}" for i in range(encoder.layers) for part in LINEAR]
-    grids = dict.fromkeys(names, recipe.weights)
+    grids = dict.fromkeys(linear_layers(encoder), recipe.weights)
     if recipe.rounding is Rounding.CALIBRATED:
         rows = calibration_rows(original, texts)
         rounded = round_network(encoder, tensors, unpacked, rows, grids.__getitem__, progress)
@@ -89,14 +90,9 @@ def quantize(
     return Rounded(tensors | unpacked | nearest, packed, grids)
 
 
-def _block(grid: Grid, width: int) -> int:
-    return grid.block if grid.block and width % grid.block == 0 else 0
-
-
-def _can_be_packed(encoder: EncoderSpec) -> bool:
+def _check_width(encoder: EncoderSpec) -> None:
     if encoder.width % _BYTE:
         raise ConversionError(
             f"The model is {encoder.width} wide. Tables are packed where the width is a multiple "
             f"of {_BYTE}; take --precision fp16."
         )
-    return True

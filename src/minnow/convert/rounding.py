@@ -61,7 +61,7 @@ def round_weight(weight: Floats, grid: Grid, moment: NDArray[np.float64] | None 
         The rounded weights, float32 of the same shape.
     """
     inputs = weight.shape[1]
-    size = grid.block if grid.block and inputs % grid.block == 0 else inputs
+    size = grid.block_in(inputs)
     importance = np.ones(inputs) if moment is None else np.diag(moment)
     blocks = _fit(weight, size, grid.bits, importance.astype(np.float32))
     forced = _extremes(weight, size, blocks.largest)
@@ -80,21 +80,18 @@ def _fit(weight: Floats, size: int, bits: int, importance: Floats) -> _Blocks:
     largest = 2**bits - 1
     least, highest = parts.min(-1), parts.max(-1)
     middle, half = (least + highest) / 2, (highest - least) / 2
-    best: _Blocks | None = None
-    best_error: Floats = np.empty(0, np.float32)
+    best_low, best_step = np.empty_like(least), np.empty_like(least)
+    best_error = np.full_like(least, np.inf)
     for share in np.linspace(1, 0.6 if bits < 6 else 0.8, 17, dtype=np.float32):
         low = _as_half(middle - half * share)
         step = _as_half(np.maximum(2 * half * share / largest, _SMALLEST_STEP))
         codes = np.clip(np.round((parts - low[..., None]) / step[..., None]), 0, largest)
         values = low[..., None] + codes * step[..., None]
         error = (((values - parts) ** 2) * weighing).sum(-1)
-        if best is None:
-            best, best_error = _Blocks(low, step, largest), error
         better = error < best_error
-        best = _Blocks(np.where(better, low, best.low), np.where(better, step, best.step), largest)
+        best_low, best_step = np.where(better, low, best_low), np.where(better, step, best_step)
         best_error = np.minimum(error, best_error)
-    assert best is not None
-    return best
+    return _Blocks(best_low, best_step, largest)
 
 
 def _as_half(numbers: Floats) -> Floats:

@@ -59,6 +59,15 @@ def tensor_shapes(spec: EncoderSpec) -> dict[str, tuple[int, ...]]:
     return shapes
 
 
+def linear_layers(spec: EncoderSpec) -> list[str]:
+    """Our name of every linear layer, in the order in which they run: "layer.0.query", ..."""
+    return [
+        name.removesuffix(".weight")
+        for name, shape in tensor_shapes(spec).items()
+        if name.startswith("layer.") and len(shape) == 2
+    ]
+
+
 def tensor_names(family: Family, spec: EncoderSpec) -> dict[str, str]:
     """Our name of every tensor of the encoder -> the family's, without its prefix."""
     theirs = {}
