@@ -44,7 +44,7 @@ QUERIES = [
     "what happens if the key is missing",
 ]
 
-console = Console(width=100)
+console = Console(width=100, emoji=False)
 
 
 def find_model() -> ModelSource:
