@@ -40,6 +40,11 @@ def test_the_tree_in_the_docstring_is_the_tree_in_the_code() -> None:
     assert drawn() == written()
 
 
+def test_what_the_proof_found_crosses_to_another_process() -> None:
+    error = pickle.loads(pickle.dumps(errors.ParityError("Refused.", worst=0.25)))
+    assert (str(error), error.worst) == ("Refused.", 0.25)
+
+
 def test_every_error_of_the_module_hangs_on_the_tree() -> None:
     defined = {name for name, kind in vars(errors).items() if isinstance(kind, type)}
 

@@ -55,6 +55,31 @@ class ParityRun:
 
 
 @dataclass(frozen=True)
+class Retrieval:
+    """How much of a data set the staged bytes find, beside the reference.
+
+    Attributes:
+        dataset: What was searched.
+        fingerprint: SHA-256 of its texts and judgements.
+        documents: How many.
+        queries: How many.
+        measure: The measure of both values.
+        reference: The reference's, from 0 to 1.
+        candidate: That of the staged bytes.
+        largest_fall: How far it may be below the reference's.
+    """
+
+    dataset: str
+    fingerprint: str
+    documents: int
+    queries: int
+    measure: str
+    reference: float
+    candidate: float
+    largest_fall: float
+
+
+@dataclass(frozen=True)
 class Parity:
     """What the proof found: the staged bytes against a reference that does not share their path.
 
@@ -63,12 +88,14 @@ class Parity:
         texts: How many probe texts.
         bar: What the worst of them had to reach.
         runs: The cosines, one row per way to run; at least one.
+        retrieval: What is found with the vectors; None where the recipe does not ask.
     """
 
     reference: str
     texts: int
     bar: float
     runs: tuple[ParityRun, ...]
+    retrieval: Retrieval | None = None
 
     def __post_init__(self) -> None:
         if not self.runs:

@@ -62,9 +62,17 @@ class ConversionError(MinnowError):
 
 
 class ParityError(MinnowError):
-    """The converted model does not give the reference's vectors; nothing was written."""
+    """The converted model does not give the reference's vectors; nothing was written.
+
+    Attributes:
+        worst: The lowest cosine of a probe text; None if it never came to that.
+    """
 
     exit_code = 5
+
+    def __init__(self, message: str, worst: float | None = None) -> None:
+        super().__init__(message)
+        self.worst = worst
 
 
 class BundleError(MinnowError):

@@ -61,6 +61,7 @@ class World:
         self.vectors: dict[str, tuple[Floats, Floats]] = {"base": (self.queries, self.documents)}
         self.similarity = Similarity.COSINE
         self.prompts: dict[str, RolePrompts | None] = {}
+        self.cached: set[str] = set()
         self.given: list[tuple[str, RolePrompts | None]] = []
         monkeypatch.setattr("minnow.evaluate.comparison.find_system", self.find)
         monkeypatch.setattr("minnow.evaluate.comparison.embed_dataset", self.embed)
@@ -79,7 +80,9 @@ class World:
             advance(7)
         usage = Usage(options["threads"], 1.5, 20.0, 2_000_000, "2026-01-01")
         queries, documents = self.vectors[system.name]
-        return Embedded(system, queries, documents, self.similarity, usage)
+        ran = system.name not in self.cached
+        self.cached.add(system.name)
+        return Embedded(system, queries, documents, self.similarity, usage, ran=ran)
 
 
 @pytest.fixture
@@ -339,6 +342,14 @@ WHOLE, DROPPED = {"query": PROMPT, "document": PROMPT}, {"query": "", "document"
 @pytest.mark.weights
 @pytest.mark.extra("convert")
 @pytest.mark.extra("onnxruntime")
+def test_speeds_of_an_earlier_run_are_told(world: World) -> None:
+    world.vectors["other"] = world.vectors["base"]
+    assert compare(["base", "other", "base"], make_dataset()).notes == ()
+    world.cached = {"other"}
+    (note,) = compare(["base", "other"], make_dataset()).notes
+    assert note.startswith("Load time, texts/s and memory of other (2026-01-01) are of an earlier")
+
+
 @pytest.mark.parametrize(
     ("good", "bad"),
     [

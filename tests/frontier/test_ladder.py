@@ -154,7 +154,7 @@ class TestRefusals:
     def test_a_refused_recipe_is_told_and_the_rest_goes_on(
         self, model: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        refuse(monkeypatch, "fp16", ParityError(REFUSED))
+        refuse(monkeypatch, "fp16", ParityError(REFUSED, worst=0.912345))
         exact, rung = build(model, folder).rungs
         assert exact.refusal is None
         assert rung.refusal is not None
@@ -176,7 +176,7 @@ class TestRefusals:
     def test_no_rung_is_left(
         self, model: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        refuse(monkeypatch, "fp16", ParityError(REFUSED))
+        refuse(monkeypatch, "fp16", ParityError(REFUSED, worst=0.912345))
         with pytest.raises(ParityError, match=r"Nothing is left.*\n.*fp16: Refused"):
             build(model, folder, precisions=["fp16"])
         assert not folder.parent.exists()
@@ -189,7 +189,7 @@ class TestRefusals:
         absent: Callable[..., None],
     ) -> None:
         absent("onnxruntime")
-        refuse(monkeypatch, "fp32", ParityError(REFUSED))
+        refuse(monkeypatch, "fp32", ParityError(REFUSED, worst=0.912345))
         with pytest.raises(ParityError, match=r"no baseline without it\. Install ONNX Runtime"):
             build(model, folder)
 

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from minnow.bundle import Manifest, Parity
+    from minnow.bundle import Manifest, Parity, Retrieval
     from minnow.embedder import EncodeOptions
     from minnow.streams import VectorWriter
 
@@ -342,4 +342,16 @@ def _proof(parity: Parity) -> dict[str, Any]:
         "worst_shape": list(worst.worst_shape),
         "p5_cosine": min(run.p5 for run in parity.runs),
         "mean_cosine": min(run.mean for run in parity.runs),
+        **_retrieval(parity.retrieval),
+    }
+
+
+def _retrieval(found: Retrieval | None) -> dict[str, Any]:
+    if found is None:
+        return {}
+    return {
+        "searched": f"{found.dataset}, {found.queries} questions",
+        "reference_ndcg_10": found.reference,
+        "ndcg_10": found.candidate,
+        "largest_fall": found.largest_fall,
     }

@@ -17,6 +17,7 @@ from minnow.convert.mnn import convert_to_mnn
 from minnow.convert.probes import probe_texts
 from minnow.convert.quantize import quantize
 from minnow.convert.references import REFERENCES
+from minnow.convert.retrieval import prove_retrieval, searched_dataset
 from minnow.convert.verify import prove
 from minnow.errors import InputError
 from minnow.model.checkpoint import weight_files
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from minnow.bundle import Parity
+    from minnow.convert.verify import Reference
+    from minnow.evaluate import Dataset
     from minnow.model.original import Original
 
     Progress = Callable[[str], None]
@@ -40,6 +43,7 @@ if TYPE_CHECKING:
 __all__ = ["REFERENCES", "Choices", "convert", "verify"]
 
 LOG = "conversion.log"
+_ADVICE = "Take a precision of more bits, or calibrate on text like yours (--calibration FILE)."
 
 
 def convert(
@@ -87,6 +91,7 @@ def convert(
     if calibration is not None:
         recipe = replace(recipe, calibration=_in_words(calibration, recipe))
     wants_author = recipe.graph is Graph.AUTHOR or reference == "author-onnx"
+    dataset = _searched(recipe)
     with staging(destination) as folder:
         progress(f"finding {source.name if isinstance(source, ModelSource) else source}")
         origin = resolve(source, revision=revision, offline=offline, with_author_graph=wants_author)
@@ -95,15 +100,7 @@ def convert(
         yardstick = REFERENCES[reference](original)
         _copy_metadata(origin, folder)
         _convert_graph(original, folder, recipe, calibration, progress)
-        parity = prove(
-            folder,
-            original.encoder,
-            original.embedding,
-            yardstick,
-            probe_texts(original.embedding.max_tokens, token_counter(origin)),
-            bar=recipe.bar,
-            progress=progress,
-        )
+        parity = _prove(folder, original, recipe, yardstick, dataset, progress)
         manifest = Manifest(
             source=_record(origin),
             encoder=original.encoder,
@@ -146,24 +143,60 @@ def verify(
     """
     _check_reference(reference)
     bundle = bundle if isinstance(bundle, Bundle) else Bundle.open(bundle)
+    manifest = bundle.manifest
+    dataset = _searched(manifest.recipe)
     progress("checking the hash of every file")
     bundle.check_files()
     progress(f"finding {source or bundle.manifest.source.name}")
     origin = find_origin(
         bundle, source, offline=offline, with_author_graph=reference == "author-onnx"
     )
-    manifest = bundle.manifest
     progress("reading the model")
     original = read_original(origin, manifest.choices)
-    return prove(
-        bundle.folder,
-        manifest.encoder,
-        manifest.embedding,
-        REFERENCES[reference](original),
-        probe_texts(original.embedding.max_tokens, token_counter(origin)),
-        bar=manifest.recipe.bar,
+    sealed = replace(original, encoder=manifest.encoder, embedding=manifest.embedding)
+    yardstick = REFERENCES[reference](original)
+    return _prove(bundle.folder, sealed, manifest.recipe, yardstick, dataset, progress)
+
+
+def _searched(recipe: Recipe) -> Dataset | None:
+    """What the proof will search; found at the start, so that it is not missing at the end."""
+    return None if recipe.largest_fall is None else searched_dataset()
+
+
+def _prove(
+    folder: Path,
+    claimed: Original,
+    recipe: Recipe,
+    yardstick: Reference,
+    dataset: Dataset | None,
+    progress: Progress,
+) -> Parity:
+    """Every probe text, and then a search if the recipe asks for one."""
+    encoder, embedding = claimed.encoder, claimed.embedding
+    advice = _ADVICE if recipe.rounds else ""
+    parity = prove(
+        folder,
+        encoder,
+        embedding,
+        yardstick,
+        probe_texts(embedding.max_tokens, token_counter(claimed.source)),
+        bar=recipe.bar,
+        advice=advice,
         progress=progress,
     )
+    if dataset is None or recipe.largest_fall is None:
+        return parity
+    found = prove_retrieval(
+        folder,
+        encoder,
+        embedding,
+        yardstick,
+        dataset,
+        largest_fall=recipe.largest_fall,
+        advice=advice,
+        progress=progress,
+    )
+    return replace(parity, retrieval=found)
 
 
 def _check_reference(reference: str) -> None:

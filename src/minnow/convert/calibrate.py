@@ -72,25 +72,29 @@ def _round_layer(
     rounded: Tensors,
     grid_of: Callable[[str], Grid],
 ) -> None:
-    def fit(names: Sequence[str], wanted: Floats, given: Floats, missing: Floats | None) -> None:
-        moment = _Moment.of(given)
-        for name in names:
-            target = published.linear(wanted, name)
-            if missing is not None:
-                target += missing
-            _fit(name, target, given, moment, rounded, grid_of(name))
+    def fit(part: str, target: Floats, given: Floats, moment: _Moment) -> None:
+        name = f"{layer}.{part}"
+        _fit(name, target, given, moment, rounded, grid_of(name))
 
-    parts = [f"{layer}.{part}" for part in ("query", "key", "value")]
-    fit(parts, published.states, candidate.states, None)
-    wanted, given = published.attend(layer), candidate.attend(layer)
-    fit([f"{layer}.attention_output"], wanted, given, published.states - candidate.states)
-    for one, mixed in ((published, wanted), (candidate, given)):
-        one.add(mixed, f"{layer}.attention_output", f"{layer}.attention_norm")
-    fit([f"{layer}.inner"], published.states, candidate.states, None)
-    wanted, given = published.inner(layer), candidate.inner(layer)
-    fit([f"{layer}.output"], wanted, given, published.states - candidate.states)
-    for one, inner in ((published, wanted), (candidate, given)):
-        one.add(inner, f"{layer}.output", f"{layer}.output_norm")
+    def add(part: str, norm: str, wanted: Floats, given: Floats) -> None:
+        product = published.linear(wanted, f"{layer}.{part}")
+        fit(part, product + (published.states - candidate.states), given, _Moment.of(given))
+        published.add(product, f"{layer}.{norm}")
+        candidate.add(candidate.linear(given, f"{layer}.{part}"), f"{layer}.{norm}")
+
+    parts = ("query", "key", "value")
+    targets = [published.linear(published.states, f"{layer}.{part}") for part in parts]
+    moment = _Moment.of(candidate.states)
+    for part, target in zip(parts, targets, strict=True):
+        fit(part, target, candidate.states, moment)
+    mixed = candidate.attend(
+        *(candidate.linear(candidate.states, f"{layer}.{part}") for part in parts)
+    )
+    add("attention_output", "attention_norm", published.attend(*targets), mixed)
+    target = published.linear(published.states, f"{layer}.inner")
+    fit("inner", target, candidate.states, _Moment.of(candidate.states))
+    inner = candidate.activate(candidate.linear(candidate.states, f"{layer}.inner"))
+    add("output", "output_norm", published.activate(target), inner)
 
 
 @dataclass(frozen=True)
@@ -152,11 +156,8 @@ class _Pass:
         product += self.tensors[f"{name}.bias"]
         return product
 
-    def attend(self, layer: str) -> Floats:
+    def attend(self, query: Floats, key: Floats, value: Floats) -> Floats:
         """What the heads give, before the output's matrix: float32 of shape (tokens, width)."""
-        query, key, value = (
-            self.linear(self.states, f"{layer}.{part}") for part in ("query", "key", "value")
-        )
         heads, width = self.spec.heads, self.spec.width
         mixed = np.empty_like(query)
         start = 0
@@ -172,13 +173,13 @@ class _Pass:
             start = end
         return mixed
 
-    def inner(self, layer: str) -> Floats:
-        """The activations between the two matrices of the feed-forward part."""
-        return _activate(self.linear(self.states, f"{layer}.inner"), self.spec.activation)
+    def activate(self, inner: Floats) -> Floats:
+        """What comes between the two matrices of the feed-forward part."""
+        return _activate(inner, self.spec.activation)
 
-    def add(self, inputs: Floats, linear: str, norm: str) -> None:
-        """Go on: add a linear layer's output to the states, and normalise."""
-        self.states = self._norm(self.states + self.linear(inputs, linear), norm)
+    def add(self, product: Floats, norm: str) -> None:
+        """Go on: add what a linear layer gave to the states, and normalise."""
+        self.states = self._norm(self.states + product, norm)
 
     def _norm(self, states: Floats, name: str) -> Floats:
         centred = states - states.mean(-1, keepdims=True)

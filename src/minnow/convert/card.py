@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from minnow.bundle import Manifest
+    from minnow.bundle import Manifest, Retrieval
     from minnow.recipe import Recipe
 
 _TEMPLATE = """---
@@ -36,7 +36,7 @@ Token ids are equal. Cosines:
 |---|---|---|---|---|---|
 {runs}
 
-The bar for the worst text was {bar}. `minnow verify` repeats the proof.
+The bar for the worst text was {bar}.{retrieval} `minnow verify` repeats the proof.
 
 ## Use
 
@@ -147,6 +147,7 @@ def model_card(manifest: Manifest, encoder_bytes: int) -> str:
             for run in manifest.parity.runs
         ),
         bar=manifest.parity.bar,
+        retrieval=_retrieval(manifest.parity.retrieval),
         snippet=usage_snippet(manifest),
     )
 
@@ -161,6 +162,16 @@ def _precision(recipe: Recipe) -> str:
     )
     calibrated = f"; calibrated on {recipe.calibration}" if recipe.calibration else ""
     return f"{name} ({bits}{calibrated})"
+
+
+def _retrieval(found: Retrieval | None) -> str:
+    if found is None:
+        return ""
+    return (
+        f"\nA search of {found.dataset} ({found.documents} documents, {found.queries} questions)\n"
+        f"has {found.measure} {found.candidate:.4f} with this encoder.mnn, {found.reference:.4f} "
+        f"with the reference;\nit may be {found.largest_fall:g} below."
+    )
 
 
 def _front_matter(manifest: Manifest) -> str:

@@ -272,7 +272,8 @@ def _prove(staged: Path, original: Original, kind: str, progress: Progress) -> G
         raise ParityError(
             f"Refused: the GGUF does not give the vectors of {reference.name}. The worst text, "
             f"{proof.worst_text}, has cosine {proof.worst:.6f}; the bar of {kind} is {proof.bar}. "
-            "Nothing was written.\n  " + _some(faults, "\n  ")
+            "Nothing was written.\n  " + _some(faults, "\n  "),
+            worst=proof.worst,
         )
     return proof
 

@@ -61,6 +61,7 @@ def prove(
     probes: Sequence[Probe],
     *,
     bar: float,
+    advice: str = "",
     progress: Progress = lambda _: None,
 ) -> Parity:
     """Compare a folder's encoder.mnn and tokenizer.json with a reference, on every probe.
@@ -75,6 +76,7 @@ def prove(
         reference: The yardstick.
         probes: The texts.
         bar: The lowest cosine that any text may have, in any run.
+        advice: What to do if the bar is missed.
         progress: Told what is going on.
 
     Returns:
@@ -108,7 +110,7 @@ def prove(
             faults += below
     parity = Parity(reference=reference.name, texts=len(texts), bar=bar, runs=tuple(rows))
     if faults:
-        raise ParityError(_refusal(parity, faults))
+        raise ParityError(_refusal(parity, faults, advice), worst=parity.worst.worst)
     return parity
 
 
@@ -185,11 +187,14 @@ def _length_faults(run: _Run, expected: Vectors, probes: Sequence[Probe], bar: f
     ]
 
 
-def _refusal(parity: Parity, faults: list[str]) -> str:
+def _refusal(parity: Parity, faults: list[str], advice: str) -> str:
     worst = parity.worst
     more = f"\n  and {len(faults) - _SHOWN} more" if faults[_SHOWN:] else ""
     return (
         f"Refused: the converted model does not give the vectors of {parity.reference}. The worst "
         f"text, {worst.worst_text}, has cosine {worst.worst:.6f}; the bar is {parity.bar}. "
-        "Nothing was written.\n  " + "\n  ".join(faults[:_SHOWN]) + more
+        f"Nothing was written. {advice}".rstrip()
+        + "\n  "
+        + "\n  ".join(faults[:_SHOWN])
+        + more
     )

@@ -117,14 +117,17 @@ def compare(
         raise InputError(f"The margin should be at least 0, not {margin}.")
     found, notes = _find(systems, options)
     first = _embed(found[0], dataset, options)
+    made = [first]
     results = [_measure(first, dataset)]
     for system in found[1:]:
         embedded = _embed(system, dataset, options)
+        made.append(embedded)
         related = _is_related(embedded, first, dataset, across_models=across_models)
         fidelity = _fidelity(embedded, first, dataset) if related else (None, None)
         result = _measure(embedded, dataset)
         against = _against(result, results[0], fidelity, dataset, margin)
         results.append(replace(result, against=against))
+    notes = (*notes, *_measured_earlier(made))
     return Comparison(DatasetFacts.of(dataset), margin, tuple(results), notes)
 
 
@@ -173,6 +176,19 @@ def _embed(system: System, dataset: Dataset, options: RunOptions) -> Embedded:
         fresh=options.fresh,
         progress=lambda texts: options.progress(system.label, texts),
     )
+
+
+def _measured_earlier(made: Sequence[Embedded]) -> list[str]:
+    """A note on speeds that stand beside others and were not measured with them."""
+    now = {embedded.system.fingerprint for embedded in made if embedded.ran}
+    earlier = [one for one in made if one.system.fingerprint not in now]
+    if not earlier:
+        return []
+    labels = dict.fromkeys(f"{one.system.label} ({one.usage.measured})" for one in earlier)
+    return [
+        f"Load time, texts/s and memory of {', '.join(labels)} are of an earlier run: compare "
+        "them with --fresh."
+    ]
 
 
 # --- one system --------------------------------------------------------------------------

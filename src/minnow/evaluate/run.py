@@ -48,6 +48,7 @@ class Embedded:
         documents: float32 of shape (documents, width).
         similarity: How they are meant to be compared.
         usage: What making them took.
+        ran: Whether any were made now, or at least the system was measured.
     """
 
     system: System
@@ -55,6 +56,7 @@ class Embedded:
     documents: NDArray[np.float32]
     similarity: Similarity
     usage: Usage
+    ran: bool = True
 
 
 def embed_dataset(
@@ -90,7 +92,8 @@ def embed_dataset(
             "query": _missing(vectors, "query", dataset.queries),
             "document": _missing(vectors, "document", dataset.documents),
         }
-        if any(missing.values()) or vectors.usage(threads) is None:
+        runs = any(missing.values()) or vectors.usage(threads) is None
+        if runs:
             request = Request(
                 system=system.name,
                 fingerprint=system.fingerprint,
@@ -110,6 +113,7 @@ def embed_dataset(
             documents=vectors.get("document", list(dataset.documents.values())),
             similarity=Similarity(similarity),
             usage=usage,
+            ran=runs,
         )
 
 

@@ -6,7 +6,6 @@ made again.
 
 from __future__ import annotations
 
-import re
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -47,8 +46,6 @@ if TYPE_CHECKING:
 
 DEFAULT_TYPES = ("f16", "q8_0", "q4_k_m")
 """The GGUF files that are made where nobody says which."""
-
-_COSINE = re.compile(r"has cosine (-?\d[\d.]*)")
 
 
 @dataclass(frozen=True)
@@ -316,9 +313,8 @@ class _Builder:
 def _refused(rung: Rung, error: MinnowError, bar: float, progress: Progress) -> Rung:
     reason = str(error).splitlines()[0]
     progress(reason)
-    worst = _COSINE.search(reason)
-    refusal = Refusal(reason, float(worst[1]) if worst else None, bar)
-    return Rung(rung.name, rung.kind, rung.path, refusal)
+    worst = error.worst if isinstance(error, ParityError) else None
+    return Rung(rung.name, rung.kind, rung.path, Refusal(reason, worst, bar))
 
 
 # --- what a GGUF was made of -------------------------------------------------------------

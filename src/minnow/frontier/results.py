@@ -175,7 +175,7 @@ def _refused_facts(rung: Rung) -> dict[str, Any]:
     return {
         **_rung_facts(rung),
         "reason": refusal.reason,
-        "worst_cosine": refusal.worst,
+        "worst_cosine": None if refusal.worst is None else _number(refusal.worst),
         "bar": refusal.bar,
     }
 
