@@ -18,6 +18,7 @@ from minnow.evaluate import builtin_dataset, rank, score, to_rankings
 from minnow.model.original import Original, read_original
 from minnow.model.source import resolve
 from minnow.recipe import RECIPES
+from minnow.vectors import Similarity, normalize
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -76,6 +77,7 @@ def test_what_is_searched_has_all_answers_and_others() -> None:
     assert list(part.documents) == [name for name in whole.documents if name in part.documents]
 
 
+@pytest.mark.extra("evaluate")
 def test_the_manifest_tells_what_was_found(sealed: tuple[Original, Bundle]) -> None:
     """The reference's figure, computed again another way; the candidate's from its vectors."""
     original, bundle = sealed
@@ -90,7 +92,8 @@ def test_the_manifest_tells_what_was_found(sealed: tuple[Original, Bundle]) -> N
         for prompt, texts in (("ask: ", dataset.queries), ("said: ", dataset.documents))
     )
     indices, _ = rank(queries, documents, k=10)
-    assert found.reference == score(dataset, to_rankings(dataset, indices)).means["nDCG@10"]
+    expected = score(dataset, to_rankings(dataset, indices)).means["nDCG@10"]
+    assert found.reference == pytest.approx(expected, abs=1e-12)
     assert 0 < found.reference < 1
     assert abs(found.candidate - found.reference) <= found.largest_fall == 0.01
     assert Bundle.open(bundle.folder).manifest.parity.retrieval == found
@@ -157,3 +160,18 @@ def test_a_refusal_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(ParityError, match=r"finds less than .*\(--calibration FILE\)\.$"):
         convert(str(model), tmp_path / "out", recipe=recipe)
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
+
+
+@pytest.mark.extra("evaluate")
+@pytest.mark.parametrize("noise", [0.1, 1.0, 3.0])
+def test_the_measure_is_that_of_trec_eval(noise: float) -> None:
+    dataset, random = searched_dataset(), np.random.default_rng(0)
+    documents = normalize(random.standard_normal((len(dataset.documents), 16), np.float32))
+    places = {name: i for i, name in enumerate(dataset.documents)}
+    answers = [places[next(iter(judged))] for judged in dataset.qrels.values()]
+    queries = documents[answers] + noise * random.standard_normal((len(answers), 16), np.float32)
+    indices, _ = rank(normalize(queries), documents, k=10)
+    expected = score(dataset, to_rankings(dataset, indices)).means["nDCG@10"]
+    found = retrieval._ndcg(dataset, (queries, documents), Similarity.COSINE)
+    assert found == pytest.approx(expected, abs=1e-12)
+    assert 0.01 < found < 1
