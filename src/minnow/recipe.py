@@ -28,22 +28,30 @@ class Rounding(str, Enum):
     CALIBRATED = "calibrated"
 
 
+_SIXTEEN = 16
+
+
 @dataclass(frozen=True)
 class Grid:
     """Whole numbers in place of floats.
 
     Attributes:
         bits: Bits of a number, 2 to 8.
-        block: How many neighbours in a row share a step; 0, or what does not divide a row, is all
-            of it. For weights MNN knows multiples of 16.
+        block: How many neighbours in a row share a step; 0 is all of it. For weights MNN knows
+            multiples of 16.
     """
 
     bits: int
     block: int = 0
 
     def block_in(self, row: int) -> int:
-        """How many neighbours share a step in a row of so many numbers."""
-        return self.block if self.block and row % self.block == 0 else row
+        """How many neighbours share a step in a row of so many numbers.
+
+        Where the block does not divide the row, fewer: the most that do, in steps of 16; all of the
+        row where none do.
+        """
+        smaller = (size for size in range(self.block, 0, -_SIXTEEN) if row % size == 0)
+        return next(smaller, row)
 
     def __str__(self) -> str:
         return f"{self.bits}/{self.block}" if self.block else str(self.bits)
@@ -127,6 +135,6 @@ RECIPES: Mapping[str, Recipe] = {
     "int8": _whole(Precision.INT8, Grid(8, 64), Grid(8), Grid(8), bar=0.998, largest_fall=0.01),
     "int6": _whole(Precision.INT6, Grid(7, 64), Grid(5, 64), Grid(8), bar=0.99, largest_fall=0.02),
     "int5": _whole(Precision.INT5, Grid(6, 64), Grid(4, 64), Grid(8), bar=0.96, largest_fall=0.02),
-    "int4": _whole(Precision.INT4, Grid(5, 128), Grid(3, 32), Grid(6), bar=0.9, largest_fall=0.03),
+    "int4": _whole(Precision.INT4, Grid(5, 96), Grid(3, 64), Grid(6), bar=0.9, largest_fall=0.03),
 }
 """Words get fewer bits: a word's error is one token's, a matrix's goes through all layers."""

@@ -181,3 +181,19 @@ def test_the_manifest_says_what_it_was_calibrated_on(tmp_path: Path, model: Orig
     usual = convert(model.source, tmp_path / "usual", recipe=RECIPES["int8"])
     assert usual.manifest.recipe == RECIPES["int8"]
     assert usual.manifest.recipe.calibration == "built-in text"
+
+
+@pytest.mark.parametrize(
+    ("block", "row", "expected"),
+    [(96, 384, 96), (96, 1024, 64), (64, 96, 48), (96, 312, 312), (0, 384, 384), (8, 32, 8)],
+)
+def test_a_block_that_does_not_divide_a_row_shrinks(block: int, row: int, expected: int) -> None:
+    assert Grid(5, block).block_in(row) == expected
+
+
+def test_only_small_word_tables_are_turned(model: Original) -> None:
+    recipe = replace(RECIPES["int4"], rounding=Rounding.NEAREST)
+    packed = quantize(model, recipe).packed
+    assert packed["embeddings.word"].turn is not None
+    assert packed["embeddings.position"].turn is None
+    assert quantize(model, replace(recipe, words=Grid(8))).packed["embeddings.word"].turn is None

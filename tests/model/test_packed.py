@@ -80,6 +80,35 @@ def test_what_cannot_be_packed_is_refused(bits: int, group: int) -> None:
         pack_table(table(), bits, group)
 
 
+def test_a_turn_spreads_errors_like_noise() -> None:
+    """No column loses more than another, nor a small number more than a large one."""
+    numbers = table(2000, 128) * np.linspace(0.01, 1, 128, dtype=np.float32)
+    plain, turned = (
+        pack_table(numbers, 4, turned=turned).unpack() - numbers for turned in (False, True)
+    )
+    small = slice(0, 8)  # rounded to half a step, all of them, whatever they are
+    assert np.corrcoef(plain[:, small].ravel(), np.sign(numbers[:, small]).ravel())[0, 1] > 0.5
+    assert (
+        abs(np.corrcoef(turned[:, small].ravel(), np.sign(numbers[:, small]).ravel())[0, 1]) < 0.1
+    )
+    errors = (turned**2).mean(0)
+    assert errors.max() < 1.5 * errors.min()
+    nearly = pack_table(numbers, 8, turned=True).unpack()
+    np.testing.assert_allclose(nearly, numbers, atol=0.05)
+
+
+@pytest.mark.parametrize(("width", "size"), [(8, 0), (312, 0), (32, 32), (384, 128), (1024, 128)])
+def test_a_turn_is_a_rotation_and_exact_in_two_bits(width: int, size: int) -> None:
+    turn = pack_table(table(3, width), 3, turned=True).turn
+    if not size:
+        assert turn is None
+        return
+    assert turn is not None
+    assert turn.shape == (size, size)
+    assert set(np.unique(turn)) == {-0.75, 0.75}
+    np.testing.assert_array_equal(turn @ turn.T, np.eye(size) * size * 0.75**2)
+
+
 class TestInTheGraph:
     """The graph with packed tables is the graph of what they unpack to."""
 
@@ -90,12 +119,15 @@ class TestInTheGraph:
     @pytest.mark.extra("convert")
     @pytest.mark.parametrize("bits", TABLE_BITS)
     @pytest.mark.parametrize("group", [0, 16])
-    def test_mnn_unpacks_it(self, tmp_path: Path, model: Any, bits: int, group: int) -> None:
+    @pytest.mark.parametrize("turned", [False, True])
+    def test_mnn_unpacks_it(
+        self, tmp_path: Path, model: Any, bits: int, group: int, turned: bool
+    ) -> None:
         from minnow.convert.mnn import convert_to_mnn
         from minnow.engines.mnn import MnnEngine
         from minnow.recipe import RECIPES
 
-        packed = {name: pack_table(model.tensors[name], bits, group)
+        packed = {name: pack_table(model.tensors[name], bits, group, turned=turned)
                   for name in ("embeddings.word", "embeddings.position")}  # fmt: skip
         states: list[NDArray[np.float32]] = []
         for tensors, tables in (

@@ -5,6 +5,9 @@ being rounded. Each matrix is first replaced by the one that, on the rounded pas
 nearest to the published pass's outputs (least squares); then it is rounded so that errors make up
 for each other; then its bias takes up the mean of what is left. Where a residual is added, its
 difference counts as part of the output.
+
+Both passes begin with the published tables. Matrices that make up for the rounding of a word table
+make up for that of the words in the calibration text, and lose on all others.
 """
 
 from __future__ import annotations
@@ -28,14 +31,13 @@ if TYPE_CHECKING:
 Floats = NDArray[np.float32]
 Tensors = dict[str, Floats]
 
-DAMPING = 0.1
+DAMPING = 0.3
 """Added to the second moments, in parts of their mean: text of another kind is served too."""
 
 
 def round_network(
     spec: EncoderSpec,
     tensors: Mapping[str, Floats],
-    tables: Mapping[str, Floats],
     rows: Sequence[Sequence[int]],
     grid_of: Callable[[str], Grid],
     progress: Callable[[str], None] = lambda _: None,
@@ -45,7 +47,6 @@ def round_network(
     Args:
         spec: The network.
         tensors: Its tensors as published.
-        tables: Tables that are rounded already, by their names.
         rows: Token ids of the calibration texts, special tokens included.
         grid_of: The grid of a matrix, by the name of its linear layer ("layer.0.query").
         progress: Told each layer.
@@ -56,7 +57,7 @@ def round_network(
     Raises:
         MissingExtraError: The extra `convert` (scipy) is not installed.
     """
-    rounded = {**tensors, **tables}
+    rounded = dict(tensors)
     published = _Pass(spec, tensors, rows)
     candidate = _Pass(spec, rounded, rows)
     for i in range(spec.layers):

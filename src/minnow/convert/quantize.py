@@ -11,7 +11,7 @@ from minnow.convert.calibration import calibration_rows
 from minnow.convert.rounding import round_weight
 from minnow.errors import ConversionError
 from minnow.model.checkpoint import linear_layers
-from minnow.model.packed import PackedTable, pack_table
+from minnow.model.packed import TURN_BITS, PackedTable, pack_table
 from minnow.recipe import Grid, Rounding
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     Tensors = Mapping[str, NDArray[np.float32]]
 
 _BYTE = 8
+_WORDS = "embeddings.word"
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class Rounded:
     Attributes:
         tensors: All tensors; those on a grid have values of that grid.
         packed: Tables to store packed.
-        grids: The grid of each matrix, by the name of its linear layer.
+        grids: The grid of each matrix, by the name of its linear layer or product.
     """
 
     tensors: Tensors
@@ -67,27 +68,42 @@ def quantize(
         InputError: The texts are too few to calibrate on.
     """
     encoder, tensors = original.encoder, dict(original.tensors)
-    tables = {"embeddings.word": recipe.words, "embeddings.position": recipe.positions}
+    tables = {_WORDS: recipe.words, "embeddings.position": recipe.positions}
     if any(tables.values()):
         _check_width(encoder)
     packed = {
-        name: pack_table(tensors[name], grid.bits, grid.block_in(encoder.width))
+        name: pack_table(
+            tensors[name],
+            grid.bits,
+            grid.block_in(encoder.width),
+            turned=name == _WORDS and grid.bits < _BYTE,
+        )
         for name, grid in tables.items()
         if grid
     }
     unpacked = {name: table.unpack() for name, table in packed.items()}
     if recipe.weights is None:
         return Rounded(tensors | unpacked, packed)
-    grids = dict.fromkeys(linear_layers(encoder), recipe.weights)
+    grids = {
+        name: _for_rows(recipe.weights, tensors[f"{name}.weight"].shape[1])
+        for name in linear_layers(encoder)
+    }
+    turns = {f"{n}.turned": Grid(TURN_BITS) for n, t in packed.items() if t.turn is not None}
     if recipe.rounding is Rounding.CALIBRATED:
         rows = calibration_rows(original, texts)
-        rounded = round_network(encoder, tensors, unpacked, rows, grids.__getitem__, progress)
-        return Rounded(rounded, packed, grids)
+        rounded = round_network(encoder, tensors, rows, grids.__getitem__, progress)
+        return Rounded(rounded | unpacked, packed, grids | turns)
     nearest = {
         f"{name}.weight": round_weight(tensors[f"{name}.weight"], grid)
         for name, grid in grids.items()
     }
-    return Rounded(tensors | unpacked | nearest, packed, grids)
+    return Rounded(tensors | unpacked | nearest, packed, grids | turns)
+
+
+def _for_rows(grid: Grid, row: int) -> Grid:
+    """The grid with a block that divides a row, or without one."""
+    block = grid.block_in(row)
+    return Grid(grid.bits, block if block < row else 0)
 
 
 def _check_width(encoder: EncoderSpec) -> None:

@@ -175,12 +175,22 @@ class _GraphWriter:
         scales = self._unsigned(fetch(f"{name}.scales", packed.scales), f"{name}.scales")
         unit = self._scalar(f"{name}.unit", packed.unit)
         steps = self._node("Mul", [scales, unit], f"{name}.steps")
+        values = self._in_steps(centred, steps, packed, name)
+        if packed.turn is None:
+            return values
+        stretches = self._reshape(values, [0, -1, len(packed.turn)], f"{name}.stretches")
+        turn = self._table(f"{name}.turn", packed.turn)
+        turned = self._node("MatMul", [stretches, turn], f"{name}.turned")
+        return self._reshape(turned, [0, -1, packed.width], f"{name}.joined")
+
+    def _in_steps(self, codes: str, steps: str, packed: PackedTable, name: str) -> str:
+        """Codes times the step of their group."""
         if packed.groups == 1:
-            return self._node("Mul", [centred, steps], f"{name}.values")
+            return self._node("Mul", [codes, steps], f"{name}.values")
         grouped = [0, 0, packed.groups, packed.width // packed.groups]
-        centred = self._reshape(centred, grouped, f"{name}.groups")
+        codes = self._reshape(codes, grouped, f"{name}.groups")
         steps = self._reshape(steps, [0, 0, packed.groups, 1], f"{name}.group_steps")
-        values = self._node("Mul", [centred, steps], f"{name}.group_values")
+        values = self._node("Mul", [codes, steps], f"{name}.group_values")
         return self._reshape(values, [0, 0, packed.width], f"{name}.values")
 
     def _unsigned(self, stored: str, name: str) -> str:
