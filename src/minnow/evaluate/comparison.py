@@ -182,7 +182,7 @@ def _measured_earlier(made: Sequence[Embedded]) -> list[str]:
     """A note on speeds that stand beside others and were not measured with them."""
     now = {embedded.system.fingerprint for embedded in made if embedded.ran}
     earlier = [one for one in made if one.system.fingerprint not in now]
-    if not earlier:
+    if not earlier or (not now and len({one.usage.measured for one in earlier}) == 1):
         return []
     labels = dict.fromkeys(f"{one.system.label} ({one.usage.measured})" for one in earlier)
     return [
