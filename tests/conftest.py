@@ -66,9 +66,11 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def pytest_configure() -> None:
-    """Take Ctrl-C even where a shell started the tests in the background, and so ignores it."""
+    """Take Ctrl-C and hang-ups even where a shell has the tests ignore them (&, nohup)."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    if hasattr(signal, "SIGHUP"):
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 def pytest_unconfigure() -> None:
