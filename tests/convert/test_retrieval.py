@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 from fakes.checkpoint import write_model
+from fakes.programs import run_minnow
 
 from minnow.bundle import Bundle
 from minnow.convert import convert, retrieval, verify
@@ -105,6 +107,16 @@ def test_the_card_tells_it_too(sealed: tuple[Original, Bundle]) -> None:
     card = (sealed[1].folder / "README.md").read_text()
     assert f"has nDCG@10 {found.candidate:.4f} with this encoder.mnn, {found.reference:.4f}" in card
     assert "it may be 0.01 below" in card
+
+
+def test_info_tells_it_too(sealed: tuple[Original, Bundle]) -> None:
+    found = sealed[1].manifest.parity.retrieval
+    assert found is not None
+    done = run_minnow("info", sealed[1].folder)
+    assert f"reference ndcg 10  {found.reference:.4f}" in done.stdout
+    assert f"\nndcg 10            {found.candidate:.4f}\n" in done.stdout
+    facts = json.loads(run_minnow("info", sealed[1].folder, "--json").stdout)
+    assert (facts["ndcg_10"], facts["largest_fall"]) == (found.candidate, 0.01)
 
 
 def test_floats_are_not_searched_with(tmp_path: Path, tiny: Path) -> None:

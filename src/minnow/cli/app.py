@@ -86,6 +86,8 @@ def _shown(name: str, value: object) -> str:
         return f"{value / 1e6:.1f} MB"
     if isinstance(value, float) and name.endswith("_cosine"):
         return f"{value:.7f}"
+    if isinstance(value, float) and name.endswith("ndcg_10"):
+        return f"{value:.4f}"
     if isinstance(value, dict):
         return (
             ", ".join(f"{k} {v!r}" if isinstance(v, str) else f"{k} {v}" for k, v in value.items())
