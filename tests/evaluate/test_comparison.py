@@ -97,6 +97,15 @@ def cosines(a: Floats, b: Floats) -> NDArray[np.float64]:
     return table
 
 
+def test_speeds_of_an_earlier_run_are_told(world: World) -> None:
+    world.vectors["other"] = world.vectors["base"]
+    assert compare(["base", "other", "base"], make_dataset()).notes == ()
+    assert compare(["base", "other", "base"], make_dataset()).notes == ()
+    world.cached = {"other"}
+    (note,) = compare(["base", "other"], make_dataset()).notes
+    assert note.startswith("Load time, texts/s and memory of other (2026-01-01) are of an earlier")
+
+
 def test_a_system_against_itself_is_equivalent_with_no_difference(world: World) -> None:
     world.vectors["other/base"] = world.vectors["base"]
     comparison = compare(["base", "other/base", "base"], make_dataset())
@@ -342,15 +351,6 @@ WHOLE, DROPPED = {"query": PROMPT, "document": PROMPT}, {"query": "", "document"
 @pytest.mark.weights
 @pytest.mark.extra("convert")
 @pytest.mark.extra("onnxruntime")
-def test_speeds_of_an_earlier_run_are_told(world: World) -> None:
-    world.vectors["other"] = world.vectors["base"]
-    assert compare(["base", "other", "base"], make_dataset()).notes == ()
-    assert compare(["base", "other", "base"], make_dataset()).notes == ()
-    world.cached = {"other"}
-    (note,) = compare(["base", "other"], make_dataset()).notes
-    assert note.startswith("Load time, texts/s and memory of other (2026-01-01) are of an earlier")
-
-
 @pytest.mark.parametrize(
     ("good", "bad"),
     [

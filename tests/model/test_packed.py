@@ -87,10 +87,9 @@ def test_a_turn_spreads_errors_like_noise() -> None:
         pack_table(numbers, 4, turned=turned).unpack() - numbers for turned in (False, True)
     )
     small = slice(0, 8)  # rounded to half a step, all of them, whatever they are
-    assert np.corrcoef(plain[:, small].ravel(), np.sign(numbers[:, small]).ravel())[0, 1] > 0.5
-    assert (
-        abs(np.corrcoef(turned[:, small].ravel(), np.sign(numbers[:, small]).ravel())[0, 1]) < 0.1
-    )
+    signs = np.sign(numbers[:, small]).ravel()
+    assert np.corrcoef(plain[:, small].ravel(), signs)[0, 1] > 0.5
+    assert abs(np.corrcoef(turned[:, small].ravel(), signs)[0, 1]) < 0.1
     errors = (turned**2).mean(0)
     assert errors.max() < 1.5 * errors.min()
     nearly = pack_table(numbers, 8, turned=True).unpack()

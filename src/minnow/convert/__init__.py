@@ -147,7 +147,7 @@ def verify(
     dataset = _searched(manifest.recipe)
     progress("checking the hash of every file")
     bundle.check_files()
-    progress(f"finding {source or bundle.manifest.source.name}")
+    progress(f"finding {source or manifest.source.name}")
     origin = find_origin(
         bundle, source, offline=offline, with_author_graph=reference == "author-onnx"
     )

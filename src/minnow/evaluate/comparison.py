@@ -117,17 +117,18 @@ def compare(
         raise InputError(f"The margin should be at least 0, not {margin}.")
     found, notes = _find(systems, options)
     first = _embed(found[0], dataset, options)
-    made = [first]
+    ran = {first.system.fingerprint} if first.ran else set()
     results = [_measure(first, dataset)]
     for system in found[1:]:
         embedded = _embed(system, dataset, options)
-        made.append(embedded)
+        ran |= {system.fingerprint} if embedded.ran else set()
         related = _is_related(embedded, first, dataset, across_models=across_models)
         fidelity = _fidelity(embedded, first, dataset) if related else (None, None)
         result = _measure(embedded, dataset)
         against = _against(result, results[0], fidelity, dataset, margin)
         results.append(replace(result, against=against))
-    notes = (*notes, *_measured_earlier(made))
+    others = [r for s, r in zip(found, results, strict=True) if s.fingerprint not in ran]
+    notes = (*notes, *_measured_earlier(others, alone=not ran))
     return Comparison(DatasetFacts.of(dataset), margin, tuple(results), notes)
 
 
@@ -178,13 +179,11 @@ def _embed(system: System, dataset: Dataset, options: RunOptions) -> Embedded:
     )
 
 
-def _measured_earlier(made: Sequence[Embedded]) -> list[str]:
+def _measured_earlier(earlier: Sequence[SystemResult], *, alone: bool) -> list[str]:
     """A note on speeds that stand beside others and were not measured with them."""
-    now = {embedded.system.fingerprint for embedded in made if embedded.ran}
-    earlier = [one for one in made if one.system.fingerprint not in now]
-    if not earlier or (not now and len({one.usage.measured for one in earlier}) == 1):
+    if not earlier or (alone and len({result.usage.measured for result in earlier}) == 1):
         return []
-    labels = dict.fromkeys(f"{one.system.label} ({one.usage.measured})" for one in earlier)
+    labels = (f"{result.label} ({result.usage.measured})" for result in earlier)
     return [
         f"Load time, texts/s and memory of {', '.join(labels)} are of an earlier run: compare "
         "them with --fresh."

@@ -48,7 +48,7 @@ class Embedded:
         documents: float32 of shape (documents, width).
         similarity: How they are meant to be compared.
         usage: What making them took.
-        ran: Whether any were made now, or at least the system was measured.
+        ran: Whether a process ran for it; else all is from the cache.
     """
 
     system: System
