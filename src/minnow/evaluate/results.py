@@ -253,7 +253,7 @@ def system_facts(system: SystemResult) -> dict[str, Any]:
         "usage": {
             "threads": usage.threads,
             "load_seconds": usage.load_seconds,
-            "texts_per_second": _number(usage.texts_per_second),
+            "texts_per_second": finite_or_none(usage.texts_per_second),
             "peak_bytes": usage.peak_bytes,
             "measured": usage.measured,
         },
@@ -299,6 +299,6 @@ def _fidelity_facts(fidelity: Fidelity | None) -> dict[str, Any] | None:
     }
 
 
-def _number(value: float) -> float | None:
+def finite_or_none(value: float | None) -> float | None:
     """JSON has no NaN."""
-    return value if np.isfinite(value) else None
+    return value if value is not None and np.isfinite(value) else None

@@ -14,6 +14,7 @@ from minnow.evaluate.results import (
     Fidelity,
     SystemResult,
     dataset_facts,
+    finite_or_none,
     system_facts,
 )
 from minnow.frontier.ladder import Rung
@@ -151,9 +152,9 @@ def frontier_facts(found: Frontier) -> dict[str, Any]:
                 **_rung_facts(row.rung),
                 "on_frontier": row.rung.name in best,
                 "cosine": {
-                    "mean": _number(row.point.mean),
-                    "p5": _number(row.point.p5),
-                    "min": _number(row.point.minimum),
+                    "mean": finite_or_none(row.point.mean),
+                    "p5": finite_or_none(row.point.p5),
+                    "min": finite_or_none(row.point.minimum),
                 },
                 **({"dominated_by": dominating[row.rung.name]} if row.rung.kind == "gguf" else {}),
                 **system_facts(row.result),
@@ -175,11 +176,6 @@ def _refused_facts(rung: Rung) -> dict[str, Any]:
     return {
         **_rung_facts(rung),
         "reason": refusal.reason,
-        "worst_cosine": None if refusal.worst is None else _number(refusal.worst),
+        "worst_cosine": finite_or_none(refusal.worst),
         "bar": refusal.bar,
     }
-
-
-def _number(value: float) -> float | None:
-    """JSON has no NaN."""
-    return value if np.isfinite(value) else None
