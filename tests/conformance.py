@@ -16,6 +16,7 @@ import pytest
 from numpy.typing import NDArray
 
 from minnow.engines import TextEmbedder, TokenBatch
+from minnow.engines.lanes import run_batches
 from minnow.errors import EngineError, InputError
 from minnow.model.reference import ReferenceModel
 from minnow.model.spec import EncoderSpec
@@ -189,6 +190,25 @@ class TokenEngineSuite:
 
         for one, other in zip(alone, together, strict=True):
             np.testing.assert_allclose(other, one, atol=CLOSE)
+
+    @pytest.mark.parametrize("threads", [1, 2, 3])
+    def test_lanes_side_by_side(self, rig: Rig, threads: int) -> None:
+        engine = rig.engine(threads=threads)
+        batches = [TokenBatch.pad([row(n, n), row(3)], 0) for n in (40, 33, 17, 9, 5, 2)] * 4
+        alone = [engine.run(batch) for batch in batches]
+        lanes = engine.lanes(len(batches))
+        assert 1 <= len(lanes) <= threads
+        assert list(engine.lanes(len(batches))) == list(lanes)
+        assert list(engine.lanes(1)) == [engine]
+        found = dict(run_batches(engine, batches, lambda lane, batch: lane.run(batch)))
+        for number, expected in enumerate(alone):
+            np.testing.assert_allclose(found[number], expected, atol=CLOSE)
+        engine.close()
+        for lane in lanes:
+            with pytest.raises(EngineError, match="closed"):
+                lane.run(batches[0])
+        with pytest.raises(EngineError, match="closed"):
+            list(run_batches(engine, batches, lambda lane, batch: lane.run(batch)))
 
     def test_two_engines_on_one_file_do_not_meet(self, rig: Rig) -> None:
         engines = [rig.engine(), rig.engine()]

@@ -14,6 +14,7 @@ import numpy as np
 from minnow.bundle import ENCODER, TOKENIZER, Bundle
 from minnow.engines import TokenBatch, check_engine, open_engine
 from minnow.engines.base import batches_by_length
+from minnow.engines.lanes import run_batches
 from minnow.errors import EngineError, InputError
 from minnow.model.tokenizer import TextTokenizer
 from minnow.options import (
@@ -317,7 +318,7 @@ class Embedder:
         Returns:
             float32 of shape (texts, width).
         """
-        return self._forward([text.ids for text in self._tokenizer.tokenize(texts)])
+        return self._forward(self._engine, self.token_ids(texts))
 
     def token_ids(self, texts: Sequence[str]) -> list[list[int]]:
         """The ids that the encoder is given for each text, special tokens included."""
@@ -370,17 +371,19 @@ class Embedder:
         if empty:
             raise InputError(f"Text {empty[0]} is empty, and this model adds no token of its own.")
         vectors = np.empty((len(texts), options.width), dtype=np.float32)
-        for batch in batches_by_length([len(row.ids) for row in rows], options.batch_size):
-            found = self._forward([rows[i].ids for i in batch])[:, : options.width]
-            vectors[batch] = normalize(found) if options.normalize else found
-            advance(len(batch))
+        batches = list(batches_by_length([len(row.ids) for row in rows], options.batch_size))
+        ids = [[rows[i].ids for i in batch] for batch in batches]
+        for n, found in run_batches(self._engine, ids, self._forward):
+            part = found[:, : options.width]
+            vectors[batches[n]] = normalize(part) if options.normalize else part
+            advance(len(part))
         with _counting:
             self.truncated_texts += len(cut)
         return vectors, len(cut)
 
-    def _forward(self, ids: list[list[int]]) -> Floats:
+    def _forward(self, engine: Engine, ids: list[list[int]]) -> Floats:
         batch = TokenBatch.pad(ids, self.encoder.pad_token_id)
-        hidden = self._engine.run(batch)
+        hidden = engine.run(batch)
         with np.errstate(invalid="ignore", over="ignore"):
             vectors = pool(hidden, batch.attention_mask, self.embedding.pooling)
         if not np.isfinite(vectors).all():

@@ -206,6 +206,28 @@ print(all(found), same(engine.run(batch)), engine.threads)
         )
         assert answer_of(code, made.bundle.folder) == "True True 2\n"
 
+    def test_lanes_in_a_child_of_a_process_that_has_them_at_work(self, made: Tiny) -> None:
+        code = (
+            OPENED
+            + """
+from minnow.engines.lanes import run_batches
+def many():
+    found = run_batches(engine, [batch] * 12, lambda lane, batch: lane.run(batch))
+    return all(same(states) for _, states in found)
+stop = threading.Event()
+def work():
+    while not stop.is_set():
+        many()
+thread = threading.Thread(target=work)
+thread.start()
+found = [in_child(many) for _ in range(10)]
+stop.set()
+thread.join()
+print(all(found), many(), len(engine.lanes(12)))
+"""
+        )
+        assert answer_of(code, made.bundle.folder) == "True True 2\n"
+
     def test_a_child_may_open_an_engine_of_its_own(self, made: Tiny) -> None:
         code = (
             OPENED

@@ -54,6 +54,10 @@ class FakeEngine:
         )
         return states * np.float32(np.nan) if broken else states
 
+    def lanes(self, batches: int) -> Sequence[FakeEngine]:
+        del batches
+        return (self,)
+
     def states(self, ids: Sequence[int]) -> NDArray[np.float32]:
         """What the tokens of one text come to: float32 of shape (tokens, width)."""
         return self._words[list(ids)] + self._positions[: len(ids)]

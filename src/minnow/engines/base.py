@@ -94,6 +94,18 @@ class Engine(Protocol):
         """
         ...
 
+    def lanes(self, batches: int) -> Sequence[Engine]:
+        """Engines to run so many batches on, side by side, each in a thread of the caller's.
+
+        Together they use the threads that `run` uses alone. Where batches are too few for that
+        to pay, or the runtime gains nothing by it, the engine itself is the only one. Lanes are
+        closed with the engine.
+
+        Raises:
+            EngineError: The engine is closed.
+        """
+        ...
+
     def close(self) -> None:
         """Free the runtime's memory; `run` fails from then on."""
         ...

@@ -24,7 +24,7 @@ from minnow.errors import EngineError
 from minnow.signals import uninterrupted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -113,11 +113,18 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)
 
 
+LANES = 4
+"""The most sessions that work side by side: each has weights and memory of its own."""
+
+_BATCHES_PER_LANE = 2
+"""Fewer are soon done by one session with all threads."""
+
+
 class MnnEngine:
     """Runs an encoder.mnn: int32 ids in, float32 token states out.
 
-    One session behind one lock. A child forked from a process that ran MNN with several threads
-    gets one thread, for its parent's engines and for those it opens itself.
+    One session behind one lock, and more for `lanes`. A child forked from a process that ran MNN
+    with several threads gets one thread, for its parent's engines and for those it opens itself.
     """
 
     name = "mnn"
@@ -153,6 +160,7 @@ class MnnEngine:
         self._model, self._spec = model.absolute(), spec
         self._lock = threading.Lock()
         self._session: _Session | None = self._open()
+        self._lanes: tuple[MnnEngine, ...] = ()
         self._closed = False
         _engines.add(self)
 
@@ -178,10 +186,35 @@ class MnnEngine:
         check_output(hidden, batch, self._spec)
         return hidden
 
+    def lanes(self, batches: int) -> Sequence[MnnEngine]:
+        """Sessions of one thread each, where there are batches enough; four at most.
+
+        Two threads in two sessions do more than in one, where they wait for each other after
+        every operator.
+
+        Raises:
+            EngineError: The engine is closed, or MNN cannot open the file again.
+        """
+        count = min(self.threads, LANES)
+        if count == 1 or batches < count * _BATCHES_PER_LANE:
+            return (self,)
+        with self._lock:
+            if self._closed:
+                raise EngineError("This engine is closed.")
+            if not self._lanes:
+                shares = [self.threads // count + (i < self.threads % count) for i in range(count)]
+                self._lanes = tuple(
+                    MnnEngine(self._model, self._spec, threads=share, memory=self.memory)
+                    for share in shares
+                )
+            return self._lanes
+
     def close(self) -> None:
-        """Free MNN's memory; `run` fails from then on."""
+        """Free MNN's memory, that of the lanes too; `run` fails from then on."""
         with self._lock:
             self._closed, self._session = True, None
+            for lane in self._lanes:
+                lane.close()
 
     def _open(self) -> _Session:
         return _Session(self._model, self._spec, self.threads, self.memory)

@@ -17,11 +17,12 @@ from minnow.engines.base import (
 from minnow.errors import EngineError, MissingExtraError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
 
-    from minnow.engines.base import TokenBatch
+    from minnow.engines.base import Engine, TokenBatch
     from minnow.model.spec import EncoderSpec
 
 _INTEGERS = {"tensor(int64)": np.int64, "tensor(int32)": np.int32}
@@ -96,6 +97,10 @@ class OnnxRuntimeEngine:
         states: NDArray[np.float32] = np.asarray(hidden, dtype=np.float32)
         check_output(states, batch, self._spec)
         return states
+
+    def lanes(self, batches: int) -> Sequence[Engine]:
+        """Itself: its own threads share out a batch well."""
+        return (self,)
 
     def close(self) -> None:
         """Free the session; `run` fails from then on."""

@@ -23,13 +23,13 @@ from minnow.engines.base import (
 from minnow.errors import EngineError, MissingExtraError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
     from types import ModuleType
 
     from numpy.typing import NDArray
 
-    from minnow.engines.base import TokenBatch
+    from minnow.engines.base import Engine, TokenBatch
     from minnow.model.spec import EncoderSpec
 
 
@@ -131,6 +131,10 @@ class OpenVinoEngine:
         states: NDArray[np.float32] = np.asarray(hidden, dtype=np.float32)
         check_output(states, batch, self._spec)
         return states
+
+    def lanes(self, batches: int) -> Sequence[Engine]:
+        """Itself: its own threads share out a batch well."""
+        return (self,)
 
     def close(self) -> None:
         """Free the request and its model; `run` fails from then on."""
