@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import threading
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -15,7 +16,7 @@ from fakes.engine import FakeEngine
 from hypothesis import given
 from hypothesis import strategies as st
 
-from minnow import embedder as module
+from minnow import pipeline as module
 from minnow.embedder import Embedder, TruncationWarning
 from minnow.engines import TokenBatch
 from minnow.errors import EngineError, InputError
@@ -272,7 +273,7 @@ class TestStream:
     def test_no_text_no_block(self, made: Made) -> None:
         assert list(made.embedder.encode_stream([])) == []
 
-    def test_texts_are_read_a_block_at_a_time(self, made: Made) -> None:
+    def test_texts_are_read_a_block_ahead(self, made: Made) -> None:
         read = []
 
         def texts() -> Iterator[str]:
@@ -283,7 +284,45 @@ class TestStream:
         stream = made.embedder.encode_stream(texts())
         assert read == []
         next(stream)
-        assert len(read) == 10
+        assert len(read) == 20
+
+    def test_what_reading_raises_comes_after_the_block_before(self, made: Made) -> None:
+        def texts() -> Iterator[str]:
+            yield from ["fish"] * 10
+            raise ConnectionError("gone")
+
+        stream = made.embedder.encode_stream(texts())
+        assert len(next(stream)[0]) == 10
+        with pytest.raises(ConnectionError, match="gone"):
+            next(stream)
+
+    def test_the_next_block_is_tokenised_beside_the_engine(
+        self, made: Made, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The engine does not come back before the next block has been tokenised."""
+        tokenized = [threading.Event() for _ in range(3)]
+        run, tokenize = made.engine.run, TextTokenizer.tokenize
+        threads = set()
+
+        def tokenize_and_tell(self: TextTokenizer, texts: Any, *, first: int = 0) -> Any:
+            threads.add(threading.current_thread())
+            rows = tokenize(self, texts, first=first)
+            tokenized[first // 10].set()
+            return rows
+
+        def run_and_wait(batch: TokenBatch) -> Any:
+            following = min(len(made.engine.shapes) + 1, 2)
+            assert tokenized[following].wait(timeout=30)
+            return run(batch)
+
+        monkeypatch.setattr(TextTokenizer, "tokenize", tokenize_and_tell)
+        monkeypatch.setattr(made.engine, "run", run_and_wait)
+        assert len(list(made.embedder.encode_stream(["fish"] * 30))) == 3
+        assert len(threads) > 1
+
+    def test_few_texts_need_no_thread(self, made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(module, "ThreadPoolExecutor", None)
+        assert made.embedder.encode(["fish"] * 9).shape == (9, made.embedder.width)
 
     def test_texts_are_counted_from_the_start_of_the_stream(self, made: Made) -> None:
         stream = made.embedder.encode_stream(["fish"] * 23 + [5])  # type: ignore[list-item]

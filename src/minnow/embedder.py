@@ -6,16 +6,13 @@ import os
 import sys
 import threading
 import warnings
-from itertools import islice
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from minnow.bundle import ENCODER, TOKENIZER, Bundle
-from minnow.engines import TokenBatch, check_engine, open_engine
-from minnow.engines.base import batches_by_length
-from minnow.engines.lanes import run_batches
-from minnow.errors import EngineError, InputError
+from minnow.engines import check_engine, open_engine
+from minnow.errors import InputError
 from minnow.model.tokenizer import TextTokenizer
 from minnow.options import (
     BATCH_SIZE,
@@ -27,11 +24,12 @@ from minnow.options import (
     with_role,
 )
 from minnow.origin import rebuild_graph
+from minnow.pipeline import Pipeline
 from minnow.progress import show_progress
-from minnow.vectors import normalize, pool, similarity
+from minnow.vectors import similarity
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -45,8 +43,6 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float32]
 
 __all__ = ["Embedder", "EncodeOptions", "OnTruncate", "Role", "TruncationWarning"]
-
-WINDOW = 4096
 
 _counting = threading.Lock()
 if hasattr(os, "register_at_fork"):
@@ -97,8 +93,7 @@ class Embedder:
         self.embedding = embedding
         self.on_truncate = on_truncate
         self.truncated_texts = 0
-        self._engine = engine
-        self._tokenizer = tokenizer
+        self._pipeline = Pipeline(engine, tokenizer, encoder, embedding, name)
 
     @classmethod
     def open(
@@ -318,15 +313,15 @@ class Embedder:
         Returns:
             float32 of shape (texts, width).
         """
-        return self._forward(self._engine, self.token_ids(texts))
+        return self._pipeline.forward(self._pipeline.engine, self.token_ids(texts))
 
     def token_ids(self, texts: Sequence[str]) -> list[list[int]]:
         """The ids that the encoder is given for each text, special tokens included."""
-        return [text.ids for text in self._tokenizer.tokenize(texts)]
+        return [text.ids for text in self._pipeline.tokenizer.tokenize(texts)]
 
     def close(self) -> None:
         """Free the runtime's memory; encoding fails from then on."""
-        self._engine.close()
+        self._pipeline.engine.close()
 
     def __enter__(self) -> Embedder:
         return self
@@ -341,56 +336,20 @@ class Embedder:
         self, texts: Iterable[str], options: Options, total: int | None
     ) -> Iterator[tuple[list[str], Floats]]:
         """Blocks of texts with their vectors, in order."""
-        rest, start, cut = iter(texts), 0, 0
+        seen = cut = 0
         with show_progress("embedding", total, "texts", show=options.show_progress) as advance:
-            while block := list(islice(rest, WINDOW)):
-                vectors, over = self._embed(block, options, start, advance)
-                start, cut = start + len(block), cut + over
+            for block, vectors, over in self._pipeline.stream(texts, options, advance):
+                seen, cut = seen + len(block), cut + over
+                with _counting:
+                    self.truncated_texts += over
                 yield block, vectors
         if cut and options.on_truncate == "warn":
             message = (
-                f"{cut} of {start} texts {'is' if cut == 1 else 'are'} longer than "
+                f"{cut} of {seen} texts {'is' if cut == 1 else 'are'} longer than "
                 f"{self.max_tokens} tokens, the limit of {self.name}; only their beginnings were "
                 "embedded. Split them into chunks."
             )
             warnings.warn(message, TruncationWarning, stacklevel=_level_of_caller())
-
-    def _embed(
-        self, texts: list[str], options: Options, start: int, advance: Callable[[int], None]
-    ) -> tuple[Floats, int]:
-        """Vectors of some texts, and how many were cut off; `start` is the first's number."""
-        prefixed = [options.prompt + t if isinstance(t, str) else t for t in texts]
-        rows = self._tokenizer.tokenize(prefixed, first=start)
-        cut = [start + i for i, row in enumerate(rows) if row.truncated]
-        if cut and options.on_truncate == "error":
-            raise InputError(
-                f"Text {cut[0]} is longer than {self.max_tokens} tokens, the limit of {self.name}. "
-                "Split it into chunks, or allow truncation with on_truncate='warn'."
-            )
-        empty = [start + i for i, row in enumerate(rows) if not row.ids]
-        if empty:
-            raise InputError(f"Text {empty[0]} is empty, and this model adds no token of its own.")
-        vectors = np.empty((len(texts), options.width), dtype=np.float32)
-        batches = list(batches_by_length([len(row.ids) for row in rows], options.batch_size))
-        ids = [[rows[i].ids for i in batch] for batch in batches]
-        for n, found in run_batches(self._engine, ids, self._forward):
-            part = found[:, : options.width]
-            vectors[batches[n]] = normalize(part) if options.normalize else part
-            advance(len(part))
-        with _counting:
-            self.truncated_texts += len(cut)
-        return vectors, len(cut)
-
-    def _forward(self, engine: Engine, ids: list[list[int]]) -> Floats:
-        batch = TokenBatch.pad(ids, self.encoder.pad_token_id)
-        hidden = engine.run(batch)
-        with np.errstate(invalid="ignore", over="ignore"):
-            vectors = pool(hidden, batch.attention_mask, self.embedding.pooling)
-        if not np.isfinite(vectors).all():
-            raise EngineError(
-                f"{self.name} gave NaN or infinity on a batch of shape {batch.shape}."
-            )
-        return normalize(vectors) if self.embedding.normalize else vectors
 
 
 def _level_of_caller() -> int:

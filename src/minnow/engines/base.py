@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 
 TOKENS_PER_BATCH = 1024
+BATCHES_PER_LANE = 2
+"""Where there are fewer, all threads on each batch are done sooner."""
+
 ENCODER_INPUTS = frozenset({"input_ids", "attention_mask", "token_type_ids"})
 
 Memory = Literal["normal", "low", "high"]

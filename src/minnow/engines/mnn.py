@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from minnow.engines.base import (
+    BATCHES_PER_LANE,
     check_batch,
     check_memory,
     check_output,
@@ -116,9 +117,6 @@ if hasattr(os, "register_at_fork"):
 LANES = 4
 """The most sessions that work side by side: each has weights and memory of its own."""
 
-_BATCHES_PER_LANE = 2
-"""Fewer are soon done by one session with all threads."""
-
 
 class MnnEngine:
     """Runs an encoder.mnn: int32 ids in, float32 token states out.
@@ -190,13 +188,13 @@ class MnnEngine:
         """Sessions of one thread each, where there are batches enough; four at most.
 
         Two threads in two sessions do more than in one, where they wait for each other after
-        every operator.
+        every operator. A session has weights of its own, so with "low" memory there is only one.
 
         Raises:
             EngineError: The engine is closed, or MNN cannot open the file again.
         """
         count = min(self.threads, LANES)
-        if count == 1 or batches < count * _BATCHES_PER_LANE:
+        if count == 1 or self.memory == "low" or batches < count * BATCHES_PER_LANE:
             return (self,)
         with self._lock:
             if self._closed:

@@ -13,17 +13,19 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 import numpy as np
 
 from minnow.engines.base import (
+    BATCHES_PER_LANE,
     ENCODER_INPUTS,
     check_batch,
     check_output,
     check_threads,
+    default_threads,
     model_name,
     one_line,
 )
 from minnow.errors import EngineError, MissingExtraError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
     from types import ModuleType
 
@@ -48,10 +50,19 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)
 
 
-class OpenVinoEngine:
-    """Runs an ONNX encoder: ids in, float32 token states out. One request behind one lock.
+def _refuse_after_fork() -> None:
+    if _Runtime.lost:
+        raise EngineError(
+            "OpenVINO was used before this process was forked, and cannot load a model any "
+            "more. Open the engine before the fork, or start processes with 'spawn'."
+        )
 
-    An engine that was opened before a fork still runs in the child; none can be opened there.
+
+class OpenVinoEngine:
+    """Runs an ONNX encoder: ids in, float32 token states out.
+
+    One request behind one lock, and more for `lanes`. An engine that was opened before a fork
+    still runs in the child; none can be opened there.
     """
 
     name = "openvino"
@@ -80,36 +91,16 @@ class OpenVinoEngine:
             MissingExtraError: The extra `openvino` is not installed.
         """
         check_threads(threads)
-        if _Runtime.lost:
-            raise EngineError(
-                "OpenVINO was used before this process was forked, and cannot load a model any "
-                "more. Open the engine before the fork, or start processes with 'spawn'."
-            )
-        runtime = _import_openvino()
-        _Runtime.started = True
-        name = model_name(model)
-        hints = {
-            "PERFORMANCE_HINT": "LATENCY",
+        _refuse_after_fork()
+        self._model, self._spec = model, spec
+        self._hints = {
             "INFERENCE_PRECISION_HINT": precision,
             "INFERENCE_NUM_THREADS": threads or 0,
         }
-        try:
-            with _own_signal_stack():
-                core = runtime.Core()
-                network = core.read_model(model=model if isinstance(model, bytes) else str(model))
-                compiled = core.compile_model(network, "CPU", hints)
-        except Exception as error:  # OpenVINO raises RuntimeError and others
-            raise EngineError(f"OpenVINO cannot load {name}: {one_line(error)}") from error
-        self._spec, self._lock = spec, threading.Lock()
-        self._inputs = {port.any_name: port.element_type.to_dtype() for port in compiled.inputs}
-        outputs = [port for port in compiled.outputs if len(port.partial_shape) == 3]
-        if not set(self._inputs) <= ENCODER_INPUTS or not outputs:
-            raise EngineError(
-                f"{name} has inputs {sorted(self._inputs)}; an encoder has integer inputs among "
-                f"{sorted(ENCODER_INPUTS)} and an output of shape (batch, tokens, width)."
-            )
-        self._output = outputs[0]
-        self._request = compiled.create_infer_request()
+        self.threads = threads or default_threads()
+        self._lock = threading.Lock()
+        self._lanes: tuple[_Lane, ...] = ()
+        self._whole: _Lane | None = self._compile({"PERFORMANCE_HINT": "LATENCY"}, requests=1)[0]
 
     def run(self, batch: TokenBatch) -> NDArray[np.float32]:
         """One forward pass: float32 of shape (batch, tokens, width).
@@ -117,6 +108,71 @@ class OpenVinoEngine:
         Raises:
             EngineError: The batch does not fit the model, or OpenVINO failed.
         """
+        return self._opened().run(batch)
+
+    def lanes(self, batches: int) -> Sequence[Engine]:
+        """A stream for each thread, where there are batches enough for all.
+
+        Streams share the weights. They are made when they are first asked for, which takes about
+        as long as loading did; in a forked child there are none.
+
+        Raises:
+            EngineError: The engine is closed.
+        """
+        self._opened()
+        if self.threads == 1 or batches < self.threads * BATCHES_PER_LANE or _Runtime.lost:
+            return (self,)
+        with self._lock:
+            if not self._lanes:
+                streams = {"NUM_STREAMS": str(self.threads)}
+                self._lanes = self._compile(streams, requests=self.threads)
+            return self._lanes
+
+    def close(self) -> None:
+        """Free the requests and their models; `run` fails from then on."""
+        with self._lock:
+            for lane in self._lanes if self._whole is None else (self._whole, *self._lanes):
+                lane.close()
+            self._whole = None
+
+    def _opened(self) -> _Lane:
+        whole = self._whole
+        if whole is None:
+            raise EngineError("This engine is closed.")
+        return whole
+
+    def _compile(self, hints: Mapping[str, str], requests: int) -> tuple[_Lane, ...]:
+        runtime = _import_openvino()
+        _Runtime.started = True
+        model, name = self._model, model_name(self._model)
+        try:
+            with _own_signal_stack():
+                core = runtime.Core()
+                network = core.read_model(model=model if isinstance(model, bytes) else str(model))
+                compiled = core.compile_model(network, "CPU", {**self._hints, **hints})
+        except Exception as error:  # OpenVINO raises RuntimeError and others
+            raise EngineError(f"OpenVINO cannot load {name}: {one_line(error)}") from error
+        return tuple(_Lane(compiled, self._spec, name) for _ in range(requests))
+
+
+class _Lane:
+    """One request of a compiled model, behind one lock."""
+
+    name = "openvino"
+
+    def __init__(self, compiled: Any, spec: EncoderSpec, model: str) -> None:
+        self._spec, self._lock = spec, threading.Lock()
+        self._inputs = {port.any_name: port.element_type.to_dtype() for port in compiled.inputs}
+        outputs = [port for port in compiled.outputs if len(port.partial_shape) == 3]
+        if not set(self._inputs) <= ENCODER_INPUTS or not outputs:
+            raise EngineError(
+                f"{model} has inputs {sorted(self._inputs)}; an encoder has integer inputs among "
+                f"{sorted(ENCODER_INPUTS)} and an output of shape (batch, tokens, width)."
+            )
+        self._output = outputs[0]
+        self._request = compiled.create_infer_request()
+
+    def run(self, batch: TokenBatch) -> NDArray[np.float32]:
         check_batch(batch, self._spec)
         feeds = {name: getattr(batch, name).astype(kind) for name, kind in self._inputs.items()}
         with self._lock:
@@ -133,13 +189,25 @@ class OpenVinoEngine:
         return states
 
     def lanes(self, batches: int) -> Sequence[Engine]:
-        """Itself: its own threads share out a batch well."""
+        del batches
         return (self,)
 
     def close(self) -> None:
-        """Free the request and its model; `run` fails from then on."""
         with self._lock:
             self._request = None
+
+
+def computes_bf16() -> bool:
+    """Whether this machine's CPU has instructions for bfloat16, as OpenVINO sees it.
+
+    Raises:
+        EngineError: OpenVINO was used before this process was forked.
+        MissingExtraError: The extra `openvino` is not installed.
+    """
+    _refuse_after_fork()
+    with _own_signal_stack():
+        core = _import_openvino().Core()
+        return "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 
 
 class _SignalStack(ctypes.Structure):

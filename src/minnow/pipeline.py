@@ -1,0 +1,155 @@
+"""From texts to vectors, a block at a time: tokenise, batch by length, run, pool, normalise."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from itertools import islice
+from typing import TYPE_CHECKING, TypeVar
+
+import numpy as np
+
+from minnow.engines import Engine, TokenBatch
+from minnow.engines.base import batches_by_length
+from minnow.engines.lanes import run_batches
+from minnow.errors import EngineError, InputError
+from minnow.model.spec import EmbeddingSpec, EncoderSpec
+from minnow.model.tokenizer import TextTokenizer
+from minnow.vectors import normalize, pool
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from numpy.typing import NDArray
+
+    from minnow.model.tokenizer import TokenizedText
+    from minnow.options import Options
+
+    Floats = NDArray[np.float32]
+
+T = TypeVar("T")
+
+WINDOW = 4096
+"""Texts in a block: enough to find many of a length, few enough for flat memory."""
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """What stands between texts and vectors.
+
+    Attributes:
+        engine: Ids in, token states out.
+        tokenizer: Texts in, ids out.
+        encoder: The network that the engine runs.
+        embedding: How its token states become one vector.
+        name: What to call it in messages.
+    """
+
+    engine: Engine
+    tokenizer: TextTokenizer
+    encoder: EncoderSpec
+    embedding: EmbeddingSpec
+    name: str
+
+    def stream(
+        self, texts: Iterable[str], options: Options, advance: Callable[[int], None]
+    ) -> Iterator[tuple[list[str], Floats, int]]:
+        """Embed texts block by block, and tokenise the next block beside each.
+
+        Args:
+            texts: Read a block ahead. What reading them raises comes after the block before.
+            options: Checked.
+            advance: Told how many texts more are done.
+
+        Yields:
+            The texts, their vectors (float32 of shape (texts, width)), and how many were cut off.
+
+        Raises:
+            InputError: A text is not valid, is empty where the model adds no token, or is over
+                the limit where that is refused; the message has its number in the stream.
+            EngineError: The runtime failed, or gave NaN.
+        """
+        rest, start = iter(texts), 0
+        block = list(islice(rest, WINDOW))
+        rows = self._tokenize(block, options, start)
+        while block:
+            following, fault = _read(rest) if len(block) == WINDOW else ([], None)
+            start += len(block)
+            with _beside(partial(self._tokenize, following, options, start), following) as tokens:
+                vectors = self._embed(rows, options, advance)
+            yield block, vectors, sum(row.truncated for row in rows)
+            if fault is not None:
+                raise fault
+            block, rows = following, tokens() if following else []
+
+    def forward(self, engine: Engine, ids: list[list[int]]) -> Floats:
+        """One forward pass of the whole model: float32 of shape (texts, width).
+
+        Args:
+            engine: The pipeline's, or a lane of it.
+            ids: Token ids of at least one text.
+
+        Raises:
+            EngineError: The runtime failed, or gave NaN.
+        """
+        batch = TokenBatch.pad(ids, self.encoder.pad_token_id)
+        hidden = engine.run(batch)
+        with np.errstate(invalid="ignore", over="ignore"):
+            vectors = pool(hidden, batch.attention_mask, self.embedding.pooling)
+        if not np.isfinite(vectors).all():
+            raise EngineError(
+                f"{self.name} gave NaN or infinity on a batch of shape {batch.shape}."
+            )
+        return normalize(vectors) if self.embedding.normalize else vectors
+
+    def _tokenize(self, texts: list[str], options: Options, start: int) -> list[TokenizedText]:
+        """Ids of some texts; `start` is the first's number in the stream."""
+        prefixed = [options.prompt + t if isinstance(t, str) else t for t in texts]
+        rows = self.tokenizer.tokenize(prefixed, first=start)
+        if options.on_truncate == "error":
+            cut = next((start + i for i, row in enumerate(rows) if row.truncated), None)
+            if cut is not None:
+                raise InputError(
+                    f"Text {cut} is longer than {self.embedding.max_tokens} tokens, the limit of "
+                    f"{self.name}. Split it into chunks, or allow truncation with "
+                    "on_truncate='warn'."
+                )
+        empty = next((start + i for i, row in enumerate(rows) if not row.ids), None)
+        if empty is not None:
+            raise InputError(f"Text {empty} is empty, and this model adds no token of its own.")
+        return rows
+
+    def _embed(
+        self, rows: list[TokenizedText], options: Options, advance: Callable[[int], None]
+    ) -> Floats:
+        vectors = np.empty((len(rows), options.width), dtype=np.float32)
+        batches = list(batches_by_length([len(row.ids) for row in rows], options.batch_size))
+        ids = [[rows[i].ids for i in batch] for batch in batches]
+        for n, found in run_batches(self.engine, ids, self.forward):
+            part = found[:, : options.width]
+            vectors[batches[n]] = normalize(part) if options.normalize else part
+            advance(len(part))
+        return vectors
+
+
+@contextmanager
+def _beside(work: Callable[[], T], needed: object) -> Iterator[Callable[[], T]]:
+    """Do some work in a thread, where it is needed; yields what gives the result, or raises.
+
+    The thread has ended when the block has: none is waited for in a forked child.
+    """
+    if not needed:
+        yield work
+        return
+    with ThreadPoolExecutor(1, thread_name_prefix="minnow-tokenizer") as thread:
+        yield thread.submit(work).result
+
+
+def _read(texts: Iterator[str]) -> tuple[list[str], Exception | None]:
+    """The next block, or why it cannot be read."""
+    try:
+        return list(islice(texts, WINDOW)), None
+    except Exception as error:  # the caller's; it gets it back
+        return [], error
