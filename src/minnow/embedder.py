@@ -6,6 +6,7 @@ import os
 import sys
 import threading
 import warnings
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,6 +14,7 @@ import numpy as np
 from minnow.bundle import ENCODER, TOKENIZER, Bundle
 from minnow.engines import check_engine, open_engine
 from minnow.errors import InputError
+from minnow.host import AGREEMENT, AUTO, open_on_host
 from minnow.model.tokenizer import TextTokenizer
 from minnow.options import (
     BATCH_SIZE,
@@ -23,7 +25,6 @@ from minnow.options import (
     several,
     with_role,
 )
-from minnow.origin import rebuild_graph
 from minnow.pipeline import Pipeline
 from minnow.progress import show_progress
 from minnow.vectors import similarity
@@ -43,6 +44,9 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float32]
 
 __all__ = ["Embedder", "EncodeOptions", "OnTruncate", "Role", "TruncationWarning"]
+
+_MANY = 64
+"""Batches enough for every lane."""
 
 _counting = threading.Lock()
 if hasattr(os, "register_at_fork"):
@@ -93,6 +97,7 @@ class Embedder:
         self.embedding = embedding
         self.on_truncate = on_truncate
         self.truncated_texts = 0
+        self.engine_reason = f"{engine.name}, as it was given."
         self._pipeline = Pipeline(engine, tokenizer, encoder, embedding, name)
 
     @classmethod
@@ -102,6 +107,7 @@ class Embedder:
         *,
         engine: str = "mnn",
         source: str | None = None,
+        agreement: float = AGREEMENT,
         threads: int | None = None,
         memory: Memory = "normal",
         on_truncate: OnTruncate = "warn",
@@ -112,11 +118,16 @@ class Embedder:
         Any engine but "mnn" runs minnow's own graph, rebuilt in float32 from the checkpoint that
         the bundle was made from. It must be on this machine, with the weights that the manifest
         names: nothing is downloaded. The extra `convert` must be installed besides the engine's.
+        A few texts are embedded both ways first, and have to agree.
 
         Args:
             bundle: The folder that `minnow convert` wrote.
-            engine: "mnn", "onnxruntime", "openvino" or "openvino-bf16".
+            engine: "mnn", "onnxruntime", "openvino" or "openvino-bf16"; or "auto", for bulk work
+                on a server: the fastest of the last three that works here and agrees, else "mnn".
+                `engine_reason` says which it is, and why.
             source: Where the checkpoint is now, if not where the manifest says.
+            agreement: The least cosine to the bundle's own vectors that another engine may have
+                on those texts; 0 leaves them out.
             threads: CPU threads; by default those of the machine, four at most.
             memory: "low" takes less RAM where weights are int8 or smaller, and gives coarser
                 vectors, which the bundle's proof does not cover; see `MnnEngine`.
@@ -127,23 +138,25 @@ class Embedder:
             BundleError: Not a bundle, a file in it has changed, or the checkpoint is another.
             SourceError: The checkpoint is not where it should be.
             EngineError: No such engine, or the runtime cannot load the model.
+            ParityError: The engine does not give the bundle's vectors.
             InputError: `memory` is none of the three, or the engine is not MNN.
             MissingExtraError: The engine's extra, or `convert`, is not installed.
         """
-        check_engine(engine, memory)
+        check_engine("mnn" if engine == AUTO else engine, memory)
         bundle = bundle if isinstance(bundle, Bundle) else Bundle.open(bundle)
         if check_files:
             bundle.check_files()
-        return cls.from_files(
-            bundle.folder,
-            bundle.manifest.encoder,
-            bundle.manifest.embedding,
-            engine=engine,
-            model=None if engine == "mnn" else rebuild_graph(bundle, source),
-            threads=threads,
-            memory=memory,
-            on_truncate=on_truncate,
-        )
+        encoder, embedding = bundle.manifest.encoder, bundle.manifest.embedding
+        open_ = partial(
+            cls.from_files, bundle.folder, encoder, embedding,
+            threads=threads, memory=memory, on_truncate="ignore",
+        )  # fmt: skip
+        if engine == "mnn":
+            embedder, reason = open_(), "mnn, the bundle's own."
+        else:
+            embedder, reason = open_on_host(engine, bundle, source, open_, agreement)
+        embedder.on_truncate, embedder.engine_reason = on_truncate, reason
+        return embedder
 
     @classmethod
     def from_files(
@@ -318,6 +331,17 @@ class Embedder:
     def token_ids(self, texts: Sequence[str]) -> list[list[int]]:
         """The ids that the encoder is given for each text, special tokens included."""
         return [text.ids for text in self._pipeline.tokenizer.tokenize(texts)]
+
+    def warmup(self, *, bulk: bool = False) -> None:
+        """Do now what is slow the first time, so that no request has to wait for it.
+
+        Args:
+            bulk: Also what many texts at once need: one session for each thread, with its memory.
+
+        Raises:
+            EngineError: The runtime failed.
+        """
+        self.encode(["minnow"] * (_MANY if bulk else 1), batch_size=1)
 
     def close(self) -> None:
         """Free the runtime's memory; encoding fails from then on."""

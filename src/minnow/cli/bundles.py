@@ -72,6 +72,16 @@ class TruncatePolicy(str, Enum):
     IGNORE = "ignore"
 
 
+class EngineName(str, Enum):
+    """What runs the network."""
+
+    MNN = "mnn"
+    AUTO = "auto"
+    ONNXRUNTIME = "onnxruntime"
+    OPENVINO = "openvino"
+    OPENVINO_BF16 = "openvino-bf16"
+
+
 class MemoryMode(str, Enum):
     """What MNN may hold in RAM."""
 
@@ -231,6 +241,14 @@ def embed_command(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="A .npy or .jsonl file.")
     ] = None,
+    engine: Annotated[
+        EngineName,
+        typer.Option(help="auto and the others need extras and the model; for bulk on a server."),
+    ] = EngineName.MNN,
+    source: Annotated[
+        str | None,
+        typer.Option(help="Where the model is, for --engine; by default what the manifest names."),
+    ] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads.")] = None,
     memory: Annotated[
         MemoryMode,
@@ -261,7 +279,11 @@ def embed_command(
 
     if bool(texts) == bool(input_):
         raise UsageError("Give texts as arguments, or a file with --input, and not both.")
-    with Embedder.open(bundle, threads=threads, memory=memory.value) as embedder:
+    with Embedder.open(
+        bundle, engine=engine.value, source=source, threads=threads, memory=memory.value
+    ) as embedder:
+        if engine is not EngineName.MNN:
+            print(f"engine: {embedder.engine_reason}", file=sys.stderr, flush=True)
         options: EncodeOptions = {
             "prompt": prompt,
             "batch_size": batch_size,

@@ -267,7 +267,12 @@ def _open_graph(engine: str, place: str, threads: int, _: RolePrompts | None) ->
 
     if _is_bundle(place):
         return Embedder.open(
-            place, engine=engine, threads=threads, on_truncate="ignore", check_files=False
+            place,
+            engine=engine,
+            agreement=0.0,  # the A/B itself compares
+            threads=threads,
+            on_truncate="ignore",
+            check_files=False,
         )
     source = resolve(place, offline=True)
     encoder = read_encoder_spec(source)

@@ -1,0 +1,229 @@
+"""A bundle on another engine: it has to agree with the bundle, and "auto" says why it is which."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from fakes.bundles import Tiny, make_tiny
+from fakes.checkpoint import write_model
+from fakes.programs import refused, run_minnow
+from numpy.typing import NDArray
+
+from minnow import RECIPES, Embedder, host
+from minnow.bundle import ENCODER
+from minnow.convert import convert
+from minnow.errors import EngineError, MissingExtraError, ParityError, SourceNotFoundError
+from minnow.host import CHECKED_TEXTS, PREFERRED, open_on_host
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from minnow.vectors import Similarity
+
+OWN = np.random.default_rng(0).normal(size=(len(CHECKED_TEXTS), 8)).astype(np.float32)
+
+
+@dataclass
+class FakeEmbedder:
+    """Gives the vectors that it was made with, and remembers whether it was closed."""
+
+    name: str
+    vectors: NDArray[np.float32]
+    closed: bool = False
+
+    @property
+    def similarity_kind(self) -> Similarity:
+        raise NotImplementedError
+
+    def encode_query(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        raise NotImplementedError
+
+    def encode_document(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        assert tuple(texts) == CHECKED_TEXTS
+        return self.vectors
+
+    def close(self) -> None:
+        self.closed = True
+
+
+@dataclass
+class Machine:
+    """Opens an embedder for each engine, or raises what is planted for it."""
+
+    planted: dict[str, Any] = field(default_factory=dict)
+    opened: list[FakeEmbedder] = field(default_factory=list)
+
+    def open(self, *, engine: str = "mnn", model: bytes | None = None) -> FakeEmbedder:
+        assert (model is None) == (engine == "mnn")
+        found = self.planted.get(engine, OWN)
+        if isinstance(found, Exception):
+            raise found
+        self.opened.append(FakeEmbedder(engine, found))
+        return self.opened[-1]
+
+    def choose(self, engine: str, agreement: float = 0.9999) -> tuple[str, str]:
+        self.opened.clear()
+        bundle: Any = None if engine == "auto" else type("Bundle", (), {"folder": "a.minnow"})
+        embedder, reason = open_on_host(engine, bundle, None, self.open, agreement)
+        assert [each.name for each in self.opened if not each.closed] == [embedder.name]
+        return embedder.name, reason
+
+
+@pytest.fixture
+def machine(monkeypatch: pytest.MonkeyPatch) -> Machine:
+    monkeypatch.setattr(host, "rebuild_graph", lambda bundle, source: b"graph")
+    monkeypatch.setattr(host, "_check_possible", lambda engine: None)
+    return Machine()
+
+
+def off_by(cosine: float, row: int = 3) -> NDArray[np.float32]:
+    """The bundle's vectors, but for one at this cosine to its own."""
+    vectors = OWN.astype(np.float64)
+    unit = vectors[row] / np.linalg.norm(vectors[row])
+    other = np.eye(8)[0] - unit * unit[0]
+    other /= np.linalg.norm(other)
+    vectors[row] = 5 * (cosine * unit + np.sqrt(1 - cosine**2) * other)
+    return vectors.astype(np.float32)
+
+
+class TestAuto:
+    def test_the_fastest_that_agrees(self, machine: Machine) -> None:
+        name, reason = machine.choose("auto")
+        assert name == PREFERRED[0]
+        assert reason.startswith(f"{PREFERRED[0]}: it gives the bundle's vectors")
+        assert f"1.000000 on {len(CHECKED_TEXTS)} texts" in reason
+
+    def test_what_is_missing_or_differs_is_passed_over(self, machine: Machine) -> None:
+        machine.planted = {
+            "openvino-bf16": off_by(0.9998),
+            "openvino": MissingExtraError("The engine openvino", "openvino"),
+        }
+        assert machine.choose("auto")[0] == "onnxruntime"
+        machine.planted["onnxruntime"] = EngineError("It is out of memory.")
+        name, reason = machine.choose("auto")
+        assert name == "mnn"
+        assert "Not openvino-bf16: It does not give the bundle's vectors" in reason
+        assert "is 0.999800, below 0.9999" in reason
+        assert "Not openvino: The engine openvino needs an optional dependency" in reason
+        assert "Not onnxruntime: It is out of memory." in reason
+
+    def test_without_the_checkpoint(
+        self, machine: Machine, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def gone(bundle: object, source: object) -> bytes:
+            raise SourceNotFoundError("There is no such package.")
+
+        monkeypatch.setattr(host, "rebuild_graph", gone)
+        name, reason = machine.choose("auto")
+        assert name == "mnn"
+        assert reason == "mnn, the bundle's own. No other: There is no such package."
+
+    def test_what_is_no_error_of_ours_is_not_hidden(self, machine: Machine) -> None:
+        machine.planted = {"openvino-bf16": KeyError("a bug")}
+        with pytest.raises(KeyError):
+            open_on_host("auto", None, None, machine.open, 0.9999)  # type: ignore[arg-type]
+
+
+class TestAgreement:
+    @pytest.mark.parametrize("cosine", [0.99995, 0.999999])
+    def test_enough(self, machine: Machine, cosine: float) -> None:
+        machine.planted = {"openvino": off_by(cosine)}
+        assert f"a worst cosine of {cosine:.6f}" in machine.choose("openvino")[1]
+
+    @pytest.mark.parametrize(
+        "vectors",
+        [off_by(0.99985), off_by(0.5), -OWN, OWN[::-1], OWN * 0, np.full_like(OWN, np.nan)],
+    )
+    def test_not_enough(self, machine: Machine, vectors: NDArray[np.float32]) -> None:
+        machine.planted = {"openvino": vectors}
+        with pytest.raises(ParityError, match=r"openvino cannot stand in for a\.minnow") as caught:
+            machine.choose("openvino")
+        assert caught.value.worst is not None
+        assert not caught.value.worst >= 0.9999
+        assert all(each.closed for each in machine.opened)
+
+    def test_one_nan_among_good_ones(self, machine: Machine) -> None:
+        broken = OWN.copy()
+        broken[5, 2] = np.nan
+        machine.planted = {"openvino": broken}
+        with pytest.raises(ParityError, match="is nan, below"):
+            machine.choose("openvino")
+
+    def test_a_lower_bar_and_none(self, machine: Machine) -> None:
+        machine.planted = {"openvino": off_by(0.95)}
+        assert machine.choose("openvino", agreement=0.9)[0] == "openvino"
+        assert machine.choose("openvino", agreement=0.0)[1] == (
+            "openvino, not compared with the bundle."
+        )
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Tiny:
+    return make_tiny(tmp_path_factory.mktemp("tiny"))
+
+
+@pytest.mark.extra("convert")
+class TestOnABundle:
+    @pytest.mark.extra("onnxruntime")
+    @pytest.mark.extra("openvino")
+    @pytest.mark.parametrize("engine", ["auto", "openvino", "onnxruntime"])
+    def test_vectors_are_the_bundles(self, made: Tiny, engine: str) -> None:
+        texts = ["fish sleep", "the zoo", "river " * 9] * 40
+        with Embedder.open(made.bundle) as own:
+            expected, reason = own.encode(texts), own.engine_reason
+        assert reason == "mnn, the bundle's own."
+        with Embedder.open(made.bundle, engine=engine, threads=2) as embedder:
+            assert "it gives the bundle's vectors" in embedder.engine_reason
+            found = embedder.encode(texts)
+        cosines = (found * expected).sum(1)
+        assert cosines.min() > 0.9999
+
+    def test_without_any_extra(self, made: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+        for name in ("openvino", "onnxruntime"):
+            monkeypatch.setitem(sys.modules, name, None)
+        with Embedder.open(made.bundle, engine="auto") as embedder:
+            assert embedder.engine_reason.startswith("mnn, the bundle's own.")
+            assert "minnow-embed[onnxruntime]" in embedder.engine_reason
+            assert embedder.encode("fish").shape == (32,)
+
+    @pytest.mark.extra("onnxruntime")
+    def test_an_encoder_that_is_another(self, made: Tiny, tmp_path: Path) -> None:
+        model = write_model(tmp_path / "model", seed=1)
+        other = convert(str(model), tmp_path / "other.minnow", recipe=RECIPES["fp32"])
+        folder = shutil.copytree(made.bundle.folder, tmp_path / "swapped.minnow")
+        shutil.copyfile(other.encoder, folder / ENCODER)
+        with pytest.raises(ParityError, match="onnxruntime cannot stand in"):
+            Embedder.open(folder, engine="onnxruntime", check_files=False)
+
+    @pytest.mark.extra("onnxruntime")
+    def test_the_command_line_says_which(self, made: Tiny) -> None:
+        done = run_minnow("embed", made.bundle.folder, "--engine", "onnxruntime", "fish")
+        assert done.code == 0, done.stderr
+        assert "engine: onnxruntime: it gives the bundle's vectors" in done.stderr
+        assert done.stdout.startswith("[")
+
+    def test_the_command_line_without_the_model(self, made: Tiny) -> None:
+        arguments = ("embed", made.bundle.folder, "--source", "/gone", "fish", "--engine")
+        assert "/gone" in refused(run_minnow(*arguments, "onnxruntime"), 3)
+        done = run_minnow(*arguments, "auto")
+        assert done.code == 0
+        assert "engine: mnn, the bundle's own. No other: " in done.stderr
+
+
+@pytest.mark.extra("convert")
+class TestWarmup:
+    def test_it_runs_one_text_or_many(self, made: Tiny) -> None:
+        with Embedder.open(made.bundle, threads=2) as embedder:
+            engine = embedder._pipeline.engine
+            embedder.warmup()
+            assert engine._lanes == ()  # type: ignore[attr-defined]
+            embedder.warmup(bulk=True)
+            assert len(engine._lanes) == 2  # type: ignore[attr-defined]
+        with pytest.raises(EngineError, match="closed"):
+            embedder.warmup()
