@@ -27,9 +27,12 @@ test-core: $(VENV)/.extras
 	$(MAKE) VENV=.venv-core .venv-core/.core
 	MINNOW_TEST_BUNDLE=build/core .venv-core/bin/python -m pytest
 
-# The tests of what only that environment has.
+# The tests of what only the environment of `make peers` has: fastembed, and the back ends of
+# sentence-transformers.
+PEER_TESTS = engines/test_conformance.py engines/test_fastembed.py \
+    evaluate/test_exports.py evaluate/test_kinds.py evaluate/test_systems.py
 test-peers: peers
-	.venv-peers/bin/python -m pytest tests/engines tests/evaluate/test_exports.py tests/evaluate/test_systems.py
+	.venv-peers/bin/python -m pytest $(addprefix tests/,$(PEER_TESTS))
 
 lint: $(VENV)/.extras
 	$(VENV)/bin/ruff check .
