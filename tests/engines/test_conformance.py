@@ -16,10 +16,12 @@ from fakes.programs import run_python
 from minnow.convert.references import CheckpointReference
 from minnow.embedder import Embedder
 from minnow.engines import TokenBatch, open_engine
+from minnow.engines.fastembed import FastembedEmbedder, write_model
 from minnow.engines.llama_cpp import LlamaCppEmbedder
 from minnow.engines.mnn import MnnEngine
 from minnow.engines.sentence_transformers import SentenceTransformersEmbedder
 from minnow.errors import EngineError, MissingExtraError
+from minnow.evaluate.exports import export_with_sentence_transformers
 from minnow.model.config import Choices
 from minnow.model.original import read_original
 from minnow.origin import rebuild_graph
@@ -41,6 +43,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from minnow.engines import TextEmbedder
+    from minnow.engines.sentence_transformers import Backend
 
 pytestmark = pytest.mark.extra("convert")
 
@@ -300,3 +303,80 @@ class TestSentenceTransformers(TextEngineSuite):
     def test_a_folder_that_is_no_model_is_refused(self, tmp_path: Path) -> None:
         with pytest.raises(EngineError, match="cannot load"):
             SentenceTransformersEmbedder(tmp_path)
+
+
+class BackendSuite(TextEngineSuite):
+    """sentence-transformers on another back end than torch; inherit it, and name that."""
+
+    backend: Backend
+    close = CLOSE
+
+    @pytest.fixture(scope="class")
+    def rig(self, made: Tiny, tmp_path_factory: pytest.TempPathFactory) -> TextRig:
+        folder = tmp_path_factory.mktemp("exported")
+        export_with_sentence_transformers(made.source.folder, self.backend, folder)
+        opened = partial(
+            SentenceTransformersEmbedder,
+            folder,
+            threads=1,
+            query_prompt="query: ",
+            document_prompt="passage: ",
+            backend=self.backend,
+        )
+        return text_rig(made, opened, self.close)
+
+    @pytest.fixture(scope="class")
+    def embedder(self, rig: TextRig) -> TextEmbedder:
+        return rig.open()
+
+    def test_it_names_its_back_end(self, embedder: TextEmbedder) -> None:
+        assert embedder.name.endswith(f" on {self.backend}")
+
+
+@pytest.mark.extra("st-backends")
+@pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::UserWarning")
+class TestSentenceTransformersOnOnnx(BackendSuite):
+    backend = "onnx"
+
+    def test_it_runs_on_as_many_threads_as_it_is_told(self, embedder: TextEmbedder) -> None:
+        assert isinstance(embedder, SentenceTransformersEmbedder)
+        session = embedder._model[0].auto_model.session
+        assert session.get_session_options().intra_op_num_threads == 1
+
+
+@pytest.mark.extra("st-backends")
+@pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::UserWarning")
+class TestSentenceTransformersOnOpenVino(BackendSuite):
+    """In bfloat16, where the processor has it."""
+
+    backend = "openvino"
+    close = 0.03
+
+    def test_it_runs_on_as_many_threads_as_it_is_told(self, embedder: TextEmbedder) -> None:
+        assert isinstance(embedder, SentenceTransformersEmbedder)
+        request = embedder._model[0].auto_model.request
+        assert request.get_property("INFERENCE_NUM_THREADS") == 1
+
+
+@pytest.mark.extra("fastembed")
+@pytest.mark.extra("onnxruntime")
+class TestFastembed(TextEngineSuite):
+    @pytest.fixture(scope="class")
+    def rig(self, made: Tiny, tmp_path_factory: pytest.TempPathFactory) -> TextRig:
+        folder = tmp_path_factory.mktemp("fastembed")
+        manifest = made.bundle.manifest
+        write_model(
+            folder,
+            tokenizer=made.source.file("tokenizer.json"),
+            encoder=manifest.encoder,
+            embedding=manifest.embedding,
+            graph=rebuild_graph(made.bundle),
+        )
+        opened = partial(
+            FastembedEmbedder, folder, manifest.embedding, width=manifest.encoder.width, threads=1
+        )
+        return text_rig(made, opened)
+
+    @pytest.fixture(scope="class")
+    def embedder(self, rig: TextRig) -> TextEmbedder:
+        return rig.open()

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import replace
 from importlib import metadata
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from fakes.bundles import PROMPTS, Tiny, make_tiny
+from fakes.bundles import PROMPTS, Tiny, make_tiny, with_author_graph
 from fakes.checkpoint import edit_json, write_pooling
 from fakes.gguf_files import make, write_decoder
 from fakes.hub import FakeHub
@@ -47,14 +46,29 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Tiny:
     return make_tiny(tmp_path_factory.mktemp("tiny"))
 
 
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the tests of this run export, they export once, and not into the user's cache."""
+    monkeypatch.setenv("MINNOW_CACHE", str(tmp_path_factory.getbasetemp() / "exports"))
+
+
 def named(made: Tiny, kind: str) -> str:
     place = made.source.folder if kind else made.bundle.folder
     return f"{kind}:{place}" if kind else str(place)
 
 
-WITH_A_SOURCE = [kind for kind in KINDS if kind != "gguf"]
+PEERS = {"fastembed": "fastembed", "st-onnx": "st-backends", "st-openvino": "st-backends"}
+USUAL = [kind for kind in KINDS if kind != "gguf" and kind not in PEERS]
+WITH_A_SOURCE = [
+    *USUAL,
+    *(pytest.param(kind, marks=pytest.mark.extra(extra)) for kind, extra in PEERS.items()),
+]
+IN_HALF = ("openvino-bf16", "st-openvino")
+quiet = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::UserWarning")
+"""What optimum and its like warn of when they are imported is none of ours."""
 
 
+@quiet
 @pytest.mark.parametrize("kind", WITH_A_SOURCE)
 def test_what_is_found_can_be_opened(
     made: Tiny, kind: str, monkeypatch: pytest.MonkeyPatch
@@ -67,11 +81,11 @@ def test_what_is_found_can_be_opened(
 
     with Embedder.open(made.bundle) as ours:
         expected = ours.encode_query(TEXTS)
-    np.testing.assert_allclose(found, expected, atol=0.03 if "bf16" in kind else 2e-5)
+    np.testing.assert_allclose(found, expected, atol=0.03 if kind in IN_HALF else 2e-5)
     assert system.prompts == RolePrompts(PROMPTS["query"], PROMPTS["document"])
     assert system.label == (f"{kind}:model" if kind else "tiny.minnow")
     assert system.tokenizer is not None
-    assert metadata.version(KINDS[kind].package) in system.runtime
+    assert all(metadata.version(package) in system.runtime for package in KINDS[kind].packages)
 
 
 @pytest.mark.extra("llama-cpp")
@@ -131,16 +145,7 @@ def test_a_bundle_can_run_on_another_engine(made: Tiny, engine: str) -> None:
 
 def test_the_authors_graph_is_preferred(made: Tiny, tmp_path: Path) -> None:
     """It is another network here, so that one sees which of the two was run."""
-    from minnow.model.graph import build_graph
-
-    folder = tmp_path / "model"
-    shutil.copytree(made.source.folder, folder)
-    original = read_original(replace(made.source, folder=folder))
-    tensors = {**original.tensors, "embeddings.word": original.tensors["embeddings.word"][::-1]}
-    (folder / "onnx").mkdir()
-    graph = build_graph(original.encoder, tensors)
-    (folder / "onnx/model.onnx").write_bytes(graph.SerializeToString())
-
+    folder = with_author_graph(made, tmp_path / "model")
     system = find_system(f"onnx:{folder}")
     embedder = open_system(system.name, threads=1)
     found = embedder.encode_document(TEXTS)
@@ -160,7 +165,7 @@ def test_the_size_is_that_of_the_files(made: Tiny) -> None:
 def test_a_fingerprint_is_of_all_that_decides_the_vectors(made: Tiny, tmp_path: Path) -> None:
     folder = tmp_path / "model"
     shutil.copytree(made.source.folder, folder)
-    names = [named(made, kind) for kind in WITH_A_SOURCE]
+    names = [named(made, kind) for kind in USUAL]
     assert len({find_system(name).fingerprint for name in names}) == len(names)
     same = find_system(f"st:{made.source.folder}").fingerprint
     assert find_system(f"st:{folder}").fingerprint == same
@@ -211,12 +216,17 @@ def test_a_file_is_no_bundle(tmp_path: Path) -> None:
         find_system(str(file))
 
 
-@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind])
-def test_a_missing_extra_is_named(made: Tiny, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("kind", "missing"),
+    [(kind, package) for kind, row in KINDS.items() if kind for package in row.packages],
+)
+def test_a_missing_extra_is_named(
+    made: Tiny, kind: str, missing: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     row, real = KINDS[kind], metadata.version
 
     def version(package: str) -> str:
-        if package == row.package:
+        if package == missing:
             raise metadata.PackageNotFoundError(package)
         return real(package)
 
@@ -235,13 +245,22 @@ name = {named(made, kind)!r}
 find_system(name)
 open_system(name, threads=1).encode_query(["fish"])
 """
-    done = run_python(WATCH + code, home=tmp_path)
+    done = run_python(WATCH + code, home=tmp_path, timeout=180)
     assert done.returncode == 0, done.stderr
     assert "NETWORK" not in done.stderr
     assert [path.name for path in tmp_path.iterdir() if path.name != ".cache"] == []
 
 
-@pytest.mark.parametrize("kind", ["onnx", "st"])
+@quiet
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "onnx",
+        "st",
+        pytest.param("fastembed", marks=pytest.mark.extra("fastembed")),
+        pytest.param("st-onnx", marks=pytest.mark.extra("st-backends")),
+    ],
+)
 def test_a_model_of_the_hub_is_fetched_once(
     made: Tiny, kind: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

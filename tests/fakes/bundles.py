@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import shutil
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from fakes.checkpoint import write_model
 from minnow.bundle import Bundle
 from minnow.convert import convert
+from minnow.engines.fastembed import widen_inputs
 from minnow.model.checkpoint import read_tensors
 from minnow.model.config import read_embedding_spec, read_encoder_spec
+from minnow.model.graph import build_graph
+from minnow.model.original import read_original
 from minnow.model.reference import ReferenceModel
 from minnow.model.source import ModelSource
 from minnow.recipe import RECIPES
@@ -38,3 +42,14 @@ def make_tiny(folder: Path) -> Tiny:
     bundle = convert(str(model), folder / "tiny.minnow", recipe=RECIPES["fp32"])
     reference = ReferenceModel(encoder, embedding, read_tensors(source, encoder))
     return Tiny(source, bundle, reference)
+
+
+def with_author_graph(made: Tiny, folder: Path) -> Path:
+    """A copy of the model with a graph of its author, which is another network."""
+    shutil.copytree(made.source.folder, folder)
+    original = read_original(replace(made.source, folder=folder))
+    tensors = {**original.tensors, "embeddings.word": original.tensors["embeddings.word"][::-1]}
+    graph = widen_inputs(build_graph(original.encoder, tensors).SerializeToString())
+    (folder / "onnx").mkdir()
+    (folder / "onnx/model.onnx").write_bytes(graph)
+    return folder

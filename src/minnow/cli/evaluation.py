@@ -36,7 +36,10 @@ if TYPE_CHECKING:
     from minnow.evaluate import Dataset, RunOptions
 
 BUILT_IN = "builtin"
-_FORMS = "A bundle, gguf:FILE, onnx:SOURCE, openvino:SOURCE, openvino-bf16:SOURCE or st:SOURCE."
+_FORMS = (
+    "A bundle, gguf:FILE, or one of onnx, openvino, openvino-bf16, fastembed, st, st-onnx and "
+    "st-openvino with :SOURCE behind it."
+)
 
 Split = Annotated[
     str | None, typer.Option(help="Which file of the data set's qrels/, where there are several.")

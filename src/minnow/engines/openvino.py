@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
-import sys
 import threading
-from contextlib import contextmanager
-from importlib import import_module
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -22,12 +18,12 @@ from minnow.engines.base import (
     model_name,
     one_line,
 )
+from minnow.engines.openvino_library import own_signal_stack, without_telemetry
 from minnow.errors import EngineError, MissingExtraError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
-    from types import ModuleType
 
     from numpy.typing import NDArray
 
@@ -146,7 +142,7 @@ class OpenVinoEngine:
         _Runtime.started = True
         model, name = self._model, model_name(self._model)
         try:
-            with _own_signal_stack():
+            with own_signal_stack():
                 core = runtime.Core()
                 network = core.read_model(model=model if isinstance(model, bytes) else str(model))
                 compiled = core.compile_model(network, "CPU", {**self._hints, **hints})
@@ -205,54 +201,15 @@ def computes_bf16() -> bool:
         MissingExtraError: The extra `openvino` is not installed.
     """
     _refuse_after_fork()
-    with _own_signal_stack():
+    with own_signal_stack():
         core = _import_openvino().Core()
         return "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 
 
-class _SignalStack(ctypes.Structure):
-    """C's stack_t, in Linux's order; see sigaltstack(2)."""
-
-    _fields_ = (
-        ("address", ctypes.c_void_p),
-        ("flags", ctypes.c_int),
-        ("size", ctypes.c_size_t),
-    )
-
-
-@contextmanager
-def _own_signal_stack() -> Iterator[None]:
-    """Give this thread the stack back that it handles signals on.
-
-    OpenVINO's CPU plugin sets another when it is loaded, and frees it when it goes. Of two
-    plugins that go in the order in which they came, the second brings back the first one's, which
-    is gone: the next Ctrl-C is then a segmentation fault.
-    """
-    if sys.platform != "linux":
-        yield
-        return
-    library, before = ctypes.CDLL(None), _SignalStack()
-    library.sigaltstack(None, ctypes.byref(before))
-    try:
-        yield
-    finally:
-        library.sigaltstack(ctypes.byref(before), None)
-
-
-_TELEMETRY = "openvino_telemetry"
-
-
 def _import_openvino() -> Any:
-    """Import OpenVINO, and not its telemetry.
-
-    The package sends an event to Google Analytics each time it is imported, and writes an id into
-    the home folder, unless openvino_telemetry is not to be found: then it takes a stub.
-    """
-    absent = sys.modules.setdefault(_TELEMETRY, cast("ModuleType", None)) is None
     try:
-        return import_module("openvino")
+        with without_telemetry():
+            import openvino
     except ImportError as error:
         raise MissingExtraError("The engine openvino", "openvino") from error
-    finally:
-        if absent:
-            sys.modules.pop(_TELEMETRY, None)
+    return openvino

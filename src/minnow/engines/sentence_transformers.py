@@ -1,13 +1,18 @@
-"""The sentence-transformers text engine: its own tokenizer, batching and pooling, on the CPU."""
+"""The sentence-transformers text engine: its own tokenizer, batching and pooling, on the CPU.
+
+It runs the network on torch, or on ONNX Runtime or OpenVINO through optimum, its back ends.
+"""
 
 from __future__ import annotations
 
+from importlib import import_module
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from minnow.engines.base import check_threads
+from minnow.engines.base import check_threads, one_line
+from minnow.engines.openvino_library import own_signal_stack, without_telemetry
 from minnow.errors import EngineError, MissingExtraError
 from minnow.model.tokenizer import check_texts
 from minnow.vectors import Similarity
@@ -18,9 +23,40 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+Backend = Literal["torch", "onnx", "openvino"]
+
+_MODULES = {
+    "torch": (),
+    "onnx": ("onnxruntime", "optimum.onnxruntime"),
+    "openvino": ("openvino", "optimum.intel.openvino"),
+}
+"""What each back end imports besides sentence-transformers."""
+
+
+def export_model(folder: Path, destination: Path, backend: Backend) -> None:
+    """Write a model as a back end reads it, with sentence-transformers' own export.
+
+    Run it in a process of its own: it loads torch and traces the network.
+
+    Args:
+        folder: A sentence-transformers model with its weights.
+        destination: A folder, made if need be; all files of the model come to be in it.
+        backend: "onnx" or "openvino".
+
+    Raises:
+        EngineError: sentence-transformers refuses the folder, or cannot export the model.
+        MissingExtraError: The extra `st-backends` is not installed.
+    """
+    model = _load(folder, backend, export=True)
+    model.save_pretrained(str(destination), create_model_card=False)
+
 
 class SentenceTransformersEmbedder:
-    """A model in a folder, as sentence-transformers runs it in float32."""
+    """A model in a folder, as sentence-transformers runs it.
+
+    On torch and on ONNX Runtime it computes in float32. OpenVINO chooses by itself: bfloat16 where
+    the processor has instructions for that.
+    """
 
     def __init__(
         self,
@@ -29,35 +65,33 @@ class SentenceTransformersEmbedder:
         threads: int | None = None,
         query_prompt: str | None = None,
         document_prompt: str | None = None,
+        backend: Backend = "torch",
     ) -> None:
         """Load the model; nothing is downloaded.
 
         Args:
-            folder: A sentence-transformers model with its weights.
+            folder: A sentence-transformers model with its weights; for another back end than torch
+                with its graph instead, as `export_model` writes it.
             threads: CPU threads, of all of torch in this process; by default torch's own choice.
+                Those of a back end likewise, of this model.
             query_prompt: Put before queries, whatever the model's files say.
             document_prompt: Put before documents, likewise.
+            backend: What runs the network.
 
         Raises:
             EngineError: sentence-transformers refuses the folder.
-            MissingExtraError: The extra `sentence-transformers` is not installed.
+            MissingExtraError: The extra `sentence-transformers` is not installed, or for another
+                back end than torch `st-backends`.
         """
         check_threads(threads)
-        try:
-            import torch
-            from sentence_transformers import SentenceTransformer
-        except ImportError as error:
-            raise MissingExtraError(
-                "The engine sentence-transformers", "sentence-transformers"
-            ) from error
+        torch = _import_torch()
         if threads is not None:
             torch.set_num_threads(threads)
-        try:
-            self._model: Any = SentenceTransformer(str(folder), device="cpu", local_files_only=True)
-        except (OSError, ValueError, RuntimeError) as error:
-            raise EngineError(f"sentence-transformers cannot load {folder}: {error}") from error
+        self._model: Any = _load(folder, backend, threads)
         self._query_prompt, self._document_prompt = query_prompt, document_prompt
         self.name = f"sentence-transformers {version('sentence-transformers')}"
+        if backend != "torch":
+            self.name += f" on {backend}"
 
     @property
     def similarity_kind(self) -> Similarity:
@@ -100,3 +134,56 @@ class SentenceTransformersEmbedder:
             return np.empty((0, self._open().get_embedding_dimension()), dtype=np.float32)
         rows: NDArray[np.float32] = np.asarray(encode(list(texts), **options), dtype=np.float32)
         return rows
+
+
+def _import_torch() -> Any:
+    try:
+        import sentence_transformers  # noqa: F401
+        import torch
+    except ImportError as error:
+        raise MissingExtraError(
+            "The engine sentence-transformers", "sentence-transformers"
+        ) from error
+    return torch
+
+
+def _load(
+    folder: Path, backend: Backend, threads: int | None = None, *, export: bool = False
+) -> Any:
+    """The model, loaded; importing its back end tells nobody."""
+    _import_torch()
+    from sentence_transformers import SentenceTransformer
+
+    with without_telemetry(), own_signal_stack():
+        try:
+            for module in _MODULES[backend]:
+                import_module(module)
+        except ImportError as error:
+            name = f"sentence-transformers' back end {backend}"
+            raise MissingExtraError(name, "st-backends") from error
+        options = {**_thread_options(backend, threads), **({"export": True} if export else {})}
+        try:
+            return SentenceTransformer(
+                str(folder),
+                device="cpu",
+                local_files_only=True,
+                backend=backend,
+                model_kwargs=options,
+            )
+        except (OSError, ValueError, RuntimeError) as error:
+            raise EngineError(
+                f"sentence-transformers cannot load {folder}: {one_line(error)}"
+            ) from error
+
+
+def _thread_options(backend: Backend, threads: int | None) -> dict[str, Any]:
+    """What a back end is told, by the options that sentence-transformers documents."""
+    if backend == "onnx":
+        import onnxruntime
+
+        session = onnxruntime.SessionOptions()
+        session.intra_op_num_threads = threads or 0
+        return {"provider": "CPUExecutionProvider", "session_options": session}
+    if backend == "openvino" and threads is not None:
+        return {"ov_config": {"INFERENCE_NUM_THREADS": threads}}
+    return {}

@@ -60,7 +60,7 @@ class TextTokenizer:
         self.max_tokens = max_tokens
         self._tokenizer = load_whole_tokenizer(path)
         if lowercase:
-            _lowercase_first(self._tokenizer)
+            lowercase_first(self._tokenizer)
         self._tokenizer.enable_truncation(max_tokens)
         self._shortens_runs = _knows_no_long_runs(self._tokenizer)
 
@@ -202,7 +202,7 @@ def _config_faults(source: ModelSource, tokenizer: Tokenizer) -> list[str]:
     ]
 
 
-def _lowercase_first(tokenizer: Tokenizer) -> None:
+def lowercase_first(tokenizer: Tokenizer) -> None:
     """What sentence-transformers does for do_lower_case: put Lowercase before the normaliser."""
     from tokenizers.normalizers import Lowercase, Sequence
 

@@ -1,0 +1,97 @@
+"""Models in the form that another library wants, each made once and kept in the cache.
+
+Making one takes seconds. It is made when a system is found, so that it is no part of loading.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import sys
+from importlib.metadata import version
+from typing import TYPE_CHECKING
+
+from minnow.errors import EngineError
+from minnow.evaluate.cache import default_folder
+from minnow.files import remove_folder, temporary_beside, writing
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+_TAIL = 400
+
+_CHILD = """
+import sys
+sys.path[:] = filter(None, sys.path)
+from pathlib import Path
+from minnow.engines.sentence_transformers import export_model
+export_model(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3])
+"""
+
+
+def made_once(
+    form: str, files: Sequence[Path], packages: Sequence[str], write: Callable[[Path], None]
+) -> Path:
+    """The folder of a model in another form: from the cache, or written there now.
+
+    It is known by where the files lie, their sizes and times, so that opening a system need not
+    read them all. It may be deleted at any time.
+
+    Args:
+        form: What it is called.
+        files: What it is made of.
+        packages: Distributions that make it; another version makes another.
+        write: Fills an empty folder.
+
+    Raises:
+        OutputError: The cache cannot be written.
+        MinnowError: As `write` does; nothing is kept then.
+    """
+    folder = default_folder() / f"{form}-{_key(files, packages)}"
+    if folder.is_dir():
+        return folder
+    with writing(folder):
+        staged = temporary_beside(folder)
+        staged.mkdir(parents=True)
+        try:
+            write(staged)
+            try:
+                staged.rename(folder)
+            except OSError:
+                if not folder.is_dir():  # else another process was first
+                    raise
+        finally:
+            remove_folder(staged)
+    return folder
+
+
+def export_with_sentence_transformers(source: Path, backend: str, destination: Path) -> None:
+    """Have a process of its own write a model for a back end of sentence-transformers.
+
+    Raises:
+        EngineError: It failed; the message carries what it printed last.
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", _CHILD, str(source), str(destination), backend],
+        env={**os.environ, "HF_HUB_OFFLINE": "1"},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        check=False,
+    )
+    if done.returncode:
+        lines = done.stderr.decode(errors="replace").strip().splitlines() or ["nothing"]
+        raise EngineError(
+            f"sentence-transformers cannot export {source} for its back end {backend}. "
+            f"It printed last: {lines[-1][-_TAIL:]}"
+        )
+
+
+def _key(files: Sequence[Path], packages: Sequence[str]) -> str:
+    rows = [f"{name} {version(name)}" for name in ("minnow-embed", *packages)]
+    for file in sorted(files):
+        status = file.stat()
+        rows.append(f"{file.resolve()} {status.st_size} {status.st_mtime_ns}")
+    return hashlib.sha256("\n".join(rows).encode()).hexdigest()[:32]
