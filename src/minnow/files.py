@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from minnow.errors import OutputError
@@ -12,7 +13,6 @@ from minnow.signals import uninterrupted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 
 @contextmanager
@@ -101,3 +101,11 @@ def replace_folder(staged: Path, destination: Path) -> None:
             aside.rename(destination)
             raise
         remove_folder(aside)
+
+
+def cache_folder() -> Path:
+    """Where vectors are kept: $MINNOW_CACHE, or minnow/ in the user's cache folder."""
+    chosen = os.environ.get("MINNOW_CACHE")
+    if chosen:
+        return Path(chosen)
+    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "minnow"

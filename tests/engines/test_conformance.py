@@ -21,10 +21,10 @@ from minnow.engines.llama_cpp import LlamaCppEmbedder
 from minnow.engines.mnn import MnnEngine
 from minnow.engines.sentence_transformers import SentenceTransformersEmbedder
 from minnow.errors import EngineError, MissingExtraError
-from minnow.evaluate.exports import export_with_sentence_transformers
 from minnow.model.config import Choices
 from minnow.model.original import read_original
 from minnow.origin import rebuild_graph
+from minnow.systems.exports import export_with_sentence_transformers
 
 pytest.register_assert_rewrite("conformance")
 from conformance import (  # noqa: E402

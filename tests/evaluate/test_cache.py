@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from minnow.errors import InputError, OutputError
-from minnow.evaluate.cache import VectorCache, default_folder
+from minnow.evaluate.cache import VectorCache
+from minnow.files import cache_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -149,10 +150,10 @@ def test_a_database_that_somebody_else_locks(
 
 def test_where_vectors_are_kept(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("MINNOW_CACHE", str(tmp_path / "chosen"))
-    assert default_folder() == tmp_path / "chosen"
+    assert cache_folder() == tmp_path / "chosen"
     monkeypatch.delenv("MINNOW_CACHE")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert default_folder() == tmp_path / "minnow"
+    assert cache_folder() == tmp_path / "minnow"
     monkeypatch.delenv("XDG_CACHE_HOME")
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert default_folder() == tmp_path / ".cache" / "minnow"
+    assert cache_folder() == tmp_path / ".cache" / "minnow"

@@ -16,9 +16,9 @@ from minnow.evaluate import Dataset, RunOptions, builtin_dataset, compare, evalu
 from minnow.evaluate.comparison import DEPTH
 from minnow.evaluate.results import Usage, comparison_facts
 from minnow.evaluate.run import Embedded
-from minnow.evaluate.systems import System
 from minnow.model.source import resolve
 from minnow.model.spec import RolePrompts
+from minnow.systems import System
 from minnow.vectors import Similarity
 
 if TYPE_CHECKING:

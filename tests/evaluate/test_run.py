@@ -21,8 +21,8 @@ from minnow.errors import BundleError, EngineError, MissingExtraError
 from minnow.evaluate import Dataset
 from minnow.evaluate.cache import VectorCache
 from minnow.evaluate.run import Embedded, embed_dataset
-from minnow.evaluate.systems import find_system
-from minnow.evaluate.worker import peak_memory
+from minnow.systems import find_system
+from minnow.systems.process import peak_memory
 from minnow.vectors import Similarity
 
 if TYPE_CHECKING:
@@ -104,21 +104,21 @@ def test_ctrl_c_ends_the_process_too(made: Tiny, tmp_path: Path) -> None:
     """Blocks of one text each; stopped after the first, which is in the cache."""
     started = tmp_path / "pid"
     code = f"""
-import sys, os
+import sys, os, subprocess
 from pathlib import Path
 import minnow.evaluate.run as run
 from contextlib import contextmanager
 sys.path.insert(0, {str(Path(__file__).parent)!r})
-from minnow.evaluate.systems import find_system
+from minnow.systems import find_system
 from minnow.evaluate import Dataset
 documents = {{str(i): "fish " * (i % 20) + str(i) for i in range(20000)}}
 dataset = Dataset("many", documents, {{"q": "fish"}}, {{"q": {{"1": 1}}}})
-popen = run.subprocess.Popen
+popen = subprocess.Popen
 def remember(*args, **kwargs):
     process = popen(*args, **kwargs)
     Path({str(started)!r}).write_text(str(process.pid))
     return process
-run.subprocess.Popen = remember
+subprocess.Popen = remember
 @contextmanager
 def progress(total):
     def advance(done):
@@ -248,7 +248,7 @@ def test_a_bundle_that_changes_is_refused(made: Tiny, tmp_path: Path) -> None:
 def test_memory_is_that_of_this_process_not_of_its_parent() -> None:
     """The parent's peak, which getrusage would carry over, is at least 400 MB."""
     ballast = np.ones(50_000_000)
-    code = "from minnow.evaluate.worker import peak_memory; print(peak_memory())"
+    code = "from minnow.systems.process import peak_memory; print(peak_memory())"
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout
     del ballast
     assert peak_memory() > 400e6

@@ -3,7 +3,7 @@
 A `Dataset` has documents, queries and judgements: `builtin_dataset` makes one of Python's own
 docstrings, `read_beir` and `read_docs` read yours. `evaluate` measures a system on it, `compare`
 puts several side by side; what a system is and how it is written is told in
-`minnow.evaluate.systems`. `rank`, `score`, `paired_bootstrap` and `verdict` are the steps of both,
+`minnow.systems`. `rank`, `score`, `paired_bootstrap` and `verdict` are the steps of both,
 for vectors from elsewhere.
 """
 
@@ -23,7 +23,7 @@ from minnow.evaluate.metrics import (
     verdict,
 )
 from minnow.evaluate.results import Comparison, SystemResult
-from minnow.evaluate.systems import first_tokenizer
+from minnow.systems import first_tokenizer
 
 __all__ = [
     "MEASURES",

@@ -7,11 +7,9 @@ vectors, and an interrupted run goes on where it was stopped. A file may be dele
 from __future__ import annotations
 
 import hashlib
-import os
 import sqlite3
 from contextlib import contextmanager
 from datetime import date
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,6 +19,7 @@ from minnow.evaluate.results import Usage
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -38,14 +37,6 @@ CREATE TABLE IF NOT EXISTS runs (
 );
 CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 """
-
-
-def default_folder() -> Path:
-    """Where vectors are kept: $MINNOW_CACHE, or minnow/ in the user's cache folder."""
-    chosen = os.environ.get("MINNOW_CACHE")
-    if chosen:
-        return Path(chosen)
-    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "minnow"
 
 
 class VectorCache:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,7 +11,6 @@ import numpy as np
 
 from minnow.engines.base import default_threads
 from minnow.errors import InputError
-from minnow.evaluate.cache import default_folder
 from minnow.evaluate.metrics import MEASURES, paired_bootstrap, rank, score, to_rankings, verdict
 from minnow.evaluate.results import (
     Against,
@@ -24,8 +22,9 @@ from minnow.evaluate.results import (
     SystemResult,
 )
 from minnow.evaluate.run import Embedded, embed_dataset
-from minnow.evaluate.systems import System, find_system
+from minnow.files import cache_folder
 from minnow.model.spec import RolePrompts
+from minnow.systems import System, find_system, with_unique_labels
 from minnow.vectors import Similarity, normalize, rowwise_cosine
 
 if TYPE_CHECKING:
@@ -54,7 +53,7 @@ class RunOptions:
 
     Attributes:
         threads: CPU threads of each system; by default those of the machine, four at most.
-        cache: The folder of vectors made before; by default `default_folder()`.
+        cache: The folder of vectors made before; by default `cache_folder()`.
         fresh: Make all vectors again.
         offline: Make no network call at all.
         prompts: For systems whose files do not state any (GGUF); by default those of the first
@@ -75,7 +74,7 @@ def evaluate(system: str, dataset: Dataset, options: RunOptions = RunOptions()) 
     """Measure one system.
 
     Args:
-        system: A bundle's folder, or one of the forms of `minnow.evaluate.systems`.
+        system: A bundle's folder, or one of the forms of `minnow.systems`.
         dataset: What to search.
         options: How to run it.
 
@@ -98,7 +97,7 @@ def compare(
 
     Args:
         systems: The baseline first; each a bundle's folder, or one of the forms of
-            `minnow.evaluate.systems`.
+            `minnow.systems`.
         dataset: What to search.
         options: How to run them.
         margin: The largest difference of a measure that does not matter.
@@ -150,29 +149,14 @@ def _find(names: Sequence[str], options: RunOptions) -> tuple[list[System], tupl
                     f"{system.label} states no prompts; it was given {prompts.query!r} for queries "
                     f"and {prompts.document!r} for documents."
                 )
-    return _with_unique_labels(found), tuple(notes)
-
-
-def _with_unique_labels(systems: Sequence[System]) -> list[System]:
-    """Short names where they differ; else whole ones; and numbers where even those do not."""
-    names: dict[str, set[str]] = {}
-    for system in systems:
-        names.setdefault(system.label, set()).add(system.name)
-    seen: Counter[str] = Counter()
-    unique = []
-    for system in systems:
-        label = system.label if len(names[system.label]) == 1 else system.name
-        seen[label] += 1
-        number = f" ({seen[label]})" if seen[label] > 1 else ""
-        unique.append(replace(system, label=label + number))
-    return unique
+    return with_unique_labels(found), tuple(notes)
 
 
 def _embed(system: System, dataset: Dataset, options: RunOptions) -> Embedded:
     return embed_dataset(
         system,
         dataset,
-        cache=options.cache or default_folder(),
+        cache=options.cache or cache_folder(),
         threads=options.threads or default_threads(),
         fresh=options.fresh,
         progress=lambda texts: options.progress(system.label, texts),

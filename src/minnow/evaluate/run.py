@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import signal
-import subprocess
-import sys
-import tempfile
 from dataclasses import dataclass
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-import minnow.errors
-from minnow.errors import EngineError, InputError
+from minnow.errors import InputError
 from minnow.evaluate.cache import VectorCache
 from minnow.evaluate.results import Usage
-from minnow.evaluate.systems import System
 from minnow.evaluate.worker import SIMILARITY, Event, Request
+from minnow.systems import System
+from minnow.systems.process import worker
 from minnow.vectors import Similarity
 
 if TYPE_CHECKING:
@@ -30,12 +25,7 @@ if TYPE_CHECKING:
     from minnow.options import Role
 
     Progress = Callable[[int], None]
-
-_TAIL = 400
-
-# Whatever modules lie in the user's folder, they are none of the worker's.
-_CHILD = "import sys; sys.path[:] = filter(None, sys.path); import minnow.evaluate.worker as worker"
-_CHILD += "; sys.exit(worker.main())"
+    Rows = list[tuple[str, str]]
 
 
 @dataclass(frozen=True)
@@ -94,16 +84,8 @@ def embed_dataset(
         }
         runs = any(missing.values()) or vectors.usage(threads) is None
         if runs:
-            request = Request(
-                system=system.name,
-                fingerprint=system.fingerprint,
-                cache=str(cache),
-                threads=threads,
-                prompts=system.prompts,
-                **missing,
-            )
             with progress(sum(map(len, missing.values()))) as advance:
-                _run(system, request, advance)
+                _run(system, missing, cache, threads, advance)
         usage, similarity = vectors.usage(threads), vectors.fact(SIMILARITY)
         if usage is None or similarity is None:
             raise InputError(f"The cache {vectors.path} is damaged. Delete it, and run again.")
@@ -117,67 +99,28 @@ def embed_dataset(
         )
 
 
-def _missing(cache: VectorCache, role: Role, texts: Mapping[str, str]) -> list[tuple[str, str]]:
+def _missing(cache: VectorCache, role: Role, texts: Mapping[str, str]) -> Rows:
     """Id and text of each text without a vector; of equal texts only the first."""
     first = {text: name for name, text in reversed(list(texts.items()))}
     return [(first[text], text) for text in cache.missing(role, list(texts.values()))]
 
 
-def _run(system: System, request: Request, progress: Progress) -> None:
-    """Have a process do what the request says, and raise what it could not do."""
-    with tempfile.TemporaryFile() as printed:
-        with subprocess.Popen(
-            [sys.executable, "-c", _CHILD],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=printed,
-        ) as process:
-            try:
-                error = _listen(process, request, progress)
-                code = process.wait()
-            finally:
-                process.kill()
-        if error is not None:
-            raise error
-        if code < 0:
-            raise EngineError(
-                f"The process of {system.name} was ended by {_signal_name(-code)}: "
-                f"{system.runtime} may not be built for this machine.{_tail(printed)}"
+def _run(
+    system: System, missing: Mapping[str, Rows], cache: Path, threads: int, progress: Progress
+) -> None:
+    """Have a process embed what is missing, and raise what it could not do."""
+    with worker("minnow.evaluate.worker", system) as process:
+        process.tell(
+            Request(
+                system=system.name,
+                started=process.started,
+                fingerprint=system.fingerprint,
+                cache=str(cache),
+                threads=threads,
+                prompts=system.prompts,
+                **missing,
             )
-        if code:
-            raise EngineError(f"The process of {system.name} failed.{_tail(printed)}")
-
-
-def _listen(
-    process: subprocess.Popen[bytes], request: Request, progress: Progress
-) -> Exception | None:
-    """Send the request and follow the events; the error that ended it, if one did."""
-    assert process.stdin is not None
-    assert process.stdout is not None
-    try:
-        with process.stdin as channel:
-            channel.write(msgspec.json.encode(request))
-    except BrokenPipeError:
-        return None
-    decoder = msgspec.json.Decoder(Event)
-    for line in process.stdout:
-        event = decoder.decode(line)
-        if event.error is not None:
-            error: Exception = getattr(minnow.errors, event.error)(*event.arguments)
-            return error
-        progress(event.embedded)
-    return None
-
-
-def _signal_name(number: int) -> str:
-    try:
-        return signal.Signals(number).name
-    except ValueError:
-        return f"signal {number}"
-
-
-def _tail(printed: IO[bytes]) -> str:
-    """The last line that the process printed on stderr, if any."""
-    printed.seek(0)
-    lines = printed.read().decode(errors="replace").strip().splitlines()
-    return f" It printed last: {lines[-1][-_TAIL:]}" if lines else ""
+        )
+        process.end()
+        while event := process.hear(Event):
+            progress(event.embedded)

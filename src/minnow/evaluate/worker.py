@@ -1,27 +1,25 @@
-"""Embeds texts with one system, in a process of its own: its memory is its own, and so is a crash.
+"""Embeds texts with one system, in a process of its own, and puts them into the cache by the block.
 
-Reads a Request as JSON on stdin, puts vectors into the cache block by block, and writes Events as
-JSON lines on what was stdout; whatever the system itself prints goes to stderr.
+It is told a Request, and answers with Events.
 """
 
 from __future__ import annotations
 
-import os
-import sys
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import msgspec
 import numpy as np
 
-from minnow.errors import EngineError, MinnowError
+from minnow.errors import EngineError
 from minnow.evaluate.cache import VectorCache
 from minnow.model.spec import RolePrompts
+from minnow.systems import open_system
+from minnow.systems.process import answering, messages, peak_memory
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from minnow.engines import TextEmbedder
     from minnow.options import Role
@@ -36,6 +34,7 @@ class Request:
 
     Attributes:
         system: As the user wrote it.
+        started: The monotonic clock when this process was started.
         fingerprint: Of the system, which names its cache.
         cache: The folder of the caches.
         threads: CPU threads.
@@ -45,6 +44,7 @@ class Request:
     """
 
     system: str
+    started: float
     fingerprint: str
     cache: str
     threads: int
@@ -55,40 +55,25 @@ class Request:
 
 @dataclass(frozen=True)
 class Event:
-    """How far it is.
+    """How many texts more have their vectors."""
 
-    Attributes:
-        embedded: How many texts more have their vectors.
-        error: The name of an error of minnow.errors that ended it.
-        arguments: What that error is made of.
-    """
-
-    embedded: int = 0
-    error: str | None = None
-    arguments: list[Any] = field(default_factory=list)
+    embedded: int
 
 
 def main() -> int:
-    """Do what the request says; 0 when all of it is done."""
-    answers = os.fdopen(os.dup(1), "wb", buffering=0)
-    os.dup2(2, 1)
-    request = msgspec.json.decode(sys.stdin.buffer.read(), type=Request)
-    try:
+    """Do what the request says; see `answering`."""
+    return answering(_serve)
+
+
+def _serve(answer: Callable[[object], None]) -> None:
+    for request in messages(Request):
         for event in _embed(request):
-            answers.write(msgspec.json.encode(event) + b"\n")
-    except MinnowError as error:
-        made_of = error.__reduce__()[1]
-        event = Event(error=type(error).__name__, arguments=list(made_of))
-        answers.write(msgspec.json.encode(event) + b"\n")
-        return 1
-    return 0
+            answer(event)
 
 
 def _embed(request: Request) -> Iterator[Event]:
-    from minnow.evaluate.systems import open_system
-
     embedder = open_system(request.system, threads=request.threads, prompts=request.prompts)
-    load_seconds = time.monotonic() - _started()
+    load_seconds = time.monotonic() - request.started
     embedder.encode_query(["warm"])  # the first call of some runtimes allocates and compiles
     texts, seconds = 0, 0.0
     with VectorCache(Path(request.cache), request.fingerprint) as cache:
@@ -127,39 +112,3 @@ def _embed_block(
         )
     cache.put(role, texts, vectors)
     return took
-
-
-def _started() -> float:
-    """When this process started, on the monotonic clock, in seconds."""
-    try:
-        fields = Path("/proc/self/stat").read_text().rpartition(")")[2].split()
-        return int(fields[19]) / os.sysconf("SC_CLK_TCK") + _suspended()
-    except (OSError, ValueError, IndexError):
-        return _IMPORTED
-
-
-def _suspended() -> float:
-    """The boot clock, on which Linux counts starts of processes, runs on in a suspended system."""
-    return time.monotonic() - time.clock_gettime(time.CLOCK_BOOTTIME)
-
-
-def peak_memory() -> int:
-    """The most memory that this process held at once, in bytes.
-
-    Linux carries getrusage's figure over from the process that started this one, so its own
-    is read where there is one.
-    """
-    try:
-        lines = Path("/proc/self/status").read_text().splitlines()
-        return next(int(row.split()[1]) * 1024 for row in lines if row.startswith("VmHWM"))
-    except (OSError, StopIteration, ValueError):
-        import resource
-
-        unit = 1 if sys.platform == "darwin" else 1024
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
-
-
-_IMPORTED = time.monotonic()
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from minnow.errors import EngineError, OutputError
-from minnow.evaluate.exports import export_with_sentence_transformers, made_once
+from minnow.systems.exports import export_with_sentence_transformers, made_once
 
 if TYPE_CHECKING:
     from pathlib import Path

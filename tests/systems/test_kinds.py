@@ -15,7 +15,7 @@ from fakes.programs import run_python
 from minnow import Embedder
 from minnow.errors import EngineError
 from minnow.evaluate.builtin import builtin_dataset
-from minnow.evaluate.systems import find_system, open_system
+from minnow.systems import find_system, open_system
 from minnow.vectors import rowwise_cosine
 
 if TYPE_CHECKING:

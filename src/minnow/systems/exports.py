@@ -13,8 +13,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 from minnow.errors import EngineError
-from minnow.evaluate.cache import default_folder
-from minnow.files import remove_folder, temporary_beside, writing
+from minnow.files import cache_folder, remove_folder, temporary_beside, writing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -49,7 +48,7 @@ def made_once(
         OutputError: The cache cannot be written.
         MinnowError: As `write` does; nothing is kept then.
     """
-    folder = default_folder() / f"{form}-{_key(files, packages)}"
+    folder = cache_folder() / f"{form}-{_key(files, packages)}"
     if folder.is_dir():
         return folder
     with writing(folder):

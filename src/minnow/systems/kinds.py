@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,14 +12,14 @@ from minnow.bundle import MANIFEST, TOKENIZER, Bundle
 from minnow.engines import TextEmbedder
 from minnow.engines.fastembed import GRAPH, FastembedEmbedder, write_model
 from minnow.errors import SourceNotFoundError
-from minnow.evaluate.exports import export_with_sentence_transformers, made_once
+from minnow.model import graph
 from minnow.model.checkpoint import weight_files
 from minnow.model.config import read_embedding_spec, read_encoder_spec, read_prompts
-from minnow.model.graph import build_graph
 from minnow.model.layout import needed_files
 from minnow.model.original import read_original
 from minnow.model.source import find_author_graph, resolve
-from minnow.model.spec import RolePrompts, role_prompts
+from minnow.model.spec import EncoderSpec, RolePrompts, role_prompts
+from minnow.systems.exports import export_with_sentence_transformers, made_once
 
 if TYPE_CHECKING:
     from minnow.engines.sentence_transformers import Backend
@@ -28,12 +28,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Found:
-    """The files of a system, and what they say."""
+    """The files of a system, and what they say; see `System`."""
 
     files: tuple[Path, ...]
     prompts: RolePrompts | None
     tokenizer: Path | None
     runs: str = ""
+    encoder: EncoderSpec | None = None
+    max_tokens: int | None = None
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,8 @@ def find_bundle(place: str, offline: bool) -> Found:
         prompts=bundle.manifest.embedding.role_prompts,
         tokenizer=bundle.folder / TOKENIZER,
         runs=f", {bundle.manifest.recipe.precision.value}",
+        encoder=bundle.manifest.encoder,
+        max_tokens=bundle.manifest.embedding.max_tokens,
     )
 
 
@@ -117,13 +121,18 @@ def find_graph(place: str, offline: bool) -> Found:
     if _is_bundle(place):
         return _find_graph_of_bundle(place)
     source = resolve(place, offline=offline, with_author_graph=not offline)
-    embedding = read_embedding_spec(source, read_encoder_spec(source))
-    graph = find_author_graph(source)
+    encoder = read_encoder_spec(source)
+    embedding = read_embedding_spec(source, encoder)
+    author = find_author_graph(source)
+    if author is None:
+        _own_graph(source)  # written now, so that it is no part of loading
     return Found(
-        files=(*_model_files(source, weights=graph is None), *_graph_files(graph)),
+        files=(*_model_files(source, weights=author is None), *_graph_files(author)),
         prompts=embedding.role_prompts,
         tokenizer=source.file(TOKENIZER),
-        runs=", minnow's graph" if graph is None else ", the author's graph",
+        runs=", minnow's graph" if author is None else ", the author's graph",
+        encoder=encoder,
+        max_tokens=embedding.max_tokens,
     )
 
 
@@ -135,7 +144,7 @@ def _find_graph_of_bundle(place: str) -> Found:
     source = find_origin(bundle, offline=True)
     stated = find_bundle(place, offline=True)
     files = (*_model_files(source, weights=True), bundle.folder / MANIFEST)
-    return Found(files, stated.prompts, stated.tokenizer, ", minnow's graph")
+    return replace(stated, files=files, runs=", minnow's graph")
 
 
 def open_graph(engine: str, place: str, threads: int, _: RolePrompts | None) -> TextEmbedder:
@@ -153,18 +162,26 @@ def open_graph(engine: str, place: str, threads: int, _: RolePrompts | None) -> 
         )
     source = resolve(place, offline=True)
     encoder = read_encoder_spec(source)
-    graph: Path | bytes | None = find_author_graph(source)
-    if graph is None:
-        graph = build_graph(encoder, read_original(source).tensors).SerializeToString()
     return Embedder.from_files(
         source.folder,
         encoder,
         read_embedding_spec(source, encoder),
         engine=engine,
-        model=graph,
+        model=find_author_graph(source) or _own_graph(source),
         threads=threads,
         on_truncate="ignore",
     )
+
+
+def _own_graph(source: ModelSource) -> Path:
+    """Minnow's graph of a source, in a file."""
+    files = (*_model_files(source, weights=True), Path(graph.__file__))
+
+    def write(folder: Path) -> None:
+        model = graph.build_graph(read_encoder_spec(source), read_original(source).tensors)
+        (folder / GRAPH).write_bytes(model.SerializeToString())
+
+    return made_once("graph", files, (), write) / GRAPH
 
 
 def _graph_files(graph: Path | None) -> tuple[Path, ...]:
@@ -181,7 +198,8 @@ def _graph_files(graph: Path | None) -> tuple[Path, ...]:
 def find_fastembed(place: str, offline: bool) -> Found:
     """Of a source."""
     source = resolve(place, offline=offline, with_author_graph=not offline)
-    embedding = read_embedding_spec(source, read_encoder_spec(source))
+    encoder = read_encoder_spec(source)
+    embedding = read_embedding_spec(source, encoder)
     made = _fastembed_folder(source)
     own = find_author_graph(source) is None
     return Found(
@@ -189,6 +207,8 @@ def find_fastembed(place: str, offline: bool) -> Found:
         prompts=embedding.role_prompts,
         tokenizer=source.file(TOKENIZER),
         runs=", minnow's graph" if own else ", the author's graph",
+        encoder=encoder,
+        max_tokens=embedding.max_tokens,
     )
 
 
@@ -211,15 +231,12 @@ def _fastembed_folder(source: ModelSource) -> Path:
 
     def write(folder: Path) -> None:
         encoder = read_encoder_spec(source)
-        graph: Path | bytes | None = author
-        if graph is None:
-            graph = build_graph(encoder, read_original(source).tensors).SerializeToString()
         write_model(
             folder,
             tokenizer=source.file(TOKENIZER),
             encoder=encoder,
             embedding=read_embedding_spec(source, encoder),
-            graph=graph,
+            graph=author or _own_graph(source).read_bytes(),
         )
 
     return made_once("fastembed", files, ("fastembed",), write)

@@ -19,7 +19,8 @@ run the author's graph too, else one that they export. How each is found and ope
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, replace
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -27,10 +28,10 @@ from typing import TYPE_CHECKING
 
 from minnow.bundle import sha256
 from minnow.errors import InputError, MissingExtraError
-from minnow.evaluate import kinds
-from minnow.evaluate.kinds import Kind
-from minnow.model.spec import RolePrompts
+from minnow.model.spec import EncoderSpec, RolePrompts
 from minnow.model.tokenizer import load_whole_tokenizer
+from minnow.systems import kinds
+from minnow.systems.kinds import Kind
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -53,6 +54,8 @@ class System:
         fingerprint: Of all that decides its vectors: 64 hexadecimal digits.
         prompts: What it puts before texts; None where its files do not say.
         tokenizer: Its tokenizer.json, if it has one.
+        encoder: Its network, where its files say.
+        max_tokens: Where it cuts texts off, special tokens included; likewise.
     """
 
     name: str
@@ -62,6 +65,8 @@ class System:
     fingerprint: str
     prompts: RolePrompts | None
     tokenizer: Path | None
+    encoder: EncoderSpec | None = None
+    max_tokens: int | None = None
 
 
 def find_system(name: str, *, offline: bool = False, prompts: RolePrompts | None = None) -> System:
@@ -97,6 +102,8 @@ def find_system(name: str, *, offline: bool = False, prompts: RolePrompts | None
         fingerprint=hashlib.sha256("\n".join(parts).encode()).hexdigest(),
         prompts=stated,
         tokenizer=found.tokenizer,
+        encoder=found.encoder,
+        max_tokens=found.max_tokens,
     )
 
 
@@ -130,6 +137,21 @@ def first_tokenizer(names: Sequence[str], *, offline: bool = False) -> Tokenizer
         "Documents are cut into chunks with a model's tokenizer.json, which none of the systems "
         "has. Name a bundle or its source among them."
     )
+
+
+def with_unique_labels(systems: Sequence[System]) -> list[System]:
+    """Short names where they differ; else whole ones; and numbers where even those do not."""
+    names: dict[str, set[str]] = {}
+    for system in systems:
+        names.setdefault(system.label, set()).add(system.name)
+    seen: Counter[str] = Counter()
+    unique = []
+    for system in systems:
+        label = system.label if len(names[system.label]) == 1 else system.name
+        seen[label] += 1
+        number = f" ({seen[label]})" if seen[label] > 1 else ""
+        unique.append(replace(system, label=label + number))
+    return unique
 
 
 def _label(kind: str, place: str) -> str:

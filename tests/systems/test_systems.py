@@ -24,9 +24,9 @@ from minnow.errors import (
     MissingExtraError,
     SourceNotFoundError,
 )
-from minnow.evaluate.systems import KINDS, find_system, first_tokenizer, open_system
 from minnow.model.original import read_original
 from minnow.model.spec import RolePrompts
+from minnow.systems import KINDS, find_system, first_tokenizer, open_system
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -230,7 +230,7 @@ def test_a_missing_extra_is_named(
             raise metadata.PackageNotFoundError(package)
         return real(package)
 
-    monkeypatch.setattr("minnow.evaluate.systems.version", version)
+    monkeypatch.setattr("minnow.systems.version", version)
     with pytest.raises(MissingExtraError) as caught:
         find_system(f"{kind}:{made.source.folder}")
     assert caught.value.extra == row.extra
@@ -240,7 +240,7 @@ def test_a_missing_extra_is_named(
 def test_no_system_touches_the_network(made: Tiny, kind: str, tmp_path: Path) -> None:
     """In a new process and a new home, with all that its libraries do when they are imported."""
     code = f"""
-from minnow.evaluate.systems import find_system, open_system
+from minnow.systems import find_system, open_system
 name = {named(made, kind)!r}
 find_system(name)
 open_system(name, threads=1).encode_query(["fish"])
