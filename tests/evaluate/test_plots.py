@@ -325,3 +325,31 @@ def test_heights_grow_with_rows() -> None:
     heights = [plots.height_for(rows) for rows in (1, 2, 6)]
     assert heights == sorted(heights)
     assert heights[0] < heights[-1]
+
+
+class TestSpans:
+    @given(st.lists(st.tuples(labels, sizes, parts, parts), min_size=1, max_size=12))
+    def test_any(self, rows: list[tuple[str, float, float, float]]) -> None:
+        spans = [
+            plots.Span(plots.Key(label, i % 8), low, low * (1 + a), low * (1 + a) * (1 + b), "7 ms")
+            for i, (label, low, a, b) in enumerate(rows)
+        ]
+        picture = read(plots.spans_plot(spans, "Speed", "tokens/s"))
+        assert len(picture.having("range")) == len(spans)
+
+    def test_the_axis_begins_at_zero_or_is_logarithmic(self) -> None:
+        near = [plots.Span(plots.Key(n, i), 9, 10, 12, "10") for i, n in enumerate("ab")]
+        words = read(plots.spans_plot(near, "Speed", "s")).words
+        assert "0" in words
+        assert "s" in words
+        far = [*near, plots.Span(plots.Key("c", 2), 900, 1000, 1100, "1000")]
+        words = read(plots.spans_plot(far, "Speed", "s")).words
+        assert "s, logarithmic" in words
+        assert {"10", "100", "1,000"} <= set(words)
+
+    def test_marks_are_in_the_order_of_their_figures(self) -> None:
+        spans = [plots.Span(plots.Key(str(v), 0), v, v, v, f"{v} s") for v in (1, 2, 4)]
+        picture = read(plots.spans_plot(spans, "Speed", "s"))
+        places = [float(line.attrib["x1"]) for line in picture.having("range")]
+        assert places[1] - places[0] == pytest.approx((places[2] - places[1]) / 2, abs=0.2)
+        assert picture.tooltips == ["1: 1 s", "2: 2 s", "4: 4 s"]

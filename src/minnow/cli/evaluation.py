@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from minnow.evaluate import Dataset, RunOptions
 
 BUILT_IN = "builtin"
-_FORMS = (
+FORMS = (
     "A bundle, gguf:FILE, or one of onnx, openvino, openvino-bf16, fastembed, st, st-onnx and "
     "st-openvino with :SOURCE behind it."
 )
@@ -71,7 +71,7 @@ DocumentPrompt = Annotated[
 @app.command("compare", epilog=EPILOG)
 def compare_command(
     systems: Annotated[
-        list[str], typer.Argument(metavar="SYSTEM...", help=f"The baseline first. {_FORMS}")
+        list[str], typer.Argument(metavar="SYSTEM...", help=f"The baseline first. {FORMS}")
     ],
     dataset: Annotated[
         str, typer.Option(help="A folder in BEIR's layout; by default docstrings of Python's own.")
@@ -129,7 +129,7 @@ def compare_command(
 
 @app.command("evaluate", epilog=EPILOG)
 def evaluate_command(
-    system: Annotated[str, typer.Argument(metavar="SYSTEM", help=_FORMS)],
+    system: Annotated[str, typer.Argument(metavar="SYSTEM", help=FORMS)],
     dataset: Annotated[
         str,
         typer.Argument(

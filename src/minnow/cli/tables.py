@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from string import ascii_uppercase
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
@@ -30,6 +30,18 @@ if TYPE_CHECKING:
 
     Systems = Sequence[SystemResult]
 
+    class Named(Protocol):
+        """What has a label, and something that runs it."""
+
+        @property
+        def label(self) -> str:
+            """A short name."""
+
+        @property
+        def runtime(self) -> str:
+            """With its version."""
+
+
 _NARROWEST = 88
 _CHANGES = 3
 _TEXT = 60
@@ -40,7 +52,7 @@ def print_comparison(comparison: Comparison, file: TextIO) -> None:
     console = console_for(file)
     print_head(console, comparison.dataset)
     tables = (
-        _legend(comparison.systems),
+        legend(comparison.systems),
         _measures(comparison.systems),
         _costs(comparison.systems),
         _cosines(comparison),
@@ -56,7 +68,7 @@ def print_evaluation(result: SystemResult, dataset: DatasetFacts, file: TextIO) 
     """Print the tables of one system."""
     console = console_for(file)
     print_head(console, dataset)
-    for table in (_legend([result]), _measures([result]), _costs([result])):
+    for table in (legend([result]), _measures([result]), _costs([result])):
         console.print(table)
 
 
@@ -72,7 +84,8 @@ def print_head(console: Console, dataset: DatasetFacts) -> None:
     console.print(f"{dataset.name}: {dataset.documents} documents, {dataset.queries} queries\n")
 
 
-def _letter(number: int) -> str:
+def letter(number: int) -> str:
+    """What a system at a place is called in tables; the baseline is A."""
     return ascii_uppercase[number] if number < len(ascii_uppercase) else str(number + 1)
 
 
@@ -80,7 +93,7 @@ def _candidates(comparison: Comparison) -> Iterator[tuple[str, Against]]:
     """The letter of each candidate, and how it stands beside the baseline."""
     for number, system in enumerate(comparison.candidates, start=1):
         assert system.against is not None
-        yield _letter(number), system.against
+        yield letter(number), system.against
 
 
 def table_of(title: str, *columns: str, left: Sequence[str] = ()) -> Table:
@@ -92,11 +105,12 @@ def table_of(title: str, *columns: str, left: Sequence[str] = ()) -> Table:
     return table
 
 
-def _legend(systems: Systems) -> Table:
+def legend(systems: Sequence[Named]) -> Table:
+    """The letters of systems."""
     table = table_of("Systems", "", "system", "run by", left=("system", "run by"))
     for number, system in enumerate(systems):
         baseline = " (baseline)" if number == 0 and len(systems) > 1 else ""
-        table.add_row(_letter(number), Text(system.label + baseline), Text(system.runtime))
+        table.add_row(letter(number), Text(system.label + baseline), Text(system.runtime))
     return table
 
 
@@ -105,7 +119,7 @@ def _measures(systems: Systems) -> Table:
     table = table_of(title, "", *MEASURES, "gold cosine")
     rows = [[*s.scores.means.values(), s.gold_cosine] for s in systems]
     for number, row in enumerate(rows):
-        table.add_row(_letter(number), *(f"{value:.4f}" for value in row))
+        table.add_row(letter(number), *(f"{value:.4f}" for value in row))
         _add_ratios(table, number, row, rows[0])
     return table
 
@@ -130,7 +144,7 @@ def _costs(systems: Systems) -> Table:
             form.format(value) if math.isfinite(value) else "not measured"
             for value, form in zip(row, forms, strict=True)
         )
-        table.add_row(_letter(number), *shown)
+        table.add_row(letter(number), *shown)
         _add_ratios(table, number, row, rows[0])
     return table
 

@@ -12,6 +12,7 @@ from minnow.evaluate.plots.gains import Gain, Gains, gains_plot
 from minnow.evaluate.plots.intervals import Range, intervals_plot
 from minnow.evaluate.plots.recall import Curve, recall_plot
 from minnow.evaluate.plots.size import Point, fidelity_plot, quality_plot
+from minnow.evaluate.plots.spans import Span, spans_plot
 from minnow.evaluate.plots.svg import look_of, mark_alone
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "Key",
     "Point",
     "Range",
+    "Span",
     "fidelity_plot",
     "frontier_plot",
     "gains_plot",
@@ -32,4 +34,5 @@ __all__ = [
     "mark_alone",
     "quality_plot",
     "recall_plot",
+    "spans_plot",
 ]

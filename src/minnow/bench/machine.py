@@ -1,0 +1,108 @@
+"""What a benchmark ran on: the machine in words, and how fast it multiplies matrices."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from minnow.errors import EngineError
+
+_TELLING = ("avx2", "avx512f", "avx512_bf16", "avx512_vnni", "amx_bf16", "amx_int8", "asimd",
+            "asimdhp", "asimddp", "i8mm", "bf16", "sve")  # fmt: skip
+
+_SIZE, _SECONDS = 1536, 0.7
+_PEAK = f"""
+import time
+import numpy as np
+a, b = np.random.default_rng(0).random((2, {_SIZE}, {_SIZE}), dtype=np.float32)
+out, best, end = np.empty_like(a), 1e9, time.perf_counter() + {_SECONDS}
+while time.perf_counter() < end:
+    start = time.perf_counter()
+    np.matmul(a, b, out=out)
+    best = min(best, time.perf_counter() - start)
+print(2 * {_SIZE} ** 3 / best)
+"""
+_BLAS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What a benchmark ran on.
+
+    Attributes:
+        processor: Its name.
+        cpus: Those that this process may use.
+        instructions: Of the kinds that matter to matrices, those that the processor has.
+        memory: In bytes; 0 where the system does not say.
+        system: Its name and version.
+        python: Its version.
+        load: Processes that wanted to run in the minute before, by the system's count; None where
+            it does not say.
+    """
+
+    processor: str
+    cpus: int
+    instructions: tuple[str, ...]
+    memory: int
+    system: str
+    python: str
+    load: float | None
+
+
+def this_machine() -> Machine:
+    """The one that this process runs on."""
+    names, flags = _processor()
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return Machine(
+        processor=names or platform.processor() or platform.machine(),
+        cpus=usable or 1,
+        instructions=tuple(name for name in _TELLING if name in flags),
+        memory=_memory(),
+        system=f"{platform.system()} {platform.release()}, {platform.machine()}",
+        python=platform.python_version(),
+        load=round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
+    )
+
+
+def _processor() -> tuple[str, set[str]]:
+    """Name and flags, as Linux tells them; both are empty elsewhere."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return "", set()
+    facts = dict(
+        reversed([[part.strip() for part in row.split(":", 1)] for row in lines if ":" in row])
+    )
+    return facts.get("model name", ""), set(
+        (facts.get("flags") or facts.get("Features", "")).split()
+    )
+
+
+def _memory() -> int:
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):
+        return 0
+
+
+def matmul_peak(threads: int) -> float:
+    """Floating-point operations a second of NumPy's float32 product of large matrices.
+
+    The best of many products, in a process of its own with so many threads. It is a yardstick, not
+    a limit: a runtime that computes in bfloat16 may be above it.
+
+    Raises:
+        EngineError: NumPy failed.
+    """
+    environment = {**os.environ, **dict.fromkeys(_BLAS, str(threads))}
+    done = subprocess.run(
+        [sys.executable, "-c", _PEAK], env=environment, capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        lines = done.stderr.strip().splitlines() or ["it says nothing"]
+        raise EngineError(f"NumPy cannot multiply matrices here: {lines[-1][-300:]}")
+    return float(done.stdout)

@@ -1,0 +1,253 @@
+"""Systems in turn, round after round, each in a process of its own."""
+
+from __future__ import annotations
+
+import datetime
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from minnow.bench.machine import matmul_peak, this_machine
+from minnow.bench.results import Benchmark, Sample, Speed, matrix_operations
+from minnow.bench.worker import Answer, Setup, Task
+from minnow.engines.base import default_threads
+from minnow.errors import EngineError, InputError
+from minnow.model.spec import RolePrompts
+from minnow.systems import find_system, first_tokenizer, with_unique_labels
+from minnow.systems.process import worker
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from minnow.bench.machine import Machine
+    from minnow.evaluate import Dataset
+    from minnow.systems import System
+    from minnow.systems.process import Worker
+
+    Progress = Callable[[str], None]
+
+QUERY_TOKENS = 16
+BUSY = 0.5
+
+
+@dataclass(frozen=True)
+class BenchOptions:
+    """How to measure.
+
+    Attributes:
+        documents: How many to embed at once, evenly spread over the data set's.
+        queries: How many to embed one by one: those whose tokens are nearest to 16.
+        rounds: How often to measure everything; one more goes before, and does not count.
+        threads: CPU threads of each system; by default those of the machine, four at most.
+        offline: Make no network call at all.
+        progress: Told each step.
+    """
+
+    documents: int = 256
+    queries: int = 40
+    rounds: int = 5
+    threads: int | None = None
+    offline: bool = False
+    progress: Progress = lambda _: None
+
+
+@dataclass(frozen=True)
+class _Texts:
+    """What is embedded."""
+
+    documents: list[str]
+    queries: list[str]
+    lengths: list[int]
+    query_lengths: list[int]
+
+
+@dataclass(frozen=True)
+class _Round:
+    """One system's figures of one round."""
+
+    tokens: float
+    p50: float
+    p95: float
+    cold: float
+    load: float
+
+
+def bench(
+    names: Sequence[str], dataset: Dataset, options: BenchOptions = BenchOptions()
+) -> Benchmark:
+    """Measure how fast systems are, beside each other.
+
+    All systems are open at once, each in its own process, and one at a time works. In every round
+    each has its turn; the order goes round too, so that none is always the first.
+
+    Args:
+        names: Systems as `minnow.systems` has them, the baseline first.
+        dataset: Documents and queries to embed.
+        options: How to measure.
+
+    Raises:
+        InputError: No systems, no texts, a number out of range, or none has a tokenizer.json.
+        MinnowError: A system cannot be found or loaded, fails, crashes or gives NaN.
+    """
+    _check(names, options)
+    threads = options.threads or default_threads()
+    machine = this_machine()
+    options.progress("finding the systems")
+    systems = with_unique_labels([find_system(name, offline=options.offline) for name in names])
+    texts = _choose(dataset, names, systems, options)
+    rounds: dict[str, list[_Round]] = {system.label: [] for system in systems}
+    peaks = []
+    with ExitStack() as stack:
+        children = {}
+        for system in systems:
+            options.progress(f"opening {system.label}")
+            child = _opened(system, threads, texts.queries[0])
+            children[system.label] = stack.enter_context(child)
+        for number in range(options.rounds + 1):
+            options.progress(f"round {number} of {options.rounds}" if number else "warming up")
+            for system in _in_turn(systems, number):
+                found = _measure(system, children[system.label], texts, threads)
+                if number:
+                    rounds[system.label].append(found)
+            if number:
+                peaks.append(matmul_peak(threads))
+        memory = {label: child.peak_bytes for label, child in children.items()}
+    encoder = next((system.encoder for system in systems if system.encoder), None)
+    return Benchmark(
+        machine=machine,
+        measured=datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
+        dataset=dataset.name,
+        documents=len(texts.documents),
+        document_tokens=sum(texts.lengths),
+        queries=len(texts.queries),
+        query_tokens=(min(texts.query_lengths), max(texts.query_lengths)),
+        threads=threads,
+        operations=None if encoder is None else matrix_operations(encoder, texts.lengths),
+        peak=Sample(tuple(peaks)),
+        systems=tuple(_speed(s, rounds[s.label], memory[s.label]) for s in systems),
+        notes=tuple(_notes(machine)),
+    )
+
+
+def _check(names: Sequence[str], options: BenchOptions) -> None:
+    if not names:
+        raise InputError("Name at least one system to measure.")
+    for what in ("documents", "queries", "rounds"):
+        if getattr(options, what) < 1:
+            raise InputError(f"{what} should be at least 1, not {getattr(options, what)}.")
+
+
+def _choose(
+    dataset: Dataset, names: Sequence[str], systems: Sequence[System], options: BenchOptions
+) -> _Texts:
+    """Documents evenly spread, and the queries nearest to 16 tokens; all counted."""
+    tokenizer = first_tokenizer(names, offline=options.offline)
+    limit = next((s.max_tokens for s in systems if s.max_tokens), None)
+    prompts = next((s.prompts for s in systems if s.prompts), RolePrompts("", ""))
+    if limit is not None:
+        tokenizer.enable_truncation(limit)
+
+    def count(texts: Sequence[str], prompt: str) -> list[int]:
+        behind = [prompt + text for text in texts]
+        return [len(encoding.ids) for encoding in tokenizer.encode_batch(behind)]
+
+    documents = list(dataset.documents.values())
+    places = np.linspace(0, len(documents) - 1, min(options.documents, len(documents)))
+    chosen = [documents[int(place)] for place in places]
+    queries = list(dataset.queries.values())
+    lengths = count(queries, prompts.query)
+    nearest = sorted(range(len(queries)), key=lambda i: abs(lengths[i] - QUERY_TOKENS))
+    nearest = nearest[: options.queries]
+    return _Texts(
+        documents=chosen,
+        queries=[queries[i] for i in nearest],
+        lengths=count(chosen, prompts.document),
+        query_lengths=[lengths[i] for i in nearest],
+    )
+
+
+class _Child:
+    """A system that is open in a process of its own.
+
+    Attributes:
+        load_seconds: From the start of the process until the system was open.
+        cold_seconds: From the start of the process until it had its first vector.
+        peak_bytes: The most memory that the process has held.
+    """
+
+    def __init__(self, process: Worker, setup: Setup) -> None:
+        self._process, self.peak_bytes = process, 0
+        opened, first = self._ask(setup)
+        self.load_seconds = opened - process.started
+        self.cold_seconds = first - process.started
+
+    def documents(self, texts: list[str]) -> float:
+        """Seconds that all of them took together."""
+        return self._ask(Task("documents", texts))[0]
+
+    def queries(self, texts: list[str]) -> list[float]:
+        """Seconds that each took, one after the other."""
+        return self._ask(Task("queries", texts))
+
+    def _ask(self, message: Setup | Task) -> list[float]:
+        self._process.tell(message)
+        answer = self._process.hear(Answer)
+        if answer is None:
+            raise EngineError("A process ended before all was measured.")
+        self.peak_bytes = answer.peak_bytes
+        return answer.times
+
+
+@contextmanager
+def _opened(system: System, threads: int, first: str) -> Iterator[_Child]:
+    """Open a system in a process of its own, and end that process when the block does."""
+    with worker("minnow.bench.worker", system) as process:
+        yield _Child(process, Setup(system.name, threads, system.prompts, first))
+
+
+def _in_turn(systems: Sequence[System], number: int) -> Iterator[System]:
+    """All of them, each round from another one on."""
+    start = number % len(systems)
+    yield from systems[start:]
+    yield from systems[:start]
+
+
+def _measure(system: System, child: _Child, texts: _Texts, threads: int) -> _Round:
+    seconds = child.documents(texts.documents)
+    times = child.queries(texts.queries)
+    with _opened(system, threads, texts.queries[0]) as cold:
+        return _Round(
+            tokens=sum(texts.lengths) / seconds,
+            p50=float(np.percentile(times, 50)),
+            p95=float(np.percentile(times, 95)),
+            cold=cold.cold_seconds,
+            load=cold.load_seconds,
+        )
+
+
+def _speed(system: System, rounds: Sequence[_Round], memory: int) -> Speed:
+    def sample(figure: str) -> Sample:
+        return Sample(tuple(getattr(each, figure) for each in rounds))
+
+    return Speed(
+        name=system.name,
+        label=system.label,
+        runtime=system.runtime,
+        size=system.size,
+        tokens=sample("tokens"),
+        p50=sample("p50"),
+        p95=sample("p95"),
+        cold=sample("cold"),
+        load=sample("load"),
+        peak_bytes=memory,
+    )
+
+
+def _notes(machine: Machine) -> Iterator[str]:
+    if machine.load is not None and machine.load > BUSY:
+        yield (
+            f"The machine was busy when this began (load {machine.load}): trust the ratios more "
+            "than the figures."
+        )

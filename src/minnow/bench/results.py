@@ -1,0 +1,200 @@
+"""What a benchmark found: plain values, for tables, pages and machines."""
+
+from __future__ import annotations
+
+import statistics
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from minnow.bench.machine import Machine
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from minnow.model.spec import EncoderSpec
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A figure, measured several times.
+
+    Attributes:
+        values: One for each time, in order; at least one.
+    """
+
+    values: tuple[float, ...]
+
+    @property
+    def median(self) -> float:
+        """The middle one."""
+        return statistics.median(self.values)
+
+    @property
+    def low(self) -> float:
+        """The least."""
+        return min(self.values)
+
+    @property
+    def high(self) -> float:
+        """The greatest."""
+        return max(self.values)
+
+    def over(self, other: Sample) -> Sample:
+        """Ratios of the values of the same round, which had the same machine."""
+        pairs = zip(self.values, other.values, strict=True)
+        return Sample(tuple(mine / theirs for mine, theirs in pairs))
+
+
+@dataclass(frozen=True)
+class Speed:
+    """How fast a system is.
+
+    Attributes:
+        name: As the user named it.
+        label: A short name, unique within a benchmark.
+        runtime: What ran it, with its version.
+        size: Bytes of the files that it needs.
+        tokens: Tokens of documents a second, all documents at once; a value for each round.
+        p50: The middle of the times of the queries of a round, one by one, in seconds.
+        p95: The 95th percentile of those.
+        cold: Seconds from the start of a process to its first vector, a process each.
+        load: Seconds of those until the system was open.
+        peak_bytes: The most memory that its process held, all rounds through.
+    """
+
+    name: str
+    label: str
+    runtime: str
+    size: int
+    tokens: Sample
+    p50: Sample
+    p95: Sample
+    cold: Sample
+    load: Sample
+    peak_bytes: int
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """Systems on one machine, measured in turn.
+
+    Attributes:
+        machine: Which.
+        measured: When, as an ISO 8601 date.
+        dataset: Where the texts are from.
+        documents: How many were embedded at once.
+        document_tokens: Of all of them together, special tokens included.
+        queries: How many were embedded one by one.
+        query_tokens: The fewest and the most tokens of one.
+        threads: CPU threads that each system was given.
+        operations: Floating-point operations that the model's matrix products take for all the
+            documents; None where no system says what its network is.
+        peak: Operations a second of NumPy's float32 matrix product, a value for each round.
+        systems: The baseline first.
+        notes: What a reader should know.
+    """
+
+    machine: Machine
+    measured: str
+    dataset: str
+    documents: int
+    document_tokens: int
+    queries: int
+    query_tokens: tuple[int, int]
+    threads: int
+    operations: float | None
+    peak: Sample
+    systems: tuple[Speed, ...]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def baseline(self) -> Speed:
+        """What all are compared with."""
+        return self.systems[0]
+
+    @property
+    def rounds(self) -> int:
+        """How often everything was measured."""
+        return len(self.peak.values)
+
+    def peak_share(self, system: Speed) -> Sample | None:
+        """Matrix products for the documents, as a share of what NumPy's did in the same round.
+
+        Padding and all other work count for nothing. Where a system computes in fewer bits, it may
+        be above 1. None where the network is not known.
+        """
+        if self.operations is None:
+            return None
+        each = self.operations / self.document_tokens
+        return Sample(tuple(each * rate for rate in system.tokens.values)).over(self.peak)
+
+
+def matrix_operations(encoder: EncoderSpec, lengths: Sequence[int]) -> float:
+    """Floating-point operations of a forward pass's matrix products, without padding.
+
+    For a text of n tokens in a layer of width w and inner width f: 8nw² for query, key, value and
+    output, 4nwf for the feed-forward part, and 4n²w for attention itself; a product and its sum
+    count as two.
+
+    Args:
+        encoder: The network.
+        lengths: Tokens of each text.
+    """
+    width, inner = encoder.width, encoder.inner_width
+    linear = 8 * width**2 + 4 * width * inner
+    return float(encoder.layers * sum(n * linear + 4 * n**2 * width for n in lengths))
+
+
+# --- for machines ------------------------------------------------------------------------
+
+
+def benchmark_facts(found: Benchmark) -> dict[str, Any]:
+    """A benchmark as plain values, ready for JSON: medians, and what they are medians of."""
+    return {
+        "measured": found.measured,
+        "machine": asdict(found.machine),
+        "dataset": found.dataset,
+        "documents": found.documents,
+        "document_tokens": found.document_tokens,
+        "queries": found.queries,
+        "query_tokens": list(found.query_tokens),
+        "threads": found.threads,
+        "rounds": found.rounds,
+        "matrix_operations": found.operations,
+        "matmul_peak": _sample(found.peak),
+        "systems": [_speed(found, system) for system in found.systems],
+        "notes": list(found.notes),
+    }
+
+
+FIGURES: dict[str, Callable[[Speed], Sample]] = {
+    "tokens_per_second": lambda system: system.tokens,
+    "query_p50_seconds": lambda system: system.p50,
+    "query_p95_seconds": lambda system: system.p95,
+    "cold_start_seconds": lambda system: system.cold,
+    "load_seconds": lambda system: system.load,
+}
+"""The figures of a system that are measured several times, by the names that JSON has."""
+
+
+def _speed(found: Benchmark, system: Speed) -> dict[str, Any]:
+    share = found.peak_share(system)
+    return {
+        "name": system.name,
+        "label": system.label,
+        "runtime": system.runtime,
+        "bytes": system.size,
+        "peak_memory_bytes": system.peak_bytes,
+        "matmul_peak_share": None if share is None else _sample(share),
+        **{
+            name: {
+                **_sample(figure(system)),
+                "ratio": _sample(figure(system).over(figure(found.baseline))),
+            }
+            for name, figure in FIGURES.items()
+        },
+    }
+
+
+def _sample(sample: Sample) -> dict[str, Any]:
+    return {"median": sample.median, "values": list(sample.values)}

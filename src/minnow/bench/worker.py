@@ -1,0 +1,108 @@
+"""Embeds texts with one system, again and again, in a process of its own.
+
+It is told a Setup and then Tasks, and gives an Answer to each.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from minnow.errors import EngineError
+from minnow.model.spec import RolePrompts
+from minnow.systems import open_system
+from minnow.systems.process import answering, messages, peak_memory
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    from minnow.engines import TextEmbedder
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What to open.
+
+    Attributes:
+        system: As the user wrote it.
+        threads: CPU threads.
+        prompts: For a system whose files do not state any.
+        first: A query to embed at once.
+    """
+
+    system: str
+    threads: int
+    prompts: RolePrompts | None
+    first: str
+
+
+@dataclass(frozen=True)
+class Task:
+    """What to embed: documents all at once, or queries one by one."""
+
+    kind: Literal["documents", "queries"]
+    texts: list[str]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What was done.
+
+    Attributes:
+        times: To a Setup: the monotonic clock when the system was open, and when it had its first
+            vector. To a Task: the seconds that all documents took, or that each query took.
+        peak_bytes: The most memory that the process has held so far.
+    """
+
+    times: list[float]
+    peak_bytes: int
+
+
+def main() -> int:
+    """Do what is asked until nothing is; see `answering`."""
+    return answering(_serve)
+
+
+def _serve(answer: Callable[[object], None]) -> None:
+    setup = next(messages(Setup))
+    embedder = open_system(setup.system, threads=setup.threads, prompts=setup.prompts)
+    opened = time.monotonic()
+    _check(embedder, embedder.encode_query([setup.first]), 1)
+    answer(Answer([opened, time.monotonic()], peak_memory()))
+    for task in messages(Task):
+        work = _documents if task.kind == "documents" else _queries
+        answer(Answer(work(embedder, task.texts), peak_memory()))
+    embedder.close()
+
+
+def _documents(embedder: TextEmbedder, texts: list[str]) -> list[float]:
+    started = time.perf_counter()
+    vectors = embedder.encode_document(texts)
+    took = time.perf_counter() - started
+    _check(embedder, vectors, len(texts))
+    return [took]
+
+
+def _queries(embedder: TextEmbedder, texts: list[str]) -> list[float]:
+    times = []
+    for text in texts:
+        started = time.perf_counter()
+        vectors = embedder.encode_query([text])
+        times.append(time.perf_counter() - started)
+        _check(embedder, vectors, 1)
+    return times
+
+
+def _check(embedder: TextEmbedder, vectors: NDArray[np.float32], texts: int) -> None:
+    """A system that is fast because it fails is not fast."""
+    if vectors.ndim != 2 or len(vectors) != texts or not np.isfinite(vectors).all():
+        raise EngineError(
+            f"{embedder.name} gave NaN, infinity or shape {vectors.shape} for {texts} texts."
+        )
+    if not vectors.any(axis=1).all():
+        raise EngineError(f"{embedder.name} gave a vector of zeros.")

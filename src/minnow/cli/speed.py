@@ -1,0 +1,74 @@
+"""The command that measures how fast systems are, beside each other."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from minnow.cli.app import Json, Offline, app, steps
+from minnow.cli.evaluation import BUILT_IN, FORMS, Split, Threads, read_dataset
+from minnow.files import check_file
+from minnow.terminal import EPILOG
+
+
+@app.command("bench", epilog=EPILOG)
+def bench_command(
+    systems: Annotated[
+        list[str], typer.Argument(metavar="SYSTEM...", help=f"The baseline first. {FORMS}")
+    ],
+    dataset: Annotated[
+        str, typer.Option(help="A folder in BEIR's layout; by default docstrings of Python's own.")
+    ] = BUILT_IN,
+    split: Split = None,
+    documents: Annotated[
+        int, typer.Option(min=1, help="How many of the data set's documents to embed at once.")
+    ] = 256,
+    queries: Annotated[
+        int, typer.Option(min=1, help="How many of its queries to embed, one by one.")
+    ] = 40,
+    rounds: Annotated[
+        int, typer.Option(min=1, help="How often to measure each; one more goes before.")
+    ] = 5,
+    threads: Threads = None,
+    offline: Offline = False,
+    report: Annotated[Path | None, typer.Option(help="Write an HTML page with plots too.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Measure how fast systems are, beside each other.
+
+    Each runs in a process of its own, and one at a time works. In every round each embeds the same
+    documents at once, then the queries one by one, and is then started afresh for the time to its
+    first vector. Figures are medians of the rounds, with the least and the greatest. Ratios are
+    medians of those within a round: a machine that others slow down slows both. Embedding includes
+    tokenising and pooling.
+
+    Example: minnow bench bge-small.minnow gguf:bge-small-f16.gguf st:BAAI/bge-small-en-v1.5
+
+    Example: minnow bench bge-small.minnow openvino:bge-small.minnow --report speed.html
+    """
+    from minnow.bench import BenchOptions, bench, benchmark_facts
+    from minnow.bench.report import write_report
+    from minnow.cli.speed_tables import print_benchmark
+
+    if report is not None:
+        check_file(report)
+    options = BenchOptions(
+        documents=documents,
+        queries=queries,
+        rounds=rounds,
+        threads=threads,
+        offline=offline,
+        progress=steps(),
+    )
+    found = bench(systems, read_dataset(dataset, split), options)
+    if report is not None:
+        write_report(found, report)
+        print(f"The report is {report}.", file=sys.stderr)
+    if as_json:
+        print(json.dumps(benchmark_facts(found), ensure_ascii=False))
+    else:
+        print_benchmark(found, sys.stdout)

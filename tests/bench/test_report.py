@@ -1,0 +1,63 @@
+"""The page of a benchmark: what it says is what was found."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from fakes.benchmarks import make
+from fakes.comparisons import HOSTILE
+from fakes.pages import read, small_print, table, words
+
+from minnow.bench.report import FIGURES, described, render_report, title, write_report
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+pytestmark = pytest.mark.extra("evaluate")
+
+
+def test_the_title_names_the_fastest() -> None:
+    assert title(make()) == "onnx:second is the fastest in bulk, with 4,000 tokens/s"
+    assert title(make("only.minnow")) == "only.minnow: 2,000 tokens/s"
+
+
+def test_the_machine_is_described() -> None:
+    lines = described(make())
+    assert lines[0] == "words/test: 64 documents of 1000 tokens, 40 queries of 15 to 17 tokens"
+    assert lines[1] == "A processor, 2 CPUs (avx2, avx512f), 8 GiB"
+    assert lines[3].endswith("reaches 100 GFLOP/s with them")
+
+
+def test_the_table_has_every_figure() -> None:
+    page = read(render_report(make()))
+    head, first, second = table(page, "speeds")
+    assert [figure.column for figure in FIGURES] == head[1 : 1 + len(FIGURES)]
+    assert first[1:4] == ["2,000", "20", "4.0"]
+    assert second[1:4] == ["4,000", "40", "2.0"]
+    assert second[-2:] == ["250 MB", "90.0 MB"]
+    _, beside, beside_second = small_print(page, "speeds")
+    assert beside[:2] == ["1,800 to 2,200", "×1.00"]
+    assert beside_second[:2] == ["3,600 to 4,400", "×2.00"]
+    assert "×0.50" in beside_second
+
+
+def test_what_is_not_known_is_not_drawn() -> None:
+    page = read(render_report(make(operations=None)))
+    plots = [e[0].text for e in page.iter("svg") if e.attrib["class"] == "plot"]
+    assert plots == ["Many documents", "One short query", FIGURES[4].title]
+    assert "not known" in words(page)
+    assert "The machine was busy." in words(page)
+
+
+@pytest.mark.parametrize("label", HOSTILE)
+def test_any_name(label: str) -> None:
+    page = read(render_report(make(label, "b", *"cdefghij")))
+    assert not list(page.iter("script"))
+
+
+def test_it_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
+    path = tmp_path / "speed.html"
+    write_report(make(), path)
+    assert path.read_text(encoding="utf-8") == render_report(make())
+    assert list(tmp_path.iterdir()) == [path]
