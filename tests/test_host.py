@@ -77,7 +77,7 @@ class Machine:
 
 @pytest.fixture
 def machine(monkeypatch: pytest.MonkeyPatch) -> Machine:
-    monkeypatch.setattr(host, "rebuild_graph", lambda bundle, source: b"graph")
+    monkeypatch.setattr(host, "_rebuilt", lambda bundle, source: b"graph")
     monkeypatch.setattr(host, "_check_possible", lambda engine: None)
     return Machine()
 
@@ -119,7 +119,7 @@ class TestAuto:
         def gone(bundle: object, source: object) -> bytes:
             raise SourceNotFoundError("There is no such package.")
 
-        monkeypatch.setattr(host, "rebuild_graph", gone)
+        monkeypatch.setattr(host, "_rebuilt", gone)
         name, reason = machine.choose("auto")
         assert name == "mnn"
         assert reason == "mnn, the bundle's own. No other: There is no such package."

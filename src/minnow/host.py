@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, partial
 from typing import TYPE_CHECKING, TypeVar
 
 from minnow.engines import TextEmbedder
 from minnow.errors import EngineError, MinnowError, ParityError
-from minnow.origin import rebuild_graph
 from minnow.vectors import rowwise_cosine
 
 if TYPE_CHECKING:
@@ -60,7 +59,7 @@ def open_on_host(
         SourceError, BundleError, EngineError, MissingExtraError: It cannot be opened.
         ParityError: It does not give the bundle's vectors.
     """
-    graph = cache(lambda: rebuild_graph(bundle, source))
+    graph = cache(partial(_rebuilt, bundle, source))
     if engine != AUTO:
         try:
             return _open_agreeing(engine, graph, open_, agreement)
@@ -82,6 +81,12 @@ def open_on_host(
         except MinnowError as error:
             refused.append(f"Not {name}: {error}")
     return open_(), " ".join(["mnn, the bundle's own.", *refused])
+
+
+def _rebuilt(bundle: Bundle, source: str | None) -> bytes:
+    from minnow.origin import rebuild_graph  # a tenth of a cold start, which MNN alone is spared
+
+    return rebuild_graph(bundle, source)
 
 
 def _open_agreeing(
