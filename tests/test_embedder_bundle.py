@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import shutil
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -319,3 +320,23 @@ class TestAgreement:
         texts = ["fish sleep " * 30, "fish " * 22, "fish " * 23]
         found = ours.encode_query(texts, on_truncate="ignore")
         np.testing.assert_allclose(found, theirs.encode_query(texts), atol=CLOSE)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+def test_a_hundred_thousand_texts_at_flat_memory(made: Tiny) -> None:
+    """What the first thousands took is what all of them take."""
+    code = """
+import sys
+from minnow import Embedder
+from minnow.systems.process import peak_memory
+WORDS = ("fish", "sleep", "water", "river", "how", "the", "zoo")
+texts = (" ".join(WORDS[: i * 31 % 7 + 1]) + str(i) for i in range(100_000))
+peaks = []
+with Embedder.open(sys.argv[1], threads=2) as embedder:
+    for block, vectors in embedder.encode_stream(texts, batch_size=64):
+        peaks.append(peak_memory())
+print(len(peaks), (peaks[-1] - peaks[1]) / 1e6)
+"""
+    blocks, growth = answer_of(code, made.bundle.folder).split()
+    assert int(blocks) == 25
+    assert float(growth) < 8
