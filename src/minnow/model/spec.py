@@ -12,6 +12,13 @@ QUERY_PROMPT_NAMES = ("query",)
 DOCUMENT_PROMPT_NAMES = ("document", "passage", "corpus")
 
 
+class Interface(str, Enum):
+    """What an encoder gives; values are the names of its output, as in the field."""
+
+    LAST_HIDDEN_STATE = "last_hidden_state"
+    SENTENCE_EMBEDDING = "sentence_embedding"
+
+
 @dataclass(frozen=True)
 class RolePrompts:
     """What is put before each query and each document; both may be empty."""
