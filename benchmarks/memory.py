@@ -49,7 +49,10 @@ class Mode:
         before = peak_memory()
         self.bundle = Bundle.open(folder)
         self.spec = self.bundle.manifest.encoder
-        self.engine = MnnEngine(self.bundle.encoder, self.spec, threads=1, memory=memory)
+        interface = self.bundle.manifest.recipe.interface
+        self.engine = MnnEngine(
+            self.bundle.encoder, self.spec, threads=1, memory=memory, interface=interface
+        )
         self.seconds(MANY)
         self.megabytes = peak_memory() - before
 

@@ -31,7 +31,7 @@ from minnow.bundle import (
 )
 from minnow.errors import BundleError
 from minnow.model.config import Choices
-from minnow.model.spec import EmbeddingSpec, EncoderSpec
+from minnow.model.spec import EmbeddingSpec, EncoderSpec, Interface
 from minnow.recipe import RECIPES, Recipe
 
 if TYPE_CHECKING:
@@ -63,6 +63,24 @@ class TestOpen:
         assert dict(bundle.manifest.files) == {
             name: FileRecord(len(content), sha256(folder / name)) for name, content in OLD.items()
         }
+
+    def test_a_manifest_from_before_there_were_interfaces(self, folder: Path) -> None:
+        change_manifest(folder, lambda manifest: manifest["recipe"].pop("interface"))
+        manifest = Bundle.open(folder).manifest
+        assert manifest.recipe.interface is Interface.LAST_HIDDEN_STATE
+        assert manifest.output == "float32 of shape (batch, seq, 32), to be pooled"
+
+    @pytest.mark.parametrize("normalize", [True, False])
+    def test_the_interface_is_kept(self, folder: Path, normalize: bool) -> None:
+        def change(manifest: dict[str, Any]) -> None:
+            manifest["recipe"]["interface"] = "sentence_embedding"
+            manifest["embedding"]["normalize"] = normalize
+
+        change_manifest(folder, change)
+        manifest = Bundle.open(folder).manifest
+        assert manifest.recipe.interface is Interface.SENTENCE_EMBEDDING
+        length = "of length 1" if normalize else "of any length"
+        assert manifest.output == f"float32 of shape (batch, 32), {length}"
 
     @pytest.mark.parametrize("name", ["none", "none/such", "file", "a" * 5000, "nul\0"])
     def test_what_is_no_folder_is_no_bundle(self, tmp_path: Path, name: str) -> None:

@@ -20,7 +20,7 @@ from minnow import pipeline as module
 from minnow.embedder import Embedder, TruncationWarning
 from minnow.engines import TokenBatch
 from minnow.errors import EngineError, InputError
-from minnow.model.spec import Activation, EmbeddingSpec, EncoderSpec
+from minnow.model.spec import Activation, EmbeddingSpec, EncoderSpec, Interface
 from minnow.model.tokenizer import TextTokenizer
 from minnow.vectors import Pooling, Similarity
 
@@ -47,10 +47,17 @@ def tokenizer_json(tmp_path_factory: pytest.TempPathFactory) -> Path:
 class Made:
     """An embedder, and the engine beneath it."""
 
-    def __init__(self, path: Path, *, nan_at: int | None = None, **changes: Any) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        nan_at: int | None = None,
+        interface: Interface = Interface.LAST_HIDDEN_STATE,
+        **changes: Any,
+    ) -> None:
         embedding = replace(EMBEDDING, **changes)
         self.tokenizer = TextTokenizer(path, max_tokens=embedding.max_tokens)
-        self.engine = FakeEngine(ENCODER, nan_at=nan_at)
+        self.engine = FakeEngine(ENCODER, nan_at=nan_at, interface=interface)
         self.embedder = Embedder(self.engine, self.tokenizer, ENCODER, embedding, name="tiny")
 
     def expected(self, *texts: str) -> NDArray[np.float32]:
@@ -210,6 +217,35 @@ class TestDimensions:
         }[kind]
         np.testing.assert_allclose(embedder.similarity(a, b), expected, atol=1e-5)
         np.testing.assert_allclose(embedder.similarity(a[0], b[0]), expected[:1, :1], atol=1e-5)
+
+
+class TestVectorsOfTheEngine:
+    """An engine that pools: nothing is pooled or scaled again, all else is as ever."""
+
+    @pytest.fixture
+    def made(self, make: Callable[..., Made]) -> Made:
+        return make(interface=Interface.SENTENCE_EMBEDDING)
+
+    def test_they_are_passed_on(self, made: Made) -> None:
+        """Also where the model normalises: an encoder that forgot to is not put right here."""
+        texts = [*texts_of_many_lengths(40), "a"]
+        rows = made.tokenizer.tokenize(texts)
+        sums = np.stack([made.engine.states(row.ids).sum(0) for row in rows])
+        assert made.embedder.embedding.normalize
+        np.testing.assert_allclose(made.embedder.encode(texts), sums, rtol=1e-4, atol=1e-4)
+        np.testing.assert_allclose(made.embedder.encode_batch(texts), sums, rtol=1e-4, atol=1e-4)
+
+    def test_they_are_cut_and_scaled_on_demand(self, made: Made) -> None:
+        whole = made.embedder.encode(["fish", "water"])
+        short = made.embedder.encode(["fish", "water"], truncate_dim=5)
+        scaled = made.embedder.encode(["fish"], truncate_dim=5, normalize_embeddings=True)
+        assert np.array_equal(short, whole[:, :5])
+        np.testing.assert_allclose(scaled, short[:1] / np.linalg.norm(short[0]), atol=1e-6)
+
+    def test_nan_is_refused(self, make: Callable[..., Made]) -> None:
+        made = make(interface=Interface.SENTENCE_EMBEDDING, nan_at=0)
+        with pytest.raises(EngineError, match=r"tiny gave NaN or infinity .* shape \(1, 3\)"):
+            made.embedder.encode("a")
 
 
 class TestTruncation:

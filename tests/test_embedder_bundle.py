@@ -23,6 +23,7 @@ from minnow.model.checkpoint import read_tensors
 from minnow.model.config import read_embedding_spec, read_encoder_spec
 from minnow.model.graph import build_graph
 from minnow.model.source import resolve
+from minnow.model.spec import Interface
 from minnow.vectors import Similarity
 
 if TYPE_CHECKING:
@@ -103,6 +104,43 @@ print([name for name in (heavy + " safetensors rich typer").split() if name in s
     def test_no_threads(self, made: Tiny) -> None:
         with pytest.raises(EngineError, match="at least 1"):
             Embedder.open(made.bundle, threads=0)
+
+
+class TestABundleThatPools:
+    """Its encoder gives vectors; who embeds with it sees no difference."""
+
+    @pytest.fixture(scope="class")
+    def pooling(self, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Embedder]:
+        made = make_tiny(tmp_path_factory.mktemp("pools"), Interface.SENTENCE_EMBEDDING)
+        with Embedder.open(made.bundle, threads=2) as embedder:
+            yield embedder
+
+    @pytest.mark.parametrize(
+        "options",
+        [
+            {},
+            {"truncate_dim": 7},
+            {"truncate_dim": 7, "normalize_embeddings": True},
+            {"prompt_name": "red"},
+            {"batch_size": 3},
+        ],
+        ids=str,
+    )
+    def test_the_same_vectors(
+        self, embedder: Embedder, pooling: Embedder, options: dict[str, Any]
+    ) -> None:
+        texts = [*some_texts(200), ""]
+        found, expected = (one.encode(texts, **options) for one in (pooling, embedder))
+        assert (found.shape, found.dtype) == (expected.shape, expected.dtype)
+        np.testing.assert_allclose(found, expected, atol=1e-5)
+        asked = pooling.encode_query("fish", **options)
+        np.testing.assert_allclose(asked, embedder.encode_query("fish", **options), atol=1e-5)
+
+    def test_another_interface_than_the_file_s(self, made: Tiny) -> None:
+        manifest, vectors = made.bundle.manifest, Interface.SENTENCE_EMBEDDING
+        folder, encoder = made.bundle.folder, manifest.encoder
+        with pytest.raises(EngineError, match="and sentence_embedding"):
+            Embedder.from_files(folder, encoder, manifest.embedding, interface=vectors)
 
 
 class TestVectors:

@@ -19,6 +19,7 @@ from minnow.bundle import ENCODER
 from minnow.convert import convert
 from minnow.errors import EngineError, MissingExtraError, ParityError, SourceNotFoundError
 from minnow.host import CHECKED_TEXTS, PREFERRED, open_on_host
+from minnow.model.spec import Interface
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -59,8 +60,15 @@ class Machine:
     planted: dict[str, Any] = field(default_factory=dict)
     opened: list[FakeEmbedder] = field(default_factory=list)
 
-    def open(self, *, engine: str = "mnn", model: bytes | None = None) -> FakeEmbedder:
-        assert (model is None) == (engine == "mnn")
+    def open(
+        self,
+        *,
+        engine: str = "mnn",
+        model: bytes | None = None,
+        interface: Interface = Interface.SENTENCE_EMBEDDING,
+    ) -> FakeEmbedder:
+        """The bundle's own encoder gives vectors; what is rebuilt never does."""
+        assert (model is None) == (engine == "mnn") == (interface is Interface.SENTENCE_EMBEDDING)
         found = self.planted.get(engine, OWN)
         if isinstance(found, Exception):
             raise found

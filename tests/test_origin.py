@@ -13,6 +13,7 @@ from fakes.network import forbid_network
 
 from minnow import Embedder
 from minnow.errors import BundleError, EngineError, SourceNotFoundError
+from minnow.model.spec import Interface
 from minnow.origin import find_origin, rebuild_graph
 from minnow.vectors import rowwise_cosine
 
@@ -70,6 +71,17 @@ def test_a_bundle_on_a_server_gives_the_same_vectors(
 
     assert cosines.min() > 0.999999
     assert np.isfinite(cosines).all()
+
+
+@pytest.mark.extra("onnxruntime")
+def test_a_bundle_that_pools_is_pooled_outside_there(made: Tiny, tmp_path: Path) -> None:
+    pooling = make_tiny(tmp_path, Interface.SENTENCE_EMBEDDING).bundle
+    assert rebuild_graph(pooling) == rebuild_graph(made.bundle)
+    with (
+        Embedder.open(made.bundle, on_truncate="ignore") as ours,
+        Embedder.open(pooling, engine="onnxruntime", on_truncate="ignore") as hosted,
+    ):
+        np.testing.assert_allclose(hosted.encode(TEXTS), ours.encode(TEXTS), atol=1e-5)
 
 
 def test_an_engine_that_there_is_not(made: Tiny) -> None:

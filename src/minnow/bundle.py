@@ -18,7 +18,7 @@ import msgspec
 from minnow.errors import BundleError, OutputError
 from minnow.files import remove_folder, replace_folder, sync, temporary_beside, writing
 from minnow.model.config import Choices
-from minnow.model.spec import EmbeddingSpec, EncoderSpec
+from minnow.model.spec import EmbeddingSpec, EncoderSpec, Interface
 from minnow.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -161,6 +161,15 @@ class Manifest:
     tools: Mapping[str, str]
     files: Mapping[str, FileRecord] = field(default_factory=dict)
     format: int = FORMAT
+
+    @property
+    def output(self) -> str:
+        """What the encoder gives, in words: dtype, shape, and of what length vectors are."""
+        width = self.encoder.width
+        if self.recipe.interface is Interface.LAST_HIDDEN_STATE:
+            return f"float32 of shape (batch, seq, {width}), to be pooled"
+        length = "of length 1" if self.embedding.normalize else "of any length"
+        return f"float32 of shape (batch, {width}), {length}"
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from minnow.bundle import ENCODER, TOKENIZER, Bundle
 from minnow.engines import check_engine, open_engine
 from minnow.errors import InputError
 from minnow.host import AGREEMENT, AUTO, open_on_host
+from minnow.model.spec import Interface
 from minnow.model.tokenizer import TextTokenizer
 from minnow.options import (
     BATCH_SIZE,
@@ -85,10 +86,11 @@ class Embedder:
         """Join a token engine with a tokenizer; `open` does it for a bundle.
 
         Args:
-            engine: Ids in, token states out.
+            engine: Ids in, token states or vectors out.
             tokenizer: Texts in, ids out.
             encoder: The network that the engine runs.
-            embedding: How its token states become one vector.
+            embedding: How its token states become one vector; where the engine gives vectors,
+                how it has made them.
             name: What to call it in messages and reports.
             on_truncate: What to do about texts over the limit: warn, refuse, or say nothing.
         """
@@ -146,10 +148,11 @@ class Embedder:
         bundle = bundle if isinstance(bundle, Bundle) else Bundle.open(bundle)
         if check_files:
             bundle.check_files()
-        encoder, embedding = bundle.manifest.encoder, bundle.manifest.embedding
+        manifest = bundle.manifest
         open_ = partial(
-            cls.from_files, bundle.folder, encoder, embedding,
-            threads=threads, memory=memory, on_truncate="ignore",
+            cls.from_files, bundle.folder, manifest.encoder, manifest.embedding,
+            threads=threads, memory=memory, interface=manifest.recipe.interface,
+            on_truncate="ignore",
         )  # fmt: skip
         if engine == "mnn":
             embedder, reason = open_(), "mnn, the bundle's own."
@@ -169,6 +172,7 @@ class Embedder:
         model: Path | bytes | None = None,
         threads: int | None = None,
         memory: Memory = "normal",
+        interface: Interface = Interface.LAST_HIDDEN_STATE,
         on_truncate: OnTruncate = "warn",
     ) -> Embedder:
         """Open a folder with a tokenizer.json that is not sealed, or not yet.
@@ -181,6 +185,7 @@ class Embedder:
             model: What the engine loads; by default the folder's encoder.mnn.
             threads: CPU threads; by default the engine's own choice.
             memory: What MNN may hold in RAM; see `open`.
+            interface: What the model gives: token states, or vectors.
             on_truncate: What to do about texts over the limit.
 
         Raises:
@@ -191,7 +196,9 @@ class Embedder:
             folder / TOKENIZER, max_tokens=embedding.max_tokens, lowercase=embedding.lowercase
         )
         model = model or folder / ENCODER
-        runtime = open_engine(engine, model, encoder, threads=threads, memory=memory)
+        runtime = open_engine(
+            engine, model, encoder, threads=threads, memory=memory, interface=interface
+        )
         return cls(
             runtime, tokenizer, encoder, embedding, name=folder.name, on_truncate=on_truncate
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache, partial
 from typing import TYPE_CHECKING, TypeVar
 
-from minnow.engines import TextEmbedder
+from minnow.engines import REBUILT, TextEmbedder
 from minnow.errors import EngineError, MinnowError, ParityError
 from minnow.vectors import rowwise_cosine
 
@@ -49,7 +49,8 @@ def open_on_host(
         engine: Its name; or "auto": the first of PREFERRED that works here and agrees, else MNN.
         bundle: The bundle.
         source: Where the checkpoint is now, if not where the manifest says.
-        open_: Opens the bundle: with `engine` and `model` on another engine, without them on MNN.
+        open_: Opens the bundle: with `engine`, `model` and `interface` on another engine, without
+            them on MNN.
         agreement: What the worst cosine of CHECKED_TEXTS has to reach; 0 to leave them out.
 
     Returns:
@@ -93,7 +94,7 @@ def _open_agreeing(
     engine: str, graph: Callable[[], bytes], open_: Callable[..., T], agreement: float
 ) -> tuple[T, str]:
     _check_possible(engine)
-    embedder = open_(engine=engine, model=graph())
+    embedder = open_(engine=engine, model=graph(), interface=REBUILT)
     if not agreement:
         return embedder, f"{engine}, not compared with the bundle."
     try:

@@ -66,7 +66,8 @@ def rebuild_graph(bundle: Bundle, source: str | ModelSource | None = None) -> by
         source: Where the model that it was made from is now; by default where the manifest says.
 
     Returns:
-        A serialised `onnx.ModelProto`; see `minnow.model.graph.build_graph`.
+        A serialised `onnx.ModelProto` that gives token states, whatever the bundle's encoder
+        gives; see `minnow.model.graph.build_graph`.
 
     Raises:
         SourceError: The model is not there.

@@ -15,7 +15,7 @@ from minnow.engines import Engine, TokenBatch
 from minnow.engines.base import batches_by_length
 from minnow.engines.lanes import run_batches
 from minnow.errors import EngineError, InputError
-from minnow.model.spec import EmbeddingSpec, EncoderSpec
+from minnow.model.spec import EmbeddingSpec, EncoderSpec, Interface
 from minnow.model.tokenizer import TextTokenizer
 from minnow.vectors import normalize, pool
 
@@ -40,10 +40,11 @@ class Pipeline:
     """What stands between texts and vectors.
 
     Attributes:
-        engine: Ids in, token states out.
+        engine: Ids in, token states or vectors out.
         tokenizer: Texts in, ids out.
         encoder: The network that the engine runs.
-        embedding: How its token states become one vector.
+        embedding: How its token states become one vector; where the engine gives vectors, how it
+            has made them.
         name: What to call it in messages.
     """
 
@@ -95,14 +96,15 @@ class Pipeline:
             EngineError: The runtime failed, or gave NaN.
         """
         batch = TokenBatch.pad(ids, self.encoder.pad_token_id)
-        hidden = engine.run(batch)
-        with np.errstate(invalid="ignore", over="ignore"):
-            vectors = pool(hidden, batch.attention_mask, self.embedding.pooling)
+        vectors, pooled = engine.run(batch), engine.interface is Interface.SENTENCE_EMBEDDING
+        if not pooled:
+            with np.errstate(invalid="ignore", over="ignore"):
+                vectors = pool(vectors, batch.attention_mask, self.embedding.pooling)
         if not np.isfinite(vectors).all():
             raise EngineError(
                 f"{self.name} gave NaN or infinity on a batch of shape {batch.shape}."
             )
-        return normalize(vectors) if self.embedding.normalize else vectors
+        return normalize(vectors) if self.embedding.normalize and not pooled else vectors
 
     def _tokenize(self, texts: list[str], options: Options, start: int) -> list[TokenizedText]:
         """Ids of some texts; `start` is the first's number in the stream."""

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
 
+from minnow.model.spec import Interface
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -81,6 +83,7 @@ class Recipe:
         calibration: The text that they were calibrated on, in words; empty where they were not.
         largest_fall: How far nDCG@10 on the built-in data set may be below the reference's; None
             where the bar leaves nothing to look for.
+        interface: What the encoder gives: token states, or vectors that it has pooled itself.
     """
 
     precision: Precision
@@ -94,6 +97,7 @@ class Recipe:
     rounding: Rounding = Rounding.NEAREST
     calibration: str = ""
     largest_fall: float | None = None
+    interface: Interface = Interface.LAST_HIDDEN_STATE
 
     @property
     def grids(self) -> dict[str, Grid]:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from fakes.checkpoint import write_model
+from fakes.checkpoint import encoder_of, write_model
 
-from minnow import Bundle, Embedder
+from minnow import RECIPES, Bundle, Embedder
 from minnow.convert import convert
 from minnow.convert.card import usage_snippet
+from minnow.model.spec import Interface
 from minnow.vectors import Pooling
 
 if TYPE_CHECKING:
@@ -57,11 +59,30 @@ def run_snippet(bundle: Bundle) -> np.ndarray:
     return np.array(line.split()[1:], dtype=np.float32)
 
 
+def test_the_card_says_what_goes_in_and_what_comes_out(tmp_path: Path) -> None:
+    model = write_model(tmp_path / "model", family="roberta")
+    for interface, output in (
+        (Interface.LAST_HIDDEN_STATE, "float32 of shape (batch, seq, 32), to be pooled"),
+        (Interface.SENTENCE_EMBEDDING, "float32 of shape (batch, 32), of length 1"),
+    ):
+        recipe = replace(RECIPES["fp16"], interface=interface)
+        card = convert(str(model), tmp_path / "out", recipe=recipe).folder / "README.md"
+        inputs = ", ".join(f"`{name}`" for name in encoder_of(model).inputs)
+        assert f"| inputs | {inputs}: int32 of shape (batch, seq) |" in card.read_text()
+        assert f"| output | `{interface.value}`: {output} |" in card.read_text()
+
+
 @pytest.mark.extra("sentence-transformers")
+@pytest.mark.parametrize("interface", list(Interface))
 @pytest.mark.parametrize("pooling", [p.value for p in Pooling])
-def test_the_usual_program_gives_the_embedder_s_vectors(tmp_path: Path, pooling: str) -> None:
+def test_the_usual_program_gives_the_embedder_s_vectors(
+    tmp_path: Path, pooling: str, interface: Interface
+) -> None:
     model = write_model(tmp_path / "model", pooling=pooling, prompts={"query": "query: "})
-    bundle = convert(str(model), tmp_path / "out")
+    recipe = replace(RECIPES["fp16"], interface=interface)
+    bundle = convert(str(model), tmp_path / "out", recipe=recipe)
+    pools = interface is Interface.SENTENCE_EMBEDDING
+    assert ("numpy.linalg" in usage_snippet(bundle.manifest)) is not pools
     with Embedder.open(bundle) as embedder:
         expected = embedder.encode_query("how do fish sleep?")
     np.testing.assert_allclose(run_snippet(bundle), expected, atol=1e-5)

@@ -35,6 +35,8 @@ from minnow.errors import (
     SourceNotFoundError,
     UnsupportedModelError,
 )
+from minnow.model.spec import Interface
+from minnow.recipe import Graph
 from minnow.vectors import Pooling
 
 if TYPE_CHECKING:
@@ -97,17 +99,26 @@ def test_the_conversion_log_names_no_folder_of_this_machine(model: Path, tmp_pat
 
 @pytest.mark.parametrize("recipe", RECIPES)
 @pytest.mark.parametrize("family", ["bert", "roberta", "distilbert"])
-def test_families_and_recipes(tmp_path: Path, family: str, recipe: str) -> None:
+@pytest.mark.parametrize("interface", list(Interface))
+def test_families_and_recipes(
+    tmp_path: Path, family: str, recipe: str, interface: Interface
+) -> None:
     model = write_model(tmp_path / "model", family=family)
-    bundle = convert(str(model), tmp_path / "out", recipe=RECIPES[recipe])
+    chosen = replace(RECIPES[recipe], interface=interface)
+    bundle = convert(str(model), tmp_path / "out", recipe=chosen)
     assert bundle.manifest.parity.worst.worst >= RECIPES[recipe].bar
+    assert (bundle.manifest.parity.retrieval is None) is (recipe in ("fp32", "fp16"))
 
 
 @pytest.mark.parametrize("pooling", [p.value for p in Pooling])
 @pytest.mark.parametrize("normalize", [True, False])
-def test_poolings(tmp_path: Path, pooling: str, normalize: bool) -> None:
+@pytest.mark.parametrize("interface", list(Interface))
+def test_poolings(tmp_path: Path, pooling: str, normalize: bool, interface: Interface) -> None:
     model = write_model(tmp_path / "model", pooling=pooling, normalize=normalize)
-    with Embedder.open(convert(str(model), tmp_path / "out")) as embedder:
+    recipe = replace(RECIPES["fp16"], interface=interface)
+    bundle = convert(str(model), tmp_path / "out", recipe=recipe)
+    assert Bundle.open(bundle.folder).manifest.recipe.interface is interface
+    with Embedder.open(bundle) as embedder:
         length = float(np.linalg.norm(embedder.encode("fish sleep")))
     assert (abs(length - 1) < 1e-5) is normalize
 
@@ -208,6 +219,36 @@ def test_verify_finds_what_hashes_cannot(model: Path, tmp_path: Path) -> None:
     path.write_text(json.dumps(content))
     with pytest.raises(ParityError, match="Refused"):
         verify(bundle.folder)
+
+
+@pytest.mark.parametrize(
+    ("said", "fault"),
+    [
+        ({"pooling": "mean"}, "pooling mean, normalize True"),
+        ({"normalize": False}, "cls, normalize False"),
+    ],
+    ids=str,
+)
+def test_verify_reads_what_is_said_of_vectors_made_in_the_graph(
+    model: Path, tmp_path: Path, said: dict[str, Any], fault: str
+) -> None:
+    """Nothing else would: the vectors are right."""
+    recipe = replace(RECIPES["fp16"], interface=Interface.SENTENCE_EMBEDDING)
+    bundle = convert(str(model), tmp_path / "out", recipe=recipe)
+    assert verify(bundle.folder).worst.worst >= recipe.bar
+    path = bundle.folder / "minnow.json"
+    content = json.loads(path.read_text())
+    content["embedding"].update(said)
+    path.write_text(json.dumps(content))
+    with pytest.raises(ParityError, match=f"Refused: the manifest says .*{fault}"):
+        verify(bundle.folder)
+
+
+def test_an_author_s_graph_does_not_pool(model: Path, tmp_path: Path) -> None:
+    recipe = replace(RECIPES["fp16"], graph=Graph.AUTHOR, interface=Interface.SENTENCE_EMBEDDING)
+    with pytest.raises(InputError, match="author's graph gives last_hidden_state"):
+        convert(str(model), tmp_path / "out", recipe=recipe)
+    assert {path.name for path in tmp_path.iterdir()} == {"model"}
 
 
 def test_a_failed_run_keeps_the_older_bundle(model: Path, tmp_path: Path) -> None:

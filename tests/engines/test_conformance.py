@@ -20,9 +20,10 @@ from minnow.engines.fastembed import FastembedEmbedder, write_model
 from minnow.engines.llama_cpp import LlamaCppEmbedder
 from minnow.engines.mnn import MnnEngine
 from minnow.engines.sentence_transformers import SentenceTransformersEmbedder
-from minnow.errors import EngineError, MissingExtraError
+from minnow.errors import EngineError, InputError, MissingExtraError
 from minnow.model.config import Choices
 from minnow.model.original import read_original
+from minnow.model.spec import Interface
 from minnow.origin import rebuild_graph
 from minnow.systems.exports import export_with_sentence_transformers
 
@@ -205,6 +206,13 @@ def test_an_engine_that_is_not_in_the_table(made: Tiny) -> None:
         open_engine("tensorrt", made.bundle.encoder, made.bundle.manifest.encoder)
 
 
+@pytest.mark.parametrize("engine", ["onnxruntime", "openvino", "openvino-bf16"])
+def test_only_mnn_gives_vectors(made: Tiny, engine: str) -> None:
+    spec, vectors = made.bundle.manifest.encoder, Interface.SENTENCE_EMBEDDING
+    with pytest.raises(InputError, match=f"{engine}' gives last_hidden_state only"):
+        open_engine(engine, b"a graph", spec, interface=vectors)
+
+
 def test_sentence_transformers_that_is_not_installed(
     made: Tiny, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -241,6 +249,15 @@ class EmbedderSuite(TextEngineSuite):
 
 class TestEmbedderOnMnn(EmbedderSuite):
     pass
+
+
+class TestEmbedderOnMnnThatPools(EmbedderSuite):
+    """A bundle whose encoder gives vectors."""
+
+    @pytest.fixture(scope="class")
+    def rig(self, tmp_path_factory: pytest.TempPathFactory) -> TextRig:
+        made = make_tiny(tmp_path_factory.mktemp("pools"), Interface.SENTENCE_EMBEDDING)
+        return text_rig(made, partial(Embedder.open, made.bundle, on_truncate="ignore"))
 
 
 @pytest.mark.extra("onnxruntime")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from minnow.engines.lanes import run_batches
+from minnow.model.spec import Interface
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,6 +22,7 @@ class Lane:
     """An engine that does nothing, and sees whether two use it at once."""
 
     name = "lane"
+    interface = Interface.LAST_HIDDEN_STATE
 
     def __init__(self, others: int = 0) -> None:
         self.asked: list[int] = []

@@ -15,8 +15,10 @@ from fakes.programs import answer_of, run_python
 
 from minnow.engines import TokenBatch
 from minnow.engines.base import default_threads
+from minnow.engines.lanes import run_batches
 from minnow.engines.mnn import MnnEngine
 from minnow.errors import EngineError
+from minnow.model.spec import Interface
 
 STATM = Path("/proc/self/statm")
 ROWS = [[2, *range(10, 10 + n), 3] for n in (30, 12, 3, 21, 1, 30, 30, 7)]
@@ -61,8 +63,13 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Tiny:
     return make_tiny(tmp_path_factory.mktemp("tiny"))
 
 
-def open_engine(made: Tiny, threads: int | None = None) -> MnnEngine:
-    return MnnEngine(made.bundle.encoder, made.bundle.manifest.encoder, threads=threads)
+def open_engine(
+    made: Tiny,
+    threads: int | None = None,
+    interface: Interface = Interface.LAST_HIDDEN_STATE,
+) -> MnnEngine:
+    spec = made.bundle.manifest.encoder
+    return MnnEngine(made.bundle.encoder, spec, threads=threads, interface=interface)
 
 
 class TestStdout:
@@ -304,6 +311,45 @@ print(in_child(check))
         )
         folder = made.bundle.folder
         assert answer_of(code, folder.name, cwd=folder.parent) == "True\n"
+
+
+@converts
+class TestInterface:
+    @pytest.fixture(scope="class")
+    def pooling(self, tmp_path_factory: pytest.TempPathFactory) -> Tiny:
+        return make_tiny(tmp_path_factory.mktemp("pools"), Interface.SENTENCE_EMBEDDING)
+
+    def test_vectors_of_the_reference(self, pooling: Tiny) -> None:
+        engine = open_engine(pooling, interface=Interface.SENTENCE_EMBEDDING)
+        found = engine.run(TokenBatch.pad(ROWS, 0))
+        assert found.shape == (8, 32)
+        assert found.dtype == np.float32
+        expected = [pooling.reference.vector(row) for row in ROWS]
+        np.testing.assert_allclose(found, expected, atol=1e-5)
+
+    def test_lanes_give_them_too(self, pooling: Tiny) -> None:
+        engine = open_engine(pooling, 2, interface=Interface.SENTENCE_EMBEDDING)
+        batches = [TokenBatch.pad([row, [2, 3]], 0) for row in ROWS]
+        lanes = engine.lanes(len(batches))
+        assert {lane.interface for lane in lanes} == {Interface.SENTENCE_EMBEDDING}
+        assert len(lanes) == 2
+        found = dict(run_batches(engine, batches, lambda lane, batch: lane.run(batch)))
+        for number, batch in enumerate(batches):
+            np.testing.assert_allclose(found[number], engine.run(batch), atol=1e-5)
+        engine.close()
+
+    @pytest.mark.parametrize("asked", list(Interface))
+    def test_the_other_one_is_refused(self, made: Tiny, pooling: Tiny, asked: Interface) -> None:
+        other = pooling if asked is Interface.LAST_HIDDEN_STATE else made
+        with pytest.raises(EngineError, match=rf"an encoder has .* and {asked.value}\."):
+            open_engine(other, interface=asked)
+
+    def test_a_network_of_another_width_is_refused(self, pooling: Tiny) -> None:
+        spec = replace(pooling.bundle.manifest.encoder, width=16)
+        engine = MnnEngine(pooling.bundle.encoder, spec, interface=Interface.SENTENCE_EMBEDDING)
+        fault = r"sentence_embedding of shape \(8, 32\), not \(8, 16\)"
+        with pytest.raises(EngineError, match=fault):
+            engine.run(TokenBatch.pad(ROWS, 0))
 
 
 @converts

@@ -16,6 +16,7 @@ from minnow.model.graph import build_graph
 from minnow.model.original import read_original
 from minnow.model.reference import ReferenceModel
 from minnow.model.source import ModelSource
+from minnow.model.spec import Interface
 from minnow.recipe import RECIPES
 
 if TYPE_CHECKING:
@@ -33,13 +34,14 @@ class Tiny:
     reference: ReferenceModel
 
 
-def make_tiny(folder: Path) -> Tiny:
+def make_tiny(folder: Path, interface: Interface = Interface.LAST_HIDDEN_STATE) -> Tiny:
     """Write a tiny model with mean pooling and prompts, and convert it."""
     model = write_model(folder / "model", pooling="mean", prompts=PROMPTS)
     source = ModelSource(str(model), "folder", model, None, None)
     encoder = read_encoder_spec(source)
     embedding = read_embedding_spec(source, encoder)
-    bundle = convert(str(model), folder / "tiny.minnow", recipe=RECIPES["fp32"])
+    recipe = replace(RECIPES["fp32"], interface=interface)
+    bundle = convert(str(model), folder / "tiny.minnow", recipe=recipe)
     reference = ReferenceModel(encoder, embedding, read_tensors(source, encoder))
     return Tiny(source, bundle, reference)
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from minnow.engines.base import check_batch
 from minnow.errors import EngineError
+from minnow.model.spec import Interface
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,11 +27,18 @@ class FakeEngine:
         shapes: The (batch, tokens) of every run, in order.
         lengths: The lengths, without padding, of the rows of every run.
         nan_at: The number of the run, counted from 0, whose states are NaN; none by default.
+        interface: Token states, or vectors: the sums of a text's states.
     """
 
     name = "fake"
 
-    def __init__(self, spec: EncoderSpec, *, nan_at: int | None = None) -> None:
+    def __init__(
+        self,
+        spec: EncoderSpec,
+        *,
+        nan_at: int | None = None,
+        interface: Interface = Interface.LAST_HIDDEN_STATE,
+    ) -> None:
         generator = np.random.default_rng(7)
         self._words = generator.normal(size=(spec.vocab_size, spec.width)).astype(np.float32)
         self._positions = generator.normal(size=(spec.positions, spec.width)).astype(np.float32)
@@ -38,6 +46,7 @@ class FakeEngine:
         self._closed = False
         self._lock = threading.Lock()
         self.nan_at = nan_at
+        self.interface = interface
         self.shapes: list[tuple[int, int]] = []
         self.lengths: list[list[int]] = []
 
@@ -52,6 +61,8 @@ class FakeEngine:
         states: NDArray[np.float32] = (
             self._words[batch.input_ids] + self._positions[: batch.shape[1]]
         )
+        if self.interface is Interface.SENTENCE_EMBEDDING:
+            states = (states * batch.attention_mask[:, :, None]).sum(1, dtype=np.float32)
         return states * np.float32(np.nan) if broken else states
 
     def lanes(self, batches: int) -> Sequence[FakeEngine]:

@@ -19,13 +19,14 @@ from minnow.convert.quantize import quantize
 from minnow.convert.references import REFERENCES
 from minnow.convert.retrieval import prove_retrieval, searched_dataset
 from minnow.convert.verify import prove
-from minnow.errors import InputError
+from minnow.errors import InputError, ParityError
 from minnow.model.checkpoint import weight_files
 from minnow.model.config import Choices
 from minnow.model.graph import build_graph
 from minnow.model.layout import WEIGHTS, WEIGHTS_INDEX, needed_files
 from minnow.model.original import read_original
 from minnow.model.source import ModelSource, author_graph, resolve
+from minnow.model.spec import Interface
 from minnow.model.tokenizer import load_whole_tokenizer
 from minnow.origin import find_origin
 from minnow.recipe import RECIPES, Graph, Precision, Recipe, Rounding
@@ -66,7 +67,7 @@ def convert(
     Args:
         source: A Hub id, a folder, `package:NAME`, or what `resolve` gave.
         destination: The folder for the bundle.
-        recipe: Precision, graph and bar.
+        recipe: Precision, graph, interface and bar.
         choices: What the user decides in place of the source's files.
         calibration: Text of the kind that will be embedded, for recipes that calibrate; by
             default text that comes with Python, and made-up sequences.
@@ -79,6 +80,7 @@ def convert(
         The sealed bundle.
 
     Raises:
+        InputError: The recipe or the reference is not one that can be had.
         SourceError: The model cannot be found, read or understood.
         ConversionError: MNN's converter failed.
         ParityError: The result does not give the reference's vectors.
@@ -153,9 +155,21 @@ def verify(
     )
     progress("reading the model")
     original = read_original(origin, manifest.choices)
+    _check_claim(manifest, original)
     sealed = replace(original, encoder=manifest.encoder, embedding=manifest.embedding)
     yardstick = REFERENCES[reference](original)
     return _prove(bundle.folder, sealed, manifest.recipe, yardstick, dataset, progress)
+
+
+def _check_claim(manifest: Manifest, original: Original) -> None:
+    """Compare how vectors are made where the graph makes them: nothing there reads the manifest."""
+    said, meant = manifest.embedding, original.embedding
+    same = (said.pooling, said.normalize) == (meant.pooling, meant.normalize)
+    if manifest.recipe.interface is Interface.SENTENCE_EMBEDDING and not same:
+        raise ParityError(
+            f"Refused: the manifest says pooling {said.pooling.value}, normalize {said.normalize}; "
+            f"its source says {meant.pooling.value}, {meant.normalize}."
+        )
 
 
 def _searched(recipe: Recipe) -> Dataset | None:
@@ -181,6 +195,7 @@ def _prove(
         yardstick,
         probe_texts(embedding.max_tokens, token_counter(claimed.source)),
         bar=recipe.bar,
+        interface=recipe.interface,
         advice=advice,
         progress=progress,
     )
@@ -193,6 +208,7 @@ def _prove(
         yardstick,
         dataset,
         largest_fall=recipe.largest_fall,
+        interface=recipe.interface,
         advice=advice,
         progress=progress,
     )
@@ -211,6 +227,11 @@ def _check_recipe(recipe: Recipe) -> None:
     if recipe.rounds and recipe.graph is Graph.AUTHOR:
         raise InputError(
             f"The author's graph is converted as fp32 or fp16; for {name} take minnow's own graph."
+        )
+    if recipe.interface is not Interface.LAST_HIDDEN_STATE and recipe.graph is Graph.AUTHOR:
+        raise InputError(
+            f"The author's graph gives {Interface.LAST_HIDDEN_STATE.value}; for "
+            f"{recipe.interface.value} take minnow's own graph (--graph canonical)."
         )
     for what, grid in recipe.grids.items():
         if not 2 <= grid.bits <= 8:
@@ -260,7 +281,9 @@ def _convert_graph(
         model = adopt_graph(author_graph(original.source), encoder)
     else:
         rounded = quantize(original, recipe, calibration, progress)
-        model = build_graph(encoder, rounded.tensors, rounded.packed)
+        pools = recipe.interface is Interface.SENTENCE_EMBEDDING
+        embedding = original.embedding if pools else None
+        model = build_graph(encoder, rounded.tensors, rounded.packed, embedding)
         grids = dict(rounded.grids)
     progress(f"writing the graph ({recipe.graph.value})")
     graph = folder / "graph.onnx"

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from minnow.model.spec import Interface
+
 if TYPE_CHECKING:
     from minnow.bundle import Manifest, Retrieval
+    from minnow.model.spec import EmbeddingSpec
     from minnow.recipe import Recipe
 
 _TEMPLATE = """---
@@ -23,6 +26,8 @@ made and proven by minnow {minnow}.
 | network | {family}, {layers} layers, {width} wide, {heads} heads, {vocab} word pieces |
 | pooling | {pooling}{normalized} |
 | longest text | {max_tokens} tokens, special tokens included |
+| inputs | {inputs}: int32 of shape (batch, seq) |
+| output | `{interface}`: {output} |
 | encoder.mnn | {size:.1f} MB, {precision}, {graph} graph |
 | compare with | {similarity} |
 {prompts}
@@ -79,13 +84,12 @@ for name, values in inputs.items():
     host = MNN.Tensor(values.shape, MNN.Halide_Type_Int, values, MNN.Tensor_DimensionType_Caffe)
     interpreter.getSessionInput(session, name).copyFrom(host)
 interpreter.runSession(session)
-output = interpreter.getSessionOutput(session, "last_hidden_state")
-states = numpy.zeros(output.getShape(), dtype=numpy.float32)
-host = MNN.Tensor(states.shape, MNN.Halide_Type_Float, states, MNN.Tensor_DimensionType_Caffe)
+output = interpreter.getSessionOutput(session, "{output}")
+{found} = numpy.zeros(output.getShape(), dtype=numpy.float32)
+host = MNN.Tensor({found}.shape, MNN.Halide_Type_Float, {found}, MNN.Tensor_DimensionType_Caffe)
 output.copyToHostTensor(host)
-states = numpy.array(host.getNumpyData()).reshape(states.shape)[0]
-vector = {pool}
-{normalize}"""
+{found} = numpy.array(host.getNumpyData()).reshape({found}.shape)[0]
+{pool}"""
 
 _POOL = {
     "cls": "states[0]",
@@ -99,14 +103,21 @@ _POOL = {
 
 def usage_snippet(manifest: Manifest) -> str:
     """The usual Python program for such a bundle: MNN and transformers, no minnow."""
-    embedding = manifest.embedding
+    embedding, interface = manifest.embedding, manifest.recipe.interface
+    pools = interface is Interface.SENTENCE_EMBEDDING
     return _SNIPPET.format(
         prompt=embedding.role_prompts.query.replace('"', '\\"'),
         max_tokens=embedding.max_tokens,
         token_types=', "token_type_ids": [0] * len(ids)' if manifest.encoder.token_types else "",
-        pool=_POOL[embedding.pooling.value],
-        normalize="vector /= numpy.linalg.norm(vector)\n" if embedding.normalize else "",
+        output=interface.value,
+        found="vector" if pools else "states",
+        pool="" if pools else _pool(embedding),
     )
+
+
+def _pool(embedding: EmbeddingSpec) -> str:
+    pooled = f"vector = {_POOL[embedding.pooling.value]}\n"
+    return pooled + ("vector /= numpy.linalg.norm(vector)\n" if embedding.normalize else "")
 
 
 def model_card(manifest: Manifest, encoder_bytes: int) -> str:
@@ -134,6 +145,9 @@ def model_card(manifest: Manifest, encoder_bytes: int) -> str:
         pooling=embedding.pooling.value,
         normalized=", then L2 normalisation" if embedding.normalize else "",
         max_tokens=embedding.max_tokens,
+        inputs=", ".join(f"`{name}`" for name in encoder.inputs),
+        interface=manifest.recipe.interface.value,
+        output=manifest.output,
         size=encoder_bytes / 1e6,
         precision=_precision(manifest.recipe),
         graph=manifest.recipe.graph.value,

@@ -14,6 +14,7 @@ from minnow.bundle import Retrieval
 from minnow.embedder import Embedder
 from minnow.errors import EngineError, ParityError
 from minnow.evaluate import Dataset, builtin_dataset
+from minnow.model.spec import Interface
 from minnow.vectors import similarity
 
 if TYPE_CHECKING:
@@ -55,6 +56,7 @@ def prove_retrieval(
     dataset: Dataset,
     *,
     largest_fall: float,
+    interface: Interface = Interface.LAST_HIDDEN_STATE,
     advice: str = "",
     progress: Callable[[str], None] = lambda _: None,
 ) -> Retrieval:
@@ -67,6 +69,7 @@ def prove_retrieval(
         reference: The yardstick.
         dataset: What to search.
         largest_fall: How far nDCG@10 may be below the reference's.
+        interface: What the files claim that the encoder gives.
         advice: What to do if it is further.
         progress: Told what is going on.
 
@@ -80,7 +83,9 @@ def prove_retrieval(
     found = f"{len(queries)} questions, {len(documents)} documents"
     progress(f"searching with the staged encoder ({found})")
     try:
-        with Embedder.from_files(folder, encoder, embedding, on_truncate="ignore") as embedder:
+        with Embedder.from_files(
+            folder, encoder, embedding, interface=interface, on_truncate="ignore"
+        ) as embedder:
             ours = (embedder.encode_query(queries), embedder.encode_document(documents))
     except EngineError as error:
         raise ParityError(f"The converted model does not run on {dataset.name}: {error}") from error

@@ -11,6 +11,7 @@ from minnow.bundle import Parity, ParityRun
 from minnow.embedder import Embedder
 from minnow.engines.base import default_threads
 from minnow.errors import EngineError, ParityError
+from minnow.model.spec import Interface
 from minnow.vectors import rowwise_cosine
 
 if TYPE_CHECKING:
@@ -24,6 +25,10 @@ if TYPE_CHECKING:
 
     Vectors = NDArray[np.floating]
     Progress = Callable[[str], None]
+
+UNIT_ERROR = 1e-3
+"""How far a length may be from 1. Of vectors that are not scaled to it, lengths may differ as much
+as a vector at the bar differs in direction."""
 
 MIXED_BATCH = 4
 _SHOWN = 8
@@ -61,6 +66,7 @@ def prove(
     probes: Sequence[Probe],
     *,
     bar: float,
+    interface: Interface = Interface.LAST_HIDDEN_STATE,
     advice: str = "",
     progress: Progress = lambda _: None,
 ) -> Parity:
@@ -76,6 +82,7 @@ def prove(
         reference: The yardstick.
         probes: The texts.
         bar: The lowest cosine that any text may have, in any run.
+        interface: What the files claim that the encoder gives.
         advice: What to do if the bar is missed.
         progress: Told what is going on.
 
@@ -96,7 +103,12 @@ def prove(
         progress(f"running the staged encoder, {threads} thread{'s' * (threads > 1)}")
         try:
             with Embedder.from_files(
-                folder, encoder, embedding, threads=threads, on_truncate="ignore"
+                folder,
+                encoder,
+                embedding,
+                threads=threads,
+                interface=interface,
+                on_truncate="ignore",
             ) as embedder:
                 _check_ids(probes, embedder.token_ids(texts), expected_ids)
                 runs = _run(embedder, texts, expected_ids, threads)
@@ -171,15 +183,14 @@ def _compare(
         for i in np.argsort(ranked, kind="stable")
         if not cosines[i] >= bar
     ]
-    if not normalized:
-        faults += _length_faults(run, expected, probes, bar)
-    return row, faults
+    allowed = UNIT_ERROR if normalized else float(np.sqrt(2 * (1 - bar)))
+    return row, faults + _length_faults(run, expected, probes, allowed)
 
 
-def _length_faults(run: _Run, expected: Vectors, probes: Sequence[Probe], bar: float) -> list[str]:
-    """Lengths may differ as much as a vector at the bar differs in direction."""
+def _length_faults(
+    run: _Run, expected: Vectors, probes: Sequence[Probe], allowed: float
+) -> list[str]:
     ratios = np.linalg.norm(run.vectors, axis=1) / np.linalg.norm(expected, axis=1)
-    allowed = np.sqrt(2 * (1 - bar))
     return [
         f"{probes[i].name}: {ratio:.6f} times the reference's length in shape {run.shapes[i]}"
         for i, ratio in enumerate(ratios)

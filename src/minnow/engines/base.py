@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minnow.errors import EngineError, InputError
+from minnow.model.spec import Interface
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -85,12 +86,13 @@ def batches_by_length(lengths: Sequence[int], batch_size: int) -> Iterator[NDArr
 
 
 class Engine(Protocol):
-    """A token engine: ids in, token states out. Safe to call from several threads."""
+    """A token engine: ids in, token states out, or vectors. Safe to call from several threads."""
 
     name: str
+    interface: Interface
 
     def run(self, batch: TokenBatch) -> NDArray[np.float32]:
-        """One forward pass: float32 of shape (batch, tokens, width).
+        """One forward pass: float32 of the shape that `output_shape` says of its interface.
 
         Raises:
             EngineError: The batch does not fit the model, or the runtime failed.
@@ -202,15 +204,29 @@ def check_batch(batch: TokenBatch, spec: EncoderSpec) -> None:
         raise EngineError("Each row of a batch is at least one token, then padding.")
 
 
-def check_output(hidden: NDArray[np.float32], batch: TokenBatch, spec: EncoderSpec) -> None:
-    """Refuse token states of another shape than the batch asks for.
+def output_shape(batch: TokenBatch, spec: EncoderSpec, interface: Interface) -> tuple[int, ...]:
+    """(batch, tokens, width) for token states, (batch, width) for vectors."""
+    if interface is Interface.SENTENCE_EMBEDDING:
+        return batch.shape[0], spec.width
+    return *batch.shape, spec.width
+
+
+def check_output(
+    found: NDArray[np.float32],
+    batch: TokenBatch,
+    spec: EncoderSpec,
+    interface: Interface = Interface.LAST_HIDDEN_STATE,
+) -> None:
+    """Refuse an output of another shape than the batch asks for.
 
     Raises:
-        EngineError: The shape is not (batch, tokens, width).
+        EngineError: The shape is not that of `output_shape`.
     """
-    expected = (*batch.shape, spec.width)
-    if hidden.shape != expected:
-        raise EngineError(f"The encoder gave states of shape {hidden.shape}, not {expected}.")
+    expected = output_shape(batch, spec, interface)
+    if found.shape != expected:
+        raise EngineError(
+            f"The encoder gave {interface.value} of shape {found.shape}, not {expected}."
+        )
 
 
 def model_name(model: Path | bytes) -> str:

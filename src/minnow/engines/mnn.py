@@ -22,6 +22,7 @@ from minnow.engines.base import (
     default_threads,
 )
 from minnow.errors import EngineError
+from minnow.model.spec import Interface
 from minnow.signals import uninterrupted
 
 if TYPE_CHECKING:
@@ -32,8 +33,6 @@ if TYPE_CHECKING:
 
     from minnow.engines.base import Memory, TokenBatch
     from minnow.model.spec import EncoderSpec
-
-OUTPUT = "last_hidden_state"
 
 MEMORY_MODES: Mapping[Memory, int] = {"normal": 0, "high": 1, "low": 2}
 """MNN's BackendConfig::MemoryMode. From Python it is read as a number; a string is ignored."""
@@ -119,7 +118,7 @@ LANES = 4
 
 
 class MnnEngine:
-    """Runs an encoder.mnn: int32 ids in, float32 token states out.
+    """Runs an encoder.mnn: int32 ids in, float32 token states out, or vectors.
 
     One session behind one lock, and more for `lanes`. A child forked from a process that ran MNN
     with several threads gets one thread, for its parent's engines and for those it opens itself.
@@ -134,6 +133,7 @@ class MnnEngine:
         *,
         threads: int | None = None,
         memory: Memory = "normal",
+        interface: Interface = Interface.LAST_HIDDEN_STATE,
     ) -> None:
         """Load the model.
 
@@ -146,6 +146,7 @@ class MnnEngine:
                 "normal" and "high" compute in float32 with the weights' own values. Weights
                 that are floats are run alike by all three. With "low" the length that a batch
                 is padded to changes a text's vector, about as much as the rounding does.
+            interface: What the encoder gives: the name of the output that is read.
 
         Raises:
             InputError: `memory` is none of the three.
@@ -154,6 +155,7 @@ class MnnEngine:
         check_threads(threads)
         check_memory(memory)
         self.memory: Memory = memory
+        self.interface = interface
         self.threads = 1 if _ThreadPool.lost else threads or default_threads()
         self._model, self._spec = model.absolute(), spec
         self._lock = threading.Lock()
@@ -169,7 +171,8 @@ class MnnEngine:
             batch: Padded token ids.
 
         Returns:
-            Token states, float32 of shape (batch, tokens, width).
+            Token states, float32 of shape (batch, tokens, width); or vectors of shape
+            (batch, width), pooled as the bundle says, where that is the interface.
 
         Raises:
             EngineError: The batch does not fit the model, MNN failed, or the engine is closed.
@@ -180,9 +183,9 @@ class MnnEngine:
                 raise EngineError("This engine is closed.")
             if self._session is None:
                 self._session = self._open()
-            hidden = self._session.run(batch)
-        check_output(hidden, batch, self._spec)
-        return hidden
+            found = self._session.run(batch)
+        check_output(found, batch, self._spec, self.interface)
+        return found
 
     def lanes(self, batches: int) -> Sequence[MnnEngine]:
         """Sessions of one thread each, where there are batches enough; four at most.
@@ -202,7 +205,13 @@ class MnnEngine:
             if not self._lanes:
                 shares = [self.threads // count + (i < self.threads % count) for i in range(count)]
                 self._lanes = tuple(
-                    MnnEngine(self._model, self._spec, threads=share, memory=self.memory)
+                    MnnEngine(
+                        self._model,
+                        self._spec,
+                        threads=share,
+                        memory=self.memory,
+                        interface=self.interface,
+                    )
                     for share in shares
                 )
             return self._lanes
@@ -215,7 +224,7 @@ class MnnEngine:
                 lane.close()
 
     def _open(self) -> _Session:
-        return _Session(self._model, self._spec, self.threads, self.memory)
+        return _Session(self._model, self._spec, self.threads, self.memory, self.interface.value)
 
     def _after_fork(self) -> None:
         self._lock = threading.Lock()
@@ -231,9 +240,11 @@ class _Session:
 
     abandoned: list[_Session] = []  # noqa: RUF012  never freed: their threads died in a fork
 
-    def __init__(self, model: Path, spec: EncoderSpec, threads: int, memory: Memory) -> None:
+    def __init__(
+        self, model: Path, spec: EncoderSpec, threads: int, memory: Memory, output: str
+    ) -> None:
         mnn = import_mnn()
-        self._mnn, self._inputs = mnn, spec.inputs
+        self._mnn, self._inputs, self._output = mnn, spec.inputs, output
         self._shape: tuple[int, int] | None = None
         if not model.is_file():
             raise EngineError(f"MNN cannot load {model}: there is no such file.")
@@ -251,10 +262,10 @@ class _Session:
             ) from error
         names = set(self._interpreter.getSessionInputAll(self._session))
         outputs = set(self._interpreter.getSessionOutputAll(self._session))
-        if names != set(self._inputs) or OUTPUT not in outputs:
+        if names != set(self._inputs) or output not in outputs:
             raise EngineError(
                 f"{model} has inputs {sorted(names)} and outputs {sorted(outputs)}; an encoder has "
-                f"{list(self._inputs)} and {OUTPUT}."
+                f"{list(self._inputs)} and {output}."
             )
 
     def run(self, batch: TokenBatch) -> NDArray[np.float32]:
@@ -288,14 +299,12 @@ class _Session:
 
     def _read(self) -> NDArray[np.float32]:
         mnn = self._mnn
-        output = self._interpreter.getSessionOutput(self._session, OUTPUT)
-        hidden = np.empty(output.getShape(), dtype=np.float32)
-        host = mnn.Tensor(
-            hidden.shape, mnn.Halide_Type_Float, hidden, mnn.Tensor_DimensionType_Caffe
-        )
+        output = self._interpreter.getSessionOutput(self._session, self._output)
+        room = np.empty(output.getShape(), dtype=np.float32)
+        host = mnn.Tensor(room.shape, mnn.Halide_Type_Float, room, mnn.Tensor_DimensionType_Caffe)
         output.copyToHostTensor(host)
-        states: NDArray[np.float32] = np.array(host.getNumpyData(), dtype=np.float32)
-        return states.reshape(hidden.shape)
+        found: NDArray[np.float32] = np.array(host.getNumpyData(), dtype=np.float32)
+        return found.reshape(room.shape)
 
 
 _opened = iter(range(sys.maxsize))

@@ -15,6 +15,7 @@ from minnow.engines.base import (
     one_line,
 )
 from minnow.errors import EngineError, MissingExtraError
+from minnow.model.spec import Interface
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,6 +34,7 @@ class OnnxRuntimeEngine:
     """Runs an ONNX encoder: ids in, float32 token states out."""
 
     name = "onnxruntime"
+    interface = Interface.LAST_HIDDEN_STATE
 
     def __init__(
         self, model: Path | bytes, spec: EncoderSpec, *, threads: int | None = None

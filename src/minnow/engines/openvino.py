@@ -20,6 +20,7 @@ from minnow.engines.base import (
 )
 from minnow.engines.openvino_library import own_signal_stack, without_telemetry
 from minnow.errors import EngineError, MissingExtraError
+from minnow.model.spec import Interface
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -62,6 +63,7 @@ class OpenVinoEngine:
     """
 
     name = "openvino"
+    interface = Interface.LAST_HIDDEN_STATE
 
     def __init__(
         self,
@@ -155,6 +157,7 @@ class _Lane:
     """One request of a compiled model, behind one lock."""
 
     name = "openvino"
+    interface = Interface.LAST_HIDDEN_STATE
 
     def __init__(self, compiled: Any, spec: EncoderSpec, model: str) -> None:
         self._spec, self._lock = spec, threading.Lock()
