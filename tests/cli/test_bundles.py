@@ -84,6 +84,27 @@ class TestAnswers:
             vectors = [one.encode("a fish") for one in (small, whole)]
         assert 0.99 < float(vectors[0] @ vectors[1]) < 0.9999999
 
+    def test_an_encoder_that_pools(
+        self, folder: Path, tmp_path: Path, encoded: dict[str, list[float]]
+    ) -> None:
+        """It is made, shown, proven again and embedded with, like the other."""
+        done = run_minnow(
+            "convert", folder / "model", "-o", "pools.minnow", "--json",
+            "--interface", "sentence_embedding", cwd=tmp_path,
+        )  # fmt: skip
+        assert done.code == 0, done.stderr
+        answer = json.loads(done.stdout)
+        assert answer["interface"] == "sentence_embedding"
+        assert answer["output"] == "float32 of shape (batch, 32), of length 1"
+        shown = run_minnow("info", "pools.minnow", cwd=tmp_path).stdout
+        assert re.search("^interface +sentence_embedding$", shown, re.M)
+        assert re.search(r"^output +float32 of shape \(batch, 32\), of length 1$", shown, re.M)
+        proven = json.loads(run_minnow("verify", "pools.minnow", "--json", cwd=tmp_path).stdout)
+        assert proven["worst_cosine"] >= proven["bar"] == 0.9999
+        embedded = run_minnow("embed", "pools.minnow", "fish", "Füße 鱼", "", cwd=tmp_path)
+        found = [json.loads(line) for line in embedded.stdout.splitlines()]
+        close(found, [encoded[text] for text in ("fish", "Füße 鱼", "")])
+
     def test_info_is_what_convert_said(self, folder: Path) -> None:
         done = run_minnow("info", "tiny.minnow", "--json", cwd=folder)
         said = json.loads((folder / "stdout").read_text())
@@ -239,6 +260,7 @@ main()
             (["info", "a", "--frob"], "No such option: --frob"),
             (["convert", "a"], "Missing option '--output'"),
             (["convert", "a", "-o", "b", "--precision", "fp8"], "'fp8'"),
+            (["convert", "a", "-o", "b", "--interface", "vectors"], "'vectors'"),
             (["convert", "a", "-o", "b", "--weights", "six"], "--weights takes bits, or bits and"),
             (["embed", "a"], "Give texts as arguments, or a file with --input"),
             (["embed", "a", "text", "-i", "file"], "and not both. See `minnow embed --help`"),
@@ -308,6 +330,13 @@ def mnnconvert(arguments):
         errors = [line for line in done.stderr.splitlines() if "MNN Module" not in line]
         assert len(errors) == 1, "beside a line of MNN's own"
         assert re.match("error: .*it is not an MNN model, or not a whole one", errors[0])
+
+    def test_8_an_authors_graph_that_should_pool(self, tmp_path: Path) -> None:
+        done = run_minnow(
+            "convert", "a", "-o", "b", "--graph", "author", "--interface", "sentence_embedding",
+            cwd=tmp_path,
+        )  # fmt: skip
+        assert "for sentence_embedding take minnow's own graph" in refused(done, 8)
 
     @converts
     @pytest.mark.parametrize(

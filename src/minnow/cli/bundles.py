@@ -27,6 +27,7 @@ from minnow.cli.app import (
     steps,
 )
 from minnow.model.config import Choices
+from minnow.model.spec import Interface
 from minnow.options import BATCH_SIZE
 from minnow.recipe import RECIPES, Graph, Grid, Rounding
 from minnow.terminal import EPILOG, UsageError
@@ -106,6 +107,9 @@ def convert_command(
     graph: Annotated[
         Graph, typer.Option(help="minnow's own graph, or the author's onnx/model.onnx.")
     ] = Graph.CANONICAL,
+    interface: Annotated[
+        Interface, typer.Option(help="What the encoder gives: token states, or pooled vectors.")
+    ] = Interface.LAST_HIDDEN_STATE,
     reference: ReferenceOption = ReferenceName.CHECKPOINT,
     calibration: Annotated[
         str | None,
@@ -158,7 +162,7 @@ def convert_command(
     chosen: dict[str, Any] = {
         name: _grid(name, grid) for name, grid in grids.items() if grid is not None
     }
-    recipe = replace(RECIPES[precision.value], graph=graph, **chosen)
+    recipe = replace(RECIPES[precision.value], graph=graph, interface=interface, **chosen)
     if rounding is not None:
         recipe = replace(recipe, rounding=rounding)
     if biz_code is not None:
@@ -346,6 +350,8 @@ def _facts(bundle: Bundle) -> dict[str, Any]:
         "precision": manifest.recipe.precision.value,
         **{f"{name}_bits": str(grid) for name, grid in manifest.recipe.grids.items()},
         "graph": manifest.recipe.graph.value,
+        "interface": manifest.recipe.interface.value,
+        "output": manifest.output,
         "encoder_bytes": encoder_size,
         "bundle_bytes": bundle.size,
         **_proof(manifest.parity),
