@@ -16,7 +16,7 @@ from minnow.convert.card import model_card
 from minnow.convert.mnn import convert_to_mnn
 from minnow.convert.probes import probe_texts
 from minnow.convert.quantize import quantize
-from minnow.convert.references import REFERENCES
+from minnow.convert.references import REFERENCES, CheckpointReference
 from minnow.convert.retrieval import prove_retrieval, searched_dataset
 from minnow.convert.verify import prove
 from minnow.errors import InputError, ParityError
@@ -101,7 +101,9 @@ def convert(
         original = read_original(origin, choices)
         yardstick = REFERENCES[reference](original)
         _copy_metadata(origin, folder)
-        _convert_graph(original, folder, recipe, calibration, progress)
+        stored = _convert_graph(original, folder, recipe, calibration, progress)
+        if recipe.rounds:
+            _prove_rounded(folder, stored, recipe, progress)
         parity = _prove(folder, original, recipe, yardstick, dataset, progress)
         manifest = Manifest(
             source=_record(origin),
@@ -215,6 +217,26 @@ def _prove(
     return replace(parity, retrieval=found)
 
 
+def _prove_rounded(folder: Path, stored: Original, recipe: Recipe, progress: Progress) -> None:
+    """Compare with the rounded numbers themselves, which the encoder has to compute with exactly.
+
+    The bar of few bits leaves room for what rounding takes; a fault of the graph must not hide in
+    it, as wrong pooling can, or a mask that is ignored.
+    """
+    encoder, embedding = stored.encoder, stored.embedding
+    prove(
+        folder,
+        encoder,
+        embedding,
+        CheckpointReference(stored, "the rounded numbers'"),
+        probe_texts(embedding.max_tokens, token_counter(stored.source)),
+        bar=RECIPES["fp32" if recipe.exact_gelu else "fp16"].bar,
+        interface=recipe.interface,
+        advice="This is no matter of precision: the converted graph computes something else.",
+        progress=progress,
+    )
+
+
 def _check_reference(reference: str) -> None:
     if reference not in REFERENCES:
         raise InputError(f"There is no reference {reference!r}; choose {', '.join(REFERENCES)}.")
@@ -275,8 +297,9 @@ def _convert_graph(
     recipe: Recipe,
     calibration: Sequence[str] | None,
     progress: Progress,
-) -> None:
-    encoder, grids = original.encoder, {}
+) -> Original:
+    """Write encoder.mnn; returns the model with the numbers that are stored in it."""
+    encoder, grids, tensors = original.encoder, {}, original.tensors
     if recipe.graph is Graph.AUTHOR:
         model = adopt_graph(author_graph(original.source), encoder)
     else:
@@ -284,7 +307,7 @@ def _convert_graph(
         pools = recipe.interface is Interface.SENTENCE_EMBEDDING
         embedding = original.embedding if pools else None
         model = build_graph(encoder, rounded.tensors, rounded.packed, embedding)
-        grids = dict(rounded.grids)
+        grids, tensors = dict(rounded.grids), rounded.tensors
     progress(f"writing the graph ({recipe.graph.value})")
     graph = folder / "graph.onnx"
     graph.write_bytes(model.SerializeToString())
@@ -292,6 +315,7 @@ def _convert_graph(
     progress(f"converting to MNN ({recipe.precision.value})")
     convert_to_mnn(graph, folder / ENCODER, recipe, encoder.inputs, grids=grids, log=folder / LOG)
     graph.unlink()
+    return replace(original, tensors=tensors)
 
 
 def token_counter(origin: ModelSource) -> Callable[[str], int]:

@@ -56,9 +56,9 @@ def _lower(text: str) -> str:
 class CheckpointReference(_SourceTokens):
     """The plain NumPy forward pass over the source's tensors, one text at a time."""
 
-    def __init__(self, original: Original) -> None:
+    def __init__(self, original: Original, numbers: str = "the checkpoint's") -> None:
         super().__init__(original)
-        self.name = "the checkpoint's forward pass in NumPy, float64"
+        self.name = f"{numbers} forward pass in NumPy, float64"
         self._original = original
 
     def vectors(self, texts: Sequence[str]) -> NDArray[np.float64]:
