@@ -30,7 +30,7 @@ test-core: $(VENV)/.extras
 # The tests of what only the environment of `make peers` has: fastembed, and the back ends of
 # sentence-transformers.
 PEER_TESTS = engines/test_conformance.py engines/test_fastembed.py \
-    systems/test_exports.py systems/test_kinds.py systems/test_systems.py
+    systems/test_exports.py systems/test_peers.py systems/test_systems.py
 test-peers: peers
 	.venv-peers/bin/python -m pytest $(addprefix tests/,$(PEER_TESTS))
 

@@ -199,7 +199,7 @@ class TestForReal:
 
 _BROKEN = """
 import sys
-if any("minnow.bench.worker" in part for part in sys.orig_argv):
+if any("minnow.systems.timing" in part for part in sys.orig_argv):
     import numpy as np
     from minnow.embedder import Embedder
     def broken(self, texts, **options):

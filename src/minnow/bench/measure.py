@@ -11,12 +11,12 @@ import numpy as np
 
 from minnow.bench.machine import matmul_peak, this_machine
 from minnow.bench.results import Benchmark, Sample, Speed, matrix_operations
-from minnow.bench.worker import Answer, Setup, Task
 from minnow.engines.base import default_threads
 from minnow.errors import EngineError, InputError
 from minnow.model.spec import RolePrompts
 from minnow.systems import find_system, first_tokenizer, with_unique_labels
 from minnow.systems.process import worker
+from minnow.systems.timing import Answer, Setup, Task
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -203,7 +203,7 @@ class _Child:
 @contextmanager
 def _opened(system: System, threads: int, first: str) -> Iterator[_Child]:
     """Open a system in a process of its own, and end that process when the block does."""
-    with worker("minnow.bench.worker", system) as process:
+    with worker("minnow.systems.timing", system) as process:
         yield _Child(process, Setup(system.name, threads, system.prompts, first))
 
 

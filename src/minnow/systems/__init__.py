@@ -13,15 +13,16 @@
 SOURCE is a Hub id, a folder or `package:NAME`; for `onnx` and `openvino` also a bundle, whose graph
 is then rebuilt from the checkpoint that it was made from. They run the author's own ONNX graph
 where the source has one, else minnow's; so does fastembed. The back ends of sentence-transformers
-run the author's graph too, else one that they export. How each is found and opened is in `kinds`.
+run the author's graph too, else one that they export.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from dataclasses import dataclass, replace
-from functools import partial
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -30,16 +31,14 @@ from minnow.bundle import sha256
 from minnow.errors import InputError, MissingExtraError
 from minnow.model.spec import EncoderSpec, RolePrompts
 from minnow.model.tokenizer import load_whole_tokenizer
-from minnow.systems import kinds
-from minnow.systems.kinds import Kind
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from tokenizers import Tokenizer
 
     from minnow.engines import TextEmbedder
-    from minnow.engines.sentence_transformers import Backend
+    from minnow.systems.found import Found
 
 
 @dataclass(frozen=True)
@@ -178,52 +177,79 @@ def _parse(name: str) -> tuple[str, str]:
 # --- the table ---------------------------------------------------------------------------
 
 
-def _graph_kind(runtime: str, engine: str, package: str) -> Kind:
-    return Kind(runtime, (package,), package, kinds.find_graph, partial(kinds.open_graph, engine))
+@dataclass(frozen=True)
+class Kind:
+    """One row of the table of systems.
+
+    Attributes:
+        module: Its `find` has what stands behind the colon, and whether to stay offline, for the
+            files; its `open_` has that, threads and prompts for the system, loaded. It is imported
+            when one of them is called.
+        runtime: What runs it, with places for versions.
+        packages: The distributions that do, in the order of those places.
+        extra: What to install where that is missing.
+        options: What both are told besides.
+    """
+
+    module: str
+    runtime: str
+    packages: tuple[str, ...]
+    extra: str = ""
+    options: Mapping[str, str] = field(default_factory=dict)
+
+    def find(self, place: str, offline: bool) -> Found:
+        """The files of a system of this kind."""
+        found: Found = import_module(self.module).find(place, offline, **self.options)
+        return found
+
+    def open(self, place: str, threads: int, prompts: RolePrompts | None) -> TextEmbedder:
+        """A system of this kind, loaded."""
+        module = import_module(self.module)
+        embedder: TextEmbedder = module.open_(place, threads, prompts, **self.options)
+        return embedder
 
 
-def _backend_kind(runtime: str, backend: Backend) -> Kind:
-    return Kind(
-        runtime,
-        kinds.BACKENDS[backend].packages,
-        "st-backends",
-        partial(kinds.find_backend, backend),
-        partial(kinds.open_backend, backend),
-    )
+def _on_graph(engine: str, runtime: str, package: str) -> Kind:
+    options = {"engine": engine}
+    return Kind("minnow.systems.graphs", runtime, (package,), package, options)
+
+
+def _sentence_transformers(backend: str, runtime: str, *packages: str, extra: str) -> Kind:
+    module, own = "minnow.systems.sentence_transformers", "sentence-transformers"
+    return Kind(module, f"{own} {runtime}", (own, *packages), extra, {"backend": backend})
 
 
 KINDS: Mapping[str, Kind] = {
-    "": Kind("MNN {}", ("mnn",), "", kinds.find_bundle, kinds.open_bundle),
+    "": Kind("minnow.systems.bundles", "MNN {}", ("mnn",)),
     "gguf": Kind(
+        "minnow.systems.gguf",
         "llama.cpp (llama-cpp-python {})",
         ("llama-cpp-python",),
         "llama-cpp",
-        kinds.find_gguf,
-        kinds.open_gguf,
     ),
-    "onnx": _graph_kind("ONNX Runtime {}", "onnxruntime", "onnxruntime"),
-    "openvino": _graph_kind("OpenVINO {}", "openvino", "openvino"),
-    "openvino-bf16": _graph_kind("OpenVINO {} in bfloat16", "openvino-bf16", "openvino"),
+    "onnx": _on_graph("onnxruntime", "ONNX Runtime {}", "onnxruntime"),
+    "openvino": _on_graph("openvino", "OpenVINO {}", "openvino"),
+    "openvino-bf16": _on_graph("openvino-bf16", "OpenVINO {} in bfloat16", "openvino"),
     "fastembed": Kind(
+        "minnow.systems.fastembed",
         "fastembed {} on ONNX Runtime {}",
         ("fastembed", "onnxruntime"),
         "fastembed",
-        kinds.find_fastembed,
-        kinds.open_fastembed,
     ),
-    "st": Kind(
-        "sentence-transformers {}",
-        ("sentence-transformers",),
-        "sentence-transformers",
-        kinds.find_sentence_transformers,
-        kinds.open_sentence_transformers,
+    "st": _sentence_transformers("torch", "{}", extra="sentence-transformers"),
+    "st-onnx": _sentence_transformers(
+        "onnx",
+        "{} on ONNX Runtime {} (optimum-onnx {})",
+        "onnxruntime",
+        "optimum-onnx",
+        extra="st-backends",
     ),
-    "st-onnx": _backend_kind(
-        "sentence-transformers {} on ONNX Runtime {} (optimum-onnx {})", "onnx"
-    ),
-    "st-openvino": _backend_kind(
-        "sentence-transformers {} on OpenVINO {} (optimum-intel {}), precision by its default",
+    "st-openvino": _sentence_transformers(
         "openvino",
+        "{} on OpenVINO {} (optimum-intel {}), precision by its default",
+        "openvino",
+        "optimum-intel",
+        extra="st-backends",
     ),
 }
 

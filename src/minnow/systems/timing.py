@@ -1,6 +1,7 @@
-"""Embeds texts with one system, again and again, in a process of its own.
+"""How long one system takes, in a process of its own: to open, for documents, for queries.
 
-It is told a Setup and then Tasks, and gives an Answer to each.
+It is told a Setup and then Tasks, and gives an Answer to each. What it imports counts as loading,
+so it stands here, and not beside `minnow.bench`.
 """
 
 from __future__ import annotations

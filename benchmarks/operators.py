@@ -1,0 +1,93 @@
+"""Where the time of a forward pass goes, by MNN's operators.
+
+    python benchmarks/operators.py BUNDLE [BATCHxTOKENS ...]
+
+One thread; the CPU time of each operator, which holds on a busy machine, the median of several
+passes. Matrix products are Convolution (those with weights, and what is fused into them) and While
+(those of attention). Shapes are 8x128, 32x32, 4x256 and 1x16 where none are given.
+"""
+
+from __future__ import annotations
+
+import statistics
+import sys
+import time
+from collections import defaultdict
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from minnow import Bundle
+from minnow.engines.mnn import import_mnn
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+SHAPES = ("8x128", "32x32", "4x256", "1x16")
+PRODUCTS = ("Convolution", "While")
+PASSES = 9
+
+
+class Profile:
+    """An encoder in a session of one thread, for one shape."""
+
+    def __init__(self, bundle: Bundle, shape: tuple[int, int]) -> None:
+        mnn = import_mnn()
+        self._interpreter = mnn.Interpreter(str(bundle.encoder))
+        self._session = self._interpreter.createSession({"backend": "CPU", "numThread": 1})
+        inputs = self._interpreter.getSessionInputAll(self._session)
+        for tensor in inputs.values():
+            self._interpreter.resizeTensor(tensor, shape)
+        self._interpreter.resizeSession(self._session)
+        for name in inputs:
+            tensor = self._interpreter.getSessionInput(self._session, name)
+            values = _values(name, shape, bundle.manifest.encoder.vocab_size)
+            tensor.copyFrom(
+                mnn.Tensor(shape, mnn.Halide_Type_Int, values, mnn.Tensor_DimensionType_Caffe)
+            )
+
+    def milliseconds(self) -> dict[str, float]:
+        """The median of the passes by type of operator; the first pass is left out."""
+        self._pass()
+        passes = [self._pass() for _ in range(PASSES)]
+        types = {kind for each in passes for kind in each}
+        return {kind: 1e3 * statistics.median(each[kind] for each in passes) for kind in types}
+
+    def _pass(self) -> dict[str, float]:
+        seconds: dict[str, float] = defaultdict(float)
+        begun = 0.0
+
+        def before(_: Any, __: Any) -> bool:
+            nonlocal begun
+            begun = time.process_time()
+            return True
+
+        def after(_: Any, operator: Any) -> bool:
+            seconds[operator.getType()] += time.process_time() - begun
+            return True
+
+        self._interpreter.runSessionWithCallBackInfo(self._session, before, after)
+        return seconds
+
+
+def _values(name: str, shape: tuple[int, int], vocabulary: int) -> NDArray[np.int32]:
+    if name == "input_ids":
+        return np.random.default_rng(0).integers(0, vocabulary, shape).astype(np.int32)
+    return np.full(shape, int(name == "attention_mask"), np.int32)
+
+
+def main() -> None:
+    """Print a table for each shape."""
+    bundle = Bundle.open(sys.argv[1])
+    for written in sys.argv[2:] or SHAPES:
+        batch, _, tokens = written.partition("x")
+        found = Profile(bundle, (int(batch), int(tokens))).milliseconds()
+        total = sum(found.values())
+        products = sum(found.get(kind, 0.0) for kind in PRODUCTS)
+        print(f"{written}: {total:.1f} ms, matrix products {products / total:.1%}")
+        for kind, took in sorted(found.items(), key=lambda pair: -pair[1]):
+            print(f"  {kind:14} {took:8.2f} ms {took / total:6.1%}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,67 @@
+"""Models on fastembed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from minnow.bundle import TOKENIZER
+from minnow.engines.fastembed import GRAPH, FastembedEmbedder, write_model
+from minnow.model.config import read_embedding_spec, read_encoder_spec
+from minnow.model.source import find_author_graph, resolve
+from minnow.systems.exports import made_once
+from minnow.systems.found import Found
+from minnow.systems.sources import graph_files, model_files, own_graph
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from minnow.engines import TextEmbedder
+    from minnow.model.source import ModelSource
+    from minnow.model.spec import RolePrompts
+
+
+def find(place: str, offline: bool) -> Found:
+    """Of a source."""
+    source = resolve(place, offline=offline, with_author_graph=not offline)
+    encoder = read_encoder_spec(source)
+    embedding = read_embedding_spec(source, encoder)
+    made = _fastembed_folder(source)
+    own = find_author_graph(source) is None
+    return Found(
+        files=(*model_files(source, weights=False), *graph_files(made / GRAPH)),
+        prompts=embedding.role_prompts,
+        tokenizer=source.file(TOKENIZER),
+        runs=", minnow's graph" if own else ", the author's graph",
+        encoder=encoder,
+        max_tokens=embedding.max_tokens,
+    )
+
+
+def open_(place: str, threads: int, _: RolePrompts | None) -> TextEmbedder:
+    """Of a source."""
+    source = resolve(place, offline=True)
+    encoder = read_encoder_spec(source)
+    return FastembedEmbedder(
+        _fastembed_folder(source),
+        read_embedding_spec(source, encoder),
+        width=encoder.width,
+        threads=threads,
+    )
+
+
+def _fastembed_folder(source: ModelSource) -> Path:
+    """The model in fastembed's form."""
+    author = find_author_graph(source)
+    files = (*model_files(source, weights=author is None), *graph_files(author))
+
+    def write(folder: Path) -> None:
+        encoder = read_encoder_spec(source)
+        write_model(
+            folder,
+            tokenizer=source.file(TOKENIZER),
+            encoder=encoder,
+            embedding=read_embedding_spec(source, encoder),
+            graph=author or own_graph(source).read_bytes(),
+        )
+
+    return made_once("fastembed", files, ("fastembed",), write)

@@ -1,0 +1,80 @@
+"""ONNX graphs, on ONNX Runtime or OpenVINO."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from minnow.bundle import MANIFEST, TOKENIZER, Bundle
+from minnow.model.config import read_embedding_spec, read_encoder_spec
+from minnow.model.source import find_author_graph, resolve
+from minnow.systems import bundles
+from minnow.systems.found import Found
+from minnow.systems.sources import graph_files, model_files, own_graph
+
+if TYPE_CHECKING:
+    from minnow.engines import TextEmbedder
+    from minnow.model.spec import RolePrompts
+
+
+def _is_bundle(place: str) -> bool:
+    return (Path(place) / MANIFEST).is_file()
+
+
+def find(place: str, offline: bool, *, engine: str) -> Found:
+    """Of a source, or of a bundle."""
+    del engine
+    if _is_bundle(place):
+        return _find_graph_of_bundle(place)
+    source = resolve(place, offline=offline, with_author_graph=not offline)
+    encoder = read_encoder_spec(source)
+    embedding = read_embedding_spec(source, encoder)
+    author = find_author_graph(source)
+    if author is None:
+        own_graph(source)  # written now, so that it is no part of loading
+    return Found(
+        files=(*model_files(source, weights=author is None), *graph_files(author)),
+        prompts=embedding.role_prompts,
+        tokenizer=source.file(TOKENIZER),
+        runs=", minnow's graph" if author is None else ", the author's graph",
+        encoder=encoder,
+        max_tokens=embedding.max_tokens,
+    )
+
+
+def _find_graph_of_bundle(place: str) -> Found:
+    from minnow.origin import find_origin
+
+    bundle = Bundle.open(place)
+    bundle.check_files()
+    source = find_origin(bundle, offline=True)
+    stated = bundles.find(place, offline=True)
+    files = (*model_files(source, weights=True), bundle.folder / MANIFEST)
+    return replace(stated, files=files, runs=", minnow's graph")
+
+
+def open_(place: str, threads: int, _: RolePrompts | None, *, engine: str) -> TextEmbedder:
+    """Of a source, or of a bundle."""
+    from minnow.embedder import Embedder
+
+    if _is_bundle(place):
+        return Embedder.open(
+            place,
+            engine=engine,
+            agreement=0.0,  # the A/B itself compares
+            threads=threads,
+            on_truncate="ignore",
+            check_files=False,
+        )
+    source = resolve(place, offline=True)
+    encoder = read_encoder_spec(source)
+    return Embedder.from_files(
+        source.folder,
+        encoder,
+        read_embedding_spec(source, encoder),
+        engine=engine,
+        model=find_author_graph(source) or own_graph(source),
+        threads=threads,
+        on_truncate="ignore",
+    )

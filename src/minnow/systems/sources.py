@@ -1,0 +1,50 @@
+"""What the kinds of systems have in common: what is found of one, and the files of a source."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from minnow.model import graph
+from minnow.model.checkpoint import weight_files
+from minnow.model.config import read_encoder_spec
+from minnow.model.layout import needed_files
+from minnow.model.original import read_original
+from minnow.systems.exports import made_once
+
+if TYPE_CHECKING:
+    from minnow.model.source import ModelSource
+
+GRAPH = "model.onnx"
+
+
+def model_files(source: ModelSource, *, weights: bool) -> tuple[Path, ...]:
+    """The files of a source that decide its vectors, with or without its weights."""
+    names = {
+        path.relative_to(source.folder).as_posix()
+        for path in source.folder.rglob("*")
+        if path.is_file()
+    }
+    heavy = set(weight_files(source))
+    chosen = [source.folder / n for n in needed_files(names, with_author_graph=False)]
+    light = [p for p in chosen if p not in heavy and p.suffix in (".json", ".txt")]
+    return (*light, *(sorted(heavy) if weights else ()))
+
+
+def graph_files(graph: Path | None) -> tuple[Path, ...]:
+    """A graph, and the file of its weights where they are apart."""
+    if graph is None:
+        return ()
+    weights = (graph.with_name(graph.name + "_data"), graph.with_suffix(".bin"))
+    return tuple(path for path in (graph, *weights) if path.is_file())
+
+
+def own_graph(source: ModelSource) -> Path:
+    """Minnow's graph of a source, in a file."""
+    files = (*model_files(source, weights=True), Path(graph.__file__))
+
+    def write(folder: Path) -> None:
+        model = graph.build_graph(read_encoder_spec(source), read_original(source).tensors)
+        (folder / GRAPH).write_bytes(model.SerializeToString())
+
+    return made_once("graph", files, (), write) / GRAPH
