@@ -29,6 +29,14 @@ def test_matrices_are_multiplied() -> None:
     assert 1e8 < matmul_peak(1) < 1e13
 
 
+def test_modules_in_the_users_folder_are_not_imported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "numpy.py").write_text("raise RuntimeError('not this one')\n")
+    monkeypatch.chdir(tmp_path)
+    assert matmul_peak(1) > 1e8
+
+
 def test_where_numpy_is_broken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "numpy.py").write_text("raise RuntimeError('no BLAS')\n")
     for name, value in first_on_path(tmp_path).items():

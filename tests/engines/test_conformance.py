@@ -160,6 +160,22 @@ def test_an_engine_outlives_a_fork(made: Tiny, engine: str) -> None:
         assert in_a_forked_child(lambda: str(embedder.encode(TEXTS * 20).round(3).tolist())) == here
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.extra("openvino")
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+def test_lanes_of_openvino_stay_behind_at_a_fork(made: Tiny) -> None:
+    """Their threads are the parent's: a child that waited for one would hang."""
+    with Embedder.open(made.bundle, engine="openvino", threads=2) as embedder:
+
+        def many() -> str:
+            return str(embedder.encode(TEXTS * 20, batch_size=2).round(3).tolist())
+
+        here = many()
+        assert len(embedder._pipeline.engine.lanes(20)) == 2
+        assert in_a_forked_child(many) == here
+        assert many() == here
+
+
 @pytest.mark.extra("openvino")
 def test_ctrl_c_after_two_openvino_engines_is_no_crash(made: Tiny, tmp_path: Path) -> None:
     model = tmp_path / "model.onnx"

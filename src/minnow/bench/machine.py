@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import platform
 import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from minnow.engines.base import usable_cpus
 from minnow.errors import EngineError
+from minnow.systems.process import python_command
 
 _TELLING = ("avx2", "avx512f", "avx512_bf16", "avx512_vnni", "amx_bf16", "amx_int8", "asimd",
             "asimdhp", "asimddp", "i8mm", "bf16", "sve")  # fmt: skip
@@ -55,11 +56,10 @@ class Machine:
 
 def this_machine() -> Machine:
     """The one that this process runs on."""
-    names, flags = _processor()
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    name, flags = _processor()
     return Machine(
-        processor=names or platform.processor() or platform.machine(),
-        cpus=usable or 1,
+        processor=name or platform.processor() or platform.machine(),
+        cpus=usable_cpus(),
         instructions=tuple(name for name in _TELLING if name in flags),
         memory=_memory(),
         system=f"{platform.system()} {platform.release()}, {platform.machine()}",
@@ -74,12 +74,11 @@ def _processor() -> tuple[str, set[str]]:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
         return "", set()
-    facts = dict(
-        reversed([[part.strip() for part in row.split(":", 1)] for row in lines if ":" in row])
-    )
-    return facts.get("model name", ""), set(
-        (facts.get("flags") or facts.get("Features", "")).split()
-    )
+    facts: dict[str, str] = {}
+    for name, _, value in (row.partition(":") for row in lines):
+        facts.setdefault(name.strip(), value.strip())
+    flags = facts.get("flags") or facts.get("Features", "")
+    return facts.get("model name", ""), set(flags.split())
 
 
 def _memory() -> int:
@@ -100,7 +99,7 @@ def matmul_peak(threads: int) -> float:
     """
     environment = {**os.environ, **dict.fromkeys(_BLAS, str(threads))}
     done = subprocess.run(
-        [sys.executable, "-c", _PEAK], env=environment, capture_output=True, text=True, check=False
+        python_command(_PEAK), env=environment, capture_output=True, text=True, check=False
     )
     if done.returncode:
         lines = done.stderr.strip().splitlines() or ["it says nothing"]

@@ -14,7 +14,7 @@ from minnow.bench.results import Benchmark, Sample, Speed, matrix_operations
 from minnow.engines.base import default_threads
 from minnow.errors import EngineError, InputError
 from minnow.model.spec import RolePrompts
-from minnow.systems import find_system, first_tokenizer, with_unique_labels
+from minnow.systems import find_system, tokenizer_of, with_unique_labels
 from minnow.systems.process import worker
 from minnow.systems.timing import Answer, Setup, Task
 
@@ -96,7 +96,7 @@ def bench(
     machine = this_machine()
     options.progress("finding the systems")
     systems = with_unique_labels([find_system(name, offline=options.offline) for name in names])
-    texts = _choose(dataset, names, systems, options)
+    texts = _choose(dataset, systems, options)
     rounds: dict[str, list[_Round]] = {system.label: [] for system in systems}
     peaks = []
     with ExitStack() as stack:
@@ -139,11 +139,9 @@ def _check(names: Sequence[str], options: BenchOptions) -> None:
             raise InputError(f"{what} should be at least 1, not {getattr(options, what)}.")
 
 
-def _choose(
-    dataset: Dataset, names: Sequence[str], systems: Sequence[System], options: BenchOptions
-) -> _Texts:
+def _choose(dataset: Dataset, systems: Sequence[System], options: BenchOptions) -> _Texts:
     """Documents evenly spread, and the queries nearest to 16 tokens; all counted."""
-    tokenizer = first_tokenizer(names, offline=options.offline)
+    tokenizer = tokenizer_of(systems)
     limit = next((s.max_tokens for s in systems if s.max_tokens), None)
     prompts = next((s.prompts for s in systems if s.prompts), RolePrompts("", ""))
     if limit is not None:

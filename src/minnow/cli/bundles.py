@@ -26,6 +26,8 @@ from minnow.cli.app import (
     app,
     steps,
 )
+from minnow.engines import ENGINES
+from minnow.host import AUTO
 from minnow.model.config import Choices
 from minnow.model.spec import Interface
 from minnow.options import BATCH_SIZE
@@ -45,9 +47,9 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float32]
 
 PrecisionName = Enum("PrecisionName", {name: name for name in RECIPES}, type=str)  # type: ignore[misc]
+EngineName = Enum("EngineName", {name: name for name in (*ENGINES, AUTO)}, type=str)  # type: ignore[misc]
 
-
-_FP16 = PrecisionName("fp16")
+_FP16, _MNN = PrecisionName("fp16"), EngineName("mnn")
 
 
 class ReferenceName(str, Enum):
@@ -71,16 +73,6 @@ class TruncatePolicy(str, Enum):
     WARN = "warn"
     ERROR = "error"
     IGNORE = "ignore"
-
-
-class EngineName(str, Enum):
-    """What runs the network."""
-
-    MNN = "mnn"
-    AUTO = "auto"
-    ONNXRUNTIME = "onnxruntime"
-    OPENVINO = "openvino"
-    OPENVINO_BF16 = "openvino-bf16"
 
 
 class MemoryMode(str, Enum):
@@ -248,7 +240,7 @@ def embed_command(
     engine: Annotated[
         EngineName,
         typer.Option(help="auto and the others need extras and the model; for bulk on a server."),
-    ] = EngineName.MNN,
+    ] = _MNN,
     source: Annotated[
         str | None,
         typer.Option(help="Where the model is, for --engine; by default what the manifest names."),
@@ -286,7 +278,7 @@ def embed_command(
     with Embedder.open(
         bundle, engine=engine.value, source=source, threads=threads, memory=memory.value
     ) as embedder:
-        if engine is not EngineName.MNN:
+        if engine is not _MNN:
             print(f"engine: {embedder.engine_reason}", file=sys.stderr, flush=True)
         options: EncodeOptions = {
             "prompt": prompt,

@@ -41,6 +41,13 @@ FORMS = (
     "st-openvino with :SOURCE behind it."
 )
 
+Systems = Annotated[
+    list[str], typer.Argument(metavar="SYSTEM...", help=f"The baseline first. {FORMS}")
+]
+DatasetName = Annotated[
+    str, typer.Option(help="A folder in BEIR's layout; by default docstrings of Python's own.")
+]
+Report = Annotated[Path | None, typer.Option(help="Write an HTML page with plots too.")]
 Split = Annotated[
     str | None, typer.Option(help="Which file of the data set's qrels/, where there are several.")
 ]
@@ -70,12 +77,8 @@ DocumentPrompt = Annotated[
 
 @app.command("compare", epilog=EPILOG)
 def compare_command(
-    systems: Annotated[
-        list[str], typer.Argument(metavar="SYSTEM...", help=f"The baseline first. {FORMS}")
-    ],
-    dataset: Annotated[
-        str, typer.Option(help="A folder in BEIR's layout; by default docstrings of Python's own.")
-    ] = BUILT_IN,
+    systems: Systems,
+    dataset: DatasetName = BUILT_IN,
     split: Split = None,
     docs: Docs = None,
     queries: Queries = None,
@@ -90,7 +93,7 @@ def compare_command(
     cache: Cache = None,
     fresh: Fresh = False,
     offline: Offline = False,
-    report: Annotated[Path | None, typer.Option(help="Write an HTML page with plots too.")] = None,
+    report: Report = None,
     as_json: Json = False,
 ) -> None:
     """Put systems side by side, and say whether they differ.

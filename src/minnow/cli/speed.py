@@ -4,25 +4,28 @@ from __future__ import annotations
 
 import json
 import sys
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from minnow.cli.app import Json, Offline, app, steps
-from minnow.cli.evaluation import BUILT_IN, FORMS, Split, Threads, read_dataset
+from minnow.cli.evaluation import (
+    BUILT_IN,
+    DatasetName,
+    Report,
+    Split,
+    Systems,
+    Threads,
+    read_dataset,
+)
 from minnow.files import check_file
 from minnow.terminal import EPILOG
 
 
 @app.command("bench", epilog=EPILOG)
 def bench_command(
-    systems: Annotated[
-        list[str], typer.Argument(metavar="SYSTEM...", help=f"The baseline first. {FORMS}")
-    ],
-    dataset: Annotated[
-        str, typer.Option(help="A folder in BEIR's layout; by default docstrings of Python's own.")
-    ] = BUILT_IN,
+    systems: Systems,
+    dataset: DatasetName = BUILT_IN,
     split: Split = None,
     documents: Annotated[
         int, typer.Option(min=1, help="How many of the data set's documents to embed at once.")
@@ -35,7 +38,7 @@ def bench_command(
     ] = 5,
     threads: Threads = None,
     offline: Offline = False,
-    report: Annotated[Path | None, typer.Option(help="Write an HTML page with plots too.")] = None,
+    report: Report = None,
     as_json: Json = False,
 ) -> None:
     """Measure how fast systems are, beside each other.

@@ -164,10 +164,15 @@ def check_memory(memory: str) -> None:
         raise InputError(f"memory should be {', '.join(get_args(Memory))}, not {memory!r}.")
 
 
+def usable_cpus() -> int:
+    """The CPUs that this process may use."""
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return usable or 1
+
+
 def default_threads() -> int:
     """The CPUs this process may use, four at most: more slow down short texts."""
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return max(1, min(4, usable or 1))
+    return min(4, usable_cpus())
 
 
 def check_batch(batch: TokenBatch, spec: EncoderSpec) -> None:

@@ -117,10 +117,10 @@ class OpenVinoEngine:
         Raises:
             EngineError: The engine is closed.
         """
-        self._opened()
-        if self.threads == 1 or batches < self.threads * BATCHES_PER_LANE or _Runtime.lost:
-            return (self,)
         with self._lock:
+            self._opened()
+            if self.threads == 1 or batches < self.threads * BATCHES_PER_LANE or _Runtime.lost:
+                return (self,)
             if not self._lanes:
                 streams = {"NUM_STREAMS": str(self.threads)}
                 self._lanes = self._compile(streams, requests=self.threads)

@@ -33,7 +33,7 @@ from minnow.model.spec import EncoderSpec, RolePrompts
 from minnow.model.tokenizer import load_whole_tokenizer
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from tokenizers import Tokenizer
 
@@ -122,16 +122,26 @@ def open_system(name: str, *, threads: int, prompts: RolePrompts | None = None) 
 
 
 def first_tokenizer(names: Sequence[str], *, offline: bool = False) -> Tokenizer:
+    """The tokenizer of the first system that has a tokenizer.json; see `tokenizer_of`.
+
+    Raises:
+        MinnowError: As `find_system` and `tokenizer_of`.
+    """
+    return tokenizer_of(find_system(name, offline=offline) for name in names)
+
+
+def tokenizer_of(systems: Iterable[System]) -> Tokenizer:
     """The tokenizer of the first system that has a tokenizer.json, without limit and padding.
+
+    Args:
+        systems: Found; no more of them are looked at than need be.
 
     Raises:
         InputError: None has; a GGUF carries its tokenizer in a form of its own.
-        MinnowError: As `find_system`.
     """
-    for name in names:
-        path = find_system(name, offline=offline).tokenizer
-        if path is not None:
-            return load_whole_tokenizer(path)
+    for system in systems:
+        if system.tokenizer is not None:
+            return load_whole_tokenizer(system.tokenizer)
     raise InputError(
         "Documents are cut into chunks with a model's tokenizer.json, which none of the systems "
         "has. Name a bundle or its source among them."

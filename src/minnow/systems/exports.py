@@ -8,22 +8,18 @@ from __future__ import annotations
 import hashlib
 import os
 import subprocess
-import sys
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 from minnow.errors import EngineError
 from minnow.files import cache_folder, remove_folder, temporary_beside, writing
+from minnow.systems.process import last_words, python_command
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-_TAIL = 400
-
 _CHILD = """
-import sys
-sys.path[:] = filter(None, sys.path)
 from pathlib import Path
 from minnow.engines.sentence_transformers import export_model
 export_model(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3])
@@ -73,7 +69,7 @@ def export_with_sentence_transformers(source: Path, backend: str, destination: P
         EngineError: It failed; the message carries what it printed last.
     """
     done = subprocess.run(
-        [sys.executable, "-c", _CHILD, str(source), str(destination), backend],
+        python_command(_CHILD, str(source), str(destination), backend),
         env={**os.environ, "HF_HUB_OFFLINE": "1"},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
@@ -81,10 +77,9 @@ def export_with_sentence_transformers(source: Path, backend: str, destination: P
         check=False,
     )
     if done.returncode:
-        lines = done.stderr.decode(errors="replace").strip().splitlines() or ["nothing"]
         raise EngineError(
-            f"sentence-transformers cannot export {source} for its back end {backend}. "
-            f"It printed last: {lines[-1][-_TAIL:]}"
+            f"sentence-transformers cannot export {source} for its back end {backend}."
+            + last_words(done.stderr.decode(errors="replace"))
         )
 
 

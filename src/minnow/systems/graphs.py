@@ -46,10 +46,9 @@ def find(place: str, offline: bool, *, engine: str) -> Found:
 def _find_graph_of_bundle(place: str) -> Found:
     from minnow.origin import find_origin
 
-    bundle = Bundle.open(place)
-    bundle.check_files()
-    source = find_origin(bundle, offline=True)
     stated = bundles.find(place, offline=True)
+    bundle = Bundle.open(place)
+    source = find_origin(bundle, offline=True)
     files = (*model_files(source, weights=True), bundle.folder / MANIFEST)
     return replace(stated, files=files, runs=", minnow's graph")
 

@@ -102,10 +102,8 @@ class Worker:
         return None
 
     def _last_words(self) -> str:
-        """The last line that the process printed on stderr, if any."""
         self._printed.seek(0)
-        lines = self._printed.read().decode(errors="replace").strip().splitlines()
-        return f" It printed last: {lines[-1][-_TAIL:]}" if lines else ""
+        return last_words(self._printed.read().decode(errors="replace"))
 
 
 @contextmanager
@@ -116,13 +114,12 @@ def worker(module: str, system: System) -> Iterator[Worker]:
         module: Its name.
         system: For what it works.
     """
-    # Whatever modules lie in the user's folder, they are none of the worker's.
-    code = f"import sys; sys.path[:] = filter(None, sys.path); import {module} as worker"
+    code = f"import sys; import {module} as worker; sys.exit(worker.main())"
     started = time.monotonic()
     with (
         tempfile.TemporaryFile() as printed,
         subprocess.Popen(
-            [sys.executable, "-c", f"{code}; sys.exit(worker.main())"],
+            python_command(code),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=printed,
@@ -134,6 +131,18 @@ def worker(module: str, system: System) -> Iterator[Worker]:
         finally:
             process.kill()
             ours.end()
+
+
+def python_command(code: str, *arguments: str) -> list[str]:
+    """A command that runs code in this Python; modules in the user's folder are none of its own."""
+    own = f"import sys; sys.path[:] = filter(None, sys.path)\n{code}"
+    return [sys.executable, "-c", own, *arguments]
+
+
+def last_words(printed: str) -> str:
+    """The last line that a process printed, behind a space; empty if there is none."""
+    lines = printed.strip().splitlines()
+    return f" It printed last: {lines[-1][-_TAIL:]}" if lines else ""
 
 
 def _signal_name(number: int) -> str:

@@ -1,4 +1,4 @@
-"""What the kinds of systems have in common: what is found of one, and the files of a source."""
+"""The files of a source, which several kinds of systems run; and minnow's graph of it, in one."""
 
 from __future__ import annotations
 
@@ -41,7 +41,8 @@ def graph_files(graph: Path | None) -> tuple[Path, ...]:
 
 def own_graph(source: ModelSource) -> Path:
     """Minnow's graph of a source, in a file."""
-    files = (*model_files(source, weights=True), Path(graph.__file__))
+    writer = sorted(Path(graph.__file__).parent.glob("*.py"))
+    files = (*model_files(source, weights=True), *writer)
 
     def write(folder: Path) -> None:
         model = graph.build_graph(read_encoder_spec(source), read_original(source).tensors)
