@@ -10,7 +10,7 @@ from minnow.model.config import read_embedding_spec, read_encoder_spec
 from minnow.model.source import find_author_graph, resolve
 from minnow.systems.exports import made_once
 from minnow.systems.found import Found
-from minnow.systems.sources import graph_files, model_files, own_graph
+from minnow.systems.sources import graph_content, graph_files, model_files
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -61,7 +61,7 @@ def _fastembed_folder(source: ModelSource) -> Path:
             tokenizer=source.file(TOKENIZER),
             encoder=encoder,
             embedding=read_embedding_spec(source, encoder),
-            graph=author or own_graph(source).read_bytes(),
+            graph=author or graph_content(source),
         )
 
     return made_once("fastembed", files, ("fastembed",), write)

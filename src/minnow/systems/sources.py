@@ -39,13 +39,19 @@ def graph_files(graph: Path | None) -> tuple[Path, ...]:
     return tuple(path for path in (graph, *weights) if path.is_file())
 
 
+def graph_content(source: ModelSource) -> bytes:
+    """Minnow's graph of a source, serialised."""
+    model = graph.build_graph(read_encoder_spec(source), read_original(source).tensors)
+    content: bytes = model.SerializeToString()
+    return content
+
+
 def own_graph(source: ModelSource) -> Path:
     """Minnow's graph of a source, in a file."""
     writer = sorted(Path(graph.__file__).parent.glob("*.py"))
     files = (*model_files(source, weights=True), *writer)
 
     def write(folder: Path) -> None:
-        model = graph.build_graph(read_encoder_spec(source), read_original(source).tensors)
-        (folder / GRAPH).write_bytes(model.SerializeToString())
+        (folder / GRAPH).write_bytes(graph_content(source))
 
     return made_once("graph", files, (), write) / GRAPH
