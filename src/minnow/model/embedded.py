@@ -56,6 +56,12 @@ def build_embedded_graph(
     return _EmbeddedWriter(spec, tensors, packed).write(embedding)
 
 
+def embedded_inputs(spec: EncoderSpec) -> tuple[str, ...]:
+    """The graph's inputs for a text of three tokens, as the converter's child is told of them."""
+    shapes = {WORDS: f"float:3x1x{spec.width}", MASK: "float:1x1x3x3", POSITIONS: "int:1x3"}
+    return tuple(f"{name}:{shape}" for name, shape in shapes.items())
+
+
 class _EmbeddedWriter(GraphWriter):
     """The nodes that differ: those that read an input."""
 
