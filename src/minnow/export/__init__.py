@@ -11,7 +11,7 @@ from minnow.bundle import CARD, TOKENIZER, Bundle, file_records, put_in_place, s
 from minnow.convert import REFERENCES, calibration_in_words, tools
 from minnow.convert.mnn import convert_to_mnn
 from minnow.convert.quantize import quantize
-from minnow.errors import BundleError, InputError
+from minnow.errors import BundleError, ConversionError, InputError
 from minnow.export.card import export_card
 from minnow.export.mtok import mtok_bytes, read_mtok
 from minnow.export.proof import LIMITS, prove_export
@@ -44,6 +44,7 @@ LONGEST = 4096
 """Tokens; the engine makes a mask of float32 for each pair of a text's tokens, 64 MB here."""
 _WORD = "embeddings.word"
 _LOG = "conversion.log"
+BUILT_IN = RECIPES["int8"].calibration
 _DEFAULT_WORDS = {Precision.FP32: WordKind.FP16, Precision.FP16: WordKind.BF16}
 
 
@@ -157,17 +158,14 @@ def _check(bundle: Bundle, calibration: Sequence[str] | None) -> None:
             f"of that length squared for a text, is given {LONGEST} at most. Convert the model "
             f"with --max-tokens {LONGEST} or less, and export that."
         )
-    calibrated = recipe.rounding is Rounding.CALIBRATED and recipe.weights is not None
-    if calibration is not None:
-        said = calibration_in_words(calibration, recipe)
-        if said != recipe.calibration:
-            raise InputError(
-                f"{bundle.folder} was calibrated on {recipe.calibration}, not on {said}."
-            )
-    elif calibrated and recipe.calibration != RECIPES["int8"].calibration:
+    if recipe.weights is None or recipe.rounding is not Rounding.CALIBRATED:
+        return
+    given = BUILT_IN if calibration is None else calibration_in_words(calibration, recipe)
+    if given != recipe.calibration:
         raise InputError(
-            f"{bundle.folder} was calibrated on {recipe.calibration}. Give that text with "
-            "--calibration (in Python: calibration=)."
+            f"{bundle.folder} was calibrated on {recipe.calibration or 'text that it does not name'}"
+            f", not on {given}. Give the same text with --calibration (in Python: calibration=), or "
+            "convert the model again."
         )
 
 
@@ -240,7 +238,7 @@ def _check_written(folder: Path, tokenizer: TokenizerFile, table: WordTable) -> 
     found = read_words(folder / WORDS, table.width, table.settings())
     same = read_mtok(folder / MTOK) == tokenizer and bool((found.rows == table.rows).all())
     if not same:
-        raise InputError("The tokenizer or the word table does not come back from its file.")
+        raise ConversionError("The tokenizer or the word table does not come back from its file.")
 
 
 def _copy_licence(bundle: Bundle, folder: Path) -> None:

@@ -25,8 +25,10 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 LETTER_BYTES = 4
-_LETTERS, _UNKNOWN_LETTER = 0x100000, "\U0010fffd"
+_LETTERS = 0x100000
 """Private use, of four bytes each; the text's own are dropped before they could be taken for it."""
+_UNKNOWN_LETTER = "\ufdd0"
+"""A letter that no vocabulary has: a noncharacter, which Unicode never assigns."""
 _SURROGATES = range(0xD800, 0xE000)
 _BLOCK = 64
 """Characters of one block have all their bytes but the last in common."""
@@ -44,6 +46,11 @@ _IDEOGRAPHS = (
     range(0xF900, 0xFB00), range(0x2F800, 0x2FA20),
 )  # fmt: skip
 """What the engine puts spaces around."""
+_LATER_PUNCTUATION = {
+    0x61D, 0x1B7D, 0x1B7E, *range(0x2E53, 0x2E5E), *range(0x10F86, 0x10F8A), 0x116B9,
+    *range(0x11B00, 0x11B0A), *range(0x11F43, 0x11F50), 0x12FF1, 0x12FF2,
+}  # fmt: skip
+"""Punctuation to the engine (Unicode 15), and maybe not to this Python (3.10 has Unicode 13)."""
 
 
 def wordpiece_file(tokenizer: Tokenizer) -> TokenizerFile:
@@ -185,7 +192,7 @@ class _Characters:
             if not self._is_plain(text):
                 rows |= {c: new for c in block if (new := self._becomes(chr(c))) is not None}
         replaces = [Replace(prefix, b"") for prefix in _prefixes(dropped)]
-        replaces += [Replace(chr(c).encode(), rows.pop(c).encode()) for c in SPACED & set(rows)]
+        replaces += [Replace(chr(c).encode(), rows.pop(c).encode()) for c in sorted(SPACED & set(rows))]
         return _Steps(tuple(replaces), CharacterTable(rows))
 
     def _is_plain(self, text: str) -> bool:
@@ -194,7 +201,7 @@ class _Characters:
             self._normalized(text) == text
             and not self._splits(text)
             and not any(ord(c) in self.letters or _is_ideograph(c) for c in text)
-            and not any(unicodedata.category(c)[0] in "PZ" for c in text)
+            and not any(_looks_split(c) or ord(c) in SPACED for c in text)
         )
 
     def _normalized(self, text: str) -> str:
@@ -207,6 +214,8 @@ class _Characters:
         if normalized == f" {character} " and _is_ideograph(character):
             return None
         new = "".join(map(self._write, normalized))
+        if new == character and ord(character) in SPACED:
+            return _UNKNOWN_LETTER
         return None if new == _cleaned(character) else new
 
     def _write(self, character: str) -> str:
@@ -223,8 +232,7 @@ class _Characters:
             return " "
         if self._splits(character):
             return character if character.isascii() else f" {character} "
-        looks_split = unicodedata.category(character)[0] in "PZ"
-        if looks_split or (_is_ideograph(character) and self._is_joined(character)):
+        if _looks_split(character) or (_is_ideograph(character) and self._is_joined(character)):
             return _UNKNOWN_LETTER
         return character
 
@@ -236,6 +244,12 @@ class _Characters:
     def _splits(self, text: str) -> bool:
         """Whether a word ends at any of its characters."""
         return len(self.tokenizer.pre_tokenizer.pre_tokenize_str(f"a{text}a")) != 1
+
+
+def _looks_split(character: str) -> bool:
+    """Whether the engine may end a word there."""
+    category = unicodedata.category(character)
+    return category[0] in "PZ" or ord(character) in _LATER_PUNCTUATION
 
 
 def _is_ideograph(character: str) -> bool:
