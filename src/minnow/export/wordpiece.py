@@ -14,6 +14,7 @@ from __future__ import annotations
 import json
 import unicodedata
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from minnow.errors import InputError
@@ -40,11 +41,11 @@ SPACED = {
     0xFEFF,
 }
 """What the engine's table step turns into spaces, beside control characters."""
-_IDEOGRAPHS = (
+_IDEOGRAPHS = frozenset(chain(
     range(0x4E00, 0xA000), range(0x3400, 0x4DC0), range(0x20000, 0x2A6E0),
     range(0x2A700, 0x2B740), range(0x2B740, 0x2B820), range(0x2B820, 0x2CEB0),
     range(0xF900, 0xFB00), range(0x2F800, 0x2FA20),
-)  # fmt: skip
+))  # fmt: skip
 """What the engine puts spaces around."""
 _LATER_PUNCTUATION = {
     0x61D, 0x1B7D, 0x1B7E, *range(0x2E53, 0x2E5E), *range(0x10F86, 0x10F8A), 0x116B9,
@@ -72,6 +73,7 @@ def wordpiece_file(tokenizer: Tokenizer) -> TokenizerFile:
     model = stated["model"]
     vocabulary: dict[str, int] = model["vocab"]
     tokens = [token for token, _ in sorted(vocabulary.items(), key=lambda row: row[1])]
+    template = _template(tokenizer)
     characters = _Characters(tokenizer, set("".join(tokens)))
     steps = characters.steps()
     prefix, unknown = model["continuing_subword_prefix"], model["unk_token"]
@@ -87,7 +89,7 @@ def wordpiece_file(tokenizer: Tokenizer) -> TokenizerFile:
         unknown=unknown,
         prefix=prefix,
         longest_word=LETTER_BYTES * model["max_input_chars_per_word"],
-        template=_template(tokenizer),
+        template=template,
     )
 
 
@@ -172,10 +174,12 @@ class _Characters:
     alphabet: set[str]
     letters: dict[int, str] = field(default_factory=dict)
     _written: dict[str, str] = field(default_factory=dict)
+    _special: set[int] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         joined = (c for c in sorted(self.alphabet) if self._is_joined(c))
         self.letters = {ord(c): chr(_LETTERS + i) for i, c in enumerate(joined)}
+        self._special = {*self.letters, *_IDEOGRAPHS, *SPACED, *_LATER_PUNCTUATION}
 
     def steps(self) -> _Steps:
         """Go through Unicode, block by block."""
@@ -200,8 +204,8 @@ class _Characters:
         return (
             self._normalized(text) == text
             and not self._splits(text)
-            and not any(ord(c) in self.letters or _is_ideograph(c) for c in text)
-            and not any(_looks_split(c) or ord(c) in SPACED for c in text)
+            and self._special.isdisjoint(map(ord, text))
+            and not any(unicodedata.category(c)[0] in "PZ" for c in text)
         )
 
     def _normalized(self, text: str) -> str:
@@ -253,7 +257,7 @@ def _looks_split(character: str) -> bool:
 
 
 def _is_ideograph(character: str) -> bool:
-    return any(ord(character) in part for part in _IDEOGRAPHS)
+    return ord(character) in _IDEOGRAPHS
 
 
 def _cleaned(character: str) -> str:
