@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -95,10 +96,8 @@ def test_bytes_after_the_end_are_damage() -> None:
 def test_a_changed_byte_is_read_or_named(file: TokenizerFile, data: st.DataObject) -> None:
     content = bytearray(mtok_bytes(file))
     content[data.draw(st.integers(0, len(content) - 1))] ^= data.draw(st.integers(1, 255))
-    try:
+    with suppress(InputError):
         assert parse_mtok(bytes(content)) is not None
-    except InputError:
-        pass
 
 
 @pytest.mark.parametrize(

@@ -158,14 +158,14 @@ def _check(bundle: Bundle, calibration: Sequence[str] | None) -> None:
             f"of that length squared for a text, is given {LONGEST} at most. Convert the model "
             f"with --max-tokens {LONGEST} or less, and export that."
         )
-    if recipe.weights is None or recipe.rounding is not Rounding.CALIBRATED:
+    if calibration is None and recipe.rounding is not Rounding.CALIBRATED:
         return
     given = BUILT_IN if calibration is None else calibration_in_words(calibration, recipe)
     if given != recipe.calibration:
+        known = recipe.calibration or "text that it does not name"
         raise InputError(
-            f"{bundle.folder} was calibrated on {recipe.calibration or 'text that it does not name'}"
-            f", not on {given}. Give the same text with --calibration (in Python: calibration=), or "
-            "convert the model again."
+            f"{bundle.folder} was calibrated on {known}, not on {given}. Give the same text with "
+            "--calibration (in Python: calibration=), or convert the model again."
         )
 
 
@@ -195,8 +195,8 @@ def _original(
     same = (original.encoder, original.embedding) == (manifest.encoder, manifest.embedding)
     if not same or sha256(origin.file(TOKENIZER)) != manifest.files[TOKENIZER].sha256:
         raise BundleError(
-            f"{origin.name} has the weights that {bundle.folder} was made from, but its other files "
-            "have changed since. Convert it again, and export that."
+            f"{origin.name} has the weights that {bundle.folder} was made from, but its other "
+            "files have changed since. Convert it again, and export that."
         )
     return original
 

@@ -63,8 +63,8 @@ rounds activations where weights are int8 or smaller, and gives coarser vectors.
 
 ## Proof
 
-{texts} probe texts (one token to the limit, many scripts, emoji, markup) were run by MNN {mnn}'s own
-engine and compared with {reference}.
+{texts} probe texts (one token to the limit, many scripts, emoji, markup) were run by the own engine
+of MNN {mnn} and compared with {reference}.
 Token ids are identical. Cosines:
 
 | threads | mean | 5th percentile | worst | worst text |
@@ -112,7 +112,8 @@ def export_card(record: ExportRecord, sizes: Mapping[str, int]) -> str:
         texts=record.parity.texts,
         reference=record.parity.reference,
         runs="\n".join(
-            f"| {run.threads} | {run.mean:.7f} | {run.p5:.7f} | {run.worst:.7f} | {run.worst_text} |"
+            f"| {run.threads} | {run.mean:.7f} | {run.p5:.7f} | {run.worst:.7f} "
+            f"| {run.worst_text} |"
             for run in record.parity.runs
         ),
         bar=record.parity.bar,

@@ -12,6 +12,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from minnow.errors import InputError
@@ -242,7 +243,7 @@ class _Reader:
             return Replace(self._string(), self._string())
         if kind == _TABLE:
             rows = [(self._number("<I"), self._text()) for _ in range(self._count())]
-            if any(a >= b for (a, _), (b, _) in zip(rows, rows[1:], strict=False)):
+            if any(a >= b for (a, _), (b, _) in pairwise(rows)):
                 raise InputError("the rows of its character table are not in order.")
             return CharacterTable(dict(rows))
         if kind == _BERT_NORMALIZER:
@@ -253,7 +254,7 @@ class _Reader:
 
     def _tokens(self, count: int) -> tuple[str, ...]:
         rows = [(self._string(), self._number("<I")) for _ in range(count)]
-        if any(a >= b for (a, _), (b, _) in zip(rows, rows[1:], strict=False)):
+        if any(a >= b for (a, _), (b, _) in pairwise(rows)):
             raise InputError("the tokens are not in order, or there are two of one name.")
         tokens = {i: token for token, i in rows}
         if sorted(tokens) != list(range(count)):

@@ -112,9 +112,7 @@ def prove_export(
     )
 
 
-def _prove_ids(
-    folder: Path, original: Original, probes: Sequence[Probe], work: Path
-) -> list[str]:
+def _prove_ids(folder: Path, original: Original, probes: Sequence[Probe], work: Path) -> list[str]:
     """Compare ids of whole texts, and of texts cut at the limit; returns the latter."""
     texts = [probe.text for probe in probes]
     endless = replace(original.embedding, max_tokens=_WHOLE)
@@ -122,9 +120,7 @@ def _prove_ids(
     cut = cut_texts(original, texts)
     found = engine_ids(folder, [text.replace(NUL, "") for text in texts] + cut, work)
     check_ids(probes, found[: len(texts)], whole, _WHO)
-    check_ids(
-        probes, found[len(texts) :], CheckpointReference(original).token_ids(texts), _WHO
-    )
+    check_ids(probes, found[len(texts) :], CheckpointReference(original).token_ids(texts), _WHO)
     return cut
 
 

@@ -104,7 +104,9 @@ class Export:
         Raises:
             BundleError: Files are missing or have changed; all of them are named.
         """
-        unlike = [name for name, row in self.record.files.items() if _differs(self.folder, name, row)]
+        unlike = [
+            name for name, row in self.record.files.items() if _differs(self.folder, name, row)
+        ]
         if unlike:
             raise BundleError(
                 f"{self.folder} is not the folder that was proven: {', '.join(unlike)} missing or "
@@ -114,11 +116,7 @@ class Export:
 
 def _differs(folder: Path, name: str, record: FileRecord) -> bool:
     path = folder / name
-    return (
-        not path.is_file()
-        or path.stat().st_size != record.size
-        or sha256(path) != record.sha256
-    )
+    return not path.is_file() or path.stat().st_size != record.size or sha256(path) != record.sha256
 
 
 def check_destination(destination: Path) -> None:

@@ -14,14 +14,13 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from minnow.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
-
-    from numpy.typing import NDArray
 
 _SHRINKS = np.linspace(1, 0.6, 17, dtype=np.float32)
 
@@ -38,7 +37,10 @@ class WordKind(str, Enum):
 _BITS = {WordKind.FP16: 16, WordKind.BF16: 16, WordKind.INT8: 8, WordKind.INT4: 4}
 _BLOCKS = {WordKind.INT8: 0, WordKind.INT4: 32}
 """How many neighbours share a step; 0 is a row."""
-_STEPS = {WordKind.INT8: np.float32, WordKind.INT4: np.float16}
+_STEPS: dict[WordKind, type[np.floating[Any]]] = {
+    WordKind.INT8: np.float32,
+    WordKind.INT4: np.float16,
+}
 """How `start` and `step` are stored."""
 
 
@@ -75,9 +77,9 @@ class WordTable:
         """The file's content."""
         if self.steps is None:
             return self.rows.astype("<u2").tobytes()
-        codes = self.rows.astype(np.uint8)
+        codes = self.rows
         if self.kind is WordKind.INT4:
-            codes = (codes[:, ::2] << 4) | codes[:, 1::2]
+            codes = (codes[:, ::2] * 16 + codes[:, 1::2]).astype(np.uint8)
         return codes.tobytes() + np.ascontiguousarray(self.steps).tobytes()
 
     def settings(self) -> dict[str, int | str] | None:
@@ -133,7 +135,7 @@ def store_words(table: NDArray[np.float32], kind: WordKind) -> WordTable:
 
 
 def _round(
-    blocks: NDArray[np.float32], levels: int, dtype: type[np.floating]
+    blocks: NDArray[np.float32], levels: int, dtype: type[np.floating[Any]]
 ) -> tuple[NDArray[np.uint8], NDArray[Any]]:
     """Codes of the same shape, and start and step of each block: of all ranges the best."""
     low, high = blocks.min(-1, keepdims=True), blocks.max(-1, keepdims=True)

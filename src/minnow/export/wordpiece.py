@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 import unicodedata
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
@@ -160,24 +160,23 @@ class _Steps:
     table: CharacterTable
 
 
-@dataclass
 class _Characters:
     """What a tokenizer does to each character.
 
     Attributes:
-        tokenizer: The tokenizer.
-        alphabet: The characters of its vocabulary.
-        letters: Code point -> the letter of four bytes that stands for it.
+        letters: Code point of a letter of the vocabulary -> the one of four bytes in its place.
     """
 
-    tokenizer: Tokenizer
-    alphabet: set[str]
-    letters: dict[int, str] = field(default_factory=dict)
-    _written: dict[str, str] = field(default_factory=dict)
-    _special: set[int] = field(default_factory=set)
+    def __init__(self, tokenizer: Tokenizer, alphabet: set[str]) -> None:
+        """Find the letters.
 
-    def __post_init__(self) -> None:
-        joined = (c for c in sorted(self.alphabet) if self._is_joined(c))
+        Args:
+            tokenizer: The tokenizer.
+            alphabet: The characters of its vocabulary.
+        """
+        self._tokenizer = tokenizer
+        self._written: dict[str, str] = {}
+        joined = (c for c in sorted(alphabet) if self._is_joined(c))
         self.letters = {ord(c): chr(_LETTERS + i) for i, c in enumerate(joined)}
         self._special = {*self.letters, *_IDEOGRAPHS, *SPACED, *_LATER_PUNCTUATION}
 
@@ -196,7 +195,9 @@ class _Characters:
             if not self._is_plain(text):
                 rows |= {c: new for c in block if (new := self._becomes(chr(c))) is not None}
         replaces = [Replace(prefix, b"") for prefix in _prefixes(dropped)]
-        replaces += [Replace(chr(c).encode(), rows.pop(c).encode()) for c in sorted(SPACED & set(rows))]
+        replaces += [
+            Replace(chr(c).encode(), rows.pop(c).encode()) for c in sorted(SPACED & set(rows))
+        ]
         return _Steps(tuple(replaces), CharacterTable(rows))
 
     def _is_plain(self, text: str) -> bool:
@@ -209,7 +210,7 @@ class _Characters:
         )
 
     def _normalized(self, text: str) -> str:
-        normalizer = self.tokenizer.normalizer
+        normalizer = self._tokenizer.normalizer
         return str(normalizer.normalize_str(text))
 
     def _becomes(self, character: str) -> str | None:
@@ -247,7 +248,7 @@ class _Characters:
 
     def _splits(self, text: str) -> bool:
         """Whether a word ends at any of its characters."""
-        return len(self.tokenizer.pre_tokenizer.pre_tokenize_str(f"a{text}a")) != 1
+        return len(self._tokenizer.pre_tokenizer.pre_tokenize_str(f"a{text}a")) != 1
 
 
 def _looks_split(character: str) -> bool:

@@ -66,7 +66,7 @@ class _EmbeddedWriter(GraphWriter):
     """The nodes that differ: those that read an input."""
 
     pooled_name = OUTPUT
-    token_mask = "mask.tokens"
+    token_mask = "mask.tokens"  # noqa: S105  no secret
 
     def _inputs(self) -> list[Input]:
         return [
