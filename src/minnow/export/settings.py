@@ -31,7 +31,6 @@ def write_settings(
     """
     config = {
         "llm_model": MODEL,
-        "llm_weight": f"{MODEL}.weight",
         "tokenizer_file": TOKENIZER,
         "embedding_file": WORDS,
         "llm_config": LLM_CONFIG,
