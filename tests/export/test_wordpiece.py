@@ -141,3 +141,11 @@ def test_special_tokens_that_jinja_would_read_are_refused() -> None:
         single="{{x}} $A", special_tokens=[("{{x}}", number)]
     )
     assert "special tokens around a text" in refused(tokenizer)
+
+
+def test_two_special_tokens_behind_a_text_are_refused() -> None:
+    tokenizer = a_tokenizer()
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP] [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
+    )
+    assert "puts 2 special tokens behind a text" in refused(tokenizer)

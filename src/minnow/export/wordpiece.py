@@ -147,6 +147,11 @@ def _template(tokenizer: Tokenizer) -> str:
     braces = [t for t in outside if t is None or any(sign in t for sign in ("{{", "{%", "{#"))]
     if braces:
         raise InputError("MNN's engine cannot put this tokenizer's special tokens around a text.")
+    if len(outside) != opening + 1:
+        raise InputError(
+            f"The tokenizer puts {len(outside) - opening} special tokens behind a text. An app that "
+            "uses MNN's engine cuts a text by its ids, and keeps one at the end."
+        )
     named = [str(token) for token in outside]
     begins, ends = "".join(named[:opening]), "".join(named[opening:])
     return f"{begins}{{{{ messages[0]['content'] }}}}{ends}"
