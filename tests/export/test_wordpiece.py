@@ -122,6 +122,19 @@ def test_other_normalizers_are_refused() -> None:
     assert "normalizer is NFKC + Lowercase" in refused(tokenizer)
     tokenizer = Tokenizer(models.WordPiece({"[UNK]": 0}, unk_token="[UNK]"))
     assert "normalizer is none" in refused(tokenizer)
+    tokenizer.normalizer = normalizers.Sequence([])
+    assert "normalizer is none" in refused(tokenizer)
+
+
+def test_a_limit_beyond_all_words_is_the_engines_largest() -> None:
+    tokenizer = a_tokenizer()
+    model = models.WordPiece(
+        {word: i for i, word in enumerate(dict.fromkeys(WORDS))},
+        unk_token="[UNK]",
+        max_input_chars_per_word=10**12,
+    )
+    tokenizer.model = model
+    assert wordpiece_file(tokenizer).longest_word == 2**31 - 1
 
 
 def test_gaps_and_a_missing_unknown_token_are_refused() -> None:

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 LETTER_BYTES = 4
+_MOST_BYTES = 2**31 - 1
+"""The engine counts in an int32."""
 _LETTERS = 0x100000
 """Private use, of four bytes each; the text's own are dropped before they could be taken for it."""
 _UNKNOWN_LETTER = "\ufdd0"
@@ -88,7 +90,7 @@ def wordpiece_file(tokenizer: Tokenizer) -> TokenizerFile:
         ),
         unknown=unknown,
         prefix=prefix,
-        longest_word=LETTER_BYTES * model["max_input_chars_per_word"],
+        longest_word=min(LETTER_BYTES * model["max_input_chars_per_word"], _MOST_BYTES),
         template=template,
     )
 
@@ -120,7 +122,7 @@ def _faults(stated: dict[str, Any]) -> list[str]:
 def _normalizer_faults(normalizer: dict[str, Any] | None) -> list[str]:
     steps = [normalizer or {}]
     if steps[0].get("type") == "Sequence":
-        steps = steps[0]["normalizers"]
+        steps = steps[0]["normalizers"] or [{}]
     *before, last = steps
     kinds = [step.get("type", "none") for step in steps]
     if last.get("type") != "BertNormalizer" or any(s.get("type") != "Lowercase" for s in before):
