@@ -22,7 +22,7 @@ from minnow.model.spec import EmbeddingSpec, EncoderSpec, Interface
 from minnow.recipe import Recipe
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Set
 
 FORMAT = 1
 MANIFEST = "minnow.json"
@@ -283,17 +283,20 @@ def sha256(*paths: Path) -> str:
 
 
 @contextmanager
-def staging(destination: Path) -> Iterator[Path]:
+def staging(
+    destination: Path, check: Callable[[Path], None] = lambda place: _check_destination(place)
+) -> Iterator[Path]:
     """A folder beside the destination to build a bundle in; gone afterwards, whatever happens.
 
     Args:
         destination: Where the bundle shall be: nothing, an empty folder, or an older bundle.
+        check: Raises OutputError for what may not be replaced; for other folders than bundles.
 
     Raises:
         OutputError: The destination is something else, or cannot be written.
     """
     with writing(destination):
-        _check_destination(destination)
+        check(destination)
         place = destination.resolve()
         made = [parent for parent in place.parents if not parent.exists()]
     folder = temporary_beside(place)
@@ -306,6 +309,15 @@ def staging(destination: Path) -> Iterator[Path]:
         for parent in made:
             with suppress(OSError):
                 parent.rmdir()
+
+
+def file_records(folder: Path) -> dict[str, FileRecord]:
+    """Size and hash of every file below a folder, by its path in it."""
+    return {
+        path.relative_to(folder).as_posix(): FileRecord(path.stat().st_size, sha256(path))
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
 
 
 def seal(staged: Path, manifest: Manifest, destination: Path) -> Bundle:
@@ -325,20 +337,33 @@ def seal(staged: Path, manifest: Manifest, destination: Path) -> Bundle:
         OutputError: It cannot be written; an older bundle is still in place.
     """
     with writing(destination):
-        files = {
-            path.relative_to(staged).as_posix(): FileRecord(path.stat().st_size, sha256(path))
-            for path in sorted(staged.rglob("*"))
-            if path.is_file()
-        }
-        sealed = replace(manifest, files=files)
-        text = msgspec.json.format(msgspec.json.encode(sealed), indent=2)
-        (staged / MANIFEST).write_bytes(text + b"\n")
-        for path in (*staged.rglob("*"), staged):
-            sync(path)
-        _check_destination(destination)
-        replace_folder(staged, destination.resolve())
-        sync(destination.parent)
+        sealed = replace(manifest, files=file_records(staged))
+        put_in_place(staged, sealed, MANIFEST, destination, _check_destination)
     return Bundle(destination, sealed)
+
+
+def put_in_place(
+    staged: Path, record: object, name: str, destination: Path, check: Callable[[Path], None]
+) -> None:
+    """Write a folder's record last, and rename the folder into place.
+
+    Args:
+        staged: The folder from `staging`, complete but for the record.
+        record: What is known of it; written as JSON.
+        name: The record's file name.
+        destination: Where the folder shall be.
+        check: As for `staging`; asked once more.
+
+    Raises:
+        OSError: It cannot be written; an older folder is still in place.
+    """
+    text = msgspec.json.format(msgspec.json.encode(record), indent=2)
+    (staged / name).write_bytes(text + b"\n")
+    for path in (*staged.rglob("*"), staged):
+        sync(path)
+    check(destination)
+    replace_folder(staged, destination.resolve())
+    sync(destination.parent)
 
 
 def _check_destination(destination: Path) -> None:
@@ -355,10 +380,24 @@ def _check_destination(destination: Path) -> None:
         raise OutputError(
             f"{destination} holds files that are not a bundle. Name another folder, or empty it."
         ) from error
+    check_foreign(destination, known, "bundle")
+
+
+def check_foreign(destination: Path, known: Set[str], what: str) -> None:
+    """Refuse to replace a folder with files that nobody wrote down.
+
+    Args:
+        destination: The folder.
+        known: Paths in it that may go.
+        what: What it holds, for the message.
+
+    Raises:
+        OutputError: There are others.
+    """
     present = (p.relative_to(destination) for p in destination.rglob("*") if not p.is_dir())
     foreign = sorted(path.as_posix() for path in present if path.as_posix() not in known)
     if foreign:
         raise OutputError(
             f"{destination} holds {', '.join(foreign[:4])}{', ...' if foreign[4:] else ''}, not "
-            "listed by the bundle there. Move that away, or name another folder."
+            f"listed by the {what} there. Move that away, or name another folder."
         )

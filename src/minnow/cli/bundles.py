@@ -165,7 +165,7 @@ def convert_command(
         output,
         recipe=recipe,
         choices=Choices(pooling, normalize, max_tokens, query_prompt, document_prompt),
-        calibration=_calibration(calibration),
+        calibration=read_calibration(calibration),
         reference=reference.value,
         revision=revision,
         offline=offline,
@@ -185,7 +185,8 @@ def _grid(name: str, written: str) -> Grid:
         ) from None
 
 
-def _calibration(name: str | None) -> list[str] | None:
+def read_calibration(name: str | None) -> list[str] | None:
+    """The texts of a file to calibrate on, if one is named."""
     if name is None:
         return None
     from minnow.streams import read_texts
@@ -213,7 +214,7 @@ def verify_command(
     parity = verify(
         bundle, source=source, reference=reference.value, offline=offline, progress=steps()
     )
-    answer({"bundle": str(bundle), **_proof(parity)}, as_json)
+    answer({"bundle": str(bundle), **proof_facts(parity)}, as_json)
 
 
 @app.command("embed", epilog=EPILOG)
@@ -346,12 +347,13 @@ def _facts(bundle: Bundle) -> dict[str, Any]:
         "output": manifest.output,
         "encoder_bytes": encoder_size,
         "bundle_bytes": bundle.size,
-        **_proof(manifest.parity),
+        **proof_facts(manifest.parity),
         "tools": dict(manifest.tools),
     }
 
 
-def _proof(parity: Parity) -> dict[str, Any]:
+def proof_facts(parity: Parity) -> dict[str, Any]:
+    """What a proof found, as plain values."""
     worst = parity.worst
     return {
         "reference": parity.reference,

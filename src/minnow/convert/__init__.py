@@ -91,7 +91,7 @@ def convert(
     _check_reference(reference)
     _check_recipe(recipe)
     if calibration is not None:
-        recipe = replace(recipe, calibration=_in_words(calibration, recipe))
+        recipe = replace(recipe, calibration=calibration_in_words(calibration, recipe))
     wants_author = recipe.graph is Graph.AUTHOR or reference == "author-onnx"
     dataset = _searched(recipe)
     with staging(destination) as folder:
@@ -112,7 +112,7 @@ def convert(
             choices=choices,
             recipe=recipe,
             parity=parity,
-            tools=_tools(),
+            tools=tools(),
         )
         card = model_card(manifest, (folder / ENCODER).stat().st_size)
         (folder / CARD).write_text(card, encoding="utf-8")
@@ -265,7 +265,12 @@ def _check_recipe(recipe: Recipe) -> None:
             )
 
 
-def _in_words(texts: Sequence[str], recipe: Recipe) -> str:
+def calibration_in_words(texts: Sequence[str], recipe: Recipe) -> str:
+    """What a manifest says of the user's calibration text.
+
+    Raises:
+        InputError: The recipe calibrates nothing.
+    """
     if recipe.rounding is not Rounding.CALIBRATED:
         raise InputError(
             f"{recipe.precision.value} with rounding {recipe.rounding.value} calibrates nothing: "
@@ -350,7 +355,8 @@ def _license(origin: ModelSource) -> str | None:
     return stated if isinstance(stated, str) else None
 
 
-def _tools() -> dict[str, str]:
+def tools() -> dict[str, str]:
+    """Name -> version of what makes a bundle."""
     names = {"minnow": "minnow-embed", **{n: n for n in ("mnn", "onnx", "numpy", "tokenizers")}}
     found = {"python": platform.python_version()}
     for name, distribution in names.items():

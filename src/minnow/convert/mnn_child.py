@@ -2,12 +2,15 @@
 
 Usage: python mnn_child.py MODEL.onnx ENCODER.mnn INPUT[,INPUT...] [converter options]
 
+An INPUT is a name, of int32 and shape 2x3, or as in NAME:float:3x1x384.
+
 It imports the converter's C extension and not `MNN.tools`, which installs a package and sends
 the arguments away. The converter says success for a missing file and for garbage, so the
 result is loaded and run once here.
 """
 
 import sys
+from math import prod
 from pathlib import Path
 
 
@@ -33,17 +36,25 @@ def _run_once(encoder: str, inputs: list[str]) -> int:
     except Exception as error:  # MNN raises bare Exception
         return _fail(f"MNN cannot load what the converter wrote: {error}")
     kept = interpreter.getSessionInputAll(session)
-    lost = [name for name in inputs if name not in kept]
+    given = [_described(text) for text in inputs]
+    lost = [name for name, _, _ in given if name not in kept]
     if lost:
         return _fail(f"The converter lost the input {', '.join(lost)}.")
-    for name in inputs:
-        interpreter.resizeTensor(interpreter.getSessionInput(session, name), (2, 3))
+    for name, _, shape in given:
+        interpreter.resizeTensor(interpreter.getSessionInput(session, name), shape)
     interpreter.resizeSession(session)
-    for name in inputs:
-        ones = MNN.Tensor((2, 3), MNN.Halide_Type_Int, (1,) * 6, MNN.Tensor_DimensionType_Caffe)
+    for name, kind, shape in given:
+        types = {"int": MNN.Halide_Type_Int, "float": MNN.Halide_Type_Float}
+        ones = MNN.Tensor(shape, types[kind], (1,) * prod(shape), MNN.Tensor_DimensionType_Caffe)
         interpreter.getSessionInput(session, name).copyFrom(ones)
     code = interpreter.runSession(session)
     return _fail(f"The converted model does not run: code {code}.") if code else 0
+
+
+def _described(text: str) -> tuple[str, str, tuple[int, ...]]:
+    """An input's name, kind and shape."""
+    name, kind, axes = text.split(":") if ":" in text else (text, "int", "2x3")
+    return name, kind, tuple(map(int, axes.split("x")))
 
 
 def _fail(message: str) -> int:

@@ -49,8 +49,15 @@ class Reference(Protocol):
 
 
 @dataclass(frozen=True)
-class _Run:
-    """One way to run the probes: its vectors, and the shape that each text was run in."""
+class Run:
+    """One way to run the probes.
+
+    Attributes:
+        threads: CPU threads.
+        batching: "one by one", or "mixed" for padded batches of unlike lengths.
+        vectors: One per probe.
+        shapes: The (batch, tokens) that each was run in.
+    """
 
     threads: int
     batching: str
@@ -97,8 +104,7 @@ def prove(
     progress(f"computing the reference ({reference.name})")
     expected_ids = reference.token_ids(texts)
     expected = reference.vectors(texts)
-    rows: list[ParityRun] = []
-    faults: list[str] = []
+    runs: list[Run] = []
     for threads in (1, max(2, default_threads())):
         progress(f"running the staged encoder, {threads} thread{'s' * (threads > 1)}")
         try:
@@ -110,33 +116,74 @@ def prove(
                 interface=interface,
                 on_truncate="ignore",
             ) as embedder:
-                _check_ids(probes, embedder.token_ids(texts), expected_ids)
-                runs = _run(embedder, texts, expected_ids, threads)
+                check_ids(probes, embedder.token_ids(texts), expected_ids, "the bundle's tokenizer")
+                runs += _run(embedder, texts, expected_ids, threads)
         except EngineError as error:
             raise ParityError(
                 f"The converted model does not run on the probe texts: {error}"
             ) from error
-        for run in runs:
-            row, below = _compare(run, expected, probes, bar, normalized=embedding.normalize)
-            rows.append(row)
-            faults += below
-    parity = Parity(reference=reference.name, texts=len(texts), bar=bar, runs=tuple(rows))
+    return judge(
+        runs, expected, probes, reference.name, bar, normalized=embedding.normalize, advice=advice
+    )
+
+
+def judge(
+    runs: Sequence[Run],
+    expected: Vectors,
+    probes: Sequence[Probe],
+    reference: str,
+    bar: float,
+    *,
+    normalized: bool,
+    advice: str = "",
+) -> Parity:
+    """Compare the vectors of several runs with a reference's.
+
+    Args:
+        runs: Vectors of all probes, one for each way to run them.
+        expected: The reference's, of shape (probes, width).
+        probes: The texts.
+        reference: The reference's name.
+        bar: The lowest cosine that any text may have, in any run.
+        normalized: Whether lengths are to be 1.
+        advice: What to do if the bar is missed.
+
+    Raises:
+        ParityError: A vector is below the bar or not finite, or its length differs.
+    """
+    rows: list[ParityRun] = []
+    faults: list[str] = []
+    for run in runs:
+        row, below = _compare(run, expected, probes, bar, normalized=normalized)
+        rows.append(row)
+        faults += below
+    parity = Parity(reference=reference, texts=len(probes), bar=bar, runs=tuple(rows))
     if faults:
         raise ParityError(_refusal(parity, faults, advice), worst=parity.worst.worst)
     return parity
 
 
-def _check_ids(probes: Sequence[Probe], ids: list[list[int]], expected: list[list[int]]) -> None:
+def check_ids(
+    probes: Sequence[Probe],
+    ids: Sequence[Sequence[int]],
+    expected: Sequence[Sequence[int]],
+    who: str,
+) -> None:
+    """Compare token ids with a reference's.
+
+    Raises:
+        ParityError: They differ; the message names texts.
+    """
     unlike = [probe.name for probe, a, b in zip(probes, ids, expected, strict=True) if a != b]
     if unlike:
         shown = ", ".join(unlike[:_SHOWN]) + (", ..." if unlike[_SHOWN:] else "")
         raise ParityError(
-            f"Refused: the bundle's tokenizer gives other token ids than the reference's for "
+            f"Refused: {who} gives other token ids than the reference's for "
             f"{len(unlike)} of {len(probes)} probe texts ({shown})."
         )
 
 
-def _run(embedder: Embedder, texts: list[str], ids: list[list[int]], threads: int) -> list[_Run]:
+def _run(embedder: Embedder, texts: list[str], ids: list[list[int]], threads: int) -> list[Run]:
     lengths = [len(row) for row in ids]
     singles = np.stack([embedder.encode(text, prompt="") for text in texts])
     mixed = np.empty_like(singles)
@@ -146,8 +193,8 @@ def _run(embedder: Embedder, texts: list[str], ids: list[list[int]], threads: in
         for i in batch:
             mixed_shapes[i] = (len(batch), max(lengths[j] for j in batch))
     return [
-        _Run(threads, "one by one", singles, [(1, length) for length in lengths]),
-        _Run(threads, "mixed", mixed, mixed_shapes),
+        Run(threads, "one by one", singles, [(1, length) for length in lengths]),
+        Run(threads, "mixed", mixed, mixed_shapes),
     ]
 
 
@@ -163,7 +210,7 @@ def mixed_batches(lengths: Sequence[int]) -> list[list[int]]:
 
 
 def _compare(
-    run: _Run, expected: Vectors, probes: Sequence[Probe], bar: float, *, normalized: bool
+    run: Run, expected: Vectors, probes: Sequence[Probe], bar: float, *, normalized: bool
 ) -> tuple[ParityRun, list[str]]:
     cosines = rowwise_cosine(run.vectors, expected)
     ranked = np.where(np.isnan(cosines), -2.0, cosines)
@@ -188,7 +235,7 @@ def _compare(
 
 
 def _length_faults(
-    run: _Run, expected: Vectors, probes: Sequence[Probe], allowed: float
+    run: Run, expected: Vectors, probes: Sequence[Probe], allowed: float
 ) -> list[str]:
     ratios = np.linalg.norm(run.vectors, axis=1) / np.linalg.norm(expected, axis=1)
     return [

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from minnow.model.nodes import Nodes
-from minnow.model.pooled import one_token, several_tokens, unit_length
+from minnow.model.nodes import Input, Nodes
+from minnow.model.pooled import MASK, one_token, several_tokens, unit_length
 from minnow.model.spec import Activation, Interface
 
 if TYPE_CHECKING:
@@ -55,11 +55,19 @@ def build_graph(
     Raises:
         MissingExtraError: The extra `convert` is not installed.
     """
-    return _GraphWriter(spec, tensors, packed).write(embedding)
+    return GraphWriter(spec, tensors, packed).write(embedding)
 
 
-class _GraphWriter(Nodes):
-    """Appends an encoder's nodes; every method returns the name of the value that it added."""
+class GraphWriter(Nodes):
+    """Appends an encoder's nodes; every method returns the name of the value that it added.
+
+    Attributes:
+        pooled_name: What the output of pooled vectors is called.
+        token_mask: The value that pooling reads: 1 for a token, 0 for padding; (batch, seq).
+    """
+
+    pooled_name = Interface.SENTENCE_EMBEDDING.value
+    token_mask = MASK
 
     def __init__(
         self,
@@ -80,18 +88,23 @@ class _GraphWriter(Nodes):
             states = self._layer(states, states, mask, layer)
         if embedding is None:
             return self._end(self._layer(states, states, mask, last), OUTPUT, ["seq", width])
-        token = one_token(self, states, self._spec, embedding.pooling)
+        token = one_token(self, states, self._spec, embedding.pooling, self.token_mask)
         pooled = self._layer(token or states, states, mask, last)
         if token is None:
-            pooled = several_tokens(self, pooled, mask, self._spec, embedding.pooling)
+            pooled = several_tokens(
+                self, pooled, mask, self._spec, embedding.pooling, self.token_mask
+            )
         vectors = self.reshape(pooled, [0, width], "vectors")
         if embedding.normalize:
             vectors = unit_length(self, vectors)
-        return self._end(vectors, Interface.SENTENCE_EMBEDDING.value, [width])
+        return self._end(vectors, self.pooled_name, [width])
 
     def _end(self, value: str, output: str, axes: list[str | int]) -> Any:
         self.node("Identity", [value], output)
-        return self.model(self._spec.inputs, output, ["batch", *axes])
+        return self.model(self._inputs(), output, ["batch", *axes])
+
+    def _inputs(self) -> list[Input]:
+        return [Input(name) for name in self._spec.inputs]
 
     def _mask(self) -> str:
         """0 for a token, -MASKED for padding: float of shape (batch, 1, 1, seq)."""
@@ -99,19 +112,28 @@ class _GraphWriter(Nodes):
         mask = self.node(
             "Unsqueeze", [mask, self.constant("mask.axes", [1, 2], np.int64)], "mask.4d"
         )
+        return self._far_below(mask)
+
+    def _far_below(self, mask: str) -> str:
+        """0 where a mask is 1, -MASKED where it is 0."""
         mask = self.node("Sub", [mask, self.scalar("mask.one", 1.0)], "mask.shifted")
         return self.node("Mul", [mask, self.scalar("mask.scale", MASKED)], "mask")
 
     def _embeddings(self) -> str:
-        states = self._rows("embeddings.word", self._words)
+        states = self._word_states()
         if self._spec.token_types:
-            name = "embeddings.token_type"
-            table = self.table(name, self._tensors[name])
-            token_type = self.node("Gather", [table, "token_type_ids"], "token_type", axis=0)
-            states = self.node("Add", [states, token_type], "word_and_type")
+            states = self.node("Add", [states, self._token_type()], "word_and_type")
         positions = self._rows("embeddings.position", self._positions())
         states = self.node("Add", [states, positions], "embedded")
         return self._layer_norm(states, "embeddings.norm")
+
+    def _word_states(self) -> str:
+        return self._rows("embeddings.word", self._words)
+
+    def _token_type(self) -> str:
+        name = "embeddings.token_type"
+        table = self.table(name, self._tensors[name])
+        return self.node("Gather", [table, "token_type_ids"], "token_type", axis=0)
 
     def _words(self, name: str, table: NDArray[Any]) -> str:
         """The table's rows of the batch's ids: shape (batch, seq, columns)."""

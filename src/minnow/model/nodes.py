@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,10 +11,27 @@ from minnow.errors import MissingExtraError
 from minnow.signals import uninterrupted
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from numpy.typing import ArrayLike, NDArray
 
 OPSET = 17
 IR_VERSION = 8
+
+
+@dataclass(frozen=True)
+class Input:
+    """An input of a graph.
+
+    Attributes:
+        name: Its name.
+        axes: Its shape; a name stands for any length.
+        floats: Whether it is float32; else int32.
+    """
+
+    name: str
+    axes: tuple[str | int, ...] = ("batch", "seq")
+    floats: bool = False
 
 
 def import_onnx() -> Any:
@@ -73,17 +91,20 @@ class Nodes:
         """The value as float32."""
         return self.node("Cast", [value], name, to=self._onnx.TensorProto.FLOAT)
 
-    def model(self, inputs: tuple[str, ...], output: str, axes: list[str | int]) -> Any:
+    def model(self, inputs: Iterable[Input], output: str, axes: list[str | int]) -> Any:
         """All of it as an `onnx.ModelProto`.
 
         Args:
-            inputs: Names of the inputs, int32 of shape (batch, seq).
+            inputs: Its inputs.
             output: Name of the output, float32.
             axes: Its shape.
         """
         helper, types = self._onnx.helper, self._onnx.TensorProto
         given = [
-            helper.make_tensor_value_info(name, types.INT32, ["batch", "seq"]) for name in inputs
+            helper.make_tensor_value_info(
+                value.name, types.FLOAT if value.floats else types.INT32, value.axes
+            )
+            for value in inputs
         ]
         result = [helper.make_tensor_value_info(output, types.FLOAT, axes)]
         graph = helper.make_graph(self._nodes, "minnow", given, result, self._initializers)

@@ -1,0 +1,103 @@
+"""The command that hands a bundle's model to another library."""
+
+from __future__ import annotations
+
+import time
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from minnow.cli.app import Json, Offline, answer, app, steps
+from minnow.cli.bundles import (
+    BundleFolder,
+    ReferenceName,
+    ReferenceOption,
+    proof_facts,
+    read_calibration,
+)
+from minnow.export.word_table import WordKind
+from minnow.terminal import EPILOG
+
+if TYPE_CHECKING:
+    from minnow.export import Export
+
+
+class Target(str, Enum):
+    """Who reads what is exported."""
+
+    MNN_LLM = "mnn-llm"
+
+
+@app.command("export", epilog=EPILOG)
+def export_command(
+    bundle: BundleFolder,
+    output: Annotated[Path, typer.Option("--output", "-o", help="The folder to write.")],
+    target: Annotated[
+        Target, typer.Option(help="mnn-llm: MNN's own embedding engine.")
+    ] = Target.MNN_LLM,
+    words: Annotated[
+        WordKind | None,
+        typer.Option(
+            help="How the word table is stored; by default fp16 for fp32, bf16 for fp16, else int8."
+        ),
+    ] = None,
+    source: Annotated[
+        str | None,
+        typer.Option(help="The model it was made from; by default what the manifest names."),
+    ] = None,
+    calibration: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help="The text that the bundle was calibrated on, if any."),
+    ] = None,
+    reference: ReferenceOption = ReferenceName.CHECKPOINT,
+    offline: Offline = False,
+    as_json: Json = False,
+) -> None:
+    """Write a bundle's model for MNN's own embedding engine, and prove it there.
+
+    An app that links MNN-LLM loads the folder with Embedding::createEmbedding, and needs no
+    tokenizer and no pooling. The model that the bundle was made from must be at hand.
+
+    The proof is not optional: what does not pass in that very engine is not written.
+
+    Example: minnow export bge-small.minnow --target mnn-llm --output bge-small-llm
+    """
+    from minnow.export import export_mnn_llm
+
+    started = time.monotonic()
+    exported = export_mnn_llm(
+        bundle,
+        output,
+        words=words,
+        source=source,
+        calibration=read_calibration(calibration),
+        reference=reference.value,
+        offline=offline,
+        progress=steps(),
+    )
+    seconds = round(time.monotonic() - started, 1)
+    answer({"target": target.value, **_facts(exported), "seconds": seconds}, as_json)
+
+
+def _facts(exported: Export) -> dict[str, Any]:
+    record = exported.record
+    sizes = {name: row.size for name, row in record.files.items()}
+    return {
+        "output": str(exported.folder),
+        "source": record.source.name,
+        "precision": record.recipe.precision.value,
+        "words": record.words,
+        "width": record.width,
+        "pooling": record.pooling,
+        "normalize": record.normalize,
+        "max_tokens": record.max_tokens,
+        "prompts": dict(record.prompts),
+        "model_bytes": sizes["llm.mnn"],
+        "words_bytes": sizes["embeddings.bin"],
+        "tokenizer_bytes": sizes["tokenizer.mtok"],
+        "folder_bytes": exported.size,
+        "token_ids": "identical",
+        **proof_facts(record.parity),
+    }

@@ -1,0 +1,62 @@
+"""Runs MNN's own embedding engine; a program of its own, because native code may crash or hang.
+
+Usage: python engine_child.py ids CONFIG.json THREADS TEXTS.json ANSWER
+       python engine_child.py vectors CONFIG.json THREADS TEXTS.json ANSWER
+
+`ids` writes JSON, a list for each text; `vectors` a .npy of shape (texts, width). A model that
+could not be loaded takes the process down when it is used.
+"""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+
+def main() -> int:
+    """Load, run, write; 0 when it worked."""
+    job, config, threads, question, answer = sys.argv[1:]
+    texts = json.loads(Path(question).read_text(encoding="utf-8"))
+    {"ids": write_ids, "vectors": write_vectors}[job](
+        Path(config), int(threads), texts, Path(answer)
+    )
+    return 0
+
+
+def write_ids(config: Path, threads: int, texts: list[str], answer: Path) -> None:
+    """Tokenise.
+
+    From Python the embedding engine does not tell ids. The class for LLMs does, with the same
+    tokenizer; it reads that first, and then says that the model has no logits.
+    """
+    import MNN.llm as llm  # `from MNN import llm` is another module, of C
+
+    changed = _changed(config, thread_num=threads, llm_weight=config.name)  # one that is there
+    engine = llm.create(str(changed), False)
+    engine.load()
+    ids = [engine.tokenizer_encode(engine.apply_chat_template(text)) for text in texts]
+    answer.write_text(json.dumps(ids), encoding="utf-8")
+
+
+def write_vectors(config: Path, threads: int, texts: list[str], answer: Path) -> None:
+    """Embed, one text at a time."""
+    import MNN.llm as llm
+    import numpy as np
+
+    engine = llm.create(str(_changed(config, thread_num=threads)), True)
+    rows = [np.array(engine.txt_embedding(text).read(), np.float32).reshape(-1) for text in texts]
+    with answer.open("wb") as file:
+        np.save(file, np.stack(rows))
+
+
+def _changed(config: Path, **settings: Any) -> Path:
+    """The same settings but for some, in a file of this process's folder."""
+    content = json.loads(config.read_text(encoding="utf-8"))
+    content |= {"base_dir": f"{config.parent}/", **settings}
+    changed = Path("settings.json").absolute()
+    changed.write_text(json.dumps(content), encoding="utf-8")
+    return changed
+
+
+if __name__ == "__main__":
+    sys.exit(main())

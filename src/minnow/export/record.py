@@ -1,0 +1,140 @@
+"""export.json: what is known of an exported folder."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import msgspec
+
+from minnow.bundle import FileRecord, Parity, SourceRecord, check_foreign, sha256
+from minnow.errors import BundleError, OutputError
+from minnow.recipe import Recipe
+from minnow.vectors import Similarity
+
+FORMAT = 1
+RECORD = "export.json"
+MNN_LLM = "mnn-llm"
+
+
+@dataclass(frozen=True)
+class ExportRecord:
+    """All that is known of an exported folder; `export.json` is its JSON form.
+
+    Attributes:
+        target: Who reads the folder.
+        source: Where the model came from.
+        recipe: What was done to its layers; the word table has `words` in place of the recipe's.
+        words: How the word table is stored: fp16, bf16, int8 or int4.
+        width: Numbers in a vector.
+        pooling: How the graph makes one vector of token states.
+        normalize: Whether the graph scales it to length 1.
+        similarity: How vectors are meant to be compared.
+        max_tokens: The longest text, special tokens included; the app cuts off the rest.
+        lowercase: Whether the tokenizer lowers the text itself, where the source's does not.
+        prompts: Name -> what the app puts before a text.
+        default_prompt_name: The prompt of a text without a role, or None.
+        limits: What the engine does not do, in words.
+        parity: What the proof found.
+        tools: Name -> version of what made it.
+        files: Path in the folder -> size and hash; all files but the record itself.
+        format: Version of this form.
+    """
+
+    target: str
+    source: SourceRecord
+    recipe: Recipe
+    words: str
+    width: int
+    pooling: str
+    normalize: bool
+    similarity: Similarity
+    max_tokens: int
+    lowercase: bool
+    prompts: Mapping[str, str]
+    default_prompt_name: str | None
+    limits: tuple[str, ...]
+    parity: Parity
+    tools: Mapping[str, str]
+    files: Mapping[str, FileRecord] = field(default_factory=dict)
+    format: int = FORMAT
+
+
+@dataclass(frozen=True)
+class Export:
+    """An exported folder.
+
+    Attributes:
+        folder: Where it is.
+        record: What its export.json says.
+    """
+
+    folder: Path
+    record: ExportRecord
+
+    @classmethod
+    def open(cls, folder: str | Path) -> Export:
+        """Read a folder's record; `check_files` compares the files with it.
+
+        Raises:
+            BundleError: There is none, or one that this minnow does not read.
+        """
+        path = Path(folder) / RECORD
+        try:
+            record = msgspec.json.decode(path.read_bytes(), type=ExportRecord)
+        except OSError as error:
+            raise BundleError(
+                f"{folder} is not an exported folder: {RECORD} cannot be read ({error.strerror})."
+            ) from error
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+            raise BundleError(f"{path} is not the record of an export: {error}.") from error
+        if record.format != FORMAT:
+            raise BundleError(f"{path} has format {record.format}; this minnow reads {FORMAT}.")
+        return cls(Path(folder), record)
+
+    @property
+    def size(self) -> int:
+        """Bytes of all files that the record lists."""
+        return sum(record.size for record in self.record.files.values())
+
+    def check_files(self) -> None:
+        """Compare every file with the record.
+
+        Raises:
+            BundleError: Files are missing or have changed; all of them are named.
+        """
+        unlike = [
+            name for name, row in self.record.files.items() if _differs(self.folder, name, row)
+        ]
+        if unlike:
+            raise BundleError(
+                f"{self.folder} is not the folder that was proven: {', '.join(unlike)} missing or "
+                "changed. Export it again."
+            )
+
+
+def _differs(folder: Path, name: str, record: FileRecord) -> bool:
+    path = folder / name
+    return not path.is_file() or path.stat().st_size != record.size or sha256(path) != record.sha256
+
+
+def check_destination(destination: Path) -> None:
+    """Only nothing, an empty folder, or an export with no files of others may be replaced.
+
+    Raises:
+        OutputError: It is something else.
+    """
+    if not destination.exists() and not destination.is_symlink():
+        return
+    if not destination.is_dir():
+        raise OutputError(f"{destination} is not a folder. Name a folder for the export.")
+    if not any(destination.iterdir()):
+        return
+    try:
+        known = {RECORD, *Export.open(destination).record.files}
+    except BundleError as error:
+        raise OutputError(
+            f"{destination} holds files that are not an export. Name another folder, or empty it."
+        ) from error
+    check_foreign(destination, known, "export")
