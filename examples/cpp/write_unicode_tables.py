@@ -9,6 +9,7 @@ are of another version of Unicode than Python's `unicodedata`, and of more than 
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,7 +19,7 @@ from tokenizers.normalizers import BertNormalizer
 from tokenizers.pre_tokenizers import BertPreTokenizer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator
 
 TABLES = Path(__file__).parent / "core/unicode_tables.inc"
 
@@ -117,7 +118,7 @@ def lower_rows(lower: Mapping[int, int]) -> Iterator[str]:
     while points:
         first, *points = points
         away, last, step = lower[first] - first, first, 1
-        if points and points[0] - first <= 2 and lower[points[0]] - points[0] == away:  # noqa: PLR2004
+        if points and points[0] - first <= 2 and lower[points[0]] - points[0] == away:
             step = points[0] - first
         while points and points[0] == last + step and lower[points[0]] - points[0] == away:
             last, *points = points
@@ -152,15 +153,13 @@ def table_text() -> str:
         ("StrippedRow kStripped[]", stripped_rows(tables.stripped)),
     )
     head = "// Written by write_unicode_tables.py from the tokenizers library. Do not edit.\n"
-    return head + "".join(
-        f"const {name} = {{\n{_lines(rows)}\n}};\n" for name, rows in parts
-    )
+    return head + "".join(f"const {name} = {{\n{_lines(rows)}\n}};\n" for name, rows in parts)
 
 
 def _lines(rows: Iterable[str]) -> str:
     lines = [""]
     for row in rows:
-        if len(lines[-1]) + len(row) > 98:  # noqa: PLR2004
+        if len(lines[-1]) + len(row) > 98:
             lines.append("")
         lines[-1] += row + ","
     return "\n".join(lines)
@@ -168,5 +167,7 @@ def _lines(rows: Iterable[str]) -> str:
 
 if __name__ == "__main__":
     TABLES.write_text(table_text(), encoding="ascii")
-    print(f"{TABLES}: tokenizers {tokenizers.__version__}, Python's Unicode "
-          f"{unicodedata.unidata_version}")
+    print(
+        f"{TABLES}: tokenizers {tokenizers.__version__}, Python's Unicode "
+        f"{unicodedata.unidata_version}"
+    )
