@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -82,3 +83,28 @@ class Program:
         said = done.stderr.decode(errors="replace")
         assert (done.returncode, done.stdout) == (code, b""), said
         return said
+
+
+ANDROID = SAMPLE.parent / "android/app/src/main"
+
+
+def java_home() -> Path:
+    """The JDK of the javac on the PATH."""
+    javac = shutil.which("javac")
+    assert javac is not None
+    return Path(javac).resolve().parents[1]
+
+
+def jni_flags() -> list[str]:
+    """Where jni.h is, and minnow.h."""
+    include = java_home() / "include"
+    return [f"-isystem{include}", f"-isystem{include}/linux", f"-I{SAMPLE}"]
+
+
+def compile_library(library: Path, sources: Sequence[Path], *flags: str) -> Path:
+    """Compile the core and more into a shared library, against MNN."""
+    core = [SAMPLE / name for name in (*TOKENIZER, *CORE, "minnow.cpp")]
+    paths = [str(path) for path in (*core, *sources)]
+    hidden = ("-shared", "-fPIC", "-fvisibility=hidden", *with_mnn(), *flags)
+    run_tool("g++", *STRICT, *hidden, *paths, "-o", str(library), *link_mnn(), "-Wl,--no-undefined")
+    return library
