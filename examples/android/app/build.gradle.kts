@@ -9,7 +9,7 @@ val mnnRoot = providers.gradleProperty("mnnRoot")
 android {
     namespace = "dev.minnow"
     compileSdk = 35
-    ndkVersion = "27.2.12479018"
+    ndkVersion = "28.0.13004108" // r28 and later: pages of 16 KB
 
     defaultConfig {
         applicationId = "dev.minnow.sample"
