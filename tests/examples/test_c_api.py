@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import shutil
 import subprocess
 from pathlib import Path
@@ -42,6 +43,27 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     return convert(str(model), folder / "bundle", recipe=RECIPES["fp32"])
 
 
+@pytest.mark.tool("cmake")
+@pytest.mark.tool("g++")
+def test_cmake_builds_it_without_mnn(tmp_path: Path) -> None:
+    run_tool(
+        "cmake", "-S", str(SAMPLE), "-B", str(tmp_path), "-DMNN_ROOT=", "-DCMAKE_BUILD_TYPE=Debug"
+    )
+    run_tool("cmake", "--build", str(tmp_path))
+    done = subprocess.run([tmp_path / "minnow-embed", "--help"], capture_output=True, check=False)
+    assert done.returncode == 0
+
+
+def test_the_links_of_the_ios_package_lead_to_the_core() -> None:
+    package = SAMPLE.parent / "ios/Sources/CMinnow"
+    for name, target in (
+        ("core", "core"),
+        ("minnow.cpp", "minnow.cpp"),
+        ("include/minnow.h", "minnow.h"),
+    ):
+        assert (package / name).resolve() == (SAMPLE / target).resolve()
+
+
 @pytest.mark.tool("gcc")
 def test_the_header_is_c(tmp_path: Path) -> None:
     strict = ("-std=c11", "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-fsyntax-only")
@@ -68,6 +90,25 @@ def test_the_bridge_has_the_functions_that_java_names(tmp_path: Path) -> None:
 
 class TestCalled:
     pytestmark = needs_all
+
+    @pytest.mark.tool("cmake")
+    def test_cmake_builds_all(self, bundle: Bundle, tmp_path: Path) -> None:
+        run_tool(
+            "cmake",
+            "-S",
+            str(SAMPLE),
+            "-B",
+            str(tmp_path),
+            f"-DMNN_ROOT={mnn_root()}",
+            "-DCMAKE_BUILD_TYPE=Debug",
+        )
+        run_tool("cmake", "--build", str(tmp_path))
+        command = [tmp_path / "minnow-embed", bundle.folder, "a"]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        with Embedder.open(bundle) as embedder:
+            expected = embedder.encode("a")
+        assert np.abs(np.array(json.loads(done.stdout)) - expected).max() < 2e-5
+        assert (tmp_path / "libminnow.so").is_file()
 
     @pytest.mark.tool("gcc")
     def test_from_c(self, bundle: Bundle, tmp_path: Path) -> None:

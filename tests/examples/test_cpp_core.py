@@ -68,7 +68,7 @@ def test_vectors_of_rounded_numbers_and_low_memory(program: Program, tmp_path: P
     )
     bundle = convert(str(model), tmp_path / "bundle", recipe=nearest)
     for memory in ("normal", "low"):
-        with Embedder.open(bundle, memory=memory, on_truncate="ignore") as embedder:  # type: ignore[arg-type]
+        with Embedder.open(bundle, memory=memory, on_truncate="ignore") as embedder:
             one_by_one = np.array([embedder.encode(text) for text in TEXTS])
         found = np.vstack([vectors(program, bundle, [t], "--memory", memory) for t in TEXTS])
         assert np.abs(found - one_by_one).max() < CLOSE

@@ -152,6 +152,7 @@ def test_the_layout_of_mnn_llm(bundle: Bundle, program: Program, tmp_path: Path)
     assert program.rows(folder, texts, "--ids") == ids
     found = np.array(program.rows(folder, texts))
     assert (found * expected).sum(1).min() > 0.9999
-    assert "Name the backend" in program.refusal(folder, "--backend", "metal", "a")
+    for options in (("--backend", "metal"), ("--fixed-shapes",)):
+        assert "has its backend in config.json" in program.refusal(folder, *options, "a")
     (folder / "tokenizer.mtok").unlink()
     assert "tokenizer.mtok is missing or not whole" in program.refusal(folder, "a")

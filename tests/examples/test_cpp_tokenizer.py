@@ -52,7 +52,7 @@ def random_texts(count: int) -> list[str]:
     ]
 
 
-def a_tokenizer(**steps: bool | None) -> Tokenizer:
+def a_tokenizer(**steps: bool) -> Tokenizer:
     """A WordPiece tokenizer with a piece for most characters, in a word's beginning and within."""
     normalizer = normalizers.BertNormalizer(**steps)
     letters = sorted(
@@ -219,7 +219,7 @@ def damaged(whole: Path, place: Path, name: str, change: Any) -> Path:
     return place
 
 
-def changed(path: tuple[str, ...], value: object) -> Any:
+def changed(path: tuple[str | int, ...], value: object) -> Any:
     def change(content: bytes) -> bytes:
         tree = json.loads(content)
         inner = tree

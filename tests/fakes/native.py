@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 SAMPLE = Path(__file__).parents[2] / "examples/cpp"
 STRICT = ("-std=c++17", "-O1", "-Wall", "-Wextra", "-Werror", "-pthread")
-SANITIZE = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-g")
+SANITIZE = ("-O0", "-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-g")
 TOKENIZER = ("core/json.cpp", "core/tokenizer.cpp", "core/unicode.cpp")
 PROGRAM = ("minnow_embed.cpp", "device_check.cpp", *TOKENIZER)
 CORE = ("core/embedder.cpp", "core/mnn_llm.cpp")

@@ -224,7 +224,8 @@ std::vector<float> Embedder::run(const std::vector<Ids>& batch) {
         float* row = &found[r * width()];
         double square = std::inner_product(row, row + width(), row, 0.0);
         if (!std::isfinite(square)) throw Error("MNN gave NaN or infinity.");
-        for (int i = 0; manifest_.normalize && i < width(); ++i) row[i] /= std::max(std::sqrt(square), 1e-12);
+        if (manifest_.normalize && !manifest_.gives_vectors)  // else the encoder has done it
+            for (int i = 0; i < width(); ++i) row[i] /= std::max(std::sqrt(square), 1e-12);
     }
     return found;
 }

@@ -17,7 +17,8 @@ public:
     LlmEncoder(const std::string& folder, const Manifest& manifest, const Options& options)
         : folder_(folder), manifest_(manifest),
           engine_(MNN::Transformer::Embedding::createEmbedding(folder + "/config.json", false)) {
-        if (options.backend) throw Error("Name the backend of the mnn-llm layout in its config.json.");
+        if (options.backend || options.fixed_shapes)
+            throw Error("The mnn-llm layout has its backend in config.json, and no fixed shapes.");
         static const char* modes[] = {"\"normal\"", "\"high\"", "\"low\""};
         std::string settings = "{\"thread_num\":" + std::to_string(options.threads);
         settings += std::string(",\"precision\":") + modes[options.precision];
