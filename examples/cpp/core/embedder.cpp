@@ -34,7 +34,8 @@ public:
         if (!session_ || !net_->getSessionInfo(session_, MNN::Interpreter::BACKENDS, used))
             throw Error(path + ": MNN cannot make a session of it.");
         if (options.backend != MNN_FORWARD_CPU && used[0] != options.backend)  // MNN would go on with the CPU
-            throw Error("This MNN has no backend " + std::to_string(options.backend) + ", or not on this machine.");
+            throw Error("This MNN has no backend " + std::to_string(options.backend) +
+                        ", or not on this machine.");
         output_ = manifest.gives_vectors ? "sentence_embedding" : "last_hidden_state";
         auto inputs = net_->getSessionInputAll(session_), outputs = net_->getSessionOutputAll(session_);
         if (inputs.size() != names().size() || !outputs.count(output_))
@@ -98,7 +99,8 @@ void pool(const float* states, int tokens, int width, const std::string& how, fl
                       : how == "weightedmean" ? t + 1 : 1;
         sum_of_weights += weight;
         for (int i = 0; i < width; ++i)
-            sum[i] = how != "max" ? sum[i] + weight * state[i] : t ? std::max<double>(sum[i], state[i]) : state[i];
+            sum[i] = how != "max" ? sum[i] + weight * state[i]
+                   : t ? std::max<double>(sum[i], state[i]) : state[i];
     }
     if (how == "mean_sqrt_len_tokens") sum_of_weights = std::sqrt(sum_of_weights);
     for (int i = 0; i < width; ++i)
@@ -110,7 +112,8 @@ public:
     BundleEncoder(const std::string& folder, const Manifest& manifest, const Options& options)
         : folder_(folder), manifest_(manifest), options_(options),
           tokenizer_(folder + "/tokenizer.json", manifest.lowercase, manifest.max_tokens) {
-        static const char* known[] = {"cls", "mean", "max", "mean_sqrt_len_tokens", "weightedmean", "lasttoken"};
+        static const char* known[] = {"cls", "mean", "max", "mean_sqrt_len_tokens", "weightedmean",
+                                      "lasttoken"};
         if (std::find(std::begin(known), std::end(known), manifest.pooling) == std::end(known))
             throw Error(folder + " has a pooling that is not known here: " + manifest.pooling + ".");
         if (!options.fixed_shapes) session("encoder.mnn", options);
@@ -129,8 +132,8 @@ public:
         for (auto& row : batch) tokens = std::max(tokens, row.size());
         auto shape = fixed(tokens);
         if (shape && rows > static_cast<size_t>(shape->batch)) {
-            std::vector<Ids> first(batch.begin(), batch.begin() + shape->batch), rest(batch.begin() + shape->batch, batch.end());
-            std::vector<float> found = run(first), more = run(rest);
+            auto middle = batch.begin() + shape->batch;
+            std::vector<float> found = run({batch.begin(), middle}), more = run({middle, batch.end()});
             found.insert(found.end(), more.begin(), more.end());
             return found;
         }
@@ -147,7 +150,8 @@ public:
         std::vector<float> found = encoder.run(ids, mask, static_cast<int>(tokens));
         if (!manifest_.gives_vectors)
             for (size_t r = 0; r < batch.size(); ++r)  // vectors are shorter than what they replace
-                pool(&found[r * tokens * width], batch[r].size(), width, manifest_.pooling, &found[r * width]);
+                pool(&found[r * tokens * width], batch[r].size(), width, manifest_.pooling,
+                     &found[r * width]);
         found.resize(batch.size() * width);
         return found;
     }
@@ -174,7 +178,8 @@ private:
 
 }  // namespace
 
-std::unique_ptr<Encoder> open_bundle(const std::string& folder, const Manifest& manifest, const Options& options) {
+std::unique_ptr<Encoder> open_bundle(const std::string& folder, const Manifest& manifest,
+                                     const Options& options) {
     return std::make_unique<BundleEncoder>(folder, manifest, options);
 }
 
@@ -187,10 +192,12 @@ std::vector<Ids> Embedder::token_ids(const std::vector<std::string>& texts, cons
     std::vector<Ids> ids;
     for (auto& text : texts) ids.push_back(encoder_->tokens(prompt + text));
     for (size_t n = 0; n < ids.size(); ++n) {
-        if (ids[n].empty()) throw Error("Text " + std::to_string(n) + " is empty, and this model adds no token.");
+        if (ids[n].empty())
+            throw Error("Text " + std::to_string(n) + " is empty, and this model adds no token.");
         for (int id : ids[n])
             if (manifest_.vocab_size && id >= manifest_.vocab_size)
-                throw Error("The tokenizer gives id " + std::to_string(id) + ", which the model does not know.");
+                throw Error("The tokenizer gives id " + std::to_string(id) +
+                            ", which the model does not know.");
     }
     return ids;
 }
@@ -200,7 +207,8 @@ std::vector<float> Embedder::encode(const std::vector<std::string>& texts, Role 
     std::vector<Ids> ids = token_ids(texts, manifest_.prompt(role));
     std::vector<size_t> order(texts.size());
     std::iota(order.begin(), order.end(), 0);  // batches of texts alike in length, the longest first
-    std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) { return ids[a].size() > ids[b].size(); });
+    std::stable_sort(order.begin(), order.end(),
+                     [&](size_t a, size_t b) { return ids[a].size() > ids[b].size(); });
     std::vector<float> vectors(texts.size() * width());
     for (size_t start = 0, end; start < order.size(); start = end) {
         end = std::min(order.size(), start + encoder_->most(ids[order[start]].size()));

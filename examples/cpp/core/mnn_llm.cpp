@@ -68,7 +68,8 @@ private:
 
 }  // namespace
 
-std::unique_ptr<Encoder> open_mnn_llm(const std::string& folder, const Manifest& manifest, const Options& options) {
+std::unique_ptr<Encoder> open_mnn_llm(const std::string& folder, const Manifest& manifest,
+                                      const Options& options) {
     return std::make_unique<LlmEncoder>(folder, manifest, options);
 }
 #else

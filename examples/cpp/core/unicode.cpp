@@ -47,7 +47,8 @@ std::u32string decode_utf8(std::string_view bytes) {
     std::u32string points;
     for (size_t at = 0; at < bytes.size();) {
         unsigned char lead = bytes[at++];
-        int more = lead < 0x80 ? 0 : lead < 0xc2 ? -1 : lead < 0xe0 ? 1 : lead < 0xf0 ? 2 : lead < 0xf5 ? 3 : -1;
+        int more = lead < 0x80 ? 0 : lead < 0xc2 || lead > 0xf4 ? -1
+                 : lead < 0xe0 ? 1 : lead < 0xf0 ? 2 : 3;
         char32_t point = more <= 0 ? lead : lead & (0x3f >> more);
         unsigned char least = lead == 0xe0 ? 0xa0 : lead == 0xf0 ? 0x90 : 0x80;
         unsigned char most = lead == 0xed ? 0x9f : lead == 0xf4 ? 0x8f : 0xbf;
