@@ -103,7 +103,7 @@ class TestCalled:
             "-DCMAKE_BUILD_TYPE=Debug",
         )
         run_tool("cmake", "--build", str(tmp_path))
-        command = [tmp_path / "minnow-embed", bundle.folder, "a"]
+        command = [str(tmp_path / "minnow-embed"), str(bundle.folder), "a"]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         with Embedder.open(bundle) as embedder:
             expected = embedder.encode("a")
