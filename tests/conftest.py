@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 import sys
@@ -54,6 +55,10 @@ def _lacks(item: pytest.Item) -> list[str]:
         reasons.append(f"{name} needs a browser: one of {', '.join(BROWSERS)}")
     if any(item.iter_markers("shared")) and not SHARED.is_dir():
         reasons.append(f"{name} needs the retrieval data in {SHARED}")
+    tools = {name for mark in item.iter_markers("tool") for name in mark.args}
+    reasons += [f"{name} needs {tool}" for tool in sorted(tools) if not shutil.which(tool)]
+    if any(item.iter_markers("mnn_sdk")) and not os.environ.get("MNN_ROOT"):
+        reasons.append(f"{name} needs MNN for C++: MNN_ROOT names a folder with include/ and lib/")
     return reasons
 
 

@@ -1,0 +1,46 @@
+plugins {
+    id("com.android.application")
+    id("org.jetbrains.kotlin.android")
+}
+
+// A folder with include/ and lib/, and lib/libMNN.so built for arm64-v8a: -PmnnRoot=/path
+val mnnRoot = providers.gradleProperty("mnnRoot")
+
+android {
+    namespace = "dev.minnow"
+    compileSdk = 35
+    ndkVersion = "28.0.13004108" // r28 and later: pages of 16 KB
+
+    defaultConfig {
+        applicationId = "dev.minnow.sample"
+        minSdk = 24
+        targetSdk = 35
+        versionCode = 1
+        versionName = "1.0"
+        ndk { abiFilters += "arm64-v8a" }
+        externalNativeBuild {
+            cmake {
+                arguments += listOf("-DANDROID_STL=c++_shared", "-DMNN_ROOT=${mnnRoot.get()}")
+                targets += "minnow_jni"
+            }
+        }
+    }
+    externalNativeBuild { cmake { path = file("src/main/cpp/CMakeLists.txt") } }
+    sourceSets["main"].apply {
+        kotlin.srcDir("src/main/kotlin")
+        jniLibs.srcDir(layout.buildDirectory.dir("mnn"))
+    }
+    packaging { jniLibs { useLegacyPackaging = false } }
+    androidResources { noCompress += listOf("mnn", "bin") }
+    compileOptions {
+        sourceCompatibility = JavaVersion.VERSION_17
+        targetCompatibility = JavaVersion.VERSION_17
+    }
+    kotlinOptions { jvmTarget = "17" }
+}
+
+val copyMnn by tasks.registering(Copy::class) {
+    from(mnnRoot.map { "$it/lib" }) { include("*.so") }
+    into(layout.buildDirectory.dir("mnn/arm64-v8a"))
+}
+tasks.named("preBuild") { dependsOn(copyMnn) }

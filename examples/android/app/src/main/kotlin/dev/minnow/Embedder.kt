@@ -1,0 +1,60 @@
+package dev.minnow
+
+import java.io.File
+
+/** What a text is; a model may have a prompt for each. */
+enum class Role { NONE, QUERY, DOCUMENT }
+
+/** MNN's modes; of [Options.precision], LOW computes in half precision where the CPU can. */
+enum class Mode { NORMAL, HIGH, LOW }
+
+/** MNN's backends; NN is the one of CoreML, NNAPI or QNN that MNN was built with. */
+enum class Backend(internal val number: Int) { CPU(0), OPENCL(3), NN(5), VULKAN(7) }
+
+/**
+ * How to run a model.
+ *
+ * @property fixedShapes use the encoders that the bundle has for one shape each
+ */
+data class Options(
+    val backend: Backend = Backend.CPU,
+    val threads: Int = 4,
+    val precision: Mode = Mode.NORMAL,
+    val power: Mode = Mode.NORMAL,
+    val memory: Mode = Mode.NORMAL,
+    val fixedShapes: Boolean = false
+) {
+    internal fun numbers() = intArrayOf(
+        backend.number, threads, precision.ordinal, power.ordinal, memory.ordinal, if (fixedShapes) 1 else 0
+    )
+}
+
+/**
+ * Turns texts into vectors. Safe to call from several threads, which take turns; not from the main
+ * thread, which it would hold up.
+ *
+ * @throws MinnowException says what is wrong with which file, or with which text
+ */
+class Embedder @JvmOverloads constructor(folder: File, options: Options = Options()) : AutoCloseable {
+    private var handle = Native.open(folder.absolutePath.toByteArray(), options.numbers())
+
+    /** Numbers in a vector. */
+    val width: Int = Native.width(handle)
+
+    /** A vector for each text. */
+    @JvmOverloads
+    @Synchronized
+    fun encode(texts: List<String>, role: Role = Role.NONE): List<FloatArray> {
+        check(handle != 0L) { "This embedder is closed." }
+        val bytes = Array(texts.size) { texts[it].toByteArray() }
+        val rows = Native.encode(handle, bytes, role.ordinal)
+        return texts.indices.map { rows.copyOfRange(it * width, (it + 1) * width) }
+    }
+
+    /** Frees its memory; [encode] fails from then on. */
+    @Synchronized
+    override fun close() {
+        Native.close(handle)
+        handle = 0L
+    }
+}

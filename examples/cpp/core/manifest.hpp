@@ -1,0 +1,78 @@
+// What the core needs to know of a folder: minnow.json of a bundle, export.json of the mnn-llm layout.
+#pragma once
+#include <algorithm>
+#include <fstream>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "json.hpp"
+
+namespace minnow {
+
+enum class Role { kNone, kQuery, kDocument };
+
+// An encoder for one shape exactly, for accelerators that know no other.
+struct FixedShape {
+    int batch, tokens;
+    std::string file;
+};
+
+struct Manifest {
+    std::string pooling;
+    bool mnn_llm, normalize, lowercase, gives_vectors = true, token_types = false;
+    int max_tokens, width, vocab_size = 0, pad_id = 0;
+    std::vector<FixedShape> shapes;  // from short to long
+    std::map<std::string, std::string> prompts;
+    std::string default_prompt;
+
+    // What is put before a text, as the Python package does.
+    std::string prompt(Role role) const {
+        std::vector<std::string> names = {default_prompt};
+        if (role == Role::kQuery) names = {"query"};
+        if (role == Role::kDocument) names = {"document", "passage", "corpus"};
+        for (auto& name : names)
+            if (auto found = prompts.find(name); found != prompts.end()) return found->second;
+        return "";
+    }
+};
+
+inline Manifest read_manifest(const std::string& folder) {
+    Manifest found;
+    found.mnn_llm = std::ifstream(folder + "/export.json").good();
+    std::string path = folder + (found.mnn_llm ? "/export.json" : "/minnow.json");
+    Json file = read_json(path);
+    try {
+        if (file["format"].integer("format") != 1) throw Error("it is of another version");
+        const Json &text = found.mnn_llm ? file : file["embedding"], &network = file["encoder"];
+        found.pooling = text.get<std::string>("pooling");
+        found.normalize = text.get("normalize", false);
+        found.lowercase = text.get("lowercase", false);
+        found.max_tokens = text["max_tokens"].integer("max_tokens");
+        found.default_prompt = text.get<std::string>("default_prompt_name", "");
+        for (auto& [name, prompt] : text.get("prompts", Json::Object{}))
+            found.prompts[name] = prompt.as<std::string>("prompts");
+        found.width = (found.mnn_llm ? file : network)["width"].integer("width");
+        if (!found.mnn_llm) {
+            found.vocab_size = network["vocab_size"].integer("vocab_size");
+            found.pad_id = network["pad_token_id"].integer("pad_token_id");
+            found.token_types = network["token_types"].integer("token_types") > 0;
+            auto interface = file["recipe"].get<std::string>("interface", "last_hidden_state");
+            found.gives_vectors = interface == "sentence_embedding";
+        }
+        for (auto& row : file.get("fixed_shapes", Json::Array{}))
+            found.shapes.push_back({row["batch"].integer("batch"), row["tokens"].integer("tokens"),
+                                    row.get<std::string>("file")});
+        std::sort(found.shapes.begin(), found.shapes.end(),
+                  [](auto& a, auto& b) { return a.tokens < b.tokens; });
+        for (auto& [name, record] : file.get<Json::Object>("files"))
+            if (std::ifstream part(folder + "/" + name, std::ios::binary | std::ios::ate);
+                !part || part.tellg() != std::streamoff(record["size"].integer("size")))
+                throw Error("the file " + name + " is missing or not whole");
+    } catch (const Error& error) {
+        throw Error(path + " cannot be used: " + error.what() + ".");
+    }
+    return found;
+}
+
+}  // namespace minnow

@@ -1,0 +1,60 @@
+/* Sentence embeddings on MNN, for C and whatever calls C (Kotlin through JNI, Swift).
+ *
+ * No function throws or exits. Where one fails, `error` says what went wrong, cut off to
+ * `error_size` bytes; both may be 0. Texts are UTF-8 and may hold any byte.
+ */
+#ifndef MINNOW_H
+#define MINNOW_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#if defined(__GNUC__)
+#define MINNOW_API __attribute__((visibility("default")))
+#else
+#define MINNOW_API
+#endif
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct minnow_embedder minnow_embedder;
+
+typedef enum { MINNOW_NO_ROLE = 0, MINNOW_QUERY = 1, MINNOW_DOCUMENT = 2 } minnow_role;
+typedef enum { MINNOW_NORMAL = 0, MINNOW_HIGH = 1, MINNOW_LOW = 2 } minnow_mode;
+
+/* All zeros are the defaults. */
+typedef struct {
+    int32_t backend;      /* MNN's number: 0 CPU, 1 Metal, 3 OpenCL, 5 CoreML, NNAPI or QNN, 7 Vulkan */
+    int32_t threads;      /* 0: four */
+    int32_t precision;    /* minnow_mode; low computes in half precision where the CPU can */
+    int32_t power;        /* minnow_mode */
+    int32_t memory;       /* minnow_mode; low keeps int8 weights as they are, vectors are coarser */
+    int32_t fixed_shapes; /* not 0: use the encoders that the bundle has for one shape each */
+} minnow_options;
+
+typedef struct {
+    const char* bytes;
+    size_t size;
+} minnow_text;
+
+/* Opens a bundle, or a folder of the mnn-llm layout; NULL where that fails. `options` may be NULL. */
+MINNOW_API minnow_embedder* minnow_open(const char* folder, const minnow_options* options,
+                                        char* error, size_t error_size);
+
+/* Numbers in a vector. */
+MINNOW_API int32_t minnow_width(const minnow_embedder* embedder);
+
+/* Writes count rows of minnow_width() floats. Returns 0, or 1 where it fails.
+ * Safe to call from several threads; they take turns. */
+MINNOW_API int32_t minnow_encode(minnow_embedder* embedder, const minnow_text* texts, size_t count,
+                                 int32_t role, float* vectors, char* error, size_t error_size);
+
+/* Frees it; NULL is allowed. */
+MINNOW_API void minnow_close(minnow_embedder* embedder);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

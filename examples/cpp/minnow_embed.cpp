@@ -1,0 +1,203 @@
+// The command-line program: texts in, vectors or token ids out.
+#include <unistd.h>
+
+#include <fstream>
+#include <iostream>
+#include <iterator>
+#include <map>
+
+#include "core/manifest.hpp"
+#include "core/tokenizer.hpp"
+#include "program.hpp"
+
+const char* const kModes[3] = {"normal", "high", "low"};
+
+namespace {
+
+const char* const kHelp = R"(minnow-embed BUNDLE [OPTIONS] [TEXT ...]
+minnow-embed --check FOLDER [OPTIONS]
+
+Prints the vector of each text as a line of JSON. Without TEXT, each line of standard input is one.
+
+  --json               standard input is a JSON array of texts instead
+  --ids                print token ids, not vectors; works without MNN
+  --role ROLE          query or document: put the model's prompt before each text
+  --raw FILE           write vectors to FILE as float32, little-endian, row after row
+  --batch              run all texts in one pass, padded to the longest
+  --backend NAME       cpu, metal, opencl, vulkan, nn (CoreML, NNAPI, QNN: as MNN was built)
+  --threads N          CPU threads; 4
+  --precision MODE     normal, high, or low: half precision where the CPU can
+  --power MODE         normal, high or low
+  --memory MODE        normal, high or low
+  --fixed-shapes       use the encoders that the bundle has for one shape each
+  --check FOLDER       run a folder of `minnow device-check`, and write its answer there
+)";
+
+struct Usage : std::runtime_error {
+    using std::runtime_error::runtime_error;
+};
+
+struct Arguments {
+    std::string folder, raw, check;
+    minnow::Role role = minnow::Role::kNone;
+    bool json = false, ids = false, batch = false, fixed_shapes = false, help = false;
+    int backend = 0, threads = 4, precision = 0, power = 0, memory = 0;
+    std::vector<std::string> texts;
+    bool texts_given = false;
+};
+
+int choice(const std::string& option, const std::string& given, const std::map<std::string, int>& known) {
+    if (auto found = known.find(given); found != known.end()) return found->second;
+    std::string names;
+    for (auto& row : known) names += (names.empty() ? "" : ", ") + row.first;
+    throw Usage(option + " should be one of " + names + ", not \"" + given + "\".");
+}
+
+Arguments parse(int count, char** given) {
+    const std::map<std::string, int> modes = {{"normal", 0}, {"high", 1}, {"low", 2}};
+    const std::map<std::string, int> roles = {{"none", 0}, {"query", 1}, {"document", 2}};
+    const std::map<std::string, int> backends = {{"cpu", 0}, {"metal", 1}, {"opencl", 3}, {"nn", 5}, {"vulkan", 7}};
+    Arguments found;
+    std::vector<std::string> words;
+    bool options_end = false;
+    for (int n = 1; n < count; ++n) {
+        std::string word = given[n];
+        auto value = [&]() -> std::string {
+            if (n + 1 == count) throw Usage(word + " needs a value.");
+            return given[++n];
+        };
+        if (options_end || word.compare(0, 2, "--") != 0) words.push_back(word);
+        else if (word == "--") options_end = true;
+        else if (word == "--help") found.help = true;
+        else if (word == "--json") found.json = true;
+        else if (word == "--ids") found.ids = true;
+        else if (word == "--batch") found.batch = true;
+        else if (word == "--fixed-shapes") found.fixed_shapes = true;
+        else if (word == "--raw") found.raw = value();
+        else if (word == "--check") found.check = value();
+        else if (word == "--role") found.role = static_cast<minnow::Role>(choice(word, value(), roles));
+        else if (word == "--backend") found.backend = choice(word, value(), backends);
+        else if (word == "--precision") found.precision = choice(word, value(), modes);
+        else if (word == "--power") found.power = choice(word, value(), modes);
+        else if (word == "--memory") found.memory = choice(word, value(), modes);
+        else if (word == "--threads") {
+            std::string threads = value();
+            bool number = threads.find_first_not_of("0123456789") == threads.npos && threads.size() < 4;
+            found.threads = number && !threads.empty() ? std::stoi(threads) : 0;
+            if (found.threads < 1) throw Usage("--threads should be a number from 1 to 999.");
+        }
+        else throw Usage("There is no option " + word + ".");
+    }
+    if (found.help || !found.check.empty()) return found;
+    if (words.empty()) throw Usage("Which bundle? Name its folder first.");
+    found.folder = words[0];
+    found.texts.assign(words.begin() + 1, words.end());
+    found.texts_given = !found.texts.empty();
+    if (found.texts_given && found.json) throw Usage("--json reads standard input; give no texts.");
+    return found;
+}
+
+std::vector<std::string> read_texts(bool json) {
+    std::vector<std::string> texts;
+    if (!json) {
+        for (std::string line; std::getline(std::cin, line);) texts.push_back(line);
+        return texts;
+    }
+    std::string all(std::istreambuf_iterator<char>(std::cin), {});
+    minnow::Json found = minnow::parse_json(all, "standard input");
+    for (auto& text : found.as<minnow::Json::Array>("array of texts"))
+        texts.push_back(text.as<std::string>("array of texts"));
+    return texts;
+}
+
+template <class Number> void print_row(FILE* out, const Number* row, size_t size, const char* format) {
+    for (size_t n = 0; n < size; ++n) {
+        std::fputs(n ? "," : "[", out);
+        std::fprintf(out, format, row[n]);
+    }
+    std::fputs(size ? "]\n" : "[]\n", out);
+}
+
+#if MINNOW_HAS_MNN
+minnow::Options options_of(const Arguments& given) {
+    minnow::Options options;
+    options.backend = given.backend;
+    options.threads = given.threads;
+    options.precision = given.precision;
+    options.power = given.power;
+    options.memory = given.memory;
+    options.fixed_shapes = given.fixed_shapes;
+    return options;
+}
+#endif
+
+void print_ids(FILE* out, const Arguments& given) {
+    minnow::Manifest manifest = minnow::read_manifest(given.folder);
+    std::string prompt = manifest.prompt(given.role);
+    std::vector<std::vector<int>> rows;
+    if (!manifest.mnn_llm) {
+        minnow::Tokenizer tokenizer(given.folder + "/tokenizer.json", manifest.lowercase, manifest.max_tokens);
+        for (auto& text : given.texts) rows.push_back(tokenizer.encode(prompt + text));
+    } else {
+#if MINNOW_HAS_MNN
+        rows = minnow::Embedder(given.folder, options_of(given)).token_ids(given.texts, prompt);
+#else
+        throw minnow::Error("The tokenizer of the mnn-llm layout is MNN's: build with MNN_ROOT.");
+#endif
+    }
+    for (auto& row : rows) print_row(out, row.data(), row.size(), "%d");
+}
+
+void print_vectors(FILE* out, const Arguments& given) {
+#if MINNOW_HAS_MNN
+    minnow::Embedder embedder(given.folder, options_of(given));
+    auto vectors = given.batch ? embedder.encode_batch(given.texts, embedder.manifest().prompt(given.role))
+                               : embedder.encode(given.texts, given.role);
+    if (!given.raw.empty()) return write_floats(given.raw, vectors);
+    for (size_t n = 0; n < given.texts.size(); ++n)
+        print_row(out, &vectors[n * embedder.width()], embedder.width(), "%.9g");
+#else
+    (void)out, (void)given;
+    throw minnow::Error("This program is built without MNN, and knows --ids only: build with MNN_ROOT.");
+#endif
+}
+
+void run(FILE* out, Arguments given) {
+    if (given.help) {
+        std::fputs(kHelp, out);
+    } else if (!given.check.empty()) {
+#if MINNOW_HAS_MNN
+        run_device_check(given.check, options_of(given));
+#else
+        throw minnow::Error("This program is built without MNN: build with MNN_ROOT.");
+#endif
+    } else {
+        if (!given.texts_given) given.texts = read_texts(given.json);
+        (given.ids ? print_ids : print_vectors)(out, given);
+    }
+}
+
+}  // namespace
+
+void write_floats(const std::string& path, const std::vector<float>& values) {
+    std::ofstream file(path, std::ios::binary);
+    file.write(reinterpret_cast<const char*>(values.data()), static_cast<std::streamsize>(values.size() * sizeof(float)));
+    if (!file.flush()) throw minnow::Error(path + " cannot be written.");
+}
+
+// MNN prints on standard output: answers go to the true one, and all else to standard error.
+int main(int count, char** given) {
+    FILE* out = fdopen(dup(1), "w");
+    if (!out || dup2(2, 1) < 0) return 1;
+    try {
+        run(out, parse(count, given));
+        if (std::fclose(out) != 0) throw minnow::Error("Standard output cannot be written.");
+        return 0;
+    } catch (const Usage& error) {
+        std::fprintf(stderr, "%s\nSee minnow-embed --help.\n", error.what());
+        return 2;
+    } catch (const std::exception& error) {
+        std::fprintf(stderr, "%s\n", error.what());
+        return 1;
+    }
+}

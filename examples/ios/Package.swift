@@ -1,0 +1,24 @@
+// swift-tools-version:5.9
+import PackageDescription
+
+let package = Package(
+    name: "Minnow",
+    platforms: [.iOS(.v15)],
+    products: [.library(name: "Minnow", targets: ["Minnow"])],
+    targets: [
+        // MNN, built as the README says, beside this file.
+        .binaryTarget(name: "MNN", path: "MNN.xcframework"),
+        // The core of examples/cpp, by links; its C functions are all that Swift sees.
+        .target(
+            name: "CMinnow",
+            dependencies: ["MNN"],
+            exclude: ["core/unicode_tables.inc"],
+            cxxSettings: [.define("MINNOW_HAS_MNN")],
+            linkerSettings: [
+                .linkedFramework("Metal"), .linkedFramework("CoreML"), .linkedFramework("Foundation"),
+            ]
+        ),
+        .target(name: "Minnow", dependencies: ["CMinnow"]),
+    ],
+    cxxLanguageStandard: .cxx17
+)

@@ -1,0 +1,226 @@
+"""minnow.h, from C and from Java: what an app for Android or iOS calls."""
+
+from __future__ import annotations
+
+import base64
+import json
+import shutil
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from fakes.bundles import PROMPTS
+from fakes.checkpoint import write_model
+from fakes.native import (
+    ANDROID,
+    SAMPLE,
+    STRICT,
+    compile_library,
+    java_home,
+    jni_flags,
+    mnn_root,
+    run_tool,
+)
+
+from minnow import Embedder
+from minnow.convert import convert
+from minnow.recipe import RECIPES
+
+if TYPE_CHECKING:
+    from minnow.bundle import Bundle
+
+HERE = Path(__file__).parent
+TEXTS = ["how do fish sleep?", "", "emoji 🦊 and 鱼", "NUL \0 in it", "the river " * 40]
+needs_all = [pytest.mark.mnn_sdk, pytest.mark.tool("g++"), pytest.mark.extra("convert")]
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    folder = tmp_path_factory.mktemp("called 鱼 🦊")
+    model = write_model(folder / "model", pooling="mean", prompts=PROMPTS)
+    return convert(str(model), folder / "bundle", recipe=RECIPES["fp32"])
+
+
+@pytest.mark.tool("cmake")
+@pytest.mark.tool("g++")
+def test_cmake_builds_it_without_mnn(tmp_path: Path) -> None:
+    run_tool(
+        "cmake", "-S", str(SAMPLE), "-B", str(tmp_path), "-DMNN_ROOT=", "-DCMAKE_BUILD_TYPE=Debug"
+    )
+    run_tool("cmake", "--build", str(tmp_path))
+    done = subprocess.run([tmp_path / "minnow-embed", "--help"], capture_output=True, check=False)
+    assert done.returncode == 0
+
+
+def test_the_links_of_the_ios_package_lead_to_the_core() -> None:
+    package = SAMPLE.parent / "ios/Sources/CMinnow"
+    for name, target in (
+        ("core", "core"),
+        ("minnow.cpp", "minnow.cpp"),
+        ("include/minnow.h", "minnow.h"),
+    ):
+        assert (package / name).resolve() == (SAMPLE / target).resolve()
+
+
+@pytest.mark.tool("gcc")
+def test_the_header_is_c(tmp_path: Path) -> None:
+    strict = ("-std=c11", "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-fsyntax-only")
+    run_tool("gcc", *strict, f"-I{SAMPLE}", str(HERE / "check_api.c"))
+
+
+@pytest.mark.tool("g++")
+@pytest.mark.tool("javac")
+def test_the_bridge_to_java_is_sound() -> None:
+    """Its functions are also those that Native.java names."""
+    bridge = ANDROID / "cpp/minnow_jni.cpp"
+    run_tool("g++", *STRICT, "-fsyntax-only", *jni_flags(), str(bridge))
+
+
+@pytest.mark.tool("javac")
+def test_the_bridge_has_the_functions_that_java_names(tmp_path: Path) -> None:
+    sources = sorted(map(str, (ANDROID / "java/dev/minnow").glob("*.java")))
+    run_tool("javac", "--release", "11", "-d", str(tmp_path), "-h", str(tmp_path), *sources)
+    header = (tmp_path / "dev_minnow_Native.h").read_text()
+    named = {part.split()[0] for part in header.split("JNICALL ")[1:]}
+    bridge = (ANDROID / "cpp/minnow_jni.cpp").read_text()
+    assert named == {part.split("(")[0] for part in bridge.split("JNICALL ")[1:]}
+
+
+class TestCalled:
+    pytestmark = needs_all
+
+    @pytest.mark.tool("cmake")
+    def test_cmake_builds_all(self, bundle: Bundle, tmp_path: Path) -> None:
+        run_tool(
+            "cmake",
+            "-S",
+            str(SAMPLE),
+            "-B",
+            str(tmp_path),
+            f"-DMNN_ROOT={mnn_root()}",
+            "-DCMAKE_BUILD_TYPE=Debug",
+        )
+        run_tool("cmake", "--build", str(tmp_path))
+        command = [str(tmp_path / "minnow-embed"), str(bundle.folder), "a"]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        with Embedder.open(bundle) as embedder:
+            expected = embedder.encode("a")
+        assert np.abs(np.array(json.loads(done.stdout)) - expected).max() < 2e-5
+        assert (tmp_path / "libminnow.so").is_file()
+
+    @pytest.mark.tool("gcc")
+    def test_from_c(self, bundle: Bundle, tmp_path: Path) -> None:
+        library = compile_library(tmp_path / "libminnow.so", [])
+        link = [
+            f"-L{tmp_path}",
+            f"-Wl,-rpath,{tmp_path}",
+            "-lminnow",
+            f"-Wl,-rpath-link,{mnn_root()}/lib",
+        ]
+        program = tmp_path / "check"
+        run_tool(
+            "gcc", "-std=c11", f"-I{SAMPLE}", str(HERE / "check_api.c"), "-o", str(program), *link
+        )
+        done = subprocess.run([program, bundle.folder], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        lines = done.stderr.splitlines()
+        assert lines[:4] == [
+            "The folder is NULL.",
+            "There is no such mode.",
+            "/now",
+            "There is no such role.",
+        ]
+        with Embedder.open(bundle) as embedder:
+            expected = embedder.encode_query(["fish\0 rest", "how do fish sleep?"])
+        found = np.array([line.split() for line in lines[4:]], dtype=np.float32)
+        assert np.abs(found - expected).max() < 2e-5
+        names = subprocess.run(["nm", "-D", library], capture_output=True, text=True, check=True)
+        seen = {line.split()[-1] for line in names.stdout.splitlines() if " T " in line}
+        assert seen == {"minnow_open", "minnow_width", "minnow_encode", "minnow_close"}
+
+    @pytest.mark.tool("javac")
+    def test_from_java(self, bundle: Bundle, tmp_path: Path) -> None:
+        compile_bridge(tmp_path)
+        sources = [*(ANDROID / "java/dev/minnow").glob("*.java"), HERE / "jvm/Check.java"]
+        run_tool("javac", "-d", str(tmp_path), *map(str, sources))
+        with Embedder.open(bundle, on_truncate="ignore") as embedder:
+            expected = [
+                embedder.encode(TEXTS),
+                embedder.encode_query(TEXTS),
+                embedder.encode_document(TEXTS),
+            ]
+        for role, rows in enumerate(expected):
+            lines = run_java(tmp_path, "dev.minnow.Check", bundle.folder, role, 0, 2, 0, 0, 0, 0)
+            found = np.array([line.strip("[]").split(",") for line in lines], dtype=np.float32)
+            assert np.abs(found - rows).max() < 2e-5
+        gone = bundle.folder / "gone 🦊"
+        assert run_java(tmp_path, "dev.minnow.Check", gone, 0, 0, 2, 0, 0, 0, 0) == [
+            f"refused: {gone}/minnow.json cannot be read."
+        ]
+        refusals = {
+            (0, 1, 2, 0, 0, 0, 0): "This MNN has no backend 1, or not on this machine.",
+            (7, 0, 2, 0, 0, 0, 0): "There is no such role.",
+            (0, 0, 2, 9, 0, 0, 0): "There is no such mode.",
+            (0, 0, -1, 0, 0, 0, 0): "The number of threads should be at least 1.",
+            (0, 0, 2): "There should be six options.",
+        }
+        for given, message in refusals.items():
+            assert (
+                run_java(tmp_path, "dev.minnow.Check", bundle.folder, *given)[-1]
+                == f"refused: {message}"
+            )
+
+    @pytest.mark.tool("javac")
+    @pytest.mark.tool("kotlinc")
+    def test_from_kotlin(self, bundle: Bundle, tmp_path: Path) -> None:
+        compile_bridge(tmp_path)
+        java = [str(path) for path in (ANDROID / "java/dev/minnow").glob("*.java")]
+        run_tool("javac", "-d", str(tmp_path), *java)
+        kotlin = ANDROID / "kotlin/dev/minnow"
+        parts = [
+            str(p)
+            for p in (kotlin / "Embedder.kt", kotlin / "sample/Sentences.kt", HERE / "jvm/Check.kt")
+        ]
+        run_tool(
+            "kotlinc",
+            "-cp",
+            str(tmp_path),
+            "-d",
+            str(tmp_path / "kotlin.jar"),
+            "-include-runtime",
+            *parts,
+        )
+        sentences = ["the blue fish sleep", "a big red river", "two green runs"]
+        lines = run_java(
+            tmp_path, "dev.minnow.CheckKt", bundle.folder, *sentences, given="a big red river\n"
+        )
+        assert lines == ["a big red river", "This embedder is closed."]
+
+
+def compile_bridge(folder: Path) -> None:
+    compile_library(folder / "libminnow_jni.so", [ANDROID / "cpp/minnow_jni.cpp"], *jni_flags())
+
+
+def run_java(folder: Path, name: str, *arguments: object, given: str | None = None) -> list[str]:
+    """What a class prints on standard error; MNN has the other."""
+    lines = "".join(base64.b64encode(text.encode()).decode() + "\n" for text in TEXTS)
+    java = java_home() / "bin/java"
+    path = f"{folder}:{folder}/kotlin.jar"
+    command = [
+        java,
+        "-Xcheck:jni",
+        f"-Djava.library.path={folder}",
+        "-Dsun.jnu.encoding=UTF-8",
+        "-cp",
+        path,
+        name,
+    ]
+    done = subprocess.run(
+        [*map(str, command), *map(str, arguments)],
+        input=lines if given is None else given, capture_output=True, text=True, check=False,
+        env={"LC_ALL": "C.UTF-8", "PATH": str(Path(shutil.which("env") or "/usr/bin/env").parent)},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return done.stderr.splitlines()
