@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 GRIDS = "grids.json"
 CHILD = Path(__file__).with_name("mnn_child.py")
+TRIED = (2, 3)
 _WHO = "MNN's converter"
 
 
@@ -28,6 +29,7 @@ def convert_to_mnn(
     inputs: tuple[str, ...],
     *,
     grids: Mapping[str, Grid] = MappingProxyType({}),
+    shape: tuple[int, int] = TRIED,
     log: Path,
     timeout: float = TIMEOUT,
 ) -> None:
@@ -40,6 +42,7 @@ def convert_to_mnn(
         inputs: Names of the graph's inputs.
         grids: The grid of each matrix that the converter stores as whole numbers, by the name of
             its linear layer. Weights that are on their grid come through unchanged.
+        shape: The (batch, seq) that it is run with.
         log: Where all that the converter prints goes.
         timeout: Seconds after which the converter counts as hung, and is killed.
 
@@ -52,7 +55,7 @@ def convert_to_mnn(
         (graph.parent / GRIDS).write_text(grids_file(grids), encoding="utf-8")
     command = [
         sys.executable, str(CHILD), graph.name, encoder.name, ",".join(inputs),
-        *converter_options(recipe),
+        f"{shape[0]}x{shape[1]}", *converter_options(recipe),
     ]  # fmt: skip
     run_child(_WHO, command, log=log, folder=graph.parent, timeout=timeout)
     (graph.parent / GRIDS).unlink(missing_ok=True)

@@ -1,6 +1,6 @@
 """Runs MNN's converter; a program of its own, because native code may crash or hang.
 
-Usage: python mnn_child.py MODEL.onnx ENCODER.mnn INPUT[,INPUT...] [converter options]
+Usage: python mnn_child.py MODEL.onnx ENCODER.mnn INPUT[,INPUT...] BxT [converter options]
 
 It imports the converter's C extension and not `MNN.tools`, which installs a package and sends
 the arguments away. The converter says success for a missing file and for garbage, so the
@@ -13,7 +13,7 @@ from pathlib import Path
 
 def main() -> int:
     """Convert, load, run; 0 when all three worked."""
-    model, encoder, inputs, *options = sys.argv[1:]
+    model, encoder, inputs, shape, *options = sys.argv[1:]
     import _tools
 
     _tools.mnnconvert(
@@ -21,10 +21,10 @@ def main() -> int:
     )
     if not Path(encoder).is_file():
         return _fail("The converter wrote no model.")
-    return _run_once(encoder, inputs.split(","))
+    return _run_once(encoder, inputs.split(","), tuple(map(int, shape.split("x"))))
 
 
-def _run_once(encoder: str, inputs: list[str]) -> int:
+def _run_once(encoder: str, inputs: list[str], shape: tuple[int, ...]) -> int:
     import MNN
 
     try:
@@ -37,10 +37,11 @@ def _run_once(encoder: str, inputs: list[str]) -> int:
     if lost:
         return _fail(f"The converter lost the input {', '.join(lost)}.")
     for name in inputs:
-        interpreter.resizeTensor(interpreter.getSessionInput(session, name), (2, 3))
+        interpreter.resizeTensor(interpreter.getSessionInput(session, name), shape)
     interpreter.resizeSession(session)
     for name in inputs:
-        ones = MNN.Tensor((2, 3), MNN.Halide_Type_Int, (1,) * 6, MNN.Tensor_DimensionType_Caffe)
+        values = (1,) * (shape[0] * shape[1])
+        ones = MNN.Tensor(shape, MNN.Halide_Type_Int, values, MNN.Tensor_DimensionType_Caffe)
         interpreter.getSessionInput(session, name).copyFrom(ones)
     code = interpreter.runSession(session)
     return _fail(f"The converted model does not run: code {code}.") if code else 0

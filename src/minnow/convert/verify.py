@@ -49,7 +49,7 @@ class Reference(Protocol):
 
 
 @dataclass(frozen=True)
-class _Run:
+class ProbeRun:
     """One way to run the probes: its vectors, and the shape that each text was run in."""
 
     threads: int
@@ -126,6 +126,29 @@ def prove(
     return parity
 
 
+def prove_fixed(
+    runs: Sequence[ProbeRun],
+    expected: Vectors,
+    probes: Sequence[Probe],
+    reference: str,
+    bar: float,
+    *,
+    normalized: bool,
+    advice: str = "",
+) -> Parity:
+    """Compare what an encoder of one shape gave with the reference's vectors, one way to run a row.
+
+    Raises:
+        ParityError: A vector is below the bar or not finite, or its length differs.
+    """
+    compared = [_compare(run, expected, probes, bar, normalized=normalized) for run in runs]
+    parity = Parity(reference, len(probes), bar, tuple(row for row, _ in compared))
+    faults = [fault for _, below in compared for fault in below]
+    if faults:
+        raise ParityError(_refusal(parity, faults, advice), worst=parity.worst.worst)
+    return parity
+
+
 def _check_ids(probes: Sequence[Probe], ids: list[list[int]], expected: list[list[int]]) -> None:
     unlike = [probe.name for probe, a, b in zip(probes, ids, expected, strict=True) if a != b]
     if unlike:
@@ -136,7 +159,9 @@ def _check_ids(probes: Sequence[Probe], ids: list[list[int]], expected: list[lis
         )
 
 
-def _run(embedder: Embedder, texts: list[str], ids: list[list[int]], threads: int) -> list[_Run]:
+def _run(
+    embedder: Embedder, texts: list[str], ids: list[list[int]], threads: int
+) -> list[ProbeRun]:
     lengths = [len(row) for row in ids]
     singles = np.stack([embedder.encode(text, prompt="") for text in texts])
     mixed = np.empty_like(singles)
@@ -146,8 +171,8 @@ def _run(embedder: Embedder, texts: list[str], ids: list[list[int]], threads: in
         for i in batch:
             mixed_shapes[i] = (len(batch), max(lengths[j] for j in batch))
     return [
-        _Run(threads, "one by one", singles, [(1, length) for length in lengths]),
-        _Run(threads, "mixed", mixed, mixed_shapes),
+        ProbeRun(threads, "one by one", singles, [(1, length) for length in lengths]),
+        ProbeRun(threads, "mixed", mixed, mixed_shapes),
     ]
 
 
@@ -163,7 +188,7 @@ def mixed_batches(lengths: Sequence[int]) -> list[list[int]]:
 
 
 def _compare(
-    run: _Run, expected: Vectors, probes: Sequence[Probe], bar: float, *, normalized: bool
+    run: ProbeRun, expected: Vectors, probes: Sequence[Probe], bar: float, *, normalized: bool
 ) -> tuple[ParityRun, list[str]]:
     cosines = rowwise_cosine(run.vectors, expected)
     ranked = np.where(np.isnan(cosines), -2.0, cosines)
@@ -188,7 +213,7 @@ def _compare(
 
 
 def _length_faults(
-    run: _Run, expected: Vectors, probes: Sequence[Probe], allowed: float
+    run: ProbeRun, expected: Vectors, probes: Sequence[Probe], allowed: float
 ) -> list[str]:
     ratios = np.linalg.norm(run.vectors, axis=1) / np.linalg.norm(expected, axis=1)
     return [

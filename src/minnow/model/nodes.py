@@ -73,17 +73,25 @@ class Nodes:
         """The value as float32."""
         return self.node("Cast", [value], name, to=self._onnx.TensorProto.FLOAT)
 
-    def model(self, inputs: tuple[str, ...], output: str, axes: list[str | int]) -> Any:
+    def model(
+        self,
+        inputs: tuple[str, ...],
+        output: str,
+        axes: list[str | int],
+        shape: tuple[int, int] | None = None,
+    ) -> Any:
         """All of it as an `onnx.ModelProto`.
 
         Args:
             inputs: Names of the inputs, int32 of shape (batch, seq).
             output: Name of the output, float32.
             axes: Its shape.
+            shape: The (batch, seq) of the inputs; None leaves both open.
         """
         helper, types = self._onnx.helper, self._onnx.TensorProto
         given = [
-            helper.make_tensor_value_info(name, types.INT32, ["batch", "seq"]) for name in inputs
+            helper.make_tensor_value_info(name, types.INT32, list(shape or ("batch", "seq")))
+            for name in inputs
         ]
         result = [helper.make_tensor_value_info(output, types.FLOAT, axes)]
         graph = helper.make_graph(self._nodes, "minnow", given, result, self._initializers)
