@@ -12,7 +12,7 @@ ifeq ($(shell uname -m),x86_64)
 LLAMA_FLAGS ?= -DGGML_NATIVE=OFF -DGGML_AVX2=ON -DGGML_FMA=ON -DGGML_F16C=ON $(AVX512)
 endif
 
-.PHONY: demo test test-core test-peers lint docs llama peers clean
+.PHONY: demo test test-core test-peers lint docs llama peers arm64 arm64-quick clean
 
 demo: $(VENV)/.demo
 	$(VENV)/bin/python examples/demo.py
@@ -47,6 +47,15 @@ docs: $(VENV)/.convert
 # Builds llama.cpp into the environment: some minutes, and a C++ compiler.
 llama: $(VENV)/.pip
 	CMAKE_ARGS="$(LLAMA_FLAGS)" $(PIP) install -e '.[llama-cpp]'
+
+# Bundles of every precision in the half precision of phones, on an emulated ARM processor (Debian:
+# qemu-user-static). RECIPES=fp16,int8 are some of them, BUNDLES=FOLDER holds some made before.
+arm64: $(VENV)/.extras
+	$(VENV)/bin/python benchmarks/arm64.py $(if $(RECIPES),--recipes $(RECIPES)) $(if $(BUNDLES),--bundles $(BUNDLES))
+
+# The same with fewer texts, and fp16 only: a minute or two.
+arm64-quick: $(VENV)/.extras
+	$(VENV)/bin/python benchmarks/arm64.py --quick
 
 # An environment with everything that is measured side by side. It is one of its own: the back ends
 # of sentence-transformers and fastembed hold transformers and huggingface-hub to older versions.
@@ -88,4 +97,4 @@ $(VENV)/.llama: $(VENV)/.pip pyproject.toml
 	touch $@
 
 clean:
-	rm -rf .venv .venv-core .venv-peers demo .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .venv-core .venv-peers .arm64 demo .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -7,8 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-COMMANDS = ("", "convert", "verify", "embed", "info", "export", "compare", "evaluate", "gguf",
-            "frontier", "bench")  # fmt: skip
+COMMANDS = ("", "convert", "verify", "embed", "info", "export", "device-check", "compare",
+            "evaluate", "gguf", "frontier", "bench")  # fmt: skip
 
 
 def help_of(command: str) -> str:

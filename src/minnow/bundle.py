@@ -137,6 +137,23 @@ class FileRecord:
 
 
 @dataclass(frozen=True)
+class FixedShape:
+    """An encoder that takes one shape only, for accelerators that need that.
+
+    Attributes:
+        batch: Texts at once.
+        tokens: Tokens of each; shorter texts are padded, with mask 0.
+        file: Its MNN file in the bundle; inputs and output are called as encoder.mnn's are.
+        parity: What its own proof found, over the probe texts that fit.
+    """
+
+    batch: int
+    tokens: int
+    file: str
+    parity: Parity
+
+
+@dataclass(frozen=True)
 class Manifest:
     """All that is known of a bundle; `minnow.json` is its JSON form.
 
@@ -148,6 +165,7 @@ class Manifest:
         recipe: What was done to it.
         parity: What the proof found.
         tools: Name -> version of what made it.
+        fixed_shapes: Encoders of one shape each, beside encoder.mnn.
         files: Path in the bundle -> size and hash; all files but the manifest itself.
         format: Version of this form.
     """
@@ -159,6 +177,7 @@ class Manifest:
     recipe: Recipe
     parity: Parity
     tools: Mapping[str, str]
+    fixed_shapes: tuple[FixedShape, ...] = ()
     files: Mapping[str, FileRecord] = field(default_factory=dict)
     format: int = FORMAT
 
@@ -256,7 +275,8 @@ def _decode_manifest(content: bytes, path: Path) -> Manifest:
         manifest = msgspec.json.decode(content, type=Manifest)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise BundleError(f"{path} is not a manifest of a bundle: {error}.") from error
-    faults = [f"it lists no {name}" for name in (ENCODER, TOKENIZER) if name not in manifest.files]
+    needed = (ENCODER, TOKENIZER, *(shape.file for shape in manifest.fixed_shapes))
+    faults = [f"it lists no {name}" for name in needed if name not in manifest.files]
     faults += [f"it lists {name!r}" for name in manifest.files if _escapes(name)]
     if version != FORMAT or faults:
         faults = faults or [f"its format is {version!r}"]

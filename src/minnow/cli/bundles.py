@@ -125,6 +125,12 @@ def convert_command(
         Rounding | None,
         typer.Option(help="For experts: calibrate the matrices, or round each weight alone."),
     ] = None,
+    shapes: Annotated[
+        str | None,
+        typer.Option(
+            metavar="BxT[,...]", help="Also write an encoder of each fixed shape, as 1x32,1x128."
+        ),
+    ] = None,
     revision: Revision = None,
     offline: Offline = False,
     pooling: PoolingChoice = None,
@@ -149,6 +155,7 @@ def convert_command(
     Example: minnow convert BAAI/bge-small-en-v1.5 --output bge-small-int8.minnow --precision int8
     """
     from minnow.convert import convert
+    from minnow.convert.shapes import parse_shapes
 
     grids = {"weights": weights, "words": words, "positions": positions}
     chosen: dict[str, Any] = {
@@ -167,6 +174,7 @@ def convert_command(
         choices=Choices(pooling, normalize, max_tokens, query_prompt, document_prompt),
         calibration=read_calibration(calibration),
         reference=reference.value,
+        shapes=[] if shapes is None else parse_shapes(shapes),
         revision=revision,
         offline=offline,
         progress=steps(),
@@ -348,6 +356,11 @@ def _facts(bundle: Bundle) -> dict[str, Any]:
         "encoder_bytes": encoder_size,
         "bundle_bytes": bundle.size,
         **proof_facts(manifest.parity),
+        "fixed_shapes": [
+            f"{fixed.batch}x{fixed.tokens} ({manifest.files[fixed.file].size / 1e6:.1f} MB, worst "
+            f"cosine {fixed.parity.worst.worst:.7f})"
+            for fixed in manifest.fixed_shapes
+        ],
         "tools": dict(manifest.tools),
     }
 

@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import hashlib
-import platform
 import shutil
 from dataclasses import replace
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
 
-from minnow.bundle import CARD, ENCODER, Bundle, Manifest, SourceRecord, seal, sha256, staging
+from minnow.bundle import CARD, ENCODER, Bundle, Manifest, seal, staging
 from minnow.convert.author import adopt_graph
 from minnow.convert.card import model_card
 from minnow.convert.mnn import convert_to_mnn
 from minnow.convert.probes import probe_texts
+from minnow.convert.provenance import source_record, tools
 from minnow.convert.quantize import quantize
 from minnow.convert.references import REFERENCES, CheckpointReference
 from minnow.convert.retrieval import prove_retrieval, searched_dataset
+from minnow.convert.shapes import check_limit, check_shapes, file_of, named, prove_shapes
 from minnow.convert.verify import prove
 from minnow.errors import InputError, ParityError
-from minnow.model.checkpoint import weight_files
 from minnow.model.config import Choices
 from minnow.model.graph import build_graph
 from minnow.model.layout import WEIGHTS, WEIGHTS_INDEX, needed_files
@@ -32,12 +32,14 @@ from minnow.origin import find_origin
 from minnow.recipe import RECIPES, Graph, Precision, Recipe, Rounding
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
-    from minnow.bundle import Parity
+    from minnow.bundle import FixedShape, Parity
     from minnow.convert.verify import Reference
     from minnow.evaluate import Dataset
     from minnow.model.original import Original
+    from minnow.model.spec import EncoderSpec
+    from minnow.recipe import Grid
 
     Progress = Callable[[str], None]
 
@@ -55,6 +57,7 @@ def convert(
     choices: Choices = Choices(),
     calibration: Sequence[str] | None = None,
     reference: str = "checkpoint",
+    shapes: Sequence[tuple[int, int]] = (),
     revision: str | None = None,
     offline: bool = False,
     progress: Progress = lambda _: None,
@@ -72,6 +75,8 @@ def convert(
         calibration: Text of the kind that will be embedded, for recipes that calibrate; by
             default text that comes with Python, and made-up sequences.
         reference: "checkpoint", "sentence-transformers" or "author-onnx".
+        shapes: Each (batch, tokens) to write an encoder of that fixed shape for, beside the one
+            that takes any; its weights are a copy.
         revision: Branch, tag or commit on the Hub.
         offline: Make no network call at all.
         progress: Told each step.
@@ -80,7 +85,7 @@ def convert(
         The sealed bundle.
 
     Raises:
-        InputError: The recipe or the reference is not one that can be had.
+        InputError: The recipe, the reference or a shape is not one that can be had.
         SourceError: The model cannot be found, read or understood.
         ConversionError: MNN's converter failed.
         ParityError: The result does not give the reference's vectors.
@@ -90,6 +95,9 @@ def convert(
     destination = Path(destination).absolute()
     _check_reference(reference)
     _check_recipe(recipe)
+    check_shapes(shapes)
+    if shapes and recipe.graph is Graph.AUTHOR:
+        raise InputError("The author's graph has no fixed shapes; take --graph canonical.")
     if calibration is not None:
         recipe = replace(recipe, calibration=calibration_in_words(calibration, recipe))
     wants_author = recipe.graph is Graph.AUTHOR or reference == "author-onnx"
@@ -99,20 +107,23 @@ def convert(
         origin = resolve(source, revision=revision, offline=offline, with_author_graph=wants_author)
         progress("reading the model")
         original = read_original(origin, choices)
+        check_limit(shapes, original.embedding)
         yardstick = REFERENCES[reference](original)
         _copy_metadata(origin, folder)
-        stored = _convert_graph(original, folder, recipe, calibration, progress)
+        stored = _convert_graph(original, folder, recipe, shapes, calibration, progress)
         if recipe.rounds:
-            _prove_rounded(folder, stored, recipe, progress)
+            _prove_rounded(folder, stored, recipe, shapes, progress)
         parity = _prove(folder, original, recipe, yardstick, dataset, progress)
+        fixed = _prove_shapes(folder, original, recipe, shapes, yardstick, progress)
         manifest = Manifest(
-            source=_record(origin),
+            source=source_record(origin),
             encoder=original.encoder,
             embedding=original.embedding,
             choices=choices,
             recipe=recipe,
             parity=parity,
             tools=tools(),
+            fixed_shapes=fixed,
         )
         card = model_card(manifest, (folder / ENCODER).stat().st_size)
         (folder / CARD).write_text(card, encoding="utf-8")
@@ -130,6 +141,8 @@ def verify(
 ) -> Parity:
     """Repeat the proof of a sealed bundle: first every file's hash, then every probe text.
 
+    Encoders of fixed shapes are proven again too.
+
     Args:
         bundle: The bundle.
         source: The model it was made from; by default the one that its manifest names.
@@ -138,7 +151,7 @@ def verify(
         progress: Told each step.
 
     Returns:
-        What the proof found.
+        What the proof of encoder.mnn found.
 
     Raises:
         BundleError: A file is missing or has changed, or the source has other weights.
@@ -160,7 +173,10 @@ def verify(
     _check_claim(manifest, original)
     sealed = replace(original, encoder=manifest.encoder, embedding=manifest.embedding)
     yardstick = REFERENCES[reference](original)
-    return _prove(bundle.folder, sealed, manifest.recipe, yardstick, dataset, progress)
+    parity = _prove(bundle.folder, sealed, manifest.recipe, yardstick, dataset, progress)
+    shapes = [(fixed.batch, fixed.tokens) for fixed in manifest.fixed_shapes]
+    _prove_shapes(bundle.folder, sealed, manifest.recipe, shapes, yardstick, progress)
+    return parity
 
 
 def _check_claim(manifest: Manifest, original: Original) -> None:
@@ -217,24 +233,46 @@ def _prove(
     return replace(parity, retrieval=found)
 
 
-def _prove_rounded(folder: Path, stored: Original, recipe: Recipe, progress: Progress) -> None:
+def _prove_shapes(
+    folder: Path,
+    claimed: Original,
+    recipe: Recipe,
+    shapes: Sequence[tuple[int, int]],
+    yardstick: Reference,
+    progress: Progress,
+) -> tuple[FixedShape, ...]:
+    embedding = claimed.embedding
+    return prove_shapes(
+        folder, shapes, claimed.encoder, embedding, yardstick,
+        probe_texts(embedding.max_tokens, token_counter(claimed.source)),
+        bar=recipe.bar, interface=recipe.interface, progress=progress,
+        advice=_ADVICE if recipe.rounds else "",
+    )  # fmt: skip
+
+
+def _prove_rounded(
+    folder: Path,
+    stored: Original,
+    recipe: Recipe,
+    shapes: Sequence[tuple[int, int]],
+    progress: Progress,
+) -> None:
     """Compare with the rounded numbers themselves, which the encoder has to compute with exactly.
 
     The bar of few bits leaves room for what rounding takes; a fault of the graph must not hide in
     it, as wrong pooling can, or a mask that is ignored.
     """
     encoder, embedding = stored.encoder, stored.embedding
-    prove(
-        folder,
-        encoder,
-        embedding,
-        CheckpointReference(stored, "the rounded numbers'"),
-        probe_texts(embedding.max_tokens, token_counter(stored.source)),
-        bar=RECIPES["fp32" if recipe.exact_gelu else "fp16"].bar,
-        interface=recipe.interface,
-        advice="This is no matter of precision: the converted graph computes something else.",
-        progress=progress,
-    )
+    yardstick = CheckpointReference(stored, "the rounded numbers'")
+    probes = probe_texts(embedding.max_tokens, token_counter(stored.source))
+    how: dict[str, Any] = {
+        "bar": RECIPES["fp32" if recipe.exact_gelu else "fp16"].bar,
+        "interface": recipe.interface,
+        "advice": "This is no matter of precision: the converted graph computes something else.",
+        "progress": progress,
+    }
+    prove(folder, encoder, embedding, yardstick, probes, **how)
+    prove_shapes(folder, shapes, encoder, embedding, yardstick, probes, **how)
 
 
 def _check_reference(reference: str) -> None:
@@ -300,68 +338,48 @@ def _convert_graph(
     original: Original,
     folder: Path,
     recipe: Recipe,
+    shapes: Sequence[tuple[int, int]],
     calibration: Sequence[str] | None,
     progress: Progress,
 ) -> Original:
-    """Write encoder.mnn; returns the model with the numbers that are stored in it."""
-    encoder, grids, tensors = original.encoder, {}, original.tensors
+    """Write the encoders; returns the model with the numbers that are stored in them."""
+    encoder = original.encoder
+    step = f"converting to MNN ({recipe.precision.value}"
     if recipe.graph is Graph.AUTHOR:
-        model = adopt_graph(author_graph(original.source), encoder)
-    else:
-        rounded = quantize(original, recipe, calibration, progress)
-        pools = recipe.interface is Interface.SENTENCE_EMBEDDING
-        embedding = original.embedding if pools else None
-        model = build_graph(encoder, rounded.tensors, rounded.packed, embedding)
-        grids, tensors = dict(rounded.grids), rounded.tensors
-    progress(f"writing the graph ({recipe.graph.value})")
+        progress(f"{step}, the author's graph)")
+        _write_encoder(adopt_graph(author_graph(original.source), encoder), folder, recipe, encoder)
+        return original
+    rounded = quantize(original, recipe, calibration, progress)
+    pools = recipe.interface is Interface.SENTENCE_EMBEDDING
+    parts = (encoder, rounded.tensors, rounded.packed, original.embedding if pools else None)
+    progress(f"{step})")
+    _write_encoder(build_graph(*parts), folder, recipe, encoder, rounded.grids)
+    for shape in shapes:
+        progress(f"{step}, {named(shape)})")
+        fixed = build_graph(*parts, shape=shape)
+        _write_encoder(fixed, folder, recipe, encoder, rounded.grids, shape)
+    return replace(original, tensors=rounded.tensors)
+
+
+def _write_encoder(
+    model: Any,
+    folder: Path,
+    recipe: Recipe,
+    encoder: EncoderSpec,
+    grids: Mapping[str, Grid] = MappingProxyType({}),
+    shape: tuple[int, int] | None = None,
+) -> None:
+    """An ONNX model as an MNN file: encoder.mnn, or that of a fixed shape."""
     graph = folder / "graph.onnx"
     graph.write_bytes(model.SerializeToString())
-    del model
-    progress(f"converting to MNN ({recipe.precision.value})")
-    convert_to_mnn(graph, folder / ENCODER, recipe, encoder.inputs, grids=grids, log=folder / LOG)
+    to = folder / (file_of(shape) if shape else ENCODER)
+    log = folder / (f"{to.stem}.log" if shape else LOG)
+    inputs = [f"{name}:int:{named(shape)}" if shape else name for name in encoder.inputs]
+    convert_to_mnn(graph, to, recipe, inputs, grids=grids, log=log)
     graph.unlink()
-    return replace(original, tensors=tensors)
 
 
 def token_counter(origin: ModelSource) -> Callable[[str], int]:
     """A function from text to the number of its ids in the source's tokenizer, untruncated."""
     tokenizer = load_whole_tokenizer(origin.file("tokenizer.json"))
     return lambda text: len(tokenizer.encode(text).ids)
-
-
-def _record(origin: ModelSource) -> SourceRecord:
-    return SourceRecord(
-        name=origin.name,
-        kind=origin.kind,
-        revision=origin.revision,
-        model_id=origin.model_id,
-        weights_sha256=sha256(*weight_files(origin)),
-        license=_license(origin),
-    )
-
-
-def _license(origin: ModelSource) -> str | None:
-    """The licence in the front matter of the source's README, if it states one."""
-    readme = origin.optional_file("README.md")
-    if readme is None:
-        return None
-    from huggingface_hub import metadata_load
-
-    try:
-        metadata = metadata_load(readme) or {}
-    except (ValueError, OSError):
-        return None
-    stated = metadata.get("license")
-    return stated if isinstance(stated, str) else None
-
-
-def tools() -> dict[str, str]:
-    """Name -> version of what makes a bundle."""
-    names = {"minnow": "minnow-embed", **{n: n for n in ("mnn", "onnx", "numpy", "tokenizers")}}
-    found = {"python": platform.python_version()}
-    for name, distribution in names.items():
-        try:
-            found[name] = version(distribution)
-        except PackageNotFoundError:
-            found[name] = "unknown"
-    return found

@@ -42,7 +42,7 @@ Token ids are equal. Cosines:
 {runs}
 
 The bar for the worst text was {bar}.{retrieval} `minnow verify` repeats the proof.
-
+{fixed}
 ## Use
 
 With minnow (`pip install minnow-embed`):
@@ -65,6 +65,16 @@ With MNN alone:
 
 The weights and the tokenizer are those of {title}; their licence ({license}) and its conditions
 apply to this bundle too. Only their format was changed.
+"""
+
+_FIXED = """
+## Fixed shapes
+
+For accelerators that take one shape only (QNN, CoreML). Pad shorter texts to it with the pad token,
+and mask 0. Each file holds all weights again: ship those that you need.
+
+| file | batch, tokens | probe texts that fit | worst | worst text |
+|---|---|---|---|---|
 """
 
 _SNIPPET = """import MNN, numpy
@@ -162,6 +172,7 @@ def model_card(manifest: Manifest, encoder_bytes: int) -> str:
         ),
         bar=manifest.parity.bar,
         retrieval=_retrieval(manifest.parity.retrieval),
+        fixed=_fixed(manifest),
         snippet=usage_snippet(manifest),
     )
 
@@ -186,6 +197,17 @@ def _retrieval(found: Retrieval | None) -> str:
         f"has {found.measure} {found.candidate:.4f} with this encoder.mnn, {found.reference:.4f} "
         f"with the reference;\nit may be {found.largest_fall:g} below."
     )
+
+
+def _fixed(manifest: Manifest) -> str:
+    if not manifest.fixed_shapes:
+        return ""
+    rows = [
+        f"| `{fixed.file}` | {fixed.batch}, {fixed.tokens} | {fixed.parity.texts} "
+        f"| {fixed.parity.worst.worst:.7f} | {fixed.parity.worst.worst_text} |"
+        for fixed in manifest.fixed_shapes
+    ]
+    return _FIXED + "\n".join(rows) + "\n"
 
 
 def _front_matter(manifest: Manifest) -> str:

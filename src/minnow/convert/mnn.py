@@ -12,7 +12,7 @@ from minnow.convert.child import TIMEOUT, failure, run_child
 from minnow.recipe import Precision
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from minnow.recipe import Grid, Recipe
 
@@ -25,7 +25,7 @@ def convert_to_mnn(
     graph: Path,
     encoder: Path,
     recipe: Recipe,
-    inputs: tuple[str, ...],
+    inputs: Sequence[str],
     *,
     grids: Mapping[str, Grid] = MappingProxyType({}),
     log: Path,
@@ -37,7 +37,8 @@ def convert_to_mnn(
         graph: The ONNX file.
         encoder: The MNN file to write, in the same folder.
         recipe: Decides precision and options.
-        inputs: Names of the graph's inputs.
+        inputs: Names of the graph's inputs; of others than int32 of any (batch, seq) also kind and
+            shape, as in NAME:int:1x32.
         grids: The grid of each matrix that the converter stores as whole numbers, by the name of
             its linear layer. Weights that are on their grid come through unchanged.
         log: Where all that the converter prints goes.

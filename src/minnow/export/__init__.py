@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from minnow.bundle import CARD, TOKENIZER, Bundle, file_records, put_in_place, sha256, staging
-from minnow.convert import REFERENCES, calibration_in_words, tools
+from minnow.convert import REFERENCES, calibration_in_words
 from minnow.convert.mnn import convert_to_mnn
+from minnow.convert.provenance import tools
 from minnow.convert.quantize import quantize
 from minnow.errors import BundleError, ConversionError, InputError
 from minnow.export.card import export_card

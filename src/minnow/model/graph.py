@@ -35,6 +35,7 @@ def build_graph(
     tensors: Mapping[str, NDArray[np.float32]],
     packed: Mapping[str, PackedTable] = MappingProxyType({}),
     embedding: EmbeddingSpec | None = None,
+    shape: tuple[int, int] | None = None,
 ) -> Any:
     """Write the encoder as an ONNX model.
 
@@ -48,6 +49,7 @@ def build_graph(
         packed: Tables to store packed, in place of the tensor of that name: embeddings.word,
             embeddings.position.
         embedding: How token states become a vector, to have the graph do that too.
+        shape: The only (batch, seq) that the graph shall take, for accelerators that need that.
 
     Returns:
         An `onnx.ModelProto`.
@@ -55,7 +57,7 @@ def build_graph(
     Raises:
         MissingExtraError: The extra `convert` is not installed.
     """
-    return GraphWriter(spec, tensors, packed).write(embedding)
+    return GraphWriter(spec, tensors, packed, shape).write(embedding)
 
 
 class GraphWriter(Nodes):
@@ -74,8 +76,10 @@ class GraphWriter(Nodes):
         spec: EncoderSpec,
         tensors: Mapping[str, NDArray[np.float32]],
         packed: Mapping[str, PackedTable],
+        shape: tuple[int, int] | None = None,
     ) -> None:
         super().__init__()
+        self._shape = shape
         self._spec = spec
         self._tensors = tensors
         self._packed = packed
@@ -87,7 +91,8 @@ class GraphWriter(Nodes):
         for layer in layers:
             states = self._layer(states, states, mask, layer)
         if embedding is None:
-            return self._end(self._layer(states, states, mask, last), OUTPUT, ["seq", width])
+            seq = self._shape[1] if self._shape else "seq"
+            return self._end(self._layer(states, states, mask, last), OUTPUT, [seq, width])
         token = one_token(self, states, self._spec, embedding.pooling, self.token_mask)
         pooled = self._layer(token or states, states, mask, last)
         if token is None:
@@ -101,10 +106,11 @@ class GraphWriter(Nodes):
 
     def _end(self, value: str, output: str, axes: list[str | int]) -> Any:
         self.node("Identity", [value], output)
-        return self.model(self._inputs(), output, ["batch", *axes])
+        batch = self._shape[0] if self._shape else "batch"
+        return self.model(self._inputs(), output, [batch, *axes])
 
     def _inputs(self) -> list[Input]:
-        return [Input(name) for name in self._spec.inputs]
+        return [Input(name, self._shape or ("batch", "seq")) for name in self._spec.inputs]
 
     def _mask(self) -> str:
         """0 for a token, -MASKED for padding: float of shape (batch, 1, 1, seq)."""
@@ -141,13 +147,17 @@ class GraphWriter(Nodes):
 
     def _positions(self) -> Callable[[str, NDArray[Any]], str]:
         """A function from a table to its first `seq` rows: shape (1, seq, columns)."""
+        start = self._spec.position_offset
+        if self._shape is not None:
+            end = start + self._shape[1]
+            return lambda name, table: self.table(name, table[None, start:end])
         shape = self.node("Shape", ["input_ids"], "shape")
         one = self.constant("one", [1], np.int64)
         length = self.node("Gather", [shape, one], "length", axis=0)
         zero = self.constant("zero", [0], np.int64)
 
         def first_rows(name: str, table: NDArray[Any]) -> str:
-            rows = self.table(name, table[None, self._spec.position_offset :])
+            rows = self.table(name, table[None, start:])
             return self.node("Slice", [rows, zero, length, one], f"{name}.rows")
 
         return first_rows

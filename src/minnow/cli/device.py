@@ -1,0 +1,115 @@
+"""The command that checks a bundle on a device."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from minnow.cli.app import Json, Offline, app, steps
+from minnow.cli.tables import console_for, table_of
+from minnow.errors import ParityError
+from minnow.terminal import EPILOG, UsageError
+
+if TYPE_CHECKING:
+    from minnow.device import Answered
+
+
+@app.command("device-check", epilog=EPILOG)
+def device_check_command(
+    bundle: Annotated[
+        Path | None,
+        typer.Argument(metavar="[BUNDLE]", help="A folder that `minnow convert` wrote."),
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="The folder to write, for the device.")
+    ] = None,
+    read: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Read the answers in such a folder.")
+    ] = None,
+    bar: Annotated[
+        float | None,
+        typer.Option(
+            min=-1, max=1, help="With --read: the lowest cosine to pass; by default the recipe's."
+        ),
+    ] = None,
+    source: Annotated[
+        str | None,
+        typer.Option(help="The model it was made from; by default what the manifest names."),
+    ] = None,
+    offline: Offline = False,
+    as_json: Json = False,
+) -> None:
+    """Check a bundle on a phone or a board.
+
+    First a folder is written: the bundle, the texts of the proof, the vectors that they should
+    have, and check.py, which needs MNN and numpy only. Copy it to the device, run check.py there,
+    and copy its answers back into the folder. Then --read compares them with the vectors.
+
+    Example: minnow device-check bge-small.minnow --output phone
+
+    Example: minnow device-check --read phone
+    """
+    from minnow.device import read_answers, write_check
+
+    if read is not None:
+        if bundle is not None or output is not None:
+            raise UsageError("Give BUNDLE and --output to write a folder, or --read to read one.")
+        _show(read_answers(read, bar), read, as_json)
+        return
+    if bundle is None or output is None:
+        raise UsageError("Give BUNDLE and --output to write a folder, or --read to read one.")
+    folder = write_check(bundle, output, source=source, offline=offline, progress=steps())
+    if as_json:
+        print(json.dumps({"folder": str(folder)}))
+    else:
+        print(f"{folder}: copy it to the device, and run there: python check.py --precision low")
+
+
+def _show(found: list[Answered], folder: Path, as_json: bool) -> None:
+    """Print every answer, and fail where one failed."""
+    if as_json:
+        print(json.dumps([_facts(each) for each in found], ensure_ascii=False))
+    else:
+        _print(found)
+    failed = [each for each in found if not each.passed]
+    if failed:
+        worst = min(failed, key=lambda each: each.worst.worst)
+        differ = f" Other token ids: {', '.join(worst.answer.ids_differ[:4])}."
+        raise ParityError(
+            f"{len(failed)} of {len(found)} answers in {folder} do not give the reference's "
+            f"vectors. The worst text of {worst.name}, {worst.worst.worst_text}, has cosine "
+            f"{worst.worst.worst:.6f}; the bar is {worst.bar}."
+            f"{differ if worst.answer.ids_differ else ''}",
+            worst=worst.worst.worst,
+        )
+
+
+def _facts(each: Answered) -> dict[str, Any]:
+    said = {k: v for k, v in asdict(each.answer).items() if k not in ("rows", "format")}
+    rows = [
+        {k: None if v != v else v for k, v in asdict(row).items()} for row in each.figures
+    ]  # NaN is not JSON
+    return {"answer": each.name, **said, "bar": each.bar, "passed": each.passed, "runs": rows}
+
+
+def _print(found: list[Answered]) -> None:
+    console = console_for(sys.stdout)
+    for each in found:
+        said = each.answer
+        shape = f", shape {said.shape[0]}x{said.shape[1]}" if said.shape else ""
+        table = table_of(
+            f"{each.name}: {said.runner} on {said.machine}, MNN {said.mnn}, precision "
+            f"{said.precision}{shape}, threads {said.threads}",
+            "batches", "texts", "mean", "5th percentile", "worst", "worst text", "shape",
+        )  # fmt: skip
+        for row in each.figures:
+            cosines = (f"{value:.6f}" for value in (row.mean, row.p5, row.worst))
+            where = f"{row.worst_shape[0]}x{row.worst_shape[1]}"
+            table.add_row(row.batching, str(row.vectors), *cosines, row.worst_text, where)
+        console.print(table)
+        console.print(f"{'passed' if each.passed else 'failed'}: the bar is {each.bar}")

@@ -1,0 +1,224 @@
+"""Writes the folder that is copied to a device: the bundle, texts, expected vectors, a runner."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+import numpy as np
+
+from minnow.bundle import MANIFEST, Bundle
+from minnow.convert import token_counter
+from minnow.convert.probes import probe_texts
+from minnow.convert.references import CheckpointReference
+from minnow.convert.verify import mixed_batches
+from minnow.errors import InputError, OutputError
+from minnow.files import remove_folder, replace_folder, sync, temporary_beside, writing
+from minnow.model.original import read_original
+from minnow.origin import find_origin
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from minnow.convert.probes import Probe
+    from minnow.model.source import ModelSource
+
+FORMAT = 1
+PROBES = "probes.json"
+EXPECTED = "expected.f32"
+BUNDLE = "bundle"
+RUNNER = "check.py"
+
+
+@dataclass(frozen=True)
+class Text:
+    """A text of the check.
+
+    Attributes:
+        name: Unique and short.
+        text: The text.
+        ids: Its token ids by the reference's tokenizer, cut off at the limit.
+    """
+
+    name: str
+    text: str
+    ids: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Probes:
+    """What a runner runs; `probes.json` is its JSON form.
+
+    Attributes:
+        max_tokens: The longest text the model reads.
+        texts: The texts.
+        batches: Indices of texts that are run together, padded to the longest: every text alone,
+            then the longest with the shortest.
+        reference: What the expected vectors are from.
+        format: Version of this form.
+    """
+
+    max_tokens: int
+    texts: tuple[Text, ...]
+    batches: tuple[tuple[int, ...], ...]
+    reference: str
+    format: int = FORMAT
+
+
+def write_check(
+    bundle: str | Path | Bundle,
+    destination: str | Path,
+    *,
+    source: str | ModelSource | None = None,
+    offline: bool = False,
+    choose: Callable[[Sequence[Probe]], Sequence[Probe]] = lambda probes: probes,
+    longest_mixed: int | None = None,
+    progress: Callable[[str], None] = lambda _: None,
+) -> Path:
+    """Write a folder to copy to a device; it exists whole or not at all.
+
+    The expected vectors are those of the checkpoint that the bundle was made from, so the model
+    has to be at hand.
+
+    Args:
+        bundle: The bundle.
+        destination: Where: nothing, or an empty folder.
+        source: The model it was made from; by default the one that its manifest names.
+        offline: Make no network call at all.
+        choose: Which of the probe texts to take; by default all.
+        longest_mixed: The most tokens of a text that is also run in padded batches.
+        progress: Told each step.
+
+    Returns:
+        The folder.
+
+    Raises:
+        BundleError: A file of the bundle is missing or has changed, or the source has other
+            weights.
+        SourceError: The source cannot be found; name it with `source`.
+        OutputError: The destination holds something, or cannot be written.
+    """
+    destination = Path(destination).absolute()
+    bundle = bundle if isinstance(bundle, Bundle) else Bundle.open(bundle)
+    _check_empty(destination)
+    progress("checking the hash of every file")
+    bundle.check_files()
+    manifest = bundle.manifest
+    progress(f"finding {source or manifest.source.name}")
+    original = read_original(find_origin(bundle, source, offline=offline), manifest.choices)
+    limit = manifest.embedding.max_tokens
+    chosen = choose(probe_texts(limit, token_counter(original.source)))
+    texts = [probe.text for probe in chosen]
+    reference = CheckpointReference(original)
+    progress(f"computing the reference ({reference.name})")
+    ids = reference.token_ids(texts)
+    expected = reference.vectors(texts).astype("<f4")
+    probes = Probes(
+        limit,
+        tuple(Text(p.name, p.text, tuple(i)) for p, i in zip(chosen, ids, strict=True)),
+        _batches([len(row) for row in ids], longest_mixed or limit),
+        reference.name,
+    )
+    progress("writing the folder")
+    with writing(destination):
+        _write(bundle, probes, expected.tobytes(), destination)
+    return destination
+
+
+def _batches(lengths: Sequence[int], longest_mixed: int) -> tuple[tuple[int, ...], ...]:
+    """Every text alone; then in batches those that are short enough."""
+    mixed = [i for i, length in enumerate(lengths) if length <= longest_mixed]
+    batches = [(i,) for i in range(len(lengths))]
+    padded = mixed_batches([lengths[i] for i in mixed])
+    return (*batches, *(tuple(mixed[i] for i in batch) for batch in padded))
+
+
+def _write(bundle: Bundle, probes: Probes, expected: bytes, destination: Path) -> None:
+    destination.parent.mkdir(parents=True, exist_ok=True)
+    staged = temporary_beside(destination.resolve())
+    try:
+        for name in (MANIFEST, *bundle.manifest.files):
+            target = staged / BUNDLE / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(bundle.folder / name, target)
+        (staged / PROBES).write_bytes(msgspec.json.encode(probes) + b"\n")
+        (staged / EXPECTED).write_bytes(expected)
+        shutil.copyfile(Path(__file__).with_name(RUNNER), staged / RUNNER)
+        (staged / "README.md").write_text(_README, encoding="utf-8")
+        for path in (*staged.rglob("*"), staged):
+            sync(path)
+        replace_folder(staged, destination.resolve())
+    finally:
+        remove_folder(staged)
+
+
+def _check_empty(destination: Path) -> None:
+    if not os.path.lexists(destination):
+        return
+    if not destination.is_dir() or any(destination.iterdir()):
+        raise OutputError(f"{destination} is not an empty folder. Name another, or empty it.")
+
+
+def read_probes(
+    folder: Path,
+) -> tuple[Bundle, Probes, np.ndarray[tuple[int, int], np.dtype[np.float32]]]:
+    """Read what `write_check` wrote.
+
+    Returns:
+        The bundle, the texts, and a row of float32 for each.
+
+    Raises:
+        InputError: The folder is not one that `minnow device-check` wrote, or not whole.
+        BundleError: Its bundle cannot be read.
+    """
+    try:
+        content, expected = (folder / PROBES).read_bytes(), (folder / EXPECTED).read_bytes()
+    except OSError as error:
+        raise InputError(
+            f"{folder} is not a folder that `minnow device-check` wrote: {error.filename} cannot "
+            f"be read ({error.strerror})."
+        ) from error
+    bundle = Bundle.open(folder / BUNDLE)
+    try:
+        probes = msgspec.json.decode(content, type=Probes)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise InputError(f"{folder / PROBES} cannot be understood: {error}.") from error
+    if probes.format != FORMAT:
+        raise InputError(
+            f"{folder / PROBES} has format {probes.format}; this minnow reads {FORMAT}."
+        )
+    width = bundle.manifest.encoder.width
+    rows = len(probes.texts)
+    if len(expected) != 4 * rows * width:
+        raise InputError(
+            f"{folder / EXPECTED} has {len(expected)} bytes; {rows} texts of {width} numbers are "
+            f"{4 * rows * width}. Write the folder again."
+        )
+    if not all(0 <= i < rows for batch in probes.batches for i in batch):
+        raise InputError(f"{folder / PROBES} has batches of texts that it does not hold.")
+    return bundle, probes, np.frombuffer(expected, "<f4").reshape(rows, width)
+
+
+_README = """# A check of a bundle on this device
+
+`bundle/` is the model, `probes.json` texts with their token ids, `expected.f32` the vectors that
+they should have. On the device, with Python 3.8 or newer and `pip install MNN numpy`:
+
+```
+python check.py --precision low
+```
+
+It writes `answer.json` and `answer.f32` beside itself. `--precision low` computes in half precision
+where the processor has it; `normal` and `high` in float32. `--name answer-low` gives the answer
+another name, so that several can be read at once. `python check.py --help` says more.
+
+Copy the answers back into this folder on the computer that wrote it, and read them there:
+
+```
+minnow device-check --read FOLDER
+```
+"""

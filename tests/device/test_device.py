@@ -1,0 +1,249 @@
+"""A folder for a device, its runner in a process of its own, and answers good and bad."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from fakes.bundles import make_tiny
+from fakes.checkpoint import write_model
+from fakes.programs import run_minnow
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from minnow.convert import convert
+from minnow.device import read_answers, write_check
+from minnow.errors import BundleError, InputError, MinnowError, OutputError, SourceError
+from minnow.model.spec import Interface
+from minnow.vectors import Pooling
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from minnow.convert.probes import Probe
+
+pytestmark = pytest.mark.extra("convert")
+
+
+def first(probes: Sequence[Probe]) -> Sequence[Probe]:
+    return [*probes[:6], *probes[-2:]]
+
+
+def run(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(folder / "check.py"), *options]
+    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder)
+
+
+@pytest.fixture(scope="module")
+def answered(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with an answer; for reading only."""
+    folder = tmp_path_factory.mktemp("device")
+    tiny = make_tiny(folder)
+    written = write_check(tiny.bundle, folder / "check", choose=first)
+    done = run(written)
+    assert done.returncode == 0, done.stderr
+    return written
+
+
+@pytest.fixture
+def copy(answered: Path, tmp_path: Path) -> Path:
+    return shutil.copytree(answered, tmp_path / "copy")
+
+
+def change(folder: Path, **changes: Any) -> None:
+    path = folder / "answer.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+
+@pytest.mark.parametrize("interface", list(Interface))
+@pytest.mark.parametrize("pooling", [p.value for p in Pooling])
+def test_every_pooling_passes(tmp_path: Path, pooling: str, interface: Interface) -> None:
+    model = write_model(tmp_path / "model", pooling=pooling)
+    from dataclasses import replace
+
+    from minnow import RECIPES
+
+    recipe = replace(RECIPES["fp32"], interface=interface)
+    bundle = convert(str(model), tmp_path / "bundle", recipe=recipe)
+    folder = write_check(bundle, tmp_path / "check", choose=first)
+    assert run(folder, "--precision", "normal", "--threads", "2").returncode == 0
+    [found] = read_answers(folder)
+    assert found.passed
+    assert found.worst.worst >= 0.999999
+    assert found.answer.threads == 2
+
+
+def test_the_folder_says_what_is_run(answered: Path) -> None:
+    probes = json.loads((answered / "probes.json").read_text())
+    assert probes["format"] == 1
+    assert probes["max_tokens"] == 24
+    assert len(probes["texts"]) == 8
+    assert probes["batches"][:8] == [[i] for i in range(8)]
+    assert sorted(i for batch in probes["batches"][8:] for i in batch) == list(range(8))
+    assert (answered / "expected.f32").stat().st_size == 8 * 32 * 4
+    assert {"bundle", "check.py", "README.md"} <= {path.name for path in answered.iterdir()}
+
+
+def test_long_texts_can_be_left_out_of_padded_batches(answered: Path, tmp_path: Path) -> None:
+    folder = write_check(answered / "bundle", tmp_path / "out", choose=first, longest_mixed=8)
+    probes = json.loads((folder / "probes.json").read_text())
+    lengths = [len(text["ids"]) for text in probes["texts"]]
+    assert max(lengths) == 24
+    assert all(lengths[i] <= 8 for batch in probes["batches"][8:] for i in batch)
+
+
+def test_the_runner_imports_nothing_of_minnow(answered: Path) -> None:
+    source = (answered / "check.py").read_text()
+    assert "import minnow" not in source
+    assert "from minnow" not in source
+
+
+def test_several_answers_are_read_at_once(copy: Path) -> None:
+    assert run(copy, "--name", "answer-high", "--precision", "high").returncode == 0
+    assert [each.name for each in read_answers(copy)] == ["answer-high.json", "answer.json"]
+
+
+def test_a_damaged_copy_of_the_bundle_is_seen_on_the_device(copy: Path) -> None:
+    with (copy / "bundle/encoder.mnn").open("r+b") as file:
+        file.seek(100)
+        file.write(b"xx")
+    done = run(copy, "--name", "answer-new")
+    assert done.returncode != 0
+    assert "encoder.mnn is missing or damaged" in done.stderr
+    assert not (copy / "answer-new.json").exists()
+
+
+def test_other_vectors_fail(copy: Path) -> None:
+    vectors = np.fromfile(copy / "answer.f32", "<f4").reshape(-1, 32)
+    vectors[3] = np.roll(vectors[3], 1)
+    vectors.tofile(copy / "answer.f32")
+    [found] = read_answers(copy)
+    assert not found.passed
+    assert found.worst.batching == "one by one"
+    assert (
+        found.worst.worst_text == json.loads((copy / "probes.json").read_text())["texts"][3]["name"]
+    )
+
+
+def test_nan_fails_whatever_the_bar(copy: Path) -> None:
+    vectors = np.fromfile(copy / "answer.f32", "<f4")
+    vectors[-1] = np.nan
+    vectors.tofile(copy / "answer.f32")
+    [found] = read_answers(copy, bar=-1)
+    assert not found.passed
+    assert np.isnan(found.worst.worst)
+
+
+def test_other_ids_fail(copy: Path) -> None:
+    change(copy, ids_differ=["empty"])
+    assert not read_answers(copy)[0].passed
+
+
+def drop_a_row(folder: Path) -> None:
+    rows = json.loads((folder / "answer.json").read_text())["rows"]
+    change(folder, rows=rows[:-1])
+    content = (folder / "answer.f32").read_bytes()
+    (folder / "answer.f32").write_bytes(content[: -32 * 4])
+
+
+def repeat_a_row(folder: Path) -> None:
+    rows = json.loads((folder / "answer.json").read_text())["rows"]
+    change(folder, rows=[*rows[:-1], rows[0]])
+
+
+@pytest.mark.parametrize(
+    ("damage", "says"),
+    [
+        (lambda f: (f / "answer.json").unlink(), "holds no answer"),
+        (lambda f: (f / "answer.f32").unlink(), "cannot be read"),
+        (lambda f: (f / "answer.f32").write_bytes(b"123"), "has 3 bytes"),
+        (lambda f: (f / "answer.json").write_text("{"), "not an answer"),
+        (lambda f: change(f, format=2), "has format 2"),
+        (lambda f: change(f, rows=[[0, 99]] * 16), "does not answer"),
+        (lambda f: change(f, manifest_sha256="0" * 64), "another folder"),
+        (lambda f: change(f, probes_sha256="0" * 64), "another folder"),
+        (drop_a_row, "1 are missing"),
+        (repeat_a_row, "there twice"),
+        (lambda f: (f / "probes.json").unlink(), "cannot be read"),
+        (lambda f: (f / "probes.json").write_text("[]"), "cannot be understood"),
+        (lambda f: (f / "expected.f32").write_bytes(b""), "has 0 bytes"),
+        (lambda f: shutil.rmtree(f / "bundle"), "bundle is not a folder"),
+    ],
+)
+def test_damaged_answers_are_errors(copy: Path, damage: Callable[[Path], Any], says: str) -> None:
+    damage(copy)
+    with pytest.raises((InputError, BundleError), match=says):
+        read_answers(copy)
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(content=st.binary(max_size=40), place=st.integers(0, 2000))
+def test_bytes_in_an_answer_never_end_in_a_traceback(
+    answered: Path, content: bytes, place: int
+) -> None:
+    whole = (answered / "answer.json").read_bytes()
+    name = answered / "answer-torn.json"
+    name.write_bytes(whole[:place] + content + whole[place + len(content) :])
+    shutil.copyfile(answered / "answer.f32", answered / "answer-torn.f32")
+    try:
+        read_answers(answered)
+    except MinnowError:
+        pass
+    finally:
+        name.unlink()
+        (answered / "answer-torn.f32").unlink()
+
+
+def test_a_source_that_is_not_at_hand_is_asked_for(answered: Path, tmp_path: Path) -> None:
+    bundle = shutil.copytree(answered / "bundle", tmp_path / "bundle")
+    manifest = json.loads((bundle / "minnow.json").read_text())
+    manifest["source"]["name"] = str(tmp_path / "gone")
+    (bundle / "minnow.json").write_text(json.dumps(manifest))
+    with pytest.raises(SourceError, match="--source"):
+        write_check(bundle, tmp_path / "out", offline=True)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_with_files_is_left_alone(answered: Path) -> None:
+    with pytest.raises(OutputError, match="not an empty folder"):
+        write_check(answered / "bundle", answered)
+
+
+class TestCommand:
+    def test_written_and_read(self, answered: Path, tmp_path: Path) -> None:
+        folder = tmp_path / "phone"
+        written = run_minnow(
+            "device-check", str(answered / "bundle"), "-o", str(folder), cwd=tmp_path
+        )
+        assert written.code == 0, written.stderr
+        assert run(folder, "--precision", "normal").returncode == 0
+        read = run_minnow("device-check", "--read", str(folder), "--json", cwd=tmp_path)
+        assert read.code == 0, read.stderr
+        [said] = json.loads(read.stdout)
+        assert said["passed"]
+        assert [row["batching"] for row in said["runs"]] == ["one by one", "mixed"]
+        table = run_minnow("device-check", "--read", str(folder), cwd=tmp_path)
+        assert "passed: the bar is 0.999999" in table.stdout
+
+    def test_a_failed_check_ends_like_a_failed_proof(self, copy: Path, tmp_path: Path) -> None:
+        vectors = np.fromfile(copy / "answer.f32", "<f4")
+        vectors[5] = np.nan
+        vectors.tofile(copy / "answer.f32")
+        done = run_minnow("device-check", "--read", str(copy), cwd=tmp_path)
+        assert done.code == 5
+        assert "failed" in done.stdout
+        assert "do not give the reference's vectors" in done.stderr
+        facts = run_minnow("device-check", "--read", str(copy), "--json", cwd=tmp_path)
+        assert json.loads(facts.stdout)[0]["runs"][0]["worst"] is None
+
+    @pytest.mark.parametrize("arguments", [[], ["x"], ["x", "-o", "y", "--read", "z"]])
+    def test_half_a_command_is_a_usage_error(self, arguments: list[str], tmp_path: Path) -> None:
+        done = run_minnow("device-check", *arguments, cwd=tmp_path)
+        assert done.code == 2
+        assert "--read" in done.stderr
