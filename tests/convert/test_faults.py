@@ -263,9 +263,9 @@ class TestInThePooling:
     def test_padding_is_pooled_too(
         self, model: Path, recipe: Recipe, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        def all_tokens(nodes: Nodes) -> str:
+        def all_tokens(nodes: Nodes, given: str) -> str:
             one = nodes.scalar("pooling.one_for_all", 1.0)
-            mask = nodes.cast("attention_mask", "pooling.true_mask")
+            mask = nodes.cast(given, "pooling.true_mask")
             return nodes.node("Max", [mask, one], "pooling.mask")
 
         monkeypatch.setattr("minnow.model.pooled._mask", all_tokens)
