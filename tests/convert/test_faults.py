@@ -69,11 +69,13 @@ def change_graph_tensors(
 ) -> None:
     """Let the graph, but not the reference, be written from changed tensors."""
 
-    def build(spec: Any, tensors: dict[str, Any], packed: dict[str, Any], *rest: Any) -> Any:
+    def build(
+        spec: Any, tensors: dict[str, Any], packed: dict[str, Any], *rest: Any, **options: Any
+    ) -> Any:
         changed = dict(tensors)
         change(changed)
         still = {name: table for name, table in packed.items() if changed[name] is tensors[name]}
-        return build_graph(spec, changed, still, *rest)
+        return build_graph(spec, changed, still, *rest, **options)
 
     monkeypatch.setattr(f"{PIPELINE}.build_graph", build)
 
@@ -81,8 +83,10 @@ def change_graph_tensors(
 def change_graph(monkeypatch: pytest.MonkeyPatch, **changes: Any) -> None:
     """Let the graph, but neither the manifest nor the reference, pool in another way."""
 
-    def build(spec: Any, tensors: Any, packed: Any, embedding: EmbeddingSpec) -> Any:
-        return build_graph(spec, tensors, packed, replace(embedding, **changes))
+    def build(
+        spec: Any, tensors: Any, packed: Any, embedding: EmbeddingSpec, **options: Any
+    ) -> Any:
+        return build_graph(spec, tensors, packed, replace(embedding, **changes), **options)
 
     monkeypatch.setattr(f"{PIPELINE}.build_graph", build)
 
@@ -190,7 +194,7 @@ def test_nan_in_the_encoder(model: Path, recipe: Recipe, monkeypatch: pytest.Mon
 def test_converter_that_writes_nothing(
     model: Path, recipe: Recipe, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def write(*_: Any) -> Any:
+    def write(*_: Any, **__: Any) -> Any:
         class Garbage:
             def SerializeToString(self) -> bytes:  # noqa: N802
                 return b"not a graph"

@@ -52,9 +52,10 @@ class Model:
             np.testing.assert_allclose(states[: len(row)], expected, atol=tolerance)
 
 
-def to_mnn(model: Model, folder: Path, recipe: str) -> Path:
+def to_mnn(model: Model, folder: Path, recipe: str, *, in_parts: bool = False) -> Path:
     graph = folder / "graph.onnx"
-    graph.write_bytes(build_graph(model.encoder, model.tensors).SerializeToString())
+    content = build_graph(model.encoder, model.tensors, in_parts=in_parts).SerializeToString()
+    graph.write_bytes(content)
     convert_to_mnn(
         graph, folder / "encoder.mnn", RECIPES[recipe], model.encoder.inputs, log=folder / "log"
     )
@@ -81,6 +82,27 @@ def test_mnn_gives_the_reference_states(tmp_path: Path, family: str) -> None:
     model = Model(tmp_path / "model", family=family)
     engine = MnnEngine(to_mnn(model, tmp_path, "fp32"), model.encoder)
     model.check(engine.run(model.batch), 2e-5)
+
+
+@pytest.mark.parametrize("units", [32, 64, 80, 24])
+def test_a_feed_forward_layer_in_parts_gives_the_reference_states(
+    tmp_path: Path, units: int
+) -> None:
+    """The width is 32: one part, two, two and a half, and less than one."""
+    model = Model(tmp_path / "model", intermediate_size=units)
+    engine = MnnEngine(to_mnn(model, tmp_path, "fp32", in_parts=True), model.encoder)
+    model.check(engine.run(model.batch), 2e-5)
+
+
+def test_no_sum_of_a_graph_in_parts_is_longer_than_a_state(tmp_path: Path) -> None:
+    model = Model(tmp_path / "model", intermediate_size=128)
+    longest = {}
+    for in_parts in (False, True):
+        graph = build_graph(model.encoder, model.tensors, in_parts=in_parts).graph
+        tables = {table.name: table.dims for table in graph.initializer}
+        products = [node.input[1] for node in graph.node if node.op_type == "MatMul"]
+        longest[in_parts] = max(tables[name][0] for name in products if name in tables)
+    assert longest == {False: 128, True: 32}
 
 
 @pytest.mark.parametrize("activation", ["gelu_new", "relu"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -351,13 +352,15 @@ def _convert_graph(
         return original
     rounded = quantize(original, recipe, calibration, progress)
     pools = recipe.interface is Interface.SENTENCE_EMBEDDING
-    parts = (encoder, rounded.tensors, rounded.packed, original.embedding if pools else None)
+    pooled = original.embedding if pools else None
+    build = partial(  # weights that share a step are not taken apart
+        build_graph, encoder, rounded.tensors, rounded.packed, pooled, in_parts=not recipe.rounds
+    )
     progress(f"{step})")
-    _write_encoder(build_graph(*parts), folder, recipe, encoder, rounded.grids)
+    _write_encoder(build(), folder, recipe, encoder, rounded.grids)
     for shape in shapes:
         progress(f"{step}, {named(shape)})")
-        fixed = build_graph(*parts, shape=shape)
-        _write_encoder(fixed, folder, recipe, encoder, rounded.grids, shape)
+        _write_encoder(build(shape=shape), folder, recipe, encoder, rounded.grids, shape)
     return replace(original, tensors=rounded.tensors)
 
 

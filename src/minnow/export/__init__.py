@@ -216,7 +216,9 @@ def _write(
     table = store_words(original.tensors[_WORD], kind)
     rounded = quantize(original, replace(recipe, words=None), calibration, progress)
     progress("writing the graph")
-    model = build_embedded_graph(encoder, rounded.tensors, original.embedding, rounded.packed)
+    model = build_embedded_graph(
+        encoder, rounded.tensors, original.embedding, rounded.packed, in_parts=not recipe.rounds
+    )
     graph = folder / "graph.onnx"
     graph.write_bytes(model.SerializeToString())
     del model

@@ -32,6 +32,8 @@ def build_embedded_graph(
     tensors: Mapping[str, NDArray[np.float32]],
     embedding: EmbeddingSpec,
     packed: Mapping[str, PackedTable] = MappingProxyType({}),
+    *,
+    in_parts: bool = False,
 ) -> Any:
     """Write the encoder as an ONNX model that takes embedded words.
 
@@ -46,6 +48,7 @@ def build_embedded_graph(
             table is not read.
         embedding: How token states become a vector.
         packed: Tables to store packed: embeddings.position.
+        in_parts: Write feed-forward layers in parts, for sums in half precision.
 
     Returns:
         An `onnx.ModelProto`.
@@ -53,7 +56,7 @@ def build_embedded_graph(
     Raises:
         MissingExtraError: The extra `convert` is not installed.
     """
-    return _EmbeddedWriter(spec, tensors, packed).write(embedding)
+    return _EmbeddedWriter(spec, tensors, packed, in_parts=in_parts).write(embedding)
 
 
 def embedded_inputs(spec: EncoderSpec) -> tuple[str, ...]:

@@ -5,6 +5,10 @@ one node; GELU in the order and with the Constant nodes that the converter match
 initialiser in their place is not matched, and GELU then runs as five operators); the attention
 scale as a node of its own after the product of queries and keys (folded into the weights it
 makes the second product many times slower). It holds no ConstantOfShape, which MNN miscompiles.
+
+A feed-forward layer may be written in parts as wide as a state. Phones compute in float16, and MNN
+adds up in it too: over 1536 units that costs twice what it does over 384, and more in large batches,
+which it multiplies by Strassen's method.
 """
 
 from __future__ import annotations
@@ -36,6 +40,8 @@ def build_graph(
     packed: Mapping[str, PackedTable] = MappingProxyType({}),
     embedding: EmbeddingSpec | None = None,
     shape: tuple[int, int] | None = None,
+    *,
+    in_parts: bool = False,
 ) -> Any:
     """Write the encoder as an ONNX model.
 
@@ -51,13 +57,15 @@ def build_graph(
         embedding: How token states become a vector, to have the graph do that too.
         shape: The only (batch, seq) that the graph shall take, for accelerators that need that.
 
+        in_parts: Write feed-forward layers in parts, for sums in half precision.
+
     Returns:
         An `onnx.ModelProto`.
 
     Raises:
         MissingExtraError: The extra `convert` is not installed.
     """
-    return GraphWriter(spec, tensors, packed, shape).write(embedding)
+    return GraphWriter(spec, tensors, packed, shape, in_parts=in_parts).write(embedding)
 
 
 class GraphWriter(Nodes):
@@ -77,8 +85,11 @@ class GraphWriter(Nodes):
         tensors: Mapping[str, NDArray[np.float32]],
         packed: Mapping[str, PackedTable],
         shape: tuple[int, int] | None = None,
+        *,
+        in_parts: bool = False,
     ) -> None:
         super().__init__()
+        self._part = spec.width if in_parts else spec.inner_width
         self._shape = shape
         self._spec = spec
         self._tensors = tensors
@@ -224,16 +235,40 @@ class GraphWriter(Nodes):
         attended = self._attention(states, context, mask, name)
         states = self.node("Add", [attended, states], f"{name}.attended")
         states = self._layer_norm(states, f"{name}.attention_norm")
-        inner = self._activate(self._linear(states, f"{name}.inner"), f"{name}.activation")
-        output = self._linear(inner, f"{name}.output")
-        states = self.node("Add", [output, states], f"{name}.summed")
+        states = self._feed_forward(states, name)
         return self._layer_norm(states, f"{name}.output_norm")
 
+    def _feed_forward(self, states: str, layer: str) -> str:
+        """The states and a feed-forward layer's output, summed; part of its units after part."""
+        inner, output = f"{layer}.inner", f"{layer}.output"
+        total, units = states, len(self._tensors[f"{inner}.bias"])
+        for start in range(0, units, self._part):
+            part = slice(start, start + self._part)
+            tail = f".{start}" if start else ""
+            weight = self._tensors[f"{output}.weight"][:, part]
+            bias = None if start else self._tensors[f"{output}.bias"]
+            some = self._product(
+                states, f"{inner}{tail}",
+                self._tensors[f"{inner}.weight"][part], self._tensors[f"{inner}.bias"][part],
+            )  # fmt: skip
+            some = self._activate(some, f"{layer}.activation{tail}")
+            some = self._product(some, f"{output}{tail}", weight, bias)
+            total = self.node("Add", [some, total], f"{layer}.summed{tail}")
+        return total
+
     def _linear(self, states: str, name: str) -> str:
-        weight = self.table(f"{name}.weight", self._tensors[f"{name}.weight"].T)
-        bias = self.table(f"{name}.bias", self._tensors[f"{name}.bias"])
-        product = self.node("MatMul", [states, weight], f"{name}.product")
-        return self.node("Add", [product, bias], name)
+        weight, bias = self._tensors[f"{name}.weight"], self._tensors[f"{name}.bias"]
+        return self._product(states, name, weight, bias)
+
+    def _product(
+        self, states: str, name: str, weight: NDArray[Any], bias: NDArray[Any] | None
+    ) -> str:
+        """States of shape (.., inputs) times a weight of shape (outputs, inputs), and a bias."""
+        table = self.table(f"{name}.weight", weight.T)
+        if bias is None:
+            return self.node("MatMul", [states, table], name)
+        product = self.node("MatMul", [states, table], f"{name}.product")
+        return self.node("Add", [product, self.table(f"{name}.bias", bias)], name)
 
     def _layer_norm(self, states: str, name: str) -> str:
         weight = self.table(f"{name}.weight", self._tensors[f"{name}.weight"])
