@@ -161,8 +161,10 @@ def test_a_wrong_one_is_refused(
 ) -> None:
     """The encoder of any shape is right; that of the fixed one reads nothing but padding."""
 
-    def build(*parts: Any, shape: Any = None, in_parts: bool) -> Any:
-        graph = build_graph(*parts, shape=shape, in_parts=in_parts)
+    def build(
+        spec: Any, tensors: Any, packed: Any, embedding: Any, shape: Any = None, **options: Any
+    ) -> Any:
+        graph = build_graph(spec, tensors, packed, embedding, shape, **options)
         for node in graph.graph.node:
             if shape is not None and node.name.endswith(".masked"):
                 node.op_type = "Sub"

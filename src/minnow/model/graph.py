@@ -6,9 +6,9 @@ initialiser in their place is not matched, and GELU then runs as five operators)
 scale as a node of its own after the product of queries and keys (folded into the weights it
 makes the second product many times slower). It holds no ConstantOfShape, which MNN miscompiles.
 
-A feed-forward layer may be written in parts as wide as a state. Phones compute in float16, and MNN
-adds up in it too: over 1536 units that costs twice what it does over 384, and more in large batches,
-which it multiplies by Strassen's method.
+A feed-forward layer may be written in parts as wide as a state. Phones compute in float16, and
+MNN adds up in it too: the longer a sum, the more is lost, above all in large batches, which it
+multiplies by Strassen's method.
 """
 
 from __future__ import annotations
