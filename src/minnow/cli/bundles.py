@@ -213,7 +213,7 @@ def verify_command(
     offline: Offline = False,
     as_json: Json = False,
 ) -> None:
-    """Repeat a bundle's proof: every file's hash, every probe text.
+    """Repeat a bundle's proof: all hashes, all probe texts.
 
     Example: minnow verify bge-small.minnow
     """

@@ -188,7 +188,7 @@ def gguf_command(
     document_prompt: DocumentPromptChoice = None,
     as_json: Json = False,
 ) -> None:
-    """Write a model as a GGUF for llama.cpp, to compare a bundle with.
+    """Write a model as a GGUF for llama.cpp, to compare with.
 
     It is made of the same weights as a bundle, run by llama.cpp, and proven like one: what does
     not give the model's vectors is not written.

@@ -55,7 +55,7 @@ def export_command(
     offline: Offline = False,
     as_json: Json = False,
 ) -> None:
-    """Write a bundle's model for MNN's own embedding engine, and prove it there.
+    """Write a bundle's model for MNN's own embedding engine.
 
     An app that links MNN-LLM loads the folder with Embedding::createEmbedding, and needs no
     tokenizer and no pooling. The model that the bundle was made from must be at hand.
