@@ -268,9 +268,9 @@ class TestFaults:
     """Planted one by one: none of them may pass the proof."""
 
     def test_another_pooling(self, bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
-        def build(spec: Any, tensors: Any, embedding: Any, packed: Any) -> Any:
+        def build(spec: Any, tensors: Any, embedding: Any, packed: Any, **options: Any) -> Any:
             wrong = replace(embedding, pooling=Pooling.CLS)
-            return build_embedded_graph(spec, tensors, wrong, packed)
+            return build_embedded_graph(spec, tensors, wrong, packed, **options)
 
         monkeypatch.setattr(minnow.export, "build_embedded_graph", build)
         assert "has cosine" in refuse(bundle, ParityError)
@@ -287,10 +287,10 @@ class TestFaults:
         """Positions of another grid than the rounded numbers say."""
         bundle = make(tmp_path, "int4", pooling="mean")
 
-        def build(spec: Any, tensors: Any, embedding: Any, packed: Any) -> Any:
+        def build(spec: Any, tensors: Any, embedding: Any, packed: Any, **options: Any) -> Any:
             coarse = pack_table(tensors["embeddings.position"], 3)
             return build_embedded_graph(
-                spec, tensors, embedding, {**packed, "embeddings.position": coarse}
+                spec, tensors, embedding, {**packed, "embeddings.position": coarse}, **options
             )
 
         monkeypatch.setattr(minnow.export, "build_embedded_graph", build)
@@ -325,7 +325,7 @@ class TestFaults:
         assert "does not run on the probe texts" in refuse(bundle, ParityError)
 
     def test_a_converter_that_fails(self, bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
-        def build(*_: object) -> Any:
+        def build(*_: object, **__: object) -> Any:
             class Nothing:
                 def SerializeToString(self) -> bytes:  # noqa: N802
                     return b"no graph"
