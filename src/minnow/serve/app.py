@@ -13,7 +13,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from minnow.serve.errors import JSON, ApiError, busy, internal_error, of_http
-from minnow.serve.guards import Guarded, Watched, read_body, unless_gone
+from minnow.serve.guards import Guarded, Watched, answer_of, read_body, unless_gone
 from minnow.serve.openapi import document
 from minnow.serve.routes import ENDPOINTS, TRUNCATED
 
@@ -88,16 +88,16 @@ async def _asked(service: Service, endpoint: Endpoint, request: Request) -> Resp
 
 async def _answer_error(_: Request, error: Exception) -> Response:
     assert isinstance(error, ApiError)
-    return error.response()
+    return answer_of(error)
 
 
 async def _answer_http(_: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    return of_http(error.status_code, error.headers).response()
+    return answer_of(of_http(error.status_code, error.headers))
 
 
 async def _answer_fault(_: Request, __: Exception) -> Response:
-    return internal_error().response()
+    return answer_of(internal_error())
 
 
 def _name_of(path: str) -> str:

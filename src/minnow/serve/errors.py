@@ -10,8 +10,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
 
-from starlette.responses import Response
-
 from minnow.serve.schemas import ErrorAnswer, ErrorDetail, to_json
 
 JSON = "application/json"
@@ -42,12 +40,10 @@ class ApiError(Exception):
             return "requests"
         return "server_error" if self.status >= 500 else "invalid_request_error"
 
-    def response(self) -> Response:
-        """As it is sent."""
-        detail = ErrorDetail(self.message, self.type, self.param, self.code)
-        return Response(
-            to_json(ErrorAnswer(detail)), self.status, dict(self.headers), media_type=JSON
-        )
+    @property
+    def content(self) -> bytes:
+        """As it is sent, in JSON."""
+        return to_json(ErrorAnswer(ErrorDetail(self.message, self.type, self.param, self.code)))
 
 
 def bad_request(message: str, param: str | None = None, code: str | None = None) -> ApiError:

@@ -11,6 +11,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from starlette.datastructures import Headers
+from starlette.responses import Response
 
 from minnow.serve.errors import JSON, ApiError, unauthorized
 from minnow.serve.settings import ANY
@@ -18,7 +19,6 @@ from minnow.serve.settings import ANY
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from starlette.responses import Response
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
     from minnow.serve.metrics import Metrics
@@ -32,6 +32,11 @@ _UNSENT = 499
 
 class GoneError(Exception):
     """The client has closed its connection."""
+
+
+def answer_of(error: ApiError) -> Response:
+    """An error as it is sent."""
+    return Response(error.content, error.status, dict(error.headers), media_type=JSON)
 
 
 class Watched:
@@ -103,7 +108,7 @@ class Guarded:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """As ASGI has it."""
         if scope["type"] == "http" and (error := self._refuse(scope)) is not None:
-            await error.response()(scope, receive, send)
+            await answer_of(error)(scope, receive, send)
             return
         await self._app(scope, receive, send)
 

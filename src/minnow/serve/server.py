@@ -36,7 +36,7 @@ class _Protocol(HttpToolsProtocol):
     def send_400_response(self, msg: str) -> None:
         """Answer what cannot be read, and hang up."""
         del msg
-        body = bytes(bad_request("The request is not valid HTTP/1.1.").response().body)
+        body = bad_request("The request is not valid HTTP/1.1.").content
         head = (
             f"HTTP/1.1 400 Bad Request\r\ncontent-type: {JSON}\r\n"
             f"content-length: {len(body)}\r\nconnection: close\r\n\r\n"

@@ -54,6 +54,7 @@ class Service:
         self._threads = ThreadPoolExecutor(2, thread_name_prefix="minnow-text")
         watch = self.metrics.watch
         watch("minnow_ready", "1 when requests are taken.", lambda: self.state == "ready")
+        watch("minnow_open_requests", "Requests read or answered.", lambda: self.requests)
         watch("minnow_queue_texts", "Texts not done.", lambda: self.batcher.texts)
         watch("minnow_queue_tokens", "Tokens not done.", lambda: self.batcher.tokens)
 
