@@ -81,9 +81,11 @@ class TestOpenAI:
     def test_a_key(self, strict: Running) -> None:
         import openai
 
-        with openai.OpenAI(base_url=f"{strict.url}/v1", api_key="no", max_retries=0) as client:
-            with pytest.raises(openai.AuthenticationError):
-                client.embeddings.create(model="tiny", input="fish")
+        with (
+            openai.OpenAI(base_url=f"{strict.url}/v1", api_key="no", max_retries=0) as client,
+            pytest.raises(openai.AuthenticationError),
+        ):
+            client.embeddings.create(model="tiny", input="fish")
 
 
 class TestLangChain:

@@ -366,7 +366,7 @@ class TestTheBeginning:
                     return
                 except OSError:
                     time.sleep(0.05)
-            return None
+            return
 
         thread = threading.Thread(target=keep_looking)
         thread.start()

@@ -10,7 +10,7 @@ import msgspec
 
 from minnow.serve.errors import JSON
 from minnow.serve.routes import ENDPOINTS, TRUNCATED
-from minnow.serve.schemas import ErrorAnswer
+from minnow.serve.schemas import MAX_TOKEN_ID, EmbeddingsRequest, ErrorAnswer
 
 if TYPE_CHECKING:
     from minnow.serve.routes import Endpoint
@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 _TEMPLATE = "#/components/schemas/{name}"
 _ERROR = {"$ref": _TEMPLATE.format(name=ErrorAnswer.__name__)}
 _KEY = "api_key"
+
+_TEXT: dict[str, Any] = {"type": "string", "minLength": 1}
+_ID: dict[str, Any] = {"type": "integer", "minimum": 0, "maximum": MAX_TOKEN_ID}
+_IDS: dict[str, Any] = {"type": "array", "minItems": 1, "items": _ID}
 
 
 def document(service: Service) -> bytes:
@@ -98,10 +102,16 @@ def _name_models(schemas: dict[str, Any], names: list[str]) -> None:
 
 
 def _limit_inputs(schemas: dict[str, Any], most: int) -> None:
-    """Say how many inputs a request may have: on arrays of texts, and of lists of ids."""
-    for name in ("EmbeddingsRequest", "TokenizeRequest", "SimilarityRequest"):
+    """Say which forms inputs have, and how many a request may have."""
+    schemas[EmbeddingsRequest.__name__]["properties"]["input"]["anyOf"] = [
+        {"title": "A text", **_TEXT},
+        {"title": "Several texts", "type": "array", "minItems": 1, "items": _TEXT},
+        {"title": "Token ids of a text", **_IDS},
+        {"title": "Token ids of several texts", "type": "array", "minItems": 1, "items": _IDS},
+    ]
+    for schema in schemas.values():
         for key in ("input", "query", "documents"):
-            shape = schemas[name]["properties"].get(key, {})
+            shape = schema["properties"].get(key, {})
             for form in shape.get("anyOf", [shape]):
-                if form.get("type") == "array" and form["items"].get("type") != "integer":
+                if form.get("items", _ID)["type"] != "integer":
                     form["maxItems"] = most
