@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 pytestmark = [
     pytest.mark.extra("convert"),
     pytest.mark.extra("serve"),
-    pytest.mark.extra("serve-clients"),
+    pytest.mark.clients,
 ]
 
 TEXTS = ["how do fish sleep", " ".join(WORDS[:18]), "é 鱼 !"]
@@ -93,9 +93,8 @@ class TestLangChain:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             from langchain_openai import OpenAIEmbeddings
-        return OpenAIEmbeddings(
-            model="tiny", base_url=f"{server.url}/v1", api_key="none", max_retries=0, **options
-        )
+        given: Any = {"model": "tiny", "base_url": f"{server.url}/v1", "api_key": "none"}
+        return OpenAIEmbeddings(**given, max_retries=0, **options)
 
     def test_texts(self, server: Running, embedder: Embedder) -> None:
         client = self.client(server, check_embedding_ctx_length=False)

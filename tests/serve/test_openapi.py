@@ -61,7 +61,7 @@ def test_errors_have_openais_form(server: Running) -> None:
     assert ErrorAnswer.__name__ in schema
 
 
-@pytest.mark.extra("serve-clients")
+@pytest.mark.clients
 def test_whatever_is_asked_the_answer_is_as_described(server: Running) -> None:
     """Schemathesis: no 5xx, and only the statuses, types and headers that are described.
 

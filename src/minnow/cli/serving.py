@@ -21,7 +21,7 @@ def serve_command(
     bundles: Annotated[
         list[str],
         typer.Argument(
-            metavar="BUNDLE...",
+            metavar="BUNDLE",
             envvar="MINNOW_BUNDLES",
             help="Folders that `minnow convert` wrote, or NAME=FOLDER. Clients call a model by "
             "that name, or by the folder's without .minnow.",

@@ -38,7 +38,7 @@ def _page() -> tuple[str, str]:
     )
     policy = (
         f"default-src 'none'; script-src {script}; style-src {style}; connect-src 'self'; "
-        "form-action 'none'; frame-ancestors 'none'; base-uri 'none'"
+        "img-src data:; form-action 'none'; frame-ancestors 'none'; base-uri 'none'"
     )
     return content, policy
 
