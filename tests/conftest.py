@@ -16,10 +16,12 @@ EXTRAS = {
     "convert": ("onnx", "safetensors", "ml_dtypes", "scipy"),
     "evaluate": ("ir_measures", "jinja2", "selectolax"),
     "fastembed": ("fastembed",),
+    "index": ("pypdf", "selectolax"),
     "llama-cpp": ("llama_cpp", "gguf"),
     "mteb": ("mteb",),
     "onnxruntime": ("onnxruntime",),
     "openvino": ("openvino",),
+    "search-large": ("usearch",),
     "sentence-transformers": ("sentence_transformers",),
     "st-backends": ("optimum", "nncf", "onnxruntime", "openvino"),
 }
