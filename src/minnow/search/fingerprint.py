@@ -162,8 +162,8 @@ def check_fingerprint(stored: Fingerprint, given: Fingerprint, name: str) -> Non
             f"{name} was made with another model ({stored.shown}; this is {given.shown}): {told}. "
             "Use a bundle of that model, or index again into another file."
         )
-    lowest = min(stored.worst_cosine, given.worst_cosine)
-    if stored.recipe != given.recipe and not lowest >= LEAST_PARITY:
+    close = all(side.worst_cosine >= LEAST_PARITY for side in (stored, given))
+    if stored.recipe != given.recipe and not close:
         raise IndexFileError(
             f"{name} was made with {stored.shown} (worst cosine {stored.worst_cosine:.4f}), and "
             f"this bundle is {given.shown} (worst cosine {given.worst_cosine:.4f}). Precisions may "

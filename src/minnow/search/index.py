@@ -331,7 +331,7 @@ class Index:
         if not rows:
             return np.empty(0)
         vectors = decode_rows(rows, width, encoding)
-        scores: NDArray[np.float64] = compare(vector[None], vectors, self._kind)[0].astype(float)
+        scores: NDArray[np.float64] = compare(vector[None], vectors.T, self._kind)[0].astype(float)
         return scores
 
     # --- both ------------------------------------------------------------------------------

@@ -177,21 +177,26 @@ def read_query(query: str) -> Words:
         query: Any text.
     """
     query = query.replace("\0", " ").encode("utf-8", "replace").decode()
-    spelled = list(dict.fromkeys(_WORD.findall(query)))
     terms: dict[str, str] = {}
-    with closing(_texts_table(enumerate(spelled, start=1))) as table:
-        table.execute("CREATE VIRTUAL TABLE seen USING fts5vocab('texts', 'instance')")
-        for number, word in enumerate(spelled, start=1):
-            found = [
-                term
-                for (term,) in table.execute(
-                    "SELECT term FROM seen WHERE doc = ? ORDER BY offset", (number,)
-                )
-            ]
-            if len(found) == 1:
-                terms.setdefault(found[0], word)
+    for word, found in _terms(query.split()):
+        if len(found) == 1:
+            terms.setdefault(found[0], word)
+        elif found:
+            for part, inner in _terms(_WORD.findall(word)):
+                if len(inner) == 1:
+                    terms.setdefault(inner[0], part)
     phrases = tuple(p for p in _PHRASE.findall(query) if len(_WORD.findall(p)) > 1)
     return Words(tuple(terms.values()), tuple(terms), phrases)
+
+
+def _terms(words: Sequence[str]) -> list[tuple[str, list[str]]]:
+    """What FTS5 makes of each word."""
+    with closing(_texts_table(enumerate(words))) as table:
+        table.execute("CREATE VIRTUAL TABLE seen USING fts5vocab('texts', 'instance')")
+        found: list[list[str]] = [[] for _ in words]
+        for number, term in table.execute("SELECT doc, term FROM seen ORDER BY doc, offset"):
+            found[number].append(term)
+    return list(zip(words, found, strict=True))
 
 
 def passages(texts: Sequence[str], query: str, tokens: int) -> list[str | None]:

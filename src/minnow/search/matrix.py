@@ -61,16 +61,18 @@ def best(ids: Ids, scores: NDArray[np.floating], count: int) -> Ranking:
 class Matrix:
     """The vectors of a table `(id, vector)`, as float32.
 
+    They stand side by side, not below each other: BLAS goes through them twice as fast that way.
+
     Attributes:
         ids: Ascending, int64 of shape (rows,).
-        vectors: float32 of shape (rows, width).
+        columns: float32 of shape (width, rows).
     """
 
     def __init__(self, table: str, width: int, encoding: VectorEncoding) -> None:
         """Hold no rows yet."""
         self._table, self._width, self._encoding = table, width, encoding
         self.ids: Ids = np.empty(0, np.int64)
-        self.vectors: Floats = np.empty((0, width), np.float32)
+        self.columns: Floats = np.empty((width, 0), np.float32)
 
     def refresh(self, database: sqlite3.Connection, ids: Ids) -> None:
         """Read what is new and drop what is gone; a row never changes, nor is its id used again.
@@ -86,17 +88,17 @@ class Matrix:
             return
         stay = np.isin(self.ids, ids, assume_unique=True)
         last = int(self.ids[-1]) if len(self.ids) else -1
-        vectors = np.empty((len(ids), self._width), np.float32)
+        columns = np.empty((self._width, len(ids)), np.float32)
         filled = int(stay.sum())
-        np.compress(stay, self.vectors, axis=0, out=vectors[:filled])
+        columns[:, :filled] = self.columns if stay.all() else self.columns[:, stay]
         for block in read_vectors(database, self._table, last, self._width, self._encoding):
-            if filled + len(block) > len(vectors):
+            if filled + len(block) > len(ids):
                 break
-            vectors[filled : filled + len(block)] = block
+            columns[:, filled : filled + len(block)] = block.T
             filled += len(block)
         if filled != len(ids):
             raise IndexFileError("The index lacks vectors, or has too many: the file is damaged.")
-        self.ids, self.vectors = ids, vectors
+        self.ids, self.columns = ids, columns
 
     def search(
         self, queries: Floats, count: int, kind: Similarity, allowed: Ids | None = None
@@ -109,16 +111,16 @@ class Matrix:
             kind: How to compare; for cosine, all vectors have length 1.
             allowed: Ids that may be found, ascending; all by default.
         """
-        ids, vectors = self.ids, self.vectors
+        ids, columns = self.ids, self.columns
         mask = None
         if allowed is not None:
             mask = np.isin(ids, allowed, assume_unique=True)
             if mask.mean() < _SELECTIVE if len(mask) else True:
-                ids, vectors, mask = ids[mask], vectors[mask], None
+                ids, columns, mask = ids[mask], columns[:, mask], None
         step = max(1, _SCORES_AT_A_TIME // max(1, len(ids)))
         found = []
         for start in range(0, len(queries), step):
-            for scores in compare(queries[start : start + step], vectors, kind):
+            for scores in compare(queries[start : start + step], columns, kind):
                 row = scores if mask is None else np.where(mask, scores, -np.inf)
                 found.append(best(ids, row, count))
         return found
@@ -134,17 +136,26 @@ class Matrix:
         places = np.minimum(np.searchsorted(self.ids, ids), max(0, len(self.ids) - 1))
         there = self.ids[places] == ids if len(self.ids) else np.zeros(len(ids), bool)
         scores = np.full(len(ids), -np.inf)
-        scores[there] = compare(query[None], self.vectors[places[there]], kind)[0]
+        scores[there] = compare(query[None], self.columns[:, places[there]], kind)[0]
         return scores
 
 
-def compare(queries: Floats, vectors: Floats, kind: Similarity) -> Floats:
-    """Every query with every vector: float32 of shape (queries, vectors)."""
+def compare(queries: Floats, columns: Floats, kind: Similarity) -> Floats:
+    """Every query with every vector.
+
+    Args:
+        queries: float32 of shape (queries, width).
+        columns: float32 of shape (width, vectors).
+        kind: How; for cosine, all have length 1.
+
+    Returns:
+        float32 of shape (queries, vectors).
+    """
     if kind in (Similarity.COSINE, Similarity.DOT):
-        one = len(queries) == 1  # NumPy's product of a matrix and a vector is the faster one
-        scores: Floats = (vectors @ queries[0])[None] if one else queries @ vectors.T
+        one = len(queries) == 1  # NumPy's product of a vector and a matrix is the faster one
+        scores: Floats = (queries[0] @ columns)[None] if one else queries @ columns
         return scores
-    return similarity(queries, vectors, kind)
+    return similarity(queries, columns.T, kind)
 
 
 def read_vectors(
