@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -13,7 +14,6 @@ from minnow.search.filters import allowed_ids
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from minnow.search import Index
 
@@ -28,18 +28,16 @@ ROWS = [
 def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Index]:
     monkeypatch.chdir(tmp_path)
     documents = {"rows.jsonl": "\n".join(map(json.dumps, ROWS)), "a'b.txt": "A quoted name."}
-    run_index(
-        tmp_path / "a.index", write_documents(tmp_path / "docs", documents).relative_to(tmp_path)
-    )
+    write_documents(tmp_path / "docs", documents)
+    run_index(tmp_path / "a.index", Path("docs"))
     with open_fake(tmp_path / "a.index") as index:
         yield index
 
 
 def sources(index: Index, where: str, *values: Any) -> set[str]:
     """What is found of everything, with a filter, in every mode."""
-    found = {
-        hit.source for hit in index.search("fish", 9, mode="vector", where=where, params=values)
-    }
+    near = index.search("fish", 9, mode="vector", where=where, params=values)
+    found = {hit.source for hit in near}
     both = {hit.source for hit in index.search("fish", 9, where=where, params=values)}
     assert both == found
     assert len(allowed_ids(index.store, where, values)) == len(found)
