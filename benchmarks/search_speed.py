@@ -61,7 +61,7 @@ def make_index(file: Path, real: Floats, count: int) -> None:
     """Write an index of made vectors, a hundred chunks to a document."""
     width = real.shape[1]
     fingerprint = Fingerprint(
-        "made", None, None, "0" * 64, "0" * 64, "mean", True, "", "", False, 256, width,  # noqa: FBT003
+        "made", None, None, "0" * 64, "0" * 64, "mean", True, "", "", False, 256, width,
         "cosine", "fp32", "last_hidden_state", 1.0,
     )  # fmt: skip
     store = make_store(file, fingerprint, Settings(256))

@@ -184,6 +184,8 @@ class Index:
         _check_count(k)
         if mode not in _MODES:
             raise InputError(f"mode should be {', '.join(_MODES)}, not {mode!r}.")
+        if fusion not in list(Fusion):
+            raise InputError(f"fusion should be {', '.join(Fusion)}, not {fusion!r}.")
         vectors = None if mode == "keyword" else self._embed(asked)
         with self.store.reading():
             allowed = None if where is None else allowed_ids(self.store, where, params)

@@ -166,9 +166,16 @@ class Store:
         self.checkpoint()
 
     def checkpoint(self) -> None:
-        """Bring what is in the log (FILE-wal) into the file, as far as readers allow."""
+        """Bring what is in the log (FILE-wal) into the file, as far as readers allow.
+
+        With the patience of the connection, a reader that stays would be waited for a minute.
+        """
         with self._lock, faults(self.path), suppress(sqlite3.OperationalError):
-            self.database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            self.database.execute("PRAGMA busy_timeout = 200")
+            try:
+                self.database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            finally:
+                self.database.execute(f"PRAGMA busy_timeout = {_PATIENCE * 1000:.0f}")
 
     def close(self) -> None:
         """Close the connection; the last one to close leaves no log."""
