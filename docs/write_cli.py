@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 COMMANDS = ("", "convert", "verify", "embed", "info", "compare", "evaluate", "gguf", "frontier",
-            "bench", "serve")  # fmt: skip
+            "bench", "index", "search", "serve")  # fmt: skip
 
 
 def help_of(command: str) -> str:

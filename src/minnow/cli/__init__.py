@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from minnow.cli import bundles, evaluation, ladder, serving, speed
+from minnow.cli import bundles, evaluation, ladder, searching, serving, speed
 from minnow.cli.app import app
 from minnow.terminal import run
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 __all__ = ["app", "main"]
 
-COMMANDS: tuple[ModuleType, ...] = (bundles, evaluation, ladder, speed, serving)
+COMMANDS: tuple[ModuleType, ...] = (bundles, evaluation, ladder, speed, searching, serving)
 """The modules that put their commands into `app`, in the order of the help."""
 
 
