@@ -27,6 +27,13 @@ def serve_command(
             "that name, or by the folder's without .minnow.",
         ),
     ],
+    index: Annotated[
+        Path | None,
+        typer.Option(
+            envvar="MINNOW_INDEX",
+            help="A file that `minnow index` wrote with one of the bundles: POST /search asks it.",
+        ),
+    ] = None,
     host: Annotated[
         str, typer.Option(envvar="MINNOW_HOST", help="Address to listen at.")
     ] = "127.0.0.1",
@@ -116,10 +123,10 @@ def serve_command(
 ) -> None:
     """Serve bundles over HTTP, as OpenAI's embeddings are used.
 
-    POST /v1/embeddings, GET /v1/models, POST /tokenize, POST /similarity, GET /health,
-    GET /health/ready, GET /metrics, GET /openapi.json, and a page at / to try it. Every option has
-    an environment variable. Ctrl-C or SIGTERM: requests that are begun are finished. The address
-    is printed on stdout once requests are taken.
+    POST /v1/embeddings, GET /v1/models, POST /tokenize, POST /similarity, POST /search,
+    GET /health, GET /health/ready, GET /metrics, GET /openapi.json, and a page at / to try it.
+    Every option has an environment variable. Ctrl-C or SIGTERM: requests that are begun are
+    finished. The address is printed on stdout once requests are taken.
 
     Example: minnow serve bge-small.minnow
 
@@ -153,7 +160,9 @@ def serve_command(
         print(f"warning: {warning}", file=sys.stderr, flush=True)
     log_to_stderr()
     options = EngineOptions(engine.value, source, threads, memory.value)
-    serve(find_bundles(bundles), settings, options, lambda address: print(address, flush=True))
+    serve(
+        find_bundles(bundles), settings, options, index, lambda address: print(address, flush=True)
+    )
 
 
 def _key(given: str, file: Path | None) -> str:

@@ -15,7 +15,7 @@ from starlette.routing import Route
 from minnow.serve.errors import JSON, ApiError, busy, internal_error, of_http
 from minnow.serve.guards import Guarded, Watched, answer_of, read_body, unless_gone
 from minnow.serve.openapi import document
-from minnow.serve.routes import ENDPOINTS, TRUNCATED
+from minnow.serve.routes import ENDPOINTS, TRUNCATED, endpoints
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -44,13 +44,14 @@ def build_app(service: Service) -> ASGIApp:
             expose_headers=["Retry-After", TRUNCATED],
         )
         middleware.insert(0, cors)
-    described = document(service)
+    table = endpoints(indexed=service.is_indexed)
+    described = document(service, table)
 
     async def describe(_: Request) -> Response:
         return Response(described, media_type=JSON)
 
     inner = Starlette(
-        routes=[Route(DOCUMENT, describe), *(_route(service, each) for each in ENDPOINTS)],
+        routes=[Route(DOCUMENT, describe), *(_route(service, each) for each in table)],
         middleware=middleware,
         exception_handlers={
             ApiError: _answer_error,

@@ -140,6 +140,12 @@ def tokenized(
     return Rows([row.ids for row in found], over)
 
 
+def questions(model: ServedModel, texts: Sequence[str], *, truncate: bool) -> Rows:
+    """Token ids of questions, each behind the model's prompt for them; see `tokenized`."""
+    prompt = model.prompt("query", None)
+    return tokenized(model, texts, prompt, truncate=truncate, param="query")
+
+
 def tokens_of(
     model: ServedModel, texts: Sequence[str], prompt: str, *, param: str = "input"
 ) -> list[TokenizedText]:

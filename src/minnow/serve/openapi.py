@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from minnow.serve.errors import JSON
-from minnow.serve.routes import ENDPOINTS, TRUNCATED
+from minnow.serve.routes import TRUNCATED
 from minnow.serve.schemas import MAX_TOKEN_ID, EmbeddingsRequest, ErrorAnswer
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from minnow.serve.routes import Endpoint
     from minnow.serve.service import Service
 
@@ -25,15 +27,15 @@ _ID: dict[str, Any] = {"type": "integer", "minimum": 0, "maximum": MAX_TOKEN_ID}
 _IDS: dict[str, Any] = {"type": "array", "minItems": 1, "items": _ID}
 
 
-def document(service: Service) -> bytes:
+def document(service: Service, table: Sequence[Endpoint]) -> bytes:
     """The document of one server: its models are named in it, and its key where it has one."""
-    types = {e.request for e in ENDPOINTS} | {e.answer for e in ENDPOINTS} | {ErrorAnswer}
+    types = {each.request for each in table} | {each.answer for each in table} | {ErrorAnswer}
     named = sorted((kind for kind in types if kind is not None), key=lambda kind: kind.__name__)
     _, schemas = msgspec.json.schema_components(named, ref_template=_TEMPLATE)
     _name_models(schemas, service.names)
     _limit_inputs(schemas, service.settings.limits.inputs)
     paths: dict[str, dict[str, Any]] = {}
-    for endpoint in ENDPOINTS:
+    for endpoint in table:
         paths.setdefault(endpoint.path, {})[endpoint.method.lower()] = _operation(service, endpoint)
     components: dict[str, Any] = {"schemas": schemas}
     if service.settings.api_key:

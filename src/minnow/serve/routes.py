@@ -14,9 +14,10 @@ import numpy as np
 from msgspec import UNSET
 from starlette.responses import Response
 
+from minnow.errors import InputError
 from minnow.serve import metrics
 from minnow.serve.errors import JSON, bad_request
-from minnow.serve.inputs import decode, rows_of, texts_of, tokenized, tokens_of
+from minnow.serve.inputs import Rows, decode, questions, rows_of, texts_of, tokenized, tokens_of
 from minnow.serve.page import HTML, page
 from minnow.serve.schemas import (
     Answer,
@@ -27,6 +28,9 @@ from minnow.serve.schemas import (
     Model,
     ModelsAnswer,
     Request,
+    SearchAnswer,
+    SearchHit,
+    SearchRequest,
     SimilarityAnswer,
     SimilarityRequest,
     TokenizeAnswer,
@@ -42,7 +46,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from minnow.serve.inputs import Rows
     from minnow.serve.models import ServedModel
     from minnow.serve.service import Service
 
@@ -72,6 +75,7 @@ class Endpoint:
         public: Whether it is answered without the key.
         errors: Statuses of errors that it may answer, besides those of every endpoint.
         also: Other statuses with an answer of the same type.
+        of_index: Whether it is there only where the server has an index.
     """
 
     method: str
@@ -84,6 +88,7 @@ class Endpoint:
     public: bool = False
     errors: tuple[int, ...] = ()
     also: tuple[int, ...] = ()
+    of_index: bool = False
 
 
 async def _embeddings(service: Service, body: bytes, _: Mapping[str, str]) -> Response:
@@ -183,20 +188,16 @@ async def _similarity(service: Service, body: bytes, _: Mapping[str, str]) -> Re
         asked = decode(body, SimilarityRequest)
         model = service.model(asked.model)
         most, truncate = service.settings.limits.inputs, _truncates(service, asked.truncate)
-        questions = texts_of(asked.query, most, "query")
-        passages = texts_of(asked.documents, most - len(questions), "documents")
-        prompts = (model.prompt(role, None) for role in ("query", "document"))
-        pairs = zip((questions, passages), prompts, ("query", "documents"), strict=True)
-        first, second = (
-            tokenized(model, texts, prompt, truncate=truncate, param=param)
-            for texts, prompt, param in pairs
-        )
-        return model, first, second
+        asking = texts_of(asked.query, most, "query")
+        found = texts_of(asked.documents, most - len(asking), "documents")
+        first = questions(model, asking, truncate=truncate)
+        prompt = model.prompt("document", None)
+        return model, first, tokenized(model, found, prompt, truncate=truncate, param="documents")
 
-    model, questions, passages = await service.in_thread(read)
-    both = questions.joined(passages)
+    model, asking, found = await service.in_thread(read)
+    both = asking.joined(found)
     vectors = await service.embed(model, both)
-    split = len(questions.ids)
+    split = len(asking.ids)
     kind = model.manifest.embedding.similarity
 
     def write() -> bytes:
@@ -207,12 +208,43 @@ async def _similarity(service: Service, body: bytes, _: Mapping[str, str]) -> Re
                 similarity=kind.value,
                 model=model.name,
                 usage=Usage(prompt_tokens=both.tokens, total_tokens=both.tokens),
-                truncated_queries=questions.truncated or UNSET,
-                truncated_documents=passages.truncated or UNSET,
+                truncated_queries=asking.truncated or UNSET,
+                truncated_documents=found.truncated or UNSET,
             )
         )
 
     return _json(await service.in_thread(write), len(both.truncated))
+
+
+async def _search(service: Service, body: bytes, _: Mapping[str, str]) -> Response:
+    searcher = service.searcher
+    assert searcher is not None
+    model = searcher.model
+
+    def read() -> tuple[SearchRequest, Rows]:
+        asked = decode(body, SearchRequest)
+        if asked.mode == "keyword":
+            return asked, Rows([], [])
+        truncate = _truncates(service, asked.truncate)
+        return asked, questions(model, [asked.query], truncate=truncate)
+
+    asked, rows = await service.in_thread(read)
+    try:
+        hits = await searcher.search(asked)
+    except InputError as error:
+        raise bad_request(str(error)) from error
+    found = [
+        SearchHit(**{name: facts[name] for name in SearchHit.__struct_fields__})
+        for facts in (hit.facts() for hit in hits)
+    ]
+    answer = SearchAnswer(
+        hits=found,
+        mode=asked.mode,
+        model=model.name,
+        usage=Usage(prompt_tokens=rows.tokens, total_tokens=rows.tokens),
+        truncated=rows.truncated or UNSET,
+    )
+    return _json(to_json(answer), len(rows.truncated))
 
 
 async def _live(service: Service, _: bytes, __: Mapping[str, str]) -> Response:
@@ -249,6 +281,8 @@ ENDPOINTS: tuple[Endpoint, ...] = (
              TokenizeRequest, TokenizeAnswer, errors=_ASKED),
     Endpoint("POST", "/similarity", _similarity, "How alike questions and passages are.",
              SimilarityRequest, SimilarityAnswer, errors=_ASKED),
+    Endpoint("POST", "/search", _search, "Passages of the index that answer a question.",
+             SearchRequest, SearchAnswer, errors=_ASKED, of_index=True),
     Endpoint("GET", "/health", _live, "Whether the server lives.",
              answer=HealthAnswer, public=True),
     Endpoint("GET", "/health/ready", _ready, "Whether it takes requests.",
@@ -256,3 +290,8 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     Endpoint("GET", "/metrics", _metrics, "Figures for Prometheus.", media="text/plain"),
     Endpoint("GET", "/", _page, "A page to try a model with.", media=HTML, public=True),
 )  # fmt: skip
+
+
+def endpoints(*, indexed: bool) -> tuple[Endpoint, ...]:
+    """The table of a server with an index, or of one without."""
+    return tuple(each for each in ENDPOINTS if indexed or not each.of_index)

@@ -6,7 +6,7 @@ no type can say that a list is of one kind; `inputs.py` sees to that.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
@@ -69,6 +69,24 @@ class SimilarityRequest(Request):
     query: TextOrTexts
     documents: Texts
     model: OneModel | None = None
+    truncate: Truncate | None = None
+
+
+class SearchRequest(Request):
+    """A question to an index."""
+
+    query: Text
+    k: Annotated[int, Meta(ge=1, le=100, description="How many to find at most.")] = 10
+    mode: Literal["hybrid", "vector", "keyword"] = "hybrid"
+    where: (
+        Annotated[
+            str, Meta(min_length=1, description="A condition in SQL on the columns of `passages`.")
+        ]
+        | None
+    ) = None
+    params: Annotated[
+        list[str | int | float | None], Meta(description="The values of its question marks.")
+    ] = []
     truncate: Truncate | None = None
 
 
@@ -163,6 +181,32 @@ class SimilarityAnswer(Answer):
     usage: Usage
     truncated_queries: Truncated | UnsetType = UNSET
     truncated_documents: Truncated | UnsetType = UNSET
+
+
+class SearchHit(Answer):
+    """A chunk that was found."""
+
+    rank: int
+    id: int
+    score: float
+    vector_score: float | None
+    keyword_score: float | None
+    source: str
+    number: int
+    headings: list[str]
+    passage: str
+    text: str
+    metadata: dict[str, Any]
+
+
+class SearchAnswer(Answer):
+    """What answers the question, the best first."""
+
+    hits: list[SearchHit]
+    mode: str
+    model: str
+    usage: Usage
+    truncated: Truncated | UnsetType = UNSET
 
 
 class HealthAnswer(Answer):

@@ -20,6 +20,7 @@ from minnow.signals import Stopped
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from pathlib import Path
     from types import FrameType
 
     from minnow.bundle import Bundle
@@ -92,6 +93,7 @@ def serve(
     bundles: Mapping[str, Bundle],
     settings: Settings,
     options: EngineOptions,
+    index: Path | None = None,
     ready: Callable[[str], None] = lambda _: None,
 ) -> None:
     """Serve bundles until a signal says stop: SIGTERM or Ctrl-C.
@@ -100,13 +102,15 @@ def serve(
         bundles: By the names that clients call them by; see `find_bundles`.
         settings: Where, for whom, and how much.
         options: How the bundles are run.
+        index: A file that `minnow index` wrote with one of them, to answer POST /search.
         ready: Called with the server's address when it takes requests.
 
     Raises:
         ServeError: The address cannot be listened at.
+        InputError, IndexFileError: The index is not there, or of none of the bundles.
         BundleError, EngineError, SourceError, MissingExtraError: A bundle cannot be opened.
     """
-    service = Service(settings, bundles, options)
+    service = Service(settings, bundles, options, index)
     listener = listen(settings.host, settings.port)
     config = uvicorn.Config(
         build_app(service),

@@ -13,6 +13,7 @@ from minnow.serve.models import ServedModel, model_named, open_model
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from pathlib import Path
 
     import numpy as np
     from numpy.typing import NDArray
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from minnow.bundle import Bundle
     from minnow.serve.inputs import Rows
     from minnow.serve.models import EngineOptions
+    from minnow.serve.searching import Searcher
     from minnow.serve.settings import Settings
 
     Floats = NDArray[np.float32]
@@ -35,17 +37,24 @@ class Service:
         settings: What the server was told.
         names: Of the models, ready or not.
         models: Those that are ready, by name.
+        searcher: The index, where there is one and it is ready.
         state: Whether requests are taken.
         requests: How many are read or answered right now.
         metrics: What it has done.
     """
 
     def __init__(
-        self, settings: Settings, bundles: Mapping[str, Bundle], options: EngineOptions
+        self,
+        settings: Settings,
+        bundles: Mapping[str, Bundle],
+        options: EngineOptions,
+        index: Path | None = None,
     ) -> None:
         """Remember what is to be opened; `start` opens it."""
         self.settings, self._bundles, self._options = settings, bundles, options
+        self._index = index
         self.names = list(bundles)
+        self.searcher: Searcher | None = None
         self.models: dict[str, ServedModel] = {}
         self.state: State = "starting"
         self.requests = 0
@@ -70,8 +79,18 @@ class Service:
             model = await self.in_thread(open_model, name, bundle, self._options)
             self.models[name] = model
             self.batcher.add(model)
+        if self._index is not None:
+            from minnow.serve.searching import open_searcher
+
+            self.searcher = open_searcher(self._index, self.models, self.embed)
+            await self.searcher.warm()
         if self.state == "starting":
             self.state = "ready"
+
+    @property
+    def is_indexed(self) -> bool:
+        """Whether there is an index to search."""
+        return self._index is not None
 
     def stop_taking(self) -> None:
         """Refuse what comes from now on; what is begun goes on."""
@@ -87,6 +106,8 @@ class Service:
         self.batcher.close()
         await self.batcher.drained()
         self._threads.shutdown(wait=True, cancel_futures=True)
+        if self.searcher is not None:
+            await self.searcher.close()
         for model in self.models.values():
             model.close()
 
