@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from fakes.browser import a_browser
 from fakes.programs import refused, run_minnow
 from fakes.searching import write_documents
 from fakes.serving import serving
@@ -88,6 +89,23 @@ def test_the_document_has_it_where_there_is_an_index(indexed: Running, server: R
     assert "/search" in indexed.get("/openapi.json").json["paths"]
     assert "/search" not in server.get("/openapi.json").json["paths"]
     server.post("/search", {"query": "fish"}).error(404)
+
+
+@pytest.mark.browser
+def test_the_page_searches_it(indexed: Running) -> None:
+    with a_browser() as browser:
+        page = browser.new_page()
+        page.goto(indexed.url)
+        page.wait_for_selector("#paste[hidden]", state="attached")
+        page.fill("#query", "minnows schools")
+        page.click("#ask")
+        page.wait_for_selector("li")
+        shown = page.locator("li .text").all_inner_texts()
+        told = page.locator("li .from").first.inner_text()
+    hits = indexed.post("/search", {"query": "minnows schools"}).json["hits"]
+    assert shown == [" ".join(hit["passage"].split()) for hit in hits]
+    assert told.startswith(f"{hits[0]['source']} › ")
+    assert f"similarity {hits[0]['vector_score']:.3f}" in told
 
 
 def test_files_that_are_no_index_of_the_bundle(served: Tiny, tmp_path: Path) -> None:

@@ -30,6 +30,10 @@ if TYPE_CHECKING:
 _SPARE_SECONDS = 5.0
 """For answers that say that there was no more time."""
 
+_IDLE_SECONDS = 75
+"""A connection that is not used is closed then: later than clients of Python do (5 s), so that none
+is closed in the moment in which it is used again."""
+
 
 class _Protocol(HttpToolsProtocol):
     """HTTP whose own refusal, of what is not HTTP, has OpenAI's form too."""
@@ -120,7 +124,7 @@ def serve(
         access_log=False,
         log_config=None,
         server_header=False,
-        date_header=True,
+        timeout_keep_alive=_IDLE_SECONDS,
         timeout_graceful_shutdown=int(settings.grace_seconds + _SPARE_SECONDS),
     )
     server = _Server(config, service, lambda: ready(address(listener)))
