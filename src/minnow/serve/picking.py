@@ -13,9 +13,12 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-OVERHEAD = 32
-"""What a forward pass costs besides its tokens, in tokens: at one text it is bound by reading the
-weights, so that 16 tokens take about as long as 32."""
+OVERHEAD = 16
+"""What a forward pass costs besides its tokens, in tokens.
+
+Measured on all-MiniLM-L6-v2 in CPU time, from 1x8 to 32x16: 4 ms, and 0.23 ms a token. It is the
+resizing to a new shape, and reading the weights once.
+"""
 
 
 def pick(lengths: Sequence[int], batch_size: int) -> NDArray[np.intp]:
