@@ -1,6 +1,6 @@
 """What an index takes beside its texts and vectors, table by table.
 
-    python benchmarks/search_size.py FILE...
+python benchmarks/search_size.py FILE...
 """
 
 from __future__ import annotations

@@ -128,15 +128,17 @@ def open_index(
             encoding or old.encoding,
         )
         if rebuild:
-            Writer(store).clear()
-            store.put_fact("model", model.fingerprint.to_json())
-            wanted = fresh
-        else:
-            check_fingerprint(store.fingerprint, model.fingerprint, str(file))
-            old.check_equal(wanted, str(file))
-            if old.readers != READERS:
+            with store.writing():
+                Writer(store).clear()
+                store.put_fact("model", model.fingerprint.to_json())
+                store.put_fact("settings", fresh.to_json())
+            return store
+        check_fingerprint(store.fingerprint, model.fingerprint, str(file))
+        old.check_equal(wanted, str(file))
+        if old.readers != READERS:
+            with store.writing():
                 Writer(store).distrust()
-        store.put_fact("settings", wanted.to_json())
+                store.put_fact("settings", wanted.to_json())
     except BaseException:
         store.close()
         raise
