@@ -31,8 +31,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     rows = ({"id": n, "text": f"river {n} fish", "metadata": {"n": n}} for n in range(3))
     write_documents(folder / "docs", {**DOCUMENTS, "rows.jsonl": "\n".join(map(json.dumps, rows))})
     for kind in ("float16", "int8"):
-        options = ("-b", "tiny.minnow", "-o", f"{kind}.index", "--vectors", kind, "--json")
-        done = run_minnow("index", "docs", *options, cwd=folder)
+        place = ("-b", "tiny.minnow", "-o", f"{kind}.index")
+        done = run_minnow("index", "docs", *place, "--vectors", kind, "--json", cwd=folder)
         assert done.code == 0, done.stderr
         assert json.loads(done.stdout)["added"] == 6
     return folder

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -309,9 +310,8 @@ class TestSettings:
         run(docs)
         for module in (settings_module, indexing_module):
             monkeypatch.setattr(module, "READERS", 2)
-        monkeypatch.setattr(
-            indexing_module, "Settings", lambda *args: settings_module.Settings(*args, 2)
-        )
+        newer = partial(settings_module.Settings, readers=2)
+        monkeypatch.setattr(indexing_module, "Settings", newer)
         assert run(docs) == {"changed": 3, "reused": 4}
         assert run(docs) == {"unchanged": 3}
 

@@ -41,7 +41,8 @@ def index_of(texts: Sequence[str] = TEXTS) -> Keywords:
 
 
 def found(query: str, texts: Sequence[str] = TEXTS) -> list[int]:
-    return index_of(texts).search(query, 10).ids.tolist()
+    ids: list[int] = index_of(texts).search(query, 10).ids.tolist()
+    return ids
 
 
 MADE = index_of()

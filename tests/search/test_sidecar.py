@@ -38,10 +38,11 @@ def open_(file: Path, sidecar: SidecarUse) -> Index:
     return Index(open_store(file), FakeModel(), sidecar=sidecar)
 
 
-def found(index: Index, query: str = "red fish w5", **options: str) -> list[tuple[str, float]]:
-    return [
-        (h.source, round(h.score, 5)) for h in index.search(query, 10, mode="vector", **options)
-    ]  # type: ignore[arg-type]
+def found(
+    index: Index, query: str = "red fish w5", where: str | None = None
+) -> list[tuple[str, float]]:
+    hits = index.search(query, 10, mode="vector", where=where)
+    return [(hit.source, round(hit.score, 5)) for hit in hits]
 
 
 @with_usearch

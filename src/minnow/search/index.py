@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import warnings
 from contextlib import ExitStack
 from pathlib import Path
@@ -16,13 +15,12 @@ from minnow.search.encodings import decode_rows
 from minnow.search.filters import allowed_ids
 from minnow.search.fingerprint import check_fingerprint
 from minnow.search.fused import DEPTH, Fusion, fuse_ranks, fuse_scores
-from minnow.search.keyword import MOST_SCORED, Keywords, passages
+from minnow.search.hits import read_hits, scores_of
+from minnow.search.keyword import MOST_SCORED, Keywords
 from minnow.search.matrix import Matrix, best, chunk_ids, compare, read_vectors
 from minnow.search.models import open_model
-from minnow.search.results import Hit, beginning
 from minnow.search.sidecar import LARGE, build_sidecar, open_sidecar
 from minnow.search.store import open_store
-from minnow.search.writer import read_headings
 from minnow.vectors import Similarity, normalize
 
 if TYPE_CHECKING:
@@ -33,6 +31,7 @@ if TYPE_CHECKING:
     from minnow.search.filters import Parameters
     from minnow.search.matrix import Ranking
     from minnow.search.models import SearchModel
+    from minnow.search.results import Hit
     from minnow.search.sidecar import Sidecar
     from minnow.search.store import Store
 
@@ -44,7 +43,6 @@ SidecarUse = Literal["auto", "always", "never"]
 
 _MODES = ("vector", "keyword", "hybrid")
 _SIDECAR_USES = ("auto", "always", "never")
-_PASSAGE_WORDS = 40
 _MOST_HITS = MOST_SCORED
 
 
@@ -192,13 +190,13 @@ class Index:
             if mode == "vector" and vectors is not None:
                 rankings = self._nearest(vectors, k, allowed)
                 return [
-                    self._hits(ranking, query, vector=ranking)
+                    read_hits(self.store.database, ranking, query, vector=ranking)
                     for query, ranking in zip(asked, rankings, strict=True)
                 ]
             if vectors is None:
                 found = [self._keywords.search(query, k, allowed) for query in asked]
                 return [
-                    self._hits(ranking, query, keyword=ranking)
+                    read_hits(self.store.database, ranking, query, keyword=ranking)
                     for query, ranking in zip(asked, found, strict=True)
                 ]
             return self._hybrid(asked, vectors, k, allowed, Fusion(fusion))
@@ -232,7 +230,9 @@ class Index:
         with self.store.reading():
             allowed = None if where is None else allowed_ids(self.store, where, params)
             rankings = self._nearest(rows, k, allowed)
-            return [self._hits(ranking, "", vector=ranking) for ranking in rankings]
+            return [
+                read_hits(self.store.database, ranking, "", vector=ranking) for ranking in rankings
+            ]
 
     def build_sidecar(
         self, *, dtype: str = "f16", progress: Callable[[int], None] = lambda _: None
@@ -352,66 +352,23 @@ class Index:
         for query, vector, near in zip(queries, vectors, nearest, strict=True):
             worded = self._keywords.search(query, MOST_SCORED, allowed)
             ids = np.union1d(near.ids, worded.ids[:depth])
-            nearness, keywords = self._nearness(vector, ids), _scores_of(worded, ids)
+            nearness, keywords = self._nearness(vector, ids), scores_of(worded, ids)
             if fusion is Fusion.RRF:
                 ranking = fuse_ranks((near, worded), k)
             else:
                 ranking = fuse_scores(ids, nearness, keywords, self._kind, k)
             answers.append(
-                self._hits(ranking, query, vector=best(ids, nearness, len(ids)), keyword=worded)
+                read_hits(
+                    self.store.database,
+                    ranking,
+                    query,
+                    vector=best(ids, nearness, len(ids)),
+                    keyword=worded,
+                )
             )
         return answers
-
-    # --- hits ------------------------------------------------------------------------------
-
-    def _hits(
-        self,
-        ranking: Ranking,
-        query: str,
-        *,
-        vector: Ranking | None = None,
-        keyword: Ranking | None = None,
-    ) -> list[Hit]:
-        question = (
-            "SELECT source, number, headings, text, body, start, metadata FROM passages "
-            "WHERE id = ?"
-        )
-        rows = [
-            self.store.database.execute(question, (id_,)).fetchone() for id_ in ranking.ids.tolist()
-        ]
-        pieces = [row[3][row[4] :] for row in rows]
-        shown = passages(pieces, query, _PASSAGE_WORDS)
-        near = None if vector is None else _scores_of(vector, ranking.ids).tolist()
-        words = None if keyword is None else _scores_of(keyword, ranking.ids).tolist()
-        return [
-            Hit(
-                rank=i + 1,
-                id=int(ranking.ids[i]),
-                score=float(ranking.scores[i]),
-                vector_score=None if near is None else near[i],
-                keyword_score=None if words is None else words[i],
-                source=source,
-                number=number,
-                headings=read_headings(headings, text, body),
-                text=text,
-                body=body,
-                start=start,
-                passage=" ".join((shown[i] or beginning(pieces[i])).split()),
-                metadata=json.loads(metadata),
-            )
-            for i, (source, number, headings, text, body, start, metadata) in enumerate(rows)
-        ]
 
 
 def _check_count(k: int) -> None:
     if not 0 < k <= _MOST_HITS:
         raise InputError(f"k should be from 1 to {_MOST_HITS}, not {k}.")
-
-
-def _scores_of(ranking: Ranking, ids: Ids) -> NDArray[np.float64]:
-    """The scores of some chunks in a ranking: float64 of shape (ids,), 0 where they are not."""
-    order = np.argsort(ranking.ids)
-    known, scores = ranking.ids[order], ranking.scores[order]
-    places = np.minimum(np.searchsorted(known, ids), max(0, len(known) - 1))
-    there = known[places] == ids if len(known) else np.zeros(len(ids), bool)
-    return np.where(there, scores[places] if len(known) else 0.0, 0.0)

@@ -8,23 +8,23 @@ and times of files lie (copies, checkouts, two writes within a tick).
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from minnow.chunks import Chunk, Splitter, find_documents
+from minnow.chunks import Chunk, Splitter
 from minnow.errors import InputError, MissingExtraError
 from minnow.search.encodings import VectorEncoding
 from minnow.search.fingerprint import check_fingerprint
-from minnow.search.reading import ALL_KINDS, Faults, documents_of
+from minnow.search.paths import find_files, is_under
+from minnow.search.reading import Faults, documents_of
 from minnow.search.settings import READERS, Settings
 from minnow.search.store import make_store
 from minnow.search.writer import Entry, Writer
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
+    from pathlib import Path
 
     from minnow.chunks import Document
     from minnow.search.models import SearchModel
@@ -128,15 +128,17 @@ def open_index(
             encoding or old.encoding,
         )
         if rebuild:
-            Writer(store).clear()
-            store.put_fact("model", model.fingerprint.to_json())
-            wanted = fresh
-        else:
-            check_fingerprint(store.fingerprint, model.fingerprint, str(file))
-            old.check_equal(wanted, str(file))
-            if old.readers != READERS:
+            with store.writing():
+                Writer(store).clear()
+                store.put_fact("model", model.fingerprint.to_json())
+                store.put_fact("settings", fresh.to_json())
+            return store
+        check_fingerprint(store.fingerprint, model.fingerprint, str(file))
+        old.check_equal(wanted, str(file))
+        if old.readers != READERS:
+            with store.writing():
                 Writer(store).distrust()
-        store.put_fact("settings", wanted.to_json())
+                store.put_fact("settings", wanted.to_json())
     except BaseException:
         store.close()
         raise
@@ -166,8 +168,8 @@ def index_paths(
         OutputError: The index cannot be written; what was done before is in it.
         MissingExtraError: There is HTML or PDF, and the extra `index` is not installed.
     """
-    report = Report()
-    files, hidden = _find(paths, report)
+    found = find_files(paths)
+    files, report = found.files, Report(skipped=found.unreadable, ignored=found.ignored)
     run = _Run(store, model, report, lambda: progress(State(name, done, len(files), report)))
     name, done = "", 0
     for done, name in enumerate(files):  # noqa: B007  `run` tells it
@@ -177,7 +179,7 @@ def index_paths(
     lost = [
         name
         for name in run.writer.files()
-        if name not in files and _is_under(name, paths) and not _is_under(name, hidden)
+        if name not in files and is_under(name, paths) and not is_under(name, found.hidden)
     ]
     report.removed += sum(len(run.writer.documents(name)) for name in lost)
     if lost:
@@ -195,54 +197,10 @@ def remove_paths(paths: Sequence[Path], store: Store) -> int:
         How many documents went.
     """
     writer = Writer(store)
-    names = [name for name in writer.files() if _is_under(name, paths)]
+    names = [name for name in writer.files() if is_under(name, paths)]
     count = sum(len(writer.documents(name)) for name in names)
     writer.remove_files(names)
     return count
-
-
-# --- which files -----------------------------------------------------------------------------
-
-
-def _find(paths: Sequence[Path], report: Report) -> tuple[dict[str, Path], list[Path]]:
-    """Files by name, in order, and folders that cannot be read; the report has all else."""
-    files: dict[str, Path] = {}
-    hidden = []
-    for path in paths:
-        name = _name(path)
-        if path.is_dir():
-            found = find_documents(path, ALL_KINDS, patient=True)
-            files |= {_join(name, inner): file for inner, file in found.files.items()}
-            for inner, reason in found.skipped.items():
-                if reason.startswith("Cannot read"):
-                    report.skipped.append(f"{_join(name, inner)}: {reason}")
-                    hidden.append(Path(_join(name, inner)))
-                else:
-                    report.ignored[_join(name, inner)] = reason
-        elif not path.exists():
-            raise InputError(f"There is no {path}. To drop what was indexed from it, use --remove.")
-        elif path.suffix.lower() not in ALL_KINDS:
-            raise InputError(f"{path} should end in one of {', '.join(ALL_KINDS)}.")
-        else:
-            files[name] = path
-    return dict(sorted(files.items())), hidden
-
-
-def _name(path: Path) -> str:
-    return Path(os.path.normpath(path)).as_posix()
-
-
-def _join(folder: str, inner: str) -> str:
-    return inner if folder == "." else f"{folder.rstrip('/')}/{inner}"
-
-
-def _is_under(name: str, paths: Iterable[Path]) -> bool:
-    for root in map(_name, paths):
-        if root == "." and not name.startswith(("/", "../")):
-            return True
-        if name == root or name.startswith(f"{root.rstrip('/')}/"):
-            return True
-    return False
 
 
 # --- a run -----------------------------------------------------------------------------------

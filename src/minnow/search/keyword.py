@@ -1,6 +1,6 @@
 """Search for words: BM25 by SQLite's FTS5, on an index that keeps neither positions nor lengths.
 
-Such an index (`detail=none, columnsize=0`) takes a quarter of the room, and knows which chunks have
+Such an index (`detail=none, columnsize=0`) takes a third of the room, and knows which chunks have
 a word. How often, and whether words of a phrase follow each other, is read from the texts of the
 chunks that matter.
 """

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from minnow.errors import IndexFileError, InputError, OutputError
 from minnow.search import schema
+from minnow.search.checks import find_faults
 from minnow.search.fingerprint import Fingerprint
 from minnow.search.settings import Settings
 
@@ -137,25 +138,8 @@ class Store:
 
     def check(self) -> list[str]:
         """Look at everything, and name what is wrong; this reads the whole file."""
-        faults_found = []
         with self.reading() as database:
-            for (line,) in database.execute("PRAGMA integrity_check"):
-                if line != "ok":
-                    faults_found.append(str(line))
-            for row in database.execute("PRAGMA foreign_key_check"):
-                faults_found.append(f"row {row[1]} of {row[0]} has no {row[2]}")
-            for question, what in _CHECKS:
-                (count,) = database.execute(question).fetchone()
-                if count:
-                    faults_found.append(f"{count} {what}")
-            if self.writable:
-                try:
-                    database.execute(
-                        "INSERT INTO chunks_fts (chunks_fts, rank) VALUES ('integrity-check', 1)"
-                    )
-                except sqlite3.DatabaseError as error:
-                    faults_found.append(f"the keywords do not fit the texts ({error})")
-        return faults_found
+            return find_faults(database, writable=self.writable)
 
     def compact(self) -> None:
         """Merge the keyword index, give free pages back, and leave one file without a log."""
@@ -181,31 +165,6 @@ class Store:
         """Close the connection; the last one to close leaves no log."""
         with self._lock:
             self.database.close()
-
-
-_CHECKS = (
-    (
-        "SELECT count(*) FROM chunks WHERE document NOT IN (SELECT id FROM documents)",
-        "chunks belong to no document",
-    ),
-    (
-        "SELECT count(*) FROM documents AS d WHERE d.chunks != (SELECT count(*) FROM chunks AS c "
-        "WHERE c.id >= d.first_chunk AND c.id < d.first_chunk + d.chunks AND c.document = d.id)",
-        "documents lack chunks",
-    ),
-    (
-        "SELECT count(*) FROM chunks WHERE id NOT IN (SELECT id FROM vectors)",
-        "chunks have no vector",
-    ),
-    (
-        "SELECT count(*) FROM vectors WHERE id NOT IN (SELECT id FROM chunks)",
-        "vectors belong to no chunk",
-    ),
-    (
-        "SELECT (SELECT coalesce(sum(chunks), 0) FROM documents) != (SELECT count(*) FROM chunks)",
-        "count of chunks is wrong",
-    ),
-)
 
 
 def make_store(path: Path, fingerprint: Fingerprint, settings: Settings) -> Store:
