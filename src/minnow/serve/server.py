@@ -146,7 +146,8 @@ def listen(host: str, port: int) -> socket.socket:
         )[0]
         return socket.create_server(place[:2], family=family, backlog=2048)
     except OSError as error:
-        raise ServeError(f"Cannot listen at {host}, port {port}: {error.strerror}.") from error
+        why = str(error.strerror).partition(" (while")[0]
+        raise ServeError(f"Cannot listen at {host}, port {port}: {why}.") from error
 
 
 def address(listener: socket.socket) -> str:
