@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from dataclasses import dataclass, field
+from math import inf
 from urllib.parse import urlsplit
 
 from minnow.errors import ServeError
@@ -70,7 +71,7 @@ class Settings:
         """Refuse what would open less, or more, than was meant."""
         if not 0 <= self.port <= 65535:
             raise ServeError(f"A port is 0 to 65535, not {self.port}.")
-        if not self.grace_seconds >= 0:
+        if not 0 <= self.grace_seconds < inf:
             raise ServeError(f"The time to finish is 0 seconds or more, not {self.grace_seconds}.")
         if not self.api_key.isprintable() or self.api_key != self.api_key.strip():
             raise ServeError("The key has white space around it, or characters that do not print.")
