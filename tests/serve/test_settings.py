@@ -43,7 +43,8 @@ def test_the_key_is_not_shown() -> None:
     "wrong",
     [{"port": 65536}, {"port": -1}, {"api_key": " key"}, {"api_key": "a\nb"},
      {"cors_origins": ("example.org",)}, {"cors_origins": ("https://example.org/",)},
-     {"cors_origins": ("null",)}, {"grace_seconds": -1}, {"grace_seconds": float("nan")}, {"grace_seconds": float("inf")}],
+     {"cors_origins": ("null",)}, {"grace_seconds": -1}, {"grace_seconds": float("nan")},
+     {"grace_seconds": float("inf")}],
 )  # fmt: skip
 def test_what_cannot_be_meant_is_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ServeError):
