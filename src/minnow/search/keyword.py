@@ -210,8 +210,8 @@ def passages(texts: Sequence[str], query: str, tokens: int) -> list[str | None]:
     Returns:
         For each text its part, with an ellipsis where it is cut; None where no word is in it.
     """
-    asked = read_query(query)
-    if not asked.words:
+    asked = read_query(query) if query and texts else None
+    if asked is None or not asked.words:
         return [None] * len(texts)
     question = " OR ".join(map(_quoted, asked.words))
     with closing(_texts_table(enumerate(texts))) as table:

@@ -37,9 +37,10 @@ LARGE = 100_000
 _HEADER = 4096
 _MAGIC = "minnow usearch 1"
 _EXPANSION_ADD = 128
-_EXPANSION_SEARCH = 128
+_LEAST_EXPANSION = 128
+_CHUNKS_PER_EXPANSION = 600
 _CONNECTIVITY = 16
-_CANDIDATES = 128
+_CANDIDATES = 64
 _METRICS = {Similarity.COSINE: "cos", Similarity.DOT: "ip", Similarity.EUCLIDEAN: "l2sq"}
 
 
@@ -118,7 +119,8 @@ def open_sidecar(store: Store, ids: Ids, width: int, kind: Similarity) -> Sideca
         return None
     if len(graph) != len(ids):
         return None
-    graph.expansion_search = _EXPANSION_SEARCH
+    # The larger the graph, the more of it has to be looked at to find as much.
+    graph.expansion_search = max(_LEAST_EXPANSION, len(ids) // _CHUNKS_PER_EXPANSION)
     return Sidecar(graph, content)
 
 
@@ -192,5 +194,4 @@ def _new_graph(state: _State) -> Any:
         dtype=state.dtype,
         connectivity=_CONNECTIVITY,
         expansion_add=_EXPANSION_ADD,
-        expansion_search=_EXPANSION_SEARCH,
     )
