@@ -12,6 +12,8 @@ import pytest
 from minnow.serve.schemas import ErrorAnswer
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from fakes.serving import Running
 
 pytestmark = [pytest.mark.extra("convert"), pytest.mark.extra("serve")]
@@ -62,7 +64,7 @@ def test_errors_have_openais_form(server: Running) -> None:
 
 
 @pytest.mark.clients
-def test_whatever_is_asked_the_answer_is_as_described(server: Running) -> None:
+def test_whatever_is_asked_the_answer_is_as_described(server: Running, tmp_path: Path) -> None:
     """Schemathesis: no 5xx, and only the statuses, types and headers that are described.
 
     Requests that fit the document may still be refused: a text may be too long, ids may not be
@@ -74,7 +76,9 @@ def test_whatever_is_asked_the_answer_is_as_described(server: Running) -> None:
         *(("--max-time", SECONDS) if SECONDS else ("--max-examples", "5")),
         *("--generation-deterministic", "--warnings", "off", "--no-color"),
     ]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=600)
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=False, timeout=600, cwd=tmp_path
+    )
     assert done.returncode == 0, done.stdout
     assert "Tested: 9" in done.stdout
     assert server.get("/health/ready").status == 200
