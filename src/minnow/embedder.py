@@ -209,6 +209,11 @@ class Embedder:
         return self.encoder.width
 
     @property
+    def pipeline(self) -> Pipeline:
+        """What stands between texts and vectors, for who makes batches of their own."""
+        return self._pipeline
+
+    @property
     def similarity_kind(self) -> Similarity:
         """How the model's vectors are meant to be compared."""
         return self.embedding.similarity

@@ -14,7 +14,9 @@ MinnowError                    exit code 1
 ├── EngineError            7   the runtime refused a model or a batch
 ├── InputError             8   a text or an input file that cannot be embedded
 ├── OutputError            9   the destination cannot be written
-└── MissingExtraError     10   an optional dependency is absent; names the extra
+├── MissingExtraError     10   an optional dependency is absent; names the extra
+├── IndexFileError        11   not an index, damaged, of another model, or from a newer minnow
+└── ServeError            12   the server cannot be set up, or cannot listen
 ```
 
 A message is one sentence or two: what happened, to which input, and what to do next.
@@ -115,3 +117,15 @@ class MissingExtraError(MinnowError):
     def __reduce__(self) -> tuple[type[MissingExtraError], tuple[str, str]]:
         """Let it cross to another process, which calls `__init__` again."""
         return type(self), (self.needed_for, self.extra)
+
+
+class IndexFileError(MinnowError):
+    """A file is not an index, is damaged, of another model, or from a newer minnow."""
+
+    exit_code = 11
+
+
+class ServeError(MinnowError):
+    """The server cannot be set up as it is asked to, or cannot listen at its address."""
+
+    exit_code = 12

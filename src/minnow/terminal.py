@@ -20,8 +20,8 @@ EPILOG = (
     "Exit codes: 0 done, 1 a fault of minnow's own, 2 wrong usage, 3 the model cannot be used, "
     "4 the converter failed, 5 refused by the proof, 6 not an intact bundle, 7 the runtime failed, "
     "8 a text cannot be embedded, 9 the output cannot be written, 10 an extra is missing, "
-    "130 stopped, 141 nobody reads the output any more. The answer goes to stdout, all else to "
-    "stderr."
+    "11 not an index that can be used, 12 the server cannot listen, 130 stopped, 141 nobody reads "
+    "the output any more. The answer goes to stdout, all else to stderr."
 )
 _USAGE, _STOPPED, _UNREAD = 2, 130, 141
 

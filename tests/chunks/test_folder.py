@@ -85,7 +85,7 @@ class TestReading:
             Document("b.md", "A\n\nb", (Section(("A",), 1, 4),)),
         ]
 
-    @pytest.mark.extra("evaluate")
+    @pytest.mark.extra("index")
     def test_html(self, tmp_path: Path) -> None:
         write(tmp_path, "a.htm", content="<h1>A</h1><p>b")
         assert read_folder(tmp_path)[0].text == "A\n\nb"
@@ -98,11 +98,26 @@ class TestReading:
         write(tmp_path, *(f"a{kind}" for kind in KINDS if "htm" not in kind), content="")
         assert all(not document.sections for document in read_folder(tmp_path))
 
+    @pytest.mark.parametrize("encoding", ["utf-16", "utf-8-sig"])
+    def test_a_byte_order_mark_tells_the_encoding(self, tmp_path: Path, encoding: str) -> None:
+        (tmp_path / "a.txt").write_bytes("é 鱼 🐟".encode(encoding))
+        assert read_folder(tmp_path)[0].text == "é 鱼 🐟"
+
+    @pytest.mark.extra("index")
+    def test_html_in_the_encoding_that_it_states(self, tmp_path: Path) -> None:
+        page = '<meta charset="iso-8859-1"><p>café'
+        (tmp_path / "a.html").write_bytes(page.encode("latin-1"))
+        (tmp_path / "b.html").write_bytes(page.encode())
+        assert [document.text for document in read_folder(tmp_path)] == ["café", "café"]
+        (tmp_path / "b.html").write_bytes(b"<meta charset=klingon>\xe9")
+        with pytest.raises(InputError, match="is not UTF-8"):
+            read_folder(tmp_path)
+
     @pytest.mark.parametrize(
         ("content", "reason"),
         [
             (b"ok\n\xe9", r"is not UTF-8 \(byte 3: "),
-            ("utf-16".encode("utf-16"), "is not UTF-8"),
+            ("utf-16".encode("utf-16")[:-1], "is not UTF-8"),
             (b"a\0b", "holds a NUL byte"),
         ],
     )

@@ -261,3 +261,32 @@ def test_offsets_are_those_of_the_document() -> None:
     assert pieces(document, chunks) == ["text", "- more"]
     shifted = replace(document, text="xx" + document.text[2:])
     assert pieces(shifted, chunks) == ["text", "- more"]
+
+
+class TestLargeDocuments:
+    """They are measured in parts, here of 200 characters."""
+
+    @pytest.fixture(autouse=True)
+    def small_parts(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("minnow.chunks.split._PART", 200)
+
+    def test_sections_are_cut_as_ever(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        source = "".join(f"# Part {n}\n\n{numbered(10 * n, 10 * n + 25)}\n\n" for n in range(9))
+        document = read_markdown("a.md", source)
+        splitter = Splitter(words(), max_tokens=20)
+        parts = list(splitter.stream(document))
+        monkeypatch.setattr("minnow.chunks.split._PART", 1_000_000)
+        assert parts == splitter.split(document)
+        assert len(parts) > 9
+
+    def test_a_section_that_is_too_long_loses_nothing(self) -> None:
+        text = "\n\n".join(numbered(30 * n, 30 * n + 29) for n in range(20)) + "x" * 500
+        document = read_text("a.txt", text)
+        chunks = Splitter(words(), max_tokens=20, overlap=2).split(document)
+        covered = set()
+        for chunk in chunks:
+            covered |= set(range(chunk.start, chunk.end))
+            assert chunk.text == text[chunk.start : chunk.end]
+            assert len(words().encode(chunk.text)) <= 20
+        assert not "".join(c for i, c in enumerate(text) if i not in covered).strip()
+        assert [chunk.number for chunk in chunks] == list(range(1, len(chunks) + 1))

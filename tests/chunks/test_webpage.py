@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from minnow.chunks.webpage import read_html
 from minnow.errors import MissingExtraError
 
-with_parser = pytest.mark.extra("evaluate")
+with_parser = pytest.mark.extra("index")
 
 PAGE = """<!doctype html>
 <html><head><title>Alerting | Docs</title><style>p { color: red }</style></head>
@@ -91,5 +91,5 @@ class TestHtml:
 
 def test_without_the_parser(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "selectolax.lexbor", None)
-    with pytest.raises(MissingExtraError, match=r"^Reading HTML needs .*minnow-embed\[evaluate\]"):
+    with pytest.raises(MissingExtraError, match=r"^Reading HTML needs .*minnow-embed\[index\]"):
         read_html("a.html", "<p>a")

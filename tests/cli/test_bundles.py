@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 converts = pytest.mark.extra("convert")
-COMMANDS = ("convert", "verify", "embed", "info", "compare", "evaluate", "gguf", "frontier")
+COMMANDS = ("convert", "verify", "embed", "info", "compare", "evaluate", "gguf", "frontier",
+            "index", "search")  # fmt: skip
 
 
 @pytest.fixture(scope="module")

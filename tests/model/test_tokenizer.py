@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -62,6 +63,41 @@ def test_a_text_is_cut_at_the_limit_and_says_so(
     text = tokenize(path, words)[0]
 
     assert (text.ids, text.truncated) == (ids_of(kept), truncated)
+
+
+@pytest.mark.parametrize("words", ["", "fish", "how do fish sleep in the water", "the " * 100])
+def test_its_tokens_are_counted_cut_off_or_not(path: Path, words: str) -> None:
+    """Special tokens once, though each piece that is cut off has its own."""
+    cut, whole = (tokenize(path, words, max_tokens=most)[0] for most in (8, 1000))
+
+    assert (cut.count, cut.counted_all) == (len(whole.ids), True)
+
+
+def test_of_a_huge_text_more_is_known_not_to_be_known(path: Path) -> None:
+    text = tokenize(path, "the " * 50_000)[0]
+
+    assert not text.counted_all
+    assert 8 < text.count < 50_000
+
+
+def test_special_ids_are_those_around_every_text(path: Path) -> None:
+    assert TextTokenizer(path, max_tokens=8).special_ids() == ([CLS], [SEP])
+
+
+def test_without_a_template_there_are_none(path: Path, tmp_path: Path) -> None:
+    bare = tmp_path / "tokenizer.json"
+    shutil.copy(path, bare)
+    stored = json.loads(bare.read_text())
+    bare.write_text(json.dumps({**stored, "post_processor": None}))
+
+    assert TextTokenizer(bare, max_tokens=8).special_ids() == ([], [])
+
+
+def test_a_token_is_spelt_as_its_vocabulary_has_it(path: Path) -> None:
+    tokenizer = TextTokenizer(path, max_tokens=8)
+
+    assert tokenizer.token(CLS) == "[CLS]"
+    assert tokenizer.token(10**6) is None
 
 
 def test_padding_and_truncation_of_the_file_are_ignored(path: Path) -> None:

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import codecs
 import os
+import re
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from minnow.chunks.code import CODE, read_code
 from minnow.chunks.markdown import read_markdown
 from minnow.chunks.outline import Document, Section
 from minnow.chunks.webpage import read_html
 from minnow.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
 
 def read_text(path: str, source: str) -> Document:
@@ -23,7 +26,7 @@ def read_text(path: str, source: str) -> Document:
     return Document(path, source, (Section((), 0, len(source)),) if source else ())
 
 
-_READERS: Mapping[str, Callable[[str, str], Document]] = {
+_PROSE: Mapping[str, Callable[[str, str], Document]] = {
     ".md": read_markdown,
     ".markdown": read_markdown,
     ".html": read_html,
@@ -32,7 +35,17 @@ _READERS: Mapping[str, Callable[[str, str], Document]] = {
     ".text": read_text,
     ".rst": read_text,
 }
-KINDS = tuple(_READERS)
+_READERS = {**_PROSE, **dict.fromkeys(CODE, read_code)}
+KINDS = tuple(_PROSE)
+MARKUP = (".md", ".markdown", ".html", ".htm")
+
+_BYTE_ORDER_MARKS = {
+    codecs.BOM_UTF8: "utf-8-sig",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+}
+_CHARSET = re.compile(rb"<meta[^>]{0,200}charset\s*=\s*[\"']?\s*([\w.:-]{1,40})", re.IGNORECASE)
+_HEAD = 1024
 
 
 @dataclass(frozen=True)
@@ -48,11 +61,16 @@ class Found:
     skipped: Mapping[str, str]
 
 
-def find_documents(folder: Path) -> Found:
+def find_documents(folder: Path, kinds: Collection[str] = KINDS, *, patient: bool = False) -> Found:
     """Look for documents in a folder and all folders in it.
 
     Links are followed, but what they lead to is read once: under its own path where that is in the
     folder too. Thus a link to a folder above it ends.
+
+    Args:
+        folder: Where to look.
+        kinds: How the names of files end that are documents, in lower case.
+        patient: Skip a folder in it that cannot be read, rather than raise.
 
     Raises:
         InputError: It is not a folder, or one in it cannot be read.
@@ -73,10 +91,16 @@ def find_documents(folder: Path) -> Found:
             skipped[name] = "a link to what is read already"
         elif path.is_dir():
             seen.add(real)
-            for entry in _entries(path):
+            try:
+                inside = _entries(path)
+            except InputError as error:
+                if not patient or path == folder:
+                    raise
+                skipped[name], inside = str(error), []
+            for entry in inside:
                 (links if entry.is_symlink() else entries).append(entry)
-        elif path.suffix.lower() not in _READERS:
-            skipped[name] = f"not one of {', '.join(KINDS)}"
+        elif path.suffix.lower() not in kinds:
+            skipped[name] = f"not one of {', '.join(kinds)}"
         elif not path.is_file():
             skipped[name] = "not a file"
         else:
@@ -97,7 +121,7 @@ def read_folder(folder: Path) -> list[Document]:
 
     Raises:
         InputError: It is not a folder, or a document cannot be read; the message names it.
-        MissingExtraError: There is HTML, and the extra `evaluate` is not installed.
+        MissingExtraError: There is HTML, and the extra `index` is not installed.
     """
     return [read_document(path, name) for name, path in find_documents(folder).files.items()]
 
@@ -110,23 +134,58 @@ def read_document(path: Path, name: str) -> Document:
         name: What the document is to be called.
 
     Raises:
-        InputError: It cannot be read, is not UTF-8 (a byte order mark is allowed), holds a NUL
-            byte, has another ending than those in KINDS, or `name` is not valid Unicode.
-        MissingExtraError: It is HTML, and the extra `evaluate` is not installed.
+        InputError: It cannot be read, is in an unknown encoding, holds a NUL byte, has another
+            ending than those in KINDS and CODE, or `name` is not valid Unicode.
+        MissingExtraError: It is HTML, and the extra `index` is not installed.
     """
-    reader = _READERS.get(path.suffix.lower())
-    if reader is None:
-        raise InputError(f"{path} should end in one of {', '.join(KINDS)}.")
+    _reader(path)
     try:
-        name.encode()
         content = path.read_bytes()
-        text = content.decode("utf-8-sig")
-    except UnicodeEncodeError as error:
-        raise InputError(f"The name {name!a} is not valid Unicode. Rename the file.") from error
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path} is not UTF-8 (byte {error.start}: {error.reason}).") from error
     except OSError as error:
         raise InputError(f"Cannot read {path}: {error.strerror}.") from error
+    return parse_document(path, name, content)
+
+
+def parse_document(path: Path, name: str, content: bytes) -> Document:
+    """Read the content of a file as its ending says.
+
+    It is UTF-8, or UTF-16 behind a byte order mark, or HTML in the encoding that it states.
+
+    Args:
+        path: Of the file.
+        name: What the document is to be called.
+        content: The file's.
+
+    Raises:
+        InputError, MissingExtraError: As `read_document`.
+    """
+    reader = _reader(path)
+    try:
+        name.encode()
+    except UnicodeEncodeError as error:
+        raise InputError(f"The name {name!a} is not valid Unicode. Rename the file.") from error
+    text = _decode(path, content)
     if "\0" in text:
         raise InputError(f"{path} holds a NUL byte: it is not a text file.")
     return reader(name, text.replace("\r\n", "\n").replace("\r", "\n"))
+
+
+def _reader(path: Path) -> Callable[[str, str], Document]:
+    reader = _READERS.get(path.suffix.lower())
+    if reader is None:
+        raise InputError(f"{path} should end in one of {', '.join(_READERS)}.")
+    return reader
+
+
+def _decode(path: Path, content: bytes) -> str:
+    marks = (name for mark, name in _BYTE_ORDER_MARKS.items() if content.startswith(mark))
+    try:
+        return content.decode(next(marks, "utf-8"))
+    except UnicodeDecodeError as error:
+        stated = _CHARSET.search(content[:_HEAD]) if path.suffix.lower() in MARKUP[2:] else None
+        if stated:
+            try:
+                return content.decode(stated[1].decode())
+            except (LookupError, ValueError):
+                pass
+        raise InputError(f"{path} is not UTF-8 (byte {error.start}: {error.reason}).") from error

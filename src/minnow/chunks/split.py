@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from minnow.chunks.outline import Section
 from minnow.errors import InputError
 
 if TYPE_CHECKING:
@@ -16,11 +17,12 @@ if TYPE_CHECKING:
 
     from tokenizers import Tokenizer
 
-    from minnow.chunks.outline import Document, Section
+    from minnow.chunks.outline import Document
 
 _FEWEST_TOKENS = 16
 _STRETCH = re.compile(r".{1,4000}(?=\s|\Z)|.{1,4000}", re.DOTALL)
 _STRETCHES_AT_A_TIME = 256
+_PART = 1_000_000
 _SPACE = re.compile(r"\s*")
 _EMPTY_LINES = re.compile(r"\s*\n")
 
@@ -105,14 +107,28 @@ class Splitter:
         Raises:
             InputError: One character alone has more tokens than a chunk may have.
         """
-        measured = _Measured(document.text, self._tokenizer)
-        chunks: list[Chunk] = []
-        for section in document.sections:
-            head = self._head(section.headings)
-            for start, end in self._pieces(measured, section, head):
-                number, text = len(chunks) + 1, head + document.text[start:end]
-                chunks.append(Chunk(document.path, number, section.headings, text, start, end))
-        return chunks
+        return list(self.stream(document))
+
+    def stream(self, document: Document) -> Iterator[Chunk]:
+        """The chunks that `split` gives, one by one.
+
+        A document of more than a million characters is measured in parts, so that only a part's
+        tokens are in memory. A section that is longer is divided there first, at an empty line,
+        a line's end or a space if there is one.
+        """
+        number = 0
+        for offset, part in _parts(document):
+            text = document.text[offset : part[-1].end]
+            measured = _Measured(text, self._tokenizer)
+            for section in part:
+                head = self._head(section.headings)
+                here = Section(section.headings, section.start - offset, section.end - offset)
+                for start, end in self._pieces(measured, here, head):
+                    number += 1
+                    yield Chunk(
+                        document.path, number, section.headings, head + text[start:end],
+                        start + offset, end + offset,
+                    )  # fmt: skip
 
     def _count(self, text: str) -> int:
         return len(self._tokenizer.encode(text))
@@ -158,6 +174,32 @@ class Splitter:
             room = min(room, measured.count(start, stop)) - excess
             if room < 1:
                 room, end = 1, first + max(1, (stop - first) // 2)
+
+
+def _parts(document: Document) -> Iterator[tuple[int, list[Section]]]:
+    """Sections that are measured together, and where the text begins that they are in."""
+    part: list[Section] = []
+    begin = 0
+    for section in document.sections:
+        for piece in _cut_section(document.text, section):
+            if part and piece.end - begin > _PART:
+                yield begin, part
+                part, begin = [], piece.start
+            part.append(piece)
+    if part:
+        yield begin, part
+
+
+def _cut_section(text: str, section: Section) -> Iterator[Section]:
+    start = section.start
+    while section.end - start > _PART:
+        latest = start + _PART
+        earliest = latest - _PART // 10
+        cuts = (text.rfind(mark, earliest, latest) + len(mark) for mark in ("\n\n", "\n", " "))
+        stop = next((cut for cut in cuts if cut > earliest), latest)
+        yield Section(section.headings, start, stop)
+        start = stop
+    yield Section(section.headings, start, section.end)
 
 
 class _Measured:

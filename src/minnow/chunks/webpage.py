@@ -29,7 +29,7 @@ def read_html(path: str, source: str) -> Document:
     try:
         from selectolax.lexbor import LexborHTMLParser
     except ImportError as error:
-        raise MissingExtraError("Reading HTML", "evaluate") from error
+        raise MissingExtraError("Reading HTML", "index") from error
     parser = LexborHTMLParser(source)
     outline = Outline()
     main = parser.css_first("main, [role=main]")

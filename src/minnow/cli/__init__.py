@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from minnow.cli import bundles, device, evaluation, exporting, ladder, speed
+from minnow.cli import (
+    bundles,
+    device,
+    evaluation,
+    exporting,
+    ladder,
+    searching,
+    serving,
+    speed,
+)
 from minnow.cli.app import app
 from minnow.terminal import run
 
@@ -13,7 +22,16 @@ if TYPE_CHECKING:
 
 __all__ = ["app", "main"]
 
-COMMANDS: tuple[ModuleType, ...] = (bundles, exporting, device, evaluation, ladder, speed)
+COMMANDS: tuple[ModuleType, ...] = (
+    bundles,
+    exporting,
+    device,
+    evaluation,
+    ladder,
+    searching,
+    serving,
+    speed,
+)
 """The modules that put their commands into `app`, in the order of the help."""
 
 

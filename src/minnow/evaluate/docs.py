@@ -56,7 +56,7 @@ def read_docs(
     Raises:
         InputError: There are no documents, one cannot be read, a line is broken, or a place is not
             found or ambiguous. The message names the file and the line, and what comes nearest.
-        MissingExtraError: There is HTML, and the extra `evaluate` is not installed.
+        MissingExtraError: There is HTML, and the extra `index` is not installed.
     """
     found = find_documents(folder)
     documents = [read_document(path, name) for name, path in found.files.items()]

@@ -34,10 +34,14 @@ class TokenizedText:
     Attributes:
         ids: Token ids, special tokens included, without padding.
         truncated: Whether the text was longer than the limit.
+        count: The tokens that the text has, special tokens included, cut off or not.
+        counted_all: Whether that is all of them: of a huge text only the beginning is read.
     """
 
     ids: list[int]
     truncated: bool
+    count: int
+    counted_all: bool = True
 
 
 class TextTokenizer:
@@ -78,11 +82,24 @@ class TextTokenizer:
         head = _CHARACTERS_PER_TOKEN * self.max_tokens
         short = iter(self._tokenizer.encode_batch([text for text in texts if len(text) <= head]))
         return [
-            _tokenized(next(short) if len(text) <= head else self._encode_huge(text, head))
+            _tokenized(next(short)) if len(text) <= head else self._encode_huge(text, head)
             for text in texts
         ]
 
-    def _encode_huge(self, text: str, head: int) -> Encoding:
+    def special_ids(self) -> tuple[list[int], list[int]]:
+        """The ids that the tokenizer puts before and behind every text; either may be empty."""
+        marked = self._tokenizer.encode("a").special_tokens_mask
+        ids = self._tokenizer.encode("a").ids
+        before = marked.index(0) if 0 in marked else len(marked)
+        behind = marked[::-1].index(0) if 0 in marked else 0
+        return ids[:before], ids[len(ids) - behind :]
+
+    def token(self, token_id: int) -> str | None:
+        """The token of an id, as its vocabulary spells it; None where there is no such id."""
+        token: str | None = self._tokenizer.id_to_token(token_id)
+        return token
+
+    def _encode_huge(self, text: str, head: int) -> TokenizedText:
         """Tokenise no more of a huge text than its first tokens need.
 
         Cutting a text can change its last words only: a special token, or a run of white space,
@@ -92,9 +109,9 @@ class TextTokenizer:
             encoding = self._encode(text[:head])
             rest = _last_word(encoding.overflowing[-1]) if encoding.overflowing else 0
             if rest - _last_word(encoding) > _WORDS_TO_SPARE:
-                return encoding
+                return _tokenized(encoding, counted_all=False)
             head *= 4
-        return self._encode(text)
+        return _tokenized(self._encode(text))
 
     def _encode(self, text: str) -> Encoding:
         shorter = _ENDLESS_RUN.sub(r"\1\2", text) if self._shortens_runs else text
@@ -225,8 +242,11 @@ def _knows_no_long_runs(tokenizer: Tokenizer) -> bool:
     )
 
 
-def _tokenized(encoding: Encoding) -> TokenizedText:
-    return TokenizedText(ids=encoding.ids, truncated=bool(encoding.overflowing))
+def _tokenized(encoding: Encoding, *, counted_all: bool = True) -> TokenizedText:
+    """What is cut off comes in pieces, each with special tokens of its own."""
+    rest = encoding.overflowing
+    more = sum(len(piece) - sum(piece.special_tokens_mask) for piece in rest)
+    return TokenizedText(encoding.ids, bool(rest), len(encoding.ids) + more, counted_all)
 
 
 def _last_word(encoding: Encoding) -> int:

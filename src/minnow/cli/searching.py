@@ -1,0 +1,284 @@
+"""The commands around an index: put documents into it, and find them."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from contextlib import contextmanager
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from minnow.cli.app import Json, answer, app
+from minnow.cli.bundles import EngineName
+from minnow.progress import show_progress
+from minnow.terminal import EPILOG, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from minnow.search import Report, State, Store
+    from minnow.search.index import Mode
+
+_MNN = EngineName("mnn")
+_SKIPPED = 8
+
+
+class VectorsName(str, Enum):
+    """How vectors are stored."""
+
+    FLOAT16 = "float16"
+    INT8 = "int8"
+
+
+class ModeName(str, Enum):
+    """What is searched with."""
+
+    VECTOR = "vector"
+    KEYWORD = "keyword"
+    HYBRID = "hybrid"
+
+
+class FusionName(str, Enum):
+    """How both are put together."""
+
+    SCORES = "scores"
+    RRF = "rrf"
+
+
+class SidecarName(str, Enum):
+    """When there is a sidecar."""
+
+    AUTO = "auto"
+    ALWAYS = "always"
+    NEVER = "never"
+
+
+BundleOption = Annotated[
+    Path | None,
+    typer.Option("--bundle", "-b", help="The model: a folder that `minnow convert` wrote."),
+]
+Engine = Annotated[
+    EngineName,
+    typer.Option(help="auto and the others need extras and the model; for bulk on a server."),
+]
+ModelSource = Annotated[
+    str | None,
+    typer.Option(help="Where the model is, for --engine; by default what the manifest names."),
+]
+Threads = Annotated[int | None, typer.Option(min=1, help="CPU threads.")]
+
+
+@app.command("index", epilog=EPILOG)
+def index_command(
+    paths: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="PATH...", help="Files and folders of Markdown, text, HTML, PDF, code, JSONL."
+        ),
+    ],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The index, one file.")],
+    bundle: BundleOption = None,
+    chunk_tokens: Annotated[
+        int | None, typer.Option(min=16, help="Most tokens of a chunk; 256 for a new index.")
+    ] = None,
+    overlap: Annotated[
+        int | None, typer.Option(min=0, help="Tokens of the chunk before to repeat; 0 at first.")
+    ] = None,
+    vectors: Annotated[
+        VectorsName | None, typer.Option(help="How vectors are stored; float16 for a new index.")
+    ] = None,
+    rebuild: Annotated[
+        bool, typer.Option("--rebuild", help="Drop all that is in the index first.")
+    ] = False,
+    remove: Annotated[
+        bool, typer.Option("--remove", help="Drop what was indexed from these paths; no bundle.")
+    ] = False,
+    sidecar: Annotated[
+        SidecarName,
+        typer.Option(help="FILE.usearch, for quick search: from 100 000 chunks on, or as said."),
+    ] = SidecarName.AUTO,
+    engine: Engine = _MNN,
+    source: ModelSource = None,
+    threads: Threads = None,
+    as_json: Json = False,
+) -> None:
+    """Put documents into an index, or bring it up to date.
+
+    What has not changed is not embedded again; what is gone from these paths goes. It may be
+    stopped at any moment, and run again. Documents that cannot be read are listed at the end, the
+    rest is indexed, and the exit code is 8.
+
+    A line of JSONL is a document: {"id": ..., "text": ..., "title": ..., "metadata": {...}}.
+
+    Example: minnow index handbook notes.md --bundle bge-small.minnow --output docs.index
+    """
+    from minnow.search import VectorEncoding, index_paths, open_index, open_model
+
+    if remove:
+        _remove(paths, output, as_json=as_json)
+        return
+    if bundle is None:
+        raise UsageError("Give the model with --bundle.")
+    options: dict[str, Any] = {"engine": engine.value, "source": source, "threads": threads}
+    with open_model(bundle, **options) as model:
+        store = open_index(
+            output,
+            model,
+            max_tokens=chunk_tokens,
+            overlap=overlap,
+            encoding=None if vectors is None else VectorEncoding(vectors.value),
+            rebuild=rebuild,
+        )
+        with _closing(store), _progress() as progress:
+            report = index_paths(paths, store, model, progress=progress)
+            if report.added or report.changed or report.removed:
+                store.compact()
+    _make_sidecar(output, sidecar)
+    _tell(report, output, as_json=as_json)
+
+
+@contextmanager
+def _closing(store: Store) -> Iterator[None]:
+    try:
+        yield
+    finally:
+        store.close()
+
+
+def _remove(paths: list[Path], output: Path, *, as_json: bool) -> None:
+    from minnow.search import open_store, remove_paths
+
+    store = open_store(output, writable=True)
+    with _closing(store):
+        count = remove_paths(paths, store)
+        if count:
+            store.compact()
+    answer({"index": str(output), "removed": count}, as_json)
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[State], None]]:
+    """A bar where somebody looks, else a line now and then, on stderr."""
+    looks = sys.stderr.isatty()
+    done = told = 0
+    with show_progress("indexing", None, "chunks", show=looks) as advance:
+
+        def show(state: State) -> None:
+            nonlocal done, told
+            advance(state.report.embedded - done)
+            done = state.report.embedded
+            if not looks and done - told >= 1000:
+                told = done
+                print(
+                    f"{done} chunks embedded, {state.done} of {state.files} files",
+                    file=sys.stderr,
+                    flush=True,
+                )
+
+        yield show
+
+
+def _make_sidecar(output: Path, sidecar: SidecarName) -> None:
+    from minnow.search import Index
+    from minnow.search.sidecar import LARGE, is_installed
+
+    if sidecar is SidecarName.NEVER:
+        return
+    with Index.open(output, sidecar="never") as index:
+        count = len(index)
+        if sidecar is SidecarName.AUTO and (count < LARGE or not is_installed()):
+            return
+        show = sys.stderr.isatty()
+        with show_progress("sidecar", count, "vectors", show=show) as advance:
+            index.build_sidecar(progress=advance)
+
+
+def _tell(report: Report, output: Path, *, as_json: bool) -> None:
+    """Print what was done; the exit code says whether all could be read."""
+    from minnow.search import Index
+
+    for line in report.skipped:
+        print(f"skipped {line}", file=sys.stderr)
+    with Index.open(output, sidecar="never") as index:
+        chunks, model = len(index), index.fingerprint.shown
+    facts = {
+        "index": str(output),
+        "model": model,
+        "added": report.added,
+        "changed": report.changed,
+        "unchanged": report.unchanged,
+        "removed": report.removed,
+        "skipped": len(report.skipped),
+        "other_files": len(report.ignored),
+        "chunks": chunks,
+        "embedded": report.embedded,
+        "file_bytes": output.stat().st_size,
+    }
+    answer(facts | ({"reasons": report.skipped} if as_json else {}), as_json)
+    if report.skipped:
+        raise typer.Exit(_SKIPPED)
+
+
+@app.command("search", epilog=EPILOG)
+def search_command(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="What `minnow index` wrote.")],
+    query: Annotated[str, typer.Argument(metavar="QUESTION", help="What to look for.")],
+    bundle: BundleOption = None,
+    k: Annotated[int, typer.Option("-k", min=1, max=1000, help="Most hits.")] = 5,
+    mode: Annotated[
+        ModeName | None,
+        typer.Option(help="By meaning, by words, or both; both with a bundle, else by words."),
+    ] = None,
+    fusion: Annotated[
+        FusionName, typer.Option(help="hybrid: add scores, or fuse ranks (RRF).")
+    ] = FusionName.SCORES,
+    where: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SQL",
+            help="Only such documents: file, name, source, metadata->>'...', heading, text.",
+        ),
+    ] = None,
+    sidecar: Annotated[
+        SidecarName,
+        typer.Option(help="Look into FILE.usearch: from 100 000 chunks on, or as said."),
+    ] = SidecarName.AUTO,
+    engine: Engine = _MNN,
+    source: ModelSource = None,
+    threads: Threads = None,
+    as_json: Json = False,
+) -> None:
+    """Find what answers a question in an index.
+
+    Words in "double quotation marks" have to follow each other, where words count.
+
+    Example: minnow search docs.index "how do fish sleep?" --bundle bge-small.minnow
+
+    Example: minnow search docs.index kettle --where "source LIKE 'kitchen/%'" --json
+    """
+    from minnow.search import Index
+    from minnow.search.results import json_of, print_hits
+
+    chosen: Mode = "keyword" if bundle is None else "hybrid"
+    if mode is not None:
+        chosen = mode.value
+    if chosen != "keyword" and bundle is None:
+        raise UsageError(f"--mode {chosen} needs the model: give it with --bundle.")
+    with Index.open(
+        file,
+        bundle if chosen != "keyword" else None,
+        engine=engine.value,
+        source=source,
+        threads=threads,
+        sidecar=sidecar.value,
+    ) as index:
+        hits = index.search(query, k, mode=chosen, where=where, fusion=fusion.value)
+    if as_json:
+        print(json_of(query, chosen, hits))
+    elif hits:
+        print_hits(hits, sys.stdout)
+    else:
+        warnings.warn("nothing was found.", stacklevel=1)

@@ -1,0 +1,56 @@
+"""What may be wrong with an index, looked for in all of it."""
+
+from __future__ import annotations
+
+import sqlite3
+
+_CHECKS = (
+    (
+        "SELECT count(*) FROM chunks WHERE document NOT IN (SELECT id FROM documents)",
+        "chunks belong to no document",
+    ),
+    (
+        "SELECT count(*) FROM documents AS d WHERE d.chunks != (SELECT count(*) FROM chunks AS c "
+        "WHERE c.id >= d.first_chunk AND c.id < d.first_chunk + d.chunks AND c.document = d.id)",
+        "documents lack chunks",
+    ),
+    (
+        "SELECT count(*) FROM chunks WHERE id NOT IN (SELECT id FROM vectors)",
+        "chunks have no vector",
+    ),
+    (
+        "SELECT count(*) FROM vectors WHERE id NOT IN (SELECT id FROM chunks)",
+        "vectors belong to no chunk",
+    ),
+    (
+        "SELECT (SELECT coalesce(sum(chunks), 0) FROM documents) != (SELECT count(*) FROM chunks)",
+        "count of chunks is wrong",
+    ),
+)
+
+
+def find_faults(database: sqlite3.Connection, *, writable: bool) -> list[str]:
+    """Ask SQLite about its pages, and the tables about each other.
+
+    Args:
+        database: In a transaction.
+        writable: Whether FTS5 may be asked too, which it takes for a change.
+
+    Returns:
+        What is wrong; nothing is good news.
+    """
+    found = [str(line) for (line,) in database.execute("PRAGMA integrity_check") if line != "ok"]
+    for table, row, parent, _ in database.execute("PRAGMA foreign_key_check"):
+        found.append(f"row {row} of {table} has no {parent}")
+    for question, what in _CHECKS:
+        (count,) = database.execute(question).fetchone()
+        if count:
+            found.append(f"{count} {what}")
+    if writable:
+        try:
+            database.execute(
+                "INSERT INTO chunks_fts (chunks_fts, rank) VALUES ('integrity-check', 1)"
+            )
+        except sqlite3.DatabaseError as error:
+            found.append(f"the keywords do not fit the texts ({error})")
+    return found

@@ -1,0 +1,99 @@
+"""Vectors as rows of a table, and back: float16, or int8 with a scale."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from minnow.errors import IndexFileError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float32]
+
+_SCALE_BYTES = 4
+_LARGEST = 127
+_PAGE_SIZES = (8192, 16384, 32768, 65536)
+_PAGE_OVERHEAD = 12
+_CELL_OVERHEAD = 10
+_TOLERATED_SLACK = 0.03
+
+
+class VectorEncoding(str, Enum):
+    """How the numbers of a vector are stored, all little-endian.
+
+    FLOAT16 is IEEE 754 half precision. INT8 is a float32, the scale, and then a signed byte for
+    each number: value = scale * byte.
+    """
+
+    FLOAT16 = "float16"
+    INT8 = "int8"
+
+    def row_bytes(self, width: int) -> int:
+        """How long a stored vector is."""
+        return 2 * width if self is VectorEncoding.FLOAT16 else _SCALE_BYTES + width
+
+
+def encode_rows(vectors: Floats, encoding: VectorEncoding) -> list[bytes]:
+    """Vectors as they are stored.
+
+    Args:
+        vectors: float32 of shape (rows, width), finite.
+        encoding: How.
+
+    Raises:
+        ValueError: A number is not finite, or too large for float16.
+    """
+    if encoding is VectorEncoding.FLOAT16:
+        with np.errstate(over="ignore"):
+            halves = vectors.astype("<f2")
+        if not np.isfinite(halves).all():
+            raise ValueError("a vector holds NaN, infinity or a number above 65504")
+        return [row.tobytes() for row in halves]
+    if not np.isfinite(vectors).all():
+        raise ValueError("a vector holds NaN or infinity")
+    scales = (np.abs(vectors).max(axis=1, initial=0.0) / _LARGEST).astype("<f4")
+    divisors = np.where(scales > 0, scales, 1).astype(np.float64)
+    whole = np.clip(np.rint(vectors / divisors[:, None]), -_LARGEST, _LARGEST).astype(np.int8)
+    return [s.tobytes() + row.tobytes() for s, row in zip(scales, whole, strict=True)]
+
+
+def decode_rows(rows: Sequence[bytes], width: int, encoding: VectorEncoding) -> Floats:
+    """Stored vectors as float32 of shape (rows, width).
+
+    Raises:
+        IndexFileError: A row has another length than such vectors have.
+    """
+    size = encoding.row_bytes(width)
+    if any(len(row) != size for row in rows):
+        raise IndexFileError("A vector in the index has a wrong length: the file is damaged.")
+    content = np.frombuffer(b"".join(rows), dtype=np.uint8).reshape(len(rows), size)
+    if encoding is VectorEncoding.FLOAT16:
+        return np.ascontiguousarray(content).view("<f2").astype(np.float32)
+    scales = np.ascontiguousarray(content[:, :_SCALE_BYTES]).view("<f4")
+    whole = content[:, _SCALE_BYTES:].view(np.int8).astype(np.float32)
+    vectors: Floats = whole * scales.astype(np.float32)
+    return vectors
+
+
+def page_size(row_bytes: int) -> int:
+    """The smallest page of SQLite that rows of this length fill well, in bytes.
+
+    Rows of 768 bytes fill a page of 4096 with five, and leave 6 % of it empty; a page of 16384
+    takes 21 of them.
+
+    Source: https://www.sqlite.org/fileformat2.html#b_tree_pages
+    """
+    cell = row_bytes + _CELL_OVERHEAD
+
+    def slack(size: int) -> float:
+        rows = (size - _PAGE_OVERHEAD) // cell
+        return 1 - rows * cell / size if rows else 1.0
+
+    fitting = (size for size in _PAGE_SIZES[1:] if slack(size) <= _TOLERATED_SLACK)
+    return next(fitting, min(_PAGE_SIZES, key=slack))

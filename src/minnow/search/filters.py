@@ -1,0 +1,104 @@
+"""Which chunks a condition in SQL allows."""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import TYPE_CHECKING, Any
+
+from minnow.errors import InputError
+from minnow.search.matrix import ids_of_ranges
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from minnow.search.store import Store
+
+    Ids = NDArray[np.int64]
+
+    Parameters = Sequence[Any] | Mapping[str, Any]
+
+_TABLES = {"sources", "passages", "documents", "files", "chunks"}
+_FORBIDDEN = {"load_extension", "fts3_tokenizer", "zeroblob", "randomblob"}
+_ACTIONS = {sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_FUNCTION}
+_STEPS = 1000
+_MOST_CALLS = 1_000_000
+
+SOURCE_COLUMNS = ("file", "name", "source", "metadata")
+PASSAGE_COLUMNS = (*SOURCE_COLUMNS, "heading", "text", "number", "start", "headings")
+
+
+def allowed_ids(store: Store, where: str, parameters: Parameters = ()) -> Ids:
+    """The ids of the chunks that a condition allows, ascending.
+
+    It is an expression over the columns of the view `passages`, such as
+    `metadata->>'lang' = 'de' AND source LIKE 'docs/%'`. SQLite's authorizer lets it read these
+    tables and call functions that only compute, and a limit of steps ends what would not end.
+    A condition on documents alone is asked of them, and not of each chunk.
+
+    Args:
+        store: The index.
+        where: The condition, in SQL.
+        parameters: Of its ? or :name.
+
+    Raises:
+        InputError: It is not such a condition.
+        IndexFileError, OutputError: The file cannot be read.
+    """
+    if "\0" in where or not where.strip():
+        raise InputError("The filter is empty, or holds a NUL character.")
+    by_source = f"SELECT first_chunk, chunks FROM sources WHERE (\n{where}\n)"  # noqa: S608
+    by_passage = f"SELECT id, 1 FROM passages WHERE (\n{where}\n)"  # noqa: S608
+    with store.reading() as database:
+        try:
+            rows = _ask(database, by_source, parameters)
+        except sqlite3.OperationalError as error:
+            if "no such column" not in str(error):
+                raise _fault(where, error) from error
+            try:
+                rows = _ask(database, by_passage, parameters)
+            except (sqlite3.Error, sqlite3.Warning) as again:
+                raise _fault(where, again) from again
+        except (sqlite3.Error, sqlite3.Warning, ValueError, OverflowError) as error:
+            raise _fault(where, error) from error
+    return ids_of_ranges(list(set(rows)))
+
+
+def _ask(database: sqlite3.Connection, question: str, parameters: Parameters) -> list[Any]:
+    calls = iter(range(_MOST_CALLS))
+    database.set_authorizer(_authorize)
+    database.set_progress_handler(lambda: next(calls, None) is None, _STEPS)
+    try:
+        return database.execute(question, parameters).fetchall()
+    finally:
+        database.set_progress_handler(None, 0)
+        database.set_authorizer(_allow)
+
+
+def _allow(*_: object) -> int:
+    """Forbid nothing; Python 3.10 cannot take an authorizer away."""
+    return sqlite3.SQLITE_OK
+
+
+def _authorize(action: int, first: str | None, second: str | None, *_: object) -> int:
+    if action not in _ACTIONS:
+        return sqlite3.SQLITE_DENY
+    if action == sqlite3.SQLITE_READ and first not in _TABLES and first:
+        return sqlite3.SQLITE_DENY
+    if action == sqlite3.SQLITE_FUNCTION and (second or "").lower() in _FORBIDDEN:
+        return sqlite3.SQLITE_DENY
+    return sqlite3.SQLITE_OK
+
+
+def _fault(where: str, error: Exception) -> InputError:
+    reason = str(error)
+    if "interrupted" in reason:
+        reason = "it takes too long"
+    if "not authorized" in reason or "prohibited" in reason:
+        reason = "it may only compare columns"
+    return InputError(
+        f"The filter {where!r} cannot be used: {reason}. Columns are "
+        f"{', '.join(PASSAGE_COLUMNS)}; values of the metadata are metadata->>'name'."
+    )

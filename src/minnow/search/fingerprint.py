@@ -1,0 +1,182 @@
+"""Which model an index was made with, and which bundles may search it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from minnow.bundle import TOKENIZER
+from minnow.errors import IndexFileError
+
+if TYPE_CHECKING:
+    from minnow.bundle import Manifest
+
+SAME = (
+    "weights_sha256",
+    "tokenizer_sha256",
+    "pooling",
+    "normalize",
+    "query_prompt",
+    "document_prompt",
+    "lowercase",
+    "max_tokens",
+    "width",
+    "similarity",
+)
+"""What has to be equal."""
+
+LEAST_PARITY = 0.99
+"""The worst cosine that both bundles must have, where they store the same weights differently.
+
+Two vectors with that cosine to the reference have one of at least 0.96 to each other (the angles
+add up); typical texts have far more.
+"""
+
+_WORDS = {
+    "weights_sha256": "the weights",
+    "tokenizer_sha256": "the tokenizer",
+    "normalize": "whether vectors are normalised",
+    "query_prompt": "the prompt of queries",
+    "document_prompt": "the prompt of documents",
+    "lowercase": "whether texts are lowercased",
+    "max_tokens": "the limit in tokens",
+    "width": "the length of vectors",
+}
+
+
+@dataclass(frozen=True)
+class Fingerprint:
+    """All that makes vectors comparable.
+
+    Attributes:
+        source: What the bundle was made from, as its user named it.
+        model_id: The model's id on the Hub, where known.
+        revision: The commit or version of the source, where known.
+        weights_sha256: Of the checkpoint.
+        tokenizer_sha256: Of tokenizer.json.
+        pooling: How token states become a vector.
+        normalize: Whether the model ends with L2 normalisation.
+        query_prompt: Put before queries.
+        document_prompt: Put before documents.
+        lowercase: Whether texts are lowercased first.
+        max_tokens: The longest input.
+        width: Length of a vector.
+        similarity: How vectors are compared.
+        precision: The name of how the bundle stores its numbers.
+        interface: What its encoder gives.
+        recipe: All that was done to the model, as plain values; empty where that is not known.
+        worst_cosine: Of the bundle's proof.
+    """
+
+    source: str
+    model_id: str | None
+    revision: str | None
+    weights_sha256: str
+    tokenizer_sha256: str
+    pooling: str
+    normalize: bool
+    query_prompt: str
+    document_prompt: str
+    lowercase: bool
+    max_tokens: int
+    width: int
+    similarity: str
+    precision: str
+    interface: str
+    worst_cosine: float
+    recipe: Mapping[str, object] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, manifest: Manifest) -> Fingerprint:
+        """A bundle's."""
+        source, embedding, prompts = (
+            manifest.source,
+            manifest.embedding,
+            manifest.embedding.role_prompts,
+        )
+        return cls(
+            source=source.name,
+            model_id=source.model_id,
+            revision=source.revision,
+            weights_sha256=source.weights_sha256,
+            tokenizer_sha256=manifest.files[TOKENIZER].sha256,
+            pooling=embedding.pooling.value,
+            normalize=embedding.normalize,
+            query_prompt=prompts.query,
+            document_prompt=prompts.document,
+            lowercase=embedding.lowercase,
+            max_tokens=embedding.max_tokens,
+            width=manifest.encoder.width,
+            similarity=embedding.similarity.value,
+            precision=manifest.recipe.precision.value,
+            interface=manifest.recipe.interface.value,
+            worst_cosine=manifest.parity.worst.worst,
+            recipe=msgspec.to_builtins(manifest.recipe),
+        )
+
+    def to_json(self) -> str:
+        """Its form in the file."""
+        return msgspec.json.encode(self).decode()
+
+    @classmethod
+    def from_json(cls, text: str) -> Fingerprint:
+        """Read what `to_json` wrote.
+
+        Raises:
+            IndexFileError: It is something else.
+        """
+        try:
+            return msgspec.json.decode(text.encode(), type=cls)
+        except (msgspec.MsgspecError, RecursionError) as error:
+            raise IndexFileError(
+                f"What the index says of its model cannot be read: {error}."
+            ) from error
+
+    @property
+    def shown(self) -> str:
+        """The model, for a message."""
+        return f"{self.model_id or self.source} in {self.precision}"
+
+
+def check_fingerprint(stored: Fingerprint, given: Fingerprint, name: str) -> None:
+    """Make sure that a bundle's vectors may be compared with those of an index.
+
+    What is in SAME must be equal. Where the bundles' recipes differ, so that the same weights are
+    stored in another precision, the worst cosine of each one's proof must reach LEAST_PARITY.
+
+    Args:
+        stored: Of the bundle that the index was made with.
+        given: Of the bundle that is to be used now.
+        name: The index, for messages.
+
+    Raises:
+        IndexFileError: They may not; the message says what differs, and what to do.
+    """
+    differing = [key for key in SAME if getattr(stored, key) != getattr(given, key)]
+    if differing:
+        told = "; ".join(_difference(key, stored, given) for key in differing)
+        raise IndexFileError(
+            f"{name} was made with another model ({stored.shown}; this is {given.shown}): {told}. "
+            "Use a bundle of that model, or index again into another file."
+        )
+    close = all(side.worst_cosine >= LEAST_PARITY for side in (stored, given))
+    if stored.recipe != given.recipe and not close:
+        raise IndexFileError(
+            f"{name} was made with {stored.shown} (worst cosine {stored.worst_cosine:.4f}), and "
+            f"this bundle is {given.shown} (worst cosine {given.worst_cosine:.4f}). Precisions may "
+            f"be mixed where both reach {LEAST_PARITY}. Use the bundle it was made with, or index "
+            "again into another file."
+        )
+
+
+def _difference(key: str, stored: Fingerprint, given: Fingerprint) -> str:
+    what, ours, theirs = _WORDS.get(key, f"the {key}"), getattr(stored, key), getattr(given, key)
+    if key.endswith("sha256"):
+        return f"{what} (SHA-256 {ours[:12]}... there, {theirs[:12]}... here)"
+    return f"{what} ({ours!r} there, {theirs!r} here)"
+
+
+assert set(SAME) <= {f.name for f in fields(Fingerprint)}

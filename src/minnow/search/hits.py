@@ -1,0 +1,77 @@
+"""From ids and scores to hits: what is read of the chunks that were found."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from minnow.search.keyword import passages
+from minnow.search.results import Hit, beginning
+from minnow.search.writer import read_headings
+
+if TYPE_CHECKING:
+    import sqlite3
+
+    from numpy.typing import NDArray
+
+    from minnow.search.matrix import Ranking
+
+    Ids = NDArray[np.int64]
+
+_PASSAGE_WORDS = 40
+_QUESTION = (
+    "SELECT source, number, headings, text, body, start, metadata FROM passages WHERE id = ?"
+)
+
+
+def read_hits(
+    database: sqlite3.Connection,
+    ranking: Ranking,
+    query: str,
+    *,
+    vector: Ranking | None = None,
+    keyword: Ranking | None = None,
+) -> list[Hit]:
+    """The hits of a ranking.
+
+    Args:
+        database: The index, in the transaction that found them.
+        ranking: What was found.
+        query: What was asked, for the passages; may be empty.
+        vector: How near their vectors are, where that was asked.
+        keyword: Their BM25, where that was asked.
+    """
+    rows = [database.execute(_QUESTION, (id_,)).fetchone() for id_ in ranking.ids.tolist()]
+    pieces = [row[3][row[4] :] for row in rows]
+    shown = passages(pieces, query, _PASSAGE_WORDS)
+    near = None if vector is None else scores_of(vector, ranking.ids).tolist()
+    words = None if keyword is None else scores_of(keyword, ranking.ids).tolist()
+    return [
+        Hit(
+            rank=i + 1,
+            id=int(ranking.ids[i]),
+            score=float(ranking.scores[i]),
+            vector_score=None if near is None else near[i],
+            keyword_score=None if words is None else words[i],
+            source=source,
+            number=number,
+            headings=read_headings(headings, text, body),
+            text=text,
+            body=body,
+            start=start,
+            passage=" ".join((shown[i] or beginning(pieces[i])).split()),
+            metadata=json.loads(metadata),
+        )
+        for i, (source, number, headings, text, body, start, metadata) in enumerate(rows)
+    ]
+
+
+def scores_of(ranking: Ranking, ids: Ids) -> NDArray[np.float64]:
+    """The scores of some chunks in a ranking: float64 of shape (ids,), 0 where they are not."""
+    order = np.argsort(ranking.ids)
+    known, scores = ranking.ids[order], ranking.scores[order]
+    places = np.minimum(np.searchsorted(known, ids), max(0, len(known) - 1))
+    there = known[places] == ids if len(known) else np.zeros(len(ids), bool)
+    return np.where(there, scores[places] if len(known) else 0.0, 0.0)

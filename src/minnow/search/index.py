@@ -1,0 +1,374 @@
+"""An index, as users open and search it."""
+
+from __future__ import annotations
+
+import warnings
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from minnow.bundle import Bundle
+from minnow.errors import InputError
+from minnow.search.encodings import decode_rows
+from minnow.search.filters import allowed_ids
+from minnow.search.fingerprint import check_fingerprint
+from minnow.search.fused import DEPTH, Fusion, fuse_ranks, fuse_scores
+from minnow.search.hits import read_hits, scores_of
+from minnow.search.keyword import MOST_SCORED, Keywords
+from minnow.search.matrix import Matrix, best, chunk_ids, compare, read_vectors
+from minnow.search.models import open_model
+from minnow.search.sidecar import LARGE, build_sidecar, open_sidecar
+from minnow.search.store import open_store
+from minnow.vectors import Similarity, normalize
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from numpy.typing import NDArray
+
+    from minnow.search.filters import Parameters
+    from minnow.search.matrix import Ranking
+    from minnow.search.models import SearchModel
+    from minnow.search.results import Hit
+    from minnow.search.sidecar import Sidecar
+    from minnow.search.store import Store
+
+    Floats = NDArray[np.float32]
+    Ids = NDArray[np.int64]
+
+Mode = Literal["vector", "keyword", "hybrid"]
+SidecarUse = Literal["auto", "always", "never"]
+
+_MODES = ("vector", "keyword", "hybrid")
+_SIDECAR_USES = ("auto", "always", "never")
+_MOST_HITS = MOST_SCORED
+
+
+class Index:
+    """Documents in a file, and search in them.
+
+    Safe to use from several threads. What other processes write is found as soon as it is there.
+
+    ```python
+    from minnow.search import Index
+
+    with Index.open("docs.index", "bge-small.minnow") as index:
+        for hit in index.search("how do fish sleep?", k=5, where="source LIKE 'fish/%'"):
+            print(hit.score, hit.source, hit.passage)
+    ```
+    """
+
+    def __init__(
+        self, store: Store, model: SearchModel | None = None, *, sidecar: SidecarUse = "auto"
+    ) -> None:
+        """Search an open file; `open` opens it.
+
+        Args:
+            store: The file.
+            model: Makes vectors of questions; without one there are keywords, and vectors that
+                are given.
+            sidecar: Whether to look for neighbours in the sidecar: from 100 000 chunks on, where
+                it is there and new; at any size; or never.
+
+        Raises:
+            IndexFileError: The index is of another model.
+            InputError: `sidecar` is none of the three.
+        """
+        if sidecar not in _SIDECAR_USES:
+            raise InputError(f"sidecar should be {', '.join(_SIDECAR_USES)}, not {sidecar!r}.")
+        self._stack = ExitStack()
+        self.store, self._model, self._use = store, model, sidecar
+        self.fingerprint, self.settings = store.fingerprint, store.settings
+        if model is not None:
+            check_fingerprint(self.fingerprint, model.fingerprint, str(store.path))
+        self._kind = Similarity(self.fingerprint.similarity)
+        self._keywords = Keywords(store.database)
+        self._matrix = Matrix("vectors", self.fingerprint.width, self.settings.encoding)
+        self._ids: Ids = np.empty(0, np.int64)
+        self._sidecar: Sidecar | None = None
+        self._seen = -1
+        self._told = False
+
+    @classmethod
+    def open(
+        cls,
+        file: str | Path,
+        bundle: str | Path | Bundle | None = None,
+        *,
+        engine: str = "mnn",
+        source: str | None = None,
+        threads: int | None = None,
+        sidecar: SidecarUse = "auto",
+    ) -> Index:
+        """Open an index file for searching.
+
+        Args:
+            file: What `minnow index` wrote.
+            bundle: The model that it was made with, in any precision that its proof allows; none
+                is needed to search by keyword, or with vectors of your own.
+            engine: As in `Embedder.open`.
+            source: As in `Embedder.open`.
+            threads: As in `Embedder.open`.
+            sidecar: As in `Index`.
+
+        Raises:
+            InputError: There is no such file.
+            IndexFileError: It is not an index, is damaged, of another model, or from a newer
+                minnow.
+            BundleError, EngineError, SourceError, MissingExtraError: As `Embedder.open`.
+        """
+        with ExitStack() as stack:
+            store = open_store(Path(file))
+            stack.callback(store.close)
+            model: SearchModel | None = None
+            if bundle is not None:
+                bundle = bundle if isinstance(bundle, Bundle) else Bundle.open(bundle)
+                opened = open_model(bundle, engine=engine, source=source, threads=threads)
+                model = stack.enter_context(opened)
+            index = cls(store, model, sidecar=sidecar)
+            index._stack = stack.pop_all()
+        return index
+
+    def __len__(self) -> int:
+        """How many chunks there are."""
+        with self.store.reading() as database:
+            row = database.execute("SELECT coalesce(sum(chunks), 0) FROM documents").fetchone()
+        return int(row[0])
+
+    def search(
+        self,
+        query: str,
+        k: int = 10,
+        *,
+        mode: Mode = "hybrid",
+        where: str | None = None,
+        params: Parameters = (),
+        fusion: Fusion | Literal["scores", "rrf"] = Fusion.SCORES,
+    ) -> list[Hit]:
+        """Find the chunks that answer a question.
+
+        Args:
+            query: The question. In `keyword` and `hybrid`, words in double quotation marks have
+                to follow each other in what words find.
+            k: How many to find at most, from 1 to 1000.
+            mode: `vector`: by the nearest vectors, exactly. `keyword`: by BM25. `hybrid`: by both.
+            where: A condition in SQL on the columns of the view `passages`, such as
+                "metadata->>'lang' = ? AND source LIKE 'docs/%'". Its quotation marks are SQL's.
+            params: The values of its `?`, or of its `:name` as a mapping.
+            fusion: How `hybrid` makes one ranking of two; see `Fusion`.
+
+        Raises:
+            InputError: There is no bundle to embed with, or an argument is out of range.
+            IndexFileError, OutputError: The file is damaged, or cannot be read.
+        """
+        return self.search_many([query], k, mode=mode, where=where, params=params, fusion=fusion)[0]
+
+    def search_many(
+        self,
+        queries: Iterable[str],
+        k: int = 10,
+        *,
+        mode: Mode = "hybrid",
+        where: str | None = None,
+        params: Parameters = (),
+        fusion: Fusion | Literal["scores", "rrf"] = Fusion.SCORES,
+    ) -> list[list[Hit]]:
+        """Find the chunks that answer each of several questions; see `search`."""
+        if isinstance(queries, str):
+            raise InputError("queries is one string; search takes one, search_many several.")
+        asked = list(queries)
+        _check_count(k)
+        if mode not in _MODES:
+            raise InputError(f"mode should be {', '.join(_MODES)}, not {mode!r}.")
+        if fusion not in list(Fusion):
+            raise InputError(f"fusion should be {', '.join(Fusion)}, not {fusion!r}.")
+        vectors = None if mode == "keyword" else self._embed(asked)
+        with self.store.reading():
+            allowed = None if where is None else allowed_ids(self.store, where, params)
+            if mode == "vector" and vectors is not None:
+                rankings = self._nearest(vectors, k, allowed)
+                return [
+                    read_hits(self.store.database, ranking, query, vector=ranking)
+                    for query, ranking in zip(asked, rankings, strict=True)
+                ]
+            if vectors is None:
+                found = [self._keywords.search(query, k, allowed) for query in asked]
+                return [
+                    read_hits(self.store.database, ranking, query, keyword=ranking)
+                    for query, ranking in zip(asked, found, strict=True)
+                ]
+            return self._hybrid(asked, vectors, k, allowed, Fusion(fusion))
+
+    def search_vectors(
+        self,
+        vectors: Floats,
+        k: int = 10,
+        *,
+        where: str | None = None,
+        params: Parameters = (),
+    ) -> list[list[Hit]]:
+        """Find the chunks whose vectors are nearest to given ones.
+
+        Args:
+            vectors: float32 of shape (queries, width) or (width,).
+            k: How many to find at most, from 1 to 1000.
+            where: As in `search`.
+            params: As in `search`.
+
+        Raises:
+            InputError: They have another width, or are not finite.
+        """
+        _check_count(k)
+        rows = np.atleast_2d(np.asarray(vectors, np.float32))
+        width = self.fingerprint.width
+        if rows.ndim != 2 or rows.shape[1] != width or not np.isfinite(rows).all():
+            raise InputError(f"vectors should be finite and of shape (queries, {width}).")
+        if self._kind is Similarity.COSINE:
+            rows = normalize(rows)
+        with self.store.reading():
+            allowed = None if where is None else allowed_ids(self.store, where, params)
+            rankings = self._nearest(rows, k, allowed)
+            return [
+                read_hits(self.store.database, ranking, "", vector=ranking) for ranking in rankings
+            ]
+
+    def build_sidecar(
+        self, *, dtype: str = "f16", progress: Callable[[int], None] = lambda _: None
+    ) -> bool:
+        """Write FILE.usearch anew, if it is not of the present state; see `minnow.search.sidecar`.
+
+        Args:
+            dtype: "f16" or "i8": numbers within the graph.
+            progress: Is told how many vectors were added.
+
+        Returns:
+            Whether there is one now.
+
+        Raises:
+            MissingExtraError: The extra `search-large` is not installed.
+            OutputError: It cannot be written.
+        """
+        width = self.fingerprint.width
+        with self.store.reading() as database:
+            ids = chunk_ids(database)
+            if open_sidecar(self.store, ids, width, self._kind) is not None:
+                return True
+            blocks = read_vectors(database, "vectors", -1, width, self.settings.encoding)
+            made = build_sidecar(
+                self.store, ids, blocks, width, self._kind, dtype=dtype, progress=progress
+            )
+        self._seen = -1
+        return made
+
+    def check(self) -> list[str]:
+        """Read the whole file, and name what is wrong with it; an empty list is good news."""
+        return self.store.check()
+
+    def close(self) -> None:
+        """Close the file, and the bundle."""
+        self.store.close()
+        self._stack.close()
+
+    def __enter__(self) -> Index:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # --- vectors ---------------------------------------------------------------------------
+
+    def _embed(self, queries: Sequence[str]) -> Floats:
+        if self._model is None:
+            raise InputError(
+                f"To search {self.store.path} by vectors, give the bundle it was made with "
+                f"({self.fingerprint.shown}); mode='keyword' needs none."
+            )
+        return self._model.encode_queries(queries)
+
+    def _refresh(self) -> None:
+        """Take notice of what was written since the last search."""
+        changes = self.store.changes
+        if changes == self._seen:
+            return
+        self._ids = chunk_ids(self.store.database)
+        self._sidecar = self._find_sidecar()
+        self._seen = changes
+
+    def _find_sidecar(self) -> Sidecar | None:
+        large = len(self._ids) >= LARGE
+        if self._use == "never" or (self._use == "auto" and not large):
+            return None
+        sidecar = open_sidecar(self.store, self._ids, self.fingerprint.width, self._kind)
+        if sidecar is None and not self._told:
+            self._told = True
+            warnings.warn(
+                f"{self.store.path} has {len(self._ids)} chunks, and no sidecar of its present "
+                "state that can be used: search is exact, and slower. `minnow index --sidecar "
+                "always` makes one; it needs pip install 'minnow-embed[search-large]'.",
+                stacklevel=2,
+            )
+        return sidecar
+
+    def _nearest(self, vectors: Floats, count: int, allowed: Ids | None) -> list[Ranking]:
+        """The nearest chunks; with a sidecar nearly all of them, with a filter always all."""
+        self._refresh()
+        if self._sidecar is None or allowed is not None:
+            self._matrix.refresh(self.store.database, self._ids)
+            return self._matrix.search(vectors, count, self._kind, allowed)
+        found = []
+        for vector in vectors:
+            ids = self._sidecar.candidates(vector, count)
+            found.append(best(ids, self._nearness(vector, ids), count))
+        return found
+
+    def _nearness(self, vector: Floats, ids: Ids) -> NDArray[np.float64]:
+        """How near some chunks are; read from the file, where not all vectors are in memory."""
+        if self._sidecar is None or len(self._matrix.ids) == len(self._ids):
+            return self._matrix.scores(vector, ids, self._kind)
+        width, encoding = self.fingerprint.width, self.settings.encoding
+        question = "SELECT vector FROM vectors WHERE id = ?"
+        rows = [self.store.database.execute(question, (int(id_),)).fetchone()[0] for id_ in ids]
+        if not rows:
+            return np.empty(0)
+        vectors = decode_rows(rows, width, encoding)
+        scores: NDArray[np.float64] = compare(vector[None], vectors.T, self._kind)[0].astype(float)
+        return scores
+
+    # --- both ------------------------------------------------------------------------------
+
+    def _hybrid(
+        self,
+        queries: Sequence[str],
+        vectors: Floats,
+        k: int,
+        allowed: Ids | None,
+        fusion: Fusion,
+    ) -> list[list[Hit]]:
+        depth = max(DEPTH, k)
+        answers = []
+        nearest = self._nearest(vectors, depth, allowed)
+        for query, vector, near in zip(queries, vectors, nearest, strict=True):
+            worded = self._keywords.search(query, MOST_SCORED, allowed)
+            ids = np.union1d(near.ids, worded.ids[:depth])
+            nearness, keywords = self._nearness(vector, ids), scores_of(worded, ids)
+            if fusion is Fusion.RRF:
+                ranking = fuse_ranks((near, worded), k)
+            else:
+                ranking = fuse_scores(ids, nearness, keywords, self._kind, k)
+            answers.append(
+                read_hits(
+                    self.store.database,
+                    ranking,
+                    query,
+                    vector=best(ids, nearness, len(ids)),
+                    keyword=worded,
+                )
+            )
+        return answers
+
+
+def _check_count(k: int) -> None:
+    if not 0 < k <= _MOST_HITS:
+        raise InputError(f"k should be from 1 to {_MOST_HITS}, not {k}.")

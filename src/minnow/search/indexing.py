@@ -1,0 +1,365 @@
+"""Files into an index: what changed is embedded, what is gone goes, what is broken is told.
+
+A file is known by its path as it was named, joined with its place under a folder that was named.
+Whether it changed is told by its SHA-256 alone: to hash is a thousandth of the work of embedding,
+and times of files lie (copies, checkouts, two writes within a tick).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from minnow.chunks import Chunk, Splitter
+from minnow.errors import InputError, MissingExtraError
+from minnow.search.encodings import VectorEncoding
+from minnow.search.fingerprint import check_fingerprint
+from minnow.search.paths import find_files, is_under
+from minnow.search.reading import Faults, documents_of
+from minnow.search.settings import READERS, Settings
+from minnow.search.store import make_store
+from minnow.search.writer import Entry, Writer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+    from pathlib import Path
+
+    from minnow.chunks import Document
+    from minnow.search.models import SearchModel
+    from minnow.search.reading import Found
+    from minnow.search.store import Store
+
+DEFAULT_TOKENS = 256
+
+_BATCH = 256
+"""Chunks that are embedded together; documents of that many are one transaction."""
+
+_LONG = 2048
+"""Chunks of a document from which on its vectors are kept while it is not complete."""
+
+
+@dataclass
+class Report:
+    """What a run did.
+
+    Attributes:
+        added: Documents that are new.
+        changed: Documents that replaced older ones.
+        unchanged: Documents that were left alone.
+        removed: Documents that went, with their files or from them.
+        embedded: Chunks that were embedded.
+        reused: Chunks of changed documents that had their vectors already.
+        skipped: What could not be read, and why: a line for people each. Where an older state of
+            it is in the index, that stays.
+        ignored: Files that are no documents, with the reason.
+    """
+
+    added: int = 0
+    changed: int = 0
+    unchanged: int = 0
+    removed: int = 0
+    embedded: int = 0
+    reused: int = 0
+    skipped: list[str] = field(default_factory=list)
+    ignored: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class State:
+    """How far a run is.
+
+    Attributes:
+        file: The file that is read now; empty at the end.
+        done: How many files are done.
+        files: How many there are.
+        report: What was done so far; it changes.
+    """
+
+    file: str
+    done: int
+    files: int
+    report: Report
+
+
+Progress = Callable[[State], None]
+
+
+def open_index(
+    file: Path,
+    model: SearchModel,
+    *,
+    max_tokens: int | None = None,
+    overlap: int | None = None,
+    encoding: VectorEncoding | None = None,
+    rebuild: bool = False,
+) -> Store:
+    """Open an index to add documents to, or make it.
+
+    Args:
+        file: Where it is, or shall be.
+        model: What makes its vectors.
+        max_tokens: The longest chunk, special tokens and headings included; by default that of
+            the file, else 256, or what the model has room for.
+        overlap: About how many tokens of the chunk before to repeat; by default the file's, else 0.
+        encoding: How to store vectors; by default the file's, else float16.
+        rebuild: Where the file has other settings or another model, drop all that is in it first.
+
+    Raises:
+        InputError: The model has no room for such chunks.
+        IndexFileError: The file is something else, of another model, or has other settings.
+        OutputError: It cannot be written.
+    """
+    most = DEFAULT_TOKENS if max_tokens is None else max_tokens
+    if max_tokens is not None and max_tokens > model.room:
+        raise InputError(
+            f"Chunks of {max_tokens} tokens are too long for {model.fingerprint.shown}, which "
+            f"takes {model.room} behind its prompt for documents."
+        )
+    fresh = Settings(min(most, model.room), overlap or 0, encoding or VectorEncoding.FLOAT16)
+    Splitter(model.tokenizer, max_tokens=fresh.max_tokens, overlap=fresh.overlap)
+    store = make_store(file, model.fingerprint, fresh)
+    try:
+        old = store.settings
+        wanted = Settings(
+            fresh.max_tokens if max_tokens is not None else old.max_tokens,
+            old.overlap if overlap is None else overlap,
+            encoding or old.encoding,
+        )
+        if rebuild:
+            with store.writing():
+                Writer(store).clear()
+                store.put_fact("model", model.fingerprint.to_json())
+                store.put_fact("settings", fresh.to_json())
+            return store
+        check_fingerprint(store.fingerprint, model.fingerprint, str(file))
+        old.check_equal(wanted, str(file))
+        if old.readers != READERS:
+            with store.writing():
+                Writer(store).distrust()
+                store.put_fact("settings", wanted.to_json())
+    except BaseException:
+        store.close()
+        raise
+    return store
+
+
+def index_paths(
+    paths: Sequence[Path],
+    store: Store,
+    model: SearchModel,
+    *,
+    progress: Progress = lambda _: None,
+) -> Report:
+    """Bring an index up to date with files and folders.
+
+    Documents under these paths that are gone are removed; those from elsewhere stay. It may be
+    stopped at any moment: what is done is in the file, and the next run does the rest.
+
+    Args:
+        paths: Files and folders.
+        store: The index, open for writing, made with the model.
+        model: Makes the vectors.
+        progress: Is told how far it is.
+
+    Raises:
+        InputError: A path does not exist, or is no kind of document; nothing is done then.
+        OutputError: The index cannot be written; what was done before is in it.
+        MissingExtraError: There is HTML or PDF, and the extra `index` is not installed.
+    """
+    found = find_files(paths)
+    files, report = found.files, Report(skipped=found.unreadable, ignored=found.ignored)
+    run = _Run(store, model, report, lambda: progress(State(name, done, len(files), report)))
+    name, done = "", 0
+    for done, name in enumerate(files):  # noqa: B007  `run` tells it
+        run.tell()
+        run.file(name, files[name])
+    run.flush()
+    lost = [
+        name
+        for name in run.writer.files()
+        if name not in files and is_under(name, paths) and not is_under(name, found.hidden)
+    ]
+    report.removed += sum(len(run.writer.documents(name)) for name in lost)
+    if lost:
+        run.writer.remove_files(lost)
+    run.writer.drop_staged()
+    name, done = "", len(files)
+    run.tell()
+    return report
+
+
+def remove_paths(paths: Sequence[Path], store: Store) -> int:
+    """Drop all that was indexed from these paths, whether they exist or not.
+
+    Returns:
+        How many documents went.
+    """
+    writer = Writer(store)
+    names = [name for name in writer.files() if is_under(name, paths)]
+    count = sum(len(writer.documents(name)) for name in names)
+    writer.remove_files(names)
+    return count
+
+
+# --- a run -----------------------------------------------------------------------------------
+
+
+@dataclass
+class _Waiting:
+    """A document that is read and cut, but not in the index."""
+
+    entry: Entry
+    chunks: list[Chunk]
+    known: dict[str, bytes]
+
+
+class _Run:
+    """One run: documents wait until there are enough chunks to embed together."""
+
+    def __init__(
+        self, store: Store, model: SearchModel, report: Report, tell: Callable[[], None]
+    ) -> None:
+        settings = store.settings
+        self.tell = tell
+        self.writer = Writer(store)
+        self._model, self._report = model, report
+        self._splitter = Splitter(
+            model.tokenizer, max_tokens=settings.max_tokens, overlap=settings.overlap
+        )
+        self._waiting: list[_Waiting] = []
+        self._finished: list[tuple[str, bytes, list[str]]] = []
+
+    def file(self, name: str, path: Path) -> None:
+        """Bring one file up to date."""
+        try:
+            name.encode()
+            content = path.read_bytes()
+        except UnicodeEncodeError:
+            self._report.skipped.append(f"{name!a}: the name is not valid Unicode")
+            return
+        except OSError as error:
+            self._report.skipped.append(f"{name}: cannot be read ({error.strerror})")
+            return
+        sha256 = hashlib.sha256(content).digest()
+        known = self.writer.documents(name)
+        if self.writer.file_hash(name) == sha256:
+            self._report.unchanged += len(known)
+            return
+        faults = Faults()
+        names, broken = [], 0
+        for found in documents_of(path, name, content, faults):
+            names.append(found.entry.key.name)
+            broken += not self._document(found, known.get(found.entry.key.name))
+        self._report.skipped += faults.lines
+        if faults.lines:  # which of the older documents they were is not known
+            names += known.keys() - set(names)
+        self._report.removed += len(known.keys() - set(names))
+        if len(names) > broken or known:
+            self._finished.append((name, b"" if broken or faults.lines else sha256, names))
+
+    def _document(self, found: Found, digest: bytes | None) -> bool:
+        """Bring one document up to date; whether it could be read."""
+        entry = found.entry
+        if digest == entry.digest:
+            self._report.unchanged += 1
+            return True
+        try:
+            document = found.read()
+            chunks = self._read(document)
+        except MissingExtraError:
+            raise
+        except InputError as error:
+            stays = "; its older state stays" if digest is not None else ""
+            self._report.skipped.append(f"{entry.key}: {str(error).rstrip('.')}{stays}")
+            return False
+        if digest is None:
+            self._report.added += 1
+        else:
+            self._report.changed += 1
+        if chunks is None:
+            self.flush()
+            self._long(entry, document)
+            return True
+        known = self.writer.texts(entry.key) if digest is not None else {}
+        self._waiting.append(_Waiting(entry, chunks, known))
+        if sum(len(w.chunks) for w in self._waiting) >= _BATCH:
+            self.flush()
+        return True
+
+    def _read(self, document: Document) -> list[Chunk] | None:
+        """The chunks of a document; None where they are too many to hold."""
+        chunks: list[Chunk] = []
+        for chunk in self._splitter.stream(document):
+            chunks.append(chunk)
+            if len(chunks) > _LONG:
+                return None
+        return chunks
+
+    def flush(self) -> None:
+        """Embed what waits, and write it in one transaction."""
+        missing = {
+            chunk.text: b""
+            for waiting in self._waiting
+            for chunk in waiting.chunks
+            if chunk.text not in waiting.known
+        }
+        made = self._embed(list(missing))
+        self._report.reused += sum(
+            chunk.text in waiting.known for waiting in self._waiting for chunk in waiting.chunks
+        )
+        if self._waiting:
+            self.writer.put(
+                (
+                    waiting.entry,
+                    [(c, waiting.known.get(c.text) or made[c.text]) for c in waiting.chunks],
+                )
+                for waiting in self._waiting
+            )
+            self._waiting = []
+        for path, sha256, names in self._finished:
+            self.writer.finish_file(path, sha256, names)
+        self._finished = []
+
+    def _long(self, entry: Entry, document: Document) -> None:
+        """Embed a document part by part, keep the vectors, and put it in place at the end."""
+        for texts in _batches(chunk.text for chunk in self._splitter.stream(document)):
+            missing = [
+                text
+                for text, row in zip(texts, self.writer.staged(texts), strict=True)
+                if row is None
+            ]
+            made = self._embed(missing)
+            if made:
+                self.writer.stage(list(made), list(made.values()))
+        self.writer.put([(entry, self._staged(document))])
+        self.writer.drop_staged()
+
+    def _staged(self, document: Document) -> Iterator[tuple[Chunk, bytes]]:
+        for chunk in self._splitter.stream(document):
+            (row,) = self.writer.staged([chunk.text])
+            if row is None:
+                raise InputError(f"{document.path} changed while it was read. Run it again.")
+            yield chunk, row
+
+    def _embed(self, texts: list[str]) -> dict[str, bytes]:
+        """New vectors as they are stored, by text; as many at a time as fit a batch."""
+        made: dict[str, bytes] = {}
+        for batch in _batches(texts):
+            rows = self.writer.rows(self._model.encode_documents(batch))
+            made.update(zip(batch, rows, strict=True))
+            self._report.embedded += len(batch)
+            self.tell()
+        return made
+
+
+def _batches(texts: Iterable[str]) -> Iterator[list[str]]:
+    batch: list[str] = []
+    for text in texts:
+        batch.append(text)
+        if len(batch) == _BATCH:
+            yield batch
+            batch = []
+    if batch:
+        yield batch

@@ -1,0 +1,85 @@
+"""Which files some paths lead to, and what they are called in an index."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from minnow.chunks import find_documents
+from minnow.errors import InputError
+from minnow.search.reading import ALL_KINDS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+@dataclass
+class FoundFiles:
+    """What paths lead to.
+
+    Attributes:
+        files: Files to read by name, sorted.
+        ignored: Files that are no documents, with the reason.
+        hidden: Folders that cannot be read; what is in them is not known.
+        unreadable: The same for people, with the reason.
+    """
+
+    files: dict[str, Path] = field(default_factory=dict)
+    ignored: dict[str, str] = field(default_factory=dict)
+    hidden: list[Path] = field(default_factory=list)
+    unreadable: list[str] = field(default_factory=list)
+
+
+def find_files(paths: Iterable[Path]) -> FoundFiles:
+    """Look for documents.
+
+    Args:
+        paths: Files, and folders, of which the documents in all folders are taken.
+
+    Raises:
+        InputError: A path does not exist, or is no kind of document.
+    """
+    all_ = FoundFiles()
+    for path in paths:
+        name = _name(path)
+        if path.is_dir():
+            _add_folder(path, name, all_)
+        elif not path.exists():
+            raise InputError(f"There is no {path}. To drop what was indexed from it, use --remove.")
+        elif path.suffix.lower() not in ALL_KINDS:
+            raise InputError(f"{path} should end in one of {', '.join(ALL_KINDS)}.")
+        else:
+            all_.files[name] = path
+    all_.files = dict(sorted(all_.files.items()))
+    return all_
+
+
+def _add_folder(folder: Path, name: str, all_: FoundFiles) -> None:
+    found = find_documents(folder, ALL_KINDS, patient=True)
+    all_.files |= {_join(name, inner): file for inner, file in found.files.items()}
+    for inner, reason in found.skipped.items():
+        if reason.startswith("Cannot read"):
+            all_.unreadable.append(f"{_join(name, inner)}: {reason}")
+            all_.hidden.append(Path(_join(name, inner)))
+        else:
+            all_.ignored[_join(name, inner)] = reason
+
+
+def is_under(name: str, paths: Iterable[Path]) -> bool:
+    """Whether a name in the index is that of one of these paths, or of what is in them."""
+    for root in map(_name, paths):
+        if root == "." and not name.startswith("../") and not Path(name).is_absolute():
+            return True
+        if name == root or name.startswith(f"{root.rstrip('/')}/"):
+            return True
+    return False
+
+
+def _name(path: Path) -> str:
+    return Path(os.path.normpath(path)).as_posix()
+
+
+def _join(folder: str, inner: str) -> str:
+    return inner if folder == "." else f"{folder.rstrip('/')}/{inner}"

@@ -1,0 +1,154 @@
+"""Files into documents: what each kind of file is read with, and what it may hold."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from minnow.chunks.code import CODE
+from minnow.chunks.folder import KINDS, MARKUP, parse_document
+from minnow.chunks.outline import Document, Section
+from minnow.chunks.pdf import read_pdf
+from minnow.errors import InputError
+from minnow.search.writer import Entry, Key, digest_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+ALL_KINDS = (*KINDS, ".pdf", ".jsonl", *CODE)
+"""How the names of files end that are indexed, in lower case."""
+
+_LARGEST_MARKUP = 32_000_000
+"""Bytes. A parser's tree is some hundred times as large as its text."""
+
+_TEXTS = ("text", "contents", "content")
+_IDS = ("id", "_id")
+
+
+@dataclass(frozen=True)
+class Found:
+    """A document of a file.
+
+    Attributes:
+        entry: What the index is to know of it.
+        read: Gives its text, when that is needed; raises InputError where it cannot be read.
+    """
+
+    entry: Entry
+    read: Callable[[], Document]
+
+
+@dataclass
+class Faults:
+    """What could not be read, and why: a line for people each."""
+
+    lines: list[str] = field(default_factory=list)
+
+
+def documents_of(path: Path, name: str, content: bytes, faults: Faults) -> Iterator[Found]:
+    """The documents of a file.
+
+    All kinds but .jsonl hold one. A line of a .jsonl file is an object with a `text` (or
+    `contents`, `content`), and if it likes an `id` (or `_id`; else the line's number), a `title`,
+    which becomes the heading, and `metadata`, an object. Other keys are metadata too.
+
+    Args:
+        path: Of the file.
+        name: What it is called in the index.
+        content: The file's.
+        faults: Takes lines that cannot be read.
+    """
+    if path.suffix.lower() == ".jsonl":
+        yield from _lines(name, content, faults)
+        return
+    key = Key(name)
+    yield Found(Entry(key, digest_of(content)), lambda: _parse(path, name, content))
+
+
+def _parse(path: Path, name: str, content: bytes) -> Document:
+    kind = path.suffix.lower()
+    if kind == ".pdf":
+        return read_pdf(name, content)
+    if kind in MARKUP and len(content) > _LARGEST_MARKUP:
+        raise InputError(
+            f"{path} is larger than {_LARGEST_MARKUP / 1e6:.0f} MB, too much for a parser. "
+            "Divide it, or name it .txt."
+        )
+    return parse_document(path, name, content)
+
+
+class _LineError(Exception):
+    """What is wrong with a line."""
+
+
+def _lines(name: str, content: bytes, faults: Faults) -> Iterator[Found]:
+    seen: set[str] = set()
+    start, number = 0, 0
+    while start < len(content):
+        end = content.find(b"\n", start)
+        end = len(content) if end < 0 else end
+        line = content[start:end]
+        start, number = end + 1, number + 1
+        if number == 1:
+            line = line.removeprefix(b"\xef\xbb\xbf")
+        if not line.strip():
+            continue
+        try:
+            found = _line(name, number, line)
+            if found.entry.key.name in seen:
+                raise _LineError(f"repeats the id {found.entry.key.name!r}")
+        except _LineError as error:
+            faults.lines.append(f"{name}, line {number}: {error}")
+            continue
+        seen.add(found.entry.key.name)
+        yield found
+
+
+def _line(file: str, number: int, line: bytes) -> Found:
+    try:
+        row = json.loads(line, parse_constant=_no_constant)
+    except UnicodeDecodeError as error:
+        raise _LineError(f"not UTF-8 (byte {error.start}: {error.reason})") from error
+    except (ValueError, RecursionError) as error:
+        raise _LineError(f"not a JSON object: {error}") from error
+    if not isinstance(row, dict):
+        raise _LineError("not a JSON object")
+    text: str | None = _take(row, _TEXTS, str)
+    if text is None:
+        raise _LineError(f'no "{_TEXTS[0]}"')
+    name: str | int | None = _take(row, _IDS, (str, int))
+    title: str = _take(row, ("title",), str) or ""
+    more: dict[str, object] = _take(row, ("metadata",), dict) or {}
+    key = Key(file, str(number if name is None else name))
+    for value in (text, title, key.name, json.dumps({**row, **more}, ensure_ascii=False)):
+        _check_characters(value)
+    if not text.strip():
+        raise _LineError("the text is empty")
+    title = " ".join(title.split())
+    document = Document(str(key), text, (Section((title,) if title else (), 0, len(text)),))
+    return Found(Entry(key, digest_of(line), {**row, **more}), lambda: document)
+
+
+def _no_constant(name: str) -> object:
+    """NaN and Infinity, which Python reads and SQLite does not."""
+    raise ValueError(f"{name} is no JSON")
+
+
+def _take(row: dict[str, Any], names: tuple[str, ...], kind: type | tuple[type, ...]) -> Any:
+    """The first of these keys that is there, taken out."""
+    value = next((row.pop(name) for name in names if name in row), None)
+    if value is not None and (not isinstance(value, kind) or isinstance(value, bool)):
+        raise _LineError(f'the "{names[0]}" is {type(value).__name__}')
+    return value
+
+
+def _check_characters(text: str) -> None:
+    if "\0" in text:
+        raise _LineError("holds a NUL character")
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise _LineError("holds half of a surrogate pair, which is no character") from error

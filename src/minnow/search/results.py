@@ -1,0 +1,92 @@
+"""What a search found, as plain values, and for people."""
+
+from __future__ import annotations
+
+import json
+import textwrap
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import IO, TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_LONGEST_PASSAGE = 240
+
+
+@dataclass(frozen=True)
+class Hit:
+    """A chunk that was found.
+
+    Attributes:
+        rank: From 1.
+        id: Of the chunk in the file.
+        score: What it was ranked by: a similarity, BM25, or what both come to.
+        vector_score: How near its vector is to the query's; None where that was not asked.
+        keyword_score: Its BM25; None where that was not asked, 0 where no word is in it.
+        source: The document: a path, with "#id" behind it where a file has several.
+        number: Of the chunk in its document, from 1.
+        headings: What it stands under, the outermost first.
+        text: What was embedded: headings in a line of their own, and the piece.
+        body: Where the piece begins in `text`, in characters.
+        start: Where the piece begins in the document's text, in characters.
+        passage: The part that says most of what was asked.
+        metadata: Of the document.
+    """
+
+    rank: int
+    id: int
+    score: float
+    vector_score: float | None
+    keyword_score: float | None
+    source: str
+    number: int
+    headings: tuple[str, ...]
+    text: str
+    body: int
+    start: int
+    passage: str
+    metadata: Mapping[str, Any]
+
+    @property
+    def piece(self) -> str:
+        """The text without the line of headings."""
+        return self.text[self.body :]
+
+    def facts(self) -> dict[str, Any]:
+        """As JSON has it."""
+        return {**asdict(self), "headings": list(self.headings), "metadata": dict(self.metadata)}
+
+
+def beginning(text: str) -> str:
+    """As much of a text as a passage shows, cut at a word."""
+    words = " ".join(text[: 4 * _LONGEST_PASSAGE].split())
+    if len(words) <= _LONGEST_PASSAGE and len(text) <= 4 * _LONGEST_PASSAGE:
+        return words
+    cut = words[:_LONGEST_PASSAGE]
+    return cut[: cut.rfind(" ") if " " in cut else len(cut)] + "…"
+
+
+def print_hits(hits: Sequence[Hit], stream: IO[str]) -> None:
+    """A few lines for each: rank, score, source, headings, passage."""
+    for hit in hits:
+        scores = [
+            f"{name} {value:.3f}"
+            for name, value in (("vector", hit.vector_score), ("keyword", hit.keyword_score))
+            if value is not None
+        ]
+        told = f"  ({', '.join(scores)})" if len(scores) > 1 else ""
+        stream.write(f"{hit.rank:>2}.  {hit.score:.3f}  {hit.source}, part {hit.number}{told}\n")
+        if hit.headings:
+            stream.write(f"    {' > '.join(hit.headings)}\n")
+        shown = textwrap.fill(
+            hit.passage, 96, initial_indent=" " * 6, subsequent_indent=" " * 6,
+            break_long_words=False, break_on_hyphens=False,
+        )  # fmt: skip
+        stream.write(f"{shown}\n\n")
+
+
+def json_of(query: str, mode: str, hits: Sequence[Hit]) -> str:
+    """The answer to a query as one JSON object."""
+    answer = {"query": query, "mode": mode, "hits": [hit.facts() for hit in hits]}
+    return json.dumps(answer, ensure_ascii=False)

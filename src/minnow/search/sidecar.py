@@ -1,0 +1,197 @@
+"""A graph of neighbours beside a large index, in a file of its own: usearch's HNSW.
+
+`FILE.usearch` may be deleted at any time. It begins with a header that says which state of which
+index it is of; behind it is what usearch writes.
+"""
+
+from __future__ import annotations
+
+import json
+import mmap
+import warnings
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from minnow.errors import MissingExtraError
+from minnow.files import temporary_beside, writing
+from minnow.signals import uninterrupted
+from minnow.vectors import Similarity
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from minnow.search.store import Store
+
+    Floats = NDArray[np.float32]
+    Ids = NDArray[np.int64]
+
+LARGE = 100_000
+"""Chunks from which on a sidecar is made and used, where usearch is installed."""
+
+_HEADER = 4096
+_MAGIC = "minnow usearch 1"
+_EXPANSION_ADD = 128
+_LEAST_EXPANSION = 128
+_CHUNKS_PER_EXPANSION = 600
+_CONNECTIVITY = 16
+_CANDIDATES = 64
+_METRICS = {Similarity.COSINE: "cos", Similarity.DOT: "ip", Similarity.EUCLIDEAN: "l2sq"}
+
+
+@dataclass(frozen=True)
+class _State:
+    """Which state of which index a sidecar is of.
+
+    Ids only grow and rows never change: the last id and the number of rows tell a state.
+    """
+
+    index: str
+    last: int
+    count: int
+    width: int
+    metric: str
+    dtype: str
+
+
+def sidecar_path(path: Path) -> Path:
+    """Where the sidecar of an index is."""
+    return path.with_name(f"{path.name}.usearch")
+
+
+class Sidecar:
+    """Neighbours of a vector in a large index, nearly all of them, without reading all vectors."""
+
+    def __init__(self, graph: Any, content: mmap.mmap | None) -> None:
+        """Take over a graph of usearch; `open_sidecar` and `build_sidecar` make one."""
+        self._graph, self._content = graph, content
+
+    def candidates(self, query: Floats, count: int) -> Ids:
+        """Ids of chunks that are near a query, more than `count`, for an exact comparison.
+
+        Args:
+            query: float32 of shape (width,).
+            count: How many are wanted.
+        """
+        found = self._graph.search(query, max(_CANDIDATES, 2 * count))
+        return np.array(found.keys, np.int64)
+
+    def __len__(self) -> int:
+        return len(self._graph)
+
+
+def is_installed() -> bool:
+    """Whether usearch is there."""
+    try:
+        import usearch.index  # noqa: F401
+    except ImportError:
+        return False
+    return True
+
+
+def open_sidecar(store: Store, ids: Ids, width: int, kind: Similarity) -> Sidecar | None:
+    """The sidecar of an index, if it is there and of the index's present state.
+
+    Args:
+        store: The index.
+        ids: Of all its chunks, ascending.
+        width: Of a vector.
+        kind: How vectors are compared.
+    """
+    path = sidecar_path(store.path)
+    if kind not in _METRICS or not path.is_file() or not is_installed():
+        return None
+    try:
+        with path.open("rb") as file:
+            header = json.loads(file.read(_HEADER).rstrip(b"\0 "))
+            state = _State(**header["state"]) if header["magic"] == _MAGIC else None
+            if state is None or state != _state(store, ids, width, kind, state.dtype):
+                return None
+            content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        graph = _new_graph(state)
+        graph.view(memoryview(content)[_HEADER:])
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError):
+        return None
+    if len(graph) != len(ids):
+        return None
+    # The larger the graph, the more of it has to be looked at to find as much.
+    graph.expansion_search = max(_LEAST_EXPANSION, len(ids) // _CHUNKS_PER_EXPANSION)
+    return Sidecar(graph, content)
+
+
+def build_sidecar(
+    store: Store,
+    ids: Ids,
+    blocks: Iterable[Floats],
+    width: int,
+    kind: Similarity,
+    *,
+    dtype: str = "f16",
+    progress: Callable[[int], None] = lambda _: None,
+) -> bool:
+    """Write the sidecar of an index anew.
+
+    Args:
+        store: The index.
+        ids: Of all its chunks, ascending.
+        blocks: Their vectors, in that order, float32 of shape (rows, width) each.
+        width: Of a vector.
+        kind: How vectors are compared.
+        dtype: "f16" or "i8": numbers within the graph.
+        progress: Is told how many vectors were added.
+
+    Returns:
+        Whether there is one now; vectors that are compared by Manhattan distance get none.
+
+    Raises:
+        MissingExtraError: The extra `search-large` is not installed.
+        OutputError: It cannot be written.
+    """
+    if kind not in _METRICS:
+        return False
+    if not is_installed():
+        raise MissingExtraError("A sidecar", "search-large")
+    graph = _new_graph(_State("", 0, 0, width, _METRICS[kind], dtype))
+    done = 0
+    for vectors in blocks:
+        graph.add(ids[done : done + len(vectors)].astype(np.uint64), vectors)
+        done += len(vectors)
+        progress(len(vectors))
+    state = _state(store, ids, width, kind, dtype)
+    path = sidecar_path(store.path)
+    unfinished = temporary_beside(path)
+    try:
+        with writing(path):
+            with unfinished.open("xb") as file:
+                header = json.dumps({"magic": _MAGIC, "state": asdict(state)}).encode()
+                file.write(header.ljust(_HEADER, b"\0"))
+                file.write(graph.save())
+            unfinished.replace(path)
+    finally:
+        with uninterrupted(), suppress(OSError):
+            unfinished.unlink()
+    return True
+
+
+def _state(store: Store, ids: Ids, width: int, kind: Similarity, dtype: str) -> _State:
+    last = int(ids[-1]) if len(ids) else 0
+    return _State(store.id, last, len(ids), width, _METRICS[kind], dtype)
+
+
+def _new_graph(state: _State) -> Any:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from usearch.index import Index
+
+    return Index(
+        ndim=state.width,
+        metric=state.metric,
+        dtype=state.dtype,
+        connectivity=_CONNECTIVITY,
+        expansion_add=_EXPANSION_ADD,
+    )

@@ -1,0 +1,250 @@
+"""Documents into the tables of an index, and out of them: one transaction each time."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from minnow.errors import InputError
+from minnow.search.encodings import encode_rows
+from minnow.search.schema import STAGED
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Iterable, Iterator, Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from minnow.chunks import Chunk
+    from minnow.search.encodings import VectorEncoding
+    from minnow.search.store import Store
+
+    Floats = NDArray[np.float32]
+
+_DIGEST_BYTES = 16
+_AT_A_TIME = 1000
+_SEPARATOR = " > "
+
+
+@dataclass(frozen=True)
+class Key:
+    """What a document is known by.
+
+    Attributes:
+        file: Path of the file that it is in.
+        name: Its name in the file; empty where it is all of it.
+    """
+
+    file: str
+    name: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.file}#{self.name}" if self.name else self.file
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A document that is to be in the index.
+
+    Attributes:
+        key: What it is known by.
+        digest: Of its content; see `digest_of`.
+        metadata: JSON values by name.
+    """
+
+    key: Key
+    digest: bytes
+    metadata: Mapping[str, object] = field(default_factory=dict)
+
+
+def digest_of(content: bytes) -> bytes:
+    """The first 16 bytes of its SHA-256: who means no harm finds no two of the same."""
+    return hashlib.sha256(content).digest()[:_DIGEST_BYTES]
+
+
+class Writer:
+    """Writes documents. Every method is one transaction."""
+
+    def __init__(self, store: Store) -> None:
+        """Write to a store that is open for that."""
+        self._store = store
+        self._encoding: VectorEncoding = store.settings.encoding
+
+    # --- what is there ---------------------------------------------------------------------
+
+    def file_hash(self, path: str) -> bytes | None:
+        """SHA-256 of a file when all of it was indexed; None if it was not."""
+        with self._store.reading() as database:
+            row = database.execute("SELECT sha256 FROM files WHERE path = ?", (path,)).fetchone()
+        return bytes(row[0]) if row and row[0] else None
+
+    def files(self) -> list[str]:
+        """The paths of all files in the index."""
+        with self._store.reading() as database:
+            return [path for (path,) in database.execute("SELECT path FROM files ORDER BY path")]
+
+    def documents(self, path: str) -> dict[str, bytes]:
+        """The documents of a file: name -> digest."""
+        question = (
+            "SELECT d.name, d.digest FROM documents AS d "
+            "JOIN files AS f ON f.id = d.file WHERE f.path = ?"
+        )
+        with self._store.reading() as database:
+            return dict(database.execute(question, (path,)))
+
+    def texts(self, key: Key) -> dict[str, bytes]:
+        """A document's chunks: their texts, and their vectors as they are stored."""
+        question = (
+            "SELECT c.text, v.vector FROM files AS f JOIN documents AS d ON d.file = f.id "
+            "JOIN chunks AS c ON c.id >= d.first_chunk AND c.id < d.first_chunk + d.chunks "
+            "JOIN vectors AS v ON v.id = c.id WHERE f.path = ? AND d.name = ?"
+        )
+        with self._store.reading() as database:
+            return dict(database.execute(question, (key.file, key.name)))
+
+    # --- changes ---------------------------------------------------------------------------
+
+    def put(self, documents: Iterable[tuple[Entry, Iterable[tuple[Chunk, bytes]]]]) -> None:
+        """Replace documents, or add them: all of them, or none if that fails."""
+        with self._store.writing() as database:
+            for entry, chunks in documents:
+                _put(database, entry, chunks)
+
+    def finish_file(self, path: str, sha256: bytes, names: Iterable[str]) -> None:
+        """Say that all of a file is indexed, and drop documents that it has no more."""
+        with self._store.writing() as database:
+            file = _file_id(database, path)
+            known = database.execute("SELECT name FROM documents WHERE file = ?", (file,))
+            gone = {name for (name,) in known} - set(names)
+            database.executemany(
+                "DELETE FROM documents WHERE file = ? AND name = ?", ((file, n) for n in gone)
+            )
+            database.execute("UPDATE files SET sha256 = ? WHERE id = ?", (sha256, file))
+
+    def remove_files(self, paths: Iterable[str]) -> None:
+        """Drop files, with all that is in them."""
+        with self._store.writing() as database:
+            database.executemany("DELETE FROM files WHERE path = ?", ((path,) for path in paths))
+
+    def distrust(self) -> None:
+        """Have every document read again; chunks that come out the same keep their vectors."""
+        with self._store.writing() as database:
+            database.execute("UPDATE files SET sha256 = x''")
+            database.execute("UPDATE documents SET digest = x''")
+
+    def clear(self) -> None:
+        """Drop everything."""
+        with self._store.writing() as database:
+            database.execute("DELETE FROM files")
+            database.execute("DROP TABLE IF EXISTS staged")
+
+    # --- vectors of a document that takes long ---------------------------------------------
+
+    def stage(self, texts: Sequence[str], rows: Sequence[bytes]) -> None:
+        """Keep vectors of a document that is not complete yet."""
+        keyed = [(digest_of(text.encode()), row) for text, row in zip(texts, rows, strict=True)]
+        with self._store.writing() as database:
+            database.execute(STAGED)
+            database.executemany("INSERT OR REPLACE INTO staged VALUES (?, ?)", keyed)
+
+    def staged(self, texts: Sequence[str]) -> list[bytes | None]:
+        """What was kept, for each text."""
+        question = "SELECT vector FROM staged WHERE digest = ?"
+        with self._store.reading() as database:
+            if not _has_staged(database):
+                return [None] * len(texts)
+            found = [database.execute(question, (digest_of(t.encode()),)).fetchone() for t in texts]
+        return [None if row is None else bytes(row[0]) for row in found]
+
+    def drop_staged(self) -> None:
+        """Forget what was kept."""
+        with self._store.reading() as database:
+            there = _has_staged(database)
+        if there:
+            with self._store.writing() as database:
+                database.execute("DROP TABLE IF EXISTS staged")
+
+    def rows(self, vectors: Floats) -> list[bytes]:
+        """Vectors as they are stored.
+
+        Raises:
+            InputError: One is not finite.
+        """
+        try:
+            return encode_rows(vectors, self._encoding)
+        except ValueError as error:
+            raise InputError(f"The model gave a vector that cannot be stored: {error}.") from error
+
+
+def _has_staged(database: sqlite3.Connection) -> bool:
+    question = "SELECT count(*) FROM sqlite_master WHERE name = 'staged'"
+    return bool(database.execute(question).fetchone()[0])
+
+
+def _file_id(database: sqlite3.Connection, path: str) -> int:
+    """A file's row, which says that it is not complete where it is new."""
+    database.execute(
+        "INSERT INTO files (path, sha256) VALUES (?, x'') ON CONFLICT DO NOTHING", (path,)
+    )
+    return int(database.execute("SELECT id FROM files WHERE path = ?", (path,)).fetchone()[0])
+
+
+def _put(database: sqlite3.Connection, entry: Entry, chunks: Iterable[tuple[Chunk, bytes]]) -> None:
+    file = _file_id(database, entry.key.file)
+    database.execute("UPDATE files SET sha256 = x'' WHERE id = ?", (file,))
+    database.execute("DELETE FROM documents WHERE file = ? AND name = ?", (file, entry.key.name))
+    metadata = json.dumps(entry.metadata, ensure_ascii=False) if entry.metadata else None
+    document = database.execute(
+        "INSERT INTO documents (file, name, digest, first_chunk, chunks, metadata) "
+        "VALUES (?, ?, ?, 0, 0, ?)",
+        (file, entry.key.name, entry.digest, metadata),
+    ).lastrowid
+    row = database.execute("SELECT seq FROM sqlite_sequence WHERE name = 'chunks'").fetchone()
+    first = (row[0] if row else 0) + 1
+    count = 0
+    for block in _blocks(chunks):
+        texts = [
+            (first + count + i, document, len(chunk.text) - (chunk.end - chunk.start),
+             chunk.start, _headings(chunk), chunk.text)
+            for i, (chunk, _) in enumerate(block)
+        ]  # fmt: skip
+        database.executemany("INSERT INTO chunks VALUES (?, ?, ?, ?, ?, ?)", texts)
+        database.executemany(
+            "INSERT INTO vectors VALUES (?, ?)",
+            [(first + count + i, vector) for i, (_, vector) in enumerate(block)],
+        )
+        count += len(block)
+    database.execute(
+        "UPDATE documents SET first_chunk = ?, chunks = ? WHERE id = ?", (first, count, document)
+    )
+
+
+def _headings(chunk: Chunk) -> str | None:
+    """The headings as JSON, where the first line of the text does not spell them."""
+    head = chunk.text[: len(chunk.text) - (chunk.end - chunk.start)]
+    spelled = tuple(head[:-1].split(_SEPARATOR)) if head else ()
+    return None if spelled == chunk.headings else json.dumps(chunk.headings, ensure_ascii=False)
+
+
+def read_headings(stored: str | None, text: str, body: int) -> tuple[str, ...]:
+    """The headings of a chunk's row, the outermost first."""
+    if stored is not None:
+        return tuple(json.loads(stored))
+    return tuple(text[: body - 1].split(_SEPARATOR)) if body else ()
+
+
+def _blocks(
+    chunks: Iterable[tuple[Chunk, bytes]],
+) -> Iterator[list[tuple[Chunk, bytes]]]:
+    block = []
+    for pair in chunks:
+        block.append(pair)
+        if len(block) == _AT_A_TIME:
+            yield block
+            block = []
+    if block:
+        yield block

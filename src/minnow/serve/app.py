@@ -1,0 +1,108 @@
+"""The application: endpoints behind guards, and errors in one form."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+from starlette.responses import Response
+from starlette.routing import Route
+
+from minnow.serve.errors import JSON, ApiError, busy, internal_error, of_http
+from minnow.serve.guards import Guarded, Watched, answer_of, read_body, unless_gone
+from minnow.serve.openapi import document
+from minnow.serve.routes import ENDPOINTS, TRUNCATED, endpoints
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+    from starlette.types import ASGIApp
+
+    from minnow.serve.routes import Endpoint
+    from minnow.serve.service import Service
+
+DOCUMENT = "/openapi.json"
+
+_PUBLIC = {DOCUMENT, *(endpoint.path for endpoint in ENDPOINTS if endpoint.public)}
+_NAMES = {DOCUMENT, *(endpoint.path for endpoint in ENDPOINTS)}
+_WITH_NAME = "/v1/models/"
+
+
+def build_app(service: Service) -> ASGIApp:
+    """The ASGI application of a service; to start and close that is the caller's."""
+    settings = service.settings
+    middleware = [Middleware(Guarded, settings=settings, is_public=_PUBLIC.__contains__)]
+    if settings.cors_origins:
+        cors = Middleware(
+            CORSMiddleware,
+            allow_origins=list(settings.cors_origins),
+            allow_methods=["GET", "POST"],
+            allow_headers=["Authorization", "Content-Type"],
+            expose_headers=["Retry-After", TRUNCATED],
+        )
+        middleware.insert(0, cors)
+    table = endpoints(indexed=service.is_indexed)
+    described = document(service, table)
+
+    async def describe(_: Request) -> Response:
+        return Response(described, media_type=JSON)
+
+    inner = Starlette(
+        routes=[Route(DOCUMENT, describe), *(_route(service, each) for each in table)],
+        middleware=middleware,
+        exception_handlers={
+            ApiError: _answer_error,
+            HTTPException: _answer_http,
+            Exception: _answer_fault,
+        },
+    )
+    inner.router.redirect_slashes = False
+    return Watched(inner, service.metrics, _name_of, access_log=settings.access_log)
+
+
+def _route(service: Service, endpoint: Endpoint) -> Route:
+    asked = _asked if endpoint.request is not None else _got
+    return Route(endpoint.path, partial(asked, service, endpoint), methods=[endpoint.method])
+
+
+async def _got(service: Service, endpoint: Endpoint, request: Request) -> Response:
+    return await endpoint.handle(service, b"", request.path_params)
+
+
+async def _asked(service: Service, endpoint: Endpoint, request: Request) -> Response:
+    """Read a request's body and answer it, if there is room, and while its client waits."""
+    service.check_taking()
+    limits = service.settings.limits
+    if service.requests >= limits.requests:
+        raise busy("Too many requests are open. Try again later.", service.batcher.seconds_to_wait)
+    service.requests += 1
+    try:
+        body = await read_body(request.scope, request.receive, limits)
+        work = endpoint.handle(service, body, request.path_params)
+        return await unless_gone(request.receive, work)
+    finally:
+        service.requests -= 1
+
+
+async def _answer_error(_: Request, error: Exception) -> Response:
+    assert isinstance(error, ApiError)
+    return answer_of(error)
+
+
+async def _answer_http(_: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    return answer_of(of_http(error.status_code, error.headers))
+
+
+async def _answer_fault(_: Request, __: Exception) -> Response:
+    return answer_of(internal_error())
+
+
+def _name_of(path: str) -> str:
+    """A path as the table has it, for figures and the log."""
+    if path.startswith(_WITH_NAME):
+        return f"{_WITH_NAME}{{model}}"
+    return path if path in _NAMES else "other"

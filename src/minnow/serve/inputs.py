@@ -1,0 +1,224 @@
+"""From what a request holds to the token ids that a model is given."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
+
+import msgspec
+
+from minnow.errors import InputError
+from minnow.serve.errors import bad_request, too_many
+from minnow.serve.schemas import MAX_TOKEN_ID
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from minnow.model.tokenizer import TokenizedText
+    from minnow.serve.models import ServedModel
+    from minnow.serve.schemas import Request
+
+    Asked = TypeVar("Asked", bound=Request)
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Texts as a model is given them.
+
+    Attributes:
+        ids: Token ids of each, special tokens included.
+        truncated: Which were longer than the limit.
+    """
+
+    ids: list[list[int]]
+    truncated: list[int]
+
+    @property
+    def tokens(self) -> int:
+        """All of them."""
+        return sum(map(len, self.ids))
+
+    def joined(self, others: Rows) -> Rows:
+        """These, and others behind them."""
+        over = [len(self.ids) + i for i in others.truncated]
+        return Rows(self.ids + others.ids, self.truncated + over)
+
+
+def decode(body: bytes, kind: type[Asked]) -> Asked:
+    """A request's body, checked.
+
+    Raises:
+        ApiError: It is not JSON, or not of this kind; the message has the place.
+    """
+    try:
+        return msgspec.json.decode(body, type=kind)
+    except msgspec.ValidationError as error:
+        what, _, place = str(error).partition(" - at ")
+        place = place.strip("`").removeprefix("$").removeprefix(".")
+        shown = f"{place}: {what}" if place else what
+        raise bad_request(f"{shown}.", place.partition("[")[0] or None) from error
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise bad_request(
+            f"The body is not valid JSON in UTF-8: {error}. Half of a surrogate pair, NaN and "
+            "Infinity are not."
+        ) from error
+    except RecursionError as error:
+        raise bad_request("The body is nested too deeply.") from error
+
+
+def texts_of(given: str | list[str], most: int, param: str) -> list[str]:
+    """One text or several, as a list.
+
+    Raises:
+        ApiError: There are too many.
+    """
+    texts = [given] if isinstance(given, str) else given
+    _check_count(len(texts), most, param)
+    return texts
+
+
+def rows_of(
+    model: ServedModel,
+    given: str | list[str | int | list[int]],
+    prompt: str,
+    *,
+    chosen: bool = False,
+    truncate: bool,
+    most: int,
+) -> Rows:
+    """The `input` of a request for embeddings, of any of its four forms.
+
+    Args:
+        model: Whose tokenizer it is for.
+        given: A text, several, ids of a text, or ids of several.
+        prompt: Put before each text; ids have theirs in them already.
+        chosen: Whether the request chose the prompt: it cannot for ids.
+        truncate: Cut off what is too long, rather than refuse it.
+        most: How many inputs a request may have.
+
+    Raises:
+        ApiError: It is empty or a mixture, an id or a text is not valid, or one is too long.
+    """
+    items = [given] if isinstance(given, str) else given
+    if not items:
+        raise bad_request("input is empty.", "input")
+    kinds = {type(item) for item in items}
+    if len(kinds) > 1:
+        raise bad_request(
+            "input is a mixture: it should be texts, or token ids, or lists of token ids.", "input"
+        )
+    if str in kinds:
+        _check_count(len(items), most, "input")
+        texts = [item for item in items if isinstance(item, str)]
+        return tokenized(model, texts, prompt, truncate=truncate)
+    lists = [items] if int in kinds else items
+    _check_count(len(lists), most, "input")
+    if prompt and chosen:
+        raise bad_request(
+            "A prompt cannot be put before token ids: they should have it in them already. Leave "
+            "out input_type and prompt_name, or send text.",
+            "input",
+        )
+    rows = [[i for i in row if isinstance(i, int)] for row in lists if isinstance(row, list)]
+    return _checked_ids(model, rows, truncate=truncate)
+
+
+def tokenized(
+    model: ServedModel, texts: Sequence[str], prompt: str, *, truncate: bool, param: str = "input"
+) -> Rows:
+    """Token ids of texts, each behind a prompt.
+
+    Raises:
+        ApiError: A text is empty, is not valid, or is too long; the message has its number.
+    """
+    found = tokens_of(model, texts, prompt, param=param)
+    over = [i for i, row in enumerate(found) if row.truncated]
+    if over and not truncate:
+        row = found[over[0]]
+        count = f"{row.count}" if row.counted_all else f"more than {row.count}"
+        raise _too_long(model, over[0], count, param)
+    return Rows([row.ids for row in found], over)
+
+
+def questions(model: ServedModel, texts: Sequence[str], *, truncate: bool) -> Rows:
+    """Token ids of questions, each behind the model's prompt for them; see `tokenized`."""
+    prompt = model.prompt("query", None)
+    return tokenized(model, texts, prompt, truncate=truncate, param="query")
+
+
+def tokens_of(
+    model: ServedModel, texts: Sequence[str], prompt: str, *, param: str = "input"
+) -> list[TokenizedText]:
+    """Texts, each behind a prompt, cut off at the model's limit.
+
+    Raises:
+        ApiError: A text is empty, or is not valid; the message has its number.
+    """
+    if "" in texts:
+        raise bad_request(f"{param}[{list(texts).index('')}] is an empty string.", param)
+    try:
+        found = model.tokenizer.tokenize([prompt + text for text in texts])
+    except InputError as error:
+        raise bad_request(str(error), param) from error
+    empty = next((i for i, row in enumerate(found) if not row.ids), None)
+    if empty is not None:
+        raise bad_request(f"{param}[{empty}] has no token that the model knows.", param)
+    return found
+
+
+def _checked_ids(model: ServedModel, rows: list[list[int]], *, truncate: bool) -> Rows:
+    """Ids as the model's own tokenizer gives them.
+
+    They should have its special tokens. Clients made for OpenAI send ids of OpenAI's tokenizers,
+    which would come to some vector without an error; those have no such tokens.
+    """
+    before, behind = model.special_ids
+    over = []
+    for number, row in enumerate(rows):
+        if not row:
+            raise bad_request(f"input[{number}] holds no token ids.", "input")
+        low, high = min(row), max(row)
+        if low < 0 or high >= model.vocabulary or high > MAX_TOKEN_ID:
+            raise bad_request(
+                f"Token id {low if low < 0 else high} of input[{number}] is not one of "
+                f"{model.name}, which has 0 to {model.vocabulary - 1}. {_FOREIGN}",
+                "input",
+            )
+        marked = row[: len(before)] == before and row[len(row) - len(behind) :] == behind
+        if not marked or len(row) < len(before) + len(behind):
+            raise bad_request(
+                f"input[{number}] does not begin with {before} and end with {behind}, as all ids "
+                f"of {model.name} do. {_FOREIGN}",
+                "input",
+            )
+        if len(row) > model.max_tokens:
+            if not truncate:
+                raise _too_long(model, number, str(len(row)), "input")
+            over.append(number)
+            row[model.max_tokens - len(behind) :] = behind
+    return Rows(rows, over)
+
+
+_FOREIGN = (
+    "Send ids as POST /tokenize gives them, or text. Some clients send ids of OpenAI's tokenizers: "
+    "for LangChain's OpenAIEmbeddings set check_embedding_ctx_length=False."
+)
+
+
+def _too_long(model: ServedModel, number: int, count: str, param: str) -> Exception:
+    return bad_request(
+        f"{param}[{number}] has {count} tokens; {model.name} takes {model.max_tokens}, special "
+        'tokens included. Split it into chunks, or send "truncate": true to have its end cut off.',
+        param,
+        "context_length_exceeded",
+    )
+
+
+def _check_count(count: int, most: int, param: str) -> None:
+    if not count:
+        raise bad_request(f"{param} is empty.", param)
+    if count > most:
+        raise too_many(
+            f"{param} has {count} items; this server takes {most} in a request. Send several.",
+            param,
+        )

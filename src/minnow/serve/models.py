@@ -1,0 +1,192 @@
+"""The bundles that are served, by name."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from minnow.bundle import MANIFEST, Bundle
+from minnow.embedder import Embedder
+from minnow.engines.base import Memory
+from minnow.errors import InputError, ServeError
+from minnow.options import check_options
+from minnow.serve.errors import bad_request, unknown_model
+from minnow.serve.schemas import Model
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from minnow.bundle import Manifest
+    from minnow.engines.base import Engine
+    from minnow.options import EncodeOptions, Role
+
+    Floats = NDArray[np.float32]
+
+_MANY_BATCHES = 10_000
+"""Batches enough for every lane of any engine."""
+
+_ROLES: Mapping[str, Role] = {
+    "query": "query",
+    "search_query": "query",
+    "document": "document",
+    "search_document": "document",
+    "passage": "document",
+}
+"""What clients of other services call the two roles (Cohere's and NVIDIA's words among them)."""
+
+
+@dataclass(frozen=True)
+class EngineOptions:
+    """How bundles are run; see `Embedder.open`."""
+
+    engine: str = "mnn"
+    source: str | None = None
+    threads: int | None = None
+    memory: Memory = "normal"
+
+
+class ServedModel:
+    """A bundle under a name: open, warm, and ready for batches."""
+
+    def __init__(self, name: str, bundle: Bundle, embedder: Embedder) -> None:
+        """Warm an open bundle up: no request has to wait for what is slow the first time.
+
+        Raises:
+            EngineError: The runtime failed.
+        """
+        self.name, self.bundle, self.embedder = name, bundle, embedder
+        self.manifest: Manifest = bundle.manifest
+        self._pipeline = embedder.pipeline
+        self.tokenizer = self._pipeline.tokenizer
+        self.special_ids = self.tokenizer.special_ids()
+        self.whole: Engine = self._pipeline.engine
+        self.lanes: Sequence[Engine] = self.whole.lanes(_MANY_BATCHES)
+        ids = [row.ids for row in self.tokenizer.tokenize(["minnow"])]
+        for lane in (self.whole, *self.lanes):
+            self._pipeline.forward(lane, ids)
+
+    @property
+    def width(self) -> int:
+        """Length of a vector."""
+        return self.embedder.width
+
+    @property
+    def max_tokens(self) -> int:
+        """The longest text in tokens, special tokens included."""
+        return self.embedder.max_tokens
+
+    @property
+    def vocabulary(self) -> int:
+        """How many token ids there are."""
+        return self.manifest.encoder.vocab_size
+
+    def forward(self, lane: Engine, rows: list[Sequence[int]]) -> Floats:
+        """Vectors of token ids, on a lane: float32 of shape (rows, width).
+
+        Raises:
+            EngineError: The runtime failed, or gave NaN.
+        """
+        return self._pipeline.forward(lane, [list(row) for row in rows])
+
+    def prompt(self, input_type: str | None, prompt_name: str | None) -> str:
+        """What to put before each text; as `Embedder.encode` and its sisters choose it.
+
+        Raises:
+            ApiError: Both are given, or the model has no such prompt.
+        """
+        if input_type is not None and prompt_name is not None:
+            raise bad_request("Give input_type or prompt_name, not both.", "prompt_name")
+        options: EncodeOptions = {"prompt_name": prompt_name}
+        if input_type is not None:
+            options = self.embedder.role_options(_ROLES[input_type], {})
+        try:
+            return check_options(options, self.manifest.embedding, self.width, "ignore").prompt
+        except InputError as error:
+            raise bad_request(str(error), "prompt_name") from error
+
+    def facts(self) -> Model:
+        """What a client may want to know of it."""
+        embedding = self.manifest.embedding
+        return Model(
+            id=self.name,
+            created=int((self.bundle.folder / MANIFEST).stat().st_mtime),
+            dimensions=self.width,
+            max_tokens=self.max_tokens,
+            similarity=embedding.similarity.value,
+            prompts=list(embedding.prompts),
+            source=self.manifest.source.name,
+            precision=self.manifest.recipe.precision.value,
+        )
+
+    def close(self) -> None:
+        """Free the runtime's memory."""
+        self.embedder.close()
+
+
+def find_bundles(arguments: Sequence[str]) -> dict[str, Bundle]:
+    """The bundles of a command line, by the names that clients call them by.
+
+    Args:
+        arguments: Each a folder, or NAME=FOLDER; a folder's own name is without `.minnow`.
+
+    Raises:
+        BundleError: One is not a bundle.
+        ServeError: None is given, or two have the same name.
+    """
+    if not arguments:
+        raise ServeError("There is no bundle to serve.")
+    found: dict[str, Bundle] = {}
+    for argument in arguments:
+        name, folder = _named(argument)
+        if name in found:
+            raise ServeError(f"Two bundles are called {name}. Give one another name: NAME=FOLDER.")
+        found[name] = Bundle.open(folder)
+    return found
+
+
+def _named(argument: str) -> tuple[str, Path]:
+    name, equals, folder = argument.partition("=")
+    if equals and name and "/" not in name and not Path(argument).exists():
+        return name, Path(folder)
+    path = Path(argument)
+    return path.resolve().name.removesuffix(".minnow"), path
+
+
+def open_model(name: str, bundle: Bundle, options: EngineOptions) -> ServedModel:
+    """Open a bundle, and warm it up.
+
+    Raises:
+        BundleError, EngineError, SourceError, MissingExtraError: As `Embedder.open`.
+    """
+    embedder = Embedder.open(
+        bundle,
+        engine=options.engine,
+        source=options.source,
+        threads=options.threads,
+        memory=options.memory,
+        on_truncate="ignore",
+    )
+    try:
+        return ServedModel(name, bundle, embedder)
+    except BaseException:
+        embedder.close()
+        raise
+
+
+def model_named(models: Mapping[str, ServedModel], name: str | None) -> ServedModel:
+    """The model that a request asks for; the only one, where it does not say.
+
+    Raises:
+        ApiError: There is none of that name.
+    """
+    if name is None and len(models) == 1:
+        return next(iter(models.values()))
+    if name is None:
+        raise bad_request(f"Say which model: {', '.join(models)}.", "model")
+    if name not in models:
+        raise unknown_model(name, list(models))
+    return models[name]

@@ -1,0 +1,119 @@
+"""The OpenAPI document, made of the table of endpoints and of the types that check requests."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from minnow.serve.errors import JSON
+from minnow.serve.routes import TRUNCATED
+from minnow.serve.schemas import MAX_TOKEN_ID, EmbeddingsRequest, ErrorAnswer
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from minnow.serve.routes import Endpoint
+    from minnow.serve.service import Service
+
+_TEMPLATE = "#/components/schemas/{name}"
+_ERROR = {"$ref": _TEMPLATE.format(name=ErrorAnswer.__name__)}
+_KEY = "api_key"
+
+_TEXT: dict[str, Any] = {"type": "string", "minLength": 1}
+_ID: dict[str, Any] = {"type": "integer", "minimum": 0, "maximum": MAX_TOKEN_ID}
+_IDS: dict[str, Any] = {"type": "array", "minItems": 1, "items": _ID}
+
+
+def document(service: Service, table: Sequence[Endpoint]) -> bytes:
+    """The document of one server: its models are named in it, and its key where it has one."""
+    types = {each.request for each in table} | {each.answer for each in table} | {ErrorAnswer}
+    named = sorted((kind for kind in types if kind is not None), key=lambda kind: kind.__name__)
+    _, schemas = msgspec.json.schema_components(named, ref_template=_TEMPLATE)
+    _name_models(schemas, service.names)
+    _limit_inputs(schemas, service.settings.limits.inputs)
+    paths: dict[str, dict[str, Any]] = {}
+    for endpoint in table:
+        paths.setdefault(endpoint.path, {})[endpoint.method.lower()] = _operation(service, endpoint)
+    components: dict[str, Any] = {"schemas": schemas}
+    if service.settings.api_key:
+        components["securitySchemes"] = {_KEY: {"type": "http", "scheme": "bearer"}}
+    return msgspec.json.encode(
+        {
+            "openapi": "3.1.0",
+            "info": {"title": "minnow", "version": version("minnow-embed")},
+            "paths": paths,
+            "components": components,
+        }
+    )
+
+
+def _operation(service: Service, endpoint: Endpoint) -> dict[str, Any]:
+    found: dict[str, Any] = {
+        "operationId": endpoint.handle.__name__.lstrip("_"),
+        "summary": endpoint.summary,
+        "responses": _responses(service, endpoint),
+    }
+    if endpoint.request is not None:
+        schema = {"$ref": _TEMPLATE.format(name=endpoint.request.__name__)}
+        found["requestBody"] = {"required": True, "content": {JSON: {"schema": schema}}}
+    if "{model}" in endpoint.path:
+        found["parameters"] = [
+            {
+                "name": "model",
+                "in": "path",
+                "required": True,
+                "schema": {"type": "string", "enum": service.names},
+            }
+        ]
+    if service.settings.api_key and not endpoint.public:
+        found["security"] = [{_KEY: []}]
+    return found
+
+
+def _responses(service: Service, endpoint: Endpoint) -> dict[str, Any]:
+    schema: dict[str, Any] = {"type": "string"}
+    if endpoint.answer is not None:
+        schema = {"$ref": _TEMPLATE.format(name=endpoint.answer.__name__)}
+    answer: dict[str, Any] = {"content": {endpoint.media: {"schema": schema}}}
+    found = {
+        str(status): {"description": HTTPStatus(status).phrase, **answer}
+        for status in (200, *endpoint.also)
+    }
+    if endpoint.request is not None:
+        text = "How many texts were cut off; absent where none was."
+        header = {"description": text, "schema": {"type": "integer", "minimum": 1}}
+        found["200"]["headers"] = {TRUNCATED: header}
+    private = bool(service.settings.api_key) and not endpoint.public
+    for status in (*((401,) if private else ()), 403, 405, *endpoint.errors):
+        found[str(status)] = {
+            "description": HTTPStatus(status).phrase,
+            "content": {JSON: {"schema": _ERROR}},
+        }
+    return found
+
+
+def _name_models(schemas: dict[str, Any], names: list[str]) -> None:
+    """Say which models there are, wherever a request names one."""
+    for schema in schemas.values():
+        model = schema["properties"].get("model")
+        if model is not None and schema.get("additionalProperties") is False:
+            (model["anyOf"][0] if "anyOf" in model else model)["enum"] = names
+
+
+def _limit_inputs(schemas: dict[str, Any], most: int) -> None:
+    """Say which forms inputs have, and how many a request may have."""
+    schemas[EmbeddingsRequest.__name__]["properties"]["input"]["anyOf"] = [
+        {"title": "A text", **_TEXT},
+        {"title": "Several texts", "type": "array", "minItems": 1, "items": _TEXT},
+        {"title": "Token ids of a text", **_IDS},
+        {"title": "Token ids of several texts", "type": "array", "minItems": 1, "items": _IDS},
+    ]
+    for schema in schemas.values():
+        for key in ("input", "query", "documents"):
+            shape = schema["properties"].get(key, {})
+            for form in shape.get("anyOf", [shape]):
+                if form.get("items", _ID)["type"] != "integer":
+                    form["maxItems"] = most

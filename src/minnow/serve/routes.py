@@ -1,0 +1,297 @@
+"""The endpoints: what each is asked, and what it answers.
+
+The table at the end is what the application is made of, and the OpenAPI document.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from msgspec import UNSET
+from starlette.responses import Response
+
+from minnow.errors import InputError
+from minnow.serve import metrics
+from minnow.serve.errors import JSON, bad_request
+from minnow.serve.inputs import Rows, decode, questions, rows_of, texts_of, tokenized, tokens_of
+from minnow.serve.page import HTML, page
+from minnow.serve.schemas import (
+    Answer,
+    Embedding,
+    EmbeddingsAnswer,
+    EmbeddingsRequest,
+    HealthAnswer,
+    Model,
+    ModelsAnswer,
+    Request,
+    SearchAnswer,
+    SearchHit,
+    SearchRequest,
+    SimilarityAnswer,
+    SimilarityRequest,
+    TokenizeAnswer,
+    TokenizeRequest,
+    Tokens,
+    Usage,
+    to_json,
+)
+from minnow.vectors import normalize, similarity
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+    from minnow.serve.models import ServedModel
+    from minnow.serve.service import Service
+
+    Floats = NDArray[np.float32]
+
+TRUNCATED = "X-Minnow-Truncated"
+"""Header of an answer: how many texts were cut off; absent where none was."""
+
+_LARGE = 100_000
+"""Numbers of an answer that are not written in the event loop."""
+
+Handler = Callable[["Service", bytes, "Mapping[str, str]"], Awaitable[Response]]
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """One method of one path.
+
+    Attributes:
+        method: GET or POST.
+        path: As Starlette and OpenAPI write it.
+        handle: Called with the service, the body and the parameters of the path.
+        summary: In a line.
+        request: Type of the body.
+        answer: Type of the answer; None where it is not JSON.
+        media: Type of the answer's content.
+        public: Whether it is answered without the key.
+        errors: Statuses of errors that it may answer, besides those of every endpoint.
+        also: Other statuses with an answer of the same type.
+        of_index: Whether it is there only where the server has an index.
+    """
+
+    method: str
+    path: str
+    handle: Handler
+    summary: str
+    request: type[Request] | None = None
+    answer: type[Answer] | None = None
+    media: str = JSON
+    public: bool = False
+    errors: tuple[int, ...] = ()
+    also: tuple[int, ...] = ()
+    of_index: bool = False
+
+
+async def _embeddings(service: Service, body: bytes, _: Mapping[str, str]) -> Response:
+    asked, model, rows = await service.in_thread(_read_embeddings, service, body)
+    vectors = await service.embed(model, rows)
+    if asked.dimensions is not None:
+        vectors = _shortened(vectors, asked.dimensions, model)
+    usage = Usage(prompt_tokens=rows.tokens, total_tokens=rows.tokens)
+
+    def write() -> bytes:
+        return to_json(
+            EmbeddingsAnswer(
+                data=_written(vectors, as_base64=asked.encoding_format == "base64"),
+                model=model.name,
+                usage=usage,
+                truncated=rows.truncated or UNSET,
+            )
+        )
+
+    content = await service.in_thread(write) if vectors.size > _LARGE else write()
+    return _json(content, len(rows.truncated))
+
+
+def _read_embeddings(service: Service, body: bytes) -> tuple[EmbeddingsRequest, ServedModel, Rows]:
+    asked = decode(body, EmbeddingsRequest)
+    model = service.model(asked.model)
+    if asked.dimensions is not None and asked.dimensions > model.width:
+        raise bad_request(
+            f"dimensions should be 1 to {model.width}, the width of {model.name}.", "dimensions"
+        )
+    prompt = model.prompt(asked.input_type, asked.prompt_name)
+    rows = rows_of(
+        model,
+        asked.input,
+        prompt,
+        chosen=not (asked.input_type is None and asked.prompt_name is None),
+        truncate=_truncates(service, asked.truncate),
+        most=service.settings.limits.inputs,
+    )
+    return asked, model, rows
+
+
+def _truncates(service: Service, asked: bool | None) -> bool:
+    return service.settings.truncate if asked is None else asked
+
+
+def _shortened(vectors: Floats, dimensions: int, model: ServedModel) -> Floats:
+    """The first dimensions; of length 1 where the model's vectors are."""
+    part = vectors[:, :dimensions]
+    return normalize(part) if model.manifest.embedding.normalize else part
+
+
+def _written(vectors: Floats, *, as_base64: bool) -> list[Embedding]:
+    if as_base64:
+        rows = np.ascontiguousarray(vectors, dtype="<f4")
+        return [
+            Embedding(index=i, embedding=base64.b64encode(row.data).decode("ascii"))
+            for i, row in enumerate(rows)
+        ]
+    return [Embedding(index=i, embedding=row) for i, row in enumerate(vectors.tolist())]
+
+
+async def _models(service: Service, _: bytes, __: Mapping[str, str]) -> Response:
+    service.check_started()
+    return _json(to_json(ModelsAnswer(data=[m.facts() for m in service.models.values()])))
+
+
+async def _model(service: Service, _: bytes, path: Mapping[str, str]) -> Response:
+    service.check_started()
+    return _json(to_json(service.model(path["model"]).facts()))
+
+
+async def _tokenize(service: Service, body: bytes, _: Mapping[str, str]) -> Response:
+    def work() -> bytes:
+        asked = decode(body, TokenizeRequest)
+        model = service.model(asked.model)
+        prompt = model.prompt(asked.input_type, asked.prompt_name)
+        texts = texts_of(asked.input, service.settings.limits.inputs, "input")
+        data = [
+            Tokens(
+                index=i,
+                ids=row.ids,
+                tokens=[model.tokenizer.token(token) or "" for token in row.ids],
+                truncated=row.truncated,
+                count=row.count,
+                counted_all=row.counted_all,
+            )
+            for i, row in enumerate(tokens_of(model, texts, prompt))
+        ]
+        return to_json(TokenizeAnswer(data=data, model=model.name, max_tokens=model.max_tokens))
+
+    return _json(await service.in_thread(work))
+
+
+async def _similarity(service: Service, body: bytes, _: Mapping[str, str]) -> Response:
+    def read() -> tuple[ServedModel, Rows, Rows]:
+        asked = decode(body, SimilarityRequest)
+        model = service.model(asked.model)
+        most, truncate = service.settings.limits.inputs, _truncates(service, asked.truncate)
+        asking = texts_of(asked.query, most, "query")
+        found = texts_of(asked.documents, most - len(asking), "documents")
+        first = questions(model, asking, truncate=truncate)
+        prompt = model.prompt("document", None)
+        return model, first, tokenized(model, found, prompt, truncate=truncate, param="documents")
+
+    model, asking, found = await service.in_thread(read)
+    both = asking.joined(found)
+    vectors = await service.embed(model, both)
+    split = len(asking.ids)
+    kind = model.manifest.embedding.similarity
+
+    def write() -> bytes:
+        scores = similarity(vectors[:split], vectors[split:], kind)
+        return to_json(
+            SimilarityAnswer(
+                scores=scores.tolist(),
+                similarity=kind.value,
+                model=model.name,
+                usage=Usage(prompt_tokens=both.tokens, total_tokens=both.tokens),
+                truncated_queries=asking.truncated or UNSET,
+                truncated_documents=found.truncated or UNSET,
+            )
+        )
+
+    return _json(await service.in_thread(write), len(both.truncated))
+
+
+async def _search(service: Service, body: bytes, _: Mapping[str, str]) -> Response:
+    searcher = service.searcher
+    assert searcher is not None
+    model = searcher.model
+
+    def read() -> tuple[SearchRequest, Rows]:
+        asked = decode(body, SearchRequest)
+        if asked.mode == "keyword":
+            return asked, Rows([], [])
+        truncate = _truncates(service, asked.truncate)
+        return asked, questions(model, [asked.query], truncate=truncate)
+
+    asked, rows = await service.in_thread(read)
+    try:
+        hits = await searcher.search(asked)
+    except InputError as error:
+        raise bad_request(str(error)) from error
+    found = [
+        SearchHit(**{name: facts[name] for name in SearchHit.__struct_fields__})
+        for facts in (hit.facts() for hit in hits)
+    ]
+    answer = SearchAnswer(
+        hits=found,
+        mode=asked.mode,
+        model=model.name,
+        usage=Usage(prompt_tokens=rows.tokens, total_tokens=rows.tokens),
+        truncated=rows.truncated or UNSET,
+    )
+    return _json(to_json(answer), len(rows.truncated))
+
+
+async def _live(service: Service, _: bytes, __: Mapping[str, str]) -> Response:
+    return _json(to_json(HealthAnswer(status=service.state, models=service.names)))
+
+
+async def _ready(service: Service, _: bytes, __: Mapping[str, str]) -> Response:
+    status = 200 if service.state == "ready" else 503
+    answer = to_json(HealthAnswer(status=service.state, models=service.names))
+    return Response(answer, status, media_type=JSON)
+
+
+async def _metrics(service: Service, _: bytes, __: Mapping[str, str]) -> Response:
+    return Response(service.metrics.page(), headers={"Content-Type": metrics.CONTENT_TYPE})
+
+
+async def _page(service: Service, _: bytes, __: Mapping[str, str]) -> Response:
+    return page(service)
+
+
+def _json(content: bytes, truncated: int = 0) -> Response:
+    headers = {TRUNCATED: str(truncated)} if truncated else {}
+    return Response(content, headers=headers, media_type=JSON)
+
+
+_ASKED = (400, 404, 408, 413, 415, 422, 429, 500, 503)
+
+ENDPOINTS: tuple[Endpoint, ...] = (
+    Endpoint("POST", "/v1/embeddings", _embeddings, "Vectors of texts.",
+             EmbeddingsRequest, EmbeddingsAnswer, errors=_ASKED),
+    Endpoint("GET", "/v1/models", _models, "The models.", answer=ModelsAnswer, errors=(503,)),
+    Endpoint("GET", "/v1/models/{model}", _model, "A model.", answer=Model, errors=(404, 503)),
+    Endpoint("POST", "/tokenize", _tokenize, "Token ids of texts.",
+             TokenizeRequest, TokenizeAnswer, errors=_ASKED),
+    Endpoint("POST", "/similarity", _similarity, "How alike questions and passages are.",
+             SimilarityRequest, SimilarityAnswer, errors=_ASKED),
+    Endpoint("POST", "/search", _search, "Passages of the index that answer a question.",
+             SearchRequest, SearchAnswer, errors=_ASKED, of_index=True),
+    Endpoint("GET", "/health", _live, "Whether the server lives.",
+             answer=HealthAnswer, public=True),
+    Endpoint("GET", "/health/ready", _ready, "Whether it takes requests.",
+             answer=HealthAnswer, public=True, also=(503,)),
+    Endpoint("GET", "/metrics", _metrics, "Figures for Prometheus.", media="text/plain"),
+    Endpoint("GET", "/", _page, "A page to try a model with.", media=HTML, public=True),
+)  # fmt: skip
+
+
+def endpoints(*, indexed: bool) -> tuple[Endpoint, ...]:
+    """The table of a server with an index, or of one without."""
+    return tuple(each for each in ENDPOINTS if indexed or not each.of_index)

@@ -1,0 +1,113 @@
+"""An index, searched with the vectors of the server's own queue."""
+
+from __future__ import annotations
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+from minnow.errors import IndexFileError
+from minnow.search import BundleModel, Index, open_store
+from minnow.search.fingerprint import check_fingerprint
+from minnow.serve.inputs import questions
+from minnow.vectors import Similarity, normalize
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
+    from pathlib import Path
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from minnow.search import Hit
+    from minnow.serve.inputs import Rows
+    from minnow.serve.models import ServedModel
+    from minnow.serve.schemas import SearchRequest
+
+    Floats = NDArray[np.float32]
+    Embed = Callable[[ServedModel, Rows], Awaitable[Floats]]
+
+_WARMING = "minnow"
+
+
+class _QueuedModel(BundleModel):
+    """A served model as the model of an index: its questions wait in the queue like all else."""
+
+    def __init__(self, model: ServedModel, embed: Embed) -> None:
+        super().__init__(model.bundle, model.embedder)
+        self._model, self._embed = model, embed
+        self._loop = asyncio.get_running_loop()
+
+    def encode_queries(self, texts: Sequence[str]) -> Floats:
+        """Vectors of questions; called in a thread."""
+        rows = questions(self._model, texts, truncate=True)
+        work = _awaited(self._embed(self._model, rows))
+        vectors = asyncio.run_coroutine_threadsafe(work, self._loop).result()
+        cosine = self._model.embedder.similarity_kind is Similarity.COSINE
+        return normalize(vectors) if cosine else vectors
+
+
+async def _awaited(work: Awaitable[Floats]) -> Floats:
+    return await work
+
+
+class Searcher:
+    """An index file and the model of the server that it was made with.
+
+    Attributes:
+        model: That model.
+    """
+
+    def __init__(self, model: ServedModel, index: Index) -> None:
+        """Join the two; `open_searcher` finds the model."""
+        self.model, self._index = model, index
+        self._threads = ThreadPoolExecutor(2, thread_name_prefix="minnow-search")
+
+    async def search(self, asked: SearchRequest) -> list[Hit]:
+        """What answers a question.
+
+        Raises:
+            InputError: The condition or a number cannot be used.
+            IndexFileError, OutputError: The file is damaged, or cannot be read.
+        """
+        return await self._in_thread(
+            lambda: self._index.search(
+                asked.query, asked.k, mode=asked.mode, where=asked.where, params=asked.params
+            )
+        )
+
+    async def warm(self) -> None:
+        """Read what is read at the first search."""
+        await self._in_thread(lambda: self._index.search(_WARMING, 1))
+
+    async def close(self) -> None:
+        """Close the file; searches that run are waited for, which need the event loop."""
+        await asyncio.to_thread(self._threads.shutdown, wait=True, cancel_futures=True)
+        self._index.close()
+
+    async def _in_thread(self, work: Callable[[], list[Hit]]) -> list[Hit]:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+
+
+def open_searcher(file: Path, models: Mapping[str, ServedModel], embed: Embed) -> Searcher:
+    """Open an index, and find the model that it was made with. Called in the event loop.
+
+    Raises:
+        InputError: There is no such file.
+        IndexFileError: It is not an index, or of none of the models.
+    """
+    store = open_store(file)
+    try:
+        faults = []
+        for model in models.values():
+            queued = _QueuedModel(model, embed)
+            try:
+                check_fingerprint(store.fingerprint, queued.fingerprint, str(file))
+            except IndexFileError as error:
+                faults.append(error)
+                continue
+            return Searcher(model, Index(store, queued))
+        raise faults[0]
+    except BaseException:
+        store.close()
+        raise

@@ -1,0 +1,161 @@
+"""`minnow index` and `minnow search`, as a user types them; and the example that reads the file."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from fakes.bundles import PROMPTS
+from fakes.checkpoint import write_model
+from fakes.programs import refused, run_minnow
+from fakes.searching import DOCUMENTS, contents_of, write_documents
+
+pytestmark = pytest.mark.extra("convert")
+
+ROOT = Path(__file__).parents[2]
+EXAMPLE = ROOT / "examples/read_index.py"
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with two bundles, documents, and an index of each encoding; for reading only."""
+    folder = tmp_path_factory.mktemp("searching")
+    for name, seed in (("tiny", 0), ("other", 1)):
+        write_model(folder / name, pooling="mean", prompts=PROMPTS, seed=seed)
+        options = ("-o", f"{name}.minnow", "--precision", "fp32")
+        done = run_minnow("convert", name, *options, cwd=folder)
+        assert done.code == 0, done.stderr
+    rows = ({"id": n, "text": f"river {n} fish", "metadata": {"n": n}} for n in range(3))
+    write_documents(folder / "docs", {**DOCUMENTS, "rows.jsonl": "\n".join(map(json.dumps, rows))})
+    for kind in ("float16", "int8"):
+        place = ("-b", "tiny.minnow", "-o", f"{kind}.index")
+        done = run_minnow("index", "docs", *place, "--vectors", kind, "--json", cwd=folder)
+        assert done.code == 0, done.stderr
+        assert json.loads(done.stdout)["added"] == 6
+    return folder
+
+
+def hits(place: Path, *arguments: object) -> list[dict[str, object]]:
+    done = run_minnow("search", *arguments, "--json", cwd=place)
+    assert done.code == 0, done.stderr
+    found: list[dict[str, object]] = json.loads(done.stdout)["hits"]
+    return found
+
+
+class TestIndex:
+    def test_again_nothing_is_embedded(self, place: Path) -> None:
+        done = run_minnow("index", "docs", "-b", "tiny.minnow", "-o", "float16.index", cwd=place)
+        assert done.code == 0, done.stderr
+        lines = dict(line.split("  ", 1) for line in done.stdout.splitlines())
+        told = {name: value.strip() for name, value in lines.items()}
+        assert (told["added"], told["unchanged"], told["embedded"]) == ("0", "6", "0")
+
+    def test_what_cannot_be_read_is_listed(self, place: Path, tmp_path: Path) -> None:
+        write_documents(tmp_path / "docs", {"good.txt": "fish", "bad.txt": "a\0b"})
+        file = tmp_path / "a.index"
+        done = run_minnow("index", "docs", "-b", place / "tiny.minnow", "-o", file, cwd=tmp_path)
+        assert done.code == 8
+        assert "skipped docs/bad.txt: docs/bad.txt holds a NUL byte" in done.stderr
+        assert "error" not in done.stderr
+        assert "skipped      1" in done.stdout
+        assert [row[0] for row in contents_of(file)] == ["docs/good.txt"]
+
+    def test_paths_can_be_dropped(self, place: Path, tmp_path: Path) -> None:
+        file = tmp_path / "a.index"
+        for arguments in (("-b", "tiny.minnow"), ("--remove",)):
+            done = run_minnow("index", "docs", "-o", file, *arguments, "--json", cwd=place)
+            assert done.code == 0, done.stderr
+        assert json.loads(done.stdout)["removed"] == 6
+        assert contents_of(file) == []
+
+    def test_another_model_is_refused(self, place: Path) -> None:
+        done = run_minnow("index", "docs", "-b", "other.minnow", "-o", "float16.index", cwd=place)
+        assert "was made with another model" in refused(done, 11)
+
+    def test_without_a_bundle(self, place: Path) -> None:
+        assert "--bundle" in refused(run_minnow("index", "docs", "-o", "a.index", cwd=place), 2)
+
+
+class TestSearch:
+    @pytest.mark.parametrize("mode", ["vector", "keyword", "hybrid"])
+    def test_modes(self, place: Path, mode: str) -> None:
+        bundle = ("-b", "tiny.minnow")
+        found = hits(place, "float16.index", "river 2 fish", *bundle, "--mode", mode, "-k", "3")
+        assert found[0]["source"] == "docs/rows.jsonl#2"
+        assert len(found) == 3
+
+    def test_a_filter(self, place: Path) -> None:
+        where = "metadata->>'n' = 1"
+        found = hits(place, "float16.index", "fish", "-b", "tiny.minnow", "--where", where)
+        assert [hit["source"] for hit in found] == ["docs/rows.jsonl#1"]
+
+    def test_without_a_bundle_words_are_looked_for(self, place: Path) -> None:
+        done = run_minnow("search", "float16.index", "kettle", cwd=place)
+        assert done.code == 0, done.stderr
+        assert "docs/kitchen/kettle.md, part 1\n    Kettle\n      Boil vinegar" in done.stdout
+        refusal = run_minnow("search", "float16.index", "kettle", "--mode", "vector", cwd=place)
+        assert "--mode vector needs the model" in refused(refusal, 2)
+
+    def test_nothing_found(self, place: Path) -> None:
+        done = run_minnow("search", "float16.index", "zebra", cwd=place)
+        assert (done.code, done.stdout, done.stderr) == (0, "", "warning: nothing was found.\n")
+
+    @pytest.mark.parametrize(
+        ("file", "bundle", "code", "told"),
+        [
+            ("none.index", "tiny.minnow", 8, "There is no file none.index"),
+            ("docs", "tiny.minnow", 8, "is a folder, not an index"),
+            ("docs/notes.txt", "tiny.minnow", 11, "is not an index: it is no SQLite file"),
+            ("float16.index", "other.minnow", 11, "was made with another model"),
+            ("float16.index", "docs", 6, "not a bundle"),
+        ],
+    )
+    def test_what_is_refused(
+        self, place: Path, file: str, bundle: str, code: int, told: str
+    ) -> None:
+        assert told in refused(run_minnow("search", file, "fish", "-b", bundle, cwd=place), code)
+
+
+def run_example(place: Path, *arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
+    """Run it where Python finds no package but its own."""
+    return subprocess.run(
+        [sys.executable, "-I", "-S", str(EXAMPLE), *arguments],
+        cwd=place,
+        input=stdin,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+class TestExample:
+    """It reads an index with nothing but Python, and ranks as minnow does."""
+
+    def run(self, place: Path, *arguments: str, stdin: str = "") -> list[list[str]]:
+        done = run_example(place, *arguments, stdin=stdin)
+        assert done.returncode == 0, done.stderr
+        return [line.split(None, 1) for line in done.stdout.splitlines()[::2]]
+
+    @pytest.mark.parametrize("kind", ["float16", "int8"])
+    def test_by_vectors(self, place: Path, kind: str) -> None:
+        query = "how do fish sleep in the river"
+        done = run_minnow("embed", "tiny.minnow", "--role", "query", query, cwd=place)
+        theirs = self.run(place, f"{kind}.index", stdin=done.stdout)
+        ours = hits(place, f"{kind}.index", query, "-b", "tiny.minnow", "--mode", "vector")
+        assert [row[1].split(",")[0] for row in theirs] == [hit["source"] for hit in ours]
+        for row, hit in zip(theirs, ours, strict=True):
+            assert float(row[0]) == pytest.approx(hit["score"], abs=2e-4)
+
+    def test_by_words(self, place: Path) -> None:
+        theirs = self.run(place, "float16.index", "--words", 'kettle "vinegar')
+        ours = hits(place, "float16.index", "kettle vinegar")
+        assert [row[1].split(",")[0] for row in theirs] == [hit["source"] for hit in ours]
+        assert float(theirs[0][0]) == pytest.approx(ours[0]["score"], abs=1e-4)
+
+    def test_another_file_is_refused(self, place: Path, tmp_path: Path) -> None:
+        (tmp_path / "a.db").touch()
+        done = run_example(place, str(tmp_path / "a.db"), "--words", "x")
+        assert "is not an index that this program knows" in done.stderr

@@ -1,0 +1,111 @@
+"""Conditions in SQL: what they allow, and what they may not do."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from fakes.searching import contents_of, open_fake, run_index, write_documents
+
+from minnow.errors import InputError
+from minnow.search.filters import allowed_ids
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from minnow.search import Index
+
+ROWS = [
+    {"id": "a", "text": "Fish sleep.", "title": "Fish", "metadata": {"lang": "en", "year": 1999}},
+    {"id": "b", "text": "Fische schlafen.", "title": "Fische", "metadata": {"lang": "de"}},
+    {"id": "c", "text": "Les poissons dorment.", "lang": "fr", "year": 2020},
+]
+
+
+@pytest.fixture
+def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Index]:
+    monkeypatch.chdir(tmp_path)
+    documents = {"rows.jsonl": "\n".join(map(json.dumps, ROWS)), "a'b.txt": "A quoted name."}
+    write_documents(tmp_path / "docs", documents)
+    run_index(tmp_path / "a.index", Path("docs"))
+    with open_fake(tmp_path / "a.index") as index:
+        yield index
+
+
+def sources(index: Index, where: str, *values: Any) -> set[str]:
+    """What is found of everything, with a filter, in every mode."""
+    near = index.search("fish", 9, mode="vector", where=where, params=values)
+    found = {hit.source for hit in near}
+    both = {hit.source for hit in index.search("fish", 9, where=where, params=values)}
+    assert both == found
+    assert len(allowed_ids(index.store, where, values)) == len(found)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("where", "values", "names"),
+    [
+        ("metadata->>'lang' = 'de'", (), {"b"}),
+        ("metadata->>'lang' = ?", ("fr",), {"c"}),
+        ("metadata->>'year' > 2000", (), {"c"}),
+        ("source LIKE 'docs/rows%'", (), {"a", "b", "c"}),
+        ("name IN ('a', 'c') AND file = 'docs/rows.jsonl'", (), {"a", "c"}),
+        ("heading = 'Fische'", (), {"b"}),
+        ("text LIKE '%poissons%' OR metadata->>'lang' = 'en'", (), {"a", "c"}),
+        ("number = 1 -- a comment", (), {"a", "b", "c", ""}),
+        ("file = 'docs/a''b.txt'", (), {""}),
+        ("0", (), set()),
+        ("NULL", (), set()),
+    ],
+)  # fmt: skip
+def test_what_is_allowed(
+    index: Index, where: str, values: tuple[str, ...], names: set[str]
+) -> None:
+    expected = {f"docs/rows.jsonl#{name}" if name else "docs/a'b.txt" for name in names}
+    assert sources(index, where, *values) == expected
+
+
+def test_named_values(index: Index) -> None:
+    hits = index.search("fish", where="metadata->>'lang' = :lang", params={"lang": "de"})
+    assert [hit.source for hit in hits] == ["docs/rows.jsonl#b"]
+
+
+@pytest.mark.parametrize(
+    "where",
+    [
+        "",
+        "  ",
+        "nonsense",
+        "lang = 'de'",
+        "1) OR (1",
+        "1); DELETE FROM chunks; --",
+        "1) UNION SELECT name, value FROM meta --",
+        "(SELECT count(*) FROM meta) > 0",
+        "(SELECT sql FROM sqlite_master) != ''",
+        "load_extension('x')",
+        "id IN (WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT i FROM n)",
+        "source = ?",
+        "metadata->>'x' = 'a\0b'",
+        "json_extract(metadata, '$[') = 1",
+        "source LIKE '%' ESCAPE 'two'",
+    ],
+)
+def test_what_is_refused(index: Index, where: str) -> None:
+    before = contents_of(index.store.path)
+    if where == "1) OR (1":  # only a filter after all
+        allowed_ids(index.store, where)
+        return
+    with pytest.raises(InputError, match="filter"):
+        index.search("fish", where=where)
+    assert contents_of(index.store.path) == before
+    assert index.search("fish")  # the connection works as before
+
+
+def test_what_would_not_end_is_ended(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("minnow.search.filters._MOST_CALLS", 20)
+    slow = "(SELECT count(*) FROM passages a, passages b, passages c, passages d, passages e) > 0"
+    with pytest.raises(InputError, match="takes too long"):
+        index.search("fish", where=slow)
+    assert index.search("fish")

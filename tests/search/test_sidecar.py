@@ -1,0 +1,159 @@
+"""The sidecar: used when it is of the present state, never needed, never wrong."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from fakes.searching import FakeModel, open_fake, run_index, write_documents
+
+from minnow.errors import InputError, MissingExtraError
+from minnow.search import Index, open_store
+from minnow.search import index as index_module
+from minnow.search import sidecar as sidecar_module
+from minnow.search.sidecar import sidecar_path
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from minnow.search.index import SidecarUse
+
+WORDS = "red green blue one two three fish river boat sleep".split()  # noqa: SIM905
+DOCS = {
+    f"{n}.txt": f"{WORDS[n % 10]} {WORDS[n // 10 % 10]} {WORDS[n * 7 % 10]} w{n}"
+    for n in range(300)
+}
+
+with_usearch = pytest.mark.extra("search-large")
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    run_index(tmp_path / "a.index", write_documents(tmp_path / "docs", DOCS))
+    return tmp_path / "a.index"
+
+
+def open_(file: Path, sidecar: SidecarUse) -> Index:
+    return Index(open_store(file), FakeModel(), sidecar=sidecar)
+
+
+def found(
+    index: Index, query: str = "red fish w5", where: str | None = None
+) -> list[tuple[str, float]]:
+    hits = index.search(query, 10, mode="vector", where=where)
+    return [(hit.source, round(hit.score, 5)) for hit in hits]
+
+
+@with_usearch
+class TestWithUsearch:
+    @pytest.mark.parametrize("dtype", ["f16", "i8"])
+    def test_it_finds_what_exact_search_finds(self, file: Path, dtype: str) -> None:
+        with open_(file, "always") as index:
+            assert index.build_sidecar(dtype=dtype)
+            near = found(index)
+            assert index._matrix.ids.size == 0  # vectors were not read
+        with open_(file, "never") as index:
+            assert near == found(index)
+
+    def test_hybrid_search_is_the_same(self, file: Path) -> None:
+        with open_(file, "always") as index:
+            index.build_sidecar()
+            near = [(hit.source, hit.vector_score) for hit in index.search("red fish", 10)]
+        with open_(file, "never") as index:
+            exact = [(hit.source, hit.vector_score) for hit in index.search("red fish", 10)]
+        assert [row[0] for row in near] == [row[0] for row in exact]
+        assert np.allclose([row[1] or 0 for row in near], [row[1] or 0 for row in exact], atol=1e-5)
+
+    def test_with_a_filter_search_is_exact(self, file: Path) -> None:
+        where = "source LIKE '%/1__.txt'"
+        with open_(file, "always") as index:
+            index.build_sidecar()
+            filtered = found(index, where=where)
+        with open_(file, "never") as index:
+            assert found(index, where=where) == filtered
+            assert len(filtered) == 10
+
+    def test_a_stale_one_is_not_used(self, file: Path) -> None:
+        with open_(file, "always") as index:
+            index.build_sidecar()
+            write_documents(file.parent / "docs", {**DOCS, "new.txt": "red fish w5 new"})
+            run_index(file, file.parent / "docs")
+            with pytest.warns(UserWarning, match="no sidecar of its present state"):
+                hits = found(index, "red fish w5 new")
+            assert hits[0][0].endswith("new.txt")
+            assert index.build_sidecar()
+            assert found(index, "red fish w5 new") == hits
+            (file.parent / "docs/new.txt").unlink()
+            run_index(file, file.parent / "docs")
+            assert not any(name.endswith("new.txt") for name, _ in found(index, "red fish w5 new"))
+
+    def test_it_is_told_once(self, file: Path) -> None:
+        with open_(file, "always") as index:
+            with pytest.warns(UserWarning, match="search is exact, and slower"):
+                found(index)
+            found(index)
+
+    def test_that_of_another_index_is_not_used(self, file: Path, tmp_path: Path) -> None:
+        with open_(file, "always") as index:
+            index.build_sidecar()
+        other = tmp_path / "b.index"
+        run_index(other, file.parent / "docs")
+        sidecar_path(file).rename(sidecar_path(other))
+        with open_(other, "always") as index, pytest.warns(UserWarning, match="no sidecar"):
+            found(index)
+
+    @pytest.mark.parametrize("keep", [0, 10, 4096, 6000])
+    def test_half_of_one_is_not_used(self, file: Path, keep: int) -> None:
+        with open_(file, "always") as index:
+            index.build_sidecar()
+        path = sidecar_path(file)
+        path.write_bytes(path.read_bytes()[:keep])
+        with open_(file, "always") as index, pytest.warns(UserWarning, match="no sidecar"):
+            found(index)
+
+    def test_one_that_is_there_is_not_made_again(self, file: Path) -> None:
+        with open_(file, "always") as index:
+            index.build_sidecar()
+            before = sidecar_path(file).stat().st_mtime_ns
+            assert index.build_sidecar()
+        assert sidecar_path(file).stat().st_mtime_ns == before
+        assert sorted(path.name for path in file.parent.iterdir()) == [
+            "a.index", "a.index.usearch", "docs",
+        ]  # fmt: skip
+
+    def test_it_is_used_where_there_is_much(
+        self, file: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        with open_(file, "auto") as index:
+            index.build_sidecar()
+            found(index)
+            assert index._matrix.ids.size == 300
+        monkeypatch.setattr(index_module, "LARGE", 300)
+        with open_(file, "auto") as index:
+            found(index)
+            assert index._matrix.ids.size == 0
+
+    def test_manhattan_distance_has_none(self, tmp_path: Path) -> None:
+        model = FakeModel(similarity="manhattan")
+        run_index(tmp_path / "m.index", write_documents(tmp_path / "docs"), model=model)
+        with Index(open_store(tmp_path / "m.index"), model, sidecar="never") as index:
+            assert not index.build_sidecar()
+            assert index.search("fish sleep", mode="vector")[0].source.endswith("fish.md")
+
+
+def test_without_usearch_search_is_exact(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sidecar_module, "is_installed", lambda: False)
+    sidecar_path(file).write_bytes(b"")
+    with open_(file, "always") as index:
+        with pytest.warns(UserWarning, match=r"pip install 'minnow-embed\[search-large\]'"):
+            assert found(index)
+        with pytest.raises(MissingExtraError, match=r"minnow-embed\[search-large\]"):
+            index.build_sidecar()
+
+
+def test_another_word_is_refused(file: Path) -> None:
+    with pytest.raises(InputError, match="sidecar should be auto, always, never"):
+        open_(file, "perhaps")  # type: ignore[arg-type]
+    with open_fake(file) as index:
+        assert len(index) == 300

@@ -1,0 +1,59 @@
+"""Servers that many tests ask: each is started once."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from fakes.bundles import Tiny, make_tiny
+from fakes.serving import Running, serving
+
+from minnow import Embedder
+from minnow.model.spec import Interface
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+KEY = "sesam-öffne-dich"
+
+
+@pytest.fixture(scope="session")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Tiny:
+    """The bundle that is served."""
+    return make_tiny(tmp_path_factory.mktemp("served"))
+
+
+@pytest.fixture(scope="session")
+def embedder(served: Tiny) -> Iterator[Embedder]:
+    """And the embedder on it, to compare with."""
+    with Embedder.open(served.bundle, on_truncate="ignore") as embedder:
+        yield embedder
+
+
+@pytest.fixture(scope="session")
+def server(served: Tiny, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """A server as it is by default, with two models: `tiny` and `pooled`."""
+    folder = tmp_path_factory.mktemp("server")
+    pooled = make_tiny(folder, Interface.SENTENCE_EMBEDDING).bundle.folder
+    arguments = (served.bundle.folder, f"pooled={pooled}", "--access-log")
+    with serving(folder, *arguments) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def strict(served: Tiny, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """A server with a key, an origin, low limits, and truncation; told by its environment."""
+    folder: Path = tmp_path_factory.mktemp("strict")
+    (folder / "key").write_text(f"{KEY}\n", encoding="utf-8")
+    told = {
+        "MINNOW_BUNDLES": str(served.bundle.folder),
+        "MINNOW_API_KEY_FILE": str(folder / "key"),
+        "MINNOW_CORS_ORIGIN": "https://example.org",
+        "MINNOW_MAX_BODY_BYTES": "2000",
+        "MINNOW_MAX_INPUTS": "4",
+        "MINNOW_TRUNCATE": "1",
+        "MINNOW_MEMORY": "normal",
+    }
+    with serving(folder, env=told) as running:
+        yield running

@@ -1,0 +1,52 @@
+"""Bundles by name, and who asks for which."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from fakes.sealed import make
+
+from minnow.errors import BundleError, ServeError
+from minnow.serve.errors import ApiError
+from minnow.serve.models import find_bundles, model_named
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def test_a_bundle_is_called_by_its_folder_or_by_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("a.minnow", "b", "c=d.minnow"):
+        make(tmp_path / name)
+    monkeypatch.chdir(tmp_path)
+    found = find_bundles(["a.minnow", f"{tmp_path}/b/", "c=d.minnow", "small=a.minnow"])
+    assert {name: bundle.folder.name for name, bundle in found.items()} == {
+        "a": "a.minnow",
+        "b": "b",
+        "c=d": "c=d.minnow",
+        "small": "a.minnow",
+    }
+
+
+def test_what_cannot_be_served(tmp_path: Path) -> None:
+    make(tmp_path / "a.minnow")
+    with pytest.raises(ServeError, match="called a"):
+        find_bundles([f"{tmp_path}/a.minnow", f"a={tmp_path}/a.minnow"])
+    with pytest.raises(ServeError):
+        find_bundles([])
+    with pytest.raises(BundleError):
+        find_bundles([str(tmp_path)])
+
+
+def test_the_only_model_need_not_be_named() -> None:
+    one: Any = {"a": object()}
+    two: Any = {**one, "b": object()}
+    assert model_named(one, None) is one["a"]
+    assert model_named(two, "b") is two["b"]
+    for models, name, status in ((two, None, 400), (one, "c", 404), (one, "x" * 9999, 404)):
+        with pytest.raises(ApiError) as refused:
+            model_named(models, name)
+        assert refused.value.status == status
+        assert len(refused.value.message) < 300

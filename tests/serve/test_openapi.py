@@ -1,0 +1,84 @@
+"""The OpenAPI document says what the server does: requests made from it are answered as it says."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from minnow.serve.schemas import ErrorAnswer
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from fakes.serving import Running
+
+pytestmark = [pytest.mark.extra("convert"), pytest.mark.extra("serve")]
+
+SECONDS = os.environ.get("MINNOW_SCHEMA_SECONDS")
+"""How long to make requests; by default a few of each kind."""
+
+
+def document(server: Running) -> Any:
+    return server.get("/openapi.json").json
+
+
+def test_it_describes_each_endpoint(server: Running) -> None:
+    found = document(server)
+    assert found["openapi"] == "3.1.0"
+    assert {path: sorted(methods) for path, methods in found["paths"].items()} == {
+        "/": ["get"],
+        "/health": ["get"],
+        "/health/ready": ["get"],
+        "/metrics": ["get"],
+        "/similarity": ["post"],
+        "/tokenize": ["post"],
+        "/v1/embeddings": ["post"],
+        "/v1/models": ["get"],
+        "/v1/models/{model}": ["get"],
+    }
+
+
+def test_it_names_the_models_and_the_limits(server: Running) -> None:
+    asked = document(server)["components"]["schemas"]["EmbeddingsRequest"]
+    assert asked["properties"]["model"]["enum"] == ["tiny", "pooled"]
+    forms = asked["properties"]["input"]["anyOf"]
+    assert [form.get("maxItems") for form in forms] == [None, 2048, None, 2048]
+    assert asked["additionalProperties"] is False
+
+
+def test_the_key_is_in_it_where_there_is_one(server: Running, strict: Running) -> None:
+    assert "securitySchemes" not in document(server)["components"]
+    found = document(strict)
+    assert found["paths"]["/v1/embeddings"]["post"]["security"] == [{"api_key": []}]
+    assert "security" not in found["paths"]["/health"]["get"]
+
+
+def test_errors_have_openais_form(server: Running) -> None:
+    schema = document(server)["components"]["schemas"]
+    assert schema["ErrorDetail"]["required"] == ["message", "type", "param", "code"]
+    assert ErrorAnswer.__name__ in schema
+
+
+@pytest.mark.clients
+def test_whatever_is_asked_the_answer_is_as_described(server: Running, tmp_path: Path) -> None:
+    """Schemathesis: no 5xx, and only the statuses, types and headers that are described.
+
+    Requests that fit the document may still be refused: a text may be too long, ids may not be
+    the model's. So `positive_data_acceptance` is left out.
+    """
+    command = [
+        *(sys.executable, "-m", "schemathesis.cli", "run", f"{server.url}/openapi.json"),
+        *("--checks", "all", "--exclude-checks", "positive_data_acceptance"),
+        *(("--max-time", SECONDS) if SECONDS else ("--max-examples", "5")),
+        *("--generation-deterministic", "--warnings", "off", "--no-color"),
+    ]
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=False, timeout=600, cwd=tmp_path
+    )
+    assert done.returncode == 0, done.stdout
+    assert "Tested: 9" in done.stdout
+    assert server.get("/health/ready").status == 200

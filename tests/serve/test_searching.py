@@ -1,0 +1,116 @@
+"""POST /search: the index's own answers, in a server that has one."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from fakes.browser import a_browser
+from fakes.programs import refused, run_minnow
+from fakes.searching import write_documents
+from fakes.serving import serving
+
+from minnow.search import Index
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from fakes.bundles import Tiny
+    from fakes.serving import Running
+
+pytestmark = [pytest.mark.extra("convert"), pytest.mark.extra("serve")]
+
+
+@pytest.fixture(scope="module")
+def file(served: Tiny, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An index of a few documents."""
+    folder = tmp_path_factory.mktemp("indexed")
+    write_documents(folder / "docs")
+    options = ("-b", served.bundle.folder, "-o", "a.index")
+    done = run_minnow("index", "docs", *options, cwd=folder)
+    assert done.code == 0, done.stderr
+    return folder / "a.index"
+
+
+@pytest.fixture(scope="module")
+def indexed(
+    served: Tiny, file: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Running]:
+    folder = tmp_path_factory.mktemp("server")
+    with serving(folder, served.bundle.folder, "--index", file) as running:
+        yield running
+
+
+@pytest.mark.parametrize("mode", ["hybrid", "vector", "keyword"])
+def test_hits_are_the_indexs(indexed: Running, served: Tiny, file: Path, mode: Any) -> None:
+    answer = indexed.post("/search", {"query": "minnows schools", "k": 3, "mode": mode})
+    with Index.open(file, served.bundle) as index:
+        expected = [hit.facts() for hit in index.search("minnows schools", 3, mode=mode)]
+    assert answer.status == 200, answer.body
+    assert expected
+    assert len(answer.json["hits"]) == len(expected)
+    for found, hit in zip(answer.json["hits"], expected, strict=True):
+        assert found["score"] == pytest.approx(hit["score"], abs=1e-5)
+        for name in ("rank", "source", "number", "headings", "passage", "text", "metadata"):
+            assert found[name] == hit[name]
+    assert (answer.json["usage"]["total_tokens"] == 0) is (mode == "keyword")
+
+
+def test_a_condition_in_sql(indexed: Running) -> None:
+    body = {"query": "water", "where": "source LIKE ?", "params": ["%fish%"]}
+    sources = [hit["source"] for hit in indexed.post("/search", body).json["hits"]]
+    assert sources
+    assert all("fish" in source for source in sources)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"query": ""}, {"query": "fish " * 99}, {"k": 0}, {"k": 101}, {"mode": "both"},
+     {"where": "1; DROP TABLE chunks"}, {"where": "no_such_column = 1"},
+     {"where": "source = ?", "params": []}, {"where": "load_extension('x')"},
+     {"params": [[1]]}, {"query": "\ud800"}],
+)  # fmt: skip
+def test_what_cannot_be_asked(indexed: Running, wrong: dict[str, Any]) -> None:
+    indexed.post("/search", {"query": "fish", **wrong}).error(400)
+    assert indexed.post("/search", {"query": "fish"}).status == 200
+
+
+def test_many_at_once(indexed: Running) -> None:
+    with ThreadPoolExecutor(8) as threads:
+        answers = list(
+            threads.map(lambda i: indexed.post("/search", {"query": f"fish {i}"}), range(24))
+        )
+    assert {answer.status for answer in answers} == {200}
+
+
+def test_the_document_has_it_where_there_is_an_index(indexed: Running, server: Running) -> None:
+    assert "/search" in indexed.get("/openapi.json").json["paths"]
+    assert "/search" not in server.get("/openapi.json").json["paths"]
+    server.post("/search", {"query": "fish"}).error(404)
+
+
+@pytest.mark.browser
+def test_the_page_searches_it(indexed: Running) -> None:
+    with a_browser() as browser:
+        page = browser.new_page()
+        page.goto(indexed.url)
+        page.wait_for_selector("#paste[hidden]", state="attached")
+        page.fill("#query", "minnows schools")
+        page.click("#ask")
+        page.wait_for_selector("li")
+        shown = page.locator("li .text").all_inner_texts()
+        told = page.locator("li .from").first.inner_text()
+    hits = indexed.post("/search", {"query": "minnows schools"}).json["hits"]
+    assert shown == [" ".join(hit["passage"].split()) for hit in hits]
+    assert told.startswith(f"{hits[0]['source']} › ")
+    assert f"similarity {hits[0]['vector_score']:.3f}" in told
+
+
+def test_files_that_are_no_index_of_the_bundle(served: Tiny, tmp_path: Path) -> None:
+    bundle = served.bundle.folder
+    (tmp_path / "no.index").write_bytes(b"fish" * 999)
+    for name, code in (("none.index", 8), ("no.index", 11)):
+        options = ("--index", tmp_path / name, "--port", "0")
+        refused(run_minnow("serve", bundle, *options), code)

@@ -1,0 +1,57 @@
+"""What a server is told: safe by default, and nothing that cannot be meant."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from minnow.errors import ServeError
+from minnow.serve.settings import Limits, Settings
+
+
+def test_by_default_this_machine_alone_is_answered() -> None:
+    settings = Settings()
+    assert settings.is_loopback
+    assert settings.hosts == {"localhost", "127.0.0.1", "::1"}
+    assert settings.cors_origins == ()
+    assert settings.warnings == ()
+
+
+@pytest.mark.parametrize(
+    ("host", "loopback"),
+    [("127.0.0.1", True), ("127.9.9.9", True), ("::1", True), ("LocalHost", True),
+     ("0.0.0.0", False), ("::", False), ("10.1.2.3", False), ("minnow.example", False)],
+)  # fmt: skip
+def test_where_others_reach_it_without_a_key_it_warns(host: str, loopback: bool) -> None:
+    assert Settings(host=host).is_loopback is loopback
+    assert bool(Settings(host=host).warnings) is not loopback
+    assert Settings(host=host, api_key="key").warnings == ()
+
+
+def test_names_that_are_given_are_the_only_ones() -> None:
+    assert Settings(allowed_hosts=("A.example",)).hosts == {"a.example"}
+    assert Settings(host="0.0.0.0").hosts == {"*"}
+    assert Settings(host="127.0.0.2").hosts >= {"127.0.0.2", "localhost"}
+
+
+def test_the_key_is_not_shown() -> None:
+    assert "sesam" not in repr(Settings(api_key="sesam"))
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"port": 65536}, {"port": -1}, {"api_key": " key"}, {"api_key": "a\nb"},
+     {"cors_origins": ("example.org",)}, {"cors_origins": ("https://example.org/",)},
+     {"cors_origins": ("null",)}, {"grace_seconds": -1}, {"grace_seconds": float("nan")},
+     {"grace_seconds": float("inf")}],
+)  # fmt: skip
+def test_what_cannot_be_meant_is_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ServeError):
+        Settings(**wrong)
+
+
+@pytest.mark.parametrize("name", vars(Limits()))
+def test_a_limit_of_nothing_is_refused(name: str) -> None:
+    with pytest.raises(ServeError, match=name):
+        Limits(**{name: 0})
