@@ -228,7 +228,7 @@ class TestOnABundle:
 class TestWarmup:
     def test_it_runs_one_text_or_many(self, made: Tiny) -> None:
         with Embedder.open(made.bundle, threads=2) as embedder:
-            engine = embedder._pipeline.engine
+            engine = embedder.pipeline.engine
             embedder.warmup()
             assert engine._lanes == ()  # type: ignore[attr-defined]
             embedder.warmup(bulk=True)

@@ -100,7 +100,7 @@ class Embedder:
         self.on_truncate = on_truncate
         self.truncated_texts = 0
         self.engine_reason = f"{engine.name}, as it was given."
-        self._pipeline = Pipeline(engine, tokenizer, encoder, embedding, name)
+        self.pipeline = Pipeline(engine, tokenizer, encoder, embedding, name)
 
     @classmethod
     def open(
@@ -207,11 +207,6 @@ class Embedder:
     def width(self) -> int:
         """Length of a vector."""
         return self.encoder.width
-
-    @property
-    def pipeline(self) -> Pipeline:
-        """What stands between texts and vectors, for who makes batches of their own."""
-        return self._pipeline
 
     @property
     def similarity_kind(self) -> Similarity:
@@ -338,11 +333,11 @@ class Embedder:
         Returns:
             float32 of shape (texts, width).
         """
-        return self._pipeline.forward(self._pipeline.engine, self.token_ids(texts))
+        return self.pipeline.forward(self.pipeline.engine, self.token_ids(texts))
 
     def token_ids(self, texts: Sequence[str]) -> list[list[int]]:
         """The ids that the encoder is given for each text, special tokens included."""
-        return [text.ids for text in self._pipeline.tokenizer.tokenize(texts)]
+        return [text.ids for text in self.pipeline.tokenizer.tokenize(texts)]
 
     def warmup(self, *, bulk: bool = False) -> None:
         """Do now what is slow the first time, so that no request has to wait for it.
@@ -357,7 +352,7 @@ class Embedder:
 
     def close(self) -> None:
         """Free the runtime's memory; encoding fails from then on."""
-        self._pipeline.engine.close()
+        self.pipeline.engine.close()
 
     def __enter__(self) -> Embedder:
         return self
@@ -374,7 +369,7 @@ class Embedder:
         """Blocks of texts with their vectors, in order."""
         seen = cut = 0
         with show_progress("embedding", total, "texts", show=options.show_progress) as advance:
-            for block, vectors, over in self._pipeline.stream(texts, options, advance):
+            for block, vectors, over in self.pipeline.stream(texts, options, advance):
                 seen, cut = seen + len(block), cut + over
                 with _counting:
                     self.truncated_texts += over

@@ -171,7 +171,7 @@ def test_lanes_of_openvino_stay_behind_at_a_fork(made: Tiny) -> None:
             return str(embedder.encode(TEXTS * 20, batch_size=2).round(3).tolist())
 
         here = many()
-        assert len(embedder._pipeline.engine.lanes(20)) == 2
+        assert len(embedder.pipeline.engine.lanes(20)) == 2
         assert in_a_forked_child(many) == here
         assert many() == here
 
