@@ -21,18 +21,17 @@ from minnow.bundle import (
     MANIFEST,
     TOKENIZER,
     Bundle,
-    FileRecord,
     Manifest,
     Parity,
     ParityRun,
     seal,
-    sha256,
     staging,
 )
 from minnow.errors import BundleError
 from minnow.model.config import Choices
 from minnow.model.spec import EmbeddingSpec, EncoderSpec, Interface
 from minnow.recipe import RECIPES, Recipe
+from minnow.sealing import FileRecord, sha256
 
 if TYPE_CHECKING:
     from collections.abc import Callable

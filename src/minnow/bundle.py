@@ -5,24 +5,30 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Mapping
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from minnow.errors import BundleError, OutputError
-from minnow.files import remove_folder, replace_folder, sync, temporary_beside, writing
+from minnow.errors import BundleError
+from minnow.files import writing
 from minnow.model.config import Choices
 from minnow.model.spec import EmbeddingSpec, EncoderSpec, Interface
 from minnow.recipe import Recipe
+from minnow.sealing import (
+    FileRecord,
+    check_replaceable,
+    file_faults,
+    file_records,
+    put_in_place,
+    staging_beside,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Set
+    from contextlib import AbstractContextManager
 
 FORMAT = 1
 MANIFEST = "minnow.json"
@@ -126,14 +132,6 @@ class SourceRecord:
     model_id: str | None
     weights_sha256: str
     license: str | None = None
-
-
-@dataclass(frozen=True)
-class FileRecord:
-    """Size in bytes and SHA-256 of a file in a bundle."""
-
-    size: int
-    sha256: str
 
 
 @dataclass(frozen=True)
@@ -242,27 +240,12 @@ class Bundle:
         Raises:
             BundleError: Files are missing or have changed; all of them are named.
         """
-        found = (_fault(self.folder, *row) for row in self.manifest.files.items())
-        faults = [fault for fault in found if fault is not None]
+        faults = file_faults(self.folder, self.manifest.files)
         if faults:
             raise BundleError(
-                f"{self.folder} is not the bundle that was proven: {'; '.join(faults)}. "
+                f"{self.folder} is not the bundle that was proven: {'; '.join(faults.values())}. "
                 "Copy or convert it again."
             )
-
-
-def _fault(folder: Path, name: str, record: FileRecord) -> str | None:
-    path = folder / name
-    try:
-        if not path.is_file():
-            return f"{name} is missing"
-        if path.stat().st_size != record.size:
-            return f"{name} has {path.stat().st_size} bytes, sealed were {record.size}"
-        if sha256(path) != record.sha256:
-            return f"{name} has changed since it was sealed"
-    except OSError as error:
-        return f"{name} cannot be read ({error.strerror})"
-    return None
 
 
 def _decode_manifest(content: bytes, path: Path) -> Manifest:
@@ -292,52 +275,16 @@ def _escapes(name: str) -> bool:
     )
 
 
-def sha256(*paths: Path) -> str:
-    """SHA-256 over the content of files, one after the other, as 64 hexadecimal digits."""
-    digest = hashlib.sha256()
-    for path in paths:
-        with path.open("rb") as file:
-            while block := file.read(1 << 20):
-                digest.update(block)
-    return digest.hexdigest()
-
-
-@contextmanager
-def staging(
-    destination: Path, check: Callable[[Path], None] = lambda place: _check_destination(place)
-) -> Iterator[Path]:
+def staging(destination: Path) -> AbstractContextManager[Path]:
     """A folder beside the destination to build a bundle in; gone afterwards, whatever happens.
 
     Args:
         destination: Where the bundle shall be: nothing, an empty folder, or an older bundle.
-        check: Raises OutputError for what may not be replaced; for other folders than bundles.
 
     Raises:
         OutputError: The destination is something else, or cannot be written.
     """
-    with writing(destination):
-        check(destination)
-        place = destination.resolve()
-        made = [parent for parent in place.parents if not parent.exists()]
-    folder = temporary_beside(place)
-    try:
-        with writing(destination):
-            folder.mkdir(parents=True)
-            yield folder
-    finally:
-        remove_folder(folder)
-        for parent in made:
-            with suppress(OSError):
-                parent.rmdir()
-
-
-def file_records(folder: Path) -> dict[str, FileRecord]:
-    """Size and hash of every file below a folder, by its path in it."""
-    return {
-        path.relative_to(folder).as_posix(): FileRecord(path.stat().st_size, sha256(path))
-        for path in sorted(folder.rglob("*"))
-        if path.is_file()
-    }
+    return staging_beside(destination, _check_destination)
 
 
 def seal(staged: Path, manifest: Manifest, destination: Path) -> Bundle:
@@ -362,62 +309,7 @@ def seal(staged: Path, manifest: Manifest, destination: Path) -> Bundle:
     return Bundle(destination, sealed)
 
 
-def put_in_place(
-    staged: Path, record: object, name: str, destination: Path, check: Callable[[Path], None]
-) -> None:
-    """Write a folder's record last, and rename the folder into place.
-
-    Args:
-        staged: The folder from `staging`, complete but for the record.
-        record: What is known of it; written as JSON.
-        name: The record's file name.
-        destination: Where the folder shall be.
-        check: As for `staging`; asked once more.
-
-    Raises:
-        OSError: It cannot be written; an older folder is still in place.
-    """
-    text = msgspec.json.format(msgspec.json.encode(record), indent=2)
-    (staged / name).write_bytes(text + b"\n")
-    for path in (*staged.rglob("*"), staged):
-        sync(path)
-    check(destination)
-    replace_folder(staged, destination.resolve())
-    sync(destination.parent)
-
-
 def _check_destination(destination: Path) -> None:
-    """Only nothing, an empty folder, or a bundle with no files of others may be replaced."""
-    if not os.path.lexists(destination):
-        return
-    if not destination.is_dir():
-        raise OutputError(f"{destination} is not a folder. Name a folder for the bundle.")
-    if not any(destination.iterdir()):
-        return
-    try:
-        known = {MANIFEST, *Bundle.open(destination).manifest.files}
-    except BundleError as error:
-        raise OutputError(
-            f"{destination} holds files that are not a bundle. Name another folder, or empty it."
-        ) from error
-    check_foreign(destination, known, "bundle")
-
-
-def check_foreign(destination: Path, known: Set[str], what: str) -> None:
-    """Refuse to replace a folder with files that nobody wrote down.
-
-    Args:
-        destination: The folder.
-        known: Paths in it that may go.
-        what: What it holds, for the message.
-
-    Raises:
-        OutputError: There are others.
-    """
-    present = (p.relative_to(destination) for p in destination.rglob("*") if not p.is_dir())
-    foreign = sorted(path.as_posix() for path in present if path.as_posix() not in known)
-    if foreign:
-        raise OutputError(
-            f"{destination} holds {', '.join(foreign[:4])}{', ...' if foreign[4:] else ''}, not "
-            f"listed by the {what} there. Move that away, or name another folder."
-        )
+    check_replaceable(
+        destination, "bundle", lambda: {MANIFEST, *Bundle.open(destination).manifest.files}
+    )

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from minnow.bundle import sha256
 from minnow.errors import BundleError, SourceError
 from minnow.model.checkpoint import weight_files
 from minnow.model.graph import build_graph
 from minnow.model.original import read_original
 from minnow.model.source import resolve
+from minnow.sealing import sha256
 
 if TYPE_CHECKING:
     from minnow.bundle import Bundle

@@ -182,7 +182,7 @@ def test_a_wrong_one_is_refused(
 
 def test_other_vectors_in_a_sealed_one_are_found(model: Path, tmp_path: Path) -> None:
     """A file of another model, with the hashes made to fit."""
-    from minnow.bundle import sha256
+    from minnow.sealing import sha256
 
     bundle = convert(str(model), tmp_path / "one", shapes=[(1, 8)])
     other = write_model(tmp_path / "model", pooling="mean", seed=1)

@@ -9,8 +9,9 @@ import pytest
 from fakes.sealed import MANIFEST_OF_A_TEST
 from fakes.searching import FINGERPRINT
 
-from minnow.bundle import TOKENIZER, FileRecord
+from minnow.bundle import TOKENIZER
 from minnow.errors import IndexFileError
+from minnow.sealing import FileRecord
 from minnow.search.fingerprint import LEAST_PARITY, SAME, Fingerprint, check_fingerprint
 
 OTHER: dict[str, Any] = {

@@ -6,8 +6,9 @@ import platform
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
-from minnow.bundle import SourceRecord, sha256
+from minnow.bundle import SourceRecord
 from minnow.model.checkpoint import weight_files
+from minnow.sealing import sha256
 
 if TYPE_CHECKING:
     from minnow.model.source import ModelSource

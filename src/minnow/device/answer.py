@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 import msgspec
 import numpy as np
 
-from minnow.bundle import MANIFEST, sha256
+from minnow.bundle import MANIFEST
 from minnow.device.folder import BUNDLE, PROBES, Probes, read_probes
 from minnow.errors import InputError
 from minnow.recipe import RECIPES
+from minnow.sealing import sha256
 from minnow.vectors import rowwise_cosine
 
 if TYPE_CHECKING:

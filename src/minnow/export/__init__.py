@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from minnow.bundle import CARD, TOKENIZER, Bundle, file_records, put_in_place, sha256, staging
+from minnow.bundle import CARD, TOKENIZER, Bundle
 from minnow.convert import REFERENCES, calibration_in_words
 from minnow.convert.mnn import convert_to_mnn
 from minnow.convert.provenance import tools
@@ -27,6 +27,7 @@ from minnow.model.original import read_original
 from minnow.model.tokenizer import load_whole_tokenizer, lowercase_first
 from minnow.origin import find_origin
 from minnow.recipe import RECIPES, Graph, Precision, Rounding
+from minnow.sealing import file_records, put_in_place, sha256, staging_beside
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -98,7 +99,7 @@ def export_mnn_llm(
     recipe = bundle.manifest.recipe
     kind = _word_kind(words, recipe)
     _check(bundle, calibration)
-    with staging(destination, check_destination) as folder:
+    with staging_beside(destination, check_destination) as folder:
         progress("checking the hash of every file")
         bundle.check_files()
         progress("reading the tokenizer")

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import msgspec
 
-from minnow.bundle import FileRecord, Parity, SourceRecord, check_foreign, sha256
-from minnow.errors import BundleError, OutputError
+from minnow.bundle import Parity, SourceRecord
+from minnow.errors import BundleError
 from minnow.recipe import Recipe
+from minnow.sealing import FileRecord, check_replaceable, file_faults
 from minnow.vectors import Similarity
 
 FORMAT = 1
@@ -104,19 +105,12 @@ class Export:
         Raises:
             BundleError: Files are missing or have changed; all of them are named.
         """
-        unlike = [
-            name for name, row in self.record.files.items() if _differs(self.folder, name, row)
-        ]
+        unlike = file_faults(self.folder, self.record.files)
         if unlike:
             raise BundleError(
                 f"{self.folder} is not the folder that was proven: {', '.join(unlike)} missing or "
                 "changed. Export it again."
             )
-
-
-def _differs(folder: Path, name: str, record: FileRecord) -> bool:
-    path = folder / name
-    return not path.is_file() or path.stat().st_size != record.size or sha256(path) != record.sha256
 
 
 def check_destination(destination: Path) -> None:
@@ -125,16 +119,6 @@ def check_destination(destination: Path) -> None:
     Raises:
         OutputError: It is something else.
     """
-    if not destination.exists() and not destination.is_symlink():
-        return
-    if not destination.is_dir():
-        raise OutputError(f"{destination} is not a folder. Name a folder for the export.")
-    if not any(destination.iterdir()):
-        return
-    try:
-        known = {RECORD, *Export.open(destination).record.files}
-    except BundleError as error:
-        raise OutputError(
-            f"{destination} holds files that are not an export. Name another folder, or empty it."
-        ) from error
-    check_foreign(destination, known, "export")
+    check_replaceable(
+        destination, "export", lambda: {RECORD, *Export.open(destination).record.files}
+    )

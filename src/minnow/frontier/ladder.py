@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from minnow.bundle import MANIFEST, Bundle, sha256
+from minnow.bundle import MANIFEST, Bundle
 from minnow.convert import convert, metadata_files
 from minnow.convert.gguf import GGUF_TYPES, write_gguf
 from minnow.errors import (
@@ -34,6 +34,7 @@ from minnow.model.checkpoint import weight_files
 from minnow.model.config import Choices
 from minnow.model.source import resolve
 from minnow.recipe import RECIPES, Precision
+from minnow.sealing import sha256
 from minnow.signals import uninterrupted
 
 if TYPE_CHECKING:

@@ -27,10 +27,10 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from minnow.bundle import sha256
 from minnow.errors import InputError, MissingExtraError
 from minnow.model.spec import EncoderSpec, RolePrompts
 from minnow.model.tokenizer import load_whole_tokenizer
+from minnow.sealing import sha256
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
