@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 
+from minnow.errors import InputError
 from minnow.search import Index, index_paths, open_index
 from minnow.search.fingerprint import Fingerprint
 from minnow.vectors import normalize
@@ -56,6 +57,9 @@ class FakeModel:
         self.embedded: list[str] = []
 
     def encode_documents(self, texts: Sequence[str]) -> Floats:
+        for text in texts:
+            if (tokens := len(self.tokenizer.encode(text))) > self.room:
+                raise InputError(f"{text[:20]!r} has {tokens} tokens, more than {self.room}.")
         self.embedded += texts
         return self._encode(texts)
 

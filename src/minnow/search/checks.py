@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sqlite3
 
+from minnow.search.schema import has_table
+
 _CHECKS = (
     (
         "SELECT count(*) FROM chunks WHERE document NOT IN (SELECT id FROM documents)",
@@ -28,6 +30,13 @@ _CHECKS = (
     ),
 )
 
+_MEMORY_CHECKS = (
+    (
+        "SELECT count(*) FROM memories WHERE id NOT IN (SELECT id FROM memory_vectors)",
+        "memories have no vector",
+    ),
+)
+
 
 def find_faults(database: sqlite3.Connection, *, writable: bool) -> list[str]:
     """Ask SQLite about its pages, and the tables about each other.
@@ -42,7 +51,8 @@ def find_faults(database: sqlite3.Connection, *, writable: bool) -> list[str]:
     found = [str(line) for (line,) in database.execute("PRAGMA integrity_check") if line != "ok"]
     for table, row, parent, _ in database.execute("PRAGMA foreign_key_check"):
         found.append(f"row {row} of {table} has no {parent}")
-    for question, what in _CHECKS:
+    more = _MEMORY_CHECKS if has_table(database, "memories") else ()
+    for question, what in (*_CHECKS, *more):
         (count,) = database.execute(question).fetchone()
         if count:
             found.append(f"{count} {what}")

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     Parameters = Sequence[Any] | Mapping[str, Any]
 
-_TABLES = {"sources", "passages", "documents", "files", "chunks"}
+_TABLES = {"sources", "passages", "documents", "files", "chunks", "memories", "json_each"}
 _FORBIDDEN = {"load_extension", "fts3_tokenizer", "zeroblob", "randomblob"}
 _ACTIONS = {sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_FUNCTION}
 _STEPS = 1000
@@ -28,6 +28,9 @@ _MOST_CALLS = 1_000_000
 
 SOURCE_COLUMNS = ("file", "name", "source", "metadata")
 PASSAGE_COLUMNS = (*SOURCE_COLUMNS, "heading", "text", "number", "start", "headings")
+_PASSAGE_HINT = (
+    f"Columns are {', '.join(PASSAGE_COLUMNS)}; values of the metadata are metadata->>'name'."
+)
 
 
 def allowed_ids(store: Store, where: str, parameters: Parameters = ()) -> Ids:
@@ -47,23 +50,38 @@ def allowed_ids(store: Store, where: str, parameters: Parameters = ()) -> Ids:
         InputError: It is not such a condition.
         IndexFileError, OutputError: The file cannot be read.
     """
-    if "\0" in where or not where.strip():
-        raise InputError("The filter is empty, or holds a NUL character.")
     by_source = f"SELECT first_chunk, chunks FROM sources WHERE (\n{where}\n)"  # noqa: S608
     by_passage = f"SELECT id, 1 FROM passages WHERE (\n{where}\n)"  # noqa: S608
+    try:
+        rows = ask(store, by_source, where, parameters, _PASSAGE_HINT)
+    except InputError as error:
+        if "no such column" not in str(error):
+            raise
+        rows = ask(store, by_passage, where, parameters, _PASSAGE_HINT)
+    return ids_of_ranges(list(set(rows)))
+
+
+def ask(store: Store, question: str, where: str, parameters: Parameters, hint: str) -> list[Any]:
+    """The rows of a question that has somebody's condition in it.
+
+    Args:
+        store: The index.
+        question: In SQL.
+        where: The condition alone.
+        parameters: Of its ? or :name.
+        hint: Which columns there are, for messages.
+
+    Raises:
+        InputError: It is not a condition, or does what it may not.
+        IndexFileError, OutputError: The file cannot be read.
+    """
+    if "\0" in where or not where.strip():
+        raise InputError("The filter is empty, or holds a NUL character.")
     with store.reading() as database:
         try:
-            rows = _ask(database, by_source, parameters)
-        except sqlite3.OperationalError as error:
-            if "no such column" not in str(error):
-                raise _fault(where, error) from error
-            try:
-                rows = _ask(database, by_passage, parameters)
-            except (sqlite3.Error, sqlite3.Warning) as again:
-                raise _fault(where, again) from again
+            return _ask(database, question, parameters)
         except (sqlite3.Error, sqlite3.Warning, ValueError, OverflowError) as error:
-            raise _fault(where, error) from error
-    return ids_of_ranges(list(set(rows)))
+            raise _fault(where, error, hint) from error
 
 
 def _ask(database: sqlite3.Connection, question: str, parameters: Parameters) -> list[Any]:
@@ -92,13 +110,10 @@ def _authorize(action: int, first: str | None, second: str | None, *_: object) -
     return sqlite3.SQLITE_OK
 
 
-def _fault(where: str, error: Exception) -> InputError:
+def _fault(where: str, error: Exception, hint: str) -> InputError:
     reason = str(error)
     if "interrupted" in reason:
         reason = "it takes too long"
     if "not authorized" in reason or "prohibited" in reason:
         reason = "it may only compare columns"
-    return InputError(
-        f"The filter {where!r} cannot be used: {reason}. Columns are "
-        f"{', '.join(PASSAGE_COLUMNS)}; values of the metadata are metadata->>'name'."
-    )
+    return InputError(f"The filter {where!r} cannot be used: {reason}. {hint}")

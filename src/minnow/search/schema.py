@@ -73,5 +73,28 @@ STAGED = (
 )
 """Vectors of a long document that is not complete yet; the table is there only meanwhile."""
 
+MEMORIES = (
+    """CREATE TABLE IF NOT EXISTS memories (
+        id INTEGER PRIMARY KEY AUTOINCREMENT, text TEXT NOT NULL, kind TEXT NOT NULL,
+        importance REAL NOT NULL, created INTEGER NOT NULL, used INTEGER NOT NULL,
+        times INTEGER NOT NULL, tags TEXT NOT NULL, wordings TEXT NOT NULL
+    )""",
+    """CREATE TABLE IF NOT EXISTS memory_vectors
+        (id INTEGER PRIMARY KEY REFERENCES memories ON DELETE CASCADE, vector BLOB NOT NULL)""",
+    """CREATE TABLE IF NOT EXISTS memory_links (
+        insight INTEGER NOT NULL REFERENCES memories ON DELETE CASCADE,
+        source INTEGER NOT NULL REFERENCES memories ON DELETE CASCADE,
+        PRIMARY KEY (insight, source)
+    ) WITHOUT ROWID""",
+    "CREATE INDEX IF NOT EXISTS memory_links_by_source ON memory_links (source)",
+)
+"""Memories; the tables are there once a file has been opened to keep some."""
+
 MIGRATIONS: Mapping[int, Callable[[sqlite3.Connection], None]] = {}
 """From a version to the next: each is called within the transaction that migrates a file."""
+
+
+def has_table(database: sqlite3.Connection, name: str) -> bool:
+    """Whether a file has one of the tables that are not always there."""
+    question = "SELECT count(*) FROM sqlite_master WHERE name = ?"
+    return bool(database.execute(question, (name,)).fetchone()[0])

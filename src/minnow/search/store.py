@@ -10,7 +10,7 @@ import os
 import sqlite3
 import threading
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from minnow.errors import IndexFileError, InputError, OutputError
 from minnow.search import schema
@@ -209,7 +209,9 @@ def open_store(path: Path, *, writable: bool = False) -> Store:
     if path.is_dir():
         raise InputError(f"{path} is a folder, not an index. `minnow index` writes one file.")
     if not path.exists():
-        raise InputError(f"There is no file {path}. `minnow index` makes one.")
+        raise InputError(
+            f"There is no file {path}. `minnow index` or `minnow memory add` makes one."
+        )
     with faults(path):
         database = _connect_somehow(path)
         try:
@@ -370,8 +372,3 @@ def _told(path: Path, error: sqlite3.OperationalError) -> OutputError | IndexFil
             "another file."
         )
     return OutputError(f"Cannot use {path}: {text}.")
-
-
-def scalar(database: sqlite3.Connection, question: str, *values: Any) -> Any:
-    """The first column of the first row of an answer."""
-    return database.execute(question, values).fetchone()[0]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from minnow.errors import InputError
 from minnow.search.encodings import encode_rows
-from minnow.search.schema import STAGED
+from minnow.search.schema import STAGED, has_table
 
 if TYPE_CHECKING:
     import sqlite3
@@ -155,7 +155,7 @@ class Writer:
         """What was kept, for each text."""
         question = "SELECT vector FROM staged WHERE digest = ?"
         with self._store.reading() as database:
-            if not _has_staged(database):
+            if not has_table(database, "staged"):
                 return [None] * len(texts)
             found = [database.execute(question, (digest_of(t.encode()),)).fetchone() for t in texts]
         return [None if row is None else bytes(row[0]) for row in found]
@@ -163,7 +163,7 @@ class Writer:
     def drop_staged(self) -> None:
         """Forget what was kept."""
         with self._store.reading() as database:
-            there = _has_staged(database)
+            there = has_table(database, "staged")
         if there:
             with self._store.writing() as database:
                 database.execute("DROP TABLE IF EXISTS staged")
@@ -178,11 +178,6 @@ class Writer:
             return encode_rows(vectors, self._encoding)
         except ValueError as error:
             raise InputError(f"The model gave a vector that cannot be stored: {error}.") from error
-
-
-def _has_staged(database: sqlite3.Connection) -> bool:
-    question = "SELECT count(*) FROM sqlite_master WHERE name = 'staged'"
-    return bool(database.execute(question).fetchone()[0])
 
 
 def _file_id(database: sqlite3.Connection, path: str) -> int:

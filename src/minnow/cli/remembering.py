@@ -1,0 +1,287 @@
+"""The commands around memories: keep them, find them, reflect on them, let them go."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+import warnings
+from collections import Counter
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from minnow.cli.app import Json, answer, app
+from minnow.terminal import EPILOG, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from minnow.memory import Item, Recalled
+
+memory_app = typer.Typer(
+    help="Keep memories in a file, recall them, reflect on them.", epilog=EPILOG
+)
+app.add_typer(memory_app, name="memory", rich_help_panel=None)
+
+_UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+
+File = Annotated[
+    Path, typer.Argument(metavar="FILE", help="The file of memories; an index will do.")
+]
+BundleOption = Annotated[
+    Path, typer.Option("--bundle", "-b", help="The model: a folder that `minnow convert` wrote.")
+]
+Tags = Annotated[
+    list[str] | None, typer.Option("--tag", "-t", metavar="TAG", help="Only with it; again.")
+]
+Where = Annotated[
+    str | None,
+    typer.Option(metavar="SQL", help="Only such: text, kind, importance, created, used, times."),
+]
+
+
+@memory_app.command("add", epilog=EPILOG)
+def add_command(
+    file: File,
+    bundle: BundleOption,
+    texts: Annotated[
+        list[str] | None, typer.Argument(metavar="TEXT...", help="What to remember; - reads lines.")
+    ] = None,
+    importance: Annotated[float, typer.Option(min=0, max=1, help="From 0, everyday, to 1.")] = 0.5,
+    at: Annotated[
+        str | None, typer.Option(metavar="TIME", help="When it was, as 2026-03-01T09:30; now.")
+    ] = None,
+    tag: Annotated[
+        list[str] | None, typer.Option("--tag", "-t", metavar="TAG", help="A tag; again.")
+    ] = None,
+    source: Annotated[
+        list[int] | None, typer.Option(metavar="ID", help="It follows from this memory; again.")
+    ] = None,
+    copy_from: Annotated[
+        Path | None,
+        typer.Option("--from", metavar="FILE", help="Take over another file's, for a new model."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Remember texts; make the file if it is not there.
+
+    A text that says what a memory says is merged with it, and listed there as another wording.
+
+    Example: minnow memory add my.memory -b bge-small.minnow "Emma eats no peanuts." -t family
+    """
+    from minnow.memory import Memory, Observation
+
+    wanted = [line for text in texts or () for line in _lines(text)]
+    if bool(wanted) == (copy_from is not None):
+        raise UsageError("Give texts to remember, or a file with --from.")
+    with Memory.open(file, bundle) as memory:
+        if copy_from is not None:
+            with Memory.open(copy_from, writable=False) as other:
+                answer({"file": str(file), "taken_over": memory.copy_from(other)}, as_json)
+            return
+        when = None if at is None else _time(at)
+        seen = [
+            Observation(text, importance, when, tuple(tag or ()), tuple(source or ()))
+            for text in wanted
+        ]
+        items = memory.remember_many(seen)
+    if as_json:
+        _print_json(items)
+        return
+    times = Counter(item.id for item in items)
+    for text, item in zip(wanted, items, strict=True):
+        if item.times == times.pop(item.id, 0):
+            print(f"{item.id}  remembered")
+        else:
+            same = "" if item.text.strip() == text.strip() else f": {item.text}"
+            print(f"{item.id}  merged{same}")
+
+
+@memory_app.command("recall", epilog=EPILOG)
+def recall_command(
+    file: File,
+    query: Annotated[str, typer.Argument(metavar="QUESTION", help="What to think of.")],
+    bundle: BundleOption,
+    k: Annotated[int, typer.Option("-k", min=1, max=1000, help="Most memories.")] = 5,
+    relevance: Annotated[float, typer.Option(min=0, help="Weight of the similarity.")] = 1.0,
+    recency: Annotated[float, typer.Option(min=0, help="Weight of the last use.")] = 1.0,
+    importance: Annotated[float, typer.Option(min=0, help="Weight of the importance.")] = 1.0,
+    decay: Annotated[
+        float, typer.Option(max=1, help="What an hour leaves of the recency.")
+    ] = 0.995,
+    tag: Tags = None,
+    where: Where = None,
+    touch: Annotated[
+        bool, typer.Option("--touch/--no-touch", help="Count what is found as used now, or not.")
+    ] = True,
+    as_json: Json = False,
+) -> None:
+    """Find the memories that matter for a question.
+
+    The score adds relevance, recency and importance, each scaled to [0, 1] over all memories.
+
+    Example: minnow memory recall my.memory "what can I cook for Emma?" -b bge-small.minnow -k 3
+    """
+    from minnow.memory import Memory, Weights
+
+    weights = Weights(relevance, recency, importance, decay)
+    with Memory.open(file, bundle, writable=touch) as memory:
+        found = memory.recall(query, k, weights=weights, tags=tag or (), where=where, touch=touch)
+    if as_json:
+        _print_json(found)
+    elif found:
+        _print_recalled(found)
+    else:
+        warnings.warn("nothing was found.", stacklevel=1)
+
+
+@memory_app.command("reflect", epilog=EPILOG)
+def reflect_command(
+    file: File,
+    bundle: BundleOption,
+    last: Annotated[int, typer.Option(min=1, help="Look at this many of the newest.")] = 100,
+    closeness: Annotated[
+        float, typer.Option(max=1, help="Of a cluster: 0 has nothing in common, 1 is the same.")
+    ] = 0.4,
+    smallest: Annotated[int, typer.Option(min=2, help="The fewest memories of a cluster.")] = 3,
+    as_json: Json = False,
+) -> None:
+    """Group recent memories by subject, for conclusions.
+
+    Only memories that nothing was concluded from yet. What you conclude from them is remembered
+    with: minnow memory add FILE "..." --source ID --source ID
+
+    Example: minnow memory reflect my.memory -b bge-small.minnow
+    """
+    from minnow.memory import Grouping, Memory
+
+    with Memory.open(file, bundle) as memory:
+        clusters = memory.clusters(Grouping(last, closeness, smallest))
+    if as_json:
+        print(json.dumps([[item.facts() for item in c] for c in clusters], ensure_ascii=False))
+        return
+    for number, cluster in enumerate(clusters, start=1):
+        print(f"{number}.  {len(cluster)} memories")
+        _print_items(cluster)
+    if not clusters:
+        warnings.warn("no recent memories belong together.", stacklevel=1)
+
+
+@memory_app.command("list", epilog=EPILOG)
+def list_command(
+    file: File,
+    tag: Tags = None,
+    where: Where = None,
+    limit: Annotated[int | None, typer.Option("-n", min=1, help="Only the newest.")] = None,
+    as_json: Json = False,
+) -> None:
+    """List memories, the newest first.
+
+    Example: minnow memory list my.memory --tag family --where "importance > 0.5"
+    """
+    from minnow.memory import Memory
+
+    with Memory.open(file, writable=False) as memory:
+        items = memory.items(tags=tag or (), where=where, limit=limit)
+    _print_json(items) if as_json else _print_items(items)
+
+
+@memory_app.command("forget", epilog=EPILOG)
+def forget_command(
+    file: File,
+    ids: Annotated[
+        list[int] | None, typer.Argument(metavar="ID...", help="These memories.")
+    ] = None,
+    unused_for: Annotated[
+        str | None, typer.Option(metavar="TIME", help="Those not used for 90d, 12h, 6w.")
+    ] = None,
+    keep: Annotated[
+        int | None, typer.Option(min=0, help="All but this many, by recency and importance.")
+    ] = None,
+    spare: Annotated[
+        float | None, typer.Option(min=0, max=1, help="But none of at least this importance.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say which.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Forget memories, by number or by a rule.
+
+    What was concluded from them stays. The memories that went are printed.
+
+    Example: minnow memory forget my.memory 12 13
+
+    Example: minnow memory forget my.memory --unused-for 90d --spare 0.8 --dry-run
+    """
+    from minnow.memory import Memory, Retention
+
+    by_rule = unused_for is not None or keep is not None
+    if bool(ids) == by_rule:
+        raise UsageError("Give the numbers of memories, or a rule: --unused-for, --keep.")
+    if ids and (dry_run or spare is not None):
+        raise UsageError("--dry-run and --spare belong to the rules, not to numbers.")
+    retention = Retention(_span(unused_for), keep, spare) if by_rule else None
+    with Memory.open(file, writable=not dry_run) as memory:
+        if retention is not None:
+            gone = memory.forget_outdated(retention, dry_run=dry_run)
+        else:
+            gone = memory.forget(*ids or ())
+    for missing in sorted(set(ids or ()) - {item.id for item in gone}):
+        warnings.warn(f"there is no memory {missing}.", stacklevel=1)
+    _print_json(gone) if as_json else _print_items(gone)
+
+
+def _lines(text: str) -> list[str]:
+    """The text, or what stdin has."""
+    if text != "-":
+        return [text]
+    return [line for line in sys.stdin.read().splitlines() if line.strip()]
+
+
+def _time(text: str) -> datetime:
+    """A moment in ISO 8601; without a time zone it is this machine's."""
+    try:
+        at = datetime.fromisoformat(re.sub(r"[zZ]$", "+00:00", text))
+        return at if at.tzinfo else at.astimezone()
+    except (ValueError, OverflowError, OSError) as error:
+        raise UsageError(f"{text!r} is no time; write it as 2026-03-01T09:30.") from error
+
+
+def _span(text: str | None) -> timedelta | None:
+    if text is None:
+        return None
+    found = re.fullmatch(r"(\d{1,6})([mhdw])", text)
+    if found is None:
+        raise UsageError(f"{text!r} is no span of time; write 30m, 12h, 90d or 6w.")
+    return timedelta(**{_UNITS[found[2]]: int(found[1])})
+
+
+def _print_json(found: Sequence[Item | Recalled]) -> None:
+    print(json.dumps([one.facts() for one in found], ensure_ascii=False))
+
+
+def _print_recalled(found: Sequence[Recalled]) -> None:
+    for one in found:
+        print(
+            f"{one.score:.3f}  (relevance {one.relevance:.3f}, recency {one.recency:.3f}, "
+            f"importance {one.item.importance:g})"
+        )
+        _print_items([one.item])
+
+
+def _print_items(items: Sequence[Item]) -> None:
+    width = max((len(str(item.id)) for item in items), default=0)
+    for item in items:
+        margin = " " * (width + 6)
+        print(f"{item.id:>{width + 4}}  {item.text}")
+        for wording in item.wordings:
+            print(f"{margin}also: {wording}")
+        when = item.created.astimezone().strftime("%Y-%m-%d %H:%M")
+        facts = [when, f"importance {item.importance:g}"]
+        facts += [f"{item.times} times"] if item.times > 1 else []
+        facts += [f"tags {', '.join(item.tags)}"] if item.tags else []
+        if item.sources:
+            facts.append(f"concluded from {', '.join(map(str, item.sources))}")
+        print(f"{margin}{'; '.join(facts)}")

@@ -1,0 +1,233 @@
+"""The tables of memories: rows written and read, within a transaction of the caller's."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from minnow.errors import IndexFileError, InputError
+from minnow.memory.items import Item, Kind, datetime_of, milliseconds_of
+from minnow.search.schema import MEMORIES, has_table
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Iterable, Sequence
+
+    from minnow.memory.items import Observation
+    from minnow.search import Store
+
+COLUMNS = ("id", "text", "kind", "importance", "created", "used", "times", "tags", "wordings")
+_AT_A_TIME = 500
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What ranks memories, of all of them in the order of ids.
+
+    Attributes:
+        ids: int64 of shape (memories,), ascending.
+        importance: float64 of the same shape.
+        created: When each was, in milliseconds since 1970, int64.
+        used: When each was used last, likewise.
+    """
+
+    ids: NDArray[np.int64]
+    importance: NDArray[np.float64]
+    created: NDArray[np.int64]
+    used: NDArray[np.int64]
+
+
+def prepare(store: Store) -> None:
+    """Have the tables; a memory that was promised is there also when the power goes.
+
+    Raises:
+        IndexFileError: There are none, and the file is open for reading only.
+    """
+    with store.reading() as database:
+        there = has_table(database, "memories")
+    if not store.writable:
+        if not there:
+            raise IndexFileError(f"{store.path} holds no memories; `minnow memory add` keeps some.")
+        return
+    store.database.execute("PRAGMA synchronous = FULL")
+    if not there:
+        with store.writing() as database:
+            for statement in MEMORIES:
+                database.execute(statement)
+
+
+def read_facts(database: sqlite3.Connection) -> Facts:
+    """What ranks memories."""
+    rows = database.execute(
+        "SELECT id, importance, created, used FROM memories ORDER BY id"
+    ).fetchall()
+    ids, importance, created, used = zip(*rows, strict=True) if rows else ((), (), (), ())
+    return Facts(
+        np.array(ids, np.int64),
+        np.array(importance, np.float64),
+        np.array(created, np.int64),
+        np.array(used, np.int64),
+    )
+
+
+def read_items(database: sqlite3.Connection, ids: Iterable[int]) -> list[Item]:
+    """Memories in the order of the ids; those that are not there are left out."""
+    asked = [int(id_) for id_ in ids]
+    found: dict[int, Item] = {}
+    for start in range(0, len(asked), _AT_A_TIME):
+        some = json.dumps(asked[start : start + _AT_A_TIME])
+        sources: dict[int, list[int]] = {}
+        for insight, source in database.execute(
+            "SELECT insight, source FROM memory_links "
+            "WHERE insight IN (SELECT value FROM json_each(?)) ORDER BY source",
+            (some,),
+        ):
+            sources.setdefault(insight, []).append(source)
+        for row in database.execute(
+            f"SELECT {', '.join(COLUMNS)} FROM memories "  # noqa: S608
+            "WHERE id IN (SELECT value FROM json_each(?))",
+            (some,),
+        ):
+            found[row[0]] = _item(row, sources.get(row[0], []))
+    return [found[id_] for id_ in asked if id_ in found]
+
+
+def read_recent(database: sqlite3.Connection, count: int) -> list[Item]:
+    """The newest memories that nothing was concluded from, the oldest of them first."""
+    rows = database.execute(
+        "SELECT id FROM memories WHERE id NOT IN (SELECT source FROM memory_links) "
+        "ORDER BY created DESC, id DESC LIMIT ?",
+        (count,),
+    ).fetchall()
+    return read_items(database, [id_ for (id_,) in reversed(rows)])
+
+
+def _item(row: Sequence[Any], sources: Sequence[int]) -> Item:
+    id_, text, kind, importance, created, used, times, tags, wordings = row
+    try:
+        return Item(
+            id_, text, Kind(kind), importance, datetime_of(created), datetime_of(used), times,
+            tuple(json.loads(tags)), tuple(json.loads(wordings)), tuple(sources),
+        )  # fmt: skip
+    except (ValueError, TypeError, OverflowError) as error:
+        raise IndexFileError(f"Memory {id_} cannot be read ({error}): the file is damaged.") from (
+            error
+        )
+
+
+def add(database: sqlite3.Connection, observation: Observation, now: int, vector: bytes) -> int:
+    """Write a new memory; its id."""
+    at = now if observation.at is None else milliseconds_of(observation.at)
+    values = (
+        observation.text, observation.kind.value, float(observation.importance), at, at,
+        1, _words(observation.tags), "[]",
+    )  # fmt: skip
+    return insert(database, values, vector, observation.sources)
+
+
+def insert(
+    database: sqlite3.Connection, values: Sequence[Any], vector: bytes, sources: Iterable[int]
+) -> int:
+    """Write a row of COLUMNS without its id, and what belongs to it; the id."""
+    id_ = database.execute(
+        f"INSERT INTO memories ({', '.join(COLUMNS[1:])}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608
+        values,
+    ).lastrowid
+    assert id_ is not None
+    database.execute("INSERT INTO memory_vectors VALUES (?, ?)", (id_, vector))
+    link(database, id_, sources)
+    return id_
+
+
+def copy(database: sqlite3.Connection, items: Sequence[Item], vectors: Sequence[bytes]) -> int:
+    """Write memories of another file, but for their links and those that are there already.
+
+    Returns:
+        How many were written.
+    """
+    known, count = _known(database), 0
+    for item, vector in zip(items, vectors, strict=True):
+        if _identity(item) not in known:
+            values = (
+                item.text, item.kind.value, item.importance, milliseconds_of(item.created),
+                milliseconds_of(item.used), item.times, _json(item.tags), _json(item.wordings),
+            )  # fmt: skip
+            insert(database, values, vector, ())
+            count += 1
+    return count
+
+
+def copy_links(database: sqlite3.Connection, items: Sequence[Item]) -> None:
+    """Write the links between memories of another file that were copied."""
+    known = _known(database)
+    here = {item.id: known[_identity(item)] for item in items if _identity(item) in known}
+    for item in items:
+        if item.id in here:
+            link(database, here[item.id], [here[id_] for id_ in item.sources if id_ in here])
+
+
+def _identity(item: Item) -> tuple[int, str, str]:
+    return milliseconds_of(item.created), item.kind.value, item.text
+
+
+def _known(database: sqlite3.Connection) -> dict[tuple[int, str, str], int]:
+    rows = database.execute("SELECT created, kind, text, id FROM memories")
+    return {(created, kind, text): id_ for created, kind, text, id_ in rows}
+
+
+def merge(database: sqlite3.Connection, item: Item, observation: Observation, now: int) -> None:
+    """Have a memory say that it was remembered again."""
+    at = now if observation.at is None else milliseconds_of(observation.at)
+    text = observation.text.strip()
+    known = {item.text.strip(), *item.wordings}
+    wordings = item.wordings if text in known else (*item.wordings, text)
+    database.execute(
+        "UPDATE memories SET importance = max(importance, ?), created = min(created, ?), "
+        "used = max(used, ?), times = times + 1, tags = ?, wordings = ? WHERE id = ?",
+        (
+            float(observation.importance), at, at,
+            _words({*item.tags, *observation.tags}), _json(wordings), item.id,
+        ),
+    )  # fmt: skip
+    link(database, item.id, (source for source in observation.sources if source != item.id))
+
+
+def link(database: sqlite3.Connection, insight: int, sources: Iterable[int]) -> None:
+    """Say what an insight is concluded from.
+
+    Raises:
+        InputError: There is no such memory.
+    """
+    wanted = sorted(set(sources))
+    there = {item.id for item in read_items(database, wanted)}
+    if missing := [source for source in wanted if source not in there]:
+        raise InputError(
+            f"There is no memory {missing[0]} to conclude from; `minnow memory list` has the ids."
+        )
+    database.executemany(
+        "INSERT OR IGNORE INTO memory_links VALUES (?, ?)", [(insight, id_) for id_ in wanted]
+    )
+
+
+def touch(database: sqlite3.Connection, ids: Iterable[int], now: int) -> None:
+    """Have memories say that they were used."""
+    database.executemany(
+        "UPDATE memories SET used = max(used, ?) WHERE id = ?", [(now, id_) for id_ in ids]
+    )
+
+
+def remove(database: sqlite3.Connection, ids: Iterable[int]) -> None:
+    """Drop memories, with their vectors and links."""
+    database.executemany("DELETE FROM memories WHERE id = ?", [(int(id_),) for id_ in ids])
+
+
+def _words(tags: Iterable[str]) -> str:
+    return _json(sorted({tag.strip() for tag in tags}))
+
+
+def _json(values: Iterable[str]) -> str:
+    return json.dumps(list(values), ensure_ascii=False)

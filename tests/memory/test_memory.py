@@ -1,0 +1,426 @@
+"""Remembering, recalling, reflecting and forgetting."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import replace
+from datetime import datetime, timedelta, timezone
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from fakes.remembering import START, Clock, open_memory
+from fakes.searching import FakeModel, contents_of, open_fake, run_index, write_documents
+
+from minnow.errors import IndexFileError, InputError, OutputError
+from minnow.memory import Grouping, Item, Kind, Memory, Observation, Retention, Weights
+from minnow.search import VectorEncoding, open_index, open_store
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+RIVER = (
+    "the river is cold today",
+    "a cold river today is the best",
+    "today the river is cold and deep",
+)
+NAIVE = START.replace(tzinfo=None)
+TRAIN = ("the night train leaves from nine", "nine is where the night train leaves from again")
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def memory(tmp_path: Path, clock: Clock) -> Iterator[Memory]:
+    with open_memory(tmp_path / "a.memory", clock=clock) as opened:
+        yield opened
+        assert opened.check() == []
+
+
+class TestRemember:
+    def test_what_is_kept(self, memory: Memory, clock: Clock) -> None:
+        at = datetime(2026, 2, 1, 12, 30, 0, 123_000, timezone(timedelta(hours=2)))
+        item = memory.remember("fish sleep", importance=0.7, at=at, tags=["b", " a", "b"])
+        assert item == Item(1, "fish sleep", Kind.OBSERVATION, 0.7, at, at, 1, ("a", "b"))
+        assert item.created.utcoffset() == timedelta(0)
+        assert memory.remember("boats float").created == clock.time
+        assert [one.id for one in memory.items()] == [2, 1]
+        assert len(memory) == 2
+
+    def test_a_file_keeps_it(self, tmp_path: Path, memory: Memory) -> None:
+        item = memory.remember("fish sleep", tags=["x"])
+        with open_memory(tmp_path / "a.memory") as again:
+            assert again.items() == [item]
+
+    @pytest.mark.parametrize(
+        ("wrong", "told"),
+        [({"text": " "}, "empty"), ({"text": "a\0b"}, "NUL"), ({"text": "a\ud800"}, "half a"),
+         ({"text": "word " * 70}, "72 tokens"), ({"importance": 1.1}, "0 to 1"),
+         ({"importance": float("nan")}, "0 to 1"), ({"at": NAIVE}, "time zone"),
+         ({"tags": "ab"}, "list"), ({"tags": [""]}, "list"), ({"sources": [99]}, "no memory 99")],
+    )  # fmt: skip
+    def test_what_cannot_be_kept_leaves_all_as_it_was(
+        self, memory: Memory, wrong: dict[str, Any], told: str
+    ) -> None:
+        memory.remember("boats float")
+        good = Observation("fish sleep")
+        with pytest.raises(InputError, match=told):
+            memory.remember_many([good, replace(good, **{"text": "eels swim", **wrong})])
+        assert [item.text for item in memory.items()] == ["boats float"]
+
+    def test_none_at_all(self, memory: Memory) -> None:
+        assert memory.remember_many([]) == []
+
+
+class TestMerging:
+    def test_the_same_in_other_words(self, memory: Memory, clock: Clock) -> None:
+        memory.remember("fish sleep at night", importance=0.2, tags=["a"])
+        clock.move(hours=3)
+        item = memory.remember("at night fish sleep", importance=0.6, tags=["b"])
+        assert item == Item(
+            1, "fish sleep at night", Kind.OBSERVATION, 0.6, START, clock.time, 2, ("a", "b"),
+            ("at night fish sleep",),
+        )  # fmt: skip
+        again = memory.remember("at night fish sleep", at=START - timedelta(days=1))
+        assert (again.times, again.wordings) == (3, ("at night fish sleep",))
+        assert (again.created, again.used) == (START - timedelta(days=1), clock.time)
+        assert len(memory) == 1
+
+    def test_within_one_call(self, memory: Memory) -> None:
+        texts = ("fish sleep at night", "boats float", "at night fish sleep", "float boats")
+        items = memory.remember_many(map(Observation, texts))
+        assert [item.id for item in items] == [1, 2, 1, 2]
+        assert [item.times for item in memory.items()] == [2, 2]
+
+    def test_other_numbers_are_other_things(self, memory: Memory) -> None:
+        memory.remember("the fish weighs 3 kg and sleeps in the deep cold river today")
+        memory.remember("the fish weighs 4 kg and sleeps in the deep cold river today")
+        assert len(memory) == 2
+
+    def test_insights_with_insights_only(self, memory: Memory) -> None:
+        first, second = memory.remember("fish sleep"), memory.remember("boats float")
+        insight = memory.remember("sleep fish", sources=[first.id])
+        assert (insight.kind, insight.times, insight.sources) == (Kind.INSIGHT, 1, (first.id,))
+        merged = memory.remember("fish sleep", sources=[second.id])
+        assert merged.id == insight.id
+        assert merged.sources == (first.id, second.id)
+
+    def test_how_close(self, tmp_path: Path) -> None:
+        texts = ("the river is deep and cold today", "the river is deep and cold tomorrow")
+        for duplicate, count in ((0.5, 1), (0.95, 2), (1.1, 2)):
+            with open_memory(tmp_path / f"{duplicate}", duplicate=duplicate) as memory:
+                memory.remember_many(map(Observation, texts))
+                assert len(memory) == count
+
+    def test_never(self, tmp_path: Path) -> None:
+        with open_memory(tmp_path / "a", duplicate=1.1) as memory:
+            memory.remember("fish sleep")
+            assert memory.remember("fish sleep").id == 2
+
+    def test_vectors_of_any_length(self, tmp_path: Path) -> None:
+        """Where a model compares by dot product, texts are still compared by their cosine."""
+        with open_memory(tmp_path / "a", similarity="dot", normalize=False) as memory:
+            memory.remember("fish sleep at night")
+            assert memory.remember("at night fish sleep").times == 2
+
+
+class TestRecall:
+    def test_the_score_is_the_published_one(self, memory: Memory, clock: Clock) -> None:
+        """Worked out by hand from what the file holds."""
+        memory.remember("fish sleep", importance=0.2)
+        memory.remember("boats float on water", importance=0.9, at=START - timedelta(hours=100))
+        memory.remember("fish swim in water", importance=0.4, at=START - timedelta(hours=10))
+        weights = Weights(relevance=2, recency=0.5, importance=0.25, decay=0.98)
+        clock.move(hours=2)
+        found = {one.item.id: one for one in memory.recall("fish water", 3, weights=weights)}
+        left = {1: 0.98**2, 2: 0.98**102, 3: 0.98**12}
+        query = FakeModel().encode_queries(["fish water"])[0]
+        texts = {id_: one.item.text for id_, one in found.items()}
+        near = {i: float(FakeModel().encode_documents([t])[0] @ query) for i, t in texts.items()}
+        low, span = min(near.values()), max(near.values()) - min(near.values())
+        for id_, importance in ((1, 0.2), (2, 0.9), (3, 0.4)):
+            expected = 2 * (near[id_] - low) / span
+            expected += 0.5 * (left[id_] - left[2]) / (left[1] - left[2])
+            expected += 0.25 * (importance - 0.2) / 0.7
+            assert found[id_].score == pytest.approx(expected, abs=2e-3)  # float16 vectors
+            assert found[id_].relevance == pytest.approx(near[id_], abs=1e-3)
+            assert found[id_].recency == pytest.approx(left[id_], rel=1e-9)
+        order = list(found.values())
+        assert order == sorted(order, key=lambda one: -one.score)
+
+    def test_each_weight_alone(self, memory: Memory) -> None:
+        memory.remember("fish sleep", importance=0.1, at=START - timedelta(hours=5))
+        memory.remember("boats float", importance=0.9, at=START - timedelta(hours=9))
+        memory.remember("trains run", importance=0.5)
+        for weights, first in (
+            (Weights(1, 0, 0), 1), (Weights(0, 0, 1), 2), (Weights(0, 1, 0), 3),
+        ):  # fmt: skip
+            assert memory.recall("fish sleep", 1, weights=weights, touch=False)[0].item.id == first
+
+    def test_what_is_recalled_is_used(self, memory: Memory, clock: Clock) -> None:
+        memory.remember("fish sleep")
+        memory.remember("boats float")
+        clock.move(hours=1)
+        (found,) = memory.recall("fish sleep", 1, weights=Weights(1, 0, 0))
+        assert found.item.used == START
+        assert {item.id: item.used for item in memory.items()} == {1: clock.time, 2: START}
+        clock.move(hours=1)
+        memory.recall("fish sleep", 1, weights=Weights(1, 0, 0), touch=False)
+        assert memory.items(where="id = 1")[0].used == clock.time - timedelta(hours=1)
+
+    def test_some_only(self, memory: Memory) -> None:
+        memory.remember("fish sleep", tags=["a", "b"])
+        memory.remember("fish swim", tags=["a"], importance=0.9)
+        memory.remember("fish eat", sources=[1])
+        assert {one.item.id for one in memory.recall("fish", tags=["a"])} == {1, 2}
+        assert {one.item.id for one in memory.recall("fish", tags=["a", "b"])} == {1}
+        assert memory.recall("fish", tags=["none"]) == []
+        kinds = memory.recall("fish", where="kind = ?", params=["insight"])
+        assert [one.item.id for one in kinds] == [3]
+        tagged = "EXISTS (SELECT 1 FROM json_each(tags) WHERE value LIKE 'B%')"
+        assert [item.id for item in memory.items(where=tagged)] == [1]
+        assert [item.id for item in memory.items(where="importance > 0.8", limit=1)] == [2]
+
+    @pytest.mark.parametrize(
+        ("options", "told"),
+        [({"k": 0}, "from 1 to 1000"), ({"k": 1001}, "from 1 to 1000"), ({"tags": "ab"}, "list"),
+         ({"where": "nope = 1"}, "Columns are id, text"), ({"where": ""}, "empty"),
+         ({"where": "id IN (SELECT id FROM meta)"}, "columns"),
+         ({"where": "1); DROP TABLE memories; --"}, "cannot be used")],
+    )  # fmt: skip
+    def test_wrong_arguments(self, memory: Memory, options: dict[str, object], told: str) -> None:
+        memory.remember("fish sleep")
+        with pytest.raises(InputError, match=told):
+            memory.recall("fish", **options)  # type: ignore[arg-type]
+
+    def test_nothing_there(self, memory: Memory) -> None:
+        assert memory.recall("fish") == []
+        assert memory.items() == []
+        assert memory.clusters() == []
+
+    def test_the_same_file_and_time_give_the_same(self, tmp_path: Path) -> None:
+        answers = []
+        for name in ("a", "b"):
+            with open_memory(tmp_path / name) as memory:
+                memory.remember_many(map(Observation, (*RIVER, *TRAIN)))
+                memory.reflect(lambda items: f"about {items[0].text}")
+                answers.append((memory.recall("river"), memory.items()))
+        assert answers[0] == answers[1]
+
+
+class TestReflect:
+    def test_clusters_are_concluded_from(self, memory: Memory, clock: Clock) -> None:
+        memory.remember_many(Observation(text, 0.3, tags=["w", "x"]) for text in RIVER)
+        memory.remember_many(Observation(text, 0.8, tags=["x"]) for text in TRAIN)
+        memory.remember("something else")
+        seen: list[list[int]] = []
+
+        def conclude(items: Sequence[Item]) -> str:
+            seen.append([item.id for item in items])
+            return f" conclusion {len(items)} \n"
+
+        clock.move(hours=1)
+        insights = memory.reflect(conclude, Grouping(smallest=2))
+        assert seen == [[1, 2, 3], [4, 5]]
+        assert insights == [
+            Item(7, "conclusion 3", Kind.INSIGHT, 0.3, clock.time, clock.time, 1, ("w", "x"), (),
+                 (1, 2, 3)),
+            Item(8, "conclusion 2", Kind.INSIGHT, 0.8, clock.time, clock.time, 1, ("x",), (),
+                 (4, 5)),
+        ]  # fmt: skip
+        assert memory.reflect(conclude, Grouping(smallest=2, closeness=0.9)) == []
+        assert len(seen) == 2
+
+    def test_nothing_follows(self, memory: Memory) -> None:
+        memory.remember_many(map(Observation, RIVER))
+        assert memory.reflect(lambda _: None) == []
+        assert memory.reflect(lambda _: "  ") == []
+        assert len(memory) == 3
+        assert len(memory.clusters()) == 1
+
+    def test_those_before_a_failure_stay(self, memory: Memory) -> None:
+        memory.remember_many(map(Observation, (*RIVER, *TRAIN)))
+        with pytest.raises(InputError, match="92 tokens"):
+            memory.reflect(
+                lambda items: "good" if len(items) == 3 else "word " * 90, Grouping(smallest=2)
+            )
+        assert [i.text for i in memory.items(where="kind = 'insight'")] == ["good"]
+
+    def test_only_the_newest(self, memory: Memory, clock: Clock) -> None:
+        memory.remember_many(map(Observation, RIVER))
+        clock.move(hours=1)
+        memory.remember_many(map(Observation, TRAIN))
+        assert [[item.id for item in one] for one in memory.clusters(Grouping(2, 0.4, 2))] == [
+            [4, 5]
+        ]
+
+    def test_a_memory_that_went_meanwhile(self, memory: Memory) -> None:
+        memory.remember_many(map(Observation, RIVER))
+
+        def conclude(items: Sequence[Item]) -> str:
+            memory.forget(items[0].id)
+            return "conclusion"
+
+        assert memory.reflect(conclude)[0].sources == (2, 3)
+
+
+class TestForget:
+    def test_by_id(self, memory: Memory) -> None:
+        memory.remember("fish sleep")
+        memory.remember("boats float")
+        memory.remember("both are wet", sources=[1, 2])
+        assert [item.id for item in memory.forget(1, 99, 1)] == [1]
+        assert memory.items(where="id = 3")[0].sources == (2,)
+        assert {one.item.id for one in memory.recall("fish")} == {2, 3}
+        memory.forget(2)
+        left = memory.items(where="id = 3")[0]
+        assert (left.kind, left.sources) == (Kind.INSIGHT, ())
+        assert memory.remember("fish sleep").id == 4
+
+    def test_by_rule(self, memory: Memory, clock: Clock) -> None:
+        memory.remember("fish sleep")
+        memory.remember("boats float", importance=0.9)
+        clock.move(days=100)
+        memory.remember("trains run")
+        rule = Retention(unused_for=timedelta(days=90), spare=0.8)
+        assert [item.id for item in memory.forget_outdated(rule, dry_run=True)] == [1]
+        assert len(memory) == 3
+        assert [item.id for item in memory.forget_outdated(rule)] == [1]
+        assert [item.id for item in memory.items()] == [3, 2]
+        assert [item.id for item in memory.forget_outdated(Retention(keep=1))] == [2]
+
+
+class TestFile:
+    def test_documents_and_memories_side_by_side(self, tmp_path: Path) -> None:
+        file, docs = tmp_path / "a.index", write_documents(tmp_path / "docs")
+        run_index(file, docs)
+        before = contents_of(file)
+        with open_memory(file) as memory:
+            memory.remember("fish sleep")
+        assert contents_of(file) == before
+        with open_fake(file) as index:
+            assert "fish sleep" not in [hit.text for hit in index.search("fish sleep")]
+        run_index(file, docs, rebuild=True)
+        with open_memory(file) as memory:
+            assert [item.text for item in memory.items()] == ["fish sleep"]
+
+    def test_a_rebuild_for_another_model_would_lose_them(self, tmp_path: Path) -> None:
+        file, docs = tmp_path / "a.index", write_documents(tmp_path / "docs")
+        run_index(file, docs)
+        with open_memory(file) as memory:
+            memory.remember("fish sleep")
+        other = FakeModel(weights_sha256="c" * 64)
+        with pytest.raises(IndexFileError, match="holds memories"):
+            open_index(file, other, rebuild=True)
+        with pytest.raises(IndexFileError, match="holds memories with float16"):
+            open_index(file, FakeModel(), encoding=VectorEncoding.INT8, rebuild=True)
+        with open_memory(file) as memory:
+            memory.forget(1)
+        open_index(file, other, rebuild=True).close()
+
+    def test_another_model_is_refused(self, tmp_path: Path) -> None:
+        open_memory(tmp_path / "a").close()
+        with pytest.raises(IndexFileError, match="weights"):
+            open_memory(tmp_path / "a", weights_sha256="c" * 64)
+
+    def test_memories_move_to_another_model(self, tmp_path: Path, clock: Clock) -> None:
+        with open_memory(tmp_path / "old", clock=clock) as old:
+            old.remember("boats float", tags=["x"], importance=0.9)
+            old.remember_many(map(Observation, RIVER))
+            old.remember("float boats")
+            clock.move(hours=1)
+            old.reflect(lambda _: "rivers are cold")
+            old.forget(3)
+            expected = [replace(item, id=0, sources=()) for item in old.items()]
+            with open_memory(tmp_path / "new", weights_sha256="c" * 64) as new:
+                assert new.copy_from(old) == 4
+                assert new.copy_from(old) == 0
+                assert [replace(item, id=0, sources=()) for item in new.items()] == expected
+                insight = new.items(where="kind = 'insight'")[0]
+                behind = {item.text for item in new.items() if item.id in insight.sources}
+                assert behind == {RIVER[0], RIVER[2]}
+                assert new.check() == []
+
+    def test_for_reading_only(self, tmp_path: Path) -> None:
+        with open_memory(tmp_path / "a") as memory:
+            memory.remember("fish sleep")
+        with Memory.open(tmp_path / "a", writable=False) as memory:
+            assert len(memory) == 1
+            with pytest.raises(OutputError, match="reading only"):
+                memory.forget(1)
+        with Memory.open(tmp_path / "a") as memory, pytest.raises(InputError, match="bundle"):
+            memory.remember("boats float")
+
+    def test_no_memories(self, tmp_path: Path) -> None:
+        run_index(tmp_path / "a", write_documents(tmp_path / "docs"))
+        with pytest.raises(IndexFileError, match="no memories"):
+            Memory.open(tmp_path / "a", writable=False)
+        with pytest.raises(InputError, match="no file"):
+            Memory.open(tmp_path / "nope")
+
+    def test_damage_is_told(self, tmp_path: Path) -> None:
+        with open_memory(tmp_path / "a") as memory:
+            memory.remember("fish sleep")
+            with memory.store.writing() as database:
+                database.execute("DELETE FROM memory_vectors")
+            assert memory.check() == ["1 memories have no vector"]
+            with pytest.raises(IndexFileError, match="damaged"):
+                memory.recall("fish")
+            with memory.store.writing() as database:
+                database.execute("UPDATE memories SET tags = '{'")
+            with pytest.raises(IndexFileError, match="Memory 1 cannot be read"):
+                memory.items()
+
+    def test_duplicate_makes_sense(self, tmp_path: Path) -> None:
+        with pytest.raises(InputError, match="duplicate"):
+            open_memory(tmp_path / "a", duplicate=0)
+
+    def test_int8_and_precision(self, tmp_path: Path) -> None:
+        model = FakeModel()
+        open_index(tmp_path / "a", model, encoding=VectorEncoding.INT8).close()
+        with open_memory(tmp_path / "a", precision="int8") as memory:
+            memory.remember("fish sleep")
+            assert memory.recall("fish sleep")[0].relevance == pytest.approx(1, abs=0.02)
+
+    def test_from_many_threads(self, memory: Memory) -> None:
+        faults: list[BaseException] = []
+
+        def work(number: int) -> None:
+            try:
+                for turn in range(5):
+                    memory.remember(f"thing {number} {turn} happened")
+                    assert memory.recall("thing", 3)
+            except BaseException as error:
+                faults.append(error)
+
+        threads = [threading.Thread(target=work, args=(n,)) for n in range(6)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert faults == []
+        assert len(memory) == 30
+
+
+def test_what_another_connection_writes_is_seen(tmp_path: Path) -> None:
+    with open_memory(tmp_path / "a") as one, open_memory(tmp_path / "a") as other:
+        one.remember("fish sleep")
+        assert other.recall("fish")[0].item.text == "fish sleep"
+        assert other.remember("sleep fish").times == 2
+        other.forget(1)
+        assert one.recall("fish") == []
+
+
+def test_older_files_open(tmp_path: Path) -> None:
+    """An index that was made before there were memories gets their tables."""
+    run_index(tmp_path / "a", write_documents(tmp_path / "docs"))
+    store = open_store(tmp_path / "a")
+    with store.reading() as database:
+        names = [name for (name,) in database.execute("SELECT name FROM sqlite_master")]
+    store.close()
+    assert not [name for name in names if "memor" in name]
+    with open_memory(tmp_path / "a") as memory:
+        assert memory.remember("fish sleep").id == 1

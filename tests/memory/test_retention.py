@@ -1,0 +1,58 @@
+"""What stays and what goes."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import numpy as np
+import pytest
+
+from minnow.errors import InputError
+from minnow.memory import Retention, Weights
+from minnow.memory.retention import outdated
+from minnow.memory.table import Facts
+
+HOUR = 3_600_000
+DAY = timedelta(days=1)
+
+
+def going(retention: Retention, hours: list[float], importance: list[float]) -> list[int]:
+    ids = np.arange(1, len(hours) + 1)
+    used = (-np.array(hours) * HOUR).astype(np.int64)
+    facts = Facts(ids, np.array(importance), used, used)
+    return [int(id_) for id_ in outdated(facts, 0, retention, Weights())]
+
+
+def test_what_was_not_used_for_long_goes() -> None:
+    assert going(Retention(unused_for=DAY), [0, 24, 25, 90], [1, 1, 1, 0]) == [3, 4]
+    assert going(Retention(unused_for=DAY, spare=0.9), [0, 24, 25, 90], [1, 1, 1, 0]) == [4]
+
+
+def test_the_best_are_kept() -> None:
+    """Recency and importance, each scaled, make the order; of equal ones the older goes."""
+    assert going(Retention(keep=2), [0, 100, 50, 10], [0.1, 0.9, 0.1, 0.5]) == [1, 3]
+    assert going(Retention(keep=1), [5, 5, 5], [0.5, 0.5, 0.5]) == [1, 2]
+    assert going(Retention(keep=9), [5, 5], [0.5, 0.5]) == []
+    assert going(Retention(keep=0), [5, 5], [0.5, 0.5]) == [1, 2]
+
+
+def test_spared_ones_count_but_never_go() -> None:
+    assert going(Retention(keep=2, spare=0.8), [99, 0, 98, 1], [0.9, 0.1, 0.8, 0.1]) == [2, 4]
+
+
+def test_both_rules() -> None:
+    assert going(Retention(unused_for=DAY, keep=1), [30, 2, 1], [1, 0.1, 0.1]) == [1, 2]
+
+
+def test_there_may_be_none() -> None:
+    assert going(Retention(unused_for=DAY, keep=1), [], []) == []
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [({}, "unused_for"), ({"keep": -1}, "keep"), ({"unused_for": -DAY}, "unused_for"),
+     ({"keep": 1, "spare": 2}, "spare"), ({"keep": 1, "spare": float("nan")}, "spare")],
+)  # fmt: skip
+def test_wrong_rules_are_refused(wrong: dict[str, object], told: str) -> None:
+    with pytest.raises(InputError, match=told):
+        Retention(**wrong)  # type: ignore[arg-type]
