@@ -80,7 +80,7 @@ class Memory:
 
         Raises:
             IndexFileError: The file is of another model.
-            InputError: `duplicate` is not above 0.
+            InputError: A setting is out of range.
         """
         if not duplicate > 0:
             raise InputError(
@@ -123,8 +123,7 @@ class Memory:
 
         Raises:
             InputError: There is no such file, and no bundle to make it with.
-            IndexFileError: It is not an index, is damaged, of another model, or from a newer
-                minnow.
+            IndexFileError: It is no index, damaged, of another model, or from a newer minnow.
             OutputError: It cannot be written.
             BundleError, EngineError, SourceError, MissingExtraError: As `Embedder.open`.
         """
@@ -148,8 +147,6 @@ class Memory:
         """How many memories there are."""
         with self.store.reading():
             return len(self._view.facts().ids)
-
-    # --- remembering -----------------------------------------------------------------------
 
     def remember(
         self,
@@ -244,7 +241,7 @@ class Memory:
 
         Raises:
             InputError: An argument is out of range, or there is no model.
-            IndexFileError, OutputError: The file is damaged, or cannot be read or written.
+            IndexFileError, OutputError: The file is damaged, or cannot be used.
         """
         if not 1 <= k <= _MOST_RECALLED:
             raise InputError(f"k is {k}; it should be from 1 to {_MOST_RECALLED}.")
@@ -266,7 +263,7 @@ class Memory:
         params: Parameters = (),
         limit: int | None = None,
     ) -> list[Item]:
-        """Memories, the newest first; the arguments are those of `recall`."""
+        """Memories, the newest first; arguments as in `recall`."""
         with self.store.reading() as database:
             allowed = self._view.allowed(tags, where, params)
             return table.read_items(database, self._view.newest_first(allowed)[:limit])
