@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-KEY = "sesam-öffne-dich"
+KEY = "sesam-oeffne-dich"
 
 
 @pytest.fixture(scope="session")

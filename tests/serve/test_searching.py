@@ -70,7 +70,8 @@ def test_a_condition_in_sql(indexed: Running) -> None:
     [{"query": ""}, {"query": "fish " * 99}, {"k": 0}, {"k": 101}, {"mode": "both"},
      {"where": "1; DROP TABLE chunks"}, {"where": "no_such_column = 1"},
      {"where": "source = ?", "params": []}, {"where": "load_extension('x')"},
-     {"params": [[1]]}, {"query": "\ud800"}],
+     {"params": [[1]]}, {"query": "\ud800"}, {"where": "number = ?", "params": [2**70]},
+     {"query": "fish " * 9999, "mode": "keyword"}, {"where": "1 " * 9999}],
 )  # fmt: skip
 def test_what_cannot_be_asked(indexed: Running, wrong: dict[str, Any]) -> None:
     indexed.post("/search", {"query": "fish", **wrong}).error(400)

@@ -16,6 +16,7 @@ from minnow.serve.errors import JSON, ApiError, busy, internal_error, of_http
 from minnow.serve.guards import Guarded, Watched, answer_of, read_body, unless_gone
 from minnow.serve.openapi import document
 from minnow.serve.routes import ENDPOINTS, TRUNCATED, endpoints
+from minnow.serve.settings import ANY
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -40,7 +41,7 @@ def build_app(service: Service) -> ASGIApp:
             CORSMiddleware,
             allow_origins=list(settings.cors_origins),
             allow_methods=["GET", "POST"],
-            allow_headers=["Authorization", "Content-Type"],
+            allow_headers=[ANY],
             expose_headers=["Retry-After", TRUNCATED],
         )
         middleware.insert(0, cors)

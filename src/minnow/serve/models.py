@@ -60,6 +60,7 @@ class ServedModel:
         """
         self.name, self.bundle, self.embedder = name, bundle, embedder
         self.manifest: Manifest = bundle.manifest
+        self._made = int((bundle.folder / MANIFEST).stat().st_mtime)
         self._pipeline = embedder.pipeline
         self.tokenizer = self._pipeline.tokenizer
         self.special_ids = self.tokenizer.special_ids()
@@ -113,7 +114,7 @@ class ServedModel:
         embedding = self.manifest.embedding
         return Model(
             id=self.name,
-            created=int((self.bundle.folder / MANIFEST).stat().st_mtime),
+            created=self._made,
             dimensions=self.width,
             max_tokens=self.max_tokens,
             similarity=embedding.similarity.value,
