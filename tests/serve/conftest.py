@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from fakes.bundles import Tiny, make_tiny
-from fakes.serving import Running, serving
+from fakes.serving import KEY, Running, serving
 
 from minnow import Embedder
 from minnow.model.spec import Interface
@@ -14,8 +14,6 @@ from minnow.model.spec import Interface
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
-
-KEY = "sesam-oeffne-dich"
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from fakes.serving import JSON, read
+from fakes.serving import JSON, KEY, read
 
 if TYPE_CHECKING:
     from fakes.serving import Answer, Running
@@ -167,7 +167,7 @@ class TestLongTexts:
         assert answer.json["usage"]["prompt_tokens"] == 3 + 24 + 24
 
     def test_the_server_may_be_told_to(self, strict: Running) -> None:
-        key = {"Authorization": "Bearer sesam-oeffne-dich"}
+        key = {"Authorization": f"Bearer {KEY}"}
         answer = strict.post("/v1/embeddings", {"model": "tiny", "input": LONG}, **key)
         assert answer.json["truncated"] == [0]
         refused = {"model": "tiny", "input": LONG, "truncate": False}

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from fakes.serving import JSON, Running, read, serving
+from fakes.serving import JSON, KEY, Running, read, serving
 
 if TYPE_CHECKING:
     import http.client
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.extra("convert"), pytest.mark.extra("serve")]
 
-KEY = {"Authorization": "Bearer sesam-oeffne-dich"}
+AUTHORIZED = {"Authorization": f"Bearer {KEY}"}
 FISH = {"model": "tiny", "input": "fish"}
 SECRET = "xyzzyplugh"
 
@@ -61,7 +61,7 @@ class TestKey:
         answer = strict.get(path)
         assert answer.error(401)["code"] == "invalid_api_key"
         assert answer.headers["www-authenticate"] == "Bearer"
-        assert strict.get(path, **KEY).status == (404 if path == "/nowhere" else 200)
+        assert strict.get(path, **AUTHORIZED).status == (404 if path == "/nowhere" else 200)
 
     @pytest.mark.parametrize(
         "given", ["Bearer no", "Bearer", "sesam", "Basic c2VzYW0=", "Bearer \xff", ""]
@@ -114,25 +114,25 @@ class TestOrigin:
 
 class TestLimits:
     def test_a_large_body(self, strict: Running) -> None:
-        error = strict.post("/v1/embeddings", b"x" * 2001, **KEY).error(413)
+        error = strict.post("/v1/embeddings", b"x" * 2001, **AUTHORIZED).error(413)
         assert "2000 bytes" in error["message"]
 
     def test_a_large_body_of_unknown_length(self, strict: Running) -> None:
         line = strict.connect()
         parts = (b"[" * 500 for _ in range(100))
-        line.request("POST", "/v1/embeddings", parts, {**JSON, **KEY}, encode_chunked=True)
+        line.request("POST", "/v1/embeddings", parts, {**JSON, **AUTHORIZED}, encode_chunked=True)
         read(line).error(413)
-        line.request("POST", "/v1/embeddings", json.dumps(FISH), {**JSON, **KEY})
+        line.request("POST", "/v1/embeddings", json.dumps(FISH), {**JSON, **AUTHORIZED})
         assert read(line).status == 200
         line.close()
 
     def test_many_inputs(self, strict: Running) -> None:
-        strict.post("/v1/embeddings", {**FISH, "input": ["fish"] * 5}, **KEY).error(422)
+        strict.post("/v1/embeddings", {**FISH, "input": ["fish"] * 5}, **AUTHORIZED).error(422)
         body = {"query": ["a"] * 2, "documents": ["fish"] * 3}
-        error = strict.post("/similarity", body, **KEY).error(422)
+        error = strict.post("/similarity", body, **AUTHORIZED).error(422)
         assert error["message"].startswith("query and documents: 5 items are more than the 4 ")
         body = {"query": ["a"], "documents": ["fish"] * 3}
-        assert strict.post("/similarity", body, **KEY).status == 200
+        assert strict.post("/similarity", body, **AUTHORIZED).status == 200
 
     def test_compressed_bodies(self, server: Running) -> None:
         server.post("/v1/embeddings", b"\x1f\x8b", **{"Content-Encoding": "gzip"}).error(415)
