@@ -82,6 +82,10 @@ def test_what_is_too_long_is_marked(server: Running, page: Any) -> None:
     page.wait_for_selector("li")
     marks = page.locator("li").filter(has_text="only its beginning counts")
     assert marks.locator(".text").all_inner_texts() == [("fish " * 99).strip()]
+    page.fill("#query", "fish " * 99)
+    page.click("#ask")
+    page.wait_for_selector("#status.bad")
+    assert page.inner_text("#status") == "The question is too long for the model."
 
 
 @browser
