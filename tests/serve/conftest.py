@@ -58,7 +58,8 @@ def indexed(
 ) -> Iterator[Running]:
     """A server that searches it."""
     folder = tmp_path_factory.mktemp("server")
-    with serving(folder, served.bundle.folder, "--index", index_file) as running:
+    name = f"org/tiny={served.bundle.folder}"
+    with serving(folder, name, "--index", index_file) as running:
         yield running
 
 

@@ -202,6 +202,11 @@ class TestModels:
         assert one["prompts"] == ["query", "document", "red"]
         server.get("/v1/models/no").error(404)
 
+    @pytest.mark.parametrize("name", ["org/tiny", "org%2Ftiny"])
+    def test_a_name_may_be_one_of_the_hubs(self, indexed: Running, name: str) -> None:
+        assert indexed.get(f"/v1/models/{name}").json["id"] == "org/tiny"
+        assert indexed.embed(model="org/tiny", input="fish").json["model"] == "org/tiny"
+
 
 BAD: dict[str, bytes] = {
     "nothing": b"",

@@ -66,7 +66,8 @@ def build_app(service: Service) -> ASGIApp:
 
 def _route(service: Service, endpoint: Endpoint) -> Route:
     asked = _asked if endpoint.request is not None else _got
-    return Route(endpoint.path, partial(asked, service, endpoint), methods=[endpoint.method])
+    path = endpoint.path.replace("{model}", "{model:path}")
+    return Route(path, partial(asked, service, endpoint), methods=[endpoint.method])
 
 
 async def _got(service: Service, endpoint: Endpoint, request: Request) -> Response:

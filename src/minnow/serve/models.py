@@ -132,7 +132,8 @@ def find_bundles(arguments: Sequence[str]) -> dict[str, Bundle]:
     """The bundles of a command line, by the names that clients call them by.
 
     Args:
-        arguments: Each a folder, or NAME=FOLDER; a folder's own name is without `.minnow`.
+        arguments: Each a folder, or NAME=FOLDER; a folder's own name is without `.minnow`. A name
+            may be one of the Hub's, with a slash.
 
     Raises:
         BundleError: One is not a bundle.
@@ -151,7 +152,7 @@ def find_bundles(arguments: Sequence[str]) -> dict[str, Bundle]:
 
 def _named(argument: str) -> tuple[str, Path]:
     name, equals, folder = argument.partition("=")
-    if equals and name and "/" not in name and not Path(argument).exists():
+    if equals and name and not name.startswith((".", "/")) and not Path(argument).exists():
         return name, Path(folder)
     path = Path(argument)
     return path.resolve().name.removesuffix(".minnow"), path

@@ -75,7 +75,7 @@ class Endpoint:
 
     Attributes:
         method: GET or POST.
-        path: As Starlette and OpenAPI write it.
+        path: As OpenAPI writes it.
         handle: Called with the service, the body and the parameters of the path.
         summary: In a line.
         request: Type of the body.
