@@ -293,6 +293,24 @@ class TestQueue:
         wait_for(lambda: figure(slow.server, "minnow_open_requests") == 0)
         assert slow.server.embed(input="fish").status == 200
 
+    def test_too_many_large_bodies(self, served: Tiny, tmp_path: Path) -> None:
+        """Each is within the limits; all of them together are not."""
+        with (
+            serving(tmp_path, served.bundle.folder, "--max-body-bytes", "1000") as server,
+            ExitStack() as stack,
+        ):
+            for _ in range(16):
+                line = stack.enter_context(closing(server.connect()))
+                line.putrequest("POST", "/v1/embeddings")
+                line.putheader("Content-Type", "application/json")
+                line.putheader("Content-Length", "1000")
+                line.endheaders(b" " * 999)
+            wait_for(lambda: server.embed(input="fish").status == 429)
+            assert server.embed(input="fish").headers["retry-after"] == "1"
+            stack.close()
+            wait_for(lambda: figure(server, "minnow_open_requests") == 0)
+            assert server.embed(input="fish").status == 200
+
 
 class TestTheEnd:
     @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])

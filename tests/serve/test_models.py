@@ -42,7 +42,7 @@ def test_what_cannot_be_served(tmp_path: Path) -> None:
     with pytest.raises(BundleError):
         find_bundles([str(tmp_path)])
     for argument in ("./no=a.minnow", "/no=a.minnow"):
-        with pytest.raises(BundleError, match="no=a.minnow is not a folder"):
+        with pytest.raises(BundleError, match="is not a folder"):
             find_bundles([argument])
 
 

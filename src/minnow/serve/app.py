@@ -81,12 +81,19 @@ async def _asked(service: Service, endpoint: Endpoint, request: Request) -> Resp
     if service.requests >= limits.requests:
         raise busy("Too many requests are open. Try again later.", service.batcher.seconds_to_wait)
     service.requests += 1
+    parts: list[int] = []
+
+    def hold(size: int) -> None:
+        service.hold(size)
+        parts.append(size)
+
     try:
-        body = await read_body(request.scope, request.receive, limits)
+        body = await read_body(request.scope, request.receive, limits, hold)
         work = endpoint.handle(service, body, request.path_params)
         return await unless_gone(request.receive, work)
     finally:
         service.requests -= 1
+        service.body_bytes -= sum(parts)
 
 
 async def _answer_error(_: Request, error: Exception) -> Response:
