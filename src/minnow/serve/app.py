@@ -81,11 +81,12 @@ async def _asked(service: Service, endpoint: Endpoint, request: Request) -> Resp
     if service.requests >= limits.requests:
         raise busy("Too many requests are open. Try again later.", service.batcher.seconds_to_wait)
     service.requests += 1
-    parts: list[int] = []
+    held = 0
 
     def hold(size: int) -> None:
+        nonlocal held
         service.hold(size)
-        parts.append(size)
+        held += size
 
     try:
         body = await read_body(request.scope, request.receive, limits, hold)
@@ -93,7 +94,7 @@ async def _asked(service: Service, endpoint: Endpoint, request: Request) -> Resp
         return await unless_gone(request.receive, work)
     finally:
         service.requests -= 1
-        service.body_bytes -= sum(parts)
+        service.body_bytes -= held
 
 
 async def _answer_error(_: Request, error: Exception) -> Response:
