@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 JSON = {"Content-Type": "application/json"}
+KEY = "sesam-oeffne-dich"
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 from fakes.bundles import Tiny, make_tiny
-from fakes.serving import Running, serving
+from fakes.programs import run_minnow
+from fakes.searching import write_documents
+from fakes.serving import KEY, Running, serving
 
 from minnow import Embedder
 from minnow.model.spec import Interface
@@ -14,8 +16,6 @@ from minnow.model.spec import Interface
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
-
-KEY = "sesam-öffne-dich"
 
 
 @pytest.fixture(scope="session")
@@ -38,6 +38,28 @@ def server(served: Tiny, tmp_path_factory: pytest.TempPathFactory) -> Iterator[R
     pooled = make_tiny(folder, Interface.SENTENCE_EMBEDDING).bundle.folder
     arguments = (served.bundle.folder, f"pooled={pooled}", "--access-log")
     with serving(folder, *arguments) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def index_file(served: Tiny, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An index of a few documents."""
+    folder: Path = tmp_path_factory.mktemp("indexed")
+    write_documents(folder / "docs")
+    options = ("-b", served.bundle.folder, "-o", "a.index")
+    done = run_minnow("index", "docs", *options, cwd=folder)
+    assert done.code == 0, done.stderr
+    return folder / "a.index"
+
+
+@pytest.fixture(scope="session")
+def indexed(
+    served: Tiny, index_file: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Running]:
+    """A server that searches it."""
+    folder = tmp_path_factory.mktemp("server")
+    name = f"org/tiny={served.bundle.folder}"
+    with serving(folder, name, "--index", index_file) as running:
         yield running
 
 

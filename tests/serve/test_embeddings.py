@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from fakes.serving import JSON, read
+from fakes.serving import JSON, KEY, read
 
 if TYPE_CHECKING:
     from fakes.serving import Answer, Running
@@ -167,7 +167,7 @@ class TestLongTexts:
         assert answer.json["usage"]["prompt_tokens"] == 3 + 24 + 24
 
     def test_the_server_may_be_told_to(self, strict: Running) -> None:
-        key = {"Authorization": "Bearer sesam-öffne-dich".encode().decode("latin-1")}
+        key = {"Authorization": f"Bearer {KEY}"}
         answer = strict.post("/v1/embeddings", {"model": "tiny", "input": LONG}, **key)
         assert answer.json["truncated"] == [0]
         refused = {"model": "tiny", "input": LONG, "truncate": False}
@@ -201,6 +201,11 @@ class TestModels:
         assert one["max_tokens"] == 24
         assert one["prompts"] == ["query", "document", "red"]
         server.get("/v1/models/no").error(404)
+
+    @pytest.mark.parametrize("name", ["org/tiny", "org%2Ftiny"])
+    def test_a_name_may_be_one_of_the_hubs(self, indexed: Running, name: str) -> None:
+        assert indexed.get(f"/v1/models/{name}").json["id"] == "org/tiny"
+        assert indexed.embed(model="org/tiny", input="fish").json["model"] == "org/tiny"
 
 
 BAD: dict[str, bytes] = {

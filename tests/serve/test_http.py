@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import http.client
 import json
-import shutil
 import signal
-import socket
-import threading
 import time
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
@@ -15,10 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from fakes.programs import refused, run_minnow
-from fakes.serving import JSON, Running, read, serving
+from fakes.serving import JSON, KEY, Running, read, serving
 
 if TYPE_CHECKING:
+    import http.client
     from collections.abc import Callable, Iterator
 
     from fakes.bundles import Tiny
@@ -27,7 +23,7 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.extra("convert"), pytest.mark.extra("serve")]
 
-KEY = {"Authorization": b"Bearer sesam-\xc3\xb6ffne-dich".decode("latin-1")}
+AUTHORIZED = {"Authorization": f"Bearer {KEY}"}
 FISH = {"model": "tiny", "input": "fish"}
 SECRET = "xyzzyplugh"
 
@@ -65,7 +61,7 @@ class TestKey:
         answer = strict.get(path)
         assert answer.error(401)["code"] == "invalid_api_key"
         assert answer.headers["www-authenticate"] == "Bearer"
-        assert strict.get(path, **KEY).status == (404 if path == "/nowhere" else 200)
+        assert strict.get(path, **AUTHORIZED).status == (404 if path == "/nowhere" else 200)
 
     @pytest.mark.parametrize(
         "given", ["Bearer no", "Bearer", "sesam", "Basic c2VzYW0=", "Bearer \xff", ""]
@@ -103,10 +99,11 @@ class TestOrigin:
         answer.error(415)
 
     def test_the_one_that_was_named(self, strict: Running) -> None:
+        """OpenAI's client for JavaScript sends headers of its own from a browser."""
         asked = {
             "Origin": "https://example.org",
             "Access-Control-Request-Method": "POST",
-            "Access-Control-Request-Headers": "authorization,content-type",
+            "Access-Control-Request-Headers": "authorization,content-type,x-stainless-lang",
         }
         answer = strict.ask("OPTIONS", "/v1/embeddings", headers=asked)
         assert answer.status == 200
@@ -117,22 +114,25 @@ class TestOrigin:
 
 class TestLimits:
     def test_a_large_body(self, strict: Running) -> None:
-        error = strict.post("/v1/embeddings", b"x" * 2001, **KEY).error(413)
+        error = strict.post("/v1/embeddings", b"x" * 2001, **AUTHORIZED).error(413)
         assert "2000 bytes" in error["message"]
 
     def test_a_large_body_of_unknown_length(self, strict: Running) -> None:
         line = strict.connect()
         parts = (b"[" * 500 for _ in range(100))
-        line.request("POST", "/v1/embeddings", parts, {**JSON, **KEY}, encode_chunked=True)
+        line.request("POST", "/v1/embeddings", parts, {**JSON, **AUTHORIZED}, encode_chunked=True)
         read(line).error(413)
-        line.request("POST", "/v1/embeddings", json.dumps(FISH), {**JSON, **KEY})
+        line.request("POST", "/v1/embeddings", json.dumps(FISH), {**JSON, **AUTHORIZED})
         assert read(line).status == 200
         line.close()
 
     def test_many_inputs(self, strict: Running) -> None:
-        strict.post("/v1/embeddings", {**FISH, "input": ["fish"] * 5}, **KEY).error(422)
-        body = {"query": "a", "documents": ["fish"] * 4}
-        strict.post("/similarity", body, **KEY).error(422)
+        strict.post("/v1/embeddings", {**FISH, "input": ["fish"] * 5}, **AUTHORIZED).error(422)
+        body = {"query": ["a"] * 2, "documents": ["fish"] * 3}
+        error = strict.post("/similarity", body, **AUTHORIZED).error(422)
+        assert error["message"].startswith("query and documents: 5 items are more than the 4 ")
+        body = {"query": ["a"], "documents": ["fish"] * 3}
+        assert strict.post("/similarity", body, **AUTHORIZED).status == 200
 
     def test_compressed_bodies(self, server: Running) -> None:
         server.post("/v1/embeddings", b"\x1f\x8b", **{"Content-Encoding": "gzip"}).error(415)
@@ -148,16 +148,6 @@ class TestOthers:
         answer = server.ask(method, "/v1/embeddings")
         answer.error(405)
         assert answer.headers["allow"] == "POST"
-
-    def test_what_is_not_http(self, server: Running) -> None:
-        line = server.connect()
-        line.connect()
-        line.sock.sendall(b"fish sleep\r\n\r\n")
-        found = http.client.HTTPResponse(line.sock)
-        found.begin()
-        assert found.status == 400
-        assert json.loads(found.read())["error"]["type"] == "invalid_request_error"
-        line.close()
 
     def test_tokenize(self, server: Running, embedder: Embedder) -> None:
         found = server.post("/tokenize", {"model": "tiny", "input": ["fish sleep", "fish " * 50]})
@@ -303,9 +293,27 @@ class TestQueue:
         wait_for(lambda: figure(slow.server, "minnow_open_requests") == 0)
         assert slow.server.embed(input="fish").status == 200
 
+    def test_too_many_large_bodies(self, served: Tiny, tmp_path: Path) -> None:
+        """Each is within the limits; all of them together are not."""
+        with (
+            serving(tmp_path, served.bundle.folder, "--max-body-bytes", "1000") as server,
+            ExitStack() as stack,
+        ):
+            for _ in range(16):
+                line = stack.enter_context(closing(server.connect()))
+                line.putrequest("POST", "/v1/embeddings")
+                line.putheader("Content-Type", "application/json")
+                line.putheader("Content-Length", "1000")
+                line.endheaders(b" " * 999)
+            wait_for(lambda: server.embed(input="fish").status == 429)
+            assert server.embed(input="fish").headers["retry-after"] == "1"
+            stack.close()
+            wait_for(lambda: figure(server, "minnow_open_requests") == 0)
+            assert server.embed(input="fish").status == 200
+
 
 class TestTheEnd:
-    @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+    @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
     def test_what_is_begun_is_finished(self, served: Tiny, tmp_path: Path, number: int) -> None:
         with gated(tmp_path, served.bundle.folder) as slow:
             with slow.closed(), slow.sent("fish") as line:
@@ -339,67 +347,3 @@ def answers(server: Running) -> bool:
         return server.get("/health").status == 200
     except OSError:
         return False
-
-
-class TestTheBeginning:
-    def test_it_lives_before_it_is_ready(self, served: Tiny, tmp_path: Path) -> None:
-        slow = "import time\nfrom minnow.serve import service\nopen_model = service.open_model\n"
-        slow += "service.open_model = lambda *a: (time.sleep(1.5), open_model(*a))[1]\n"
-        slow += "from minnow.serve import server\nlisten = server.listen\n"
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            port = free.getsockname()[1]
-        slow += f"server.listen = lambda host, _: listen(host, {port})\n"
-        seen = []
-
-        def look() -> None:
-            line = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
-            for method, path in (("GET", "/health"), ("GET", "/health/ready"),
-                                 ("GET", "/v1/models"), ("POST", "/v1/embeddings")):  # fmt: skip
-                line.request(method, path, json.dumps(FISH), JSON)
-                seen.append(read(line))
-            line.close()
-
-        def keep_looking() -> None:
-            for _ in range(200):
-                try:
-                    look()
-                    return
-                except OSError:
-                    time.sleep(0.05)
-            return
-
-        thread = threading.Thread(target=keep_looking)
-        thread.start()
-        with serving(tmp_path, served.bundle.folder, code=slow) as server:
-            thread.join()
-            assert server.get("/health/ready").status == 200
-        live, ready, models, embeddings = seen
-        assert (live.status, live.json["status"]) == (200, "starting")
-        assert (ready.status, ready.json["status"]) == (503, "starting")
-        assert models.error(503)["code"] == "not_ready"
-        assert embeddings.error(503)["code"] == "not_ready"
-
-    def test_a_bundle_that_cannot_be_opened(self, tmp_path: Path) -> None:
-        assert str(tmp_path) in refused(run_minnow("serve", tmp_path), 6)
-
-    def test_a_bundle_that_was_changed(self, served: Tiny, tmp_path: Path) -> None:
-        folder = tmp_path / "changed"
-        shutil.copytree(served.bundle.folder, folder)
-        with (folder / "encoder.mnn").open("ab") as file:
-            file.write(b"x")
-        refused(run_minnow("serve", folder, "--port", "0"), 6)
-
-    def test_a_port_that_is_taken(self, served: Tiny) -> None:
-        with socket.create_server(("127.0.0.1", 0)) as taken:
-            port = taken.getsockname()[1]
-            done = run_minnow("serve", served.bundle.folder, "--port", port)
-        assert f"port {port}: Address already in use" in refused(done, 12)
-
-    def test_two_of_one_name(self, served: Tiny) -> None:
-        folder = served.bundle.folder
-        assert "Two bundles are called tiny" in refused(run_minnow("serve", folder, folder), 12)
-
-    def test_open_to_all_without_a_key_it_warns(self, served: Tiny, tmp_path: Path) -> None:
-        with serving(tmp_path, served.bundle.folder, "--host", "0.0.0.0") as server:
-            assert "no key is asked for" in server.log.read_text()
-            assert server.get("/health", Host="any.example").status == 200

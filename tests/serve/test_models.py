@@ -21,12 +21,15 @@ def test_a_bundle_is_called_by_its_folder_or_by_its_name(
     for name in ("a.minnow", "b", "c=d.minnow"):
         make(tmp_path / name)
     monkeypatch.chdir(tmp_path)
-    found = find_bundles(["a.minnow", f"{tmp_path}/b/", "c=d.minnow", "small=a.minnow"])
+    found = find_bundles(
+        ["a.minnow", f"{tmp_path}/b/", "c=d.minnow", "small=a.minnow", "org/b-v1.5=b"]
+    )
     assert {name: bundle.folder.name for name, bundle in found.items()} == {
         "a": "a.minnow",
         "b": "b",
         "c=d": "c=d.minnow",
         "small": "a.minnow",
+        "org/b-v1.5": "b",
     }
 
 
@@ -38,6 +41,9 @@ def test_what_cannot_be_served(tmp_path: Path) -> None:
         find_bundles([])
     with pytest.raises(BundleError):
         find_bundles([str(tmp_path)])
+    for argument in ("./no=a.minnow", "/no=a.minnow"):
+        with pytest.raises(BundleError, match="is not a folder"):
+            find_bundles([argument])
 
 
 def test_the_only_model_need_not_be_named() -> None:

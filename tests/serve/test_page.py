@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from fakes.browser import a_browser, contrast
+from fakes.serving import KEY
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -73,21 +74,57 @@ def test_passages_are_ranked(server: Running, page: Any, complaints: list[str]) 
 
 
 @browser
-def test_what_goes_wrong_is_told(server: Running, page: Any) -> None:
+def test_what_is_too_long_is_marked(server: Running, page: Any) -> None:
     page.goto(server.url)
     page.wait_for_selector("#choose:not([hidden])")
-    page.fill("#passages", "fish " * 99)
+    page.fill("#passages", "fish\n" + "fish " * 99)
+    page.click("#ask")
+    page.wait_for_selector("li")
+    marks = page.locator("li").filter(has_text="only its beginning counts")
+    assert marks.locator(".text").all_inner_texts() == [("fish " * 99).strip()]
+    page.fill("#query", "fish " * 99)
     page.click("#ask")
     page.wait_for_selector("#status.bad")
-    assert "documents[0] has 103 tokens" in page.inner_text("#status")
-    assert page.is_enabled("#ask")
+    assert page.inner_text("#status") == "The question is too long for the model."
+
+
+@browser
+def test_what_goes_wrong_is_told(server: Running, page: Any) -> None:
+    """And no passages of the question before are left to be taken for its answer."""
+    page.goto(server.url)
+    page.wait_for_selector("#choose:not([hidden])")
+    page.focus("#ask")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("li")
+    assert page.evaluate("document.activeElement.id") == "ask"
+    page.fill("#passages", "fish\n" * 2048)
+    page.click("#ask")
+    page.wait_for_selector("#status.bad")
+    assert "more than the 2048 that this server takes" in page.inner_text("#status")
+    assert page.locator("li").count() == 0
+    page.route("**/similarity", lambda route: route.abort())
+    page.click("#ask")
+    page.wait_for_function("document.querySelector('#status').textContent.includes('not answer')")
+    page.unroute("**/similarity")
+    page.fill("#passages", "fish")
+    page.click("#ask")
+    page.wait_for_selector("li")
+    assert page.inner_text("#status").startswith("1 passage in ")
 
 
 @browser
 def test_a_key_is_asked_for(strict: Running, page: Any) -> None:
     page.goto(strict.url)
     page.wait_for_selector("#locked:not([hidden])")
-    assert "API key" in page.inner_text("#status")
+    assert page.inner_text("#status") == "This server asks for an API key: type it above."
+    page.fill("#key", "wrong")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#status.bad")
+    assert page.inner_text("#status") == "The API key is not this server's."
+    page.fill("#passages", "fish")
+    page.fill("#key", KEY)
+    page.keyboard.press("Enter")
+    page.wait_for_selector("li")
 
 
 @browser

@@ -8,13 +8,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from fakes.browser import a_browser
 from fakes.programs import refused, run_minnow
-from fakes.searching import write_documents
-from fakes.serving import serving
 
 from minnow.search import Index
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from fakes.bundles import Tiny
@@ -23,30 +20,10 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.extra("convert"), pytest.mark.extra("serve")]
 
 
-@pytest.fixture(scope="module")
-def file(served: Tiny, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An index of a few documents."""
-    folder = tmp_path_factory.mktemp("indexed")
-    write_documents(folder / "docs")
-    options = ("-b", served.bundle.folder, "-o", "a.index")
-    done = run_minnow("index", "docs", *options, cwd=folder)
-    assert done.code == 0, done.stderr
-    return folder / "a.index"
-
-
-@pytest.fixture(scope="module")
-def indexed(
-    served: Tiny, file: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Running]:
-    folder = tmp_path_factory.mktemp("server")
-    with serving(folder, served.bundle.folder, "--index", file) as running:
-        yield running
-
-
 @pytest.mark.parametrize("mode", ["hybrid", "vector", "keyword"])
-def test_hits_are_the_indexs(indexed: Running, served: Tiny, file: Path, mode: Any) -> None:
+def test_hits_are_the_indexs(indexed: Running, served: Tiny, index_file: Path, mode: Any) -> None:
     answer = indexed.post("/search", {"query": "minnows schools", "k": 3, "mode": mode})
-    with Index.open(file, served.bundle) as index:
+    with Index.open(index_file, served.bundle) as index:
         expected = [hit.facts() for hit in index.search("minnows schools", 3, mode=mode)]
     assert answer.status == 200, answer.body
     assert expected
@@ -70,7 +47,8 @@ def test_a_condition_in_sql(indexed: Running) -> None:
     [{"query": ""}, {"query": "fish " * 99}, {"k": 0}, {"k": 101}, {"mode": "both"},
      {"where": "1; DROP TABLE chunks"}, {"where": "no_such_column = 1"},
      {"where": "source = ?", "params": []}, {"where": "load_extension('x')"},
-     {"params": [[1]]}, {"query": "\ud800"}],
+     {"params": [[1]]}, {"query": "\ud800"}, {"where": "number = ?", "params": [2**70]},
+     {"query": "fish " * 9999, "mode": "keyword"}, {"where": "1 " * 9999}],
 )  # fmt: skip
 def test_what_cannot_be_asked(indexed: Running, wrong: dict[str, Any]) -> None:
     indexed.post("/search", {"query": "fish", **wrong}).error(400)

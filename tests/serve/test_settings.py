@@ -29,8 +29,13 @@ def test_where_others_reach_it_without_a_key_it_warns(host: str, loopback: bool)
     assert Settings(host=host, api_key="key").warnings == ()
 
 
-def test_names_that_are_given_are_the_only_ones() -> None:
-    assert Settings(allowed_hosts=("A.example",)).hosts == {"a.example"}
+def test_names_that_are_given_are_added_to_those_of_the_loopback() -> None:
+    """A check of health on the machine itself goes on working."""
+    given = ("A.example", "fe80::1")
+    local = {"localhost", "127.0.0.1", "::1"}
+    assert Settings(allowed_hosts=given).hosts == {*local, "a.example", "fe80::1"}
+    assert Settings(host="10.0.0.1", allowed_hosts=given).hosts >= {*local, "10.0.0.1"}
+    assert "*" not in Settings(host="0.0.0.0", allowed_hosts=given).hosts
     assert Settings(host="0.0.0.0").hosts == {"*"}
     assert Settings(host="127.0.0.2").hosts >= {"127.0.0.2", "localhost"}
 
@@ -42,6 +47,8 @@ def test_the_key_is_not_shown() -> None:
 @pytest.mark.parametrize(
     "wrong",
     [{"port": 65536}, {"port": -1}, {"api_key": " key"}, {"api_key": "a\nb"},
+     {"api_key": "öffne"}, {"allowed_hosts": ("a.example:80",)}, {"allowed_hosts": ("[::1]",)},
+     {"allowed_hosts": ("http://a.example",)}, {"allowed_hosts": ("",)},
      {"cors_origins": ("example.org",)}, {"cors_origins": ("https://example.org/",)},
      {"cors_origins": ("null",)}, {"grace_seconds": -1}, {"grace_seconds": float("nan")},
      {"grace_seconds": float("inf")}],

@@ -63,8 +63,8 @@ def serve_command(
         list[str] | None,
         typer.Option(
             envvar="MINNOW_ALLOWED_HOST",
-            help="A name that clients may call the server by; * for all. By default localhost and "
-            "its addresses where it listens there, and all elsewhere. May be repeated.",
+            help="A name that clients may call the server by, besides localhost; * for all. By "
+            "default none where it listens at localhost, and all elsewhere. May be repeated.",
         ),
     ] = None,
     truncate: Annotated[
@@ -170,11 +170,15 @@ def _key(given: str, file: Path | None) -> str:
     if file is None:
         return given
     if given:
-        raise ServeError("Give --api-key or --api-key-file, not both.")
+        raise ServeError(
+            "Give the key or its file, not both: --api-key or MINNOW_API_KEY, --api-key-file or "
+            "MINNOW_API_KEY_FILE."
+        )
     try:
         key = file.read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
-        raise ServeError(f"The key cannot be read from {file}: {error}.") from error
+        why = error.strerror if isinstance(error, OSError) else "it is not text in UTF-8"
+        raise ServeError(f"The key cannot be read from {file}: {why}.") from error
     if not key:
         raise ServeError(f"There is no key in {file}.")
     return key

@@ -16,6 +16,7 @@ from minnow.serve.errors import JSON, ApiError, busy, internal_error, of_http
 from minnow.serve.guards import Guarded, Watched, answer_of, read_body, unless_gone
 from minnow.serve.openapi import document
 from minnow.serve.routes import ENDPOINTS, TRUNCATED, endpoints
+from minnow.serve.settings import ANY
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -40,7 +41,7 @@ def build_app(service: Service) -> ASGIApp:
             CORSMiddleware,
             allow_origins=list(settings.cors_origins),
             allow_methods=["GET", "POST"],
-            allow_headers=["Authorization", "Content-Type"],
+            allow_headers=[ANY],
             expose_headers=["Retry-After", TRUNCATED],
         )
         middleware.insert(0, cors)
@@ -65,7 +66,8 @@ def build_app(service: Service) -> ASGIApp:
 
 def _route(service: Service, endpoint: Endpoint) -> Route:
     asked = _asked if endpoint.request is not None else _got
-    return Route(endpoint.path, partial(asked, service, endpoint), methods=[endpoint.method])
+    path = endpoint.path.replace("{model}", "{model:path}")
+    return Route(path, partial(asked, service, endpoint), methods=[endpoint.method])
 
 
 async def _got(service: Service, endpoint: Endpoint, request: Request) -> Response:
@@ -79,12 +81,20 @@ async def _asked(service: Service, endpoint: Endpoint, request: Request) -> Resp
     if service.requests >= limits.requests:
         raise busy("Too many requests are open. Try again later.", service.batcher.seconds_to_wait)
     service.requests += 1
+    held = 0
+
+    def hold(size: int) -> None:
+        nonlocal held
+        service.hold(size)
+        held += size
+
     try:
-        body = await read_body(request.scope, request.receive, limits)
+        body = await read_body(request.scope, request.receive, limits, hold)
         work = endpoint.handle(service, body, request.path_params)
         return await unless_gone(request.receive, work)
     finally:
         service.requests -= 1
+        service.body_bytes -= held
 
 
 async def _answer_error(_: Request, error: Exception) -> Response:

@@ -137,8 +137,16 @@ def _host_name(header: str) -> str:
     return header.partition(":")[0].lower()
 
 
-async def read_body(scope: Scope, receive: Receive, limits: Limits) -> bytes:
+async def read_body(
+    scope: Scope, receive: Receive, limits: Limits, hold: Callable[[int], None]
+) -> bytes:
     """A JSON body, read no further than the limit.
+
+    Args:
+        scope: Of the request.
+        receive: Gives its parts.
+        limits: How large it may be, and how long it may take.
+        hold: Told the bytes of each part; raises where there is no room for them.
 
     Raises:
         ApiError: It is not said to be JSON, is too large, or does not come to an end in time.
@@ -157,7 +165,7 @@ async def read_body(scope: Scope, receive: Receive, limits: Limits) -> bytes:
     if length.isdecimal() and int(length) > limits.body_bytes:
         raise _too_large(limits)
     try:
-        return await asyncio.wait_for(_all_of(receive, limits), limits.body_seconds)
+        return await asyncio.wait_for(_all_of(receive, limits, hold), limits.body_seconds)
     except asyncio.TimeoutError as error:
         raise ApiError(
             HTTPStatus.REQUEST_TIMEOUT,
@@ -167,7 +175,7 @@ async def read_body(scope: Scope, receive: Receive, limits: Limits) -> bytes:
         ) from error
 
 
-async def _all_of(receive: Receive, limits: Limits) -> bytes:
+async def _all_of(receive: Receive, limits: Limits, hold: Callable[[int], None]) -> bytes:
     parts, size = [], 0
     while True:
         message = await receive()
@@ -177,6 +185,7 @@ async def _all_of(receive: Receive, limits: Limits) -> bytes:
         size += len(parts[-1])
         if size > limits.body_bytes:
             raise _too_large(limits)
+        hold(len(parts[-1]))
         if not message.get("more_body", False):
             return b"".join(parts)
 

@@ -66,6 +66,28 @@ def decode(body: bytes, kind: type[Asked]) -> Asked:
         raise bad_request("The body is nested too deeply.") from error
 
 
+def check_count(count: int, most: int, param: str, what: str | None = None) -> None:
+    """Refuse no inputs, and more than a request may have.
+
+    Args:
+        count: How many there are.
+        most: How many there may be.
+        param: The field that is at fault.
+        what: That it is, in words, where the field alone is not.
+
+    Raises:
+        ApiError: There are none, or too many.
+    """
+    if not count:
+        raise bad_request(f"{param} is empty.", param)
+    if count > most:
+        raise too_many(
+            f"{what or param}: {count} items are more than the {most} that this server takes in a "
+            "request. Send several requests.",
+            param,
+        )
+
+
 def texts_of(given: str | list[str], most: int, param: str) -> list[str]:
     """One text or several, as a list.
 
@@ -73,7 +95,7 @@ def texts_of(given: str | list[str], most: int, param: str) -> list[str]:
         ApiError: There are too many.
     """
     texts = [given] if isinstance(given, str) else given
-    _check_count(len(texts), most, param)
+    check_count(len(texts), most, param)
     return texts
 
 
@@ -108,11 +130,11 @@ def rows_of(
             "input is a mixture: it should be texts, or token ids, or lists of token ids.", "input"
         )
     if str in kinds:
-        _check_count(len(items), most, "input")
+        check_count(len(items), most, "input")
         texts = [item for item in items if isinstance(item, str)]
         return tokenized(model, texts, prompt, truncate=truncate)
     lists = [items] if int in kinds else items
-    _check_count(len(lists), most, "input")
+    check_count(len(lists), most, "input")
     if prompt and chosen:
         raise bad_request(
             "A prompt cannot be put before token ids: they should have it in them already. Leave "
@@ -212,13 +234,3 @@ def _too_long(model: ServedModel, number: int, count: str, param: str) -> Except
         param,
         "context_length_exceeded",
     )
-
-
-def _check_count(count: int, most: int, param: str) -> None:
-    if not count:
-        raise bad_request(f"{param} is empty.", param)
-    if count > most:
-        raise too_many(
-            f"{param} has {count} items; this server takes {most} in a request. Send several.",
-            param,
-        )

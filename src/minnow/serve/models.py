@@ -60,6 +60,7 @@ class ServedModel:
         """
         self.name, self.bundle, self.embedder = name, bundle, embedder
         self.manifest: Manifest = bundle.manifest
+        self._made = int((bundle.folder / MANIFEST).stat().st_mtime)
         self._pipeline = embedder.pipeline
         self.tokenizer = self._pipeline.tokenizer
         self.special_ids = self.tokenizer.special_ids()
@@ -113,7 +114,7 @@ class ServedModel:
         embedding = self.manifest.embedding
         return Model(
             id=self.name,
-            created=int((self.bundle.folder / MANIFEST).stat().st_mtime),
+            created=self._made,
             dimensions=self.width,
             max_tokens=self.max_tokens,
             similarity=embedding.similarity.value,
@@ -131,7 +132,8 @@ def find_bundles(arguments: Sequence[str]) -> dict[str, Bundle]:
     """The bundles of a command line, by the names that clients call them by.
 
     Args:
-        arguments: Each a folder, or NAME=FOLDER; a folder's own name is without `.minnow`.
+        arguments: Each a folder, or NAME=FOLDER; a folder's own name is without `.minnow`. A name
+            may be one of the Hub's, with a slash.
 
     Raises:
         BundleError: One is not a bundle.
@@ -150,7 +152,7 @@ def find_bundles(arguments: Sequence[str]) -> dict[str, Bundle]:
 
 def _named(argument: str) -> tuple[str, Path]:
     name, equals, folder = argument.partition("=")
-    if equals and name and "/" not in name and not Path(argument).exists():
+    if equals and name and not name.startswith((".", "/")) and not Path(argument).exists():
         return name, Path(folder)
     path = Path(argument)
     return path.resolve().name.removesuffix(".minnow"), path

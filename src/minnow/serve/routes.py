@@ -17,7 +17,16 @@ from starlette.responses import Response
 from minnow.errors import InputError
 from minnow.serve import metrics
 from minnow.serve.errors import JSON, bad_request
-from minnow.serve.inputs import Rows, decode, questions, rows_of, texts_of, tokenized, tokens_of
+from minnow.serve.inputs import (
+    Rows,
+    check_count,
+    decode,
+    questions,
+    rows_of,
+    texts_of,
+    tokenized,
+    tokens_of,
+)
 from minnow.serve.page import HTML, page
 from minnow.serve.schemas import (
     Answer,
@@ -66,7 +75,7 @@ class Endpoint:
 
     Attributes:
         method: GET or POST.
-        path: As Starlette and OpenAPI write it.
+        path: As OpenAPI writes it.
         handle: Called with the service, the body and the parameters of the path.
         summary: In a line.
         request: Type of the body.
@@ -189,7 +198,8 @@ async def _similarity(service: Service, body: bytes, _: Mapping[str, str]) -> Re
         model = service.model(asked.model)
         most, truncate = service.settings.limits.inputs, _truncates(service, asked.truncate)
         asking = texts_of(asked.query, most, "query")
-        found = texts_of(asked.documents, most - len(asking), "documents")
+        found = asked.documents
+        check_count(len(asking) + len(found), most, "documents", "query and documents")
         first = questions(model, asking, truncate=truncate)
         prompt = model.prompt("document", None)
         return model, first, tokenized(model, found, prompt, truncate=truncate, param="documents")

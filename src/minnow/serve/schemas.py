@@ -13,6 +13,8 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 MAX_DIMENSIONS = 2**31 - 1
 MAX_TOKEN_ID = 2**31 - 1
+MAX_QUESTION = 10_000
+"""Characters; to search for words takes a time that grows with them."""
 
 Text = Annotated[str, Meta(min_length=1)]
 Texts = Annotated[list[Text], Meta(min_length=1)]
@@ -32,6 +34,8 @@ PromptName = Annotated[str, Meta(description="One of the model's prompts, by nam
 OneModel = Annotated[
     str, Meta(description="A model of this server; may be left out where there is one only.")
 ]
+Int64 = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
+"""What SQLite can hold."""
 Truncate = Annotated[
     bool, Meta(description="Cut off texts over the model's limit, rather than refuse them.")
 ]
@@ -75,17 +79,22 @@ class SimilarityRequest(Request):
 class SearchRequest(Request):
     """A question to an index."""
 
-    query: Text
+    query: Annotated[str, Meta(min_length=1, max_length=MAX_QUESTION)]
     k: Annotated[int, Meta(ge=1, le=100, description="How many to find at most.")] = 10
     mode: Literal["hybrid", "vector", "keyword"] = "hybrid"
     where: (
         Annotated[
-            str, Meta(min_length=1, description="A condition in SQL on the columns of `passages`.")
+            str,
+            Meta(
+                min_length=1,
+                max_length=MAX_QUESTION,
+                description="A condition in SQL on the columns of `passages`.",
+            ),
         ]
         | None
     ) = None
     params: Annotated[
-        list[str | int | float | None], Meta(description="The values of its question marks.")
+        list[str | Int64 | float | None], Meta(description="The values of its question marks.")
     ] = []
     truncate: Truncate | None = None
 

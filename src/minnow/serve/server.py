@@ -5,21 +5,22 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import signal
 import socket
 import sys
+import threading
 from typing import TYPE_CHECKING
 
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from minnow.errors import MinnowError, ServeError
+from minnow.errors import ServeError
 from minnow.serve.app import build_app
-from minnow.serve.errors import JSON, bad_request
+from minnow.serve.connection import Connection
 from minnow.serve.service import Service
 from minnow.signals import Stopped
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
     from types import FrameType
 
@@ -31,23 +32,8 @@ _SPARE_SECONDS = 5.0
 """For answers that say that there was no more time."""
 
 _IDLE_SECONDS = 75
-"""A connection that is not used is closed then: later than clients of Python do (5 s), so that none
-is closed in the moment in which it is used again."""
-
-
-class _Protocol(HttpToolsProtocol):
-    """HTTP whose own refusal, of what is not HTTP, has OpenAI's form too."""
-
-    def send_400_response(self, msg: str) -> None:
-        """Answer what cannot be read, and hang up."""
-        del msg
-        body = bad_request("The request is not valid HTTP/1.1.").content
-        head = (
-            f"HTTP/1.1 400 Bad Request\r\ncontent-type: {JSON}\r\n"
-            f"content-length: {len(body)}\r\nconnection: close\r\n\r\n"
-        )
-        self.transport.write(head.encode() + body)
-        self.transport.close()
+"""A connection that has sent no whole head by then is closed: later than clients of Python do it
+(5 s), so that none is closed in the moment in which it is used again."""
 
 
 class _Server(uvicorn.Server):
@@ -56,7 +42,23 @@ class _Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, service: Service, ready: Callable[[], None]) -> None:
         super().__init__(config)
         self._service, self._tell_ready = service, ready
-        self.failure: BaseException | None = None
+        self.failure: Exception | None = None
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Have a terminal that goes away end it too, unless that is ignored, as under `nohup`."""
+        number = getattr(signal, "SIGHUP", None)
+        with super().capture_signals():
+            if number is None or threading.current_thread() is not threading.main_thread():
+                yield
+                return
+            before = signal.getsignal(number)
+            if before != signal.SIG_IGN:
+                signal.signal(number, self.handle_exit)
+            try:
+                yield
+            finally:
+                signal.signal(number, before)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Called by the signal; a second one ends it at once."""
@@ -79,18 +81,17 @@ class _Server(uvicorn.Server):
             await super().shutdown(sockets)
         finally:
             timer.cancel()
-            with contextlib.suppress(MinnowError, asyncio.CancelledError):
-                await self._opening
+            await self._opening
             await self._service.close()
 
     async def _open(self) -> None:
         try:
             await self._service.start()
-        except BaseException as error:
+            if self._service.state == "ready":
+                self._tell_ready()
+        except Exception as error:
             self.failure = error
             self.should_exit = True
-            raise
-        self._tell_ready()
 
 
 def serve(
@@ -118,7 +119,7 @@ def serve(
     listener = listen(settings.host, settings.port)
     config = uvicorn.Config(
         build_app(service),
-        http=_Protocol,
+        http=Connection,
         ws="none",
         lifespan="off",
         access_log=False,
@@ -145,8 +146,9 @@ def listen(host: str, port: int) -> socket.socket:
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
         return socket.create_server(place[:2], family=family, backlog=2048)
-    except OSError as error:
-        why = str(error.strerror).partition(" (while")[0]
+    except (OSError, UnicodeError) as error:
+        said = error.strerror if isinstance(error, OSError) else "it is not the name of a host"
+        why = str(said).partition(" (while")[0]
         raise ServeError(f"Cannot listen at {host}, port {port}: {why}.") from error
 
 

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Literal, TypeVar
 
 from minnow.serve.batching import Batcher
-from minnow.serve.errors import unavailable
+from minnow.serve.errors import busy, unavailable
 from minnow.serve.metrics import Metrics
 from minnow.serve.models import ServedModel, model_named, open_model
 
@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float32]
 
 T = TypeVar("T")
+_BODIES = 16
+"""Bodies of the largest size that are held at once; there may be many more small ones."""
+
 State = Literal["starting", "ready", "stopping"]
 
 
@@ -40,6 +43,7 @@ class Service:
         searcher: The index, where there is one and it is ready.
         state: Whether requests are taken.
         requests: How many are read or answered right now.
+        body_bytes: Of their bodies.
         metrics: What it has done.
     """
 
@@ -57,7 +61,7 @@ class Service:
         self.searcher: Searcher | None = None
         self.models: dict[str, ServedModel] = {}
         self.state: State = "starting"
-        self.requests = 0
+        self.requests = self.body_bytes = 0
         self.metrics = Metrics()
         self.batcher = Batcher(settings.limits, self.metrics.on_batch)
         self._threads = ThreadPoolExecutor(2, thread_name_prefix="minnow-text")
@@ -130,6 +134,16 @@ class Service:
         if self.state == "stopping":
             raise unavailable("The server is stopping.", "stopping")
         self.batcher.check_room()
+
+    def hold(self, size: int) -> None:
+        """Make room for a part of a body.
+
+        Raises:
+            ApiError: There is none; `body_bytes` is as it was.
+        """
+        if self.body_bytes + size > _BODIES * self.settings.limits.body_bytes:
+            raise busy("Too many large requests are open. Try again later.", 1)
+        self.body_bytes += size
 
     def model(self, name: str | None) -> ServedModel:
         """The model that a request asks for; the only one, where it does not say.

@@ -47,10 +47,10 @@ class Settings:
     Attributes:
         host: The address to listen at; by default this machine alone can reach it.
         port: 0 takes one that is free.
-        api_key: What a client has to show; empty where none is asked for.
+        api_key: What a client has to show, in ASCII; empty where none is asked for.
         cors_origins: Origins whose pages may ask from a browser; "*" is all.
-        allowed_hosts: Names that a request may call this server by; by default those of the
-            loopback where it listens there, and all elsewhere.
+        allowed_hosts: Names that a request may call this server by, besides those of the
+            loopback and `host`; without any, all are, unless it listens at the loopback.
         truncate: Cut off texts over the limit where a request does not say; otherwise refuse.
         limits: How much it takes.
         grace_seconds: How long requests may go on once it is told to stop.
@@ -73,8 +73,15 @@ class Settings:
             raise ServeError(f"A port is 0 to 65535, not {self.port}.")
         if not 0 <= self.grace_seconds < inf:
             raise ServeError(f"The time to finish is 0 seconds or more, not {self.grace_seconds}.")
-        if not self.api_key.isprintable() or self.api_key != self.api_key.strip():
-            raise ServeError("The key has white space around it, or characters that do not print.")
+        key = self.api_key
+        if not (key.isascii() and key.isprintable()) or key != key.strip():
+            raise ServeError(
+                "The key has white space around it, or characters that are not ASCII or do not "
+                "print: clients cannot send it in a header."
+            )
+        for host in self.allowed_hosts:
+            if host != ANY and not _is_host(host):
+                raise ServeError(f"{host} is not the name of a host: leave out scheme and port.")
         for origin in self.cors_origins:
             if origin != ANY and not _is_origin(origin):
                 raise ServeError(
@@ -85,9 +92,9 @@ class Settings:
     @property
     def hosts(self) -> frozenset[str]:
         """Names that a request may call this server by, lower case; "*" is all."""
-        if self.allowed_hosts:
-            return frozenset(map(str.lower, self.allowed_hosts))
-        return frozenset({*LOOPBACK, self.host.lower()}) if self.is_loopback else frozenset({ANY})
+        if not self.allowed_hosts and not self.is_loopback:
+            return frozenset({ANY})
+        return frozenset(map(str.lower, (*LOOPBACK, self.host, *self.allowed_hosts)))
 
     @property
     def is_loopback(self) -> bool:
@@ -106,6 +113,15 @@ class Settings:
             f"{self.host} can be reached from other machines, and no key is asked for: whoever "
             "reaches it can use it. Set --api-key-file or MINNOW_API_KEY.",
         )
+
+
+def _is_host(text: str) -> bool:
+    """Whether it could stand in a Host header, before the port and without brackets."""
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return bool(text) and not set(text) & set(":/[]@ ")
+    return True
 
 
 def _is_origin(text: str) -> bool:

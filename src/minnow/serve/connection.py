@@ -1,0 +1,104 @@
+"""A connection: HTTP/1.1 as uvicorn reads it, with bounds before a request is one.
+
+What is here happens before any key is looked at, so nobody may take much by it.
+"""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+
+import httptools
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from minnow.serve.errors import JSON, ApiError, bad_request
+
+if TYPE_CHECKING:
+    import asyncio
+
+HEAD_BYTES = 65_536
+"""Of a request's line and headers, or of what follows its body; what comes in one read is added."""
+
+_PIPELINED = 64
+"""Requests that may wait on a connection for the answer to the one before."""
+
+
+class Connection(HttpToolsProtocol):
+    """Keeps little of what has no end, and answers what offers another protocol.
+
+    A head is waited for no longer than a next request is.
+    """
+
+    _unread = 0
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Wait for a request, as after an answer."""
+        super().connection_made(transport)
+        self.timeout_keep_alive_task = self.loop.call_later(
+            self.timeout_keep_alive, self.timeout_keep_alive_handler
+        )
+
+    def data_received(self, data: bytes) -> None:
+        """Read on; the time to wait is over when a head is whole, not before."""
+        self._unread += len(data)
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade as offer:
+            self._decline(data[offer.args[0] :])
+        except httptools.HttpParserError:
+            self._refuse(bad_request("The request is not valid HTTP/1.1."))
+        else:
+            if self._unread > HEAD_BYTES:
+                status = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
+                message = f"The headers are larger than {HEAD_BYTES} bytes."
+                self._refuse(ApiError(status, message, "headers_too_large"))
+
+    def on_message_begin(self) -> None:
+        """Called by the parser at a request's first byte."""
+        self._unread = 0
+        super().on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        """Called by the parser; what it raises, the parser makes an error of its own."""
+        if self.parser.should_upgrade():
+            return
+        if len(self.pipeline) >= _PIPELINED:
+            raise OverflowError
+        self._unset_keepalive_if_required()
+        super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """Called by the parser with a part of a body."""
+        self._unread = 0
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """Called by the parser; it takes a request that offers a protocol to be without a body."""
+        if not self.parser.should_upgrade():
+            super().on_message_complete()
+
+    def _decline(self, rest: bytes) -> None:
+        """Read a request again as if it offered no other protocol, as RFC 9110, 7.8 allows.
+
+        Java's own client offers HTTP/2 with every first request, and sends the body behind it.
+        """
+        kept = [header for header in self.headers if header[0] != b"upgrade"]
+        if len(kept) == len(self.headers):
+            self._refuse(bad_request("This server is no proxy."))
+            return
+        version = self.parser.get_http_version().encode()
+        head = b"%b %b HTTP/%b\r\n" % (self.parser.get_method(), self.url, version)
+        lines = b"".join(b"%b: %b\r\n" % header for header in kept)
+        self.parser = httptools.HttpRequestParser(self)
+        self.data_received(head + lines + b"\r\n" + rest)
+
+    def _refuse(self, error: ApiError) -> None:
+        """Hang up; with an answer, where it could not be taken for that of another request."""
+        if self.cycle is None or self.cycle.response_complete:
+            head = (
+                f"HTTP/1.1 {error.status.value} {error.status.phrase}\r\n"
+                f"content-type: {JSON}\r\ncontent-length: {len(error.content)}\r\n"
+                "connection: close\r\n\r\n"
+            )
+            self.transport.write(head.encode() + error.content)
+        self.transport.close()
