@@ -8,7 +8,8 @@ import sys
 from pathlib import Path
 
 COMMANDS = ("", "convert", "verify", "embed", "info", "export", "device-check", "compare",
-            "evaluate", "gguf", "frontier", "index", "search", "serve", "bench")  # fmt: skip
+            "evaluate", "gguf", "frontier", "index", "search", "ask",
+            "serve", "bench")  # fmt: skip
 
 
 def help_of(command: str) -> str:

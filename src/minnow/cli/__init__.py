@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from minnow.cli import (
+    asking,
     bundles,
     device,
     evaluation,
@@ -29,6 +30,7 @@ COMMANDS: tuple[ModuleType, ...] = (
     evaluation,
     ladder,
     searching,
+    asking,
     serving,
     speed,
 )
