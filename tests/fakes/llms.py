@@ -48,6 +48,7 @@ def make_llm(
     template: str = TEMPLATE,
     ends: bool = True,
     torn: bool = False,
+    output: str = "logits",
     model: Mapping[str, Any] | None = None,
     **config: Any,
 ) -> Path:
@@ -59,6 +60,7 @@ def make_llm(
         template: Its chat template.
         ends: Whether it stops; else it begins again.
         torn: Whether each piece is followed by the next or by itself, each as likely.
+        output: What its network gives.
         model: More for its llm_config.json.
         **config: More for its config.json.
     """
@@ -67,7 +69,7 @@ def make_llm(
     (folder / "tokenizer.mtok").write_bytes(vocabulary.mtok(template))
     words = store_words(np.eye(vocabulary.size, dtype=np.float32), WordKind.BF16)
     (folder / "embeddings.bin").write_bytes(words.to_bytes())
-    _write_network(folder, vocabulary.follows(ends=ends, torn=torn))
+    _write_network(folder, vocabulary.follows(ends=ends, torn=torn), output)
     settings: dict[str, Any] = {
         "llm_model": "llm.mnn", "llm_weight": "llm.mnn.weight", "backend_type": "cpu",
         "tokenizer_file": "tokenizer.mtok", "embedding_file": "embeddings.bin", "thread_num": 1,
@@ -140,12 +142,12 @@ def _byte_letters() -> list[str]:
     return [chr(byte if byte in seen else next(others)) for byte in range(_BYTES)]
 
 
-def _write_network(folder: Path, follows: Floats) -> None:
+def _write_network(folder: Path, follows: Floats, output: str) -> None:
     """Convert it; `--transformerFuse` makes MNN's attention with its KV cache of the nodes."""
     import onnx
 
     graph, log = folder / "llm.onnx", folder / "conversion.log"
-    onnx.save(_Network().write(follows), graph)
+    onnx.save(_Network().write(follows, output), graph)
     code = "import sys, _tools; _tools.mnnconvert(sys.argv[1:])"
     command = [
         sys.executable, "-c", code, "mnnconvert", "-f", "ONNX", "--modelFile", graph.name,
@@ -161,7 +163,7 @@ def _write_network(folder: Path, follows: Floats) -> None:
 class _Network(Nodes):
     """Logits of the last token."""
 
-    def write(self, follows: Floats) -> Any:
+    def write(self, follows: Floats, output: str) -> Any:
         size = len(follows)
         states = self.reshape("input_ids", [1, -1, size], "states")
         seen = self.node("Concat", [states, self._attention(states, size)], "seen", axis=2)
@@ -175,7 +177,7 @@ class _Network(Nodes):
         known = self.node(
             "MatMul", [last, self.table("known.w", np.vstack([follows, bias]))], "known"
         )
-        self._unread(known)
+        self._unread(known, output)
         inputs = [
             Input("input_ids", ("seq", 1, size), floats=True),
             Input("attention_mask", (1, 1, "seq", "all"), floats=True),
@@ -184,11 +186,11 @@ class _Network(Nodes):
             Input("past_keys", (1, "past", 1, _HEAD), floats=True),
             Input("past_values", (1, "past", 1, _HEAD), floats=True),
         ]
-        return self.model(inputs, "logits", [1, "last", size])
+        return self.model(inputs, output, [1, "last", size])
 
-    def _unread(self, known: str) -> None:
+    def _unread(self, known: str, output: str) -> None:
         """Keep inputs that the engine gives, though nothing depends on them."""
-        for name, after in (("position_ids", "placed"), ("logits_index", "logits")):
+        for name, after in (("position_ids", "placed"), ("logits_index", output)):
             most = self.cast(
                 self.node("ReduceMax", [name], f"{name}.most", keepdims=0), f"{name}.f"
             )

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import mmap
 import re
+import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +33,8 @@ _FILES = {
 }
 """What the engine reads, by its key in config.json, and the name that it takes by default."""
 _EMBEDDING = {"minnow.json": "a minnow bundle", "export.json": "what `minnow export` wrote"}
+_LOGITS = struct.pack("<I", 6) + b"logits\0"
+"""A name as the FlatBuffers of a graph have it."""
 _WHOSE = "an LLM for MNN has config.json, llm_config.json, llm.mnn, its weights and a tokenizer"
 
 
@@ -59,7 +62,7 @@ class LlmFolder:
             self.model.open("rb") as file,
             mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content,
         ):
-            return content.find(b"logits") >= 0
+            return content.find(_LOGITS) >= 0
 
 
 def read_llm_folder(path: Path, window: int | None = None) -> LlmFolder:
@@ -184,5 +187,5 @@ def changed_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 def markers_in(frame: str) -> Iterator[str]:
     """What in a chat template without its messages looks like a mark, such as "<|im_end|>"."""
-    for found in re.finditer(r"<[^\s<>]+>|\[/?\w+\]", frame):
+    for found in re.finditer(r"<[^\s<>]+>|\[/?[A-Za-z_]\w*\]", frame):
         yield found[0]

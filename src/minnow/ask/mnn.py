@@ -196,8 +196,8 @@ def _check_loaded(folder: LlmFolder, process: Process) -> None:
         if folder.has_logits():
             raise
         raise UnsupportedModelError(
-            f"{folder.model} gives no logits: it is no LLM, but an embedding model or another "
-            "network. Give the folder of an LLM for MNN."
+            f"{folder.model} gives no logits: it is an embedding model or another network, or is "
+            "damaged. Give the folder of an LLM for MNN."
         ) from error
 
 

@@ -85,8 +85,8 @@ class Engine:
             raise RefusalError("was not computed by MNN: its files do not fit each other.")
         rows = np.array(result.read(), np.float32)
         logits: np.ndarray[Any, np.dtype[np.float32]] = rows.reshape(-1, rows.shape[-1])[-1]
-        if not np.isfinite(logits).all():
-            raise RefusalError("gives numbers that are not finite: its files may be damaged.")
+        if not np.isfinite(logits).all() or logits.min() == logits.max():  # NaN comes out clipped
+            raise RefusalError("finds no token likelier than another: its files may be damaged.")
         return logits
 
     def _pick(self, logits: "np.ndarray[Any, np.dtype[np.float32]]") -> int:

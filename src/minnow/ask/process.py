@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import subprocess
-import threading
 from contextlib import ExitStack, suppress
 from pathlib import Path
+from queue import Empty, SimpleQueue
 from tempfile import TemporaryDirectory
+from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -54,7 +55,7 @@ class Process:
         """
         self._who, self._timeout = who, timeout
         self._number = 0
-        self._late = False
+        self._lines: SimpleQueue[bytes] = SimpleQueue()
         with ExitStack() as stack:
             folder = Path(stack.enter_context(TemporaryDirectory(prefix="minnow-")))
             self._log = stack.enter_context((folder / "log.txt").open("w+b"))
@@ -66,6 +67,8 @@ class Process:
                 stderr=self._log,
                 start_new_session=True,
             )
+            self._reader = Thread(target=self._read, daemon=True)
+            self._reader.start()
             stack.callback(self._end)
             self._stack = stack.pop_all()
 
@@ -80,8 +83,10 @@ class Process:
         One that somebody stopped waiting for is passed over.
 
         Raises:
-            EngineError: It refused, crashed, hung, or has ended before.
+            EngineError: It refused, crashed, hung, or is closed.
         """
+        if self._log.closed:
+            raise EngineError(f"{self._who} is closed; open it again.")
         self._number += 1
         self._send({"number": self._number, **message})
         return self.hear()
@@ -92,18 +97,13 @@ class Process:
         Raises:
             EngineError: As `ask`.
         """
-        assert self._process.stdout is not None
-        timer = threading.Timer(self._timeout, self._kill)
-        timer.start()
-        try:
-            while line := self._process.stdout.readline():
-                reply = msgspec.json.decode(line, type=Reply)
-                if reply.error:
-                    raise EngineError(f"{self._who} {reply.error}{self._last_words()}")
-                if reply.number == self._number:
-                    return reply
-        finally:
-            timer.cancel()
+        while line := self._next_line():
+            reply = msgspec.json.decode(line, type=Reply)
+            if reply.error:
+                raise EngineError(f"{self._who} {reply.error}{self._last_words()}")
+            if reply.number == self._number:
+                return reply
+        self._lines.put(b"")
         raise EngineError(self._how_it_ended())
 
     def close(self) -> None:
@@ -112,17 +112,32 @@ class Process:
 
     def _send(self, message: dict[str, Any]) -> None:
         assert self._process.stdin is not None
-        with suppress(BrokenPipeError, ValueError):  # it has ended; `hear` says how
+        with suppress(BrokenPipeError):  # it has ended; `hear` says how
             self._process.stdin.write(msgspec.json.encode(message) + b"\n")
             self._process.stdin.flush()
 
-    def _kill(self) -> None:
-        self._late = True
-        self._process.kill()
+    def _read(self) -> None:
+        """Take what it answers, in a thread: no other way to wait has a limit everywhere."""
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            self._lines.put(line)
+        self._lines.put(b"")
+
+    def _next_line(self) -> bytes:
+        """What it answers next; empty when it has ended."""
+        try:
+            return self._lines.get(timeout=self._timeout)
+        except Empty:
+            said = self._last_words()
+            self.close()
+            raise EngineError(
+                f"{self._who} did not answer within {self._timeout:.0f} s and was stopped.{said}"
+            ) from None
 
     def _end(self) -> None:
         self._process.kill()
         self._process.wait()
+        self._reader.join()
         for stream in (self._process.stdin, self._process.stdout):
             assert stream is not None
             with suppress(BrokenPipeError):
@@ -137,9 +152,7 @@ class Process:
 
     def _how_it_ended(self) -> str:
         code, said = self._process.wait(), self._last_words()
-        if self._late:
-            what = f"did not answer within {self._timeout:.0f} s and was stopped."
-        elif code == _KILLED or "bad_alloc" in said:
+        if code == _KILLED or "bad_alloc" in said:
             what = "was ended, most likely for want of memory. Take a smaller one, or close others."
         elif code < 0:
             what = f"crashed with signal {-code}: its files may be damaged, or of another MNN."
