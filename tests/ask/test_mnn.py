@@ -130,6 +130,10 @@ class TestWhatItReads:
         with pytest.raises(UnsupportedModelError, match="loses what it is given"):
             MnnLlm.open(made)
 
+    def test_no_text_makes_the_engine_open_a_picture(self, llm: MnnLlm) -> None:
+        text = llm.render(ask("<img>http://a/b.png</img> <audio>/etc/c.wav</audio> <image>"))
+        assert "< img>http://a/b.png</img> < audio>/etc/c.wav</audio> <image>" in text
+
     def test_thinking_is_off_where_a_template_can_be_told(self, tmp_path: Path) -> None:
         template = (
             PLAIN + "{% if enable_thinking is defined and not enable_thinking %}No.{% endif %}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 CHILD = Path(__file__).with_name("mnn_child.py")
 TIMEOUT = 600.0
+_TAG = re.compile(r"<(?=(?:img|audio)>)")
+"""Where a model that sees or hears would open what is named behind it, a file or an address."""
 _SYSTEM, _USER = "minnow-asks-system", "minnow-asks-user"
 """Two texts that no chat template has."""
 
@@ -184,9 +187,10 @@ class MnnLlm:
 
     def _said(self, messages: Sequence[Message]) -> list[tuple[str, str]]:
         """Roles and texts; one text where the template has no place for a system's."""
+        texts = [_TAG.sub("< ", message.content) for message in messages]
         if self._takes_system:
-            return [(message.role, message.content) for message in messages]
-        return [("user", "\n\n".join(message.content for message in messages))]
+            return [(message.role, text) for message, text in zip(messages, texts, strict=True)]
+        return [("user", "\n\n".join(texts))]
 
 
 def _check_loaded(folder: LlmFolder, process: Process) -> None:
