@@ -74,15 +74,10 @@ def build_prompt(
     room = window - reserve
     write = _Writer(question.strip(), markers)
     _check_room(count(write.messages(())), window, reserve)
-    given: tuple[Hit, ...] = ()
-    tokens = 0
-    for hit in hits:
-        longer = count(write.messages((*given, hit)))
-        if longer > room:
-            break
-        given, tokens = (*given, hit), longer
-    if given:
-        return Prompt(write.messages(given), given, tuple(hits[len(given) :]), tokens)
+    whole = _longest(range(1, len(hits) + 1), lambda n: count(write.messages(hits[:n])) <= room)
+    if whole:
+        messages = write.messages(hits[:whole])
+        return Prompt(messages, tuple(hits[:whole]), tuple(hits[whole:]), count(messages))
     part = _cut(hits[0], lambda hit: count(write.messages((hit,), cut=True)) <= room)
     if part is None:
         raise InputError(
@@ -150,13 +145,15 @@ def _cut(hit: Hit, fits: Callable[[Hit], bool]) -> Hit | None:
 
 
 def _longest(ends: Sequence[int], fits: Callable[[int], bool]) -> int | None:
-    """The last of them that fits, by bisection; one that is given back was tried."""
-    low, high = 0, len(ends)
-    best = None
-    while low < high:
-        middle = (low + high) // 2
+    """The last of them that fits, where those before it do; what is given back was tried."""
+    last, reach = -1, 0
+    while reach < len(ends) and fits(ends[reach]):
+        last, reach = reach, 2 * reach + 1
+    beyond = min(reach, len(ends))
+    while last + 1 < beyond:
+        middle = (last + 1 + beyond) // 2
         if fits(ends[middle]):
-            best, low = ends[middle], middle + 1
+            last = middle
         else:
-            high = middle
-    return best
+            beyond = middle
+    return None if last < 0 else ends[last]
