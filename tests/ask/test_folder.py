@@ -72,7 +72,9 @@ class TestWhatItSays:
         assert read_llm_folder(folder, 99).window == 99
 
     def test_settings_of_ours(self) -> None:
-        assert "chunk_limits" not in changed_settings({})
+        thinking = {"context": {"enable_thinking": False}}
+        ours = {"reuse_kv": False, "all_logits": False, "speculative_type": "", "jinja": thinking}
+        assert changed_settings({"thread_num": 3}) == ours
         assert changed_settings({"chunk_limits": [128, 1]})["chunk_limits"] == []
 
     def test_markers(self) -> None:

@@ -87,8 +87,13 @@ class TestWhatItSays:
         assert all(set(text) <= {"A", "B"} for text in said)
 
     def test_a_network_that_gives_all_logits(self, tmp_path: Path, folder: Path) -> None:
-        with MnnLlm.open(make_llm(tmp_path / "a", all_logits=True, reuse_kv=True)) as llm:
-            assert [llm.complete(text) for text in ("Hi.", "Hi.")] == [SAID, SAID]
+        with MnnLlm.open(make_llm(tmp_path / "a", every=True)) as llm:
+            assert [llm.complete(text) for text in ("Hi.", END)] == [SAID, SAID]
+
+    def test_settings_that_would_carry_over(self, tmp_path: Path) -> None:
+        settings = {"all_logits": True, "reuse_kv": True, "speculative_type": "lookahead"}
+        with MnnLlm.open(make_llm(tmp_path / "a", **settings)) as llm:  # type: ignore[arg-type]
+            assert llm.complete(CUE) != llm.complete("Hi.") == SAID
 
     def test_a_prompt_read_in_blocks(self, tmp_path: Path) -> None:
         settings = {"chunk": 16, "chunk_limits": [8, 16]}

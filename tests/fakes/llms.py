@@ -48,6 +48,7 @@ def make_llm(
     template: str = TEMPLATE,
     ends: bool = True,
     torn: bool = False,
+    every: bool = False,
     output: str = "logits",
     model: Mapping[str, Any] | None = None,
     **config: Any,
@@ -60,7 +61,8 @@ def make_llm(
         template: Its chat template.
         ends: Whether it stops; else it begins again.
         torn: Whether each piece is followed by the next or by itself, each as likely.
-        output: What its network gives.
+        every: Whether its network gives logits of all tokens, and not of those that are asked for.
+        output: What they are called.
         model: More for its llm_config.json.
         **config: More for its config.json.
     """
@@ -69,7 +71,7 @@ def make_llm(
     (folder / "tokenizer.mtok").write_bytes(vocabulary.mtok(template))
     words = store_words(np.eye(vocabulary.size, dtype=np.float32), WordKind.BF16)
     (folder / "embeddings.bin").write_bytes(words.to_bytes())
-    _write_network(folder, vocabulary.follows(ends=ends, torn=torn), output)
+    _write_network(folder, vocabulary.follows(ends=ends, torn=torn), output, every=every)
     settings: dict[str, Any] = {
         "llm_model": "llm.mnn", "llm_weight": "llm.mnn.weight", "backend_type": "cpu",
         "tokenizer_file": "tokenizer.mtok", "embedding_file": "embeddings.bin", "thread_num": 1,
@@ -104,6 +106,7 @@ class _Vocabulary:
         after = [*range(first + 1, other), end if ends else first]
         table = np.zeros((self.size, self.size), np.float32)
         table[:first, first] = _CERTAIN
+        table[_BYTES] = np.eye(self.size)[end] * _CERTAIN
         for i, piece in enumerate(self.pieces):
             table[first + i, after[i]] = _CERTAIN
             if torn:
@@ -142,12 +145,12 @@ def _byte_letters() -> list[str]:
     return [chr(byte if byte in seen else next(others)) for byte in range(_BYTES)]
 
 
-def _write_network(folder: Path, follows: Floats, output: str) -> None:
+def _write_network(folder: Path, follows: Floats, output: str, *, every: bool) -> None:
     """Convert it; `--transformerFuse` makes MNN's attention with its KV cache of the nodes."""
     import onnx
 
     graph, log = folder / "llm.onnx", folder / "conversion.log"
-    onnx.save(_Network().write(follows, output), graph)
+    onnx.save(_Network().write(follows, output, every=every), graph)
     code = "import sys, _tools; _tools.mnnconvert(sys.argv[1:])"
     command = [
         sys.executable, "-c", code, "mnnconvert", "-f", "ONNX", "--modelFile", graph.name,
@@ -161,23 +164,28 @@ def _write_network(folder: Path, follows: Floats, output: str) -> None:
 
 
 class _Network(Nodes):
-    """Logits of the last token."""
+    """Logits of the tokens from `logits_index` on: the last one, as a rule."""
 
-    def write(self, follows: Floats, output: str) -> Any:
+    def write(self, follows: Floats, output: str, *, every: bool) -> Any:
         size = len(follows)
         states = self.reshape("input_ids", [1, -1, size], "states")
         seen = self.node("Concat", [states, self._attention(states, size)], "seen", axis=2)
-        first, end, axis = (
-            self.constant(name, [value], np.int64)
-            for name, value in (("first", -1), ("end", 2**31 - 1), ("axis", 1))
+        end, axis = (
+            self.constant(name, [value], np.int32)
+            for name, value in (("end", 2**31 - 1), ("axis", 1))
         )
-        last = self.node("Slice", [seen, first, end, axis], "last")
+        wanted = "logits_index"
+        if every:
+            wanted = self.node("Mul", [wanted, self.constant("zero", [0], np.int32)], "first")
+        told = self.node("Slice", [seen, wanted, end, axis], "told")
         bias = np.zeros((_HEAD, size), np.float32)
         bias[0, -1] = _FOUND
         known = self.node(
-            "MatMul", [last, self.table("known.w", np.vstack([follows, bias]))], "known"
+            "MatMul", [told, self.table("known.w", np.vstack([follows, bias]))], "known"
         )
-        self._unread(known, output)
+        place = self.node("ReduceMax", ["position_ids"], "place", keepdims=0)
+        nothing = self.node("Mul", [self.cast(place, "placed"), self.scalar("none", 0)], "nothing")
+        self.node("Add", [known, nothing], output)  # so that the input is not dropped
         inputs = [
             Input("input_ids", ("seq", 1, size), floats=True),
             Input("attention_mask", (1, 1, "seq", "all"), floats=True),
@@ -187,15 +195,6 @@ class _Network(Nodes):
             Input("past_values", (1, "past", 1, _HEAD), floats=True),
         ]
         return self.model(inputs, output, [1, "last", size])
-
-    def _unread(self, known: str, output: str) -> None:
-        """Keep inputs that the engine gives, though nothing depends on them."""
-        for name, after in (("position_ids", "placed"), ("logits_index", output)):
-            most = self.cast(
-                self.node("ReduceMax", [name], f"{name}.most", keepdims=0), f"{name}.f"
-            )
-            nothing = self.node("Mul", [most, self.scalar(f"{name}.zero", 0.0)], f"{name}.nothing")
-            known = self.node("Add", [known, nothing], after)
 
     def _attention(self, states: str, size: int) -> str:
         """One head, whose first number is 1 once a cue was seen; in the form that is fused."""
