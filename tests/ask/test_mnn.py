@@ -22,6 +22,7 @@ pytestmark = pytest.mark.extra("convert")
 FISH = "🐟".encode()
 SAID = "".join(ANSWER)
 PLAIN = "{% for message in messages %}{{ message['content'] }}{% endfor %}"
+WITH_BOS = "{% for m in messages %}{% set t = bos_token + m['content'] %}{{ t }}{% endfor %}"
 ONLY_USER = (
     "<s>{% for m in messages %}{% if m['role'] == 'user' %}{{ m['content'] }}{% endif %}"
     "{% endfor %}"
@@ -124,15 +125,29 @@ class TestWhatItReads:
         with MnnLlm.open(make_llm(tmp_path / "a", template=PLAIN)) as llm:
             assert not llm.has_template
 
+    def test_a_template_that_begins_with_a_token(self, tmp_path: Path) -> None:
+        with MnnLlm.open(make_llm(tmp_path / "a", template=WITH_BOS, bos="<s>")) as llm:
+            assert llm.render([Message("system", "a"), Message("user", "b")]) == "<s>a<s>b"
+            assert llm.markers == {"<s>"}
+
     def test_a_template_without_a_place_for_rules(self, tmp_path: Path) -> None:
         with MnnLlm.open(make_llm(tmp_path / "a", template=ONLY_USER)) as llm:
             messages = [Message("system", "Be brief."), Message("user", "Hi.")]
             assert llm.render(messages) == "<s>Be brief.\n\nHi."
             assert llm.markers == {"<s>"}
 
-    def test_a_template_that_loses_the_question(self, tmp_path: Path) -> None:
-        made = make_llm(tmp_path / "a", template="Hello.")
-        with pytest.raises(UnsupportedModelError, match="loses what it is given"):
+    @pytest.mark.parametrize(
+        "template",
+        [
+            "Hello.",
+            "{% for m in messages %}{{ m | tojson }}{% endfor %}",
+            WITH_BOS,
+        ],
+    )
+    def test_a_template_that_garbles_the_question(self, tmp_path: Path, template: str) -> None:
+        """The last one knows no bos_token, and the engine writes lists of parts as JSON."""
+        made = make_llm(tmp_path / "a", template=template)
+        with pytest.raises(UnsupportedModelError, match="loses or garbles"):
             MnnLlm.open(made)
 
     def test_no_text_makes_the_engine_open_a_picture(self, llm: MnnLlm) -> None:

@@ -46,6 +46,7 @@ def make_llm(
     answer: Sequence[str | bytes] = ANSWER,
     *,
     template: str = TEMPLATE,
+    bos: str = "",
     ends: bool = True,
     torn: bool = False,
     every: bool = False,
@@ -59,6 +60,7 @@ def make_llm(
         folder: Where.
         answer: What it says to anything, in pieces; bytes may be a part of a character.
         template: Its chat template.
+        bos: What the template knows as `bos_token`.
         ends: Whether it stops; else it begins again.
         torn: Whether each piece is followed by the next or by itself, each as likely.
         every: Whether its network gives logits of all tokens, and not of those that are asked for.
@@ -68,7 +70,7 @@ def make_llm(
     """
     folder.mkdir(parents=True)
     vocabulary = _Vocabulary(tuple(p.encode() if isinstance(p, str) else p for p in answer))
-    (folder / "tokenizer.mtok").write_bytes(vocabulary.mtok(template))
+    (folder / "tokenizer.mtok").write_bytes(vocabulary.mtok(template, bos))
     words = store_words(np.eye(vocabulary.size, dtype=np.float32), WordKind.BF16)
     (folder / "embeddings.bin").write_bytes(words.to_bytes())
     _write_network(folder, vocabulary.follows(ends=ends, torn=torn), output, every=every)
@@ -116,7 +118,7 @@ class _Vocabulary:
                 table[other, after[i]] = _CERTAIN
         return table
 
-    def mtok(self, template: str) -> bytes:
+    def mtok(self, template: str, bos: str) -> bytes:
         """A byte-level BPE without merges, in the form of `minnow.export.mtok`."""
         letters = _byte_letters()
         pieces = (*self.pieces, OTHER.encode())
@@ -130,7 +132,7 @@ class _Vocabulary:
             *(_string(token) + struct.pack("<I", i) for token, i in rows),
             b"\0", struct.pack("<I", len(added)),
             *(struct.pack("<IBBB", i, 1, 0, 0) + _string(name.encode()) for i, name in added),
-            struct.pack("<I", len(text)), text, _string(b""), b"\0", _string(b""),
+            struct.pack("<I", len(text)), text, _string(b""), b"\0", _string(bos.encode()),
         ])  # fmt: skip
 
 

@@ -69,34 +69,8 @@ def ask(
     hits = index.search(question, k, mode=mode, where=where, params=params)
     if not hits:
         return Answer(question)
-    return answer_from(hits, question, llm, max_new_tokens=max_new_tokens, on_text=on_text)
-
-
-def answer_from(
-    hits: Sequence[Hit],
-    question: str,
-    llm: LanguageModel,
-    *,
-    max_new_tokens: int = MAX_NEW_TOKENS,
-    on_text: Callable[[str], None] = lambda _: None,
-) -> Answer:
-    """Have an LLM answer from what was found, at least one hit; see `ask`."""
     prompt = prompt_for(hits, question, llm, max_new_tokens=max_new_tokens)
-    said: list[str] = []
-    last = Piece("", 0)
-    for last in llm.generate(prompt.messages, max_new_tokens):
-        said.append(last.text)
-        on_text(last.text)
-    return Answer(
-        question,
-        "".join(said),
-        passages=prompt.passages,
-        left_out=prompt.left_out,
-        cut=prompt.cut,
-        prompt_tokens=prompt.tokens,
-        tokens=last.tokens,
-        complete=last.end == "stop",
-    )
+    return answer_from(prompt, llm, max_new_tokens=max_new_tokens, on_text=on_text)
 
 
 def prompt_for(
@@ -114,4 +88,30 @@ def prompt_for(
         window=llm.window,
         reserve=max_new_tokens,
         markers=llm.markers,
+    )
+
+
+def answer_from(
+    prompt: Prompt,
+    llm: LanguageModel,
+    *,
+    max_new_tokens: int = MAX_NEW_TOKENS,
+    on_text: Callable[[str], None] = lambda _: None,
+) -> Answer:
+    """Have an LLM answer what it is told; see `ask`."""
+    said: list[str] = []
+    last = Piece("", 0)
+    for last in llm.generate(prompt.messages, max_new_tokens):
+        said.append(last.text)
+        if last.text:
+            on_text(last.text)
+    return Answer(
+        prompt.question,
+        "".join(said),
+        passages=prompt.passages,
+        left_out=prompt.left_out,
+        cut=prompt.cut,
+        prompt_tokens=prompt.tokens,
+        tokens=last.tokens,
+        complete=last.end == "stop",
     )

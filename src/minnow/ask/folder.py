@@ -81,6 +81,8 @@ def read_llm_folder(path: Path, window: int | None = None) -> LlmFolder:
     if window is not None and window < 1:
         raise InputError(f"window should be at least 1, not {window}.")
     path = path.absolute()
+    if path.is_file():
+        raise SourceNotFoundError(f"{path} is a file; give the folder of the LLM, {path.parent}.")
     if not path.is_dir():
         raise SourceNotFoundError(f"There is no folder {path}; {_WHOSE}.")
     for name, what in _EMBEDDING.items():

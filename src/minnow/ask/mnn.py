@@ -23,8 +23,8 @@ CHILD = Path(__file__).with_name("mnn_child.py")
 TIMEOUT = 600.0
 _TAG = re.compile(r"<(?=(?:img|audio)>)")
 """Where a model that sees or hears would open what is named behind it, a file or an address."""
-_SYSTEM, _USER = "minnow-asks-system", "minnow-asks-user"
-"""Two texts that no chat template has."""
+_SYSTEM, _USER = 'minnow\n"asks" a <system>', 'minnow\n"asks" a <user>'
+"""Two texts that no chat template has, and none leaves alone that makes JSON or HTML of them."""
 
 
 class MnnLlm:
@@ -72,7 +72,7 @@ class MnnLlm:
         Raises:
             InputError: An argument is out of range.
             SourceNotFoundError: There is no such folder, or a file is missing.
-            UnsupportedModelError: It is an embedding model, or its chat template loses texts.
+            UnsupportedModelError: It is an embedding model, or its chat template garbles texts.
             SourceError: A file of it is damaged.
             EngineError: MNN cannot load it.
         """
@@ -165,7 +165,7 @@ class MnnLlm:
         """Its markers, and whether there is a template at all.
 
         Raises:
-            UnsupportedModelError: What a user says is not in what it makes of it.
+            UnsupportedModelError: What a user says is not in what it makes of that.
         """
         system, user = Message("system", _SYSTEM), Message("user", _USER)
         text = self.render([system, user])
@@ -173,8 +173,8 @@ class MnnLlm:
         text = self.render([system, user])
         if _USER not in text:
             raise UnsupportedModelError(
-                f"The chat template of the LLM in {self._folder.path} loses what it is given in "
-                "MNN's engine. Give it another in llm_config.json, as jinja.chat_template."
+                f"The chat template of the LLM in {self._folder.path} loses or garbles in MNN's "
+                "engine what it is given. Put another into llm_config.json, as jinja.chat_template."
             )
         frame = text.replace(_SYSTEM, "").replace(_USER, "")
         return frozenset(markers_in(frame)), bool(frame.strip())

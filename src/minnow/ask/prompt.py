@@ -33,6 +33,7 @@ class Prompt:
     """What an LLM is told.
 
     Attributes:
+        question: The question.
         messages: The rules, then passages and question.
         passages: The hits that it is given; the first is number 1. One that was cut has less text.
         left_out: Those that it has no room for.
@@ -40,6 +41,7 @@ class Prompt:
         cut: Whether the first passage, then the only one, is a part of its hit.
     """
 
+    question: str
     messages: tuple[Message, ...]
     passages: tuple[Hit, ...]
     left_out: tuple[Hit, ...]
@@ -77,7 +79,8 @@ def build_prompt(
     whole = _longest(range(1, len(hits) + 1), lambda n: count(write.messages(hits[:n])) <= room)
     if whole:
         messages = write.messages(hits[:whole])
-        return Prompt(messages, tuple(hits[:whole]), tuple(hits[whole:]), count(messages))
+        given, left = tuple(hits[:whole]), tuple(hits[whole:])
+        return Prompt(question, messages, given, left, count(messages))
     part = _cut(hits[0], lambda hit: count(write.messages((hit,), cut=True)) <= room)
     if part is None:
         raise InputError(
@@ -85,7 +88,7 @@ def build_prompt(
             "for the question but for no passage. Allow a larger window, or a shorter answer."
         )
     messages = write.messages((part,), cut=True)
-    return Prompt(messages, (part,), tuple(hits[1:]), count(messages), cut=True)
+    return Prompt(question, messages, (part,), tuple(hits[1:]), count(messages), cut=True)
 
 
 def _check_room(needed: int, window: int, reserve: int) -> None:

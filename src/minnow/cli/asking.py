@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from minnow.cli.app import Json, app
+from minnow.cli.app import Json, app, steps
 from minnow.cli.searching import BundleOption, ModeName, chosen_mode
 from minnow.terminal import EPILOG
 
 if TYPE_CHECKING:
-    from minnow.ask import MnnLlm
-    from minnow.search import Hit
+    from minnow.ask import Answer, MnnLlm, Prompt
 
 
 @app.command("ask", epilog=EPILOG)
@@ -62,29 +61,34 @@ def ask_command(
 
     Example: minnow ask docs.index "how do fish sleep?" --llm qwen3-mnn --bundle bge-small.minnow
     """
-    from minnow.ask import Answer, MnnLlm, answer_from
-    from minnow.ask.answer import print_sources
+    from minnow.ask import Answer, MnnLlm, answer_from, prompt_for
     from minnow.search import Index
 
     chosen = chosen_mode(mode, bundle)
     with Index.open(file, bundle if chosen != "keyword" else None) as index:
         hits = index.search(question, k, mode=chosen, where=where)
     if not hits:
-        answer = Answer(question)
-    else:
-        with MnnLlm.open(llm, window=window, temperature=temperature) as opened:
-            if not opened.has_template:
-                warnings.warn(f"{llm} has no chat template: it reads plain text.", stacklevel=1)
-            if prompt_only:
-                _print_prompt(hits, question, opened, max_tokens, as_json=as_json)
-                return
-            answer = answer_from(
-                hits,
-                question,
-                opened,
-                max_new_tokens=max_tokens,
-                on_text=_ignore if as_json else _show,
-            )
+        _print_answer(Answer(question), as_json=as_json)
+        return
+    progress = steps() if sys.stderr.isatty() else _ignore
+    progress("loading the LLM")
+    with MnnLlm.open(llm, window=window, temperature=temperature) as opened:
+        if not opened.has_template:
+            warnings.warn(f"{llm} has no chat template: it reads plain text.", stacklevel=1)
+        prompt = prompt_for(hits, question, opened, max_new_tokens=max_tokens)
+        if prompt_only:
+            _print_prompt(prompt, opened, as_json=as_json)
+            return
+        progress(f"reading {prompt.tokens} tokens")
+        show = _ignore if as_json else _show
+        answer = answer_from(prompt, opened, max_new_tokens=max_tokens, on_text=show)
+    _print_answer(answer, as_json=as_json)
+
+
+def _print_answer(answer: Answer, *, as_json: bool) -> None:
+    """What has not been shown yet, and what is to be known of it."""
+    from minnow.ask.answer import print_sources
+
     if as_json:
         print(answer.json())
         return
@@ -101,21 +105,16 @@ def _show(text: str) -> None:
 
 
 def _ignore(_: str) -> None:
-    """For answers that are printed as a whole."""
+    """Where nobody looks."""
 
 
-def _print_prompt(
-    hits: list[Hit], question: str, llm: MnnLlm, max_tokens: int, *, as_json: bool
-) -> None:
-    from minnow.ask import prompt_for
-
-    prompt = prompt_for(hits, question, llm, max_new_tokens=max_tokens)
+def _print_prompt(prompt: Prompt, llm: MnnLlm, *, as_json: bool) -> None:
     text = llm.render(prompt.messages)
     if not as_json:
         print(text)
         return
     facts = {
-        "question": question,
+        "question": prompt.question,
         "prompt": text,
         "prompt_tokens": prompt.tokens,
         "window": llm.window,
