@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import time
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from fakes.llms import ANSWER, CUE, END, START, make_llm
+from fakes.programs import run_python
 
 from minnow.ask import Message, MnnLlm, Piece
 from minnow.errors import EngineError, InputError, UnsupportedModelError
@@ -55,6 +57,18 @@ class TestWhatItSays:
         said = [llm.complete(text) for text in asked]
         other = SAID.replace("[1]", "[2]")
         assert said == [SAID, other, SAID, other, SAID]
+
+    def test_the_loop_of_the_engine_itself_says_the_same(self, llm: MnnLlm, folder: Path) -> None:
+        code = (
+            "import json, os, sys; import MNN.llm as llm; "
+            "engine = llm.create(sys.argv[1] + '/config.json'); "
+            "engine.set_config({'sampler_type': 'greedy'}); engine.load(); "
+            "said = [engine.response(text) for text in sys.argv[2:]]; "
+            "print('\\n' + json.dumps(said), flush=True); os._exit(0)"
+        )
+        asked = ["Hi.", f"Hi {CUE}."]
+        theirs = json.loads(run_python(code, folder, *asked).stdout.splitlines()[-1])
+        assert [text.removesuffix("\n") for text in theirs] == [llm.complete(t) for t in asked]
 
     def test_an_answer_that_nobody_reads_to_the_end(self, llm: MnnLlm) -> None:
         assert next(iter(llm.generate(ask(CUE), 40))).text == "Fish"
@@ -230,8 +244,6 @@ class TestFaults:
             os.kill(number, 0)
 
     def test_it_ends_with_whoever_started_it(self, folder: Path) -> None:
-        from fakes.programs import run_python
-
         code = (
             "import os, sys; from minnow.ask import MnnLlm; llm = MnnLlm.open(sys.argv[1]); "
             "print(llm.process_id, flush=True); os.kill(os.getpid(), 9)"
