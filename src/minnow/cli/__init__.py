@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from minnow.cli import (
+    asking,
     bundles,
     device,
     evaluation,
@@ -31,10 +32,11 @@ COMMANDS: tuple[ModuleType, ...] = (
     ladder,
     remembering,
     searching,
+    asking,
     serving,
     speed,
 )
-"""The modules that put their commands into `app`, in the order of the help."""
+"""The modules that put their commands into `app`."""
 
 
 def main() -> None:

@@ -262,11 +262,7 @@ def search_command(
     from minnow.search import Index
     from minnow.search.results import json_of, print_hits
 
-    chosen: Mode = "keyword" if bundle is None else "hybrid"
-    if mode is not None:
-        chosen = mode.value
-    if chosen != "keyword" and bundle is None:
-        raise UsageError(f"--mode {chosen} needs the model: give it with --bundle.")
+    chosen = chosen_mode(mode, bundle)
     with Index.open(
         file,
         bundle if chosen != "keyword" else None,
@@ -282,3 +278,13 @@ def search_command(
         print_hits(hits, sys.stdout)
     else:
         warnings.warn("nothing was found.", stacklevel=1)
+
+
+def chosen_mode(mode: ModeName | None, bundle: Path | None) -> Mode:
+    """How to search: both ways with a bundle, else by words."""
+    chosen: Mode = "keyword" if bundle is None else "hybrid"
+    if mode is not None:
+        chosen = mode.value
+    if chosen != "keyword" and bundle is None:
+        raise UsageError(f"--mode {chosen} needs the model: give it with --bundle.")
+    return chosen

@@ -1,0 +1,117 @@
+"""Questions to documents, answered by an LLM on MNN's own engine, with citations.
+
+`ask` searches an index, gives the LLM the passages that fit its window, and reads the numbers that
+it cites back. `docs/ask.md` says what of an answer is proven, and what is not.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from minnow.ask.answer import Answer
+from minnow.ask.base import LanguageModel, Message, Piece
+from minnow.ask.mnn import MnnLlm
+from minnow.ask.prompt import Prompt, build_prompt
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from minnow.search import Hit, Index
+    from minnow.search.filters import Parameters
+    from minnow.search.index import Mode
+
+__all__ = [
+    "Answer",
+    "LanguageModel",
+    "Message",
+    "MnnLlm",
+    "Piece",
+    "Prompt",
+    "answer_from",
+    "ask",
+    "build_prompt",
+    "prompt_for",
+]
+
+MAX_NEW_TOKENS = 512
+
+
+def ask(
+    index: Index,
+    question: str,
+    llm: LanguageModel,
+    *,
+    k: int = 5,
+    mode: Mode = "hybrid",
+    where: str | None = None,
+    params: Parameters = (),
+    max_new_tokens: int = MAX_NEW_TOKENS,
+    on_text: Callable[[str], None] = lambda _: None,
+) -> Answer:
+    """Find passages that answer a question, and have an LLM answer from them.
+
+    Args:
+        index: Where to look.
+        question: The question.
+        llm: Who answers; not asked where nothing is found.
+        k: Passages to find at most.
+        mode: As in `Index.search`.
+        where: As in `Index.search`.
+        params: As in `Index.search`.
+        max_new_tokens: The longest answer; so much of the window is kept for it.
+        on_text: Told the answer while it is made, in pieces of whole characters.
+
+    Raises:
+        InputError: The question does not fit the LLM's window, or an argument is out of range.
+        EngineError: The LLM failed.
+        IndexFileError, OutputError: The index is damaged, or cannot be read.
+    """
+    hits = index.search(question, k, mode=mode, where=where, params=params)
+    if not hits:
+        return Answer(question)
+    prompt = prompt_for(hits, question, llm, max_new_tokens=max_new_tokens)
+    return answer_from(prompt, llm, max_new_tokens=max_new_tokens, on_text=on_text)
+
+
+def prompt_for(
+    hits: Sequence[Hit],
+    question: str,
+    llm: LanguageModel,
+    *,
+    max_new_tokens: int = MAX_NEW_TOKENS,
+) -> Prompt:
+    """What an LLM is told of what was found, at least one hit; see `ask`."""
+    return build_prompt(
+        question,
+        hits,
+        llm.count,
+        window=llm.window,
+        reserve=max_new_tokens,
+        markers=llm.markers,
+    )
+
+
+def answer_from(
+    prompt: Prompt,
+    llm: LanguageModel,
+    *,
+    max_new_tokens: int = MAX_NEW_TOKENS,
+    on_text: Callable[[str], None] = lambda _: None,
+) -> Answer:
+    """Have an LLM answer what it is told; see `ask`."""
+    said: list[str] = []
+    last = Piece("", 0)
+    for last in llm.generate(prompt.messages, max_new_tokens):
+        said.append(last.text)
+        if last.text:
+            on_text(last.text)
+    return Answer(
+        prompt.question,
+        "".join(said),
+        passages=prompt.passages,
+        left_out=prompt.left_out,
+        cut=prompt.cut,
+        prompt_tokens=prompt.tokens,
+        tokens=last.tokens,
+        complete=last.end == "stop",
+    )

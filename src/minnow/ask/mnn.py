@@ -1,0 +1,215 @@
+"""MNN's own LLM engine as a LanguageModel, in a child process: native code may crash."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from minnow.ask.base import Message, Piece
+from minnow.ask.folder import CONFIG, changed_settings, markers_in, read_llm_folder
+from minnow.ask.process import Process
+from minnow.errors import EngineError, InputError, UnsupportedModelError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from minnow.ask.folder import LlmFolder
+    from minnow.ask.process import Reply
+
+CHILD = Path(__file__).with_name("mnn_child.py")
+TIMEOUT = 600.0
+_TAG = re.compile(r"<(?=(?:img|audio)>)")
+"""Where a model that sees or hears would open what is named behind it, a file or an address."""
+_SYSTEM, _USER = 'minnow\n"asks" a <system>', 'minnow\n"asks" a <user>'
+"""Two texts that no chat template has, and none leaves alone that makes JSON or HTML of them."""
+
+
+class MnnLlm:
+    """An LLM on MNN's engine; loaded once, asked as often as you like, by one thread at a time.
+
+    ```python
+    from minnow.ask import MnnLlm
+
+    with MnnLlm.open("qwen3-0.6b-mnn") as llm:
+        print(llm.complete("Say hello."))
+    ```
+
+    Attributes:
+        window: Tokens that it reads and writes at most.
+        markers: What its chat template puts around turns.
+        has_template: Whether it has a chat template; else it reads plain text.
+    """
+
+    def __init__(self, folder: LlmFolder, process: Process) -> None:
+        """Join a folder with its process; `open` starts one."""
+        self.window = folder.window
+        self._folder, self._process = folder, process
+        self._takes_system = True
+        self.markers, self.has_template = self._read_template()
+
+    @classmethod
+    def open(
+        cls,
+        folder: str | Path,
+        *,
+        window: int | None = None,
+        temperature: float = 0.0,
+        timeout: float = TIMEOUT,
+    ) -> MnnLlm:
+        """Load an LLM.
+
+        Args:
+            folder: A folder of MNN-LLM: config.json, llm_config.json, llm.mnn, and so on.
+            window: Tokens that it reads and writes at most; by default what the folder states,
+                else 2048.
+            temperature: 0 takes the likeliest token each time, so that an answer can be had
+                again; above, one of the 40 likeliest by chance.
+            timeout: Seconds after which loading, reading or one token counts as hung.
+
+        Raises:
+            InputError: An argument is out of range.
+            SourceNotFoundError: There is no such folder, or a file is missing.
+            UnsupportedModelError: It is an embedding model, or its chat template garbles texts.
+            SourceError: A file of it is damaged.
+            EngineError: MNN cannot load it.
+        """
+        if not 0 <= temperature <= 100:
+            raise InputError(f"temperature should be from 0 to 100, not {temperature}.")
+        found = read_llm_folder(Path(folder), window)
+        changes = json.dumps(changed_settings(found.settings))
+        command = [
+            sys.executable, str(CHILD), str(found.path / CONFIG), changes, str(float(temperature)),
+            str(found.rows),
+        ]  # fmt: skip
+        process = Process(f"The LLM in {found.path}", command, timeout)
+        try:
+            _check_loaded(found, process)
+            return cls(found, process)
+        except BaseException:
+            process.close()
+            raise
+
+    @property
+    def process_id(self) -> int:
+        """The number of its process."""
+        return self._process.id
+
+    def count(self, messages: Sequence[Message]) -> int:
+        """Tokens of messages as it reads them, with all that its chat template adds.
+
+        Raises:
+            InputError: A message holds U+0000 or a lone surrogate.
+            EngineError: It crashed.
+        """
+        return self._ask("render", messages).tokens
+
+    def render(self, messages: Sequence[Message]) -> str:
+        """The text that messages come to: what it reads.
+
+        Raises:
+            InputError: A message holds U+0000 or a lone surrogate.
+            EngineError: It crashed.
+        """
+        return self._ask("render", messages).text
+
+    def generate(self, messages: Sequence[Message], max_new_tokens: int) -> Iterator[Piece]:
+        """Answer, piece by piece, the last with its `end`; whoever stops reading stops it.
+
+        Args:
+            messages: What is said to it.
+            max_new_tokens: The longest answer.
+
+        Raises:
+            InputError: Messages and answer do not fit the window, or a message cannot be read.
+            EngineError: It crashed, or hung.
+        """
+        if max_new_tokens < 1:
+            raise InputError(f"An answer has at least 1 token, not {max_new_tokens}.")
+        tokens = self._ask("start", messages).tokens
+        if tokens + max_new_tokens > self.window:
+            raise InputError(
+                f"The prompt has {tokens} tokens, and up to {max_new_tokens} for the answer do "
+                f"not fit behind it: the window is {self.window}."
+            )
+        for made in range(1, max_new_tokens + 1):
+            reply = self._process.ask(job="next")
+            if reply.end:
+                yield Piece(reply.text, made - 1, "stop")
+                return
+            yield Piece(reply.text, made, "limit" if made == max_new_tokens else None)
+
+    def complete(self, prompt: str, max_new_tokens: int = 512) -> str:
+        """The whole answer to one message of a user.
+
+        Raises:
+            InputError: Prompt and answer do not fit the window, or the prompt cannot be read.
+            EngineError: It crashed, or hung.
+        """
+        messages = [Message("user", prompt)]
+        return "".join(piece.text for piece in self.generate(messages, max_new_tokens))
+
+    def close(self) -> None:
+        """End its process."""
+        self._process.close()
+
+    def __enter__(self) -> MnnLlm:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _read_template(self) -> tuple[frozenset[str], bool]:
+        """Its markers, and whether there is a template at all.
+
+        Raises:
+            UnsupportedModelError: What a user says is not in what it makes of that.
+        """
+        system, user = Message("system", _SYSTEM), Message("user", _USER)
+        text = self.render([system, user])
+        self._takes_system = _SYSTEM in text and _USER in text
+        text = self.render([system, user])
+        if _USER not in text:
+            raise UnsupportedModelError(
+                f"The chat template of the LLM in {self._folder.path} loses or garbles in MNN's "
+                "engine what it is given. Put another into llm_config.json, as jinja.chat_template."
+            )
+        frame = text.replace(_SYSTEM, "").replace(_USER, "")
+        return frozenset(markers_in(frame)), bool(frame.strip())
+
+    def _ask(self, job: str, messages: Sequence[Message]) -> Reply:
+        given = self._said(messages)
+        for _, content in given:
+            _check_text(content)
+        return self._process.ask(job=job, messages=given)
+
+    def _said(self, messages: Sequence[Message]) -> list[tuple[str, str]]:
+        """Roles and texts; one text where the template has no place for a system's."""
+        texts = [_TAG.sub("< ", message.content) for message in messages]
+        if self._takes_system:
+            return [(message.role, text) for message, text in zip(messages, texts, strict=True)]
+        return [("user", "\n\n".join(texts))]
+
+
+def _check_loaded(folder: LlmFolder, process: Process) -> None:
+    try:
+        process.hear()
+    except EngineError as error:
+        if folder.has_logits():
+            raise
+        raise UnsupportedModelError(
+            f"{folder.model} gives no logits: it is an embedding model or another network, or is "
+            "damaged. Give the folder of an LLM for MNN."
+        ) from error
+
+
+def _check_text(text: str) -> None:
+    """Refuse what the engine cannot be given: it reads C strings of UTF-8."""
+    if "\0" in text:
+        raise InputError("The prompt holds U+0000; take it out.")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise InputError("The prompt holds half a surrogate pair; it is no valid text.") from None

@@ -1,0 +1,130 @@
+"""Runs MNN's LLM engine; a program of its own, because native code may crash or hang.
+
+Usage: python mnn_child.py CONFIG.json CHANGES TEMPERATURE ROWS
+
+CHANGES is JSON to set besides. It answers each line of JSON on stdin with one on stdout, by the
+same "number"; what MNN prints goes to stderr. Jobs: "render" and "start" have "messages", pairs of
+role and text; "next" gives the next token of what was started.
+"""
+
+import codecs
+import json
+import os
+import sys
+from typing import Any
+
+import numpy as np
+
+_LIKELIEST = 40
+
+
+class RefusalError(Exception):
+    """The engine cannot; the message goes on after the folder's name."""
+
+
+class Engine:
+    """One LLM, and the answer that it is at."""
+
+    def __init__(self, config: str, changes: str, temperature: float, rows: int) -> None:
+        import MNN.llm as llm  # `from MNN import llm` is another module, of C
+
+        self._status = llm.LlmStatus
+        self._temperature, self._rows = temperature, rows
+        self._random = np.random.default_rng()
+        self._engine = llm.create(config, False)
+        self._engine.set_config(json.loads(changes))
+        self._engine.load()
+        if self._engine.context.status == self._status.NOT_LOADED:
+            raise RefusalError("cannot be loaded by MNN.")
+        self._waiting: list[int] = []
+
+    def answer(self, job: str, messages: list[list[str]]) -> dict[str, Any]:
+        """Do a job; or why not, as "error"."""
+        try:
+            if job == "next":
+                return self.next()
+            return {"render": self.render, "start": self.start}[job](messages)
+        except RefusalError as error:
+            return {"error": str(error)}
+
+    def render(self, messages: list[list[str]]) -> dict[str, Any]:
+        """The text that messages come to, and its tokens."""
+        text = self._engine.apply_chat_template(
+            [{"role": role, "content": content} for role, content in messages]
+        )
+        return {"text": text, "tokens": len(self._engine.tokenizer_encode(text))}
+
+    def start(self, messages: list[list[str]]) -> dict[str, Any]:
+        """Forget what was before; what is read is read with the first token."""
+        self._engine.generate_init()
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        self._waiting = self._engine.tokenizer_encode(self.render(messages)["text"])
+        if not self._waiting:
+            raise RefusalError("was given nothing to read.")
+        return {"tokens": len(self._waiting)}
+
+    def next(self) -> dict[str, Any]:
+        """The next token as whole characters; a stop token ends the answer."""
+        token = self._pick(self._logits(self._waiting))
+        self._waiting = [token]
+        self._engine.context.update(current_token=token)
+        if self._engine.stoped():
+            return {"text": self._decoder.decode(b"", final=True), "end": True}
+        return {"text": self._decoder.decode(self._bytes(token))}
+
+    def _logits(self, tokens: list[int]) -> "np.ndarray[Any, np.dtype[np.float32]]":
+        """Of what follows the last token: float32 of shape (vocabulary,)."""
+        if max(tokens) >= self._rows:
+            raise RefusalError(
+                f"has a word table of {self._rows} rows, and none for token {max(tokens)}: it "
+                "does not belong to the tokenizer."
+            )
+        result = self._engine.forward(tokens)
+        status = self._engine.context.status
+        if status == self._status.INTERNAL_ERROR:  # and to read the result would crash
+            raise RefusalError("was not computed by MNN: its files do not fit each other.")
+        rows = np.array(result.read(), np.float32)
+        logits: np.ndarray[Any, np.dtype[np.float32]] = rows.reshape(-1, rows.shape[-1])[-1]
+        if not np.isfinite(logits).all() or logits.min() == logits.max():  # NaN comes out clipped
+            raise RefusalError("finds no token likelier than another: its files may be damaged.")
+        return logits
+
+    def _pick(self, logits: "np.ndarray[Any, np.dtype[np.float32]]") -> int:
+        """The likeliest token; with a temperature, one of the likeliest by chance."""
+        if not self._temperature:
+            return int(logits.argmax())
+        best = np.argsort(logits)[-_LIKELIEST:]
+        weights = np.exp((logits[best].astype(float) - logits[best[-1]]) / self._temperature)
+        return int(self._random.choice(best, p=weights / weights.sum()))
+
+    def _bytes(self, token: int) -> bytes:
+        try:
+            text: str = self._engine.tokenizer_decode(token)
+        except UnicodeDecodeError as part:  # of a character
+            return part.object
+        return text.encode()
+
+
+def main() -> None:
+    """Answer until stdin ends."""
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+
+    def tell(number: int, told: dict[str, Any]) -> None:
+        print(json.dumps({"number": number, **told}), file=answers, flush=True)
+
+    config, changes, temperature, rows = sys.argv[1:]
+    try:
+        engine = Engine(config, changes, float(temperature), int(rows))
+    except RefusalError as error:
+        tell(0, {"error": str(error)})
+        return
+    tell(0, {})
+    for line in sys.stdin.buffer:
+        message = json.loads(line)
+        tell(message["number"], engine.answer(message["job"], message.get("messages", [])))
+
+
+if __name__ == "__main__":
+    main()
+    os._exit(0)  # MNN's destructors crash in some orders, when there is nothing left to lose

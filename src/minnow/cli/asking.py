@@ -1,0 +1,125 @@
+"""The command that answers: search, then an LLM on MNN's own engine."""
+
+from __future__ import annotations
+
+import json
+import sys
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from minnow.cli.app import Json, app, steps
+from minnow.cli.searching import BundleOption, ModeName, chosen_mode
+from minnow.terminal import EPILOG
+
+if TYPE_CHECKING:
+    from minnow.ask import Answer, MnnLlm, Prompt
+
+
+@app.command("ask", epilog=EPILOG)
+def ask_command(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="What `minnow index` wrote.")],
+    question: Annotated[str, typer.Argument(metavar="QUESTION", help="What to answer.")],
+    llm: Annotated[
+        Path, typer.Option("--llm", help="The LLM: a folder of MNN-LLM, with config.json.")
+    ],
+    bundle: BundleOption = None,
+    k: Annotated[int, typer.Option("-k", min=1, max=1000, help="Most passages to find.")] = 5,
+    mode: Annotated[
+        ModeName | None,
+        typer.Option(help="By meaning, by words, or both; both with a bundle, else by words."),
+    ] = None,
+    where: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SQL",
+            help="Only such documents: file, name, source, metadata->>'...', heading, text.",
+        ),
+    ] = None,
+    max_tokens: Annotated[int, typer.Option(min=1, help="The longest answer, in tokens.")] = 512,
+    window: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Tokens that the LLM reads and writes; what its folder says, else 2048."
+        ),
+    ] = None,
+    temperature: Annotated[
+        float, typer.Option(min=0, max=100, help="0: the same answer each time; above: by chance.")
+    ] = 0.0,
+    prompt_only: Annotated[
+        bool, typer.Option("--prompt-only", help="Print what the LLM would read, and end.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Answer a question from an index, with an LLM on MNN.
+
+    The LLM is given the passages that fit its window, and cites them by number. The passages cited
+    are listed behind the answer; a number that no passage has is warned of. What the answer says is
+    the LLM's own: check it where it matters.
+
+    Example: minnow ask docs.index "how do fish sleep?" --llm qwen3-mnn --bundle bge-small.minnow
+    """
+    from minnow.ask import Answer, MnnLlm, answer_from, prompt_for
+    from minnow.search import Index
+
+    chosen = chosen_mode(mode, bundle)
+    with Index.open(file, bundle if chosen != "keyword" else None) as index:
+        hits = index.search(question, k, mode=chosen, where=where)
+    if not hits:
+        _print_answer(Answer(question), as_json=as_json)
+        return
+    progress = steps() if sys.stderr.isatty() else _ignore
+    progress("loading the LLM")
+    with MnnLlm.open(llm, window=window, temperature=temperature) as opened:
+        if not opened.has_template:
+            warnings.warn(f"{llm} has no chat template: it reads plain text.", stacklevel=1)
+        prompt = prompt_for(hits, question, opened, max_new_tokens=max_tokens)
+        if prompt_only:
+            _print_prompt(prompt, opened, as_json=as_json)
+            return
+        progress(f"reading {prompt.tokens} tokens")
+        show = _ignore if as_json else _show
+        answer = answer_from(prompt, opened, max_new_tokens=max_tokens, on_text=show)
+    _print_answer(answer, as_json=as_json)
+
+
+def _print_answer(answer: Answer, *, as_json: bool) -> None:
+    """What has not been shown yet, and what is to be known of it."""
+    from minnow.ask.answer import print_sources
+
+    if as_json:
+        print(answer.json())
+        return
+    if answer.passages:
+        print()
+        print_sources(answer, sys.stdout)
+    sys.stdout.flush()
+    for warning in answer.warnings():
+        warnings.warn(warning, stacklevel=1)
+
+
+def _show(text: str) -> None:
+    print(text, end="", flush=True)
+
+
+def _ignore(_: str) -> None:
+    """Where nobody looks."""
+
+
+def _print_prompt(prompt: Prompt, llm: MnnLlm, *, as_json: bool) -> None:
+    text = llm.render(prompt.messages)
+    if not as_json:
+        print(text)
+        return
+    facts = {
+        "question": prompt.question,
+        "prompt": text,
+        "prompt_tokens": prompt.tokens,
+        "window": llm.window,
+        "passages": [hit.facts() for hit in prompt.passages],
+        "left_out": len(prompt.left_out),
+        "cut": prompt.cut,
+    }
+    print(json.dumps(facts, ensure_ascii=False))
