@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from minnow.search.conditions import Condition, is_one_of, joined, with_own
 from minnow.search.index import Index
 from minnow.search.indexing import open_index
+from minnow.search.paths import COLLECTION
 from minnow.search.records import (
     DEFAULT_COLLECTION,
     collection_path,
@@ -134,6 +135,13 @@ class Collection:
         if hit.source.startswith(own):
             return hit.source[len(own) :]
         return f"{hit.source}#{hit.number}"
+
+    def metadata_of(self, hit: Hit) -> dict[str, Any]:
+        """Its metadata; that of a file's chunk has `source` and `heading` too."""
+        if hit.source.startswith(COLLECTION):
+            return dict(hit.metadata)
+        heading = {"heading": " > ".join(hit.headings)} if hit.headings else {}
+        return {"source": hit.source, **heading, **hit.metadata}
 
     def close(self) -> None:
         """Close the file; the model stays open."""

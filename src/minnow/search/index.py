@@ -49,7 +49,7 @@ SidecarUse = Literal["auto", "always", "never"]
 
 _MODES = ("vector", "keyword", "hybrid")
 _SIDECAR_USES = ("auto", "always", "never")
-_MOST_HITS = MOST_SCORED
+MOST_HITS = MOST_SCORED
 
 
 class Index:
@@ -387,5 +387,5 @@ class Index:
 
 
 def _check_count(k: int) -> None:
-    if not 0 < k <= _MOST_HITS:
-        raise InputError(f"k should be from 1 to {_MOST_HITS}, not {k}.")
+    if not 0 < k <= MOST_HITS:
+        raise InputError(f"k should be from 1 to {MOST_HITS}, not {k}.")

@@ -54,6 +54,7 @@ class BundleModel:
 
     Attributes:
         embedder: What makes the vectors.
+        most_tokens: The longest document by `tokens`.
     """
 
     def __init__(self, bundle: Bundle, embedder: Embedder) -> None:
@@ -66,6 +67,7 @@ class BundleModel:
         prompt = embedder.embedding.role_prompts.document
         alone, behind = (len(self.tokenizer.encode(text)) for text in ("a", prompt + "a"))
         self.room = embedder.max_tokens - max(0, behind - alone)
+        self.most_tokens = self.room - len(self.tokenizer.encode(""))
 
     def encode_documents(self, texts: Sequence[str]) -> Floats:
         """Vectors of chunks."""
@@ -74,6 +76,11 @@ class BundleModel:
     def encode_queries(self, texts: Sequence[str]) -> Floats:
         """Vectors of questions."""
         return self._ready(self.embedder.encode_query(list(texts)))
+
+    def tokens(self, text: str) -> list[str]:
+        """The tokens of a text without special ones: what a splitter of others counts with."""
+        tokens: list[str] = self.tokenizer.encode(text, add_special_tokens=False).tokens
+        return tokens
 
     def _ready(self, vectors: Floats) -> Floats:
         kind = self.embedder.similarity_kind
