@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from minnow.bundle import Bundle
 
-pytestmark = pytest.mark.extra("convert")
+pytestmark = pytest.mark.extra("convert", "langchain")
 
 TEXTS = ["two small fish run in the river", "a red house", "the green river", "one old fish"]
 METADATAS: list[dict[str, Any]] = [

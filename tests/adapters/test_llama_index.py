@@ -49,7 +49,7 @@ if TYPE_CHECKING:
 
     from minnow.bundle import Bundle
 
-pytestmark = pytest.mark.extra("convert")
+pytestmark = pytest.mark.extra("convert", "llama-index")
 
 QUERY = "small fish"
 
@@ -147,6 +147,13 @@ class TestEmbedding:
         nodes = splitter.get_nodes_from_documents([Document(text="One fish. " * 40)])
         assert len(embedding(nodes)) == len(nodes) > 3
         embedding.close()
+
+    def test_slips_of_the_pen(self, bundle: Bundle) -> None:
+        with pytest.raises(InputError, match="MinnowEmbedding takes no thread"):
+            MinnowEmbedding(bundle, thread=1)
+        wrong: Any = "silently"
+        with pytest.raises(ValueError, match="on_truncate"):
+            MinnowEmbedding(bundle, on_truncate=wrong)
 
     def test_another_process_opens_it_again(self, embedding: MinnowEmbedding) -> None:
         copy = pickle.loads(pickle.dumps(embedding))

@@ -108,8 +108,11 @@ class MinnowEmbedding(BaseEmbedding):
             **kwargs: Those of `BaseEmbedding`.
 
         Raises:
+            InputError: There is no such argument.
             BundleError, EngineError, SourceError, ParityError, MissingExtraError: As there.
         """
+        if unknown := kwargs.keys() - type(self).model_fields.keys():
+            raise InputError(f"MinnowEmbedding takes no {', '.join(sorted(unknown))}.")
         with ExitStack() as stack:
             opened = open_model(bundle, engine=engine, source=source, threads=threads)
             model = stack.enter_context(opened)

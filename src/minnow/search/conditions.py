@@ -65,7 +65,7 @@ def has_value(key: str, value: object) -> Condition:
     if not isinstance(value, _SCALARS):
         raise InputError(
             f"The filter wants {key!r} to equal a {type(value).__name__}; it compares with "
-            "strings, numbers, booleans and None. Say all else in SQL."
+            "strings, numbers, booleans and None. Say all else in SQL, with where=."
         )
     return Condition("json_extract(metadata, ?) IS ?", (json_path(key), value))
 

@@ -33,6 +33,7 @@ Floats = NDArray[np.float32]
 
 DEFAULT_COLLECTION = "records"
 _AT_A_TIME = 1000
+_BEGINNING = 40
 
 
 @dataclass(frozen=True)
@@ -196,7 +197,7 @@ def _check_metadata(record: Record, database: sqlite3.Connection) -> None:
         fault = _fault_of({key: value}, database)
         if fault:
             raise InputError(
-                f"The metadata of {record.id!r} cannot be kept: {key!a} {fault}. "
+                f"The metadata of {_shown(record)} cannot be kept: {key!a} {fault}. "
                 "JSON has strings, numbers, booleans, null, lists, and objects with string keys."
             )
 
@@ -224,7 +225,7 @@ def _check_lengths(records: Sequence[Record], model: SearchModel) -> None:
         ):
             if len(tokens) > model.room:
                 raise InputError(
-                    f"The text of {record.id!r} has {len(tokens)} tokens, and "
+                    f"The text of {_shown(record)} has {len(tokens)} tokens, and "
                     f"{model.fingerprint.shown} takes {model.room}. Split it first: nothing is cut "
                     "off, and nothing was written."
                 )
@@ -242,7 +243,7 @@ def _given(records: Sequence[Record], numbers: Sequence[int], store: Store) -> F
             vector = np.empty(0, np.float32)
         if vector.shape != (width,) or not np.isfinite(vector).all():
             raise InputError(
-                f"The vector of {records[number].id!r} should be {width} finite numbers, as "
+                f"The vector of {_shown(records[number])} should be {width} finite numbers, as "
                 f"{store.fingerprint.shown} makes them."
             )
         vectors[row] = vector
@@ -253,6 +254,12 @@ def _given(records: Sequence[Record], numbers: Sequence[int], store: Store) -> F
 def _digest(record: Record, given: bytes | None) -> bytes:
     """Of what a vector depends on: equal digests, equal vectors."""
     return digest_of(record.text.encode() + (given or b""))
+
+
+def _shown(record: Record) -> str:
+    """A record for a message: its id may be one that nobody has seen."""
+    text = " ".join(record.text[:_BEGINNING].split())
+    return f"{record.id!r} ({text!r}...)" if len(record.text) > _BEGINNING else repr(record.id)
 
 
 def _is_broken(text: str) -> bool:
