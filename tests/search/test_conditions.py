@@ -45,7 +45,7 @@ class TestHasValue:
         assert not is_true(has_value("n", "1"), {"n": 1})
         assert is_true(has_value("n", 1), {"n": 1.0})
 
-    @pytest.mark.parametrize("value", [["a"], {"a": 1}, b"a", ("a",)])
+    @pytest.mark.parametrize("value", [["a"], {"a": 1}, b"a", ("a",), float("nan")])
     def test_what_is_not_compared_as_a_whole(self, value: object) -> None:
         with pytest.raises(InputError, match=f"'tags' to equal a {type(value).__name__}.*in SQL"):
             has_value("tags", value)

@@ -93,6 +93,16 @@ class TestPutting:
             stored = collection.index.vectors([hits[0].id])
             np.testing.assert_allclose(stored[0], normalize(vector), atol=1e-3)
 
+    def test_the_working_folder_may_change(
+        self, file: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        with Collection(file.name, FakeModel()) as collection:
+            (file.parent / "elsewhere").mkdir()
+            monkeypatch.chdir(file.parent / "elsewhere")
+            collection.put([FISH])
+            assert len(collection.get(["fish"])) == 1
+        assert list(Path().iterdir()) == []
+
     def test_an_empty_text_and_none_at_all(self, file: Path) -> None:
         with Collection(file, FakeModel()) as collection:
             assert collection.put([]) == 0

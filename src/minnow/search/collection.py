@@ -73,9 +73,10 @@ class Collection:
         self._name = DEFAULT_COLLECTION if name is None else name
         self.path = collection_path(self._name)
         self._scope = None if name is None else Condition("file = ?", (self.path,))
-        self._file, self._model = Path(file), model
-        there = self._file.is_dir() or (self._file.exists() and self._file.stat().st_size)
-        store = open_store(self._file) if there else open_index(self._file, model)
+        file = Path(file)
+        self._file, self._model = file.absolute(), model  # it is opened again to write
+        there = file.is_dir() or (file.exists() and file.stat().st_size)
+        store = open_store(file) if there else open_index(file, model)
         try:
             self.index = Index(store, model)
         except BaseException:

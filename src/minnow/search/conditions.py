@@ -62,7 +62,7 @@ def has_value(key: str, value: object) -> Condition:
     Raises:
         InputError: The value is a list, a dict or something else that is not compared as a whole.
     """
-    if not isinstance(value, _SCALARS):
+    if not isinstance(value, _SCALARS) or value != value:  # NaN would be null
         raise InputError(
             f"The filter wants {key!r} to equal a {type(value).__name__}; it compares with "
             "strings, numbers, booleans and None. Say all else in SQL, with where=."
