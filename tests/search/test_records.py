@@ -252,6 +252,11 @@ class TestBesideFiles:
         assert [hit.id for hit in read] == [hit.id for hit in found]
         assert both.get(["docs/fish.md#9", "no", "a#b", "docs/fish.md#2"])[0].number == 2
 
+    def test_an_own_id_comes_before_a_files(self, both: Collection) -> None:
+        both.put([Record("docs/fish.md#1", "mine")])
+        texts = [hit.piece for hit in both.get(["docs/fish.md#1", "docs/fish.md#2"])]
+        assert texts == ["mine", "Minnows live in schools."]
+
     def test_a_named_collection_is_on_its_own(self, both: Collection, file: Path) -> None:
         with Collection(file, FakeModel(), "mine") as mine:
             assert mine.search("fish", 9) == mine.get(["fish", "docs/fish.md#1"]) == []

@@ -102,7 +102,8 @@ class Collection:
         others = [id_ for id_ in wanted if id_ not in found and "#" in id_]
         if others and self._scope is None:
             sources = [id_.rpartition("#")[0] for id_ in others]
-            found |= self._found(Condition("file != ?", (self.path,)), is_one_of("source", sources))
+            elsewhere = Condition("file != ?", (self.path,))
+            found = self._found(elsewhere, is_one_of("source", sources)) | found
         return [found[id_] for id_ in wanted if id_ in found]
 
     def select(self, where: str | None = None, params: Parameters = ()) -> list[Hit]:
