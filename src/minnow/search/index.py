@@ -11,13 +11,20 @@ import numpy as np
 
 from minnow.bundle import Bundle
 from minnow.errors import InputError
-from minnow.search.encodings import decode_rows
 from minnow.search.filters import allowed_ids
 from minnow.search.fingerprint import check_fingerprint
 from minnow.search.fused import DEPTH, Fusion, fuse_ranks, fuse_scores
 from minnow.search.hits import read_hits, scores_of
 from minnow.search.keyword import MOST_SCORED, Keywords
-from minnow.search.matrix import Matrix, best, chunk_ids, compare, read_vectors
+from minnow.search.matrix import (
+    Matrix,
+    Ranking,
+    best,
+    chunk_ids,
+    compare,
+    read_vectors,
+    vectors_of,
+)
 from minnow.search.models import open_model
 from minnow.search.sidecar import LARGE, build_sidecar, open_sidecar
 from minnow.search.store import open_store
@@ -29,7 +36,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from minnow.search.filters import Parameters
-    from minnow.search.matrix import Ranking
     from minnow.search.models import SearchModel
     from minnow.search.results import Hit
     from minnow.search.sidecar import Sidecar
@@ -43,7 +49,7 @@ SidecarUse = Literal["auto", "always", "never"]
 
 _MODES = ("vector", "keyword", "hybrid")
 _SIDECAR_USES = ("auto", "always", "never")
-_MOST_HITS = MOST_SCORED
+MOST_HITS = MOST_SCORED
 
 
 class Index:
@@ -234,6 +240,22 @@ class Index:
                 read_hits(self.store.database, ranking, "", vector=ranking) for ranking in rankings
             ]
 
+    def select(self, where: str, params: Parameters = ()) -> list[Hit]:
+        """All chunks that a condition allows, in the file's order; their scores are 0.
+
+        Args:
+            where: As in `search`.
+            params: As in `search`.
+        """
+        with self.store.reading() as database:
+            ids = allowed_ids(self.store, where, params)
+            return read_hits(database, Ranking(ids, np.zeros(len(ids))), "")
+
+    def vectors(self, ids: Sequence[int]) -> Floats:
+        """The vectors of chunks by their ids (`Hit.id`): float32 of shape (ids, width)."""
+        with self.store.reading() as database:
+            return vectors_of(database, ids, self.fingerprint.width, self.settings.encoding)
+
     def build_sidecar(
         self, *, dtype: str = "f16", progress: Callable[[int], None] = lambda _: None
     ) -> bool:
@@ -327,12 +349,7 @@ class Index:
         """How near some chunks are; read from the file, where not all vectors are in memory."""
         if self._sidecar is None or len(self._matrix.ids) == len(self._ids):
             return self._matrix.scores(vector, ids, self._kind)
-        width, encoding = self.fingerprint.width, self.settings.encoding
-        question = "SELECT vector FROM vectors WHERE id = ?"
-        rows = [self.store.database.execute(question, (int(id_),)).fetchone()[0] for id_ in ids]
-        if not rows:
-            return np.empty(0)
-        vectors = decode_rows(rows, width, encoding)
+        vectors = self.vectors(ids.tolist())
         scores: NDArray[np.float64] = compare(vector[None], vectors.T, self._kind)[0].astype(float)
         return scores
 
@@ -370,5 +387,5 @@ class Index:
 
 
 def _check_count(k: int) -> None:
-    if not 0 < k <= _MOST_HITS:
-        raise InputError(f"k should be from 1 to {_MOST_HITS}, not {k}.")
+    if not 0 < k <= MOST_HITS:
+        raise InputError(f"k should be from 1 to {MOST_HITS}, not {k}.")

@@ -167,6 +167,15 @@ def read_vectors(
         yield decode_rows([row for (row,) in rows], width, encoding)
 
 
+def vectors_of(
+    database: sqlite3.Connection, ids: Sequence[int], width: int, encoding: VectorEncoding
+) -> Floats:
+    """The vectors of some chunks, in their order: float32 of shape (ids, width)."""
+    question = "SELECT vector FROM vectors WHERE id = ?"
+    rows = [database.execute(question, (id_,)).fetchone()[0] for id_ in ids]
+    return decode_rows(rows, width, encoding) if rows else np.empty((0, width), np.float32)
+
+
 def chunk_ids(database: sqlite3.Connection) -> Ids:
     """The ids of all chunks, ascending; read from the documents, which are few."""
     rows = database.execute("SELECT first_chunk, chunks FROM documents WHERE chunks > 0")

@@ -50,7 +50,12 @@ class SearchModel(Protocol):
 
 
 class BundleModel:
-    """A bundle as the model of an index."""
+    """A bundle as the model of an index.
+
+    Attributes:
+        embedder: What makes the vectors.
+        most_tokens: The longest document by `tokens`.
+    """
 
     def __init__(self, bundle: Bundle, embedder: Embedder) -> None:
         """Join a bundle with its open embedder."""
@@ -58,21 +63,27 @@ class BundleModel:
         self.tokenizer = load_whole_tokenizer(bundle.folder / TOKENIZER)
         if embedder.embedding.lowercase:
             lowercase_first(self.tokenizer)
-        self._embedder = embedder
+        self.embedder = embedder
         prompt = embedder.embedding.role_prompts.document
         alone, behind = (len(self.tokenizer.encode(text)) for text in ("a", prompt + "a"))
         self.room = embedder.max_tokens - max(0, behind - alone)
+        self.most_tokens = self.room - len(self.tokenizer.encode(""))
 
     def encode_documents(self, texts: Sequence[str]) -> Floats:
         """Vectors of chunks."""
-        return self._ready(self._embedder.encode_document(list(texts), on_truncate="error"))
+        return self._ready(self.embedder.encode_document(list(texts), on_truncate="error"))
 
     def encode_queries(self, texts: Sequence[str]) -> Floats:
         """Vectors of questions."""
-        return self._ready(self._embedder.encode_query(list(texts)))
+        return self._ready(self.embedder.encode_query(list(texts)))
+
+    def tokens(self, text: str) -> list[str]:
+        """The tokens of a text without special ones: what a splitter of others counts with."""
+        tokens: list[str] = self.tokenizer.encode(text, add_special_tokens=False).tokens
+        return tokens
 
     def _ready(self, vectors: Floats) -> Floats:
-        kind = self._embedder.similarity_kind
+        kind = self.embedder.similarity_kind
         return normalize(vectors) if kind is Similarity.COSINE else vectors
 
 

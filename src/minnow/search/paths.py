@@ -14,6 +14,9 @@ from minnow.search.reading import ALL_KINDS
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+COLLECTION = "collection://"
+"""How the names of collections begin: those of files never have two slashes there."""
+
 
 @dataclass
 class FoundFiles:
@@ -68,7 +71,12 @@ def _add_folder(folder: Path, name: str, all_: FoundFiles) -> None:
 
 
 def is_under(name: str, paths: Iterable[Path]) -> bool:
-    """Whether a name in the index is that of one of these paths, or of what is in them."""
+    """Whether a name in the index is that of one of these paths, or of what is in them.
+
+    That of a collection never is: what a program put in is not a file that may be gone.
+    """
+    if name.startswith(COLLECTION):
+        return False
     for root in map(_name, paths):
         if root == "." and not name.startswith("../") and not Path(name).is_absolute():
             return True

@@ -106,6 +106,16 @@ class Writer:
         with self._store.reading() as database:
             return dict(database.execute(question, (key.file, key.name)))
 
+    def single(self, key: Key) -> tuple[bytes, bytes] | None:
+        """The digest of a document of one chunk, and its vector as it is stored."""
+        question = (
+            "SELECT d.digest, v.vector FROM files AS f JOIN documents AS d ON d.file = f.id "
+            "JOIN vectors AS v ON v.id = d.first_chunk WHERE f.path = ? AND d.name = ?"
+        )
+        with self._store.reading() as database:
+            row = database.execute(question, (key.file, key.name)).fetchone()
+        return None if row is None else (bytes(row[0]), bytes(row[1]))
+
     # --- changes ---------------------------------------------------------------------------
 
     def put(self, documents: Iterable[tuple[Entry, Iterable[tuple[Chunk, bytes]]]]) -> None:
@@ -124,6 +134,14 @@ class Writer:
                 "DELETE FROM documents WHERE file = ? AND name = ?", ((file, n) for n in gone)
             )
             database.execute("UPDATE files SET sha256 = ? WHERE id = ?", (sha256, file))
+
+    def remove(self, file: str, names: Iterable[str]) -> int:
+        """Drop documents of a file by their names; how many there were."""
+        question = (
+            "DELETE FROM documents WHERE name = ? AND file = (SELECT id FROM files WHERE path = ?)"
+        )
+        with self._store.writing() as database:
+            return sum(database.execute(question, (name, file)).rowcount for name in names)
 
     def remove_files(self, paths: Iterable[str]) -> None:
         """Drop files, with all that is in them."""

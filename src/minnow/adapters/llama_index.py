@@ -1,0 +1,400 @@
+"""A bundle as LlamaIndex's embedding, and an index file as its vector store.
+
+```python
+from llama_index.core import VectorStoreIndex
+from minnow.adapters.llama_index import MinnowEmbedding, MinnowVectorStore
+
+embedding = MinnowEmbedding("bge-small.minnow")
+store = MinnowVectorStore("docs.index", embedding)
+index = VectorStoreIndex.from_vector_store(store, embed_model=embedding)
+nodes = index.as_retriever(similarity_top_k=3).retrieve("how do fish sleep?")
+```
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import ExitStack
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from minnow.bundle import Bundle
+from minnow.errors import InputError, MissingExtraError
+from minnow.options import OnTruncate  # noqa: TC001  pydantic reads it
+from minnow.search import BundleModel, Collection, Record, open_model
+from minnow.search.conditions import Condition, has_value, is_one_of, joined, with_own
+from minnow.search.index import MOST_HITS
+
+try:
+    from llama_index.core.base.embeddings.base import BaseEmbedding
+    from llama_index.core.bridge.pydantic import PrivateAttr
+    from llama_index.core.indices.query.embedding_utils import get_top_k_mmr_embeddings
+    from llama_index.core.schema import MetadataMode, TextNode
+    from llama_index.core.vector_stores.types import (
+        BasePydanticVectorStore,
+        VectorStoreQueryMode,
+        VectorStoreQueryResult,
+    )
+    from llama_index.core.vector_stores.utils import metadata_dict_to_node, node_to_metadata_dict
+
+    from minnow.adapters.llama_index_filters import conditions_of
+except ImportError as error:
+    raise MissingExtraError("The LlamaIndex adapter", "llama-index") from error
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from llama_index.core.schema import BaseNode
+    from llama_index.core.vector_stores.types import MetadataFilters, VectorStoreQuery
+
+    from minnow.search import Hit, Index
+    from minnow.search.filters import Parameters
+    from minnow.search.index import Mode
+
+_WORDED: dict[VectorStoreQueryMode, Mode] = {
+    VectorStoreQueryMode.TEXT_SEARCH: "keyword",
+    VectorStoreQueryMode.SPARSE: "keyword",
+    VectorStoreQueryMode.HYBRID: "hybrid",
+}
+_FIELDS = ("_node_content", "_node_type", "document_id", "doc_id", "ref_doc_id")
+_BATCH = 256
+_MMR_FACTOR = 4
+"""Candidates of which MMR chooses one, as in LlamaIndex's own stores."""
+
+
+class MinnowEmbedding(BaseEmbedding):
+    """A bundle's vectors: of texts, and of queries, behind the model's prompts for each.
+
+    Attributes:
+        bundle: Its folder.
+        engine: As in `Embedder.open`.
+        source: As in `Embedder.open`.
+        threads: As in `Embedder.open`.
+        on_truncate: What to do about texts over the limit.
+    """
+
+    bundle: str
+    engine: str = "mnn"
+    source: str | None = None
+    threads: int | None = None
+    on_truncate: OnTruncate = "error"
+    _model: BundleModel = PrivateAttr()
+    _stack: ExitStack = PrivateAttr()
+
+    def __init__(
+        self,
+        bundle: str | Path | Bundle,
+        *,
+        engine: str = "mnn",
+        source: str | None = None,
+        threads: int | None = None,
+        on_truncate: OnTruncate = "error",
+        embed_batch_size: int = _BATCH,
+        **kwargs: Any,
+    ) -> None:
+        """Open a bundle; `close` frees its memory.
+
+        Args:
+            bundle: The folder that `minnow convert` wrote.
+            engine: As in `Embedder.open`.
+            source: As in `Embedder.open`.
+            threads: As in `Embedder.open`.
+            on_truncate: What to do about texts over the limit: refuse, warn, or say nothing.
+                Queries are cut off with a warning.
+            embed_batch_size: Texts that LlamaIndex passes on at once.
+            **kwargs: Those of `BaseEmbedding`.
+
+        Raises:
+            InputError: There is no such argument.
+            BundleError, EngineError, SourceError, ParityError, MissingExtraError: As there.
+        """
+        if unknown := kwargs.keys() - type(self).model_fields.keys():
+            raise InputError(f"MinnowEmbedding takes no {', '.join(sorted(unknown))}.")
+        with ExitStack() as stack:
+            opened = open_model(bundle, engine=engine, source=source, threads=threads)
+            model = stack.enter_context(opened)
+            fields: dict[str, Any] = {
+                "model_name": model.fingerprint.shown,
+                "bundle": str(bundle.folder if isinstance(bundle, Bundle) else bundle),
+                "engine": engine,
+                "source": source,
+                "threads": threads,
+                "on_truncate": on_truncate,
+                "embed_batch_size": embed_batch_size,
+            }
+            super().__init__(**{**fields, **kwargs})
+            self._model, self._stack = model, stack.pop_all()
+
+    @classmethod
+    def class_name(cls) -> str:
+        """The name in LlamaIndex's records."""
+        return "MinnowEmbedding"
+
+    def __reduce__(self) -> tuple[Callable[[], MinnowEmbedding], tuple[()]]:
+        """Another process opens the bundle itself; LlamaIndex's workers are such."""
+        left = ("callback_manager", "rate_limiter")
+        fields = {name: value for name, value in self.__dict__.items() if name not in left}
+        return partial(MinnowEmbedding, **fields), ()
+
+    @property
+    def model(self) -> BundleModel:
+        """The open bundle; `model.tokens` and `model.most_tokens` are for text splitters."""
+        return self._model
+
+    def close(self) -> None:
+        """Free the runtime's memory."""
+        self._stack.close()
+
+    def _get_query_embedding(self, query: str) -> list[float]:
+        row: list[float] = self._model.embedder.encode_query(query).tolist()
+        return row
+
+    def _get_text_embedding(self, text: str) -> list[float]:
+        return self._get_text_embeddings([text])[0]
+
+    def _get_text_embeddings(self, texts: list[str]) -> list[list[float]]:
+        rows: list[list[float]] = self._model.embedder.encode_document(
+            texts, on_truncate=self.on_truncate
+        ).tolist()
+        return rows
+
+    async def _aget_query_embedding(self, query: str) -> list[float]:
+        return await asyncio.to_thread(self._get_query_embedding, query)
+
+    async def _aget_text_embedding(self, text: str) -> list[float]:
+        return await asyncio.to_thread(self._get_text_embedding, text)
+
+    async def _aget_text_embeddings(self, texts: list[str]) -> list[list[float]]:
+        return await asyncio.to_thread(self._get_text_embeddings, texts)
+
+
+class MinnowVectorStore(BasePydanticVectorStore):
+    """An index file: its nodes are found by vectors, words, or both.
+
+    What `minnow index` put into the file is found too, unless the store has a collection. Such
+    nodes have `source` and `heading` in their metadata, and ids such as "docs/fish.md#2".
+
+    Query modes are "default" (vectors), "text_search" and "sparse" (words), "hybrid" (both) and
+    "mmr". Scores are what `Index.search` gives, the higher the better: cosines by default. Queries
+    take `where` and `params`, a condition in SQL as in `Index.search`:
+    `as_retriever(vector_store_kwargs={"where": "source LIKE 'docs/%'"})`.
+    """
+
+    stores_text: bool = True
+    _collection: Collection = PrivateAttr()
+
+    def __init__(
+        self, file: str | Path, embedding: MinnowEmbedding, *, collection: str | None = None
+    ) -> None:
+        """Open an index file; it is made where there is none.
+
+        Args:
+            file: Where it is, or shall be.
+            embedding: The model that it was made with, or shall be. Give it to `VectorStoreIndex`
+                as `embed_model`, too.
+            collection: A name for what is put in here. Nothing else is found then.
+
+        Raises:
+            InputError: `embedding` is not minnow's, or the collection cannot have that name.
+            IndexFileError: The file is something else, or of another model.
+            OutputError: It cannot be made.
+        """
+        if not isinstance(embedding, MinnowEmbedding):
+            raise InputError(
+                f"An index knows its model, so it needs a MinnowEmbedding, not "
+                f"{type(embedding).__name__}."
+            )
+        super().__init__(stores_text=True)
+        self._collection = Collection(file, embedding.model, collection)
+
+    @classmethod
+    def class_name(cls) -> str:
+        """The name in LlamaIndex's records."""
+        return "MinnowVectorStore"
+
+    @property
+    def client(self) -> Index:
+        """The open index."""
+        return self._collection.index
+
+    def add(self, nodes: Sequence[BaseNode], **_: Any) -> list[str]:
+        """Add nodes with their embeddings, or replace those with the same ids: all, or none.
+
+        Raises:
+            InputError: A node has no embedding, or one of another model's width; or as
+                `minnow.search.put_records`.
+            OutputError: The index cannot be written.
+        """
+        self._collection.put(map(_record, nodes))
+        return [node.node_id for node in nodes]
+
+    def delete(self, ref_doc_id: str, **_: Any) -> None:
+        """Drop the nodes of a document that were added here."""
+        where, params = with_own([has_value("ref_doc_id", ref_doc_id)], None)
+        self._collection.remove(where=where, params=params)
+
+    def delete_nodes(
+        self,
+        node_ids: list[str] | None = None,
+        filters: MetadataFilters | None = None,
+        **_: Any,
+    ) -> None:
+        """Drop nodes that were added here: those with these ids, and of which the filters are true.
+
+        Raises:
+            InputError: Neither is given: `clear` drops all.
+        """
+        if node_ids is None and filters is None:
+            raise InputError("Say which nodes: node_ids, filters, or both. clear() drops all.")
+        where, params = with_own(conditions_of(filters), None)
+        self._collection.remove(node_ids, where=where, params=params)
+
+    def clear(self) -> None:
+        """Drop all nodes that were added here; what `minnow index` put into the file stays."""
+        self._collection.remove()
+
+    def get_nodes(
+        self, node_ids: list[str] | None = None, filters: MetadataFilters | None = None
+    ) -> list[BaseNode]:
+        """The nodes with these ids, and of which the filters are true."""
+        where, params = with_own(conditions_of(filters), None)
+        if node_ids is None:
+            return [self._node(hit) for hit in self._collection.select(where, params)]
+        hits = self._collection.get(node_ids)
+        if where is not None:
+            allowed = {hit.id for hit in self._collection.select(where, params)}
+            hits = [hit for hit in hits if hit.id in allowed]
+        return [self._node(hit) for hit in hits]
+
+    def query(
+        self,
+        query: VectorStoreQuery,
+        *,
+        where: str | None = None,
+        params: Parameters = (),
+        **kwargs: Any,
+    ) -> VectorStoreQueryResult:
+        """Find nodes.
+
+        Args:
+            query: What to find, how, and among which.
+            where: A condition in SQL, as in `Index.search`.
+            params: Its values.
+            **kwargs: `mmr_threshold`, as LlamaIndex's own stores take it.
+
+        Raises:
+            InputError: The mode or a filter is not one that there is, or a number is out of range.
+            IndexFileError, OutputError: The file is damaged, or cannot be read.
+        """
+        conditions = conditions_of(query.filters)
+        if query.doc_ids:
+            conditions.append(is_one_of("metadata->>'ref_doc_id'", query.doc_ids))
+        if query.node_ids:
+            conditions.append(self._among(query.node_ids))
+        where, params = with_own(conditions, where, params)
+        hits = self._hits(query, where, params, kwargs.get("mmr_threshold"))
+        return VectorStoreQueryResult(
+            nodes=[self._node(hit) for hit in hits],
+            similarities=[hit.score for hit in hits],
+            ids=[self._collection.id_of(hit) for hit in hits],
+        )
+
+    async def async_add(self, nodes: Sequence[BaseNode], **kwargs: Any) -> list[str]:
+        """`add`, in a thread."""
+        return await asyncio.to_thread(self.add, nodes, **kwargs)
+
+    async def adelete(self, ref_doc_id: str, **kwargs: Any) -> None:
+        """`delete`, in a thread."""
+        await asyncio.to_thread(self.delete, ref_doc_id, **kwargs)
+
+    async def adelete_nodes(
+        self,
+        node_ids: list[str] | None = None,
+        filters: MetadataFilters | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """`delete_nodes`, in a thread."""
+        await asyncio.to_thread(self.delete_nodes, node_ids, filters, **kwargs)
+
+    async def aclear(self) -> None:
+        """`clear`, in a thread."""
+        await asyncio.to_thread(self.clear)
+
+    async def aget_nodes(
+        self, node_ids: list[str] | None = None, filters: MetadataFilters | None = None
+    ) -> list[BaseNode]:
+        """`get_nodes`, in a thread."""
+        return await asyncio.to_thread(self.get_nodes, node_ids, filters)
+
+    async def aquery(self, query: VectorStoreQuery, **kwargs: Any) -> VectorStoreQueryResult:
+        """`query`, in a thread."""
+        return await asyncio.to_thread(self.query, query, **kwargs)
+
+    def close(self) -> None:
+        """Close the file; the embedding stays open."""
+        self._collection.close()
+
+    def _hits(
+        self,
+        query: VectorStoreQuery,
+        where: str | None,
+        params: Parameters,
+        mmr_threshold: float | None,
+    ) -> list[Hit]:
+        mode, k = query.mode, query.similarity_top_k
+        if query.alpha is not None:
+            raise InputError("alpha cannot be set: hybrid search has its weights.")
+        if mode in _WORDED:
+            words = query.query_str or ""
+            count = query.hybrid_top_k or k if mode is VectorStoreQueryMode.HYBRID else k
+            return self._collection.search(
+                words, count, mode=_WORDED[mode], where=where, params=params
+            )
+        if mode not in (VectorStoreQueryMode.DEFAULT, VectorStoreQueryMode.MMR):
+            raise InputError(f"The mode should be default, mmr, {', '.join(_WORDED)}, not {mode}.")
+        if query.query_embedding is None:
+            raise InputError(f"The mode {mode.value} needs the query's embedding.")
+        vector = np.asarray(query.query_embedding, np.float32)
+        if mode is VectorStoreQueryMode.DEFAULT:
+            return self._collection.search_vector(vector, k, where=where, params=params)
+        threshold = mmr_threshold if query.mmr_threshold is None else query.mmr_threshold
+        near = self._collection.search_vector(
+            vector, min(_MMR_FACTOR * k, MOST_HITS), where=where, params=params
+        )
+        vectors = self._collection.index.vectors([hit.id for hit in near]).tolist()
+        _, chosen = get_top_k_mmr_embeddings(
+            query.query_embedding, vectors, similarity_top_k=k, mmr_threshold=threshold
+        )
+        return [near[i] for i in chosen]
+
+    def _among(self, ids: list[str]) -> Condition:
+        """Nodes with some ids."""
+        own = joined([Condition("file = ?", (self._collection.path,)), is_one_of("name", ids)])
+        if not any("#" in id_ for id_ in ids):
+            return own
+        return joined([own, is_one_of("source || '#' || number", ids)], "OR")
+
+    def _node(self, hit: Hit) -> BaseNode:
+        if "_node_content" in hit.metadata:
+            return metadata_dict_to_node(dict(hit.metadata), text=hit.text)
+        id_, metadata = self._collection.id_of(hit), self._collection.metadata_of(hit)
+        return TextNode(id_=id_, text=hit.piece, metadata=metadata)
+
+
+def _record(node: BaseNode) -> Record:
+    if node.embedding is None:
+        raise InputError(
+            f"The node {node.node_id!r} has no embedding. VectorStoreIndex and IngestionPipeline "
+            "make them, with the MinnowEmbedding."
+        )
+    try:
+        known = node_to_metadata_dict(node, remove_text=True)
+    except ValueError as error:  # pydantic's, of what it cannot write as JSON
+        raise InputError(f"The node {node.node_id!r} cannot be kept: {error}.") from error
+    # The node's own values, so that what is no JSON is refused, and not written another way.
+    metadata = {**node.metadata, **{name: known[name] for name in _FIELDS}}
+    text = node.get_content(metadata_mode=MetadataMode.NONE)
+    return Record(node.node_id, text, metadata, node.embedding)

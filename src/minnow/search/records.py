@@ -1,0 +1,271 @@
+"""Documents from a program's memory in an index: a record is one text, found as a whole.
+
+Records are in collections. A collection is to the index what a file of many documents is: it has a
+name that no file can have (`COLLECTION`), and `minnow index` leaves it alone.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from minnow.chunks import Chunk
+from minnow.errors import InputError
+from minnow.search.filters import allowed_ids
+from minnow.search.paths import COLLECTION
+from minnow.search.writer import Entry, Key, Writer, digest_of
+from minnow.vectors import Similarity, normalize
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Iterable
+
+    from minnow.search.filters import Parameters
+    from minnow.search.models import SearchModel
+    from minnow.search.store import Store
+
+Floats = NDArray[np.float32]
+
+DEFAULT_COLLECTION = "records"
+_AT_A_TIME = 1000
+_BEGINNING = 40
+
+
+@dataclass(frozen=True)
+class Record:
+    """A text to be found.
+
+    Attributes:
+        id: What it is known by in its collection.
+        text: Embedded as it is, and whole.
+        metadata: JSON values by name.
+        vector: Its embedding where there is one already, float32 of shape (width,).
+    """
+
+    id: str
+    text: str
+    metadata: Mapping[str, object] = field(default_factory=dict)
+    vector: Floats | Sequence[float] | None = None
+
+
+def collection_path(name: str) -> str:
+    """What a collection is called in the index: its `file`.
+
+    Raises:
+        InputError: The name is empty, or has a "#" or a character that is none.
+    """
+    if not isinstance(name, str) or not name or "#" in name or _is_broken(name):
+        raise InputError(f"A collection cannot be called {name!a}. Take letters and digits.")
+    return COLLECTION + name
+
+
+def put_records(
+    store: Store,
+    model: SearchModel,
+    records: Iterable[Record],
+    *,
+    collection: str = DEFAULT_COLLECTION,
+) -> int:
+    """Add records, or replace those with the same ids: all of them, or none if that fails.
+
+    Everything is checked first, then embedded, then written in one transaction. A record whose
+    text has not changed keeps its vector.
+
+    Args:
+        store: The index, open for writing, made with the model.
+        model: Makes the vectors.
+        records: Each with an id of its own.
+        collection: Where they belong.
+
+    Returns:
+        How many were embedded.
+
+    Raises:
+        InputError: A text is longer than the model takes, or is no text; an id is empty or there
+            twice; metadata is no JSON; a vector has another width, or is not finite.
+        OutputError: The index cannot be written.
+    """
+    path, rows = collection_path(collection), list(records)
+    with store.reading() as database:
+        _check(rows, database)
+    writer = Writer(store)
+    given = [i for i, record in enumerate(rows) if record.vector is not None]
+    vectors = dict(zip(given, writer.rows(_given(rows, given, store)), strict=True))
+    digests = [_digest(record, vectors.get(i)) for i, record in enumerate(rows)]
+    for i, record in enumerate(rows):
+        known = None if i in vectors else writer.single(Key(path, record.id))
+        if known is not None and known[0] == digests[i]:
+            vectors[i] = known[1]
+    missing = [i for i in range(len(rows)) if i not in vectors]
+    _check_lengths([rows[i] for i in missing], model)
+    if missing:
+        made = writer.rows(model.encode_documents([rows[i].text for i in missing]))
+        vectors.update(zip(missing, made, strict=True))
+    writer.put(
+        (
+            Entry(Key(path, record.id), digests[i], dict(record.metadata)),
+            [(Chunk(path, 1, (), record.text, 0, len(record.text)), vectors[i])],
+        )
+        for i, record in enumerate(rows)
+    )
+    return len(missing)
+
+
+def remove_records(
+    store: Store,
+    ids: Iterable[str] | None = None,
+    *,
+    where: str | None = None,
+    params: Parameters = (),
+    collection: str = DEFAULT_COLLECTION,
+) -> int:
+    """Drop records of a collection: those with these ids, of which a condition is true.
+
+    Args:
+        store: The index, open for writing.
+        ids: Those that are not there are left out; by default all are meant.
+        where: As in `Index.search`.
+        params: As in `Index.search`.
+        collection: Where they are.
+
+    Returns:
+        How many went.
+
+    Raises:
+        InputError: `ids` is one string, or the condition cannot be used.
+        OutputError: The index cannot be written.
+    """
+    if isinstance(ids, str):
+        raise InputError("ids is one string; give a list.")
+    path, writer = collection_path(collection), Writer(store)
+    with store.writing():
+        names = set(writer.documents(path)) if ids is None else set(ids)
+        if where is not None:
+            names &= _allowed(store, path, where, params)
+        return writer.remove(path, names)
+
+
+def _allowed(store: Store, path: str, where: str, params: Parameters) -> set[str]:
+    """The ids of a collection's records of which a condition is true."""
+    chunks = allowed_ids(store, where, params)
+    question = (
+        "SELECT d.first_chunk, d.name FROM documents AS d "
+        "JOIN files AS f ON f.id = d.file WHERE f.path = ?"
+    )
+    with store.reading() as database:
+        rows = database.execute(question, (path,)).fetchall()
+    firsts = np.array([first for first, _ in rows], np.int64)
+    return {rows[i][1] for i in np.flatnonzero(np.isin(firsts, chunks)).tolist()}
+
+
+# --- what is not taken -----------------------------------------------------------------------
+
+
+def _check(records: Sequence[Record], database: sqlite3.Connection) -> None:
+    seen = set()
+    for record in records:
+        name = record.id
+        if not isinstance(name, str) or not name or _is_broken(name):
+            raise InputError(f"An id should be a string with something in it, not {name!a}.")
+        if name in seen:
+            raise InputError(f"The id {name!r} is there twice.")
+        seen.add(name)
+        if not isinstance(record.text, str):
+            raise InputError(f"The text of {name!r} is {type(record.text).__name__}, not a string.")
+        if _is_broken(record.text):
+            raise InputError(
+                f"The text of {name!r} holds a NUL character or half of a surrogate pair."
+            )
+        _check_metadata(record, database)
+
+
+def _check_metadata(record: Record, database: sqlite3.Connection) -> None:
+    """Make sure that metadata comes back as it was put in."""
+    metadata = record.metadata
+    if not isinstance(metadata, Mapping):
+        raise InputError(
+            f"The metadata of {record.id!r} is {type(metadata).__name__}, not a mapping."
+        )
+    if _fault_of(dict(metadata), database) is None:
+        return
+    for key, value in metadata.items():
+        fault = _fault_of({key: value}, database)
+        if fault:
+            raise InputError(
+                f"The metadata of {_shown(record)} cannot be kept: {key!a} {fault}. "
+                "JSON has strings, numbers, booleans, null, lists, and objects with string keys."
+            )
+
+
+def _fault_of(value: object, database: sqlite3.Connection) -> str | None:
+    try:
+        text = json.dumps(value, ensure_ascii=False, allow_nan=False)
+        valid = database.execute("SELECT json_valid(?)", (text,)).fetchone()[0]
+        if valid and json.loads(text) == value:
+            return None
+    except RecursionError:
+        return "is nested too deep"
+    except UnicodeEncodeError:
+        return "holds half of a surrogate pair, which is no character"
+    except (TypeError, ValueError) as error:
+        return f"is no JSON ({error})"
+    return "would come back as something else" if valid else "is nested too deep"
+
+
+def _check_lengths(records: Sequence[Record], model: SearchModel) -> None:
+    for start in range(0, len(records), _AT_A_TIME):
+        block = records[start : start + _AT_A_TIME]
+        for record, tokens in zip(
+            block, model.tokenizer.encode_batch([record.text for record in block]), strict=True
+        ):
+            if len(tokens) > model.room:
+                raise InputError(
+                    f"The text of {_shown(record)} has {len(tokens)} tokens, and "
+                    f"{model.fingerprint.shown} takes {model.room}. Split it first: nothing is cut "
+                    "off, and nothing was written."
+                )
+
+
+def _given(records: Sequence[Record], numbers: Sequence[int], store: Store) -> Floats:
+    """The vectors that some records bring, of length 1 where cosines count."""
+    width = store.fingerprint.width
+    vectors = np.empty((len(numbers), width), np.float32)
+    for row, number in enumerate(numbers):
+        try:
+            with np.errstate(over="ignore"):
+                vector = np.asarray(records[number].vector, np.float32)
+        except (TypeError, ValueError):
+            vector = np.empty(0, np.float32)
+        if vector.shape != (width,) or not np.isfinite(vector).all():
+            raise InputError(
+                f"The vector of {_shown(records[number])} should be {width} finite numbers, as "
+                f"{store.fingerprint.shown} makes them."
+            )
+        vectors[row] = vector
+    cosine = Similarity(store.fingerprint.similarity) is Similarity.COSINE
+    return normalize(vectors) if cosine else vectors
+
+
+def _digest(record: Record, given: bytes | None) -> bytes:
+    """Of what a vector depends on: equal digests, equal vectors."""
+    return digest_of(record.text.encode() + (given or b""))
+
+
+def _shown(record: Record) -> str:
+    """A record for a message: its id may be one that nobody has seen."""
+    text = " ".join(record.text[:_BEGINNING].split())
+    return f"{record.id!r} ({text!r}...)" if len(record.text) > _BEGINNING else repr(record.id)
+
+
+def _is_broken(text: str) -> bool:
+    """Whether SQLite cannot keep it: a NUL ends it there, and half a pair is no UTF-8."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return True
+    return "\0" in text
