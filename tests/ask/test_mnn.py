@@ -243,12 +243,13 @@ class TestFaults:
         with pytest.raises(ProcessLookupError):
             os.kill(number, 0)
 
-    def test_it_ends_with_whoever_started_it(self, folder: Path) -> None:
+    def test_it_ends_with_whoever_started_it(self, folder: Path, tmp_path: Path) -> None:
         code = (
-            "import os, sys; from minnow.ask import MnnLlm; llm = MnnLlm.open(sys.argv[1]); "
+            "import os, sys, tempfile; from minnow.ask import MnnLlm; "
+            "tempfile.tempdir = sys.argv[2]; llm = MnnLlm.open(sys.argv[1]); "
             "print(llm.process_id, flush=True); os.kill(os.getpid(), 9)"
         )
-        number = int(run_python(code, folder).stdout)
+        number = int(run_python(code, folder, tmp_path).stdout)
         for _ in range(100):
             try:
                 os.kill(number, 0)
