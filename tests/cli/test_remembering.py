@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from fakes.bundles import PROMPTS
 from fakes.checkpoint import write_model
+from fakes.llms import make_llm
 from fakes.programs import Done, run_minnow
 
 if TYPE_CHECKING:
@@ -48,6 +49,12 @@ def place(tmp_path: Path, kept: Path) -> Path:
     """A folder with a copy of that file."""
     shutil.copy(kept, tmp_path)
     return tmp_path
+
+
+@pytest.fixture(scope="module")
+def llm(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An LLM that says one thing; for reading only."""
+    return make_llm(tmp_path_factory.mktemp("llm") / "llm")
 
 
 def refused(done: Done, code: int, words: str) -> None:
@@ -162,6 +169,20 @@ def test_reflect(place: Path, bundles: Path) -> None:
     done = run_minnow("memory", "reflect", "a.memory", *model, "--closeness", 1, cwd=place)
     assert done.stdout == ""
     assert "no recent memories belong together" in done.stderr
+
+
+def test_an_llm_concludes(place: Path, bundles: Path, llm: Path) -> None:
+    """MNN's own engine, with an LLM that can say one thing."""
+    model = ("-b", bundles / "tiny.minnow", "--closeness", 0.001)
+    none = told(place, "reflect", "a.memory", *model, "--smallest", 9, "--llm", llm)
+    assert none == []
+    (insight,) = told(place, "reflect", "a.memory", *model, "--smallest", 3, "--llm", llm)
+    assert insight["text"] == "Fish sleep with open eyes [1]."
+    assert (insight["kind"], insight["sources"]) == ("insight", [1, 2, 3])
+    assert told(place, "list", "a.memory")[0]["id"] == insight["id"]
+    done = run_minnow("memory", "reflect", "a.memory", *model, "--smallest", 2, "--llm", "nope",
+                      cwd=place)  # fmt: skip
+    assert (done.code, "no recent memories" in done.stderr) == (0, True)
 
 
 def test_forget(place: Path) -> None:

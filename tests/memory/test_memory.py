@@ -307,20 +307,6 @@ class TestFile:
         with open_memory(file) as memory:
             assert [item.text for item in memory.items()] == ["fish sleep"]
 
-    def test_a_rebuild_for_another_model_would_lose_them(self, tmp_path: Path) -> None:
-        file, docs = tmp_path / "a.index", write_documents(tmp_path / "docs")
-        run_index(file, docs)
-        with open_memory(file) as memory:
-            memory.remember("fish sleep")
-        other = FakeModel(weights_sha256="c" * 64)
-        with pytest.raises(IndexFileError, match="holds memories"):
-            open_index(file, other, rebuild=True)
-        with pytest.raises(IndexFileError, match="holds memories with float16"):
-            open_index(file, FakeModel(), encoding=VectorEncoding.INT8, rebuild=True)
-        with open_memory(file) as memory:
-            memory.forget(1)
-        open_index(file, other, rebuild=True).close()
-
     def test_another_model_is_refused(self, tmp_path: Path) -> None:
         open_memory(tmp_path / "a").close()
         with pytest.raises(IndexFileError, match="weights"):

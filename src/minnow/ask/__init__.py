@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from minnow.ask.answer import Answer
 from minnow.ask.base import LanguageModel, Message, Piece
+from minnow.ask.conclusion import conclude_with
 from minnow.ask.mnn import MnnLlm
 from minnow.ask.prompt import Prompt, build_prompt
 
@@ -30,6 +31,7 @@ __all__ = [
     "answer_from",
     "ask",
     "build_prompt",
+    "conclude_with",
     "prompt_for",
 ]
 

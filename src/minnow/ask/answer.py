@@ -45,8 +45,7 @@ class Answer:
     @property
     def citations(self) -> tuple[int, ...]:
         """The numbers that it cites, each once, as they come; what it thought before is no part."""
-        said = self.text.rpartition(_THOUGHT)[2]
-        return tuple(dict.fromkeys(_cited_in(said, len(self.passages))))
+        return tuple(dict.fromkeys(_cited_in(said_in(self.text), len(self.passages))))
 
     @property
     def cited(self) -> Mapping[int, Hit]:
@@ -103,6 +102,11 @@ class Answer:
     def json(self) -> str:
         """As one JSON object."""
         return json.dumps(self.facts(), ensure_ascii=False)
+
+
+def said_in(text: str) -> str:
+    """What is behind the thoughts that some models write first."""
+    return text.rpartition(_THOUGHT)[2]
 
 
 def _cited_in(text: str, count: int) -> Iterator[int]:

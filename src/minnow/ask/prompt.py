@@ -76,7 +76,7 @@ def build_prompt(
     room = window - reserve
     write = _Writer(question.strip(), markers)
     _check_room(count(write.messages(())), window, reserve)
-    whole = _longest(range(1, len(hits) + 1), lambda n: count(write.messages(hits[:n])) <= room)
+    whole = longest(range(1, len(hits) + 1), lambda n: count(write.messages(hits[:n])) <= room)
     if whole:
         messages = write.messages(hits[:whole])
         given, left = tuple(hits[:whole]), tuple(hits[whole:])
@@ -109,9 +109,8 @@ class _Writer:
     """Puts passages and the question into messages; what could be taken for a mark is no more."""
 
     def __init__(self, question: str, markers: Collection[str]) -> None:
-        marks = [_FENCE, *map(re.escape, sorted(markers, key=len, reverse=True))]
-        self._marks = re.compile("|".join(marks), re.IGNORECASE)
-        self._question = self._plain(question)
+        self._marks = marks_of(markers)
+        self._question = plain(question, self._marks)
 
     def messages(self, passages: Sequence[Hit], *, cut: bool = False) -> tuple[Message, ...]:
         blocks = [self._block(i + 1, hit, cut) for i, hit in enumerate(passages)]
@@ -120,13 +119,21 @@ class _Writer:
 
     def _block(self, number: int, hit: Hit, cut: bool) -> str:
         place = ", ".join(filter(None, (hit.source, " > ".join(hit.headings))))
-        head = self._plain(" ".join(place.split()))
-        text = self._plain(hit.piece.strip()) + CUT * cut
+        head = plain(" ".join(place.split()), self._marks)
+        text = plain(hit.piece.strip(), self._marks) + CUT * cut
         return f"<passage>\n[{number}] {head}\n{text}\n</passage>"
 
-    def _plain(self, text: str) -> str:
-        text = text.replace("\0", "\ufffd")
-        return self._marks.sub(lambda found: f"{found[0][0]} {found[0][1:]}", text)
+
+def marks_of(markers: Collection[str]) -> re.Pattern[str]:
+    """What would end a fence or a turn, where a text has it."""
+    marks = [_FENCE, *map(re.escape, sorted(markers, key=len, reverse=True))]
+    return re.compile("|".join(marks), re.IGNORECASE)
+
+
+def plain(text: str, marks: re.Pattern[str]) -> str:
+    """A text as data: a space is put into each mark, and U+0000 is replaced."""
+    text = text.replace("\0", "\ufffd")
+    return marks.sub(lambda found: f"{found[0][0]} {found[0][1:]}", text)
 
 
 def _cut(hit: Hit, fits: Callable[[Hit], bool]) -> Hit | None:
@@ -137,7 +144,7 @@ def _cut(hit: Hit, fits: Callable[[Hit], bool]) -> Hit | None:
         return replace(hit, text=hit.text[: hit.body + end].rstrip())
 
     ends = [match.start() for match in _WORD_END.finditer(text) if text[: match.start()].strip()]
-    end = _longest(ends, lambda end: fits(part(end)))
+    end = longest(ends, lambda end: fits(part(end)))
     if end is None:
         return None
     sentences = [match.end() for match in _SENTENCE_END.finditer(text) if end // 2 <= match.end()]
@@ -147,7 +154,7 @@ def _cut(hit: Hit, fits: Callable[[Hit], bool]) -> Hit | None:
     return part(end)
 
 
-def _longest(ends: Sequence[int], fits: Callable[[int], bool]) -> int | None:
+def longest(ends: Sequence[int], fits: Callable[[int], bool]) -> int | None:
     """The last of them that fits, where those before it do; what is given back was tried."""
     last, reach = -1, 0
     while reach < len(ends) and fits(ends[reach]):

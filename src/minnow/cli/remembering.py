@@ -19,7 +19,7 @@ from minnow.terminal import EPILOG, UsageError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from minnow.memory import Item, Recalled
+    from minnow.memory import Grouping, Item, Memory, Recalled
 
 memory_app = typer.Typer(
     help="Keep memories in a file, recall them, reflect on them.", epilog=EPILOG
@@ -142,24 +142,37 @@ def recall_command(
 def reflect_command(
     file: File,
     bundle: BundleOption,
+    llm: Annotated[
+        Path | None,
+        typer.Option("--llm", help="Who concludes: a folder of MNN-LLM. Else groups are shown."),
+    ] = None,
     last: Annotated[int, typer.Option(min=1, help="Look at this many of the newest.")] = 100,
     closeness: Annotated[
-        float, typer.Option(max=1, help="Of a cluster: 0 has nothing in common, 1 is the same.")
+        float, typer.Option(max=1, help="Of a group: 0 has nothing in common, 1 is the same.")
     ] = 0.4,
-    smallest: Annotated[int, typer.Option(min=2, help="The fewest memories of a cluster.")] = 3,
+    smallest: Annotated[int, typer.Option(min=2, help="The fewest memories of a group.")] = 3,
+    window: Annotated[
+        int | None, typer.Option(min=1, help="Tokens that the LLM reads and writes, as in `ask`.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Group recent memories by subject, for conclusions.
+    """Group recent memories by subject, and have conclusions drawn.
 
-    Only memories that nothing was concluded from yet. What you conclude from them is remembered
-    with: minnow memory add FILE "..." --source ID --source ID
+    Only memories that nothing was concluded from yet. With an LLM each group is handed to it, and
+    what it concludes is remembered as an insight. Without, the groups are printed; a conclusion of
+    yours is remembered with: minnow memory add FILE "..." --source ID --source ID
 
-    Example: minnow memory reflect my.memory -b bge-small.minnow
+    Example: minnow memory reflect my.memory -b bge-small.minnow --llm qwen3-mnn
     """
     from minnow.memory import Grouping, Memory
 
+    grouping = Grouping(last, closeness, smallest)
     with Memory.open(file, bundle) as memory:
-        clusters = memory.clusters(Grouping(last, closeness, smallest))
+        if llm is not None:
+            insights = _conclude(memory, grouping, llm, window)
+            _print_json(insights) if as_json else _print_items(insights)
+            return
+        clusters = memory.clusters(grouping)
     if as_json:
         print(json.dumps([[item.facts() for item in c] for c in clusters], ensure_ascii=False))
         return
@@ -167,7 +180,22 @@ def reflect_command(
         print(f"{number}.  {len(cluster)} memories")
         _print_items(cluster)
     if not clusters:
-        warnings.warn("no recent memories belong together.", stacklevel=1)
+        _warn_of_none()
+
+
+def _conclude(memory: Memory, grouping: Grouping, llm: Path, window: int | None) -> list[Item]:
+    """The insights of an LLM, which is loaded only where there is something to conclude from."""
+    from minnow.ask import MnnLlm, conclude_with
+
+    if not memory.clusters(grouping):
+        _warn_of_none()
+        return []
+    with MnnLlm.open(llm, window=window) as opened:
+        return memory.reflect(conclude_with(opened), grouping)
+
+
+def _warn_of_none() -> None:
+    warnings.warn("no recent memories belong together.", stacklevel=2)
 
 
 @memory_app.command("list", epilog=EPILOG)

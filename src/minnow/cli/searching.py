@@ -91,7 +91,7 @@ def index_command(
         VectorsName | None, typer.Option(help="How vectors are stored; float16 for a new index.")
     ] = None,
     rebuild: Annotated[
-        bool, typer.Option("--rebuild", help="Drop all that is in the index first.")
+        bool, typer.Option("--rebuild", help="Drop all that came from files first.")
     ] = False,
     remove: Annotated[
         bool, typer.Option("--remove", help="Drop what was indexed from these paths; no bundle.")

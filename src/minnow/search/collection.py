@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 from minnow.search.conditions import Condition, is_one_of, joined, with_own
 from minnow.search.index import Index
 from minnow.search.indexing import open_index
-from minnow.search.paths import COLLECTION
 from minnow.search.records import (
     DEFAULT_COLLECTION,
     collection_path,
     put_records,
     remove_records,
 )
+from minnow.search.schema import COLLECTION
 from minnow.search.store import open_store
 
 if TYPE_CHECKING:

@@ -13,12 +13,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from minnow.chunks import Chunk, Splitter
-from minnow.errors import IndexFileError, InputError, MissingExtraError
+from minnow.errors import InputError, MissingExtraError
 from minnow.search.encodings import VectorEncoding
 from minnow.search.fingerprint import check_fingerprint
 from minnow.search.paths import find_files, is_under
 from minnow.search.reading import Faults, documents_of
-from minnow.search.schema import has_table
+from minnow.search.rebuilding import begin_anew
 from minnow.search.settings import READERS, Settings
 from minnow.search.store import make_store
 from minnow.search.writer import Entry, Writer
@@ -105,8 +105,9 @@ def open_index(
             the file, else 256, or what the model has room for.
         overlap: About how many tokens of the chunk before to repeat; by default the file's, else 0.
         encoding: How to store vectors; by default the file's, else float16.
-        rebuild: Where the file has other settings or another model, drop all documents first.
-            Memories stay, so they have to be of the same model.
+        rebuild: Drop what was read from files first; settings and model may be others then. What
+            programs put in stays, so with some of that the model and the encoding have to be the
+            same.
 
     Raises:
         InputError: The model has no room for such chunks.
@@ -130,11 +131,7 @@ def open_index(
             encoding or old.encoding,
         )
         if rebuild:
-            with store.writing():
-                _keep_memories(store, model, fresh.encoding)
-                Writer(store).clear()
-                store.put_fact("model", model.fingerprint.to_json())
-                store.put_fact("settings", fresh.to_json())
+            begin_anew(store, model.fingerprint, fresh)
             return store
         check_fingerprint(store.fingerprint, model.fingerprint, str(file))
         old.check_equal(wanted, str(file))
@@ -146,24 +143,6 @@ def open_index(
         store.close()
         raise
     return store
-
-
-def _keep_memories(store: Store, model: SearchModel, encoding: VectorEncoding) -> None:
-    """Make sure that the memories in a file can be kept, for there is nothing to make them from."""
-    database = store.database
-    if not has_table(database, "memories"):
-        return
-    if database.execute("SELECT 1 FROM memories LIMIT 1").fetchone() is None:
-        return
-    try:
-        check_fingerprint(store.fingerprint, model.fingerprint, str(store.path))
-    except IndexFileError as error:
-        raise IndexFileError(f"{store.path} holds memories. {error}") from error
-    if encoding is not store.settings.encoding:
-        raise IndexFileError(
-            f"{store.path} holds memories with {store.settings.encoding.value} vectors, so it "
-            f"cannot be rebuilt with {encoding.value}. Index into another file."
-        )
 
 
 def index_paths(

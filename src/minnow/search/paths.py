@@ -10,12 +10,10 @@ from typing import TYPE_CHECKING
 from minnow.chunks import find_documents
 from minnow.errors import InputError
 from minnow.search.reading import ALL_KINDS
+from minnow.search.schema import COLLECTION
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-
-COLLECTION = "collection://"
-"""How the names of collections begin: those of files never have two slashes there."""
 
 
 @dataclass

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from minnow.chunks import Chunk
 from minnow.errors import InputError
 from minnow.search.filters import allowed_ids
-from minnow.search.paths import COLLECTION
+from minnow.search.schema import COLLECTION
 from minnow.search.writer import Entry, Key, Writer, digest_of
 from minnow.vectors import Similarity, normalize
 

@@ -17,6 +17,9 @@ APPLICATION_ID = 0x6D6E7731
 VERSION = 1
 """SQLite's `user_version`."""
 
+COLLECTION = "collection://"
+"""How `files.path` of a collection begins: names of files never have two slashes there."""
+
 TOKENIZE = "porter unicode61 remove_diacritics 2"
 """How keywords are read: without case, accents and English endings."""
 

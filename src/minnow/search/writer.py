@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from minnow.errors import InputError
 from minnow.search.encodings import encode_rows
-from minnow.search.schema import STAGED, has_table
+from minnow.search.schema import COLLECTION, STAGED, has_table
 
 if TYPE_CHECKING:
     import sqlite3
@@ -155,9 +155,11 @@ class Writer:
             database.execute("UPDATE documents SET digest = x''")
 
     def clear(self) -> None:
-        """Drop everything."""
+        """Drop all that was read from files."""
         with self._store.writing() as database:
-            database.execute("DELETE FROM files")
+            database.execute(
+                "DELETE FROM files WHERE substr(path, 1, ?) != ?", (len(COLLECTION), COLLECTION)
+            )
             database.execute("DROP TABLE IF EXISTS staged")
 
     # --- vectors of a document that takes long ---------------------------------------------
