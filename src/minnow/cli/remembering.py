@@ -7,6 +7,7 @@ import re
 import sys
 import warnings
 from collections import Counter
+from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -126,8 +127,10 @@ def recall_command(
     Example: minnow memory recall my.memory "what can I cook for Emma?" -b bge-small.minnow -k 3
     """
     from minnow.memory import Memory, Weights
+    from minnow.search import open_store
 
     weights = Weights(relevance, recency, importance, decay)
+    open_store(file).close()  # to recall makes no file
     with Memory.open(file, bundle, writable=touch) as memory:
         found = memory.recall(query, k, weights=weights, tags=tag or (), where=where, touch=touch)
     if as_json:
@@ -158,7 +161,7 @@ def reflect_command(
     """
     from minnow.memory import Grouping, Memory
 
-    with Memory.open(file, bundle) as memory:
+    with Memory.open(file, bundle, writable=False) as memory:
         clusters = memory.clusters(Grouping(last, closeness, smallest))
     if as_json:
         print(json.dumps([[item.facts() for item in c] for c in clusters], ensure_ascii=False))
@@ -258,6 +261,13 @@ def _span(text: str | None) -> timedelta | None:
     return timedelta(**{_UNITS[found[2]]: int(found[1])})
 
 
+def _shown(at: datetime) -> str:
+    """A moment as this machine's clock has it; in UTC where that has no such year."""
+    with suppress(ValueError, OverflowError, OSError):
+        at = at.astimezone()
+    return at.strftime("%Y-%m-%d %H:%M")
+
+
 def _print_json(found: Sequence[Item | Recalled]) -> None:
     print(json.dumps([one.facts() for one in found], ensure_ascii=False))
 
@@ -278,8 +288,7 @@ def _print_items(items: Sequence[Item]) -> None:
         print(f"{item.id:>{width + 4}}  {item.text}")
         for wording in item.wordings:
             print(f"{margin}also: {wording}")
-        when = item.created.astimezone().strftime("%Y-%m-%d %H:%M")
-        facts = [when, f"importance {item.importance:g}"]
+        facts = [_shown(item.created), f"importance {item.importance:g}"]
         facts += [f"{item.times} times"] if item.times > 1 else []
         facts += [f"tags {', '.join(item.tags)}"] if item.tags else []
         if item.sources:

@@ -146,11 +146,16 @@ def milliseconds_of(at: datetime) -> int:
     """Since 1970, in UTC.
 
     Raises:
-        InputError: It has no time zone.
+        InputError: It has no time zone, or is in another year than 1 to 9999 in UTC.
     """
     if at.tzinfo is None or at.utcoffset() is None:
         raise InputError(f"The time {at} has no time zone: use datetime(..., tzinfo=...).")
-    return (at - _EPOCH) // _MILLISECOND
+    milliseconds = (at - _EPOCH) // _MILLISECOND
+    try:
+        datetime_of(milliseconds)
+    except OverflowError as error:
+        raise InputError(f"The time {at} is not in the years 1 to 9999 in UTC.") from error
+    return milliseconds
 
 
 def datetime_of(milliseconds: int) -> datetime:

@@ -17,6 +17,7 @@ from minnow.memory.retention import outdated
 from minnow.memory.scoring import Weights
 from minnow.memory.view import View
 from minnow.search import Settings, make_store, open_model, open_store
+from minnow.search.checks import reading_rows
 from minnow.search.encodings import encode_rows
 from minnow.search.fingerprint import check_fingerprint
 from minnow.search.indexing import DEFAULT_TOKENS
@@ -326,7 +327,7 @@ class Memory:
         """
         with self.store.writing() as database:
             gone = table.read_items(database, dict.fromkeys(ids))
-            table.remove(database, ids)
+            table.remove(database, (item.id for item in gone))
         return gone
 
     def forget_outdated(
@@ -395,4 +396,5 @@ class Memory:
             known = repr(round(background(self._need_model()), 4))
             if self.store.writable:
                 self.store.put_fact(_BACKGROUND, known)
-        return float(known)
+        with reading_rows(f"What {self.store.path} says of its model"):
+            return float(known)

@@ -132,8 +132,7 @@ class View:
         allowed = self.facts().ids
         found = [self._store.database.execute(_BY_TAG, (tag.strip(),)).fetchall() for tag in tags]
         if where is not None:
-            question = f"SELECT id FROM memories WHERE (\n{where}\n)"  # noqa: S608
-            found.append(ask(self._store, question, where, params, _HINT))
+            found.append(ask(self._store, "SELECT id FROM memories", where, params, _HINT))
         for rows in found:
             allowed = np.intersect1d(allowed, np.array([id_ for (id_,) in rows], np.int64))
         return allowed

@@ -11,6 +11,7 @@ import numpy as np
 
 from minnow.bundle import Bundle
 from minnow.errors import InputError
+from minnow.search.checks import reading_rows
 from minnow.search.encodings import decode_rows
 from minnow.search.filters import allowed_ids
 from minnow.search.fingerprint import check_fingerprint
@@ -84,7 +85,8 @@ class Index:
         if model is not None:
             check_fingerprint(self.fingerprint, model.fingerprint, str(store.path))
         self._kind = Similarity(self.fingerprint.similarity)
-        self._keywords = Keywords(store.database)
+        with store.reading() as database:
+            self._keywords = Keywords(database)
         self._matrix = Matrix("vectors", self.fingerprint.width, self.settings.encoding)
         self._ids: Ids = np.empty(0, np.int64)
         self._sidecar: Sidecar | None = None
@@ -329,9 +331,10 @@ class Index:
             return self._matrix.scores(vector, ids, self._kind)
         width, encoding = self.fingerprint.width, self.settings.encoding
         question = "SELECT vector FROM vectors WHERE id = ?"
-        rows = [self.store.database.execute(question, (int(id_),)).fetchone()[0] for id_ in ids]
-        if not rows:
+        if not len(ids):
             return np.empty(0)
+        with reading_rows("A vector"):
+            rows = [self.store.database.execute(question, (int(id_),)).fetchone()[0] for id_ in ids]
         vectors = decode_rows(rows, width, encoding)
         scores: NDArray[np.float64] = compare(vector[None], vectors.T, self._kind)[0].astype(float)
         return scores
@@ -354,7 +357,7 @@ class Index:
             ids = np.union1d(near.ids, worded.ids[:depth])
             nearness, keywords = self._nearness(vector, ids), scores_of(worded, ids)
             if fusion is Fusion.RRF:
-                ranking = fuse_ranks((near, worded), k)
+                ranking = fuse_ranks((near.top(depth), worded.top(depth)), k)
             else:
                 ranking = fuse_scores(ids, nearness, keywords, self._kind, k)
             answers.append(

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from minnow.chunks import Chunk, Splitter
 from minnow.errors import IndexFileError, InputError, MissingExtraError
 from minnow.search.encodings import VectorEncoding
+from minnow.search.facts import to_json
 from minnow.search.fingerprint import check_fingerprint
 from minnow.search.paths import find_files, is_under
 from minnow.search.reading import Faults, documents_of
@@ -130,18 +131,19 @@ def open_index(
             encoding or old.encoding,
         )
         if rebuild:
-            with store.writing():
+            with store.writing() as database:
                 _keep_memories(store, model, fresh.encoding)
                 Writer(store).clear()
-                store.put_fact("model", model.fingerprint.to_json())
-                store.put_fact("settings", fresh.to_json())
+                database.execute("DELETE FROM meta WHERE name = 'memory_background'")
+                store.put_fact("model", to_json(model.fingerprint))
+                store.put_fact("settings", to_json(fresh))
             return store
         check_fingerprint(store.fingerprint, model.fingerprint, str(file))
         old.check_equal(wanted, str(file))
         if old.readers != READERS:
             with store.writing():
                 Writer(store).distrust()
-                store.put_fact("settings", wanted.to_json())
+                store.put_fact("settings", to_json(wanted))
     except BaseException:
         store.close()
         raise

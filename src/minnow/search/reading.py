@@ -123,13 +123,22 @@ def _line(file: str, number: int, line: bytes) -> Found:
     title: str = _take(row, ("title",), str) or ""
     more: dict[str, object] = _take(row, ("metadata",), dict) or {}
     key = Key(file, str(number if name is None else name))
-    for value in (text, title, key.name, json.dumps({**row, **more}, ensure_ascii=False)):
+    for value in (text, title, key.name, _json({**row, **more})):
         _check_characters(value)
     if not text.strip():
         raise _LineError("the text is empty")
     title = " ".join(title.split())
     document = Document(str(key), text, (Section((title,) if title else (), 0, len(text)),))
     return Found(Entry(key, digest_of(line), {**row, **more}), lambda: document)
+
+
+def _json(values: dict[str, object]) -> str:
+    try:
+        return json.dumps(values, ensure_ascii=False, allow_nan=False)
+    except ValueError as error:  # 1e999 is infinite, and SQLite could not read that back
+        raise _LineError("holds a number that is too large") from error
+    except RecursionError as error:
+        raise _LineError("is nested too deep") from error
 
 
 def _no_constant(name: str) -> object:

@@ -127,7 +127,7 @@ def open_sidecar(store: Store, ids: Ids, width: int, kind: Similarity) -> Sideca
 def build_sidecar(
     store: Store,
     ids: Ids,
-    blocks: Iterable[Floats],
+    blocks: Iterable[tuple[Ids, Floats]],
     width: int,
     kind: Similarity,
     *,
@@ -139,7 +139,7 @@ def build_sidecar(
     Args:
         store: The index.
         ids: Of all its chunks, ascending.
-        blocks: Their vectors, in that order, float32 of shape (rows, width) each.
+        blocks: All of them, some at a time, with their vectors: float32 of shape (ids, width).
         width: Of a vector.
         kind: How vectors are compared.
         dtype: "f16" or "i8": numbers within the graph.
@@ -157,10 +157,8 @@ def build_sidecar(
     if not is_installed():
         raise MissingExtraError("A sidecar", "search-large")
     graph = _new_graph(_State("", 0, 0, width, _METRICS[kind], dtype))
-    done = 0
-    for vectors in blocks:
-        graph.add(ids[done : done + len(vectors)].astype(np.uint64), vectors)
-        done += len(vectors)
+    for some, vectors in blocks:
+        graph.add(some.astype(np.uint64), vectors)
         progress(len(vectors))
     state = _state(store, ids, width, kind, dtype)
     path = sidecar_path(store.path)
