@@ -50,6 +50,17 @@ class TestRemember:
         assert [one.id for one in memory.items()] == [2, 1]
         assert len(memory) == 2
 
+    def test_times_that_cannot_be_read_back_are_refused(self, memory: Memory) -> None:
+        """They would be years 0 and 10 000 in UTC."""
+        west, east = (timezone(timedelta(hours=hours)) for hours in (-5, 5))
+        for at in (datetime(9999, 12, 31, 23, tzinfo=west), datetime(1, 1, 1, tzinfo=east)):
+            with pytest.raises(InputError, match="is not in the years 1 to 9999"):
+                memory.remember("fish sleep", at=at)
+        for year in (9999, 1):
+            memory.remember(f"time {year}", at=datetime(year, 1, 1, tzinfo=timezone.utc))
+        assert [item.created.year for item in memory.items()] == [9999, 1]
+        assert len(memory.recall("time")) == 2
+
     def test_a_file_keeps_it(self, tmp_path: Path, memory: Memory) -> None:
         item = memory.remember("fish sleep", tags=["x"])
         with open_memory(tmp_path / "a.memory") as again:
@@ -272,7 +283,7 @@ class TestForget:
         memory.remember("fish sleep")
         memory.remember("boats float")
         memory.remember("both are wet", sources=[1, 2])
-        assert [item.id for item in memory.forget(1, 99, 1)] == [1]
+        assert [item.id for item in memory.forget(1, 99, 2**70, 1)] == [1]
         assert memory.items(where="id = 3")[0].sources == (2,)
         assert {one.item.id for one in memory.recall("fish")} == {2, 3}
         memory.forget(2)
@@ -319,7 +330,9 @@ class TestFile:
             open_index(file, FakeModel(), encoding=VectorEncoding.INT8, rebuild=True)
         with open_memory(file) as memory:
             memory.forget(1)
-        open_index(file, other, rebuild=True).close()
+        store = open_index(file, other, rebuild=True)
+        assert store.fact("memory_background") is None  # it is the other model's
+        store.close()
 
     def test_another_model_is_refused(self, tmp_path: Path) -> None:
         open_memory(tmp_path / "a").close()
