@@ -81,6 +81,8 @@ def ask(store: Store, question: str, where: str, parameters: Parameters, hint: s
         try:
             return _ask(database, question, where, parameters)
         except (sqlite3.Error, sqlite3.Warning, ValueError, OverflowError) as error:
+            if "disk image is malformed" in str(error):
+                raise
             raise _fault(where, error, hint) from error
 
 

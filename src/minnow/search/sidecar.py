@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import mmap
 import warnings
+import zlib
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
@@ -35,7 +36,7 @@ LARGE = 100_000
 """Chunks from which on a sidecar is made and used, where usearch is installed."""
 
 _HEADER = 4096
-_MAGIC = "minnow usearch 1"
+_MAGIC = "minnow usearch 2"
 _EXPANSION_ADD = 128
 _LEAST_EXPANSION = 128
 _CHUNKS_PER_EXPANSION = 600
@@ -113,8 +114,11 @@ def open_sidecar(store: Store, ids: Ids, width: int, kind: Similarity) -> Sideca
             if state is None or state != _state(store, ids, width, kind, state.dtype):
                 return None
             content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        body = memoryview(content)[_HEADER:]
+        if zlib.crc32(body) != header["crc32"]:  # usearch believes it, and would crash
+            return None
         graph = _new_graph(state)
-        graph.view(memoryview(content)[_HEADER:])
+        graph.view(body)
     except (OSError, ValueError, KeyError, TypeError, RuntimeError):
         return None
     if len(graph) != len(ids):
@@ -166,9 +170,10 @@ def build_sidecar(
     try:
         with writing(path):
             with unfinished.open("xb") as file:
-                header = json.dumps({"magic": _MAGIC, "state": asdict(state)}).encode()
-                file.write(header.ljust(_HEADER, b"\0"))
-                file.write(graph.save())
+                body = graph.save()
+                facts = {"magic": _MAGIC, "state": asdict(state), "crc32": zlib.crc32(body)}
+                file.write(json.dumps(facts).encode().ljust(_HEADER, b"\0"))
+                file.write(body)
             unfinished.replace(path)
     finally:
         with uninterrupted(), suppress(OSError):

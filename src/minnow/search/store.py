@@ -28,7 +28,7 @@ _PATIENCE = 60.0
 _FULL = ("database or disk is full", "disk I/O error")
 _BUSY = ("database is locked", "database table is locked")
 _READ_ONLY = ("readonly", "unable to open")
-_BROKEN = ("malformed", "no such", "Could not decode", "invalid fts5 file format")
+_BROKEN = ("malformed", "no such", "Could not decode", "invalid fts5", "SQL logic error")
 _NOT_OURS = "Name another file, or delete this one if it is not needed."
 
 
