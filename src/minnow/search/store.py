@@ -67,7 +67,7 @@ class Store:
             IndexFileError: The file is damaged.
         """
         if not self.writable:
-            raise OutputError(f"{self.path} was opened for reading only.")
+            raise OutputError(f"{self.path} was opened for reading only; open it as writable.")
         with self._lock, faults(self.path), self._transaction("BEGIN IMMEDIATE"):
             yield self.database
             if self._depth == 1:
@@ -224,15 +224,14 @@ def open_store(path: Path, *, writable: bool = False) -> Store:
         OutputError: It cannot be opened, or not for writing.
     """
     try:
-        is_folder, is_there = path.is_dir(), path.exists()
+        if path.is_dir():
+            raise InputError(f"{path} is a folder, not an index. `minnow index` writes one file.")
+        if not path.exists():
+            raise InputError(
+                f"There is no file {path}. `minnow index` or `minnow memory add` makes one."
+            )
     except OSError as error:
         raise InputError(f"Cannot open {path}: {error.strerror}.") from error
-    if is_folder:
-        raise InputError(f"{path} is a folder, not an index. `minnow index` writes one file.")
-    if not is_there:
-        raise InputError(
-            f"There is no file {path}. `minnow index` or `minnow memory add` makes one."
-        )
     with faults(path):
         database = _connect_somehow(path)
         try:
@@ -366,11 +365,9 @@ def faults(path: Path) -> Iterator[None]:
         if "closed database" in str(error):
             raise InputError(f"{path} is closed. Open it again.") from error
         raise
-    except UnicodeDecodeError as error:  # of SQLite's message about a broken name
-        raise _damaged(path, error) from error
     except sqlite3.OperationalError as error:
         raise _told(path, error) from error
-    except sqlite3.DatabaseError as error:
+    except (sqlite3.DatabaseError, UnicodeDecodeError) as error:  # of a message with a broken name
         if "not a database" in str(error):
             raise IndexFileError(f"{path} is not an index: it is no SQLite file.") from error
         raise _damaged(path, error) from error
