@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from minnow.chunks import Document, Section, find_documents, read_document, read_folder
 from minnow.chunks.folder import KINDS
 from minnow.errors import InputError
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 def write(folder: Path, *names: str, content: str = "text") -> Path:

@@ -139,6 +139,10 @@ class TestMerging:
 
 
 class TestRecall:
+    def test_half_a_character_in_a_tag_is_told(self, memory: Memory) -> None:
+        with pytest.raises(InputError, match="A tag holds half a character"):
+            memory.items(tags=["\ud800"])
+
     def test_the_score_is_the_published_one(self, memory: Memory, clock: Clock) -> None:
         """Worked out by hand from what the file holds."""
         memory.remember("fish sleep", importance=0.2)

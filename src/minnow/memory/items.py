@@ -54,7 +54,7 @@ class Observation:
         if not isinstance(self.text, str) or not self.text.strip():
             raise InputError("A memory needs a text; this one is empty.")
         shown = repr(self.text[:60])
-        if "\0" in self.text or not _is_unicode(self.text):
+        if "\0" in self.text or not is_unicode(self.text):
             raise InputError(f"The text {shown} holds a NUL or half a character. Take it out.")
         if not (math.isfinite(self.importance) and 0 <= self.importance <= 1):
             raise InputError(
@@ -63,7 +63,7 @@ class Observation:
         if self.at is not None:
             milliseconds_of(self.at)
         if isinstance(self.tags, str) or not all(
-            isinstance(tag, str) and tag.strip() and _is_unicode(tag) for tag in self.tags
+            isinstance(tag, str) and tag.strip() and is_unicode(tag) for tag in self.tags
         ):
             raise InputError(f"The tags of {shown} should be a list of words, none of them empty.")
 
@@ -134,7 +134,8 @@ class Recalled:
         return scores | self.item.facts()
 
 
-def _is_unicode(text: str) -> bool:
+def is_unicode(text: str) -> bool:
+    """Whether it has no half of a surrogate pair, which a file cannot hold."""
     try:
         text.encode()
     except UnicodeEncodeError:

@@ -17,8 +17,8 @@ from minnow.memory.retention import outdated
 from minnow.memory.scoring import Weights
 from minnow.memory.view import View
 from minnow.search import Settings, make_store, open_model, open_store
-from minnow.search.checks import reading_rows
 from minnow.search.encodings import encode_rows
+from minnow.search.facts import from_json
 from minnow.search.fingerprint import check_fingerprint
 from minnow.search.indexing import DEFAULT_TOKENS
 
@@ -396,5 +396,4 @@ class Memory:
             known = repr(round(background(self._need_model()), 4))
             if self.store.writable:
                 self.store.put_fact(_BACKGROUND, known)
-        with reading_rows(f"What {self.store.path} says of its model"):
-            return float(known)
+        return from_json(known, float)
