@@ -146,6 +146,22 @@ class TestARun:
         store.close()
         assert files() == {"docs/fish.md", "docs/notes.txt"}
 
+    def test_what_waits_is_written_also_where_nothing_is_to_be_embedded(
+        self, docs: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(indexing_module, "_BATCH", 4)
+        write_documents(docs, {f"{n}.txt": "" for n in range(10)})
+        store = open_index(FILE, FakeModel())
+        known: list[int] = []
+        index_paths(
+            [docs], store, FakeModel(),
+            progress=lambda _: known.append(store.database.execute(
+                "SELECT count(*) FROM documents"
+            ).fetchone()[0]),
+        )  # fmt: skip
+        store.close()
+        assert sorted(set(known)) == [0, 4, 8, 10]
+
     def test_an_empty_document_is_known_too(self, docs: Path) -> None:
         (docs / "empty.txt").touch()
         assert run(docs)["added"] == 4

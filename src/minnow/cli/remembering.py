@@ -282,15 +282,17 @@ def _print_recalled(found: Sequence[Recalled]) -> None:
 
 
 def _print_items(items: Sequence[Item]) -> None:
+    from minnow.search.results import one_line
+
     width = max((len(str(item.id)) for item in items), default=0)
     for item in items:
         margin = " " * (width + 6)
-        print(f"{item.id:>{width + 4}}  {item.text}")
+        print(f"{item.id:>{width + 4}}  {one_line(item.text)}")
         for wording in item.wordings:
-            print(f"{margin}also: {wording}")
+            print(f"{margin}also: {one_line(wording)}")
         facts = [_shown(item.created), f"importance {item.importance:g}"]
         facts += [f"{item.times} times"] if item.times > 1 else []
-        facts += [f"tags {', '.join(item.tags)}"] if item.tags else []
+        facts += [one_line(f"tags {', '.join(item.tags)}")] if item.tags else []
         if item.sources:
             facts.append(f"concluded from {', '.join(map(str, item.sources))}")
         print(f"{margin}{'; '.join(facts)}")

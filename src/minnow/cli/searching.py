@@ -201,9 +201,10 @@ def _make_sidecar(output: Path, sidecar: SidecarName) -> None:
 def _tell(report: Report, output: Path, *, as_json: bool) -> None:
     """Print what was done; the exit code says whether all could be read."""
     from minnow.search import Index
+    from minnow.search.results import one_line
 
     for line in report.skipped:
-        print(f"skipped {line}", file=sys.stderr)
+        print(f"skipped {one_line(line)}", file=sys.stderr)
     with Index.open(output, sidecar="never") as index:
         chunks, model = len(index), index.fingerprint.shown
     facts = {

@@ -307,7 +307,7 @@ class _Run:
             return True
         known = self.writer.texts(entry.key) if digest is not None else {}
         self._waiting.append(_Waiting(entry, chunks, known))
-        if sum(len(w.chunks) for w in self._waiting) >= _BATCH:
+        if sum(max(1, len(w.chunks)) for w in self._waiting) >= _BATCH:
             self.flush()
         return True
 
