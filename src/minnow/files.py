@@ -43,7 +43,7 @@ def check_file(destination: Path) -> Path:
         OutputError: It is a folder, or there is no folder to write it in.
     """
     with writing(destination):
-        target = destination.resolve()
+        target = Path(os.path.realpath(destination))  # `resolve` raises at a loop of links
         if target.is_dir():
             raise OutputError(f"{destination} is a folder.")
         if not target.parent.is_dir():

@@ -84,6 +84,12 @@ def test_all_of_it_is_in_a_section_and_none_of_it_in_two(kind: str, source: str)
     assert end <= len(source)
 
 
+def test_classes_in_classes_take_no_longer_than_others() -> None:
+    lines = [f"{' ' * depth}class A{depth}:" for depth in range(60)]
+    document = read_code("a.py", "\n".join([*lines, " " * 60 + "def f(): pass\n"]))
+    assert document.sections[-1].headings == (*(f"A{depth}" for depth in range(60)), "f")
+
+
 def test_our_own_code() -> None:
     path = Path(__file__).parents[2] / "src/minnow/embedder.py"
     names = {headings for headings, _ in sections("embedder.py", path.read_text(encoding="utf-8"))}

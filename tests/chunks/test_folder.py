@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from minnow.chunks import Document, Section, find_documents, read_document, read_folder
 from minnow.chunks.folder import KINDS
 from minnow.errors import InputError
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 def write(folder: Path, *names: str, content: str = "text") -> Path:
@@ -70,6 +67,26 @@ class TestFinding:
         found = find_documents(tmp_path)
         assert list(found.files) == ["a.md"]
         assert found.skipped == dict.fromkeys(["broken.md", "loop.md", "pipe.md"], "not a file")
+
+    def test_a_folder_that_may_be_listed_but_not_entered(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        for name in ("open", "closed"):
+            (tmp_path / name).mkdir()
+            (tmp_path / name / "a.txt").write_text("text")
+        real = Path.is_symlink
+
+        def is_symlink(path: Path) -> bool:
+            if path.parent.name == "closed":
+                raise PermissionError(13, "Permission denied")
+            return real(path)
+
+        monkeypatch.setattr(Path, "is_symlink", is_symlink)
+        found = find_documents(tmp_path, patient=True)
+        assert list(found.files) == ["open/a.txt"]
+        assert found.skipped["closed"].startswith("Cannot read")
+        with pytest.raises(InputError, match=r"^Cannot read .*closed: Permission denied"):
+            find_documents(tmp_path)
 
     def test_a_folder_that_is_none(self, tmp_path: Path) -> None:
         for path in (tmp_path / "nowhere", write(tmp_path, "a.md") / "a.md"):

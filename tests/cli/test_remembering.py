@@ -119,6 +119,14 @@ class TestAdd:
 
 
 class TestRecall:
+    @pytest.mark.parametrize("command", [("recall", "x"), ("reflect",)])
+    def test_no_file_is_made(self, tmp_path: Path, bundles: Path, command: tuple[str, ...]) -> None:
+        name, *more = command
+        model = ("-b", bundles / "tiny.minnow")
+        done = run_minnow("memory", name, "typo.memory", *more, *model, cwd=tmp_path)
+        refused(done, 8, "There is no file typo.memory")
+        assert list(tmp_path.iterdir()) == []
+
     def test_for_people(self, place: Path, bundles: Path) -> None:
         done = run_minnow(
             "memory", "recall", "a.memory", "fish 2 sleep", "-b", bundles / "tiny.minnow", "-k", 1,

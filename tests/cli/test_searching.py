@@ -71,6 +71,15 @@ class TestIndex:
         assert json.loads(done.stdout)["removed"] == 6
         assert contents_of(file) == []
 
+    def test_a_wrong_path_makes_and_drops_nothing(self, place: Path, tmp_path: Path) -> None:
+        before = contents_of(place / "float16.index")
+        for file in (place / "float16.index", tmp_path / "new.index"):
+            target = ("-b", "tiny.minnow", "-o", file, "--rebuild")
+            done = run_minnow("index", "docs", "typo", *target, cwd=place)
+            assert "There is no typo" in refused(done, 8)
+        assert contents_of(place / "float16.index") == before
+        assert list(tmp_path.iterdir()) == []
+
     def test_another_model_is_refused(self, place: Path) -> None:
         done = run_minnow("index", "docs", "-b", "other.minnow", "-o", "float16.index", cwd=place)
         assert "was made with another model" in refused(done, 11)

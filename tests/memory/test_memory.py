@@ -50,6 +50,17 @@ class TestRemember:
         assert [one.id for one in memory.items()] == [2, 1]
         assert len(memory) == 2
 
+    def test_times_that_cannot_be_read_back_are_refused(self, memory: Memory) -> None:
+        """They would be years 0 and 10 000 in UTC."""
+        west, east = (timezone(timedelta(hours=hours)) for hours in (-5, 5))
+        for at in (datetime(9999, 12, 31, 23, tzinfo=west), datetime(1, 1, 1, tzinfo=east)):
+            with pytest.raises(InputError, match="is not in the years 1 to 9999"):
+                memory.remember("fish sleep", at=at)
+        for year in (9999, 1):
+            memory.remember(f"time {year}", at=datetime(year, 1, 1, tzinfo=timezone.utc))
+        assert [item.created.year for item in memory.items()] == [9999, 1]
+        assert len(memory.recall("time")) == 2
+
     def test_a_file_keeps_it(self, tmp_path: Path, memory: Memory) -> None:
         item = memory.remember("fish sleep", tags=["x"])
         with open_memory(tmp_path / "a.memory") as again:
@@ -128,6 +139,10 @@ class TestMerging:
 
 
 class TestRecall:
+    def test_half_a_character_in_a_tag_is_told(self, memory: Memory) -> None:
+        with pytest.raises(InputError, match="A tag holds half a character"):
+            memory.items(tags=["\ud800"])
+
     def test_the_score_is_the_published_one(self, memory: Memory, clock: Clock) -> None:
         """Worked out by hand from what the file holds."""
         memory.remember("fish sleep", importance=0.2)
@@ -272,7 +287,7 @@ class TestForget:
         memory.remember("fish sleep")
         memory.remember("boats float")
         memory.remember("both are wet", sources=[1, 2])
-        assert [item.id for item in memory.forget(1, 99, 1)] == [1]
+        assert [item.id for item in memory.forget(1, 99, 2**70, 1)] == [1]
         assert memory.items(where="id = 3")[0].sources == (2,)
         assert {one.item.id for one in memory.recall("fish")} == {2, 3}
         memory.forget(2)

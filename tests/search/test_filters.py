@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from fakes.searching import contents_of, open_fake, run_index, write_documents
 
-from minnow.errors import InputError
+from minnow.errors import IndexFileError, InputError
 from minnow.search.filters import allowed_ids
 
 if TYPE_CHECKING:
@@ -82,6 +82,9 @@ def test_named_values(index: Index) -> None:
         "1) OR (1",
         "1); DELETE FROM chunks; --",
         "1) UNION SELECT name, value FROM meta --",
+        "0) UNION SELECT 'x', 1 FROM files /*",
+        "0) UNION SELECT 1, 100000000000 FROM files /*",
+        "1 THEN 1 END FROM files /*",
         "(SELECT count(*) FROM meta) > 0",
         "(SELECT sql FROM sqlite_master) != ''",
         "load_extension('x')",
@@ -94,13 +97,25 @@ def test_named_values(index: Index) -> None:
 )
 def test_what_is_refused(index: Index, where: str) -> None:
     before = contents_of(index.store.path)
-    if where == "1) OR (1":  # only a filter after all
-        allowed_ids(index.store, where)
-        return
     with pytest.raises(InputError, match="filter"):
         index.search("fish", where=where)
     assert contents_of(index.store.path) == before
     assert index.search("fish")  # the connection works as before
+
+
+def test_damage_is_not_the_filter_s_fault(index: Index) -> None:
+    """A page of documents that is read by the filter first."""
+    path = index.store.path
+    (page,) = index.store.database.execute(
+        "SELECT rootpage FROM sqlite_master WHERE name = 'documents'"
+    ).fetchone()
+    (size,) = index.store.database.execute("PRAGMA page_size").fetchone()
+    index.close()
+    content = bytearray(path.read_bytes())
+    content[(page - 1) * size : page * size] = bytes(size)
+    path.write_bytes(content)
+    with open_fake(path) as damaged, pytest.raises(IndexFileError, match="is damaged"):
+        allowed_ids(damaged.store, "name = 'a'")
 
 
 def test_what_would_not_end_is_ended(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -24,6 +24,12 @@ def test_reciprocal_ranks() -> None:
     assert fused.ids.tolist()[2] == 3  # equal scores in the order of ids
 
 
+def test_all_that_is_wanted_is_fused() -> None:
+    """Also beyond the first hundred of each ranking."""
+    fused = fuse_ranks((ranking(*range(1, 301)), ranking(*range(301, 601))), 600)
+    assert len(fused.ids) == 600
+
+
 def test_scaled_scores() -> None:
     ids = np.array([1, 2, 3])
     fused = fuse_scores(ids, np.array([0.5, 0.2, -0.4]), np.array([0.0, 8.0, 2.0]), COSINE, 3)

@@ -77,6 +77,15 @@ class TestHits:
         assert lines[0].startswith(" 1.  1.000  docs/kitchen/kettle.md, part 1  (vector 0.")
         assert lines[1:3] == ["    Kettle", "      Boil vinegar and water to descale a kettle."]
 
+    def test_a_terminal_is_told_nothing_by_a_document(self, tmp_path: Path) -> None:
+        texts = {"a\nb\x1b[2J.md": "# Red \x1b[31m\n\nfish \x1b]0;title\x07 sleep\n"}
+        run_index(tmp_path / "x.index", write_documents(tmp_path / "docs", texts))
+        stream = io.StringIO()
+        with open_fake(tmp_path / "x.index") as index:
+            print_hits(index.search("fish"), stream)
+        assert len(stream.getvalue().splitlines()) == 4
+        assert all(character.isprintable() or character == "\n" for character in stream.getvalue())
+
     @pytest.mark.parametrize(
         ("text", "shown"),
         [

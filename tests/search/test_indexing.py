@@ -131,6 +131,13 @@ class TestARun:
             run(Path("a.exe"))
         assert contents_of(FILE) == before
 
+    def test_a_path_that_cannot_be_a_document(self, docs: Path) -> None:
+        os.mkfifo("pipe.txt")
+        with pytest.raises(InputError, match=r"^pipe\.txt is not a file"):
+            run(docs, Path("pipe.txt"))
+        with pytest.raises(InputError, match="File name too long"):
+            run(docs, Path("x" * 300))
+
     def test_what_was_indexed_from_a_path_can_be_dropped(self, docs: Path) -> None:
         run(docs)
         store = open_store(FILE, writable=True)
@@ -139,10 +146,38 @@ class TestARun:
         store.close()
         assert files() == {"docs/fish.md", "docs/notes.txt"}
 
+    def test_what_waits_is_written_also_where_nothing_is_to_be_embedded(
+        self, docs: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(indexing_module, "_BATCH", 4)
+        write_documents(docs, {f"{n}.txt": "" for n in range(10)})
+        store = open_index(FILE, FakeModel())
+        known: list[int] = []
+        index_paths(
+            [docs], store, FakeModel(),
+            progress=lambda _: known.append(store.database.execute(
+                "SELECT count(*) FROM documents"
+            ).fetchone()[0]),
+        )  # fmt: skip
+        store.close()
+        assert sorted(set(known)) == [0, 4, 8, 10]
+
     def test_an_empty_document_is_known_too(self, docs: Path) -> None:
         (docs / "empty.txt").touch()
         assert run(docs)["added"] == 4
         assert run(docs) == {"unchanged": 4}
+
+    def test_a_folder_above_is_not_the_one_above_that(
+        self, docs: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.chdir(docs / "kitchen")
+        index, other = Path("../../a.index"), Path("../../other")
+        run_index(index, write_documents(other, {"x.txt": "other"}))
+        for _ in range(2):
+            assert run_index(index, Path("..")).removed == 0
+        assert {row[0] for row in contents_of(index)} == {
+            "../../other/x.txt", "../fish.md", "../kitchen/kettle.md", "../notes.txt",
+        }  # fmt: skip
 
 
 class TestWhatCannotBeRead:
@@ -233,12 +268,14 @@ class TestJsonLines:
             ('{"text": "a", "id": true}', 'the "id" is bool'),
             ('{"text": "a", "metadata": []}', 'the "metadata" is list'),
             ('{"text": "a", "x": NaN}', "not a JSON object: NaN is no JSON"),
+            ('{"text": "a", "x": 1e999}', "holds a number that is too large"),
+            ('{"text": "a", "x": ' + '{"x":' * 990 + "1" + "}" * 991, "is nested too deep"),
             ('{"text": " "}', "the text is empty"),
             ('{"text": "a\\u0000b"}', "holds a NUL"),
             ('{"text": "a\\ud800"}', "half of a surrogate"),
             ('{"text": "a", "x": "\\ud800"}', "half of a surrogate"),
             ('{"text": "again", "id": "a"}', "repeats the id 'a'"),
-            ("[" * 100_000, "not a JSON object"),
+            ("[" * 100_000, "is nested too deep"),
         ],
     )
     def test_a_broken_line_is_told(self, docs: Path, line: str, reason: str) -> None:

@@ -172,3 +172,9 @@ class TestPassages:
     def test_where_no_word_is_in_it(self) -> None:
         assert passages(["fish", "river"], "river", 8) == [None, "river"]
         assert passages(["fish"], "?", 8) == [None]
+
+
+def test_the_first_words_of_a_long_query_count() -> None:
+    words = " ".join(f"w{n}" for n in range(keyword.MOST_WORDS - 1))
+    assert found(f"{words} fish silence") == found("fish")
+    assert len(read_query(f'"{words} {words}"').words) == keyword.MOST_WORDS - 1

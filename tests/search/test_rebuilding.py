@@ -59,5 +59,6 @@ def test_without_any_all_may_be_other(file: Path) -> None:
     other = FakeModel(**OTHER)
     store = open_index(file, other, encoding=VectorEncoding.INT8, rebuild=True)
     assert (store.fingerprint, store.settings.encoding) == (other.fingerprint, VectorEncoding.INT8)
+    assert store.fact("memory_background") is None  # it was the other model's
     store.close()
     assert contents_of(file) == []

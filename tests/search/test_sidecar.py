@@ -112,6 +112,17 @@ class TestWithUsearch:
         with open_(file, "always") as index, pytest.warns(UserWarning, match="no sidecar"):
             found(index)
 
+    @pytest.mark.parametrize("place", [4096, 4200, 9000, -1])
+    def test_one_with_a_bit_turned_over_is_not_used(self, file: Path, place: int) -> None:
+        """The library would read what is not there, and end the process."""
+        with open_(file, "always") as index:
+            index.build_sidecar()
+        content = bytearray(sidecar_path(file).read_bytes())
+        content[place] ^= 1
+        sidecar_path(file).write_bytes(content)
+        with open_(file, "always") as index, pytest.warns(UserWarning, match="no sidecar"):
+            found(index)
+
     def test_one_that_is_there_is_not_made_again(self, file: Path) -> None:
         with open_(file, "always") as index:
             index.build_sidecar()

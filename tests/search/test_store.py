@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import struct
+from contextlib import closing
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ from fakes.sealed import small_disk
 from fakes.searching import (
     DOCUMENTS,
     FINGERPRINT,
+    FakeModel,
     contents_of,
     open_fake,
     run_index,
@@ -20,7 +22,16 @@ from fakes.searching import (
 )
 
 from minnow.errors import IndexFileError, InputError, OutputError
-from minnow.search import Settings, VectorEncoding, make_store, open_store, schema
+from minnow.search import (
+    Index,
+    Settings,
+    VectorEncoding,
+    index_paths,
+    make_store,
+    open_index,
+    open_store,
+    schema,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -126,6 +137,47 @@ class TestWhatIsNoIndex:
                 open_(path)
         assert path.read_bytes() == content
 
+    def test_a_loop_of_links_and_a_name_that_is_too_long(self, tmp_path: Path) -> None:
+        (tmp_path / "loop").symlink_to("loop")
+        with pytest.raises(InputError, match="There is no file"):
+            open_store(tmp_path / "loop")
+        with pytest.raises(OutputError, match="Cannot use"):
+            make_store(tmp_path / "loop", FINGERPRINT, SETTINGS)
+        with pytest.raises(InputError, match="File name too long"):
+            open_store(tmp_path / ("x" * 300))
+        with pytest.raises(OutputError, match="File name too long"):
+            make_store(tmp_path / ("x" * 300), FINGERPRINT, SETTINGS)
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            "UPDATE documents SET metadata = '{'",
+            "UPDATE documents SET metadata = '[]'",
+            "UPDATE documents SET chunks = -1 WHERE id = 1",
+            "UPDATE documents SET chunks = 1000000000000 WHERE id = 1",
+            "UPDATE documents SET chunks = 'many' WHERE id = 1",
+            "UPDATE chunks SET text = x'ff'",
+            "UPDATE chunks SET text = CAST(x'ff' AS TEXT)",
+            "UPDATE chunks SET body = 'x'",
+            "UPDATE chunks SET headings = 'x'",
+            "UPDATE vectors SET vector = 5",
+            "UPDATE vectors SET vector = x'007e' || substr(vector, 3)",  # the half NaN
+            "UPDATE vectors SET id = 50 WHERE id = 1",
+            "UPDATE meta SET value = '{' WHERE name = 'model'",
+            "UPDATE meta SET value = 'x' WHERE name = 'changes'",
+            "DELETE FROM chunks_fts_data WHERE id = 10",
+            "DROP TABLE chunks_fts_config",
+            "DROP TABLE chunks",
+        ],
+    )
+    def test_values_that_minnow_never_writes(self, file: Path, change: str) -> None:
+        with closing(sqlite3.connect(file, isolation_level=None)) as database:
+            database.execute("DROP TRIGGER chunks_removed")
+            database.execute(change)
+        store = open_store(file)
+        with closing(store), pytest.raises(IndexFileError, match=r"damaged|cannot be read"):
+            Index(store, FakeModel()).search("fish sleep boil train")
+
     def test_half_of_one(self, file: Path) -> None:
         content = file.read_bytes()
         file.write_bytes(content[: len(content) // 2])
@@ -193,7 +245,43 @@ class TestVersions:
             open_store(old)
 
 
+class TestRebuiltMeanwhile:
+    """What is open goes by the model that the file had; it mixes nothing with another's."""
+
+    def test_it_is_not_searched_on(self, file: Path) -> None:
+        with open_fake(file) as index:
+            assert index.search("fish")
+            other = FakeModel(weights_sha256="c" * 64)
+            run_index(file, file.parent / "docs", model=other, rebuild=True)
+            with pytest.raises(IndexFileError, match=r"was rebuilt meanwhile.*Open it again"):
+                index.search("fish")
+        with open_fake(file, weights_sha256="c" * 64) as index:
+            assert index.search("fish")
+
+    def test_it_is_not_written_on(self, file: Path) -> None:
+        model = FakeModel()
+        store = open_index(file, model)
+        run_index(file, file.parent / "docs", rebuild=True, max_tokens=20)
+        before = contents_of(file)
+        with pytest.raises(IndexFileError, match="was rebuilt meanwhile"):
+            index_paths([file.parent / "docs"], store, model)
+        store.close()
+        assert contents_of(file) == before
+
+    def test_with_the_same_model_it_is(self, file: Path) -> None:
+        with open_fake(file) as index:
+            before = index.search("fish")
+            run_index(file, file.parent / "docs", rebuild=True)
+            assert [hit.text for hit in index.search("fish")] == [hit.text for hit in before]
+
+
 class TestWriting:
+    def test_one_that_is_closed_is_not_damaged(self, file: Path) -> None:
+        index = open_fake(file)
+        index.close()
+        with pytest.raises(InputError, match=r"a\.index is closed\. Open it again"):
+            index.search("fish")
+
     def test_all_or_nothing(self, file: Path) -> None:
         store, before = open_store(file, writable=True), contents_of(file)
         changes = store.changes

@@ -76,8 +76,9 @@ def _definitions(
         if not isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
             continue
         names = (*outer, child.name)
-        if isinstance(child, ast.ClassDef) and any(_definitions(child, names)):
-            yield from _definitions(child, names)
+        inner = list(_definitions(child, names)) if isinstance(child, ast.ClassDef) else []
+        if inner:
+            yield from inner
             continue
         first = min((child.lineno, *(d.lineno for d in child.decorator_list)))
         yield names, first, child.end_lineno or child.lineno

@@ -87,18 +87,21 @@ def find_documents(folder: Path, kinds: Collection[str] = KINDS, *, patient: boo
         real = os.path.realpath(path)
         if path != folder and path.name.startswith("."):
             skipped[name] = "hidden"
-        elif real in seen:
+            continue
+        if real in seen:
             skipped[name] = "a link to what is read already"
-        elif path.is_dir():
+            continue
+        try:
+            inside = _entries(path)
+        except InputError as error:
+            if not patient or path == folder:
+                raise
+            skipped[name] = str(error)
+            continue
+        if inside is not None:
             seen.add(real)
-            try:
-                inside = _entries(path)
-            except InputError as error:
-                if not patient or path == folder:
-                    raise
-                skipped[name], inside = str(error), []
-            for entry in inside:
-                (links if entry.is_symlink() else entries).append(entry)
+            for entry, is_link in inside:
+                (links if is_link else entries).append(entry)
         elif path.suffix.lower() not in kinds:
             skipped[name] = f"not one of {', '.join(kinds)}"
         elif not path.is_file():
@@ -109,11 +112,18 @@ def find_documents(folder: Path, kinds: Collection[str] = KINDS, *, patient: boo
     return Found(dict(sorted(files.items())), dict(sorted(skipped.items())))
 
 
-def _entries(folder: Path) -> list[Path]:
+def _entries(path: Path) -> list[tuple[Path, bool]] | None:
+    """What is in a folder, and which of it are links; None for what is no folder.
+
+    Raises:
+        InputError: It cannot be looked at, or listed but not entered.
+    """
     try:
-        return sorted(folder.iterdir())
+        if not path.is_dir():
+            return None
+        return [(entry, entry.is_symlink()) for entry in sorted(path.iterdir())]
     except OSError as error:
-        raise InputError(f"Cannot read {folder}: {error.strerror}.") from error
+        raise InputError(f"Cannot read {path}: {error.strerror}.") from error
 
 
 def read_folder(folder: Path) -> list[Document]:

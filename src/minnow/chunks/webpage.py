@@ -22,7 +22,7 @@ def read_html(path: str, source: str) -> Document:
         source: Its content.
 
     Raises:
-        MissingExtraError: The extra `evaluate` is not installed.
+        MissingExtraError: The extra `index` is not installed.
 
     Source: https://html.spec.whatwg.org/multipage/parsing.html
     """

@@ -7,6 +7,7 @@ import re
 import sys
 import warnings
 from collections import Counter
+from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -126,8 +127,10 @@ def recall_command(
     Example: minnow memory recall my.memory "what can I cook for Emma?" -b bge-small.minnow -k 3
     """
     from minnow.memory import Memory, Weights
+    from minnow.search import open_store
 
     weights = Weights(relevance, recency, importance, decay)
+    open_store(file).close()  # to recall makes no file
     with Memory.open(file, bundle, writable=touch) as memory:
         found = memory.recall(query, k, weights=weights, tags=tag or (), where=where, touch=touch)
     if as_json:
@@ -165,9 +168,11 @@ def reflect_command(
     Example: minnow memory reflect my.memory -b bge-small.minnow --llm qwen3-mnn
     """
     from minnow.memory import Grouping, Memory
+    from minnow.search import open_store
 
     grouping = Grouping(last, closeness, smallest)
-    with Memory.open(file, bundle) as memory:
+    open_store(file).close()  # to reflect makes no file
+    with Memory.open(file, bundle, writable=llm is not None) as memory:
         if llm is not None:
             insights = _conclude(memory, grouping, llm, window)
             _print_json(insights) if as_json else _print_items(insights)
@@ -286,6 +291,13 @@ def _span(text: str | None) -> timedelta | None:
     return timedelta(**{_UNITS[found[2]]: int(found[1])})
 
 
+def _shown(at: datetime) -> str:
+    """A moment as this machine's clock has it; in UTC where that has no such year."""
+    with suppress(ValueError, OverflowError, OSError):
+        at = at.astimezone()
+    return at.strftime("%Y-%m-%d %H:%M")
+
+
 def _print_json(found: Sequence[Item | Recalled]) -> None:
     print(json.dumps([one.facts() for one in found], ensure_ascii=False))
 
@@ -300,16 +312,17 @@ def _print_recalled(found: Sequence[Recalled]) -> None:
 
 
 def _print_items(items: Sequence[Item]) -> None:
+    from minnow.search.results import one_line
+
     width = max((len(str(item.id)) for item in items), default=0)
     for item in items:
         margin = " " * (width + 6)
-        print(f"{item.id:>{width + 4}}  {item.text}")
+        print(f"{item.id:>{width + 4}}  {one_line(item.text)}")
         for wording in item.wordings:
-            print(f"{margin}also: {wording}")
-        when = item.created.astimezone().strftime("%Y-%m-%d %H:%M")
-        facts = [when, f"importance {item.importance:g}"]
+            print(f"{margin}also: {one_line(wording)}")
+        facts = [_shown(item.created), f"importance {item.importance:g}"]
         facts += [f"{item.times} times"] if item.times > 1 else []
-        facts += [f"tags {', '.join(item.tags)}"] if item.tags else []
+        facts += [one_line(f"tags {', '.join(item.tags)}")] if item.tags else []
         if item.sources:
             facts.append(f"concluded from {', '.join(map(str, item.sources))}")
         print(f"{margin}{'; '.join(facts)}")

@@ -116,12 +116,14 @@ def index_command(
     Example: minnow index handbook notes.md --bundle bge-small.minnow --output docs.index
     """
     from minnow.search import VectorEncoding, index_paths, open_index, open_model
+    from minnow.search.paths import find_files
 
     if remove:
         _remove(paths, output, as_json=as_json)
         return
     if bundle is None:
         raise UsageError("Give the model with --bundle.")
+    find_files(paths)  # a path that is wrong is told before anything is made, or dropped
     options: dict[str, Any] = {"engine": engine.value, "source": source, "threads": threads}
     with open_model(bundle, **options) as model:
         store = open_index(
@@ -199,9 +201,10 @@ def _make_sidecar(output: Path, sidecar: SidecarName) -> None:
 def _tell(report: Report, output: Path, *, as_json: bool) -> None:
     """Print what was done; the exit code says whether all could be read."""
     from minnow.search import Index
+    from minnow.search.results import one_line
 
     for line in report.skipped:
-        print(f"skipped {line}", file=sys.stderr)
+        print(f"skipped {one_line(line)}", file=sys.stderr)
     with Index.open(output, sidecar="never") as index:
         chunks, model = len(index), index.fingerprint.shown
     facts = {

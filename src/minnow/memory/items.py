@@ -54,7 +54,7 @@ class Observation:
         if not isinstance(self.text, str) or not self.text.strip():
             raise InputError("A memory needs a text; this one is empty.")
         shown = repr(self.text[:60])
-        if "\0" in self.text or not _is_unicode(self.text):
+        if "\0" in self.text or not is_unicode(self.text):
             raise InputError(f"The text {shown} holds a NUL or half a character. Take it out.")
         if not (math.isfinite(self.importance) and 0 <= self.importance <= 1):
             raise InputError(
@@ -63,7 +63,7 @@ class Observation:
         if self.at is not None:
             milliseconds_of(self.at)
         if isinstance(self.tags, str) or not all(
-            isinstance(tag, str) and tag.strip() and _is_unicode(tag) for tag in self.tags
+            isinstance(tag, str) and tag.strip() and is_unicode(tag) for tag in self.tags
         ):
             raise InputError(f"The tags of {shown} should be a list of words, none of them empty.")
 
@@ -134,7 +134,8 @@ class Recalled:
         return scores | self.item.facts()
 
 
-def _is_unicode(text: str) -> bool:
+def is_unicode(text: str) -> bool:
+    """Whether it has no half of a surrogate pair, which a file cannot hold."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -146,11 +147,16 @@ def milliseconds_of(at: datetime) -> int:
     """Since 1970, in UTC.
 
     Raises:
-        InputError: It has no time zone.
+        InputError: It has no time zone, or is in another year than 1 to 9999 in UTC.
     """
     if at.tzinfo is None or at.utcoffset() is None:
         raise InputError(f"The time {at} has no time zone: use datetime(..., tzinfo=...).")
-    return (at - _EPOCH) // _MILLISECOND
+    milliseconds = (at - _EPOCH) // _MILLISECOND
+    try:
+        datetime_of(milliseconds)
+    except OverflowError as error:
+        raise InputError(f"The time {at} is not in the years 1 to 9999 in UTC.") from error
+    return milliseconds
 
 
 def datetime_of(milliseconds: int) -> datetime:

@@ -18,6 +18,7 @@ from minnow.memory.scoring import Weights
 from minnow.memory.view import View
 from minnow.search import Settings, make_store, open_model, open_store
 from minnow.search.encodings import encode_rows
+from minnow.search.facts import from_json
 from minnow.search.fingerprint import check_fingerprint
 from minnow.search.indexing import DEFAULT_TOKENS
 
@@ -186,8 +187,7 @@ class Memory:
         wanted = list(observations)
         for observation in wanted:
             observation.check()
-        vectors = self._encode([observation.text for observation in wanted])
-        rows = encode_rows(vectors, self._encoding)
+        vectors, rows = self._encode([observation.text for observation in wanted])
         least, now = least_cosine(self._duplicate, self._background()), self._now()
         with self.store.writing() as database:
             ids = write_or_merge(
@@ -205,8 +205,7 @@ class Memory:
         count = 0
         for start in range(0, len(items), _AT_A_TIME):
             block = items[start : start + _AT_A_TIME]
-            vectors = self._encode([item.text for item in block])
-            rows = encode_rows(vectors, self._encoding)
+            _, rows = self._encode([item.text for item in block])
             with self.store.writing() as database:
                 count += table.copy(database, block, rows)
         with self.store.writing() as database:
@@ -326,7 +325,7 @@ class Memory:
         """
         with self.store.writing() as database:
             gone = table.read_items(database, dict.fromkeys(ids))
-            table.remove(database, ids)
+            table.remove(database, (item.id for item in gone))
         return gone
 
     def forget_outdated(
@@ -378,7 +377,8 @@ class Memory:
             )
         return self._model
 
-    def _encode(self, texts: Sequence[str]) -> Floats:
+    def _encode(self, texts: Sequence[str]) -> tuple[Floats, list[bytes]]:
+        """Their vectors, and the same as they are stored."""
         model = self._need_model()
         for text in texts:
             if (tokens := len(model.tokenizer.encode(text))) > model.room:
@@ -386,7 +386,8 @@ class Memory:
                     f"The text {text[:60]!r} has {tokens} tokens; the model takes {model.room}. "
                     "Remember it in parts."
                 )
-        return model.encode_documents(texts)
+        vectors = model.encode_documents(texts)
+        return vectors, encode_rows(vectors, self._encoding)
 
     def _background(self) -> float:
         """The model's, found once for each file."""
@@ -395,4 +396,4 @@ class Memory:
             known = repr(round(background(self._need_model()), 4))
             if self.store.writable:
                 self.store.put_fact(_BACKGROUND, known)
-        return float(known)
+        return from_json(known, float)

@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 
 from minnow.errors import IndexFileError, InputError
 from minnow.memory.items import Item, Kind, datetime_of, milliseconds_of
+from minnow.search.checks import reading_rows
 from minnow.search.schema import MEMORIES, has_table
+from minnow.search.store import faults
 
 if TYPE_CHECKING:
     import sqlite3
@@ -53,7 +55,8 @@ def prepare(store: Store) -> None:
         if not there:
             raise IndexFileError(f"{store.path} holds no memories; `minnow memory add` keeps some.")
         return
-    store.database.execute("PRAGMA synchronous = FULL")
+    with faults(store.path):
+        store.database.execute("PRAGMA synchronous = FULL")
     if not there:
         with store.writing() as database:
             for statement in MEMORIES:
@@ -66,12 +69,13 @@ def read_facts(database: sqlite3.Connection) -> Facts:
         "SELECT id, importance, created, used FROM memories ORDER BY id"
     ).fetchall()
     ids, importance, created, used = zip(*rows, strict=True) if rows else ((), (), (), ())
-    return Facts(
-        np.array(ids, np.int64),
-        np.array(importance, np.float64),
-        np.array(created, np.int64),
-        np.array(used, np.int64),
-    )
+    with reading_rows("What ranks memories"):
+        return Facts(
+            np.array(ids, np.int64),
+            np.array(importance, np.float64),
+            np.array(created, np.int64),
+            np.array(used, np.int64),
+        )
 
 
 def read_items(database: sqlite3.Connection, ids: Iterable[int]) -> list[Item]:
@@ -108,15 +112,11 @@ def read_recent(database: sqlite3.Connection, count: int) -> list[Item]:
 
 def _item(row: Sequence[Any], sources: Sequence[int]) -> Item:
     id_, text, kind, importance, created, used, times, tags, wordings = row
-    try:
+    with reading_rows(f"Memory {id_}"):
         return Item(
             id_, text, Kind(kind), importance, datetime_of(created), datetime_of(used), times,
             tuple(json.loads(tags)), tuple(json.loads(wordings)), tuple(sources),
         )  # fmt: skip
-    except (ValueError, TypeError, OverflowError) as error:
-        raise IndexFileError(f"Memory {id_} cannot be read ({error}): the file is damaged.") from (
-            error
-        )
 
 
 def add(database: sqlite3.Connection, observation: Observation, now: int, vector: bytes) -> int:

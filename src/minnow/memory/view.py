@@ -8,7 +8,7 @@ import numpy as np
 
 from minnow.errors import InputError
 from minnow.memory import table
-from minnow.memory.items import Recalled
+from minnow.memory.items import Recalled, is_unicode
 from minnow.memory.scoring import recency, scores
 from minnow.search.filters import ask
 from minnow.search.matrix import Matrix, best, compare
@@ -129,11 +129,12 @@ class View:
         """
         if isinstance(tags, str):
             raise InputError("tags is one string; it should be a list of words.")
+        if not all(map(is_unicode, tags)):
+            raise InputError("A tag holds half a character. Take it out.")
         allowed = self.facts().ids
         found = [self._store.database.execute(_BY_TAG, (tag.strip(),)).fetchall() for tag in tags]
         if where is not None:
-            question = f"SELECT id FROM memories WHERE (\n{where}\n)"  # noqa: S608
-            found.append(ask(self._store, question, where, params, _HINT))
+            found.append(ask(self._store, "SELECT id FROM memories", where, params, _HINT))
         for rows in found:
             allowed = np.intersect1d(allowed, np.array([id_ for (id_,) in rows], np.int64))
         return allowed

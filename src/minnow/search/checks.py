@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import sqlite3
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
+from minnow.errors import IndexFileError
 from minnow.search.schema import has_table
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 _CHECKS = (
     (
@@ -36,6 +42,22 @@ _MEMORY_CHECKS = (
         "memories have no vector",
     ),
 )
+
+
+@contextmanager
+def reading_rows(what: str) -> Iterator[None]:
+    """Make of rows what they stand for; values that minnow never writes are damage.
+
+    Args:
+        what: Is read, for messages.
+
+    Raises:
+        IndexFileError: A value is missing, or of another kind.
+    """
+    try:
+        yield
+    except (TypeError, ValueError, OverflowError) as error:
+        raise IndexFileError(f"{what} cannot be read ({error}): the file is damaged.") from error
 
 
 def find_faults(database: sqlite3.Connection, *, writable: bool) -> list[str]:

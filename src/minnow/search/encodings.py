@@ -67,11 +67,18 @@ def decode_rows(rows: Sequence[bytes], width: int, encoding: VectorEncoding) -> 
     """Stored vectors as float32 of shape (rows, width).
 
     Raises:
-        IndexFileError: A row has another length than such vectors have.
+        IndexFileError: A row has another length than such vectors have, or holds NaN or infinity.
     """
     size = encoding.row_bytes(width)
-    if any(len(row) != size for row in rows):
+    if any(not isinstance(row, bytes) or len(row) != size for row in rows):
         raise IndexFileError("A vector in the index has a wrong length: the file is damaged.")
+    vectors = _decode(rows, size, encoding)
+    if not np.isfinite(vectors).all():
+        raise IndexFileError("A vector in the index is not finite: the file is damaged.")
+    return vectors
+
+
+def _decode(rows: Sequence[bytes], size: int, encoding: VectorEncoding) -> Floats:
     content = np.frombuffer(b"".join(rows), dtype=np.uint8).reshape(len(rows), size)
     if encoding is VectorEncoding.FLOAT16:
         return np.ascontiguousarray(content).view("<f2").astype(np.float32)

@@ -6,6 +6,7 @@ import sqlite3
 from typing import TYPE_CHECKING, Any
 
 from minnow.errors import InputError
+from minnow.search.checks import reading_rows
 from minnow.search.matrix import ids_of_ranges
 
 if TYPE_CHECKING:
@@ -26,10 +27,9 @@ _ACTIONS = {sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_FUNCTION}
 _STEPS = 1000
 _MOST_CALLS = 1_000_000
 
-SOURCE_COLUMNS = ("file", "name", "source", "metadata")
-PASSAGE_COLUMNS = (*SOURCE_COLUMNS, "heading", "text", "number", "start", "headings")
 _PASSAGE_HINT = (
-    f"Columns are {', '.join(PASSAGE_COLUMNS)}; values of the metadata are metadata->>'name'."
+    "Columns are file, name, source, metadata, heading, text, number, start, headings; "
+    "values of the metadata are metadata->>'name'."
 )
 
 
@@ -50,24 +50,24 @@ def allowed_ids(store: Store, where: str, parameters: Parameters = ()) -> Ids:
         InputError: It is not such a condition.
         IndexFileError, OutputError: The file cannot be read.
     """
-    by_source = f"SELECT first_chunk, chunks FROM sources WHERE (\n{where}\n)"  # noqa: S608
-    by_passage = f"SELECT id, 1 FROM passages WHERE (\n{where}\n)"  # noqa: S608
+    by_source = "SELECT first_chunk, chunks FROM sources"
     try:
         rows = ask(store, by_source, where, parameters, _PASSAGE_HINT)
     except InputError as error:
         if "no such column" not in str(error):
             raise
-        rows = ask(store, by_passage, where, parameters, _PASSAGE_HINT)
-    return ids_of_ranges(list(set(rows)))
+        rows = ask(store, "SELECT id, 1 FROM passages", where, parameters, _PASSAGE_HINT)
+    with reading_rows("Which chunks the documents have"):
+        return ids_of_ranges(rows)
 
 
 def ask(store: Store, question: str, where: str, parameters: Parameters, hint: str) -> list[Any]:
-    """The rows of a question that has somebody's condition in it.
+    """The rows of a question that fulfil somebody's condition.
 
     Args:
         store: The index.
-        question: In SQL.
-        where: The condition alone.
+        question: In SQL, up to its WHERE.
+        where: The condition.
         parameters: Of its ? or :name.
         hint: Which columns there are, for messages.
 
@@ -79,18 +79,24 @@ def ask(store: Store, question: str, where: str, parameters: Parameters, hint: s
         raise InputError("The filter is empty, or holds a NUL character.")
     with store.reading() as database:
         try:
-            return _ask(database, question, parameters)
+            return _ask(database, question, where, parameters)
         except (sqlite3.Error, sqlite3.Warning, ValueError, OverflowError) as error:
+            if "disk image is malformed" in str(error):
+                raise
             raise _fault(where, error, hint) from error
 
 
-def _ask(database: sqlite3.Connection, question: str, parameters: Parameters) -> list[Any]:
+def _ask(
+    database: sqlite3.Connection, question: str, where: str, parameters: Parameters
+) -> list[Any]:
+    """Have SQLite read the condition twice: what fits both places is one expression and no more."""
     database.execute("SELECT 1 FROM json_each('[]')")  # to be made here, and not while forbidden
     calls = iter(range(_MOST_CALLS))
     database.set_authorizer(_authorize)
     database.set_progress_handler(lambda: next(calls, None) is None, _STEPS)
     try:
-        return database.execute(question, parameters).fetchall()
+        database.execute(f"EXPLAIN {question} WHERE CASE WHEN\n{where}\nTHEN 1 END", parameters)
+        return database.execute(f"{question} WHERE (\n{where}\n)", parameters).fetchall()
     finally:
         database.set_progress_handler(None, 0)
         database.set_authorizer(_allow)

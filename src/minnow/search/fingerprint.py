@@ -117,24 +117,6 @@ class Fingerprint:
             recipe=msgspec.to_builtins(manifest.recipe),
         )
 
-    def to_json(self) -> str:
-        """Its form in the file."""
-        return msgspec.json.encode(self).decode()
-
-    @classmethod
-    def from_json(cls, text: str) -> Fingerprint:
-        """Read what `to_json` wrote.
-
-        Raises:
-            IndexFileError: It is something else.
-        """
-        try:
-            return msgspec.json.decode(text.encode(), type=cls)
-        except (msgspec.MsgspecError, RecursionError) as error:
-            raise IndexFileError(
-                f"What the index says of its model cannot be read: {error}."
-            ) from error
-
     @property
     def shown(self) -> str:
         """The model, for a message."""

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 DEPTH = 100
-"""How many of each ranking are looked at."""
+"""How many of each ranking are looked at, or as many as are wanted."""
 
 RRF_K = 60
 """Cormack, Clarke and Büttcher, Reciprocal Rank Fusion Outperforms Condorcet and Individual Rank
@@ -38,11 +38,9 @@ class Fusion(str, Enum):
 
 
 def fuse_ranks(rankings: tuple[Ranking, Ranking], count: int) -> Ranking:
-    """Reciprocal rank fusion of the first DEPTH of each ranking."""
-    ids = np.concatenate([ranking.top(DEPTH).ids for ranking in rankings])
-    gains = np.concatenate(
-        [1.0 / (RRF_K + 1 + np.arange(len(ranking.top(DEPTH).ids))) for ranking in rankings]
-    )
+    """Reciprocal rank fusion."""
+    ids = np.concatenate([ranking.ids for ranking in rankings])
+    gains = np.concatenate([1.0 / (RRF_K + 1 + np.arange(len(r.ids))) for r in rankings])
     every, inverse = np.unique(ids, return_inverse=True)
     sums = np.bincount(inverse, gains, len(every)).astype(np.float64)
     return best(every, sums, count)

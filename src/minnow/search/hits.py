@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from minnow.search.checks import reading_rows
 from minnow.search.keyword import passages
 from minnow.search.results import Hit, beginning
 from minnow.search.writer import read_headings
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from minnow.search.matrix import Ranking
 
     Ids = NDArray[np.int64]
+    _Row = tuple[str, int, tuple[str, ...], str, int, int, dict[str, Any]]
 
 _PASSAGE_WORDS = 40
 _QUESTION = (
@@ -43,8 +45,8 @@ def read_hits(
         vector: How near their vectors are, where that was asked.
         keyword: Their BM25, where that was asked.
     """
-    rows = [database.execute(_QUESTION, (id_,)).fetchone() for id_ in ranking.ids.tolist()]
-    pieces = [row[3][row[4] :] for row in rows]
+    rows = [_row(database, id_) for id_ in ranking.ids.tolist()]
+    pieces = [text[body:] for _, _, _, text, body, _, _ in rows]
     shown = passages(pieces, query, _PASSAGE_WORDS)
     near = None if vector is None else scores_of(vector, ranking.ids).tolist()
     words = None if keyword is None else scores_of(keyword, ranking.ids).tolist()
@@ -57,15 +59,26 @@ def read_hits(
             keyword_score=None if words is None else words[i],
             source=source,
             number=number,
-            headings=read_headings(headings, text, body),
+            headings=headings,
             text=text,
             body=body,
             start=start,
             passage=" ".join((shown[i] or beginning(pieces[i])).split()),
-            metadata=json.loads(metadata),
+            metadata=metadata,
         )
         for i, (source, number, headings, text, body, start, metadata) in enumerate(rows)
     ]
+
+
+def _row(database: sqlite3.Connection, id_: int) -> _Row:
+    with reading_rows(f"Chunk {id_}"):
+        source, number, headings, text, body, start, metadata = database.execute(
+            _QUESTION, (id_,)
+        ).fetchone()
+        names, values = read_headings(headings, text, body), json.loads(metadata)
+        if not isinstance(text, str) or not isinstance(values, dict):
+            raise TypeError("its text or metadata is something else")
+        return str(source), int(number), names, text, int(body), int(start), values
 
 
 def scores_of(ranking: Ranking, ids: Ids) -> NDArray[np.float64]:

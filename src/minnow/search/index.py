@@ -90,7 +90,8 @@ class Index:
         if model is not None:
             check_fingerprint(self.fingerprint, model.fingerprint, str(store.path))
         self._kind = Similarity(self.fingerprint.similarity)
-        self._keywords = Keywords(store.database)
+        with store.reading() as database:
+            self._keywords = Keywords(database)
         self._matrix = Matrix("vectors", self.fingerprint.width, self.settings.encoding)
         self._ids: Ids = np.empty(0, np.int64)
         self._sidecar: Sidecar | None = None
@@ -371,7 +372,7 @@ class Index:
             ids = np.union1d(near.ids, worded.ids[:depth])
             nearness, keywords = self._nearness(vector, ids), scores_of(worded, ids)
             if fusion is Fusion.RRF:
-                ranking = fuse_ranks((near, worded), k)
+                ranking = fuse_ranks((near.top(depth), worded.top(depth)), k)
             else:
                 ranking = fuse_scores(ids, nearness, keywords, self._kind, k)
             answers.append(

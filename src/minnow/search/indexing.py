@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from minnow.chunks import Chunk, Splitter
 from minnow.errors import InputError, MissingExtraError
 from minnow.search.encodings import VectorEncoding
+from minnow.search.facts import to_json
 from minnow.search.fingerprint import check_fingerprint
 from minnow.search.paths import find_files, is_under
 from minnow.search.reading import Faults, documents_of
@@ -138,7 +139,7 @@ def open_index(
         if old.readers != READERS:
             with store.writing():
                 Writer(store).distrust()
-                store.put_fact("settings", wanted.to_json())
+                store.put_fact("settings", to_json(wanted))
     except BaseException:
         store.close()
         raise
@@ -284,7 +285,7 @@ class _Run:
             return True
         known = self.writer.texts(entry.key) if digest is not None else {}
         self._waiting.append(_Waiting(entry, chunks, known))
-        if sum(len(w.chunks) for w in self._waiting) >= _BATCH:
+        if sum(max(1, len(w.chunks)) for w in self._waiting) >= _BATCH:
             self.flush()
         return True
 

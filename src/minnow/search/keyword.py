@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from minnow.search.checks import reading_rows
 from minnow.search.matrix import Ranking, best
 from minnow.search.schema import TOKENIZE
 
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
 
 MOST_SCORED = 1000
 """Chunks whose BM25 is computed; where more have a word of the query, those with the rarest."""
+
+MOST_WORDS = 1000
+"""Words of a query that are looked for; to look for more takes long, and longer than that."""
 
 _COMMON = 0.5
 _PHRASE = re.compile(r'"([^"]*)"')
@@ -102,19 +106,22 @@ class Keywords:
             ).fetchone())
         }  # fmt: skip
         spelled = dict(zip(asked.terms, asked.words, strict=True))
-        (total,) = self._database.execute(
-            "SELECT coalesce(sum(chunks), 0) FROM documents"
-        ).fetchone()
+        total = self._total()
         rare = {term: n for term, n in numbers.items() if n <= _COMMON * total} or numbers
         return {
             term: (spelled[term], n) for term, n in sorted(rare.items(), key=lambda row: row[1])
         }
 
+    def _total(self) -> int:
+        row = self._database.execute("SELECT sum(chunks) FROM documents").fetchone()
+        with reading_rows("How many chunks there are"):
+            return int(row[0] or 0)
+
     def _candidates(
         self, chosen: dict[str, tuple[str, int]], asked: Words, allowed: Ids | None
     ) -> Ids:
         """The chunks to score: those with the rarest words, where there are too many."""
-        total = max(1, self._database.execute("SELECT sum(chunks) FROM documents").fetchone()[0])
+        total = max(1, self._total())
         weights = {
             term: float(np.log1p((total - n + 0.5) / (n + 0.5))) for term, (_, n) in chosen.items()
         }
@@ -174,9 +181,10 @@ def read_query(query: str) -> Words:
     """Take a query apart with FTS5's own tokenizer, so that no text is a syntax error.
 
     Args:
-        query: Any text.
+        query: Any text; of a long one the first MOST_WORDS count.
     """
     query = query.replace("\0", " ").encode("utf-8", "replace").decode()
+    query = " ".join(query.split()[:MOST_WORDS])
     terms: dict[str, str] = {}
     for word, found in _terms(query.split()):
         if len(found) == 1:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minnow.errors import IndexFileError
+from minnow.search.checks import reading_rows
 from minnow.search.encodings import VectorEncoding, decode_rows
 from minnow.vectors import Similarity, similarity
 
@@ -91,11 +92,12 @@ class Matrix:
         columns = np.empty((self._width, len(ids)), np.float32)
         filled = int(stay.sum())
         columns[:, :filled] = self.columns if stay.all() else self.columns[:, stay]
-        for block in read_vectors(database, self._table, last, self._width, self._encoding):
-            if filled + len(block) > len(ids):
+        blocks = read_vectors(database, self._table, last, self._width, self._encoding)
+        for read, block in blocks:
+            if not np.array_equal(read, ids[filled : filled + len(read)]):
                 break
-            columns[:, filled : filled + len(block)] = block.T
-            filled += len(block)
+            columns[:, filled : filled + len(read)] = block.T
+            filled += len(read)
         if filled != len(ids):
             raise IndexFileError("The index lacks vectors, or has too many: the file is damaged.")
         self.ids, self.columns = ids, columns
@@ -160,11 +162,15 @@ def compare(queries: Floats, columns: Floats, kind: Similarity) -> Floats:
 
 def read_vectors(
     database: sqlite3.Connection, table: str, after: int, width: int, encoding: VectorEncoding
-) -> Iterator[Floats]:
-    """The vectors of a table behind an id, in the order of ids: float32 of shape (rows, width)."""
-    cursor = database.execute(f"SELECT vector FROM {table} WHERE id > ? ORDER BY id", (after,))  # noqa: S608
+) -> Iterator[tuple[Ids, Floats]]:
+    """The vectors of a table behind an id: ids, ascending, and float32 of shape (ids, width)."""
+    cursor = database.execute(
+        f"SELECT id, vector FROM {table} WHERE id > ? ORDER BY id",  # noqa: S608
+        (after,),
+    )
     while rows := cursor.fetchmany(_ROWS_AT_A_TIME):
-        yield decode_rows([row for (row,) in rows], width, encoding)
+        ids = np.array([id_ for id_, _ in rows], np.int64)
+        yield ids, decode_rows([row for _, row in rows], width, encoding)
 
 
 def vectors_of(
@@ -172,14 +178,23 @@ def vectors_of(
 ) -> Floats:
     """The vectors of some chunks, in their order: float32 of shape (ids, width)."""
     question = "SELECT vector FROM vectors WHERE id = ?"
-    rows = [database.execute(question, (id_,)).fetchone()[0] for id_ in ids]
+    with reading_rows("A vector"):
+        rows = [database.execute(question, (id_,)).fetchone()[0] for id_ in ids]
     return decode_rows(rows, width, encoding) if rows else np.empty((0, width), np.float32)
 
 
 def chunk_ids(database: sqlite3.Connection) -> Ids:
-    """The ids of all chunks, ascending; read from the documents, which are few."""
-    rows = database.execute("SELECT first_chunk, chunks FROM documents WHERE chunks > 0")
-    return ids_of_ranges(rows.fetchall())
+    """The ids of all chunks, ascending; read from the documents, which are few.
+
+    Raises:
+        IndexFileError: These cannot be the chunks' numbers.
+    """
+    rows = database.execute("SELECT first_chunk, chunks FROM documents WHERE chunks > 0").fetchall()
+    with reading_rows("Which chunks the documents have"):
+        (last,) = database.execute("SELECT coalesce(max(id), 0) FROM chunks").fetchone()
+        if sum(count for _, count in rows) > last:
+            raise ValueError("there are not so many")
+        return ids_of_ranges(rows)
 
 
 def ids_of_ranges(ranges: Sequence[tuple[int, int]]) -> Ids:

@@ -40,21 +40,29 @@ def find_files(paths: Iterable[Path]) -> FoundFiles:
         paths: Files, and folders, of which the documents in all folders are taken.
 
     Raises:
-        InputError: A path does not exist, or is no kind of document.
+        InputError: A path does not exist, cannot be looked at, or is no kind of document.
     """
     all_ = FoundFiles()
     for path in paths:
-        name = _name(path)
-        if path.is_dir():
-            _add_folder(path, name, all_)
-        elif not path.exists():
-            raise InputError(f"There is no {path}. To drop what was indexed from it, use --remove.")
-        elif path.suffix.lower() not in ALL_KINDS:
-            raise InputError(f"{path} should end in one of {', '.join(ALL_KINDS)}.")
-        else:
-            all_.files[name] = path
+        try:
+            _add(path, all_)
+        except OSError as error:
+            raise InputError(f"Cannot read {path}: {error.strerror}.") from error
     all_.files = dict(sorted(all_.files.items()))
     return all_
+
+
+def _add(path: Path, all_: FoundFiles) -> None:
+    if path.is_dir():
+        _add_folder(path, _name(path), all_)
+    elif not path.exists():
+        raise InputError(f"There is no {path}. To drop what was indexed from it, use --remove.")
+    elif path.suffix.lower() not in ALL_KINDS:
+        raise InputError(f"{path} should end in one of {', '.join(ALL_KINDS)}.")
+    elif not path.is_file():
+        raise InputError(f"{path} is not a file.")
+    else:
+        all_.files[_name(path)] = path
 
 
 def _add_folder(folder: Path, name: str, all_: FoundFiles) -> None:
@@ -76,9 +84,10 @@ def is_under(name: str, paths: Iterable[Path]) -> bool:
     if name.startswith(COLLECTION):
         return False
     for root in map(_name, paths):
-        if root == "." and not name.startswith("../") and not Path(name).is_absolute():
-            return True
-        if name == root or name.startswith(f"{root.rstrip('/')}/"):
+        outer = "" if root == "." else f"{root.rstrip('/')}/"
+        inner = name.removeprefix(outer)
+        is_inside = name.startswith(outer) and not inner.startswith(("../", "/"))
+        if name == root or is_inside:
             return True
     return False
 

@@ -103,6 +103,9 @@ def _lines(name: str, content: bytes, faults: Faults) -> Iterator[Found]:
         except _LineError as error:
             faults.lines.append(f"{name}, line {number}: {error}")
             continue
+        except RecursionError:
+            faults.lines.append(f"{name}, line {number}: is nested too deep")
+            continue
         seen.add(found.entry.key.name)
         yield found
 
@@ -112,7 +115,7 @@ def _line(file: str, number: int, line: bytes) -> Found:
         row = json.loads(line, parse_constant=_no_constant)
     except UnicodeDecodeError as error:
         raise _LineError(f"not UTF-8 (byte {error.start}: {error.reason})") from error
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise _LineError(f"not a JSON object: {error}") from error
     if not isinstance(row, dict):
         raise _LineError("not a JSON object")
@@ -123,13 +126,20 @@ def _line(file: str, number: int, line: bytes) -> Found:
     title: str = _take(row, ("title",), str) or ""
     more: dict[str, object] = _take(row, ("metadata",), dict) or {}
     key = Key(file, str(number if name is None else name))
-    for value in (text, title, key.name, json.dumps({**row, **more}, ensure_ascii=False)):
+    for value in (text, title, key.name, _json({**row, **more})):
         _check_characters(value)
     if not text.strip():
         raise _LineError("the text is empty")
     title = " ".join(title.split())
     document = Document(str(key), text, (Section((title,) if title else (), 0, len(text)),))
     return Found(Entry(key, digest_of(line), {**row, **more}), lambda: document)
+
+
+def _json(values: dict[str, object]) -> str:
+    try:
+        return json.dumps(values, ensure_ascii=False, allow_nan=False)
+    except ValueError as error:  # 1e999 is infinite, and SQLite could not read that back
+        raise _LineError("holds a number that is too large") from error
 
 
 def _no_constant(name: str) -> object:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from minnow.errors import IndexFileError
+from minnow.search.facts import to_json
 from minnow.search.fingerprint import check_fingerprint
 from minnow.search.schema import COLLECTION, has_table
 from minnow.search.writer import Writer
@@ -33,8 +34,9 @@ def begin_anew(store: Store, fingerprint: Fingerprint, settings: Settings) -> No
         for what in _lasting(database):
             _check_fits(store, fingerprint, settings, what)
         Writer(store).clear()
-        store.put_fact("model", fingerprint.to_json())
-        store.put_fact("settings", settings.to_json())
+        database.execute("DELETE FROM meta WHERE name = 'memory_background'")
+        store.put_fact("model", to_json(fingerprint))
+        store.put_fact("settings", to_json(settings))
 
 
 def _lasting(database: sqlite3.Connection) -> list[str]:

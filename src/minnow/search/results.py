@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import textwrap
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _LONGEST_PASSAGE = 240
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,11 @@ def beginning(text: str) -> str:
     return cut[: cut.rfind(" ") if " " in cut else len(cut)] + "…"
 
 
+def one_line(text: str) -> str:
+    """A text without control characters: a document is not to write what a terminal obeys."""
+    return _CONTROL.sub(" ", text)
+
+
 def print_hits(hits: Sequence[Hit], stream: IO[str]) -> None:
     """A few lines for each: rank, score, source, headings, passage."""
     for hit in hits:
@@ -76,11 +83,12 @@ def print_hits(hits: Sequence[Hit], stream: IO[str]) -> None:
             if value is not None
         ]
         told = f"  ({', '.join(scores)})" if len(scores) > 1 else ""
-        stream.write(f"{hit.rank:>2}.  {hit.score:.3f}  {hit.source}, part {hit.number}{told}\n")
+        source = one_line(hit.source)
+        stream.write(f"{hit.rank:>2}.  {hit.score:.3f}  {source}, part {hit.number}{told}\n")
         if hit.headings:
-            stream.write(f"    {' > '.join(hit.headings)}\n")
+            stream.write(f"    {one_line(' > '.join(hit.headings))}\n")
         shown = textwrap.fill(
-            hit.passage, 96, initial_indent=" " * 6, subsequent_indent=" " * 6,
+            one_line(hit.passage), 96, initial_indent=" " * 6, subsequent_indent=" " * 6,
             break_long_words=False, break_on_hyphens=False,
         )  # fmt: skip
         stream.write(f"{shown}\n\n")

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import msgspec
-
 from minnow.errors import IndexFileError
 from minnow.search.encodings import VectorEncoding, page_size
 
@@ -33,24 +31,6 @@ class Settings:
     def page_size(self, width: int) -> int:
         """The page of SQLite that vectors of this width fill well, in bytes."""
         return page_size(self.encoding.row_bytes(width))
-
-    def to_json(self) -> str:
-        """Its form in the file."""
-        return msgspec.json.encode(self).decode()
-
-    @classmethod
-    def from_json(cls, text: str) -> Settings:
-        """Read what `to_json` wrote.
-
-        Raises:
-            IndexFileError: It is something else.
-        """
-        try:
-            return msgspec.json.decode(text.encode(), type=cls)
-        except (msgspec.MsgspecError, RecursionError) as error:
-            raise IndexFileError(
-                f"What the index says of its settings cannot be read: {error}."
-            ) from error
 
     def check_equal(self, wanted: Settings, name: str) -> None:
         """Make sure that the settings asked for are the file's; the readers need not be.

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import mmap
 import warnings
+import zlib
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
@@ -35,7 +36,7 @@ LARGE = 100_000
 """Chunks from which on a sidecar is made and used, where usearch is installed."""
 
 _HEADER = 4096
-_MAGIC = "minnow usearch 1"
+_MAGIC = "minnow usearch 2"
 _EXPANSION_ADD = 128
 _LEAST_EXPANSION = 128
 _CHUNKS_PER_EXPANSION = 600
@@ -113,8 +114,11 @@ def open_sidecar(store: Store, ids: Ids, width: int, kind: Similarity) -> Sideca
             if state is None or state != _state(store, ids, width, kind, state.dtype):
                 return None
             content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        body = memoryview(content)[_HEADER:]
+        if zlib.crc32(body) != header["crc32"]:  # usearch believes it, and would crash
+            return None
         graph = _new_graph(state)
-        graph.view(memoryview(content)[_HEADER:])
+        graph.view(body)
     except (OSError, ValueError, KeyError, TypeError, RuntimeError):
         return None
     if len(graph) != len(ids):
@@ -127,7 +131,7 @@ def open_sidecar(store: Store, ids: Ids, width: int, kind: Similarity) -> Sideca
 def build_sidecar(
     store: Store,
     ids: Ids,
-    blocks: Iterable[Floats],
+    blocks: Iterable[tuple[Ids, Floats]],
     width: int,
     kind: Similarity,
     *,
@@ -139,7 +143,7 @@ def build_sidecar(
     Args:
         store: The index.
         ids: Of all its chunks, ascending.
-        blocks: Their vectors, in that order, float32 of shape (rows, width) each.
+        blocks: All of them, some at a time, with their vectors: float32 of shape (ids, width).
         width: Of a vector.
         kind: How vectors are compared.
         dtype: "f16" or "i8": numbers within the graph.
@@ -157,10 +161,8 @@ def build_sidecar(
     if not is_installed():
         raise MissingExtraError("A sidecar", "search-large")
     graph = _new_graph(_State("", 0, 0, width, _METRICS[kind], dtype))
-    done = 0
-    for vectors in blocks:
-        graph.add(ids[done : done + len(vectors)].astype(np.uint64), vectors)
-        done += len(vectors)
+    for some, vectors in blocks:
+        graph.add(some.astype(np.uint64), vectors)
         progress(len(vectors))
     state = _state(store, ids, width, kind, dtype)
     path = sidecar_path(store.path)
@@ -168,9 +170,10 @@ def build_sidecar(
     try:
         with writing(path):
             with unfinished.open("xb") as file:
-                header = json.dumps({"magic": _MAGIC, "state": asdict(state)}).encode()
-                file.write(header.ljust(_HEADER, b"\0"))
-                file.write(graph.save())
+                body = graph.save()
+                facts = {"magic": _MAGIC, "state": asdict(state), "crc32": zlib.crc32(body)}
+                file.write(json.dumps(facts).encode().ljust(_HEADER, b"\0"))
+                file.write(body)
             unfinished.replace(path)
     finally:
         with uninterrupted(), suppress(OSError):

@@ -10,22 +10,25 @@ import os
 import sqlite3
 import threading
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from minnow.errors import IndexFileError, InputError, OutputError
+from minnow.files import check_file
 from minnow.search import schema
-from minnow.search.checks import find_faults
+from minnow.search.checks import find_faults, reading_rows
+from minnow.search.facts import from_json, to_json
 from minnow.search.fingerprint import Fingerprint
 from minnow.search.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 _PATIENCE = 60.0
 _FULL = ("database or disk is full", "disk I/O error")
 _BUSY = ("database is locked", "database table is locked")
 _READ_ONLY = ("readonly", "unable to open")
+_BROKEN = ("malformed", "no such", "Could not decode", "invalid fts5", "SQL logic error")
 _NOT_OURS = "Name another file, or delete this one if it is not needed."
 
 
@@ -43,6 +46,7 @@ class Store:
         self.path, self.database, self.writable = path, database, writable
         self._lock = threading.RLock()
         self._depth = 0
+        self._made: list[tuple[str]] | None = None
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
@@ -63,7 +67,7 @@ class Store:
             IndexFileError: The file is damaged.
         """
         if not self.writable:
-            raise OutputError(f"{self.path} was opened for reading only.")
+            raise OutputError(f"{self.path} was opened for reading only; open it as writable.")
         with self._lock, faults(self.path), self._transaction("BEGIN IMMEDIATE"):
             yield self.database
             if self._depth == 1:
@@ -85,6 +89,7 @@ class Store:
         self.database.execute(begin)
         self._depth = 1
         try:
+            self._check_made()
             yield
             self.database.execute("COMMIT")
         except BaseException:
@@ -93,6 +98,18 @@ class Store:
             raise
         finally:
             self._depth = 0
+
+    def _check_made(self) -> None:
+        """Make sure that nobody has rebuilt it, for what is open goes by the model it had."""
+        made = self.database.execute(
+            "SELECT value FROM meta WHERE name IN ('model', 'settings') ORDER BY name"
+        ).fetchall()
+        if self._made not in (None, made):
+            raise IndexFileError(
+                f"{self.path} was rebuilt meanwhile, with another model or other settings. "
+                "Open it again."
+            )
+        self._made = made
 
     def fact(self, name: str) -> str | None:
         """What the table `meta` says under a name."""
@@ -104,6 +121,8 @@ class Store:
         """Have the table `meta` say something."""
         with self.writing() as database:
             database.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, value))
+            if name in ("model", "settings"):
+                self._made = None
 
     def required_fact(self, name: str) -> str:
         """A fact that every index has.
@@ -124,17 +143,18 @@ class Store:
     @property
     def changes(self) -> int:
         """How many transactions have written to it; another number means other content."""
-        return int(self.required_fact("changes"))
+        with reading_rows(f"What {self.path} says of its changes"):
+            return int(self.required_fact("changes"))
 
     @property
     def fingerprint(self) -> Fingerprint:
         """Which model its vectors are of."""
-        return Fingerprint.from_json(self.required_fact("model"))
+        return from_json(self.required_fact("model"), Fingerprint)
 
     @property
     def settings(self) -> Settings:
         """How its texts are cut and its vectors stored."""
-        return Settings.from_json(self.required_fact("settings"))
+        return from_json(self.required_fact("settings"), Settings)
 
     def check(self) -> list[str]:
         """Look at everything, and name what is wrong; this reads the whole file."""
@@ -174,10 +194,7 @@ def make_store(path: Path, fingerprint: Fingerprint, settings: Settings) -> Stor
         OutputError: There is something else, or it cannot be written.
         IndexFileError: As `open_store`.
     """
-    if path.is_dir():
-        raise OutputError(f"{path} is a folder. Name a file for the index.")
-    if not path.resolve().parent.is_dir():
-        raise OutputError(f"Cannot write {path}: {path.parent} is not a folder. Make it first.")
+    check_file(path)
     with faults(path):
         database = _connect(path, "rwc")
         try:
@@ -206,12 +223,15 @@ def open_store(path: Path, *, writable: bool = False) -> Store:
         IndexFileError: It is not an index, is damaged, or from a newer minnow.
         OutputError: It cannot be opened, or not for writing.
     """
-    if path.is_dir():
-        raise InputError(f"{path} is a folder, not an index. `minnow index` writes one file.")
-    if not path.exists():
-        raise InputError(
-            f"There is no file {path}. `minnow index` or `minnow memory add` makes one."
-        )
+    try:
+        if path.is_dir():
+            raise InputError(f"{path} is a folder, not an index. `minnow index` writes one file.")
+        if not path.exists():
+            raise InputError(
+                f"There is no file {path}. `minnow index` or `minnow memory add` makes one."
+            )
+    except OSError as error:
+        raise InputError(f"Cannot open {path}: {error.strerror}.") from error
     with faults(path):
         database = _connect_somehow(path)
         try:
@@ -227,9 +247,7 @@ def open_store(path: Path, *, writable: bool = False) -> Store:
 
 
 def _connect(path: Path, mode: str) -> sqlite3.Connection:
-    uri = path.resolve().as_uri()
-    if "?" in uri:
-        raise InputError(f"{path} cannot be opened: rename it.")
+    uri = Path(os.path.realpath(path)).as_uri()
     extra = "&immutable=1" if mode == "immutable" else ""
     access = "ro" if mode == "immutable" else mode
     database = sqlite3.connect(
@@ -250,7 +268,7 @@ def _connect(path: Path, mode: str) -> sqlite3.Connection:
 def _connect_somehow(path: Path) -> sqlite3.Connection:
     """For writing if that is possible, for then the last to close leaves no log."""
     try:
-        if os.access(path, os.W_OK) and os.access(path.resolve().parent, os.W_OK):
+        if os.access(path, os.W_OK) and os.access(Path(os.path.realpath(path)).parent, os.W_OK):
             return _connect(path, "rw")
         return _connect(path, "ro")
     except sqlite3.OperationalError:
@@ -281,8 +299,8 @@ def _create(database: sqlite3.Connection, fingerprint: Fingerprint, settings: Se
             facts = {
                 "id": os.urandom(16).hex(),
                 "changes": "0",
-                "model": fingerprint.to_json(),
-                "settings": settings.to_json(),
+                "model": to_json(fingerprint),
+                "settings": to_json(settings),
             }
             database.executemany("INSERT INTO meta VALUES (?, ?)", facts.items())
             database.execute(f"PRAGMA application_id = {schema.APPLICATION_ID}")
@@ -339,18 +357,27 @@ def faults(path: Path) -> Iterator[None]:
     Raises:
         OutputError: The file cannot be written, or somebody else writes.
         IndexFileError: It is damaged, or no SQLite file.
+        InputError: It is closed.
     """
     try:
         yield
+    except sqlite3.ProgrammingError as error:
+        if "closed database" in str(error):
+            raise InputError(f"{path} is closed. Open it again.") from error
+        raise
     except sqlite3.OperationalError as error:
         raise _told(path, error) from error
-    except sqlite3.DatabaseError as error:
+    except (sqlite3.DatabaseError, UnicodeDecodeError) as error:  # of a message with a broken name
         if "not a database" in str(error):
             raise IndexFileError(f"{path} is not an index: it is no SQLite file.") from error
-        raise IndexFileError(
-            f"{path} is damaged ({error}). Take a copy of it from before, or index again into "
-            "another file."
-        ) from error
+        raise _damaged(path, error) from error
+
+
+def _damaged(path: Path, reason: Exception) -> IndexFileError:
+    return IndexFileError(
+        f"{path} is damaged ({reason}). Take a copy of it from before, or index again into "
+        "another file."
+    )
 
 
 def _told(path: Path, error: sqlite3.OperationalError) -> OutputError | IndexFileError:
@@ -366,9 +393,6 @@ def _told(path: Path, error: sqlite3.OperationalError) -> OutputError | IndexFil
         )
     if any(part in text for part in _READ_ONLY):
         return OutputError(f"Cannot use {path}: {text}. Copy it to where it can be written.")
-    if "malformed" in text or text.startswith(("no such table", "no such column")):
-        return IndexFileError(
-            f"{path} is damaged ({text}). Take a copy of it from before, or index again into "
-            "another file."
-        )
+    if any(part in text for part in _BROKEN):
+        return _damaged(path, error)
     return OutputError(f"Cannot use {path}: {text}.")

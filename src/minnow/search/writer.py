@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from minnow.errors import InputError
+from minnow.search.checks import reading_rows
 from minnow.search.encodings import encode_rows
 from minnow.search.schema import COLLECTION, STAGED, has_table
 
@@ -84,8 +85,9 @@ class Writer:
 
     def files(self) -> list[str]:
         """The paths of all files in the index."""
-        with self._store.reading() as database:
-            return [path for (path,) in database.execute("SELECT path FROM files ORDER BY path")]
+        with self._store.reading() as database, reading_rows("Which files there are"):
+            rows = database.execute("SELECT path FROM files ORDER BY path")
+            return ["".join(row) for row in rows]
 
     def documents(self, path: str) -> dict[str, bytes]:
         """The documents of a file: name -> digest."""
