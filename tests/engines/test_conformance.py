@@ -291,6 +291,13 @@ class TestEmbedderOnOpenVinoInBfloat16(EmbedderSuite):
     engine = "openvino-bf16"
     close = 0.03
 
+    @pytest.fixture(scope="class", autouse=True)
+    def _processor(self) -> None:
+        from minnow.engines.openvino import computes_bf16
+
+        if not computes_bf16():
+            pytest.skip("openvino-bf16 needs a CPU with instructions for bfloat16")
+
 
 @pytest.mark.extra("llama-cpp")
 class TestLlamaCpp(TextEngineSuite):
