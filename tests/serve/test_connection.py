@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 import pytest
 from fakes.serving import serving
 
+pytest.importorskip("httptools", reason="needs pip install 'minnow-embed[serve]'")
+
 from minnow.serve.connection import HEAD_BYTES
 
 if TYPE_CHECKING:
