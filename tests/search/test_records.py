@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import sqlite3
 import threading
 from pathlib import Path
 from typing import Any
@@ -314,6 +315,16 @@ class TestTogether:
             process.join()
         assert [process.exitcode for process in processes] == [0, 0, 0]
         assert len(contents_of(file)) == 120
+
+    def test_a_file_that_is_begun_is_made(self, file: Path) -> None:
+        """As another process leaves it for a moment: a page, and no tables."""
+        database = sqlite3.connect(file)
+        database.execute("PRAGMA journal_mode = WAL")
+        database.close()
+        assert file.stat().st_size
+        with Collection(file, FakeModel()) as collection:
+            collection.put(RECORDS)
+        assert len(contents_of(file)) == 3
 
     def test_several_threads(self, file: Path) -> None:
         faults: list[BaseException] = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -75,8 +76,9 @@ class Collection:
         self._scope = None if name is None else Condition("file = ?", (self.path,))
         file = Path(file)
         self._file, self._model = file.absolute(), model  # it is opened again to write
-        there = file.is_dir() or (file.exists() and file.stat().st_size)
-        store = open_store(file) if there else open_index(file, model)
+        if not _is_read_only(file):  # another process may be making it right now
+            open_index(file, model).close()
+        store = open_store(file)
         try:
             self.index = Index(store, model)
         except BaseException:
@@ -169,3 +171,8 @@ class Collection:
     def _found(self, *conditions: Condition) -> dict[str, Hit]:
         every = joined(conditions)
         return {self.id_of(hit): hit for hit in self.index.select(every.sql, every.values)}
+
+
+def _is_read_only(file: Path) -> bool:
+    places = (file, file.resolve().parent)  # the log is written beside it
+    return file.exists() and not all(os.access(place, os.W_OK) for place in places)
