@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 from minnow.errors import InputError
 from minnow.search.conditions import Condition, has_value, is_one_of, joined, with_own
 
-KEYS = st.text(st.characters(exclude_characters='"', exclude_categories=["Cs"]), max_size=4)
+KEYS = st.text(st.characters(exclude_characters='"\0', exclude_categories=["Cs"]), max_size=4)
+TEXTS = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=3)
 VALUES = st.one_of(
-    st.none(), st.booleans(), st.integers(-(2**63), 2**63 - 1), st.text(max_size=3),
+    st.none(), st.booleans(), st.integers(-(2**63), 2**63 - 1), TEXTS,
     st.floats(allow_nan=False, allow_infinity=False, width=32),
 )  # fmt: skip
 
@@ -50,7 +51,11 @@ class TestHasValue:
         with pytest.raises(InputError, match=f"'tags' to equal a {type(value).__name__}.*in SQL"):
             has_value("tags", value)
 
-    @pytest.mark.parametrize("key", ['a"b', 3])
+    def test_texts_that_sqlite_would_cut_off(self) -> None:
+        with pytest.raises(InputError, match=r"U\+0000"):
+            has_value("tags", "a\0b")
+
+    @pytest.mark.parametrize("key", ['a"b', "a\0b", 3])
     def test_keys_that_cannot_be_named(self, key: Any) -> None:
         with pytest.raises(InputError, match="cannot name"):
             has_value(key, 1)

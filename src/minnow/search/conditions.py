@@ -51,8 +51,8 @@ def json_path(key: str) -> str:
 
     Source: https://www.sqlite.org/json1.html#path_arguments
     """
-    if not isinstance(key, str) or '"' in key:
-        raise InputError(f"A filter cannot name {key!r}: keys are strings without '\"'.")
+    if not isinstance(key, str) or '"' in key or "\0" in key:
+        raise InputError(f"A filter cannot name {key!r}: keys are strings without '\"' and U+0000.")
     return f"$.{json.dumps(key, ensure_ascii=False)}"
 
 
@@ -67,13 +67,15 @@ def has_value(key: str, value: object) -> Condition:
             f"The filter wants {key!r} to equal a {type(value).__name__}; it compares with "
             "strings, numbers, booleans and None. Say all else in SQL, with where=."
         )
+    if isinstance(value, str) and "\0" in value:  # where SQLite's JSON ends a text
+        raise InputError(f"The filter wants {key!r} to equal {value!r}; take U+0000 out of that.")
     return Condition("json_extract(metadata, ?) IS ?", (json_path(key), value))
 
 
 def is_one_of(column: str, values: Sequence[str]) -> Condition:
-    """Chunks with one of some values in a column."""
+    """Chunks with one of some values in a column; none has one with U+0000."""
     sql = f"{column} IN (SELECT value FROM json_each(?))"  # noqa: S608
-    return Condition(sql, (json.dumps(list(values)),))
+    return Condition(sql, (json.dumps([value for value in values if "\0" not in value]),))
 
 
 def with_own(
