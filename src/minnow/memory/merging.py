@@ -57,18 +57,18 @@ def write_or_merge(
         if made:
             later = _near(block @ units[list(made)].T, np.array(list(made.values())), least)
             near = [one + other for one, other in zip(near, later, strict=True)]
-        inner = block @ block.T
+        inner, fresh = block @ block.T, dict[int, int]()
         for row, observation in enumerate(observations[start : start + _AT_A_TIME]):
-            place = start + row
-            beside = [(-float(inner[row, p - start]), made[p]) for p in made if p >= start]
+            beside = [(-float(inner[row, other]), id_) for other, id_ in fresh.items()]
             candidates = near[row] + [pair for pair in beside if -pair[0] >= least]
             same = _same(store, observation, [id_ for _, id_ in sorted(candidates)])
             if same is None:
-                made[place] = table.add(store.database, observation, now, rows[place])
-                ids.append(made[place])
+                fresh[row] = table.add(store.database, observation, now, rows[start + row])
+                ids.append(fresh[row])
             else:
                 table.merge(store.database, same, observation, now)
                 ids.append(same.id)
+        made |= {start + row: id_ for row, id_ in fresh.items()}
     return ids
 
 
