@@ -11,7 +11,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from minnow.cli.app import Json, app, steps
-from minnow.cli.searching import BundleOption, ModeName, chosen_mode
+from minnow.cli.searching import (
+    BundleOption,
+    IndexFile,
+    ModeOption,
+    WhereOption,
+    chosen_mode,
+)
 from minnow.terminal import EPILOG
 
 if TYPE_CHECKING:
@@ -20,24 +26,15 @@ if TYPE_CHECKING:
 
 @app.command("ask", epilog=EPILOG)
 def ask_command(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="What `minnow index` wrote.")],
+    file: IndexFile,
     question: Annotated[str, typer.Argument(metavar="QUESTION", help="What to answer.")],
     llm: Annotated[
         Path, typer.Option("--llm", help="The LLM: a folder of MNN-LLM, with config.json.")
     ],
     bundle: BundleOption = None,
     k: Annotated[int, typer.Option("-k", min=1, max=1000, help="Most passages to find.")] = 5,
-    mode: Annotated[
-        ModeName | None,
-        typer.Option(help="By meaning, by words, or both; both with a bundle, else by words."),
-    ] = None,
-    where: Annotated[
-        str | None,
-        typer.Option(
-            metavar="SQL",
-            help="Only such documents: file, name, source, metadata->>'...', heading, text.",
-        ),
-    ] = None,
+    mode: ModeOption = None,
+    where: WhereOption = None,
     max_tokens: Annotated[int, typer.Option(min=1, help="The longest answer, in tokens.")] = 512,
     window: Annotated[
         int | None,

@@ -60,6 +60,18 @@ BundleOption = Annotated[
     Path | None,
     typer.Option("--bundle", "-b", help="The model: a folder that `minnow convert` wrote."),
 ]
+IndexFile = Annotated[Path, typer.Argument(metavar="FILE", help="What `minnow index` wrote.")]
+ModeOption = Annotated[
+    ModeName | None,
+    typer.Option(help="By meaning, by words, or both; both with a bundle, else by words."),
+]
+WhereOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="SQL",
+        help="Only such documents: file, name, source, metadata->>'...', heading, text.",
+    ),
+]
 Engine = Annotated[
     EngineName,
     typer.Option(help="auto and the others need extras and the model; for bulk on a server."),
@@ -227,24 +239,15 @@ def _tell(report: Report, output: Path, *, as_json: bool) -> None:
 
 @app.command("search", epilog=EPILOG)
 def search_command(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="What `minnow index` wrote.")],
+    file: IndexFile,
     query: Annotated[str, typer.Argument(metavar="QUESTION", help="What to look for.")],
     bundle: BundleOption = None,
     k: Annotated[int, typer.Option("-k", min=1, max=1000, help="Most hits.")] = 5,
-    mode: Annotated[
-        ModeName | None,
-        typer.Option(help="By meaning, by words, or both; both with a bundle, else by words."),
-    ] = None,
+    mode: ModeOption = None,
     fusion: Annotated[
         FusionName, typer.Option(help="hybrid: add scores, or fuse ranks (RRF).")
     ] = FusionName.SCORES,
-    where: Annotated[
-        str | None,
-        typer.Option(
-            metavar="SQL",
-            help="Only such documents: file, name, source, metadata->>'...', heading, text.",
-        ),
-    ] = None,
+    where: WhereOption = None,
     sidecar: Annotated[
         SidecarName,
         typer.Option(help="Look into FILE.usearch: from 100 000 chunks on, or as said."),
