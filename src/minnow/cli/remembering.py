@@ -127,11 +127,9 @@ def recall_command(
     Example: minnow memory recall my.memory "what can I cook for Emma?" -b bge-small.minnow -k 3
     """
     from minnow.memory import Memory, Weights
-    from minnow.search import open_store
 
     weights = Weights(relevance, recency, importance, decay)
-    open_store(file).close()  # to recall makes no file
-    with Memory.open(file, bundle, writable=touch) as memory:
+    with Memory.open(file, bundle, writable=touch, create=False) as memory:
         found = memory.recall(query, k, weights=weights, tags=tag or (), where=where, touch=touch)
     if as_json:
         _print_json(found)
@@ -168,11 +166,9 @@ def reflect_command(
     Example: minnow memory reflect my.memory -b bge-small.minnow --llm qwen3-mnn
     """
     from minnow.memory import Grouping, Memory
-    from minnow.search import open_store
 
     grouping = Grouping(last, closeness, smallest)
-    open_store(file).close()  # to reflect makes no file
-    with Memory.open(file, bundle, writable=llm is not None) as memory:
+    with Memory.open(file, bundle, writable=llm is not None, create=False) as memory:
         if llm is not None:
             insights = _conclude(memory, grouping, llm, window)
             _print_json(insights) if as_json else _print_items(insights)

@@ -10,6 +10,7 @@ from enum import Enum
 from typing import Any
 
 from minnow.errors import InputError
+from minnow.search.checks import is_unicode
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _MILLISECOND = timedelta(milliseconds=1)
@@ -132,15 +133,6 @@ class Recalled:
         """As JSON has it."""
         scores = {"score": self.score, "relevance": self.relevance, "recency": self.recency}
         return scores | self.item.facts()
-
-
-def is_unicode(text: str) -> bool:
-    """Whether it has no half of a surrogate pair, which a file cannot hold."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def milliseconds_of(at: datetime) -> int:

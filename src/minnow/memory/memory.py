@@ -21,6 +21,8 @@ from minnow.search.encodings import encode_rows
 from minnow.search.facts import from_json
 from minnow.search.fingerprint import check_fingerprint
 from minnow.search.indexing import DEFAULT_TOKENS
+from minnow.search.models import first_too_long
+from minnow.search.schema import BACKGROUND
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Sequence
@@ -39,7 +41,6 @@ if TYPE_CHECKING:
 DUPLICATE = 0.95
 """How close two texts are that say the same."""
 
-_BACKGROUND = "memory_background"
 _AT_A_TIME = 256
 _MOST_RECALLED = 1000
 
@@ -106,6 +107,7 @@ class Memory:
         source: str | None = None,
         threads: int | None = None,
         writable: bool = True,
+        create: bool = True,
         clock: Callable[[], datetime] = _utc_now,
         duplicate: float = DUPLICATE,
     ) -> Memory:
@@ -113,12 +115,12 @@ class Memory:
 
         Args:
             file: Where it is, or shall be; an index of documents will do.
-            bundle: The model; without one memories are listed and forgotten only, and the file
-                has to be there.
+            bundle: The model; without one memories are listed and forgotten only.
             engine: As in `Embedder.open`.
             source: As in `Embedder.open`.
             threads: As in `Embedder.open`.
             writable: Whether anything is to be remembered, touched or forgotten.
+            create: Whether to make the file where there is none; that takes a bundle.
             clock: As in `Memory`.
             duplicate: As in `Memory`.
 
@@ -134,7 +136,7 @@ class Memory:
             if bundle is not None:
                 opened = open_model(bundle, engine=engine, source=source, threads=threads)
                 model = stack.enter_context(opened)
-            if model is not None and writable:
+            if model is not None and writable and create:
                 fresh = Settings(min(DEFAULT_TOKENS, model.room))
                 store = make_store(path, model.fingerprint, fresh)
             else:
@@ -178,7 +180,7 @@ class Memory:
         Raises:
             InputError: The text is empty or too long, an argument is not what it should be, or
                 there is no model.
-            IndexFileError, OutputError: The file is damaged, or cannot be written.
+            IndexFileError, OutputError: The file is damaged, or cannot be used.
         """
         return self.remember_many([Observation(text, importance, at, tags, sources)])[0]
 
@@ -349,8 +351,6 @@ class Memory:
                 table.remove(database, ids)
         return gone
 
-    # --- the file --------------------------------------------------------------------------
-
     def check(self) -> list[str]:
         """Read the whole file, and name what is wrong with it."""
         return self.store.check()
@@ -380,20 +380,20 @@ class Memory:
     def _encode(self, texts: Sequence[str]) -> tuple[Floats, list[bytes]]:
         """Their vectors, and the same as they are stored."""
         model = self._need_model()
-        for text in texts:
-            if (tokens := len(model.tokenizer.encode(text))) > model.room:
-                raise InputError(
-                    f"The text {text[:60]!r} has {tokens} tokens; the model takes {model.room}. "
-                    "Remember it in parts."
-                )
+        if found := first_too_long(model, texts):
+            number, tokens = found
+            raise InputError(
+                f"The text {texts[number][:60]!r} has {tokens} tokens; the model takes "
+                f"{model.room}. Remember it in parts."
+            )
         vectors = model.encode_documents(texts)
         return vectors, encode_rows(vectors, self._encoding)
 
     def _background(self) -> float:
         """The model's, found once for each file."""
-        known = self.store.fact(_BACKGROUND)
+        known = self.store.fact(BACKGROUND)
         if known is None:
             known = repr(round(background(self._need_model()), 4))
             if self.store.writable:
-                self.store.put_fact(_BACKGROUND, known)
+                self.store.put_fact(BACKGROUND, known)
         return from_json(known, float)

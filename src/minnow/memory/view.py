@@ -8,8 +8,9 @@ import numpy as np
 
 from minnow.errors import InputError
 from minnow.memory import table
-from minnow.memory.items import Recalled, is_unicode
+from minnow.memory.items import Recalled
 from minnow.memory.scoring import recency, scores
+from minnow.search.checks import is_unicode
 from minnow.search.filters import ask
 from minnow.search.matrix import Matrix, best, compare
 from minnow.vectors import Similarity, normalize

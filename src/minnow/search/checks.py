@@ -60,6 +60,15 @@ def reading_rows(what: str) -> Iterator[None]:
         raise IndexFileError(f"{what} cannot be read ({error}): the file is damaged.") from error
 
 
+def is_unicode(text: str) -> bool:
+    """Whether it has no half of a surrogate pair, which a file cannot hold."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def find_faults(database: sqlite3.Connection, *, writable: bool) -> list[str]:
     """Ask SQLite about its pages, and the tables about each other.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +16,7 @@ from minnow.search.records import (
     remove_records,
 )
 from minnow.search.schema import COLLECTION
-from minnow.search.store import open_store
+from minnow.search.store import is_writable, open_store
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -76,7 +75,7 @@ class Collection:
         self._scope = None if name is None else Condition("file = ?", (self.path,))
         file = Path(file)
         self._file, self._model = file.absolute(), model  # it is opened again to write
-        if not _is_read_only(file):  # another process may be making it right now
+        if is_writable(file) or not file.exists():  # another process may be making it right now
             open_index(file, model).close()
         store = open_store(file)
         try:
@@ -171,8 +170,3 @@ class Collection:
     def _found(self, *conditions: Condition) -> dict[str, Hit]:
         every = joined(conditions)
         return {self.id_of(hit): hit for hit in self.index.select(every.sql, every.values)}
-
-
-def _is_read_only(file: Path) -> bool:
-    places = (file, file.resolve().parent)  # the log is written beside it
-    return file.exists() and not all(os.access(place, os.W_OK) for place in places)

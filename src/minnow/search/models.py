@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float32]
 
+_AT_A_TIME = 1000
+
 
 class SearchModel(Protocol):
     """Texts in, vectors out, and what an index has to know of it.
@@ -85,6 +87,16 @@ class BundleModel:
     def _ready(self, vectors: Floats) -> Floats:
         kind = self.embedder.similarity_kind
         return normalize(vectors) if kind is Similarity.COSINE else vectors
+
+
+def first_too_long(model: SearchModel, texts: Sequence[str]) -> tuple[int, int] | None:
+    """The first text that a model has no room for: its number and its tokens; None if all fit."""
+    for start in range(0, len(texts), _AT_A_TIME):
+        block = list(texts[start : start + _AT_A_TIME])
+        for number, encoding in enumerate(model.tokenizer.encode_batch(block), start):
+            if len(encoding) > model.room:
+                return number, len(encoding)
+    return None
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from minnow.errors import IndexFileError
 from minnow.search.facts import to_json
 from minnow.search.fingerprint import check_fingerprint
-from minnow.search.schema import COLLECTION, has_table
+from minnow.search.schema import BACKGROUND, COLLECTION, has_table
 from minnow.search.writer import Writer
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def begin_anew(store: Store, fingerprint: Fingerprint, settings: Settings) -> No
         for what in _lasting(database):
             _check_fits(store, fingerprint, settings, what)
         Writer(store).clear()
-        database.execute("DELETE FROM meta WHERE name = 'memory_background'")
+        database.execute("DELETE FROM meta WHERE name = ?", (BACKGROUND,))
         store.put_fact("model", to_json(fingerprint))
         store.put_fact("settings", to_json(settings))
 

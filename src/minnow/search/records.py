@@ -16,7 +16,9 @@ from numpy.typing import NDArray
 
 from minnow.chunks import Chunk
 from minnow.errors import InputError
+from minnow.search.checks import is_unicode
 from minnow.search.filters import allowed_ids
+from minnow.search.models import first_too_long
 from minnow.search.schema import COLLECTION
 from minnow.search.writer import Entry, Key, Writer, digest_of
 from minnow.vectors import Similarity, normalize
@@ -32,7 +34,6 @@ if TYPE_CHECKING:
 Floats = NDArray[np.float32]
 
 DEFAULT_COLLECTION = "records"
-_AT_A_TIME = 1000
 _BEGINNING = 40
 
 
@@ -218,17 +219,13 @@ def _fault_of(value: object, database: sqlite3.Connection) -> str | None:
 
 
 def _check_lengths(records: Sequence[Record], model: SearchModel) -> None:
-    for start in range(0, len(records), _AT_A_TIME):
-        block = records[start : start + _AT_A_TIME]
-        for record, tokens in zip(
-            block, model.tokenizer.encode_batch([record.text for record in block]), strict=True
-        ):
-            if len(tokens) > model.room:
-                raise InputError(
-                    f"The text of {_shown(record)} has {len(tokens)} tokens, and "
-                    f"{model.fingerprint.shown} takes {model.room}. Split it first: nothing is cut "
-                    "off, and nothing was written."
-                )
+    if found := first_too_long(model, [record.text for record in records]):
+        number, tokens = found
+        raise InputError(
+            f"The text of {_shown(records[number])} has {tokens} tokens, and "
+            f"{model.fingerprint.shown} takes {model.room}. Split it first: nothing is cut "
+            "off, and nothing was written."
+        )
 
 
 def _given(records: Sequence[Record], numbers: Sequence[int], store: Store) -> Floats:
@@ -264,8 +261,4 @@ def _shown(record: Record) -> str:
 
 def _is_broken(text: str) -> bool:
     """Whether SQLite cannot keep it: a NUL ends it there, and half a pair is no UTF-8."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return True
-    return "\0" in text
+    return "\0" in text or not is_unicode(text)

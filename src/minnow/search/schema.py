@@ -20,6 +20,9 @@ VERSION = 1
 COLLECTION = "collection://"
 """How `files.path` of a collection begins: names of files never have two slashes there."""
 
+BACKGROUND = "memory_background"
+"""The fact that memories add: the mean cosine of unrelated texts, as the model sees them."""
+
 TOKENIZE = "porter unicode61 remove_diacritics 2"
 """How keywords are read: without case, accents and English endings."""
 

@@ -246,6 +246,12 @@ def open_store(path: Path, *, writable: bool = False) -> Store:
     return Store(path, database, writable=writable)
 
 
+def is_writable(path: Path) -> bool:
+    """Whether a file that is there can be written, and SQLite's log beside it."""
+    folder = Path(os.path.realpath(path)).parent
+    return os.access(path, os.W_OK) and os.access(folder, os.W_OK)
+
+
 def _connect(path: Path, mode: str) -> sqlite3.Connection:
     uri = Path(os.path.realpath(path)).as_uri()
     extra = "&immutable=1" if mode == "immutable" else ""
@@ -268,7 +274,7 @@ def _connect(path: Path, mode: str) -> sqlite3.Connection:
 def _connect_somehow(path: Path) -> sqlite3.Connection:
     """For writing if that is possible, for then the last to close leaves no log."""
     try:
-        if os.access(path, os.W_OK) and os.access(Path(os.path.realpath(path)).parent, os.W_OK):
+        if is_writable(path):
             return _connect(path, "rw")
         return _connect(path, "ro")
     except sqlite3.OperationalError:
