@@ -7,8 +7,7 @@ import shutil
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from fakes.bundles import PROMPTS
-from fakes.checkpoint import write_model
+from fakes.bundles import convert_two
 from fakes.llms import make_llm
 from fakes.programs import Done, run_minnow
 
@@ -22,11 +21,7 @@ pytestmark = pytest.mark.extra("convert")
 def bundles(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with two bundles; for reading only."""
     folder = tmp_path_factory.mktemp("remembering")
-    for name, seed in (("tiny", 0), ("other", 1)):
-        write_model(folder / name, pooling="mean", prompts=PROMPTS, seed=seed)
-        options = ("-o", f"{name}.minnow", "--precision", "fp32")
-        done = run_minnow("convert", name, *options, cwd=folder)
-        assert done.code == 0, done.stderr
+    convert_two(folder)
     return folder
 
 

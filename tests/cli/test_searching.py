@@ -8,8 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from fakes.bundles import PROMPTS
-from fakes.checkpoint import write_model
+from fakes.bundles import convert_two
 from fakes.programs import refused, run_minnow
 from fakes.searching import DOCUMENTS, contents_of, write_documents
 
@@ -23,11 +22,7 @@ EXAMPLE = ROOT / "examples/read_index.py"
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with two bundles, documents, and an index of each encoding; for reading only."""
     folder = tmp_path_factory.mktemp("searching")
-    for name, seed in (("tiny", 0), ("other", 1)):
-        write_model(folder / name, pooling="mean", prompts=PROMPTS, seed=seed)
-        options = ("-o", f"{name}.minnow", "--precision", "fp32")
-        done = run_minnow("convert", name, *options, cwd=folder)
-        assert done.code == 0, done.stderr
+    convert_two(folder)
     rows = ({"id": n, "text": f"river {n} fish", "metadata": {"n": n}} for n in range(3))
     write_documents(folder / "docs", {**DOCUMENTS, "rows.jsonl": "\n".join(map(json.dumps, rows))})
     for kind in ("float16", "int8"):

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from fakes.checkpoint import write_model
+from fakes.programs import run_minnow
 from minnow.bundle import Bundle
 from minnow.convert import convert
 from minnow.engines.fastembed import widen_inputs
@@ -44,6 +45,15 @@ def make_tiny(folder: Path, interface: Interface = Interface.LAST_HIDDEN_STATE) 
     bundle = convert(str(model), folder / "tiny.minnow", recipe=recipe)
     reference = ReferenceModel(encoder, embedding, read_tensors(source, encoder))
     return Tiny(source, bundle, reference)
+
+
+def convert_two(folder: Path) -> None:
+    """Write tiny.minnow and other.minnow, of the same shape and other weights, by the program."""
+    for name, seed in (("tiny", 0), ("other", 1)):
+        write_model(folder / name, pooling="mean", prompts=PROMPTS, seed=seed)
+        options = ("-o", f"{name}.minnow", "--precision", "fp32")
+        done = run_minnow("convert", name, *options, cwd=folder)
+        assert done.code == 0, done.stderr
 
 
 def with_author_graph(made: Tiny, folder: Path) -> Path:

@@ -54,6 +54,21 @@ def answer_of(code: str, *arguments: object, cwd: Path | None = None) -> str:
     return done.stdout
 
 
+def start_python(code: str, *arguments: object) -> subprocess.Popen[str]:
+    """Start Python code that can import `fakes` and says "ready" when it is."""
+    command = [sys.executable, "-c", code, *map(str, arguments)]
+    child = subprocess.Popen(
+        command,
+        env={**USUAL, **first_on_path(TESTS)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert child.stdout is not None
+    assert child.stdout.readline() == "ready\n"
+    return child
+
+
 class Done(NamedTuple):
     """How the program ended."""
 

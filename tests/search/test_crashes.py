@@ -4,26 +4,24 @@ from __future__ import annotations
 
 import random
 import signal
-import subprocess
-import sys
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from fakes.programs import start_python
 from fakes.searching import contents_of, open_fake, run_index, write_documents
 
 from minnow.search import open_store
 
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Iterator
+    from pathlib import Path
 
-TESTS = Path(__file__).parents[1]
 KILLS = 6
 
 _INDEX = """
 import sys, time
-sys.path.insert(0, {tests!r})
 from pathlib import Path
 from minnow.search import indexing
 from fakes.searching import FakeModel, run_index
@@ -40,23 +38,14 @@ run_index(Path(sys.argv[1]), Path(sys.argv[2]), model=Slow())
 
 _EDIT = """
 import sys
-sys.path.insert(0, {tests!r})
 from pathlib import Path
 from fakes.searching import run_index, write_documents
 file, folder = map(Path, sys.argv[1:3])
 print("ready", flush=True)
 for round in range(int(sys.argv[3])):
-    texts = {{f"{{n}}.txt": f"fish {{round}} {{n}} " + "river " * 60 for n in range(round % 3, 12)}}
-    run_index(file, write_documents(folder, texts | {{"always.txt": "the minnow stays"}}))
+    texts = {f"{n}.txt": f"fish {round} {n} " + "river " * 60 for n in range(round % 3, 12)}
+    run_index(file, write_documents(folder, texts | {"always.txt": "the minnow stays"}))
 """
-
-
-def start(program: str, *arguments: object) -> subprocess.Popen[str]:
-    command = [sys.executable, "-c", program.format(tests=str(TESTS)), *map(str, arguments)]
-    child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    assert child.stdout is not None
-    assert child.stdout.readline() == "ready\n"
-    return child
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="this system has no kill -9")
@@ -65,14 +54,14 @@ def test_killed_at_random_moments(tmp_path: Path) -> None:
     documents = {f"{n}.txt": " ".join(f"w{n * i}" for i in range(40 * n)) for n in range(1, 12)}
     folder = write_documents(tmp_path / "docs", documents)
     started = time.monotonic()
-    child = start(_INDEX, tmp_path / "whole.index", folder)
+    child = start_python(_INDEX, tmp_path / "whole.index", folder)
     _, errors = child.communicate()
     assert child.returncode == 0, errors
     lasted = time.monotonic() - started
     expected = contents_of(tmp_path / "whole.index")
     chance, file, cut = random.Random(4), tmp_path / "a.index", 0
     for _ in range(KILLS):
-        child = start(_INDEX, file, folder)
+        child = start_python(_INDEX, file, folder)
         time.sleep(chance.uniform(0, 0.5 * lasted))
         child.kill()
         child.communicate()
@@ -98,7 +87,7 @@ class TestTwoProcesses:
             tmp_path / "a.index",
             write_documents(tmp_path / "docs", {"always.txt": "the minnow stays"}),
         )
-        child = start(_EDIT, tmp_path / "a.index", tmp_path / "docs", self.ROUNDS)
+        child = start_python(_EDIT, tmp_path / "a.index", tmp_path / "docs", self.ROUNDS)
         yield child
         child.kill()
         child.communicate()
