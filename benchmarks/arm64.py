@@ -35,8 +35,8 @@ if TYPE_CHECKING:
 
     from emulator import Emulator
 
-    from minnow.convert.probes import Probe
     from minnow.device import Answered
+    from minnow.proof.probes import Probe
 
 VECTORS = "fp16-vectors"
 ALL = ("fp32", "fp16", VECTORS, "int8", "int6", "int5", "int4")

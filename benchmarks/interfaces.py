@@ -20,8 +20,8 @@ import numpy as np
 from minnow.convert.mnn import convert_to_mnn
 from minnow.engines.base import TokenBatch
 from minnow.engines.mnn import MnnEngine
+from minnow.graph.encoder import build_graph
 from minnow.model.checkpoint import tensor_shapes
-from minnow.model.graph import build_graph
 from minnow.model.spec import Activation, EmbeddingSpec, EncoderSpec, Interface
 from minnow.recipe import RECIPES
 from minnow.vectors import Pooling, normalize, pool

@@ -22,10 +22,10 @@ from typing import TYPE_CHECKING, get_args
 import numpy as np
 
 from minnow.bundle import TOKENIZER, Bundle
+from minnow.datasets import builtin_dataset
 from minnow.embedder import Embedder
 from minnow.engines.base import Memory, TokenBatch
 from minnow.engines.mnn import MnnEngine, import_mnn
-from minnow.evaluate import builtin_dataset
 from minnow.model.tokenizer import TextTokenizer
 from minnow.vectors import rowwise_cosine
 

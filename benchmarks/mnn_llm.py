@@ -22,8 +22,8 @@ import numpy as np
 from minnow import Embedder
 from minnow.bundle import Bundle
 from minnow.engines.sentence_transformers import SentenceTransformersEmbedder
-from minnow.export.engine import engine_ids, engine_vectors
-from minnow.export.record import Export
+from minnow.export.mnn_llm.engine import engine_ids, engine_vectors
+from minnow.export.mnn_llm.record import Export
 from minnow.origin import find_origin
 from minnow.vectors import rowwise_cosine
 

@@ -16,7 +16,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from minnow.export.engine import engine_ids
+from minnow.export.mnn_llm.engine import engine_ids
 from minnow.model.source import resolve
 from minnow.model.tokenizer import load_whole_tokenizer
 

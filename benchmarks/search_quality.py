@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING
 
 from minnow import Bundle, Embedder
 from minnow.chunks import Chunk
-from minnow.evaluate import rank, read_beir, score, to_rankings
+from minnow.datasets import read_beir
+from minnow.evaluate import rank, score, to_rankings
 from minnow.search import (
     BundleModel,
     Fingerprint,
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from minnow.evaluate import Dataset
+    from minnow.datasets import Dataset
 
     Floats = NDArray[np.float32]
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from minnow import Embedder
-from minnow.evaluate import read_beir
+from minnow.datasets import read_beir
 from minnow.systems.process import peak_memory
 
 if TYPE_CHECKING:

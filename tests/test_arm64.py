@@ -11,8 +11,8 @@ import pytest
 from arm64 import chosen, row
 from emulator import Emulator, SetUpError, apt_options, pip_arguments, set_up
 
-from minnow.convert.probes import Probe, probe_texts
 from minnow.device.answer import Answer, Answered, Figures
+from minnow.proof.probes import Probe, probe_texts
 
 
 def test_apt_touches_nothing_of_this_machine() -> None:

@@ -19,9 +19,9 @@ from minnow import RECIPES, Bundle, Embedder, TruncationWarning
 from minnow.bundle import ENCODER, TOKENIZER
 from minnow.convert.mnn import convert_to_mnn
 from minnow.errors import BundleError, EngineError, InputError
+from minnow.graph.encoder import build_graph
 from minnow.model.checkpoint import read_tensors
 from minnow.model.config import read_embedding_spec, read_encoder_spec
-from minnow.model.graph import build_graph
 from minnow.model.source import resolve
 from minnow.model.spec import Interface
 from minnow.vectors import Similarity

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from minnow.errors import BundleError, SourceError
+from minnow.graph.encoder import build_graph
 from minnow.model.checkpoint import weight_files
-from minnow.model.graph import build_graph
 from minnow.model.original import read_original
 from minnow.model.source import resolve
 from minnow.sealing import sha256
@@ -67,7 +67,7 @@ def rebuild_graph(bundle: Bundle, source: str | ModelSource | None = None) -> by
 
     Returns:
         A serialised `onnx.ModelProto` that gives token states, whatever the bundle's encoder
-        gives; see `minnow.model.graph.build_graph`.
+        gives; see `minnow.graph.encoder.build_graph`.
 
     Raises:
         SourceError: The model is not there.

@@ -89,9 +89,9 @@ def task_of(kind: type, main_score: str, data: object, **attributes: object) -> 
 
 
 def rows(**columns: list[Any]) -> Any:
-    from datasets import Dataset
+    datasets: Any = pytest.importorskip("datasets")
 
-    return Dataset.from_dict(columns)
+    return datasets.Dataset.from_dict(columns)
 
 
 def retrieval() -> Any:
@@ -117,11 +117,13 @@ def sts() -> Any:
 
 
 def classification() -> Any:
-    from datasets import DatasetDict
+    datasets: Any = pytest.importorskip("datasets")
     from mteb.abstasks import AbsTaskClassification
 
     splits = {"train": LABELLED, "test": UNSEEN}
-    data = DatasetDict({name: rows(text=texts, label=LABELS) for name, texts in splits.items()})
+    data = datasets.DatasetDict(
+        {name: rows(text=texts, label=LABELS) for name, texts in splits.items()}
+    )
     return task_of(AbsTaskClassification, "accuracy", data, samples_per_label=30, n_experiments=2)
 
 

@@ -12,8 +12,8 @@ from fakes.programs import first_on_path
 
 from minnow.bench import Benchmark, BenchOptions, bench, benchmark_facts, measure
 from minnow.bench.results import matrix_operations
+from minnow.datasets import Dataset
 from minnow.errors import EngineError, InputError, SourceNotFoundError
-from minnow.evaluate import Dataset
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

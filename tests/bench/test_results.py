@@ -38,8 +38,8 @@ def test_operations_are_those_of_the_graph(tmp_path: Path, lengths: list[int]) -
     """Counted in the ONNX graph, as ONNX's own evaluator runs it."""
     import onnx.reference
 
+    from minnow.graph.encoder import build_graph
     from minnow.model.checkpoint import read_tensors
-    from minnow.model.graph import build_graph
 
     folder = write_model(tmp_path / "model")
     source = ModelSource(str(folder), "folder", folder, None, None)

@@ -17,7 +17,7 @@ from minnow.convert.quantize import Rounded, quantize
 from minnow.engines.base import TokenBatch
 from minnow.engines.mnn import MnnEngine
 from minnow.errors import InputError
-from minnow.model.graph import build_graph
+from minnow.graph.encoder import build_graph
 from minnow.model.original import Original, read_original
 from minnow.model.reference import ReferenceModel
 from minnow.model.source import resolve

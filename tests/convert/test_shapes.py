@@ -19,7 +19,7 @@ from minnow.convert.shapes import parse_shapes
 from minnow.engines.base import TokenBatch
 from minnow.engines.mnn import MnnEngine
 from minnow.errors import BundleError, InputError, ParityError
-from minnow.model.graph import build_graph
+from minnow.graph.encoder import build_graph
 from minnow.model.spec import Interface
 from minnow.recipe import Graph, Rounding
 from minnow.vectors import normalize, pool

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from minnow.convert.probes import Probe
+    from minnow.proof.probes import Probe
 
 pytestmark = pytest.mark.extra("convert")
 

@@ -13,7 +13,6 @@ import pytest
 from fakes.bundles import Tiny, make_tiny
 from fakes.programs import run_python
 
-from minnow.convert.references import CheckpointReference
 from minnow.embedder import Embedder
 from minnow.engines import TokenBatch, open_engine
 from minnow.engines.fastembed import FastembedEmbedder, write_model
@@ -25,6 +24,7 @@ from minnow.model.config import Choices
 from minnow.model.original import read_original
 from minnow.model.spec import Interface
 from minnow.origin import rebuild_graph
+from minnow.proof.references import CheckpointReference
 from minnow.systems.exports import export_with_sentence_transformers
 
 pytest.register_assert_rewrite("conformance")
@@ -305,7 +305,7 @@ class TestLlamaCpp(TextEngineSuite):
 
     @pytest.fixture(scope="class")
     def rig(self, made: Tiny, tmp_path_factory: pytest.TempPathFactory) -> TextRig:
-        from minnow.convert.gguf import write_gguf
+        from minnow.export.gguf import write_gguf
 
         file = tmp_path_factory.mktemp("gguf") / "tiny-f32.gguf"
         write_gguf(made.source, file, kind="f32")

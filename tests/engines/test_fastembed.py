@@ -22,7 +22,7 @@ from minnow.engines import TokenBatch, open_engine
 from minnow.engines.fastembed import GRAPH, FastembedEmbedder, widen_inputs
 from minnow.engines.fastembed import write_model as write_form
 from minnow.errors import EngineError, MissingExtraError
-from minnow.model.graph import build_graph
+from minnow.graph.encoder import build_graph
 from minnow.model.original import read_original
 from minnow.model.reference import ReferenceModel
 from minnow.model.tokenizer import TextTokenizer

@@ -13,7 +13,6 @@ import pytest
 from fakes.gguf_files import Made, make, write_decoder
 from fakes.programs import run_python
 
-from minnow.convert.gguf_file import gguf_metadata, write_file
 from minnow.engines.llama_cpp import (
     BATCH_TEXTS,
     BATCH_TOKENS,
@@ -22,6 +21,7 @@ from minnow.engines.llama_cpp import (
     stated_prompts,
 )
 from minnow.errors import EngineError, InputError, MissingExtraError
+from minnow.export.gguf.file import gguf_metadata, write_file
 from minnow.vectors import Similarity, rowwise_cosine
 
 if TYPE_CHECKING:

@@ -15,15 +15,15 @@ from fakes.programs import answer_of, refused, run_minnow
 from fakes.sealed import MANIFEST_OF_A_TEST
 
 from minnow.bundle import ENCODER, TOKENIZER, Bundle, seal, staging
-from minnow.convert.child import run_child
 from minnow.convert.mnn import CHILD, converter_options
 from minnow.embedder import Embedder
 from minnow.engines import TokenBatch, open_engine
 from minnow.engines.mnn import MnnEngine
 from minnow.errors import EngineError, InputError
+from minnow.graph.encoder import build_graph
 from minnow.model.checkpoint import read_tensors
-from minnow.model.graph import build_graph
 from minnow.model.reference import ReferenceModel
+from minnow.processes import run_child
 from minnow.recipe import RECIPES
 from minnow.vectors import rowwise_cosine
 

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
+from minnow.datasets import Dataset, builtin_dataset
 from minnow.errors import InputError
-from minnow.evaluate import Dataset, RunOptions, builtin_dataset, compare, evaluate
-from minnow.evaluate.comparison import DEPTH
-from minnow.evaluate.results import Usage, comparison_facts
+from minnow.evaluate import RunOptions, compare, evaluate
+from minnow.evaluate.results import DEPTH, Usage, comparison_facts
 from minnow.evaluate.run import Embedded
 from minnow.model.source import resolve
 from minnow.model.spec import RolePrompts

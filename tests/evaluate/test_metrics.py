@@ -12,8 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from minnow.datasets import Dataset
 from minnow.errors import InputError, MissingExtraError
-from minnow.evaluate import MEASURES, Dataset, score
+from minnow.evaluate import MEASURES, score
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from minnow.datasets import Dataset
 from minnow.errors import InputError
-from minnow.evaluate import Dataset, metrics, rank, to_rankings
+from minnow.evaluate import metrics, rank, to_rankings
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

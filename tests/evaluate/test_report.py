@@ -10,10 +10,11 @@ import pytest
 from fakes import comparisons
 from fakes.pages import made, page, read, small_print, table, words
 
-from minnow.evaluate import MEASURES, formats
+from minnow.evaluate import MEASURES
 from minnow.evaluate.metrics import Interval
 from minnow.evaluate.report import render_report
-from minnow.evaluate.results import HEADLINE, Difference
+from minnow.evaluate.results import DEPTH, HEADLINE, Difference
+from minnow.reporting import numbers
 
 if TYPE_CHECKING:
     from minnow.evaluate import Verdict
@@ -75,9 +76,9 @@ class TestHeadline:
             interval = system.against.differences[HEADLINE].interval
             assert system.label in words(item)
             assert system.against.verdict in words(item)
-            assert formats.signed(interval.difference) in words(item)
-            ends = f"(95 % interval {formats.signed(interval.low)} to "
-            assert ends + formats.signed(interval.high) in words(item)
+            assert numbers.signed(interval.difference) in words(item)
+            ends = f"(95 % interval {numbers.signed(interval.low)} to "
+            assert ends + numbers.signed(interval.high) in words(item)
 
     def test_a_name_that_runs_the_other_way_turns_nothing_else(self) -> None:
         comparison = comparisons.make(replace(comparisons.INT8, label="\u202eturned"))
@@ -114,8 +115,8 @@ class TestTables:
             assert len(next(found)) == 1
             assert system.against is not None
             for name, row in system.against.differences.items():
-                ends = f"{formats.signed(row.interval.low)} to {formats.signed(row.interval.high)}"
-                difference = formats.signed(row.interval.difference)
+                ends = f"{numbers.signed(row.interval.low)} to {numbers.signed(row.interval.high)}"
+                difference = numbers.signed(row.interval.difference)
                 assert next(found) == [name, row.verdict, difference, ends]
 
     def test_usage(self, kind: str) -> None:
@@ -123,10 +124,10 @@ class TestTables:
         for row, system in zip(rows, made(kind).systems, strict=True):
             usage = system.usage
             assert row[1:] == [
-                formats.megabytes(system.size),
-                formats.seconds(usage.load_seconds),
-                formats.rate(usage.texts_per_second),
-                formats.megabytes(usage.peak_bytes),
+                numbers.megabytes(system.size),
+                numbers.seconds(usage.load_seconds),
+                numbers.rate(usage.texts_per_second),
+                numbers.megabytes(usage.peak_bytes),
                 str(usage.threads),
                 usage.measured,
             ]
@@ -141,7 +142,10 @@ class TestTables:
             rows = [r for r in table(root, f"changes-{position}") if len(r) == 3][1:]
             worst = [change for change in changes if change.gain < 0][:10]
             best = [change for change in reversed(changes) if change.gain > 0][:10]
-            places = [[formats.place(c.before), formats.place(c.after)] for c in [*worst, *best]]
+            places = [
+                [numbers.place(c.before, DEPTH), numbers.place(c.after, DEPTH)]
+                for c in [*worst, *best]
+            ]
             assert [row[1:] for row in rows] == places
             told = f"{system.against.losses} lost, {system.against.gains} gained"
             assert told in words(root)
@@ -156,9 +160,9 @@ class TestCosines:
             for name in ("documents", "queries"):
                 fidelity = getattr(system.against, name)
                 row = next(found)[-5:]
-                numbers = (fidelity.mean, fidelity.p5, fidelity.minimum)
-                assert row[:4] == [name, *map(formats.cosine, numbers)]
-                assert all(f"{id_} {formats.cosine(c)}" in row[4] for id_, c in fidelity.worst)
+                figures = (fidelity.mean, fidelity.p5, fidelity.minimum)
+                assert row[:4] == [name, *map(numbers.cosine, figures)]
+                assert all(f"{id_} {numbers.cosine(c)}" in row[4] for id_, c in fidelity.worst)
 
     def test_another_model(self) -> None:
         rows = table(page("mixed"), "cosines")

@@ -153,7 +153,7 @@ def contrast(one: str, other: str) -> float:
 
 
 def test_marks_stand_out_in_both_schemes() -> None:
-    css = (files("minnow.evaluate") / "templates" / "page.css").read_text(encoding="utf-8")
+    css = (files("minnow.reporting") / "templates" / "page.css").read_text(encoding="utf-8")
     schemes = re.findall(r":root \{(.*?)\}", css, re.DOTALL)
     assert len(schemes) == 2
     for scheme in schemes:

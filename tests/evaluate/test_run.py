@@ -17,8 +17,8 @@ from fakes.bundles import Tiny, make_tiny
 from fakes.programs import first_on_path
 
 from minnow import Embedder
+from minnow.datasets import Dataset
 from minnow.errors import BundleError, EngineError, MissingExtraError
-from minnow.evaluate import Dataset
 from minnow.evaluate.cache import VectorCache
 from minnow.evaluate.run import Embedded, embed_dataset
 from minnow.systems import find_system
@@ -110,7 +110,7 @@ import minnow.evaluate.run as run
 from contextlib import contextmanager
 sys.path.insert(0, {str(Path(__file__).parent)!r})
 from minnow.systems import find_system
-from minnow.evaluate import Dataset
+from minnow.datasets import Dataset
 documents = {{str(i): "fish " * (i % 20) + str(i) for i in range(20000)}}
 dataset = Dataset("many", documents, {{"q": "fish"}}, {{"q": {{"1": 1}}}})
 popen = subprocess.Popen

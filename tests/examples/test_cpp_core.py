@@ -16,9 +16,9 @@ from fakes.checkpoint import write_model
 from minnow import Embedder
 from minnow.bundle import ENCODER, MANIFEST
 from minnow.convert import convert, token_counter
-from minnow.convert.probes import probe_texts
 from minnow.model.source import resolve
 from minnow.model.spec import Interface
+from minnow.proof.probes import probe_texts
 from minnow.recipe import RECIPES, Rounding
 
 if TYPE_CHECKING:

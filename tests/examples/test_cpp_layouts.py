@@ -15,7 +15,7 @@ from fakes.native import has_llm
 from minnow import Embedder
 from minnow.bundle import ENCODER, MANIFEST
 from minnow.convert import convert
-from minnow.convert.probes import probe_texts
+from minnow.proof.probes import probe_texts
 from minnow.recipe import RECIPES
 
 if TYPE_CHECKING:
@@ -139,11 +139,10 @@ def test_a_damaged_device_check_is_told(
     assert "probes.json cannot be read" in program.refusal("--check", tmp_path)
 
 
-@pytest.mark.skipif(importlib.util.find_spec("minnow.export") is None, reason="no minnow export")
 def test_the_layout_of_mnn_llm(bundle: Bundle, program: Program, tmp_path: Path) -> None:
     if not has_llm():
         pytest.skip("this MNN is built without its LLM part")
-    export = importlib.import_module("minnow.export")
+    export = importlib.import_module("minnow.export.mnn_llm")
     folder = tmp_path / "exported"
     export.export_mnn_llm(bundle, folder)
     texts = list(probes().values())

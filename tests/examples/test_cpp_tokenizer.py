@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from tokenizers import AddedToken, Tokenizer, models, normalizers, pre_tokenizers, processors
 
 from minnow.bundle import CARD, ENCODER, MANIFEST, TOKENIZER, seal, staging
-from minnow.convert.probes import probe_texts
 from minnow.model.tokenizer import TextTokenizer
+from minnow.proof.probes import probe_texts
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -11,9 +11,9 @@ from fakes.programs import run_minnow
 from minnow.bundle import Bundle
 from minnow.convert import convert
 from minnow.engines.fastembed import widen_inputs
+from minnow.graph.encoder import build_graph
 from minnow.model.checkpoint import read_tensors
 from minnow.model.config import read_embedding_spec, read_encoder_spec
-from minnow.model.graph import build_graph
 from minnow.model.original import read_original
 from minnow.model.reference import ReferenceModel
 from minnow.model.source import ModelSource

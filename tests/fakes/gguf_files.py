@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fakes.checkpoint import source_of, write_model
-from minnow.convert.gguf_file import VALUE_TYPES, gguf_metadata, write_file
+from minnow.export.gguf.file import VALUE_TYPES, gguf_metadata, write_file
 from minnow.model.original import Original, read_original
 from minnow.model.reference import ReferenceModel
 

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from minnow.convert.child import run_child
-from minnow.export.mtok import HEADER
-from minnow.export.word_table import WordKind, store_words
-from minnow.model.nodes import Input, Nodes
+from minnow.export.mnn_llm.mtok import HEADER
+from minnow.export.mnn_llm.word_table import WordKind, store_words
+from minnow.graph.nodes import Input, Nodes
+from minnow.processes import run_child
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -119,7 +119,7 @@ class _Vocabulary:
         return table
 
     def mtok(self, template: str, bos: str) -> bytes:
-        """A byte-level BPE without merges, in the form of `minnow.export.mtok`."""
+        """A byte-level BPE without merges, in the form of `minnow.export.mnn_llm.mtok`."""
         letters = _byte_letters()
         pieces = (*self.pieces, OTHER.encode())
         tokens = [*letters, START, END, *("".join(letters[b] for b in piece) for piece in pieces)]

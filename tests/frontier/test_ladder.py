@@ -14,7 +14,7 @@ from fakes.word_data import write_data
 
 from minnow.bundle import Bundle
 from minnow.convert import convert
-from minnow.convert.gguf import GGUF_TYPES
+from minnow.datasets import read_beir
 from minnow.errors import (
     ConversionError,
     InputError,
@@ -23,7 +23,8 @@ from minnow.errors import (
     ParityError,
     UnsupportedModelError,
 )
-from minnow.evaluate import RunOptions, read_beir
+from minnow.evaluate import RunOptions
+from minnow.export.gguf import GGUF_TYPES
 from minnow.frontier import Ladder, build_ladder, frontier_facts, ladder, measure
 from minnow.recipe import RECIPES
 

@@ -12,8 +12,8 @@ from fakes import frontiers
 from fakes.frontiers import BUNDLES, GGUFS
 from fakes.pages import read, table, words
 
-from minnow.evaluate import formats
 from minnow.frontier.report import render_report, title, write_report
+from minnow.reporting import numbers
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -73,12 +73,12 @@ class TestPage:
         assert len(rows) == len(found.measured) + (not found.has_baseline)
         for row, cells in zip(found.measured, rows, strict=False):
             point = row.point
-            cosines = map(formats.cosine, (point.mean, point.p5, point.minimum))
+            cosines = map(numbers.cosine, (point.mean, point.p5, point.minimum))
             on_it = "on it" if point.name in best else ""
-            assert cells == [point.name, formats.megabytes(point.size), *cosines, on_it]
+            assert cells == [point.name, numbers.megabytes(point.size), *cosines, on_it]
         measures = table(page(kind), "measures")[1:]
         for row, cells in zip(found.measured, measures, strict=False):
-            assert cells[1] == formats.measure(row.result.scores.means["nDCG@10"])
+            assert cells[1] == numbers.measure(row.result.scores.means["nDCG@10"])
             verdict = "baseline" if row.result.against is None else row.result.against.verdict
             assert cells[-1] == verdict
         assert len(table(page(kind), "usage")) == len(rows) + 1

@@ -13,8 +13,8 @@ from fakes.network import WATCH
 from fakes.programs import run_python
 
 from minnow import Embedder
+from minnow.datasets.builtin import builtin_dataset
 from minnow.errors import EngineError
-from minnow.evaluate.builtin import builtin_dataset
 from minnow.systems import find_system, open_system
 from minnow.vectors import rowwise_cosine
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from minnow.bench.machine import Machine
-    from minnow.evaluate import Dataset
+    from minnow.datasets import Dataset
     from minnow.systems import System
     from minnow.systems.process import Worker
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from minnow.bench.results import Benchmark, Sample, Speed
-from minnow.evaluate import plots
-from minnow.evaluate.pages import isolated, render, short_name, write_page
+from minnow.reporting import plots
+from minnow.reporting.pages import isolated, render, short_name, write_page
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -32,8 +32,9 @@ from minnow.terminal import EPILOG, UsageError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from minnow.convert.gguf import GgufProof
-    from minnow.evaluate import Dataset, RunOptions
+    from minnow.datasets import Dataset
+    from minnow.evaluate import RunOptions
+    from minnow.export.gguf import GgufProof
 
 BUILT_IN = "builtin"
 FORMS = (
@@ -195,7 +196,7 @@ def gguf_command(
 
     Example: minnow gguf BAAI/bge-small-en-v1.5 --type q8_0 --output bge-small-q8_0.gguf
     """
-    from minnow.convert.gguf import write_gguf
+    from minnow.export.gguf import write_gguf
 
     choices = Choices(pooling, normalize, max_tokens, query_prompt, document_prompt)
     proof = write_gguf(
@@ -239,7 +240,8 @@ def _read(
 ) -> Dataset:
     """The data set that the options name."""
     from minnow.chunks import find_documents
-    from minnow.evaluate import first_tokenizer, read_docs
+    from minnow.datasets import read_docs
+    from minnow.systems import first_tokenizer
 
     if (docs is None) != (queries is None):
         raise UsageError("--docs and --queries go together.")
@@ -256,7 +258,7 @@ def _read(
 
 def read_dataset(dataset: str, split: str | None) -> Dataset:
     """A data set in BEIR's layout, or the built-in one."""
-    from minnow.evaluate import builtin_dataset, read_beir
+    from minnow.datasets import builtin_dataset, read_beir
 
     if dataset == BUILT_IN and not Path(dataset).is_dir():
         return builtin_dataset()

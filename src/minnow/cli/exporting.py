@@ -17,11 +17,11 @@ from minnow.cli.bundles import (
     proof_facts,
     read_calibration,
 )
-from minnow.export.word_table import WordKind
+from minnow.export.mnn_llm.word_table import WordKind
 from minnow.terminal import EPILOG
 
 if TYPE_CHECKING:
-    from minnow.export import Export
+    from minnow.export.mnn_llm import Export
 
 
 class Target(str, Enum):
@@ -64,7 +64,7 @@ def export_command(
 
     Example: minnow export bge-small.minnow --target mnn-llm --output bge-small-llm
     """
-    from minnow.export import export_mnn_llm
+    from minnow.export.mnn_llm import export_mnn_llm
 
     started = time.monotonic()
     exported = export_mnn_llm(

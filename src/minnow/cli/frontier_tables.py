@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 from rich.text import Text
 
 from minnow.cli.tables import console_for, print_head, table_of
-from minnow.evaluate import formats
 from minnow.evaluate.results import HEADLINE
 from minnow.frontier.report import listed
 from minnow.frontier.results import MEASURES
+from minnow.reporting import numbers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,7 +31,7 @@ def print_frontier(found: Frontier, file: TextIO) -> None:
     print_head(console, found.dataset)
     base = found.baseline
     console.print(
-        Text(f"baseline: {base.label}, {base.runtime}, {formats.megabytes(base.size)}"), end="\n\n"
+        Text(f"baseline: {base.label}, {base.runtime}, {numbers.megabytes(base.size)}"), end="\n\n"
     )
     for table in (_fidelity(found), _figures(found), _differences(found)):
         console.print(table)
@@ -47,9 +47,9 @@ def _fidelity(found: Frontier) -> Table:
     best = {point.name for point in found.best}
     for row in found.measured:
         point = row.point
-        cosines = map(formats.cosine, (point.mean, point.p5, point.minimum))
+        cosines = map(numbers.cosine, (point.mean, point.p5, point.minimum))
         star = _STAR if point.name in best else ""
-        table.add_row(star, point.name, formats.megabytes(point.size), *cosines)
+        table.add_row(star, point.name, numbers.megabytes(point.size), *cosines)
     for rung in found.refused:
         table.add_row("", rung.name, "refused")
     return table
@@ -64,9 +64,9 @@ def _figures(found: Frontier) -> Table:
         rate = usage.texts_per_second
         table.add_row(
             name,
-            *(formats.measure(result.scores.means[measure]) for measure in MEASURES),
+            *(numbers.measure(result.scores.means[measure]) for measure in MEASURES),
             f"{usage.load_seconds:.2f}",
-            f"{rate:.1f}" if math.isfinite(rate) else formats.UNMEASURED,
+            f"{rate:.1f}" if math.isfinite(rate) else numbers.UNMEASURED,
             f"{usage.peak_bytes / 1e6:.0f}",
         )
     return table
@@ -113,5 +113,5 @@ def _verdicts(found: Frontier) -> Iterator[Text]:
         )
     for row, bundles in found.ggufs:
         told = f"dominated by {listed(bundles)}" if bundles else "no bundle dominates it"
-        size = formats.megabytes(row.point.size)
+        size = numbers.megabytes(row.point.size)
         yield Text(f"{row.rung.name} ({size}): {told}.", style="bold")

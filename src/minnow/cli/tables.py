@@ -11,9 +11,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from minnow.evaluate import formats
 from minnow.evaluate.metrics import MEASURES
-from minnow.evaluate.results import HEADLINE
+from minnow.evaluate.results import DEPTH, HEADLINE
+from minnow.reporting import numbers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -176,7 +176,7 @@ def _cosines(comparison: Comparison) -> Table:
 
 def _cosine_cells(fidelity: Fidelity) -> list[str | Text]:
     values = (fidelity.mean, fidelity.p5, fidelity.minimum)
-    return [*map(formats.cosine, values), Text(fidelity.worst[0][0])]
+    return [*map(numbers.cosine, values), Text(fidelity.worst[0][0])]
 
 
 def _differences(comparison: Comparison) -> Table:
@@ -204,8 +204,8 @@ def _changes(comparison: Comparison) -> Iterator[Text]:
 
 
 def _change(change: RankChange) -> Text:
-    before, after = formats.place(change.before), formats.place(change.after)
-    text = formats.shorten(change.text, _TEXT)
+    before, after = (numbers.place(place, DEPTH) for place in (change.before, change.after))
+    text = numbers.shorten(change.text, _TEXT)
     return Text(f"   {before} to {after}  {change.query}: {text}")
 
 

@@ -14,32 +14,32 @@ from minnow.bundle import CARD, ENCODER, Bundle, Manifest, seal, staging
 from minnow.convert.author import adopt_graph
 from minnow.convert.card import model_card
 from minnow.convert.mnn import convert_to_mnn
-from minnow.convert.probes import probe_texts
 from minnow.convert.provenance import source_record, tools
 from minnow.convert.quantize import quantize
-from minnow.convert.references import REFERENCES, CheckpointReference
-from minnow.convert.retrieval import prove_retrieval, searched_dataset
 from minnow.convert.shapes import check_limit, check_shapes, file_of, named, prove_shapes
-from minnow.convert.verify import prove
 from minnow.errors import InputError, ParityError
+from minnow.graph.encoder import build_graph
 from minnow.model.config import Choices
-from minnow.model.graph import build_graph
 from minnow.model.layout import WEIGHTS, WEIGHTS_INDEX, needed_files
 from minnow.model.original import read_original
 from minnow.model.source import ModelSource, author_graph, resolve
 from minnow.model.spec import Interface
 from minnow.model.tokenizer import load_whole_tokenizer
 from minnow.origin import find_origin
+from minnow.proof.probes import probe_texts
+from minnow.proof.references import REFERENCES, CheckpointReference
+from minnow.proof.retrieval import prove_retrieval, searched_dataset
+from minnow.proof.verdict import prove
 from minnow.recipe import RECIPES, Graph, Precision, Recipe, Rounding
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from minnow.bundle import FixedShape, Parity
-    from minnow.convert.verify import Reference
-    from minnow.evaluate import Dataset
+    from minnow.datasets import Dataset
     from minnow.model.original import Original
     from minnow.model.spec import EncoderSpec
+    from minnow.proof.verdict import Reference
     from minnow.recipe import Grid
 
     Progress = Callable[[str], None]

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from minnow.errors import UnsupportedModelError
-from minnow.model.graph import OUTPUT
-from minnow.model.nodes import import_onnx
+from minnow.graph.encoder import OUTPUT
+from minnow.graph.nodes import import_onnx
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -8,7 +8,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from minnow.convert.child import TIMEOUT, failure, run_child
+from minnow.processes import TIMEOUT, failure, run_child
 from minnow.recipe import Precision
 
 if TYPE_CHECKING:

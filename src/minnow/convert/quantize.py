@@ -10,8 +10,8 @@ from minnow.convert.calibrate import round_network
 from minnow.convert.calibration import calibration_rows
 from minnow.convert.rounding import round_weight
 from minnow.errors import ConversionError
+from minnow.graph.packed import TURN_BITS, PackedTable, pack_table
 from minnow.model.checkpoint import linear_layers
-from minnow.model.packed import TURN_BITS, PackedTable, pack_table
 from minnow.recipe import Grid, Rounding
 
 if TYPE_CHECKING:

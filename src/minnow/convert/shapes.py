@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from minnow.bundle import FixedShape
-from minnow.convert.verify import Run, judge
 from minnow.engines.base import TokenBatch, default_threads
 from minnow.engines.mnn import MnnEngine
 from minnow.errors import EngineError, InputError, ParityError
 from minnow.model.spec import Interface
+from minnow.proof.verdict import Run, judge
 from minnow.vectors import normalize, pool
 
 if TYPE_CHECKING:
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from minnow.bundle import Parity
-    from minnow.convert.probes import Probe
-    from minnow.convert.verify import Reference, Vectors
     from minnow.model.spec import EmbeddingSpec, EncoderSpec
+    from minnow.proof.probes import Probe
+    from minnow.proof.verdict import Reference, Vectors
 
     Shape = tuple[int, int]
 

@@ -13,19 +13,19 @@ import numpy as np
 
 from minnow.bundle import MANIFEST, Bundle
 from minnow.convert import token_counter
-from minnow.convert.probes import probe_texts
-from minnow.convert.references import CheckpointReference
-from minnow.convert.verify import mixed_batches
 from minnow.errors import InputError, OutputError
 from minnow.files import remove_folder, replace_folder, sync, temporary_beside, writing
 from minnow.model.original import read_original
 from minnow.origin import find_origin
+from minnow.proof.probes import probe_texts
+from minnow.proof.references import CheckpointReference
+from minnow.proof.verdict import mixed_batches
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from minnow.convert.probes import Probe
     from minnow.model.source import ModelSource
+    from minnow.proof.probes import Probe
 
 FORMAT = 1
 PROBES = "probes.json"

@@ -13,6 +13,7 @@ from minnow.engines.base import default_threads
 from minnow.errors import InputError
 from minnow.evaluate.metrics import MEASURES, paired_bootstrap, rank, score, to_rankings, verdict
 from minnow.evaluate.results import (
+    DEPTH,
     Against,
     Comparison,
     DatasetFacts,
@@ -32,13 +33,12 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from minnow.evaluate.datasets import Dataset
+    from minnow.datasets.beir import Dataset
 
     Floats = NDArray[np.float32]
     Progress = Callable[[str, int], AbstractContextManager[Callable[[int], None]]]
 
 MARGIN = 0.01
-DEPTH = 100
 UNRELATED = 0.2
 """Mean cosine of two models' vectors below which they cannot be the same model."""
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from types import ModuleType
 
-    from minnow.evaluate.datasets import Dataset
+    from minnow.datasets.beir import Dataset
 
     Floats = NDArray[np.float32]
 

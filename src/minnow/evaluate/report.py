@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from minnow.evaluate import formats, plots
 from minnow.evaluate.metrics import MEASURES
-from minnow.evaluate.pages import isolated, render, short_name, write_page
-from minnow.evaluate.results import HEADLINE
+from minnow.evaluate.results import DEPTH, HEADLINE
+from minnow.reporting import numbers, plots
+from minnow.reporting.pages import isolated, render, short_name, write_page
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -58,7 +59,11 @@ def render_report(comparison: Comparison) -> str:
         "greatest": _greatest,
         "each": _EACH,
     }
-    return render("report.html.jinja", values, filters={"without": _without})
+    return render(
+        "report.html.jinja",
+        values,
+        filters={"without": _without, "place": partial(numbers.place, depth=DEPTH)},
+    )
 
 
 # --- words -------------------------------------------------------------------------------
@@ -120,7 +125,7 @@ def _greatest(changes: Sequence[RankChange]) -> list[tuple[str, list[RankChange]
     gains = [change for change in reversed(changes) if change.gain > 0]
     groups = []
     for found, one, several in ((losses, "loss", "losses"), (gains, "gain", "gains")):
-        title = f"{formats.count(len(found))} {one if len(found) == 1 else several}"
+        title = f"{numbers.count(len(found))} {one if len(found) == 1 else several}"
         if len(found) > _SHOWN_CHANGES:
             title += f", the greatest {_SHOWN_CHANGES}"
         if found:

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from minnow.evaluate.metrics import Interval, Scores, Verdict
 
 if TYPE_CHECKING:
-    from minnow.evaluate.datasets import Dataset
+    from minnow.datasets.beir import Dataset
 
+DEPTH = 100
 HEADLINE = "nDCG@10"
 """The measure whose verdict stands for the whole."""
 

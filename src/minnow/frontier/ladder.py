@@ -17,7 +17,6 @@ import msgspec
 
 from minnow.bundle import MANIFEST, Bundle
 from minnow.convert import convert, metadata_files
-from minnow.convert.gguf import GGUF_TYPES, write_gguf
 from minnow.errors import (
     BundleError,
     ConversionError,
@@ -28,6 +27,7 @@ from minnow.errors import (
     UnsupportedModelError,
 )
 from minnow.evaluate.metrics import import_measures
+from minnow.export.gguf import GGUF_TYPES, write_gguf
 from minnow.files import temporary_beside, writing
 from minnow.frontier.points import Kind
 from minnow.model.checkpoint import weight_files

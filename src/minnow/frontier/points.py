@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from minnow.evaluate.formats import ONE
+from minnow.reporting.numbers import ONE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from minnow.evaluate import formats, plots
-from minnow.evaluate.pages import isolated, render, short_name, write_page
 from minnow.evaluate.results import HEADLINE
 from minnow.frontier.results import MEASURES
+from minnow.reporting import numbers, plots
+from minnow.reporting.pages import isolated, render, short_name, write_page
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -73,7 +73,7 @@ def title(found: Frontier) -> str:
 
 def listed(points: list[Point]) -> str:
     """Names and sizes in a sentence: `fp16 (45.9 MB) and fp32 (90.9 MB)`."""
-    names = [f"{point.name} ({formats.megabytes(point.size)})" for point in points]
+    names = [f"{point.name} ({numbers.megabytes(point.size)})" for point in points]
     return " and ".join([*filter(None, [", ".join(names[:-1])]), *names[-1:]])
 
 

@@ -21,7 +21,7 @@ from minnow.frontier.ladder import Rung
 from minnow.frontier.points import Point, dominates, frontier_of
 
 if TYPE_CHECKING:
-    from minnow.evaluate import Dataset
+    from minnow.datasets import Dataset
     from minnow.frontier.ladder import Ladder
 
 MEASURES = ("nDCG@10", "Recall@1", "MRR@10")

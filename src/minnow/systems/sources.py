@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from minnow.model import graph
+from minnow.graph import encoder as graph
 from minnow.model.checkpoint import weight_files
 from minnow.model.config import read_encoder_spec
 from minnow.model.layout import needed_files

@@ -1,0 +1,111 @@
+"""The built-in data set: Python's own docstrings, found on the user's machine, and questions.
+
+Nothing is downloaded and no one's text is copied. Sources are parsed, not imported, so that
+nothing runs, `python -OO` changes nothing, and all systems with one version of Python have the same
+documents. Another version has slightly others, which the data set's fingerprint shows.
+"""
+
+from __future__ import annotations
+
+import ast
+import sys
+import sysconfig
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from minnow.datasets.beir import Dataset
+from minnow.datasets.builtin_questions import QUESTIONS
+from minnow.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_SHORTEST = 40
+
+_MODULES = (
+    "argparse", "ast", "asyncio", "base64", "bisect", "calendar", "collections",
+    "concurrent.futures", "configparser", "contextlib", "copy", "csv", "dataclasses", "datetime",
+    "difflib", "enum", "filecmp", "fileinput", "fnmatch", "fractions", "functools", "getpass",
+    "glob", "graphlib", "gzip", "heapq", "hmac", "html", "inspect", "ipaddress", "json", "locale",
+    "logging", "mimetypes", "operator", "os", "os.path", "pprint", "queue", "random", "re",
+    "secrets", "shelve", "shlex", "shutil", "statistics", "string", "subprocess", "tarfile",
+    "tempfile", "textwrap", "threading", "timeit", "tracemalloc", "unittest", "unittest.mock",
+    "urllib.parse", "urllib.robotparser", "uuid", "warnings", "weakref", "xml.etree.ElementTree",
+    "zipfile",
+)  # fmt: skip
+
+_WRITTEN_IN = {  # where a module's names are not defined in the file of its name
+    "asyncio": (
+        "asyncio.tasks",
+        "asyncio.locks",
+        "asyncio.queues",
+        "asyncio.streams",
+        "asyncio.threads",
+    ),
+    "concurrent.futures": ("concurrent.futures._base",),
+    "datetime": ("_pydatetime", "datetime"),
+    "json": ("json", "json.decoder", "json.encoder"),
+    "os.path": ("genericpath", "posixpath"),
+    "unittest": ("unittest.case",),
+}
+
+
+def builtin_dataset() -> Dataset:
+    """Docstrings of the standard library, with questions about them.
+
+    A document is a public function, class or method: its id is the qualified name, its text the
+    name and the docstring. Docstrings below 40 characters are left out, as are those that an
+    earlier one repeats. A question whose answers this Python has not is left out too; from 3.10
+    to 3.13 there is none.
+
+    Raises:
+        InputError: This Python comes without the sources of its library.
+    """
+    documents: dict[str, str] = {}
+    seen: set[str] = set()
+    for name, docstring in _docstrings(Path(sysconfig.get_path("stdlib"))):
+        words = " ".join(docstring.split())
+        if len(docstring) >= _SHORTEST and name not in documents and words not in seen:
+            seen.add(words)
+            documents[name] = f"{name}: {docstring}"
+    if not documents:
+        raise InputError("This Python comes without its library's sources: name a data set.")
+    queries, qrels = {}, {}
+    for number, (question, answers) in enumerate(QUESTIONS, start=1):
+        judged = {answer: 1 for answer in answers if answer in documents}
+        if judged:
+            queries[f"q{number}"], qrels[f"q{number}"] = question, judged
+    name = "python-{}.{}-docstrings".format(*sys.version_info)
+    return Dataset(name=name, documents=documents, queries=queries, qrels=qrels)
+
+
+def _docstrings(library: Path) -> Iterator[tuple[str, str]]:
+    """Qualified names and docstrings, module by module, in the order of their sources."""
+    for module in _MODULES:
+        for written_in in _WRITTEN_IN.get(module, (module,)):
+            source = _source(library, written_in)
+            if source is not None:
+                yield from _public(ast.parse(source.read_bytes()).body, module)
+
+
+def _source(library: Path, module: str) -> Path | None:
+    stem = library.joinpath(*module.split("."))
+    paths = (stem.with_suffix(".py"), stem / "__init__.py")
+    return next((path for path in paths if path.is_file()), None)
+
+
+def _public(body: list[ast.stmt], owner: str) -> Iterator[tuple[str, str]]:
+    """Public definitions of a module or class, those in `if`, `try` and `with` too."""
+    for node in body:
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+            if node.name.startswith("_"):
+                continue
+            name = f"{owner}.{node.name}"
+            docstring = ast.get_docstring(node)
+            if docstring is not None:
+                yield name, docstring
+            if isinstance(node, ast.ClassDef):
+                yield from _public(node.body, name)
+        else:
+            for blocks in ("body", "handlers", "orelse", "finalbody"):
+                yield from _public(getattr(node, blocks, []), owner)

@@ -1,0 +1,346 @@
+"""A model goes in, a GGUF file comes out that llama.cpp runs, proven as a bundle is.
+
+It is the other side of an A/B. The file is written from the same specs and tensors as a bundle. It
+also states what llama.cpp does not know: the model's own limit, where minnow's engine cuts a text
+off, and its prompts. What llama.cpp cannot represent is refused.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from minnow.convert import token_counter
+from minnow.errors import ConversionError, InputError, MissingExtraError, ParityError
+from minnow.export.gguf.file import gguf_metadata, write_file
+from minnow.export.gguf.vocabulary import other_tokens
+from minnow.files import check_file, remove_folder, sync, temporary_beside, writing
+from minnow.model.config import Choices
+from minnow.model.original import read_original
+from minnow.model.source import ModelSource, resolve
+from minnow.processes import TIMEOUT, run_child
+from minnow.proof.probes import probe_texts
+from minnow.proof.references import CheckpointReference
+from minnow.signals import uninterrupted
+from minnow.vectors import rowwise_cosine
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from numpy.typing import NDArray
+
+    from minnow.model.original import Original
+
+    Progress = Callable[[str], None]
+
+CHILD = (sys.executable, "-m", "minnow.export.gguf.child")
+OTHER_IDS = 1 / 8
+"""The largest share of probe texts with other token ids than the model's.
+
+llama.cpp's WordPiece knows no longest word (the original: 100 characters), takes more marks for
+accents (it drops Hindi's vowel signs, and of a Korean syllable all but the first letter) and more
+characters for spaces (U+000B): 7 of 131 texts with an English vocabulary. A wrong switch, such as
+kept accents, shows in three times as many.
+"""
+
+_SHOWN = 8
+
+
+@dataclass(frozen=True)
+class GgufType:
+    """How the matrices of a file are stored.
+
+    Attributes:
+        number: llama.cpp's number of such a file.
+        bar: The lowest cosine that any probe text may have.
+        written: The type that minnow writes itself; None leaves it to llama.cpp's quantiser.
+    """
+
+    number: int
+    bar: float
+    written: str | None = None
+
+
+GGUF_TYPES = {
+    "f32": GgufType(0, 0.9999, "F32"),
+    "f16": GgufType(1, 0.9999, "F16"),
+    "bf16": GgufType(32, 0.999, "BF16"),
+    "q8_0": GgufType(7, 0.995),
+    "q6_k": GgufType(18, 0.99),
+    "q5_k_m": GgufType(17, 0.95),
+    "q5_k_s": GgufType(16, 0.93),
+    "q5_1": GgufType(9, 0.94),
+    "q5_0": GgufType(8, 0.92),
+    "q4_k_m": GgufType(15, 0.92),
+    "q4_k_s": GgufType(14, 0.91),
+    "q4_1": GgufType(3, 0.79),
+    "q4_0": GgufType(2, 0.76),
+    "iq4_nl": GgufType(25, 0.84),
+    "iq4_xs": GgufType(30, 0.83),
+    "q3_k_l": GgufType(13, 0.84),
+    "q3_k_m": GgufType(12, 0.83),
+    "q3_k_s": GgufType(11, 0.64),
+    "q2_k": GgufType(10, 0.64),
+}
+"""Name -> type. A quantised type's bar leaves twice the error of all-MiniLM-L6-v2's worst probe."""
+
+
+@dataclass(frozen=True)
+class GgufProof:
+    """What the proof found: the staged file in llama.cpp against the checkpoint.
+
+    A text's cosine is its lowest over four runs: with one thread and with several, alone and in
+    a batch. The cosines are of the texts whose token ids are the model's own.
+
+    Attributes:
+        type: A key of `GGUF_TYPES`.
+        size: Bytes of the file.
+        engine: The llama.cpp that ran it.
+        reference: What the vectors were compared with.
+        texts: How many probe texts.
+        other_ids: Names of those that llama.cpp's tokenizer gives other ids than the model's.
+        bar: What the worst of the others had to reach.
+        mean: Mean cosine.
+        p5: 5th percentile.
+        worst: The lowest cosine.
+        worst_text: The name of the text that had it.
+    """
+
+    type: str
+    size: int
+    engine: str
+    reference: str
+    texts: int
+    other_ids: tuple[str, ...]
+    bar: float
+    mean: float
+    p5: float
+    worst: float
+    worst_text: str
+
+
+def write_gguf(
+    source: str | ModelSource,
+    destination: str | Path,
+    *,
+    kind: str = "f16",
+    choices: Choices = Choices(),
+    revision: str | None = None,
+    offline: bool = False,
+    progress: Progress = lambda _: None,
+) -> GgufProof:
+    """Write a model as a GGUF file, and prove that llama.cpp gives the same vectors with it.
+
+    Everything is made in a hidden folder beside the destination; only what passes the proof is
+    renamed into place. An older file there is replaced at the very end, or not at all.
+
+    Args:
+        source: A Hub id, a folder, `package:NAME`, or what `resolve` gave.
+        destination: The file.
+        kind: A key of `GGUF_TYPES`.
+        choices: What the user decides in place of the source's files.
+        revision: Branch, tag or commit on the Hub.
+        offline: Make no network call at all.
+        progress: Told each step.
+
+    Returns:
+        What the proof found.
+
+    Raises:
+        SourceError: The model cannot be found, read or understood, or llama.cpp has not its like.
+        ConversionError: llama.cpp's quantiser failed, crashed or hung.
+        ParityError: The file does not give the checkpoint's vectors in llama.cpp.
+        OutputError: The destination cannot be written.
+        InputError: There is no such type.
+        MissingExtraError: The extra `llama-cpp` or `convert` is not installed.
+    """
+    if kind not in GGUF_TYPES:
+        raise InputError(f"There is no GGUF type {kind!r}; choose {', '.join(GGUF_TYPES)}.")
+    if not (find_spec("gguf") and find_spec("llama_cpp")):
+        raise MissingExtraError("Writing a GGUF file", "llama-cpp")
+    target = check_file(Path(destination).absolute())
+    with _staging(target) as folder:
+        progress(f"finding {source.name if isinstance(source, ModelSource) else source}")
+        if not isinstance(source, ModelSource):
+            source = resolve(source, revision=revision, offline=offline)
+        progress("reading the model")
+        original = read_original(source, choices)
+        progress(f"writing the GGUF ({kind})")
+        staged = _write(original, folder, GGUF_TYPES[kind])
+        proof = _prove(staged, original, kind, progress)
+        with uninterrupted():
+            sync(staged)
+            staged.replace(target)
+            sync(target.parent)
+    return proof
+
+
+@contextmanager
+def _staging(target: Path) -> Iterator[Path]:
+    """A folder beside the target to work in; gone afterwards, whatever happens."""
+    folder = temporary_beside(target)
+    try:
+        with writing(target):
+            folder.mkdir()
+            yield folder
+    finally:
+        remove_folder(folder)
+
+
+def _write(original: Original, folder: Path, row: GgufType) -> Path:
+    """Write the staged file, by way of float32 where llama.cpp's quantiser makes the type."""
+    metadata, staged = gguf_metadata(original), folder / "model.gguf"
+    if row.written:
+        write_file(staged, original, metadata, file_type=row.number, matrices=row.written)
+        return staged
+    whole = folder / "f32.gguf"
+    write_file(whole, original, metadata, file_type=GGUF_TYPES["f32"].number, matrices="F32")
+    _run_child("quantize", whole, staged, row.number, log=folder / "quantize.log")
+    whole.unlink()
+    return staged
+
+
+# --- the child process -------------------------------------------------------------------
+
+
+def _run_child(job: str, *arguments: object, log: Path) -> None:
+    """Have `gguf_child` do a job, in the folder of its log.
+
+    Raises:
+        ConversionError: It failed, crashed or hung.
+    """
+    run_child(
+        f"llama.cpp ({job})",
+        [*CHILD, job, *map(str, arguments)],
+        log=log,
+        folder=log.parent,
+        timeout=TIMEOUT,
+        environment={"GGML_NO_BACKTRACE": "1", "OMP_WAIT_POLICY": "passive"},
+    )
+
+
+# --- the proof ---------------------------------------------------------------------------
+
+
+def _prove(staged: Path, original: Original, kind: str, progress: Progress) -> GgufProof:
+    """Compare the staged file in llama.cpp with the checkpoint, on every probe.
+
+    Raises:
+        ParityError: It does not run, holds another vocabulary, gives too many texts other token
+            ids, or gives a vector that is below the bar, not finite or of another length.
+    """
+    probes = probe_texts(original.embedding.max_tokens, token_counter(original.source))
+    names, texts = [probe.name for probe in probes], [probe.text for probe in probes]
+    reference = CheckpointReference(original)
+    progress(f"computing the reference ({reference.name})")
+    expected_ids, expected = reference.token_ids(texts), reference.vectors(texts)
+    progress("running the staged file in llama.cpp")
+    told, runs = _run_staged(staged, texts)
+    equal = [a == b for a, b in zip(told["ids"], expected_ids, strict=True)]
+    same = np.flatnonzero(equal)
+    other = [name for name, is_equal in zip(names, equal, strict=True) if not is_equal]
+    _check_stated(original, told["stated"])
+    _check_tokens(original.source, told["tokens"], other, len(probes))
+    names = [names[i] for i in same]
+    runs, expected = runs[:, same], expected[same]
+    cosines = np.stack([rowwise_cosine(run, expected) for run in runs])
+    lowest = np.where(np.isnan(cosines), -2.0, cosines).min(0)
+    proof = GgufProof(
+        type=kind,
+        size=staged.stat().st_size,
+        engine=told["engine"],
+        reference=reference.name,
+        texts=len(probes),
+        other_ids=tuple(other),
+        bar=GGUF_TYPES[kind].bar,
+        mean=float(lowest.mean()),
+        p5=float(np.percentile(lowest, 5)),
+        worst=float(lowest.min()),
+        worst_text=names[lowest.argmin()],
+    )
+    faults = _cosine_faults(names, lowest, proof.bar)
+    if not original.embedding.normalize:
+        faults += _length_faults(names, runs, expected, proof.bar)
+    if faults:
+        raise ParityError(
+            f"Refused: the GGUF does not give the vectors of {reference.name}. The worst text, "
+            f"{proof.worst_text}, has cosine {proof.worst:.6f}; the bar of {kind} is {proof.bar}. "
+            "Nothing was written.\n  " + _some(faults, "\n  "),
+            worst=proof.worst,
+        )
+    return proof
+
+
+def _run_staged(staged: Path, texts: list[str]) -> tuple[dict[str, Any], NDArray[np.float32]]:
+    """What the child tells of the file, and its vectors, of shape (runs, texts, width)."""
+    question, answer = staged.with_name("texts.json"), staged.with_name("answer.npz")
+    question.write_text(json.dumps(texts), encoding="utf-8")
+    try:
+        _run_child("run", staged, question, answer, log=staged.with_name("run.log"))
+    except ConversionError as error:
+        raise ParityError(f"The GGUF does not run on the probe texts: {error}") from error
+    with np.load(answer) as arrays:
+        told: dict[str, Any] = json.loads(str(arrays["told"]))
+        return told, arrays["vectors"]
+
+
+def _check_stated(original: Original, stated: dict[str, Any]) -> None:
+    embedding = original.embedding
+    wanted = {
+        "max_tokens": embedding.max_tokens,
+        "normalize": embedding.normalize,
+        "similarity_kind": embedding.similarity.value,
+        "query_prompt": embedding.role_prompts.query,
+        "document_prompt": embedding.role_prompts.document,
+    }
+    unlike = [f"{k} {stated[k]!r}, not {v!r}" for k, v in wanted.items() if stated[k] != v]
+    if unlike:
+        raise ParityError(f"Refused: the GGUF states {'; '.join(unlike)}. Nothing was written.")
+
+
+def _check_tokens(source: ModelSource, tokens: list[str], other: list[str], probes: int) -> None:
+    """Refuse another vocabulary, and another tokenizer."""
+    unlike = other_tokens(source, tokens)
+    if unlike:
+        raise ParityError(
+            f"Refused: {len(unlike)} tokens of the GGUF are not those of {source.name}: "
+            f"{_some(unlike)}. Nothing was written."
+        )
+    if len(other) > OTHER_IDS * probes:
+        raise ParityError(
+            f"Refused: llama.cpp's tokenizer gives other token ids than the model's for "
+            f"{len(other)} of {probes} probe texts ({_some(other)}). Nothing was written."
+        )
+
+
+def _cosine_faults(names: Sequence[str], lowest: NDArray[np.float64], bar: float) -> list[str]:
+    return [
+        f"{names[i]}: cosine {lowest[i]:.6f}"
+        for i in np.argsort(lowest, kind="stable")
+        if not lowest[i] >= bar
+    ]
+
+
+def _length_faults(
+    names: Sequence[str], runs: NDArray[np.float32], expected: NDArray[np.float64], bar: float
+) -> list[str]:
+    """Lengths may differ as much as a vector at the bar differs in direction."""
+    ratios = np.linalg.norm(runs, axis=2) / np.linalg.norm(expected, axis=1)
+    furthest = np.abs(ratios - 1).max(0)
+    return [
+        f"{name}: a length that is off by {100 * off:.2f} %"
+        for name, off in zip(names, furthest, strict=True)
+        if not off <= np.sqrt(2 * (1 - bar))
+    ]
+
+
+def _some(names: Sequence[str], between: str = ", ") -> str:
+    more = f"{between}and {len(names) - _SHOWN} more" if names[_SHOWN:] else ""
+    return between.join(names[:_SHOWN]) + more

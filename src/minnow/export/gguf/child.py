@@ -1,0 +1,71 @@
+"""Runs llama.cpp on a GGUF file; a program of its own, because native code may crash or hang.
+
+Usage: python -m minnow.export.gguf.child quantize SOURCE.gguf RESULT.gguf FTYPE
+       python -m minnow.export.gguf.child run MODEL.gguf TEXTS.json RESULT.npz
+
+`run` tells what the file states, the token ids of each text, the text of each token, and the
+vectors: with one thread and with several, text by text and all together.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from minnow.engines.base import default_threads
+from minnow.engines.llama_cpp import LlamaCppEmbedder
+from minnow.errors import MinnowError
+
+STATED = ("max_tokens", "normalize", "similarity_kind", "query_prompt", "document_prompt")
+
+
+def main() -> int:
+    """Do the one job; 0 when it worked."""
+    job, *arguments = sys.argv[1:]
+    try:
+        return {"quantize": quantize, "run": run}[job](*arguments)
+    except MinnowError as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+
+
+def quantize(source: str, result: str, ftype: str) -> int:
+    """Have llama.cpp write a file again in another type; it says on stderr what it does."""
+    import llama_cpp
+
+    settings = llama_cpp.llama_model_quantize_default_params()
+    settings.ftype, settings.nthread = int(ftype), default_threads()
+    llama_cpp.llama_backend_init()
+    code = llama_cpp.llama_model_quantize(
+        os.fsencode(source), os.fsencode(result), ctypes.byref(settings)
+    )
+    return int(code)
+
+
+def run(model: str, texts: str, result: str) -> int:
+    """Write what llama.cpp makes of the texts: `told`, and `vectors` of (runs, texts, width)."""
+    content = json.loads(Path(texts).read_text(encoding="utf-8"))
+    runs = []
+    for threads in (1, max(2, default_threads())):
+        embedder = LlamaCppEmbedder(Path(model), threads=threads)
+        runs.append(np.concatenate([embedder.encode([text]) for text in content]))
+        runs.append(embedder.encode(content))
+        told = {
+            "engine": embedder.name,
+            "stated": {name: getattr(embedder, name) for name in STATED},
+            "ids": embedder.token_ids(content),
+            "tokens": embedder.vocabulary(),
+        }
+        embedder.close()
+    with Path(result).open("wb") as file:
+        np.savez(file, told=json.dumps(told), vectors=np.stack(runs))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

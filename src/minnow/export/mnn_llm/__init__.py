@@ -1,0 +1,255 @@
+"""A bundle goes in, a folder that another library loads comes out, proven by that library."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from minnow.bundle import CARD, TOKENIZER, Bundle
+from minnow.convert import REFERENCES, calibration_in_words
+from minnow.convert.mnn import convert_to_mnn
+from minnow.convert.provenance import tools
+from minnow.convert.quantize import quantize
+from minnow.errors import BundleError, ConversionError, InputError
+from minnow.export.mnn_llm.card import export_card
+from minnow.export.mnn_llm.mtok import mtok_bytes, read_mtok
+from minnow.export.mnn_llm.proof import LIMITS, prove_export
+from minnow.export.mnn_llm.record import MNN_LLM, RECORD, Export, ExportRecord, check_destination
+from minnow.export.mnn_llm.settings import MODEL, WORDS, write_settings
+from minnow.export.mnn_llm.settings import TOKENIZER as MTOK
+from minnow.export.mnn_llm.word_table import WordKind, read_words, store_words
+from minnow.export.mnn_llm.wordpiece import wordpiece_file
+from minnow.files import writing
+from minnow.graph.embedded import build_embedded_graph, embedded_inputs
+from minnow.model.original import read_original
+from minnow.model.tokenizer import load_whole_tokenizer, lowercase_first
+from minnow.origin import find_origin
+from minnow.recipe import RECIPES, Graph, Precision, Rounding
+from minnow.sealing import file_records, put_in_place, sha256, staging_beside
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from minnow.export.mnn_llm.mtok import TokenizerFile
+    from minnow.export.mnn_llm.word_table import WordTable
+    from minnow.model.original import Original
+    from minnow.model.source import ModelSource
+    from minnow.recipe import Recipe
+
+    Progress = Callable[[str], None]
+
+__all__ = ["Export", "ExportRecord", "WordKind", "export_mnn_llm"]
+
+LONGEST = 4096
+"""Tokens; the engine makes a mask of float32 for each pair of a text's tokens, 64 MB here."""
+_WORD = "embeddings.word"
+_LOG = "conversion.log"
+BUILT_IN = RECIPES["int8"].calibration
+_DEFAULT_WORDS = {Precision.FP32: WordKind.FP16, Precision.FP16: WordKind.BF16}
+
+
+def export_mnn_llm(
+    bundle: str | Path | Bundle,
+    destination: str | Path,
+    *,
+    words: WordKind | str | None = None,
+    source: str | ModelSource | None = None,
+    calibration: Sequence[str] | None = None,
+    reference: str = "checkpoint",
+    offline: bool = False,
+    progress: Progress = lambda _: None,
+) -> Export:
+    """Write a bundle's model as the folder that MNN's own embedding engine loads, and prove it.
+
+    An app that links MNN-LLM then needs no tokenizer and no pooling:
+    `Embedding::createEmbedding("DIR/config.json")->txt_embedding(text)`. The graph is written anew
+    from the model that the bundle was made from, by the bundle's recipe, without its word table,
+    which is a file of its own. Everything is made in a hidden folder beside the destination; only
+    what passes the proof is renamed into place.
+
+    Args:
+        bundle: The bundle.
+        destination: The folder to write.
+        words: How the word table is stored; by default float16 for fp32, bfloat16 for fp16, and
+            int8 for recipes that round.
+        source: The model it was made from; by default the one that its manifest names.
+        calibration: The text that the bundle was calibrated on, where that was not built in.
+        reference: "checkpoint", "sentence-transformers" or "author-onnx".
+        offline: Make no network call at all.
+        progress: Told each step.
+
+    Returns:
+        The exported folder.
+
+    Raises:
+        BundleError: It is not an intact bundle, or the source is not what it was made from.
+        InputError: MNN's engine cannot tokenise as the model does, or the model is too long for it.
+        SourceError: The source cannot be found; name it with `source`.
+        ConversionError: MNN's converter failed.
+        ParityError: The engine does not give the reference's ids and vectors.
+        OutputError: The destination cannot be written.
+        MissingExtraError: The extra `convert`, or the reference's, is not installed.
+    """
+    destination = Path(destination).absolute()
+    bundle = bundle if isinstance(bundle, Bundle) else Bundle.open(bundle)
+    if reference not in REFERENCES:
+        raise InputError(f"There is no reference {reference!r}; choose {', '.join(REFERENCES)}.")
+    recipe = bundle.manifest.recipe
+    kind = _word_kind(words, recipe)
+    _check(bundle, calibration)
+    with staging_beside(destination, check_destination) as folder:
+        progress("checking the hash of every file")
+        bundle.check_files()
+        progress("reading the tokenizer")
+        tokenizer = _tokenizer(bundle)
+        original = _original(bundle, source, reference, offline=offline, progress=progress)
+        yardstick = REFERENCES[reference](original)
+        stored, table = _write(original, folder, recipe, kind, tokenizer, calibration, progress)
+        _check_written(folder, tokenizer, table)
+        parity = prove_export(folder, original, stored, recipe, yardstick, progress)
+        _copy_licence(bundle, folder)
+        manifest, embedding = bundle.manifest, original.embedding
+        record = ExportRecord(
+            target=MNN_LLM,
+            source=manifest.source,
+            recipe=recipe,
+            words=kind.value,
+            width=original.encoder.width,
+            pooling=embedding.pooling.value,
+            normalize=embedding.normalize,
+            similarity=embedding.similarity,
+            max_tokens=embedding.max_tokens,
+            lowercase=embedding.lowercase,
+            prompts=embedding.prompts,
+            default_prompt_name=embedding.default_prompt_name,
+            limits=LIMITS,
+            parity=parity,
+            tools=tools(),
+        )
+        (folder / CARD).write_text(export_card(record, _sizes(folder)), encoding="utf-8")
+        progress("sealing")
+        with writing(destination):
+            record = replace(record, files=file_records(folder))
+            put_in_place(folder, record, RECORD, destination, check_destination)
+        return Export(destination, record)
+
+
+def _word_kind(words: WordKind | str | None, recipe: Recipe) -> WordKind:
+    if words is None:
+        return _DEFAULT_WORDS.get(recipe.precision, WordKind.INT8)
+    try:
+        return WordKind(words)
+    except ValueError:
+        names = ", ".join(kind.value for kind in WordKind)
+        raise InputError(f"Words cannot be stored as {words!r}; choose {names}.") from None
+
+
+def _check(bundle: Bundle, calibration: Sequence[str] | None) -> None:
+    """Refuse what cannot be exported, before anything heavy."""
+    recipe, limit = bundle.manifest.recipe, bundle.manifest.embedding.max_tokens
+    if recipe.graph is Graph.AUTHOR:
+        raise InputError(
+            f"{bundle.folder} has the author's graph, whose word table is part of it. Convert the "
+            "model with minnow's own graph (--graph canonical), and export that."
+        )
+    if limit > LONGEST:
+        raise InputError(
+            f"{bundle.folder} takes texts of {limit} tokens; MNN's own engine, which makes a mask "
+            f"of that length squared for a text, is given {LONGEST} at most. Convert the model "
+            f"with --max-tokens {LONGEST} or less, and export that."
+        )
+    if calibration is None and recipe.rounding is not Rounding.CALIBRATED:
+        return
+    given = BUILT_IN if calibration is None else calibration_in_words(calibration, recipe)
+    if given != recipe.calibration:
+        known = recipe.calibration or "text that it does not name"
+        raise InputError(
+            f"{bundle.folder} was calibrated on {known}, not on {given}. Give the same text with "
+            "--calibration (in Python: calibration=), or convert the model again."
+        )
+
+
+def _tokenizer(bundle: Bundle) -> TokenizerFile:
+    tokenizer = load_whole_tokenizer(bundle.folder / TOKENIZER)
+    if bundle.manifest.embedding.lowercase:
+        lowercase_first(tokenizer)
+    return wordpiece_file(tokenizer)
+
+
+def _original(
+    bundle: Bundle,
+    source: str | ModelSource | None,
+    reference: str,
+    *,
+    offline: bool,
+    progress: Progress,
+) -> Original:
+    """The model that the bundle was made from, all of it."""
+    manifest = bundle.manifest
+    progress(f"finding {source or manifest.source.name}")
+    origin = find_origin(
+        bundle, source, offline=offline, with_author_graph=reference == "author-onnx"
+    )
+    progress("reading the model")
+    original = read_original(origin, manifest.choices)
+    same = (original.encoder, original.embedding) == (manifest.encoder, manifest.embedding)
+    if not same or sha256(origin.file(TOKENIZER)) != manifest.files[TOKENIZER].sha256:
+        raise BundleError(
+            f"{origin.name} has the weights that {bundle.folder} was made from, but its other "
+            "files have changed since. Convert it again, and export that."
+        )
+    return original
+
+
+def _write(
+    original: Original,
+    folder: Path,
+    recipe: Recipe,
+    kind: WordKind,
+    tokenizer: TokenizerFile,
+    calibration: Sequence[str] | None,
+    progress: Progress,
+) -> tuple[Original, WordTable]:
+    """Write the engine's files; returns the model with the numbers that are stored in them."""
+    encoder = original.encoder
+    table = store_words(original.tensors[_WORD], kind)
+    rounded = quantize(original, replace(recipe, words=None), calibration, progress)
+    progress("writing the graph")
+    model = build_embedded_graph(
+        encoder, rounded.tensors, original.embedding, rounded.packed, in_parts=not recipe.rounds
+    )
+    graph = folder / "graph.onnx"
+    graph.write_bytes(model.SerializeToString())
+    del model
+    progress(f"converting to MNN ({recipe.precision.value}, words {kind.value})")
+    convert_to_mnn(
+        graph, folder / MODEL, recipe, embedded_inputs(encoder), grids=rounded.grids,
+        log=folder / _LOG,
+    )  # fmt: skip
+    graph.unlink()
+    (folder / _LOG).unlink()
+    (folder / WORDS).write_bytes(table.to_bytes())
+    (folder / MTOK).write_bytes(mtok_bytes(tokenizer))
+    write_settings(folder, encoder.width, tokenizer.template, table.settings())
+    tensors = {**rounded.tensors, _WORD: table.unpack()}
+    return replace(original, tensors=tensors), table
+
+
+def _check_written(folder: Path, tokenizer: TokenizerFile, table: WordTable) -> None:
+    """Read back what the engine reads without a check of its own."""
+    found = read_words(folder / WORDS, table.width, table.settings())
+    same = read_mtok(folder / MTOK) == tokenizer and bool((found.rows == table.rows).all())
+    if not same:
+        raise ConversionError("The tokenizer or the word table does not come back from its file.")
+
+
+def _copy_licence(bundle: Bundle, folder: Path) -> None:
+    for name in bundle.manifest.files:
+        if name.lower().startswith(("licen", "notice")):
+            shutil.copyfile(bundle.folder / name, folder / name)
+
+
+def _sizes(folder: Path) -> dict[str, int]:
+    return {path.name: path.stat().st_size for path in sorted(folder.iterdir())}

@@ -1,0 +1,297 @@
+"""A WordPiece tokenizer.json in the form of an mtok, so that MNN's engine gives the same ids.
+
+The engine's own BERT steps are not quite those of the `tokenizers` library: it keeps format and
+private-use characters, drops vowel signs as if they were accents, knows other white space and
+punctuation, and counts a word's length in bytes. So its steps are left out where they differ, and
+what the library's normaliser does to each character of Unicode is written into the file as a table.
+That is exact: the library's steps look at a character alone (but for the order of marks, and it
+drops those). A letter of the vocabulary becomes one of four bytes, in the text and in the
+vocabulary alike, so that a word of so many letters has four times as many bytes.
+"""
+
+from __future__ import annotations
+
+import json
+import unicodedata
+from dataclasses import dataclass
+from itertools import chain
+from typing import TYPE_CHECKING, Any
+
+from minnow.errors import InputError
+from minnow.export.mnn_llm.mtok import AddedToken, BertSteps, CharacterTable, Replace, TokenizerFile
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from tokenizers import Tokenizer
+
+LETTER_BYTES = 4
+_MOST_BYTES = 2**31 - 1
+"""The engine counts in an int32."""
+_LETTERS = 0x100000
+"""Private use, of four bytes each; the text's own are dropped before they could be taken for it."""
+_UNKNOWN_LETTER = "\ufdd0"
+"""A letter that no vocabulary has: a noncharacter, which Unicode never assigns."""
+_SURROGATES = range(0xD800, 0xE000)
+_BLOCK = 64
+"""Characters of one block have all their bytes but the last in common."""
+SPACED = {
+    *range(0x200B, 0x2010),
+    *range(0x202A, 0x202F),
+    *range(0x2060, 0x206A),
+    *range(0xFFF0, 0xFFF9),
+    0xFEFF,
+}
+"""What the engine's table step turns into spaces, beside control characters."""
+_IDEOGRAPHS = frozenset(chain(
+    range(0x4E00, 0xA000), range(0x3400, 0x4DC0), range(0x20000, 0x2A6E0),
+    range(0x2A700, 0x2B740), range(0x2B740, 0x2B820), range(0x2B820, 0x2CEB0),
+    range(0xF900, 0xFB00), range(0x2F800, 0x2FA20),
+))  # fmt: skip
+"""What the engine puts spaces around."""
+_LATER_PUNCTUATION = {
+    0x61D, 0x1B7D, 0x1B7E, *range(0x2E53, 0x2E5E), *range(0x10F86, 0x10F8A), 0x116B9,
+    *range(0x11B00, 0x11B0A), *range(0x11F43, 0x11F50), 0x12FF1, 0x12FF2,
+}  # fmt: skip
+"""Punctuation to the engine (Unicode 15), and maybe not to this Python (3.10 has Unicode 13)."""
+
+
+def wordpiece_file(tokenizer: Tokenizer) -> TokenizerFile:
+    """Express a tokenizer as an mtok.
+
+    Args:
+        tokenizer: It, without truncation and padding; `lowercase_first` is understood.
+
+    Raises:
+        InputError: The format cannot express it; all reasons are named.
+    """
+    stated = json.loads(tokenizer.to_str())
+    faults = _faults(stated)
+    if faults:
+        raise InputError(
+            f"MNN's engine cannot tokenise as this model does: {'; '.join(faults)}. "
+            "Use the bundle with minnow, or with MNN and a tokenizer of your own."
+        )
+    model = stated["model"]
+    vocabulary: dict[str, int] = model["vocab"]
+    tokens = [token for token, _ in sorted(vocabulary.items(), key=lambda row: row[1])]
+    template = _template(tokenizer)
+    characters = _Characters(tokenizer, set("".join(tokens)))
+    steps = characters.steps()
+    prefix, unknown = model["continuing_subword_prefix"], model["unk_token"]
+    return TokenizerFile(
+        normalizers=(*steps.drops, BertSteps(clean=True), steps.table, BertSteps(chinese=True)),
+        tokens=tuple(
+            token if token == unknown else _spelled(token, prefix, characters.letters)
+            for token in tokens
+        ),
+        added=tuple(
+            AddedToken(row["id"], row["content"], row["special"]) for row in stated["added_tokens"]
+        ),
+        unknown=unknown,
+        prefix=prefix,
+        longest_word=min(LETTER_BYTES * model["max_input_chars_per_word"], _MOST_BYTES),
+        template=template,
+    )
+
+
+def _spelled(token: str, prefix: str, letters: Mapping[int, str]) -> str:
+    begins = prefix if token.startswith(prefix) else ""
+    return begins + token.removeprefix(prefix).translate(letters)
+
+
+def _faults(stated: dict[str, Any]) -> list[str]:
+    model = stated["model"]
+    if model["type"] != "WordPiece":
+        return [f"its model is {model['type']}, and only WordPiece comes out alike"]
+    faults = [
+        *_normalizer_faults(stated["normalizer"]),
+        *(_added_fault(token) for token in stated["added_tokens"]),
+    ]
+    pre = (stated["pre_tokenizer"] or {}).get("type", "none")
+    if pre != "BertPreTokenizer":
+        faults.append(f"its pre-tokenizer is {pre}, not BertPreTokenizer")
+    vocabulary = model["vocab"]
+    if sorted(vocabulary.values()) != list(range(len(vocabulary))):
+        faults.append("the ids of its vocabulary have gaps")
+    if model["unk_token"] not in vocabulary:
+        faults.append(f"its unknown token {model['unk_token']!r} is not in its vocabulary")
+    return [fault for fault in faults if fault]
+
+
+def _normalizer_faults(normalizer: dict[str, Any] | None) -> list[str]:
+    steps = [normalizer or {}]
+    if steps[0].get("type") == "Sequence":
+        steps = steps[0]["normalizers"] or [{}]
+    *before, last = steps
+    kinds = [step.get("type", "none") for step in steps]
+    if last.get("type") != "BertNormalizer" or any(s.get("type") != "Lowercase" for s in before):
+        return [f"its normalizer is {' + '.join(kinds)}, not BertNormalizer"]
+    return [] if last["clean_text"] else ["its normalizer does not clean text"]
+
+
+def _added_fault(token: dict[str, Any]) -> str:
+    name = repr(token["content"])
+    if token["single_word"]:
+        return f"its token {name} is a word of its own only"
+    if token["normalized"]:
+        return f"its token {name} is looked for in normalised text"
+    return ""
+
+
+def _template(tokenizer: Tokenizer) -> str:
+    """What stands around a text, in the engine's one chat template."""
+    encoding = tokenizer.encode("")
+    contents = {i: token.content for i, token in tokenizer.get_added_tokens_decoder().items()}
+    around = list(tokenizer.encode("a").special_tokens_mask)
+    opening = around.index(0) if 0 in around else 0
+    outside = [contents.get(i) for i in encoding.ids]
+    braces = [t for t in outside if t is None or any(sign in t for sign in ("{{", "{%", "{#"))]
+    if braces:
+        raise InputError("MNN's engine cannot put this tokenizer's special tokens around a text.")
+    if len(outside) != opening + 1:
+        raise InputError(
+            f"The tokenizer puts {len(outside) - opening} special tokens behind a text. An app "
+            "that uses MNN's engine cuts a text by its ids, and keeps one at the end."
+        )
+    named = [str(token) for token in outside]
+    begins, ends = "".join(named[:opening]), "".join(named[opening:])
+    return f"{begins}{{{{ messages[0]['content'] }}}}{ends}"
+
+
+@dataclass(frozen=True)
+class _Steps:
+    """Characters to drop, and the table of what becomes of the others."""
+
+    drops: tuple[Replace, ...]
+    table: CharacterTable
+
+
+class _Characters:
+    """What a tokenizer does to each character.
+
+    Attributes:
+        letters: Code point of a letter of the vocabulary -> the one of four bytes in its place.
+    """
+
+    def __init__(self, tokenizer: Tokenizer, alphabet: set[str]) -> None:
+        """Find the letters.
+
+        Args:
+            tokenizer: The tokenizer.
+            alphabet: The characters of its vocabulary.
+        """
+        self._tokenizer = tokenizer
+        self._written: dict[str, str] = {}
+        joined = (c for c in sorted(alphabet) if self._is_joined(c))
+        self.letters = {ord(c): chr(_LETTERS + i) for i, c in enumerate(joined)}
+        self._special = {*self.letters, *_IDEOGRAPHS, *SPACED, *_LATER_PUNCTUATION}
+
+    def steps(self) -> _Steps:
+        """Go through Unicode, block by block."""
+        rows: dict[int, str] = {}
+        dropped: list[int] = []
+        for first in range(0, 0x110000, _BLOCK):
+            if first in _SURROGATES:
+                continue
+            block = range(first, first + _BLOCK)
+            text = "".join(map(chr, block))
+            if first >= 0x800 and not self._normalized(text):
+                dropped.append(first)
+                continue
+            if not self._is_plain(text):
+                rows |= {c: new for c in block if (new := self._becomes(chr(c))) is not None}
+        replaces = [Replace(prefix, b"") for prefix in _prefixes(dropped)]
+        replaces += [
+            Replace(chr(c).encode(), rows.pop(c).encode()) for c in sorted(SPACED & set(rows))
+        ]
+        return _Steps(tuple(replaces), CharacterTable(rows))
+
+    def _is_plain(self, text: str) -> bool:
+        """Whether all characters are unknown letters, to the library and to the engine."""
+        return (
+            self._normalized(text) == text
+            and not self._splits(text)
+            and self._special.isdisjoint(map(ord, text))
+            and not any(unicodedata.category(c)[0] in "PZ" for c in text)
+        )
+
+    def _normalized(self, text: str) -> str:
+        normalizer = self._tokenizer.normalizer
+        return str(normalizer.normalize_str(text))
+
+    def _becomes(self, character: str) -> str | None:
+        """What stands for a character after normalising; None where the engine gives it anyway."""
+        normalized = self._normalized(character)
+        if normalized == f" {character} " and _is_ideograph(character):
+            return None
+        new = "".join(map(self._write, normalized))
+        if new == character and ord(character) in SPACED:
+            return _UNKNOWN_LETTER
+        return None if new == _cleaned(character) else new
+
+    def _write(self, character: str) -> str:
+        """A normalised character as the engine shall see it."""
+        if character not in self._written:
+            self._written[character] = self._spell(character)
+        return self._written[character]
+
+    def _spell(self, character: str) -> str:
+        letter = self.letters.get(ord(character))
+        if letter is not None:
+            return letter
+        if character.isspace():
+            return " "
+        if self._splits(character):
+            return character if character.isascii() else f" {character} "
+        if _looks_split(character) or (_is_ideograph(character) and self._is_joined(character)):
+            return _UNKNOWN_LETTER
+        return character
+
+    def _is_joined(self, character: str) -> bool:
+        """Whether it can be in a word with others."""
+        alone = self._normalized(character) == f" {character} "
+        return not (alone or character.isspace() or self._splits(character))
+
+    def _splits(self, text: str) -> bool:
+        """Whether a word ends at any of its characters."""
+        return len(self._tokenizer.pre_tokenizer.pre_tokenize_str(f"a{text}a")) != 1
+
+
+def _looks_split(character: str) -> bool:
+    """Whether the engine may end a word there."""
+    category = unicodedata.category(character)
+    return category[0] in "PZ" or ord(character) in _LATER_PUNCTUATION
+
+
+def _is_ideograph(character: str) -> bool:
+    return ord(character) in _IDEOGRAPHS
+
+
+def _cleaned(character: str) -> str:
+    """What the engine's cleaning makes of a character."""
+    if character in "\t\n\r" or unicodedata.category(character) == "Zs":
+        return " "
+    return "" if character == "\ufffd" or unicodedata.category(character) == "Cc" else character
+
+
+def _prefixes(blocks: list[int]) -> Iterator[bytes]:
+    """The first bytes of the characters of whole blocks, as few as say it.
+
+    What is left of such a character is no UTF-8, which the engine's cleaning drops.
+    """
+    whole = {chr(first).encode()[:-1] for first in blocks}
+    for _ in range(2):
+        longer = [prefix for prefix in whole if len(prefix) > 1]
+        for parent in {prefix[:-1] for prefix in longer}:
+            children = {parent + bytes([last]) for last in _continuations(parent)}
+            if children <= whole:
+                whole = whole - children | {parent}
+    yield from sorted(whole)
+
+
+def _continuations(parent: bytes) -> range:
+    """The bytes that can follow the first bytes of a character of three or four."""
+    least = {b"\xe0": 0xA0, b"\xf0": 0x90}.get(parent, 0x80)
+    most = {b"\xed": 0xA0, b"\xf4": 0x90}.get(parent, 0xC0)
+    return range(least, most)

@@ -1,0 +1,102 @@
+"""The graph of an encoder whose words are embedded before it, as MNN's own engine has it.
+
+MNN-LLM reads the rows of a text's tokens from a file, and gives the graph one text at a time. All
+else is that of `minnow.graph.encoder`; the vector is pooled in the graph.
+"""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from minnow.graph.encoder import GraphWriter
+from minnow.graph.nodes import Input
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from numpy.typing import NDArray
+
+    from minnow.graph.packed import PackedTable
+    from minnow.model.spec import EmbeddingSpec, EncoderSpec
+
+WORDS, MASK, POSITIONS = "input_ids", "attention_mask", "position_ids"
+"""The inputs, by the names that MNN's engine has for them."""
+OUTPUT = "sentence_embeddings"
+
+
+def build_embedded_graph(
+    spec: EncoderSpec,
+    tensors: Mapping[str, NDArray[np.float32]],
+    embedding: EmbeddingSpec,
+    packed: Mapping[str, PackedTable] = MappingProxyType({}),
+    *,
+    in_parts: bool = False,
+) -> Any:
+    """Write the encoder as an ONNX model that takes embedded words.
+
+    Inputs are `input_ids`, float32 of shape (seq, 1, width): the rows of the word table;
+    `attention_mask`, float32 of shape (1, 1, seq, seq), of which the first row is read, 1 for a
+    token; `position_ids`, int32 of shape (1, seq), counted from 0. The output is
+    `sentence_embeddings`, float32 of shape (1, width).
+
+    Args:
+        spec: The network.
+        tensors: Its tensors under the names of `minnow.model.checkpoint.tensor_shapes`; the word
+            table is not read.
+        embedding: How token states become a vector.
+        packed: Tables to store packed: embeddings.position.
+        in_parts: Write feed-forward layers in parts, for sums in half precision.
+
+    Returns:
+        An `onnx.ModelProto`.
+
+    Raises:
+        MissingExtraError: The extra `convert` is not installed.
+    """
+    return _EmbeddedWriter(spec, tensors, packed, in_parts=in_parts).write(embedding)
+
+
+def embedded_inputs(spec: EncoderSpec) -> tuple[str, ...]:
+    """The graph's inputs for a text of three tokens, as the converter's child is told of them."""
+    shapes = {WORDS: f"float:3x1x{spec.width}", MASK: "float:1x1x3x3", POSITIONS: "int:1x3"}
+    return tuple(f"{name}:{shape}" for name, shape in shapes.items())
+
+
+class _EmbeddedWriter(GraphWriter):
+    """The nodes that differ: those that read an input."""
+
+    pooled_name = OUTPUT
+    token_mask = "mask.tokens"  # noqa: S105  no secret
+
+    def _inputs(self) -> list[Input]:
+        return [
+            Input(WORDS, ("seq", 1, self._spec.width), floats=True),
+            Input(MASK, (1, 1, "seq", "seq"), floats=True),
+            Input(POSITIONS, (1, "seq")),
+        ]
+
+    def _mask(self) -> str:
+        """Every token sees the same ones, so that one row is enough for all."""
+        first = self.constant("mask.first", [0], np.int64)
+        second = self.constant("mask.second", [1], np.int64)
+        axis = self.constant("mask.axis", [2], np.int64)
+        row = self.node("Slice", [MASK, first, second, axis], "mask.row")
+        self.reshape(row, [1, -1], self.token_mask)
+        return self._far_below(row)
+
+    def _word_states(self) -> str:
+        return self.reshape(WORDS, [1, -1, self._spec.width], "embeddings.word.rows")
+
+    def _token_type(self) -> str:
+        name = "embeddings.token_type"
+        return self.table(name, self._tensors[name][0])
+
+    def _positions(self) -> Callable[[str, NDArray[Any]], str]:
+        def rows(name: str, table: NDArray[Any]) -> str:
+            values = self.table(name, table[self._spec.position_offset :])
+            return self.node("Gather", [values, POSITIONS], f"{name}.rows", axis=0)
+
+        return rows

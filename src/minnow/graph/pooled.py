@@ -1,0 +1,153 @@
+"""Pooling and L2 normalisation as nodes of the graph, for an encoder that gives whole vectors.
+
+All of it is written for half precision too, in which phones compute: what ends at 65504 and
+counts in whole numbers up to 2048. Weights are divided before they are summed with, and a vector
+is scaled to a largest number of 1 before it is squared.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from minnow.vectors import Pooling
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from minnow.graph.nodes import Nodes
+    from minnow.model.spec import EncoderSpec
+
+MASK = "attention_mask"
+SMALLEST = 2.0**-14
+"""The smallest number that half precision has in full; its inverse is finite there too."""
+
+
+def one_token(
+    nodes: Nodes, states: str, spec: EncoderSpec, pooling: Pooling, mask: str = MASK
+) -> str | None:
+    """The state of the one token that pooling takes, if it takes one.
+
+    Args:
+        nodes: What to append to.
+        states: Token states of shape (batch, seq, width), of any layer.
+        spec: The network.
+        pooling: The way to pool.
+        mask: 1 for a token, 0 for padding; of shape (batch, seq).
+
+    Returns:
+        The name of a value of shape (batch, 1, width); None where pooling takes several tokens.
+    """
+    if pooling is Pooling.CLS:
+        zero = nodes.constant("pooling.from", [0], np.int64)
+        one = nodes.constant("pooling.to", [1], np.int64)
+        return nodes.node("Slice", [states, zero, one, one], "pooling.token")
+    if pooling is Pooling.LAST_TOKEN:
+        return _weighted_sum(nodes, states, _last(nodes, spec, mask))
+    return None
+
+
+def several_tokens(
+    nodes: Nodes,
+    states: str,
+    padding: str,
+    spec: EncoderSpec,
+    pooling: Pooling,
+    mask: str = MASK,
+) -> str:
+    """What pooling makes of the last states of several tokens.
+
+    Args:
+        nodes: What to append to.
+        states: Token states of shape (batch, seq, width).
+        padding: 0 for a token, far below all states for padding; of shape (batch, 1, 1, seq).
+        spec: The network.
+        pooling: The way to pool; one that takes more than one token.
+        mask: 1 for a token, 0 for padding; of shape (batch, seq).
+
+    Returns:
+        The name of a value of shape (batch, 1, width).
+    """
+    if pooling is Pooling.MAX:
+        column = nodes.reshape(padding, [0, -1, 1], "pooling.padding")
+        masked = nodes.node("Add", [states, column], "pooling.masked")
+        return nodes.node("ReduceMax", [masked], "pooling.max", axes=[1], keepdims=1)
+    return _weighted_sum(nodes, states, _WEIGHTS[pooling](nodes, spec, mask))
+
+
+def unit_length(nodes: Nodes, vectors: str) -> str:
+    """Vectors of shape (batch, width), scaled to length 1; a vector of zeros stays one."""
+    smallest = nodes.scalar("unit.smallest", SMALLEST)
+    size = nodes.node("Abs", [vectors], "unit.abs")
+    size = nodes.node("ReduceMax", [size], "unit.max", axes=[1], keepdims=1)
+    size = nodes.node("Max", [size, smallest], "unit.scale")
+    scaled = nodes.node("Div", [vectors, size], "unit.scaled")
+    squares = nodes.node("Mul", [scaled, scaled], "unit.squares")
+    total = _row_sum(nodes, squares, "unit.sum")
+    total = nodes.node("Max", [total, smallest], "unit.total")
+    length = nodes.node("Sqrt", [total], "unit.length")
+    return nodes.node("Div", [scaled, length], "unit")
+
+
+def _weighted_sum(nodes: Nodes, states: str, weights: str) -> str:
+    """States of shape (batch, seq, width), summed by weights of shape (batch, seq)."""
+    row = nodes.reshape(weights, [0, 1, -1], "pooling.row")
+    return nodes.node("MatMul", [row, states], "pooling.sum")
+
+
+def _mask(nodes: Nodes, mask: str) -> str:
+    return nodes.cast(mask, "pooling.mask")
+
+
+def _row_sum(nodes: Nodes, rows: str, name: str) -> str:
+    axis = nodes.constant(f"{name}.axis", [1], np.int64)
+    return nodes.node("ReduceSum", [rows, axis], name, keepdims=1)
+
+
+def _positions(nodes: Nodes, spec: EncoderSpec, mask: str, unit: float) -> str:
+    """Each token's number from 1, in some unit: float of shape (1, seq)."""
+    numbers = np.arange(1, spec.max_positions + 1, dtype=np.float32)
+    table = nodes.table("pooling.numbers", numbers[None] * np.float32(unit))
+    shape = nodes.node("Shape", [mask], "pooling.shape")
+    zero = nodes.constant("pooling.zero", [0], np.int64)
+    one = nodes.constant("pooling.one", [1], np.int64)
+    length = nodes.node("Gather", [shape, one], "pooling.length", axis=0)
+    return nodes.node("Slice", [table, zero, length, one], "pooling.positions")
+
+
+def _mean(nodes: Nodes, _: EncoderSpec, mask: str) -> str:
+    mask = _mask(nodes, mask)
+    return nodes.node("Div", [mask, _row_sum(nodes, mask, "pooling.count")], "pooling.weights")
+
+
+def _mean_sqrt_len(nodes: Nodes, _: EncoderSpec, mask: str) -> str:
+    mask = _mask(nodes, mask)
+    root = nodes.node("Sqrt", [_row_sum(nodes, mask, "pooling.count")], "pooling.root")
+    return nodes.node("Div", [mask, root], "pooling.weights")
+
+
+def _weighted_mean(nodes: Nodes, spec: EncoderSpec, mask: str) -> str:
+    """Positions count in a power of two above all of them: their sum would be too large."""
+    unit = 2.0 ** -np.ceil(np.log2(spec.max_positions))
+    positions = _positions(nodes, spec, mask, unit)
+    weights = nodes.node("Mul", [_mask(nodes, mask), positions], "pooling.counted")
+    return nodes.node(
+        "Div", [weights, _row_sum(nodes, weights, "pooling.count")], "pooling.weights"
+    )
+
+
+def _last(nodes: Nodes, spec: EncoderSpec, mask: str) -> str:
+    """1 for the token whose number is the count of tokens, 0 for all others."""
+    count = _row_sum(nodes, _mask(nodes, mask), "pooling.count")
+    away = nodes.node("Sub", [_positions(nodes, spec, mask, 1.0), count], "pooling.away")
+    away = nodes.node("Abs", [away], "pooling.distance")
+    weights = nodes.node("Sub", [nodes.scalar("pooling.unit", 1.0), away], "pooling.near")
+    return nodes.node("Relu", [weights], "pooling.weights")
+
+
+_WEIGHTS: Mapping[Pooling, Callable[[Nodes, EncoderSpec, str], str]] = {
+    Pooling.MEAN: _mean,
+    Pooling.MEAN_SQRT_LEN: _mean_sqrt_len,
+    Pooling.WEIGHTED_MEAN: _weighted_mean,
+}

@@ -1,0 +1,1 @@
+"""Show results to people: HTML pages, plots, and numbers as text."""

@@ -1,0 +1,88 @@
+"""Differences with their intervals."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from minnow.reporting.numbers import signed
+from minnow.reporting.plots.axes import AXIS, Key, target, x_axis
+from minnow.reporting.plots.scales import Scale, round_ticks
+from minnow.reporting.plots.svg import WIDTH, element, line, mark, plot, text_lines, tooltip, wrap
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_NAMES = 118
+_TOP = 26
+_ROW = 34
+_LEAST = 0.001
+
+
+@dataclass(frozen=True)
+class Range:
+    """A difference to the baseline.
+
+    Attributes:
+        key: Whose.
+        value: Candidate less baseline.
+        low: Lower end of its 95 % interval.
+        high: Upper end.
+        verdict: What is made of it.
+    """
+
+    key: Key
+    value: float
+    low: float
+    high: float
+    verdict: str
+
+    @property
+    def words(self) -> str:
+        """All of it."""
+        ends = f"{signed(self.low)} to {signed(self.high)}"
+        return f"{self.key.label}: {signed(self.value)} (95 % interval {ends}), {self.verdict}"
+
+
+def intervals_plot(ranges: Sequence[Range], name: str, margin: float) -> str:
+    """Differences on a measure with their intervals, above the band that does not matter.
+
+    Args:
+        ranges: One per candidate.
+        name: Of the measure.
+        margin: The largest difference that does not matter, at most 1.
+    """
+    bottom = _TOP + _ROW * len(ranges) + 4
+    ends = [end for item in ranges for end in (item.low, item.high)]
+    shown = max(1.2 * margin, _LEAST)
+    ticks = round_ticks(min(*ends, -shown), max(*ends, shown), most=5, sign=True)
+    x = Scale(ticks[0].value, ticks[-1].value, _NAMES + 8, WIDTH - 20)
+    parts = [
+        _band(x(-margin), x(margin), bottom, margin),
+        *x_axis(x, ticks, _TOP, bottom, f"{name}, candidate less baseline"),
+        line(x(0), _TOP, x(0), bottom, "zero"),
+    ]
+    for i, item in enumerate(ranges):
+        parts += _row(item, x, _TOP + _ROW * (i + 0.5) + 2)
+    facts = [*(item.words for item in ranges), f"the margin is {margin:g}"]
+    return plot(f"Difference in {name}", facts, bottom + AXIS, *parts)
+
+
+def _band(start: float, end: float, bottom: float, margin: float) -> str:
+    size = {"width": max(1.0, end - start), "height": bottom - _TOP}
+    words = tooltip(f"Differences up to {margin:g} do not matter")
+    return element("rect", words, x=start, y=_TOP, **size, class_="band")
+
+
+def _row(item: Range, x: Scale, y: float) -> list[str]:
+    return [
+        text_lines(0, y, wrap(item.key.label, _NAMES)),
+        element(
+            "g",
+            tooltip(item.words),
+            target(x.start, y - _ROW / 2, x.end - x.start, _ROW),
+            line(x(item.low), y, x(item.high), y, "range"),
+            mark(item.key.look, x(item.value), y),
+            class_=f"s{item.key.look}",
+        ),
+    ]

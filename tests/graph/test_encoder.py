@@ -1,0 +1,158 @@
+"""The canonical graph: right in ONNX Runtime, and fused by MNN."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from fakes.checkpoint import CONFIGS, write_model
+
+from minnow.convert.mnn import convert_to_mnn
+from minnow.engines.base import TokenBatch
+from minnow.engines.mnn import MnnEngine
+from minnow.graph.encoder import build_graph
+from minnow.model.checkpoint import read_tensors
+from minnow.model.config import read_embedding_spec, read_encoder_spec
+from minnow.model.reference import ReferenceModel
+from minnow.model.source import resolve
+from minnow.recipe import RECIPES
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from minnow.model.spec import EncoderSpec
+
+pytestmark = pytest.mark.extra("convert")
+
+ROWS = [[2, 9, 12, 3], [2, 3], [2, 40, 41, 42, 43, 44, 7, 3]]
+
+
+class Model:
+    """A tiny model, read."""
+
+    def __init__(self, folder: Path, **options: Any) -> None:
+        self.source = resolve(str(write_model(folder, **options)))
+        self.encoder: EncoderSpec = read_encoder_spec(self.source)
+        self.tensors = read_tensors(self.source, self.encoder)
+        embedding = read_embedding_spec(self.source, self.encoder)
+        self.reference = ReferenceModel(self.encoder, embedding, self.tensors)
+
+    @property
+    def batch(self) -> TokenBatch:
+        return TokenBatch.pad(ROWS, self.encoder.pad_token_id)
+
+    def check(self, hidden: NDArray[np.float32], tolerance: float) -> None:
+        """Compare the states of real tokens with the reference's."""
+        for states, row in zip(hidden, ROWS, strict=True):
+            expected = self.reference.hidden_states(row)
+            np.testing.assert_allclose(states[: len(row)], expected, atol=tolerance)
+
+
+def to_mnn(model: Model, folder: Path, recipe: str, *, in_parts: bool = False) -> Path:
+    graph = folder / "graph.onnx"
+    content = build_graph(model.encoder, model.tensors, in_parts=in_parts).SerializeToString()
+    graph.write_bytes(content)
+    convert_to_mnn(
+        graph, folder / "encoder.mnn", RECIPES[recipe], model.encoder.inputs, log=folder / "log"
+    )
+    return folder / "encoder.mnn"
+
+
+@pytest.mark.parametrize("family", CONFIGS)
+@pytest.mark.parametrize("activation", ["gelu", "gelu_new", "relu"])
+@pytest.mark.extra("onnxruntime")
+def test_onnx_runtime_gives_the_reference_states(
+    tmp_path: Path, family: str, activation: str
+) -> None:
+    from minnow.engines.onnxruntime import OnnxRuntimeEngine
+
+    key = "activation" if family == "distilbert" else "hidden_act"
+    model = Model(tmp_path / "model", family=family, **{key: activation})
+    path = tmp_path / "graph.onnx"
+    path.write_bytes(build_graph(model.encoder, model.tensors).SerializeToString())
+    model.check(OnnxRuntimeEngine(path, model.encoder).run(model.batch), 2e-5)
+
+
+@pytest.mark.parametrize("family", CONFIGS)
+def test_mnn_gives_the_reference_states(tmp_path: Path, family: str) -> None:
+    model = Model(tmp_path / "model", family=family)
+    engine = MnnEngine(to_mnn(model, tmp_path, "fp32"), model.encoder)
+    model.check(engine.run(model.batch), 2e-5)
+
+
+@pytest.mark.parametrize("units", [32, 64, 80, 24])
+def test_a_feed_forward_layer_in_parts_gives_the_reference_states(
+    tmp_path: Path, units: int
+) -> None:
+    """The width is 32: one part, two, two and a half, and less than one."""
+    model = Model(tmp_path / "model", intermediate_size=units)
+    engine = MnnEngine(to_mnn(model, tmp_path, "fp32", in_parts=True), model.encoder)
+    model.check(engine.run(model.batch), 2e-5)
+
+
+def test_no_sum_of_a_graph_in_parts_is_longer_than_a_state(tmp_path: Path) -> None:
+    model = Model(tmp_path / "model", intermediate_size=128)
+    longest = {}
+    for in_parts in (False, True):
+        graph = build_graph(model.encoder, model.tensors, in_parts=in_parts).graph
+        tables = {table.name: table.dims for table in graph.initializer}
+        products = [node.input[1] for node in graph.node if node.op_type == "MatMul"]
+        longest[in_parts] = max(tables[name][0] for name in products if name in tables)
+    assert longest == {False: 128, True: 32}
+
+
+@pytest.mark.parametrize("activation", ["gelu_new", "relu"])
+def test_mnn_computes_other_activations(tmp_path: Path, activation: str) -> None:
+    model = Model(tmp_path / "model", hidden_act=activation)
+    engine = MnnEngine(to_mnn(model, tmp_path, "fp32"), model.encoder)
+    model.check(engine.run(model.batch), 2e-3)
+
+
+def test_the_graph_is_valid_and_has_the_field_s_interface(tmp_path: Path) -> None:
+    import onnx
+
+    model = Model(tmp_path / "model")
+    graph = build_graph(model.encoder, model.tensors)
+    onnx.checker.check_model(graph, full_check=True)
+    assert [value.name for value in graph.graph.input] == [
+        "input_ids", "attention_mask", "token_type_ids",
+    ]  # fmt: skip
+    shapes = [
+        [axis.dim_param or axis.dim_value for axis in value.type.tensor_type.shape.dim]
+        for value in [*graph.graph.input, *graph.graph.output]
+    ]
+    assert shapes == [["batch", "seq"]] * 3 + [["batch", "seq", 32]]
+    assert "ConstantOfShape" not in {node.op_type for node in graph.graph.node}
+
+
+def operators(path: Path, spec: EncoderSpec) -> Counter[str]:
+    """Type -> count of the operators that MNN runs."""
+    engine = MnnEngine(path, spec, threads=1)
+    engine.run(TokenBatch.pad(ROWS, 0))
+    session: Any = engine._session
+    seen: Counter[str] = Counter()
+
+    def before(_: object, info: Any) -> bool:
+        seen[info.getType()] += 1
+        return True
+
+    session._interpreter.runSessionWithCallBackInfo(session._session, before, lambda *_: True)
+    return seen
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_layer_norms_and_gelus_are_fused(tmp_path: Path, recipe: str) -> None:
+    """bge-small has 12 layers: 25 LayerNorms, 12 GELUs, nothing of theirs left over."""
+    model = Model(tmp_path / "model", num_hidden_layers=12)
+    seen = operators(to_mnn(model, tmp_path, recipe), model.encoder)
+    assert seen["LayerNorm"] == 25
+    assert seen["UnaryOp"] == 12
+    assert seen["Convolution"] == 6 * 12
+    assert seen["Softmax"] == 12
+    assert "Reduction" not in seen
+    # Residuals (2 a layer), scale and mask (2 a layer), embeddings (2), mask (2), shapes.
+    assert seen["BinaryOp"] <= 4 * 12 + 8
