@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     Rated = tuple[plots.Key, SystemResult, Against]
 
+ROOM = "minnow.evaluate"
 _DEPTHS = (1, 3, 5, 10)
 _SHOWN_CHANGES = 10
 _HIGHEST = 360.0
@@ -62,6 +63,7 @@ def render_report(comparison: Comparison) -> str:
     return render(
         "report.html.jinja",
         values,
+        room=ROOM,
         filters={"without": _without, "place": partial(numbers.place, depth=DEPTH)},
     )
 
