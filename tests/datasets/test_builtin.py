@@ -91,8 +91,7 @@ class TestTheSet:
         assert len(dataset.documents) >= 300
         assert len(dataset.queries) >= 60
 
-    def test_it_is_the_same_every_time(self, dataset: Dataset) -> None:
-        assert builtin_dataset().fingerprint == dataset.fingerprint
+    def test_its_name_has_the_version_of_python(self, dataset: Dataset) -> None:
         version = f"{sys.version_info.major}.{sys.version_info.minor}"
         assert dataset.name == f"python-{version}-docstrings"
 
@@ -114,19 +113,16 @@ class TestTheSet:
 
 
 class TestTheQuestions:
-    @pytest.mark.parametrize(("question", "answers"), QUESTIONS)
-    def test_all_answers_are_documents(
-        self, dataset: Dataset, question: str, answers: tuple[str, ...]
-    ) -> None:
-        number = QUESTIONS.index((question, answers)) + 1
-        assert dataset.queries[f"q{number}"] == question
-        assert dataset.qrels[f"q{number}"] == dict.fromkeys(answers, 1)
-        assert set(answers) <= set(dataset.documents)
+    def test_all_answers_are_documents(self, dataset: Dataset) -> None:
+        for number, (question, answers) in enumerate(QUESTIONS, start=1):
+            assert dataset.queries[f"q{number}"] == question
+            assert dataset.qrels[f"q{number}"] == dict.fromkeys(answers, 1)
+            assert set(answers) <= set(dataset.documents)
 
-    @pytest.mark.parametrize(("question", "answers"), QUESTIONS)
-    def test_no_question_contains_its_answer(self, question: str, answers: tuple[str, ...]) -> None:
-        for answer in answers:
-            assert answer.rsplit(".", 1)[1].lower() not in question.lower()
+    def test_no_question_contains_its_answer(self) -> None:
+        for question, answers in QUESTIONS:
+            for answer in answers:
+                assert answer.rsplit(".", 1)[1].lower() not in question.lower()
 
     def test_no_question_or_answer_is_there_twice(self) -> None:
         questions = [question.lower() for question, _ in QUESTIONS]
@@ -174,7 +170,7 @@ class TestCollecting:
                 f"def {name}():\n    {sentence.format(name, file)}\n\n" for name in names
             )
             (library / f"{file}.py").write_text(text, encoding="utf-8")
-        monkeypatch.setitem(builtin._WRITTEN_IN, "fish", ("_pyfish", "absent", "fish"))
+        monkeypatch.setitem(builtin._DEFINED_IN, "fish", ("_pyfish", "absent", "fish"))
         monkeypatch.setattr(builtin, "QUESTIONS", (("which", ("fish.one",)),))
         documents = builtin_dataset().documents
         assert list(documents) == ["fish.one", "fish.two", "fish.three"]
@@ -195,7 +191,7 @@ class TestCollecting:
 
     @pytest.mark.usefixtures("library")
     def test_a_python_without_sources(self) -> None:
-        with pytest.raises(InputError, match="without its library's sources"):
+        with pytest.raises(InputError, match="without the sources of its library"):
             builtin_dataset()
 
     def test_the_examples_lengths_are_as_named(self) -> None:
@@ -209,7 +205,7 @@ class TestCollecting:
 
 
 def test_it_needs_no_docstrings_at_run_time(dataset: Dataset) -> None:
-    """With -OO Python strips them; the sources still have them."""
+    """With -OO Python strips them; the sources still have them, in every process the same."""
     code = "from minnow.datasets import builtin_dataset; print(builtin_dataset().fingerprint)"
     run = subprocess.run(
         [sys.executable, "-OO", "-c", code], capture_output=True, text=True, check=True

@@ -4,8 +4,9 @@
 folder in BEIR's layout, and `read_docs` reads a folder of documents with questions about them.
 """
 
-from minnow.datasets.beir import Dataset, read_beir
+from minnow.datasets.beir import read_beir
 from minnow.datasets.builtin import builtin_dataset
+from minnow.datasets.dataset import Dataset
 from minnow.datasets.documents import read_docs
 
 __all__ = ["Dataset", "builtin_dataset", "read_beir", "read_docs"]

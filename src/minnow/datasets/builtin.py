@@ -1,8 +1,8 @@
-"""The built-in data set: Python's own docstrings, found on the user's machine, and questions.
+"""The built-in data set: docstrings of the Python library on the user's machine, and questions.
 
-Nothing is downloaded and no one's text is copied. Sources are parsed, not imported, so that
-nothing runs, `python -OO` changes nothing, and all systems with one version of Python have the same
-documents. Another version has slightly others, which the data set's fingerprint shows.
+Nothing is downloaded and no text is copied. Sources are parsed, not imported, so that no code
+runs, `python -OO` changes nothing, and all systems with the same version of Python have the same
+documents. Another version has slightly different ones, which the data set's fingerprint shows.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ import sysconfig
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from minnow.datasets.beir import Dataset
 from minnow.datasets.builtin_questions import QUESTIONS
+from minnow.datasets.dataset import Dataset
 from minnow.errors import InputError
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ _MODULES = (
     "zipfile",
 )  # fmt: skip
 
-_WRITTEN_IN = {  # where a module's names are not defined in the file of its name
+_DEFINED_IN = {  # modules whose names are defined in other files
     "asyncio": (
         "asyncio.tasks",
         "asyncio.locks",
@@ -51,15 +51,14 @@ _WRITTEN_IN = {  # where a module's names are not defined in the file of its nam
 
 
 def builtin_dataset() -> Dataset:
-    """Docstrings of the standard library, with questions about them.
+    """Collect docstrings of the standard library, with questions about them.
 
     A document is a public function, class or method: its id is the qualified name, its text the
-    name and the docstring. Docstrings below 40 characters are left out, as are those that an
-    earlier one repeats. A question whose answers this Python has not is left out too; from 3.10
-    to 3.13 there is none.
+    name and the docstring. Docstrings of fewer than 40 characters and repeated ones are left out,
+    as are questions whose answers this version of Python lacks; 3.10 to 3.13 have all of them.
 
     Raises:
-        InputError: This Python comes without the sources of its library.
+        InputError: This Python was installed without the sources of its library.
     """
     documents: dict[str, str] = {}
     seen: set[str] = set()
@@ -69,7 +68,9 @@ def builtin_dataset() -> Dataset:
             seen.add(words)
             documents[name] = f"{name}: {docstring}"
     if not documents:
-        raise InputError("This Python comes without its library's sources: name a data set.")
+        raise InputError(
+            "This Python was installed without the sources of its library. Name a data set."
+        )
     queries, qrels = {}, {}
     for number, (question, answers) in enumerate(QUESTIONS, start=1):
         judged = {answer: 1 for answer in answers if answer in documents}
@@ -80,10 +81,10 @@ def builtin_dataset() -> Dataset:
 
 
 def _docstrings(library: Path) -> Iterator[tuple[str, str]]:
-    """Qualified names and docstrings, module by module, in the order of their sources."""
+    """Yield qualified names and docstrings, module by module, in the order of their sources."""
     for module in _MODULES:
-        for written_in in _WRITTEN_IN.get(module, (module,)):
-            source = _source(library, written_in)
+        for defined_in in _DEFINED_IN.get(module, (module,)):
+            source = _source(library, defined_in)
             if source is not None:
                 yield from _public(ast.parse(source.read_bytes()).body, module)
 
@@ -95,7 +96,7 @@ def _source(library: Path, module: str) -> Path | None:
 
 
 def _public(body: list[ast.stmt], owner: str) -> Iterator[tuple[str, str]]:
-    """Public definitions of a module or class, those in `if`, `try` and `with` too."""
+    """Yield the public definitions of a module or class, those in `if`, `try` and `with` too."""
     for node in body:
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
             if node.name.startswith("_"):

@@ -1,4 +1,4 @@
-"""Questions on Python's standard library, written for minnow, with the docstrings that answer them.
+"""Questions about Python's standard library, with the docstrings that answer them.
 
 Each is what a programmer might type who does not know the name; the last part of an answer's name
 does not occur in its question. All answers exist in Python 3.10 to 3.13. Where several docstrings

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from minnow.datasets.beir import Dataset
+    from minnow.datasets.dataset import Dataset
 
     Floats = NDArray[np.float32]
     Progress = Callable[[str, int], AbstractContextManager[Callable[[int], None]]]

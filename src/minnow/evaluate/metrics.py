@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from types import ModuleType
 
-    from minnow.datasets.beir import Dataset
+    from minnow.datasets.dataset import Dataset
 
     Floats = NDArray[np.float32]
 

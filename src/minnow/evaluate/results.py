@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from minnow.evaluate.metrics import Interval, Scores, Verdict
 
 if TYPE_CHECKING:
-    from minnow.datasets.beir import Dataset
+    from minnow.datasets.dataset import Dataset
 
 DEPTH = 100
 HEADLINE = "nDCG@10"

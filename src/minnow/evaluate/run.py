@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from pathlib import Path
 
-    from minnow.datasets.beir import Dataset
+    from minnow.datasets.dataset import Dataset
     from minnow.options import Role
 
     Progress = Callable[[int], None]
