@@ -8,10 +8,16 @@ import signal
 import sys
 from importlib import metadata, util
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from fakes.checkpoint import write_model
 from hypothesis import settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from fakes.bundles import BundleStore, Tiny
 
 EXTRAS = {
     "convert": ("onnx", "safetensors", "ml_dtypes", "scipy"),
@@ -76,6 +82,32 @@ def _lacks(item: pytest.Item) -> list[str]:
 
 def _is_installed(distribution: str) -> bool:
     return any(metadata.distributions(name=distribution))
+
+
+@pytest.fixture(scope="session")
+def bundle_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BundleStore]:
+    """Converted tiny bundles, each made once and shared by all workers; for reading only."""
+    from fakes.bundles import BundleStore
+
+    folder = tmp_path_factory.getbasetemp()
+    shared = folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
+    store = BundleStore(shared / "bundles")
+    yield store
+    assert store.changed() == [], "a test changed a shared bundle: copy it first"
+
+
+@pytest.fixture(scope="session")
+def made(bundle_store: BundleStore) -> Tiny:
+    """A tiny model with mean pooling and prompts, and its bundle in float32; for reading only."""
+    return bundle_store.tiny()
+
+
+@pytest.fixture(scope="session")
+def pooled(bundle_store: BundleStore) -> Tiny:
+    """The same with an encoder that gives the vectors; for reading only."""
+    from minnow.model.spec import Interface
+
+    return bundle_store.tiny(Interface.SENTENCE_EMBEDDING)
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from fakes.bundles import PROMPTS, Tiny, make_tiny
+from fakes.bundles import PROMPTS, Tiny
 from fakes.checkpoint import write_json
 from fakes.programs import answer_of
 
@@ -40,11 +40,6 @@ def some_texts(count: int, longest: int = 7) -> list[str]:
     generator = random.Random(3)
     return [" ".join(generator.choices(WORDS, k=generator.randint(0, longest)))
             for _ in range(count)]  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Tiny:
-    return make_tiny(tmp_path_factory.mktemp("tiny"))
 
 
 @pytest.fixture(scope="module")
@@ -110,9 +105,8 @@ class TestABundleThatPools:
     """Its encoder gives vectors; who embeds with it sees no difference."""
 
     @pytest.fixture(scope="class")
-    def pooling(self, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Embedder]:
-        made = make_tiny(tmp_path_factory.mktemp("pools"), Interface.SENTENCE_EMBEDDING)
-        with Embedder.open(made.bundle, threads=2) as embedder:
+    def pooling(self, pooled: Tiny) -> Iterator[Embedder]:
+        with Embedder.open(pooled.bundle, threads=2) as embedder:
             yield embedder
 
     @pytest.mark.parametrize(

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from fakes.bundles import Tiny, make_tiny
 from fakes.checkpoint import write_model
 from fakes.programs import refused, run_minnow
 from numpy.typing import NDArray
@@ -24,6 +23,8 @@ from minnow.model.spec import Interface
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
+
+    from fakes.bundles import Tiny
 
     from minnow.vectors import Similarity
 
@@ -169,11 +170,6 @@ class TestAgreement:
         assert machine.choose("openvino", agreement=0.0)[1] == (
             "openvino, not compared with the bundle."
         )
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Tiny:
-    return make_tiny(tmp_path_factory.mktemp("tiny"))
 
 
 @pytest.mark.extra("convert")

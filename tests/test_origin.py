@@ -7,27 +7,22 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from fakes.bundles import Tiny, make_tiny
 from fakes.checkpoint import random_tensors, write_model, write_weights
 from fakes.network import forbid_network
 
 from minnow import Embedder
 from minnow.errors import BundleError, EngineError, SourceNotFoundError
-from minnow.model.spec import Interface
 from minnow.origin import find_origin, rebuild_graph
 from minnow.vectors import rowwise_cosine
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from fakes.bundles import Tiny
+
 pytestmark = pytest.mark.extra("convert")
 
 TEXTS = ["how do fish sleep", "", "two small fish run in the river " * 9]
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Tiny:
-    return make_tiny(tmp_path_factory.mktemp("tiny"))
 
 
 def test_the_origin_is_where_the_manifest_says(made: Tiny) -> None:
@@ -74,12 +69,11 @@ def test_a_bundle_on_a_server_gives_the_same_vectors(
 
 
 @pytest.mark.extra("onnxruntime")
-def test_a_bundle_that_pools_is_pooled_outside_there(made: Tiny, tmp_path: Path) -> None:
-    pooling = make_tiny(tmp_path, Interface.SENTENCE_EMBEDDING).bundle
-    assert rebuild_graph(pooling) == rebuild_graph(made.bundle)
+def test_a_bundle_that_pools_is_pooled_outside_there(made: Tiny, pooled: Tiny) -> None:
+    assert rebuild_graph(pooled.bundle) == rebuild_graph(made.bundle)
     with (
         Embedder.open(made.bundle, on_truncate="ignore") as ours,
-        Embedder.open(pooling, engine="onnxruntime", on_truncate="ignore") as hosted,
+        Embedder.open(pooled.bundle, engine="onnxruntime", on_truncate="ignore") as hosted,
     ):
         np.testing.assert_allclose(hosted.encode(TEXTS), ours.encode(TEXTS), atol=1e-5)
 

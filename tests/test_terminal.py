@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from fakes.bundles import Tiny, make_tiny
 from fakes.programs import MINNOW, USUAL, run_minnow, stubs
 from fakes.sealed import OLD, contents, make, names
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from fakes.bundles import Tiny
 
 pytestmark = pytest.mark.skipif(
     not Path("/proc/self/stat").exists(), reason="signals, pipes and /proc are looked at here"
@@ -228,11 +229,6 @@ def test_a_stop_within_exec_keeps_the_exit_code(
     process = start(sys.executable, "-c", WITHIN_EXEC, "info", "some")
     out, err = process.communicate(timeout=60)
     assert (process.returncode, out, err.decode()) == (130, b"", STOPPED)
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Tiny:
-    return make_tiny(tmp_path_factory.mktemp("tiny"))
 
 
 @pytest.mark.extra("convert")

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from fakes.bundles import make_tiny
 from fakes.network import forbid_network
 from fakes.searching import contents_of, run_index, write_documents
 
@@ -29,6 +28,8 @@ from minnow.adapters.langchain import MinnowEmbeddings, MinnowVectorStore
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from fakes.bundles import Tiny
+
     from minnow.bundle import Bundle
 
 pytestmark = pytest.mark.extra("convert", "langchain")
@@ -43,8 +44,8 @@ QUERY = "small fish"
 
 
 @pytest.fixture(scope="module")
-def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    return make_tiny(tmp_path_factory.mktemp("tiny")).bundle
+def bundle(made: Tiny) -> Bundle:
+    return made.bundle
 
 
 @pytest.fixture(scope="module")

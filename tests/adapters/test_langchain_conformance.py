@@ -6,7 +6,6 @@ import warnings
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from fakes.bundles import make_tiny
 
 pytest.importorskip("langchain_tests", reason="needs langchain_tests: pip install --group clients")
 with warnings.catch_warnings():
@@ -23,6 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from fakes.bundles import Tiny
+
     from minnow.bundle import Bundle
 
 pytestmark = [pytest.mark.extra("convert"), pytest.mark.anyio]
@@ -34,8 +35,8 @@ def anyio_backend() -> str:
 
 
 @pytest.fixture(scope="module")
-def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    return make_tiny(tmp_path_factory.mktemp("tiny")).bundle
+def bundle(made: Tiny) -> Bundle:
+    return made.bundle
 
 
 @pytest.fixture(scope="module")

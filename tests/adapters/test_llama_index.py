@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from fakes.bundles import make_tiny
 from fakes.network import forbid_network
 from fakes.searching import contents_of, run_index, write_documents
 from hypothesis import given
@@ -47,6 +46,8 @@ with warnings.catch_warnings():
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from fakes.bundles import Tiny
+
     from minnow.bundle import Bundle
 
 pytestmark = pytest.mark.extra("convert", "llama-index")
@@ -69,8 +70,8 @@ NODES = [
 
 
 @pytest.fixture(scope="module")
-def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    return make_tiny(tmp_path_factory.mktemp("tiny")).bundle
+def bundle(made: Tiny) -> Bundle:
+    return made.bundle
 
 
 @pytest.fixture(scope="module")

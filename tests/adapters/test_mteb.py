@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pytest
-from fakes.bundles import PROMPTS, Tiny, make_tiny
+from fakes.bundles import PROMPTS, Tiny
 from fakes.checkpoint import WORDS
 from fakes.network import forbid_network
 from fakes.programs import answer_of
@@ -135,11 +135,6 @@ def scores_of(model: Any, folder: Path) -> dict[str, float]:
     cache = mteb.ResultCache(folder)
     results = mteb.evaluate(model, tasks, cache=cache, show_progress_bar=False).task_results
     return {result.task_name: result.get_score() for result in results}
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Tiny:
-    return make_tiny(tmp_path_factory.mktemp("tiny"))
 
 
 @pytest.fixture(scope="module", autouse=True)

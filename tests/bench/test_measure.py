@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from fakes.bundles import Tiny, make_tiny
 from fakes.programs import first_on_path
 
 from minnow.bench import Benchmark, BenchOptions, bench, benchmark_facts, measure
@@ -19,6 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
+    from fakes.bundles import Tiny
+
     from minnow.systems import System
 
 pytestmark = pytest.mark.extra("convert")
@@ -29,11 +30,6 @@ DATASET = Dataset(
     queries={str(i): "river " * (i + 1) for i in range(18)},
     qrels={str(i): {"0": 1} for i in range(18)},
 )
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Tiny:
-    return make_tiny(tmp_path_factory.mktemp("tiny"))
 
 
 @pytest.fixture(autouse=True)

@@ -6,7 +6,6 @@ import json
 from typing import TYPE_CHECKING
 
 import pytest
-from fakes.bundles import make_tiny
 from fakes.checkpoint import WORDS, random_tensors, write_model, write_weights
 from fakes.programs import refused, run_minnow, stubs
 from fakes.word_data import write_data, write_lines
@@ -14,16 +13,18 @@ from fakes.word_data import write_data, write_lines
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from fakes.bundles import Tiny
+
 pytestmark = [pytest.mark.extra("convert"), pytest.mark.extra("evaluate")]
 
 PLACES = ("river", "fish", "water", "red", "blue", "green", "small", "big")
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(made: Tiny, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A bundle, another model of the same shape, and a data set that asks for words."""
     folder = tmp_path_factory.mktemp("cli")
-    make_tiny(folder)
+    made.copy_to(folder)
     other = write_model(folder / "other", pooling="mean")
     write_weights(other, random_tensors(other, seed=1))
     write_data(folder / "data")

@@ -7,21 +7,22 @@ import shutil
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from fakes.bundles import convert_two
 from fakes.llms import make_llm
 from fakes.programs import Done, run_minnow
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from fakes.bundles import BundleStore
+
 pytestmark = pytest.mark.extra("convert")
 
 
 @pytest.fixture(scope="module")
-def bundles(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def bundles(bundle_store: BundleStore, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with two bundles; for reading only."""
     folder = tmp_path_factory.mktemp("remembering")
-    convert_two(folder)
+    bundle_store.copy_two(folder)
     return folder
 
 

@@ -6,11 +6,14 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
-from fakes.bundles import convert_two
 from fakes.programs import refused, run_minnow
 from fakes.searching import DOCUMENTS, contents_of, write_documents
+
+if TYPE_CHECKING:
+    from fakes.bundles import BundleStore
 
 pytestmark = pytest.mark.extra("convert")
 
@@ -19,10 +22,10 @@ EXAMPLE = ROOT / "examples/read_index.py"
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def place(bundle_store: BundleStore, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with two bundles, documents, and an index of each encoding; for reading only."""
     folder = tmp_path_factory.mktemp("searching")
-    convert_two(folder)
+    bundle_store.copy_two(folder)
     rows = ({"id": n, "text": f"river {n} fish", "metadata": {"n": n}} for n in range(3))
     write_documents(folder / "docs", {**DOCUMENTS, "rows.jsonl": "\n".join(map(json.dumps, rows))})
     for kind in ("float16", "int8"):

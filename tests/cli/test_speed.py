@@ -6,21 +6,22 @@ import json
 from typing import TYPE_CHECKING
 
 import pytest
-from fakes.bundles import make_tiny
 from fakes.programs import USUAL, refused, run_minnow
 from fakes.word_data import write_data
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from fakes.bundles import Tiny
+
 pytestmark = [pytest.mark.extra("convert"), pytest.mark.extra("evaluate")]
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(made: Tiny, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model, its bundle, and a data set."""
     folder = tmp_path_factory.mktemp("bench")
-    make_tiny(folder)
+    made.copy_to(folder)
     write_data(folder / "data")
     return folder
 

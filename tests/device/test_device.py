@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from fakes.bundles import make_tiny
 from fakes.checkpoint import write_model
 from fakes.programs import run_minnow
 from hypothesis import HealthCheck, given, settings
@@ -25,6 +24,8 @@ from minnow.vectors import Pooling
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
+
+    from fakes.bundles import Tiny
 
     from minnow.proof.probes import Probe
 
@@ -41,11 +42,10 @@ def run(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.fixture(scope="module")
-def answered(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def answered(made: Tiny, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with an answer; for reading only."""
     folder = tmp_path_factory.mktemp("device")
-    tiny = make_tiny(folder)
-    written = write_check(tiny.bundle, folder / "check", choose=first)
+    written = write_check(made.bundle, folder / "check", choose=first)
     done = run(written)
     assert done.returncode == 0, done.stderr
     return written

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from fakes.bundles import Tiny, make_tiny
 from fakes.programs import run_python
 
 from minnow.embedder import Embedder
@@ -43,15 +42,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from fakes.bundles import Tiny
+
     from minnow.engines import TextEmbedder
     from minnow.engines.sentence_transformers import Backend
 
 pytestmark = pytest.mark.extra("convert")
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Tiny:
-    return make_tiny(tmp_path_factory.mktemp("tiny"))
 
 
 class TestMnn(TokenEngineSuite):
@@ -271,9 +267,8 @@ class TestEmbedderOnMnnThatPools(EmbedderSuite):
     """A bundle whose encoder gives vectors."""
 
     @pytest.fixture(scope="class")
-    def rig(self, tmp_path_factory: pytest.TempPathFactory) -> TextRig:
-        made = make_tiny(tmp_path_factory.mktemp("pools"), Interface.SENTENCE_EMBEDDING)
-        return text_rig(made, partial(Embedder.open, made.bundle, on_truncate="ignore"))
+    def rig(self, pooled: Tiny) -> TextRig:
+        return text_rig(pooled, partial(Embedder.open, pooled.bundle, on_truncate="ignore"))
 
 
 @pytest.mark.extra("onnxruntime")

@@ -7,10 +7,10 @@ import os
 import weakref
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from fakes.bundles import Tiny, make_tiny
 from fakes.programs import answer_of, run_python
 
 from minnow.engines import TokenBatch
@@ -19,6 +19,9 @@ from minnow.engines.lanes import run_batches
 from minnow.engines.mnn import MnnEngine
 from minnow.errors import EngineError
 from minnow.model.spec import Interface
+
+if TYPE_CHECKING:
+    from fakes.bundles import Tiny
 
 STATM = Path("/proc/self/statm")
 ROWS = [[2, *range(10, 10 + n), 3] for n in (30, 12, 3, 21, 1, 30, 30, 7)]
@@ -56,11 +59,6 @@ expected = engine.run(batch)
 
 converts = pytest.mark.extra("convert")
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Tiny:
-    return make_tiny(tmp_path_factory.mktemp("tiny"))
 
 
 def open_engine(
@@ -315,20 +313,16 @@ print(in_child(check))
 
 @converts
 class TestInterface:
-    @pytest.fixture(scope="class")
-    def pooling(self, tmp_path_factory: pytest.TempPathFactory) -> Tiny:
-        return make_tiny(tmp_path_factory.mktemp("pools"), Interface.SENTENCE_EMBEDDING)
-
-    def test_vectors_of_the_reference(self, pooling: Tiny) -> None:
-        engine = open_engine(pooling, interface=Interface.SENTENCE_EMBEDDING)
+    def test_vectors_of_the_reference(self, pooled: Tiny) -> None:
+        engine = open_engine(pooled, interface=Interface.SENTENCE_EMBEDDING)
         found = engine.run(TokenBatch.pad(ROWS, 0))
         assert found.shape == (8, 32)
         assert found.dtype == np.float32
-        expected = [pooling.reference.vector(row) for row in ROWS]
+        expected = [pooled.reference.vector(row) for row in ROWS]
         np.testing.assert_allclose(found, expected, atol=1e-5)
 
-    def test_lanes_give_them_too(self, pooling: Tiny) -> None:
-        engine = open_engine(pooling, 2, interface=Interface.SENTENCE_EMBEDDING)
+    def test_lanes_give_them_too(self, pooled: Tiny) -> None:
+        engine = open_engine(pooled, 2, interface=Interface.SENTENCE_EMBEDDING)
         batches = [TokenBatch.pad([row, [2, 3]], 0) for row in ROWS]
         lanes = engine.lanes(len(batches))
         assert {lane.interface for lane in lanes} == {Interface.SENTENCE_EMBEDDING}
@@ -339,14 +333,14 @@ class TestInterface:
         engine.close()
 
     @pytest.mark.parametrize("asked", list(Interface))
-    def test_the_other_one_is_refused(self, made: Tiny, pooling: Tiny, asked: Interface) -> None:
-        other = pooling if asked is Interface.LAST_HIDDEN_STATE else made
+    def test_the_other_one_is_refused(self, made: Tiny, pooled: Tiny, asked: Interface) -> None:
+        other = pooled if asked is Interface.LAST_HIDDEN_STATE else made
         with pytest.raises(EngineError, match=rf"an encoder has .* and {asked.value}\."):
             open_engine(other, interface=asked)
 
-    def test_a_network_of_another_width_is_refused(self, pooling: Tiny) -> None:
-        spec = replace(pooling.bundle.manifest.encoder, width=16)
-        engine = MnnEngine(pooling.bundle.encoder, spec, interface=Interface.SENTENCE_EMBEDDING)
+    def test_a_network_of_another_width_is_refused(self, pooled: Tiny) -> None:
+        spec = replace(pooled.bundle.manifest.encoder, width=16)
+        engine = MnnEngine(pooled.bundle.encoder, spec, interface=Interface.SENTENCE_EMBEDDING)
         fault = r"sentence_embedding of shape \(8, 32\), not \(8, 16\)"
         with pytest.raises(EngineError, match=fault):
             engine.run(TokenBatch.pad(ROWS, 0))

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from fakes.bundles import Tiny, make_tiny
 from fakes.programs import first_on_path
 
 from minnow import Embedder
@@ -29,6 +28,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import AbstractContextManager
 
+    from fakes.bundles import Tiny
+
 pytestmark = pytest.mark.extra("convert")
 
 DATASET = Dataset(
@@ -37,11 +38,6 @@ DATASET = Dataset(
     queries={"q1": "fish", "q2": "where is the river"},
     qrels={"q1": {"d1": 1, "d3": 1}, "q2": {"d2": 1}},
 )
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Tiny:
-    return make_tiny(tmp_path_factory.mktemp("tiny"))
 
 
 class Watch:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+import fcntl
+import hashlib
+import json
 import shutil
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from fakes.checkpoint import write_model
-from fakes.programs import run_minnow
+from fakes.checkpoint import source_of, write_model
 from minnow.bundle import Bundle
 from minnow.convert import convert
 from minnow.engines.fastembed import widen_inputs
 from minnow.graph.encoder import build_graph
-from minnow.model.checkpoint import read_tensors
-from minnow.model.config import read_embedding_spec, read_encoder_spec
 from minnow.model.original import read_original
 from minnow.model.reference import ReferenceModel
 from minnow.model.source import ModelSource
@@ -21,7 +21,10 @@ from minnow.model.spec import Interface
 from minnow.recipe import RECIPES
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
+
+    from minnow.recipe import Recipe
 
 PROMPTS = {"query": "query: ", "document": "passage: ", "red": "red "}
 
@@ -34,26 +37,71 @@ class Tiny:
     bundle: Bundle
     reference: ReferenceModel
 
-
-def make_tiny(folder: Path, interface: Interface = Interface.LAST_HIDDEN_STATE) -> Tiny:
-    """Write a tiny model with mean pooling and prompts, and convert it."""
-    model = write_model(folder / "model", pooling="mean", prompts=PROMPTS)
-    source = ModelSource(str(model), "folder", model, None, None)
-    encoder = read_encoder_spec(source)
-    embedding = read_embedding_spec(source, encoder)
-    recipe = replace(RECIPES["fp32"], interface=interface)
-    bundle = convert(str(model), folder / "tiny.minnow", recipe=recipe)
-    reference = ReferenceModel(encoder, embedding, read_tensors(source, encoder))
-    return Tiny(source, bundle, reference)
+    def copy_to(self, folder: Path) -> None:
+        """Copy the model and the bundle into a folder, as `model` and `tiny.minnow`."""
+        shutil.copytree(self.source.folder, folder / "model")
+        shutil.copytree(self.bundle.folder, folder / "tiny.minnow")
 
 
-def convert_two(folder: Path) -> None:
-    """Write tiny.minnow and other.minnow, of the same shape and other weights, by the program."""
-    for name, seed in (("tiny", 0), ("other", 1)):
-        write_model(folder / name, pooling="mean", prompts=PROMPTS, seed=seed)
-        options = ("-o", f"{name}.minnow", "--precision", "fp32")
-        done = run_minnow("convert", name, *options, cwd=folder)
-        assert done.code == 0, done.stderr
+class BundleStore:
+    """Converted tiny bundles, each made once per test session when a test first asks for it.
+
+    They are for reading only; a test that changes files copies them. Several processes may share
+    the directory. Ask before anything of the conversion is patched.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def bundle(
+        self, recipe: Recipe, shapes: Sequence[tuple[int, int]] = (), **model: Any
+    ) -> Bundle:
+        """Return the bundle of a tiny model; `model` holds options of `write_model`."""
+        key = repr((recipe, shapes, sorted(model.items())))
+        place = self.folder / hashlib.sha256(key.encode()).hexdigest()[:16]
+        place.mkdir(parents=True, exist_ok=True)
+        with (place / "lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            digests = place / "digests.json"
+            if not digests.exists():
+                source = write_model(place / "model", **model)
+                convert(str(source), place / "tiny.minnow", recipe=recipe, shapes=shapes)
+                digests.write_text(json.dumps(digests_of(place)))
+        return Bundle.open(place / "tiny.minnow")
+
+    def tiny(self, interface: Interface = Interface.LAST_HIDDEN_STATE) -> Tiny:
+        """Return a tiny model with mean pooling and prompts, and its bundle in float32."""
+        recipe = replace(RECIPES["fp32"], interface=interface)
+        bundle = self.bundle(recipe, pooling="mean", prompts=PROMPTS, seed=0)
+        source = source_of(bundle.folder.parent / "model")
+        original = read_original(source)
+        reference = ReferenceModel(original.encoder, original.embedding, original.tensors)
+        return Tiny(source, bundle, reference)
+
+    def copy_two(self, folder: Path) -> None:
+        """Copy tiny.minnow and other.minnow, of the same shape and other weights, to a folder."""
+        for name, seed in (("tiny", 0), ("other", 1)):
+            made = self.bundle(RECIPES["fp32"], pooling="mean", prompts=PROMPTS, seed=seed)
+            shutil.copytree(made.folder, folder / f"{name}.minnow")
+
+    def changed(self) -> list[str]:
+        """Return the files that tests changed, added or removed."""
+        found = []
+        for path in sorted(self.folder.glob("*/digests.json")):
+            before, now = json.loads(path.read_text()), digests_of(path.parent)
+            names = before.keys() | now.keys()
+            found += [f"{path.parent.name}/{n}" for n in names if before.get(n) != now.get(n)]
+        return found
+
+
+def digests_of(place: Path) -> dict[str, str]:
+    """Return the SHA-256 of every file of a model and its bundle, by relative path."""
+    return {
+        path.relative_to(place).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for name in ("model", "tiny.minnow")
+        for path in sorted((place / name).rglob("*"))
+        if path.is_file()
+    }
 
 
 def with_author_graph(made: Tiny, folder: Path) -> Path:

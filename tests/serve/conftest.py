@@ -5,23 +5,23 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from fakes.bundles import Tiny, make_tiny
 from fakes.programs import run_minnow
 from fakes.searching import write_documents
 from fakes.serving import KEY, Running, serving
 
 from minnow import Embedder
-from minnow.model.spec import Interface
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from fakes.bundles import Tiny
+
 
 @pytest.fixture(scope="session")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Tiny:
+def served(made: Tiny) -> Tiny:
     """The bundle that is served."""
-    return make_tiny(tmp_path_factory.mktemp("served"))
+    return made
 
 
 @pytest.fixture(scope="session")
@@ -32,11 +32,12 @@ def embedder(served: Tiny) -> Iterator[Embedder]:
 
 
 @pytest.fixture(scope="session")
-def server(served: Tiny, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+def server(
+    served: Tiny, pooled: Tiny, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Running]:
     """A server as it is by default, with two models: `tiny` and `pooled`."""
     folder = tmp_path_factory.mktemp("server")
-    pooled = make_tiny(folder, Interface.SENTENCE_EMBEDDING).bundle.folder
-    arguments = (served.bundle.folder, f"pooled={pooled}", "--access-log")
+    arguments = (served.bundle.folder, f"pooled={pooled.bundle.folder}", "--access-log")
     with serving(folder, *arguments) as running:
         yield running
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from fakes.bundles import Tiny, make_tiny, with_author_graph
+from fakes.bundles import Tiny, with_author_graph
 from fakes.checkpoint import edit_json, write_model
 from fakes.network import WATCH
 from fakes.programs import run_python
@@ -30,11 +30,6 @@ ST_OPENVINO = pytest.param("st-openvino", marks=pytest.mark.extra("st-backends")
 PEERS = [FASTEMBED, ST_ONNX, ST_OPENVINO]
 quiet = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::UserWarning")
 """What optimum and its like warn of when they are imported is none of ours."""
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Tiny:
-    return make_tiny(tmp_path_factory.mktemp("tiny"))
 
 
 @pytest.fixture(autouse=True)

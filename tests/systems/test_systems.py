@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from fakes.bundles import PROMPTS, Tiny, make_tiny, with_author_graph
+from fakes.bundles import PROMPTS, Tiny, with_author_graph
 from fakes.checkpoint import edit_json, write_pooling
 from fakes.gguf_files import make, write_decoder
 from fakes.hub import FakeHub
@@ -39,11 +39,6 @@ pytestmark = [
 ]
 
 TEXTS = ["fish", "how do fish sleep", ""]
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Tiny:
-    return make_tiny(tmp_path_factory.mktemp("tiny"))
 
 
 @pytest.fixture(autouse=True)
