@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from minnow import Embedder
 from minnow.datasets import read_beir
-from minnow.systems.process import peak_memory
+from minnow.processes import peak_memory
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

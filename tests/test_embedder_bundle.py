@@ -360,7 +360,7 @@ def test_a_hundred_thousand_texts_at_flat_memory(made: Tiny) -> None:
     code = """
 import sys
 from minnow import Embedder
-from minnow.systems.process import peak_memory
+from minnow.processes import peak_memory
 WORDS = ("fish", "sleep", "water", "river", "how", "the", "zoo")
 texts = (" ".join(WORDS[: i * 31 % 7 + 1]) + str(i) for i in range(100_000))
 peaks = []

@@ -1,69 +1,436 @@
-"""A child process for native code that may crash or hang; what it prints is its log."""
+"""Child processes for code that may crash, hang or run out of memory.
+
+`run_child` runs a program to its end. A `Worker` answers requests, and `serve_requests` is the
+other end of it, in the child.
+"""
 
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
+import sys
 import tempfile
-from typing import TYPE_CHECKING
+import time
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from threading import Thread
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from minnow.errors import ConversionError
+import msgspec
+
+import minnow.errors
+from minnow.errors import ConversionError, EngineError, MinnowError
+from minnow.signals import uninterrupted
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from pathlib import Path
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from typing import Self
+
+T = TypeVar("T")
 
 TIMEOUT = 900.0
-_TAIL = 3
+"""Seconds that a program may run."""
+
+_TAIL_LINES, _TAIL_CHARACTERS = 3, 400
+_PATIENCE = 5.0
+"""Seconds to wait for a pipe's end: a descendant in another session may still hold it."""
+_NOISE = ("The device supports:", "Traceback (most recent call last)")
+"""What MNN prints when it is imported, and the head of a traceback."""
+
+
+class ChildProcess:
+    """A program in a session of its own, so that Ctrl-C in a terminal reaches only its parent.
+
+    Closing kills it with all that it started.
+
+    Attributes:
+        name: What it is, for messages.
+        pid: Its process id.
+        started: The monotonic clock when it was started, in seconds.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        command: Sequence[str],
+        *,
+        log: Path | None = None,
+        folder: Path | None = None,
+        environment: Mapping[str, str] | None = None,
+        hint: str = "",
+        piped: bool = False,
+    ) -> None:
+        """Start it.
+
+        Args:
+            name: What it is, for messages.
+            command: The program and its arguments.
+            log: The file that receives all that it prints; by default a temporary one.
+            folder: Where it runs; by default in a temporary directory of its own.
+            environment: Variables to add to the environment.
+            hint: What a crash most likely means, for messages.
+            piped: Connect its stdin and stdout to this process; only stderr is its log then.
+        """
+        self.name, self._hint = name, hint
+        with ExitStack() as stack:
+            if log is None or folder is None:
+                scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="minnow-")))
+                log, folder = log or scratch / "log.txt", folder or scratch
+            self._log = log
+            with log.open("wb") as output, uninterrupted():
+                self.started = time.monotonic()
+                self._process = subprocess.Popen(
+                    command,
+                    cwd=folder,
+                    env={**os.environ, **(environment or {})},
+                    stdin=subprocess.PIPE if piped else subprocess.DEVNULL,
+                    stdout=subprocess.PIPE if piped else output,
+                    stderr=output,
+                    start_new_session=True,
+                )
+                stack.callback(self.wait, 0.0)
+            self._cleanup = stack.pop_all()
+        self.pid = self._process.pid
+
+    def wait(self, timeout: float) -> int | None:
+        """Wait until it ends, then kill what is left of its session.
+
+        Args:
+            timeout: Seconds after which it is killed too.
+
+        Returns:
+            Its exit code, negative for a signal; None if it was still running.
+        """
+        if self._process.returncode is not None:
+            return self._process.returncode
+        code = None
+        with suppress(subprocess.TimeoutExpired):
+            code = self._process.wait(timeout)
+        with uninterrupted():
+            if hasattr(os, "killpg"):
+                with suppress(ProcessLookupError, PermissionError):  # nothing is left of it
+                    os.killpg(self.pid, signal.SIGKILL)
+            self._process.kill()
+            self._process.wait()
+        return code
+
+    def output(self) -> str:
+        """Return all that it printed into its log."""
+        return self._log.read_text(encoding="utf-8", errors="replace")
+
+    def last_output(self) -> str:
+        """Return a sentence with the last lines of its log, behind a space; empty if it has none.
+
+        Indented lines are left out: they are the frames of a traceback.
+        """
+        lines = [line.rstrip() for line in self.output().splitlines()]
+        kept = [line for line in lines if line and not line.startswith((" ", "\t", *_NOISE))]
+        tail = " | ".join(kept[-_TAIL_LINES:])[-_TAIL_CHARACTERS:]
+        return f" It printed last: {tail.rstrip('.')}." if tail else ""
+
+    def ending(self, code: int) -> str:
+        """Return how it ended, as a sentence without a subject.
+
+        Args:
+            code: Its exit code.
+        """
+        if code == -signal.SIGKILL or "bad_alloc" in self.last_output():
+            return (
+                "was killed, most likely because memory ran out: use a smaller model, or close "
+                "other programs."
+            )
+        if code < 0:
+            return f"crashed with {_signal_name(-code)}{self._hint and f': {self._hint}'}."
+        return "failed." if code else "ended without an answer."
+
+    def close(self) -> None:
+        """Kill it with all that it started, and remove its temporary directory."""
+        with uninterrupted():
+            self._cleanup.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
+# --- a program that runs to its end ------------------------------------------------------
 
 
 def run_child(
-    who: str,
+    name: str,
     command: Sequence[str],
     *,
-    log: Path,
-    folder: Path,
+    log: Path | None = None,
+    folder: Path | None = None,
+    result: Path | None = None,
     timeout: float = TIMEOUT,
     environment: Mapping[str, str] | None = None,
-) -> None:
+    error: type[MinnowError] = ConversionError,
+) -> str:
     """Run a program to its end.
 
     Args:
-        who: What it is, for messages.
+        name: What it is, for messages.
         command: The program and its arguments.
-        log: Where all that it prints goes.
-        folder: Where it runs.
+        log: The file that receives all that it prints; by default a temporary one.
+        folder: Where it runs; by default in a temporary directory.
+        result: The file that it writes; an older one is removed first.
         timeout: Seconds after which it counts as hung, and is killed.
-        environment: What to add to the environment.
+        environment: Variables to add to the environment.
+        error: The class of the error to raise.
+
+    Returns:
+        All that it printed.
 
     Raises:
-        ConversionError: It failed, crashed or hung; see `failure`.
+        MinnowError: It failed, crashed, hung or did not write its result. The message has the end
+            of the log, and the path of a copy that is kept.
     """
-    with log.open("wb") as output:
+    if result is not None:
+        result.unlink(missing_ok=True)
+    with ChildProcess(name, command, log=log, folder=folder, environment=environment) as child:
+        code = child.wait(timeout)
+        if code is None:
+            problem = f"did not finish within {timeout:.0f} s and was stopped."
+        elif code:
+            problem = child.ending(code)
+        elif result is not None and not result.is_file():
+            problem = f"wrote no {result.name}."
+        else:
+            return child.output()
+        with tempfile.NamedTemporaryFile(
+            "w", prefix="minnow-", suffix=".log", delete=False, encoding="utf-8"
+        ) as kept:
+            kept.write(child.output())
+        raise error(f"{name} {problem}{child.last_output()} Its whole log is in {kept.name}.")
+
+
+def python_command(code: str, *arguments: str) -> list[str]:
+    """Return the command that runs code in this Python, without modules of the current folder."""
+    own = f"import sys; sys.path[:] = filter(None, sys.path)\n{code}"
+    return [sys.executable, "-c", own, *arguments]
+
+
+# --- a program that answers requests -----------------------------------------------------
+
+
+class Worker(ChildProcess):
+    """A child process that answers requests, each reply within a time limit.
+
+    Requests go to its stdin and replies come from its stdout, as lines of JSON. A reply carries
+    the number of its request, so that those to a request that was given up are passed over.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        command: Sequence[str],
+        *,
+        timeout: float,
+        folder: Path | None = None,
+        hint: str = "",
+    ) -> None:
+        """Start it.
+
+        Args:
+            name: What it is, for messages.
+            command: A program that calls `serve_requests`.
+            timeout: Seconds after which a reply counts as missing, and the process is killed.
+            folder: Where it runs; by default in a temporary directory of its own.
+            hint: What a crash most likely means, for messages.
+        """
+        super().__init__(name, command, folder=folder, hint=hint, piped=True)
+        self._timeout, self._number, self._closed = timeout, 0, False
+        self._requests: SimpleQueue[bytes | None] = SimpleQueue()
+        self._replies: SimpleQueue[bytes] = SimpleQueue()
+        self._threads = [Thread(target=each, daemon=True) for each in (self._write, self._read)]
+        for thread in self._threads:
+            thread.start()
+
+    def request(self, message: object, reply: type[T]) -> T:
+        """Send a request, and return the first reply to it.
+
+        Args:
+            message: Anything that msgspec encodes as JSON.
+            reply: The type of the reply.
+
+        Raises:
+            EngineError: The process crashed, did not answer in time, or is closed.
+            MinnowError: The error that the process ended with.
+        """
+        self.send(message)
+        answer = self.receive(reply)
+        if answer is None:
+            raise EngineError(f"{self.name} {self.ending(0)}{self.last_output()}")
+        return answer
+
+    def send(self, message: object) -> None:
+        """Send a request; see `request`."""
+        if self._closed:
+            raise EngineError(f"{self.name} is closed; open it again.")
+        self._number += 1
+        self._requests.put(
+            msgspec.json.encode({"number": self._number, "content": message}) + b"\n"
+        )
+
+    def send_end(self) -> None:
+        """Close its stdin: there are no more requests."""
+        self._requests.put(None)
+
+    def receive(self, reply: type[T]) -> T | None:
+        """Return the next reply to the last request; None when the process has ended well.
+
+        Before any request this is what the process says of its own accord.
+
+        Raises:
+            EngineError, MinnowError: As `request`.
+        """
+        while line := self._next_line():
+            found = msgspec.json.decode(line, type=_Reply)
+            if found.error:
+                error: Exception = getattr(minnow.errors, found.error)(*found.arguments)
+                raise error
+            if found.number == self._number:
+                return msgspec.json.decode(found.content, type=reply)
+        self._replies.put(b"")  # for whoever asks again
+        code = self.wait(self._timeout)
+        if code == 0:
+            return None
+        problem = self.ending(code) if code else f"did not end within {self._timeout:.0f} s."
+        raise EngineError(f"{self.name} {problem}{self.last_output()}")
+
+    def close(self) -> None:
+        """Kill it with all that it started, and remove its temporary directory."""
+        with uninterrupted():
+            self._closed = True
+            self.wait(0.0)
+            self.send_end()
+            for thread in self._threads:
+                thread.join(_PATIENCE)
+            super().close()
+
+    def _next_line(self) -> bytes:
+        """Return its next line; empty when it has ended."""
         try:
-            code = subprocess.run(
-                command,
-                cwd=folder,
-                env={**os.environ, **(environment or {})},
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                timeout=timeout,
-                check=False,
-            ).returncode
-        except subprocess.TimeoutExpired:
-            what = f"did not finish within {timeout:.0f} s and was stopped"
-            raise failure(who, what, log) from None
-    if code:
-        raise failure(who, f"crashed with signal {-code}" if code < 0 else "failed", log)
+            return self._replies.get(timeout=self._timeout)
+        except Empty:
+            printed = self.last_output()
+            self.close()
+            raise EngineError(
+                f"{self.name} did not answer within {self._timeout:.0f} s and was stopped. If it "
+                f"only needs longer, raise timeout.{printed}"
+            ) from None
+
+    def _write(self) -> None:
+        """Pass requests on, in a thread: a process that hangs does not read them."""
+        assert self._process.stdin is not None
+        with suppress(OSError), self._process.stdin as stdin:  # it has ended; `receive` says how
+            for line in iter(self._requests.get, None):
+                stdin.write(line)
+                stdin.flush()
+
+    def _read(self) -> None:
+        """Collect replies, in a thread: no other way to wait has a time limit everywhere."""
+        assert self._process.stdout is not None
+        with self._process.stdout as stdout:
+            for line in stdout:
+                self._replies.put(line)
+        self._replies.put(b"")
 
 
-def failure(who: str, what: str, log: Path) -> ConversionError:
-    """An error with the end of the log, and the place of a copy that outlives the log's folder."""
-    lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
-    with tempfile.NamedTemporaryFile(
-        "w", prefix="minnow-", suffix=".log", delete=False, encoding="utf-8"
-    ) as kept:
-        kept.write("\n".join(lines))
-    tail = " | ".join(lines[-_TAIL:]).rstrip(".") or "it printed nothing"
-    return ConversionError(f"{who} {what}: {tail}. Its whole log is in {kept.name}.")
+class _Request(msgspec.Struct):
+    number: int
+    content: msgspec.Raw
+
+
+class _Reply(msgspec.Struct):
+    """A reply, or the error of minnow.errors that ended the process: its name and arguments."""
+
+    number: int
+    content: msgspec.Raw = msgspec.Raw(b"null")
+    error: str = ""
+    arguments: list[Any] = []
+
+
+# --- in the child ------------------------------------------------------------------------
+
+
+class Parent:
+    """The process that started this one as a `Worker`.
+
+    It takes what was stdout; all that this process prints goes to stderr from then on.
+    """
+
+    def __init__(self) -> None:
+        self._number = 0
+        self._replies = os.fdopen(os.dup(1), "wb")
+        os.dup2(2, 1)
+
+    def requests(self, kind: type[T]) -> Iterator[T]:
+        """Read requests until there are no more.
+
+        Args:
+            kind: Their type.
+        """
+        for line in sys.stdin.buffer:
+            request = msgspec.json.decode(line, type=_Request)
+            self._number = request.number
+            yield msgspec.json.decode(request.content, type=kind)
+
+    def reply(self, content: object) -> None:
+        """Answer the last request; before any, say something of your own accord."""
+        self._send(_Reply(self._number, msgspec.Raw(msgspec.json.encode(content))))
+
+    def fail(self, error: MinnowError) -> None:
+        """Have the parent raise an error."""
+        arguments = list(error.__reduce__()[1])
+        self._send(_Reply(self._number, error=type(error).__name__, arguments=arguments))
+
+    def _send(self, reply: _Reply) -> None:
+        self._replies.write(msgspec.json.encode(reply) + b"\n")
+        self._replies.flush()
+
+
+def serve_requests(work: Callable[[Parent], None]) -> int:
+    """Do the work of a `Worker`, in the child; its errors of minnow.errors reach the parent.
+
+    Args:
+        work: Reads requests and replies to them.
+
+    Returns:
+        The exit code.
+    """
+    parent = Parent()
+    try:
+        work(parent)
+    except MinnowError as error:
+        parent.fail(error)
+        return 1
+    return 0
+
+
+def peak_memory() -> int:
+    """Return the most memory that this process held at once, in bytes.
+
+    Linux carries getrusage's figure over from the process that started this one, so its own
+    is read where there is one.
+    """
+    try:
+        lines = Path("/proc/self/status").read_text().splitlines()
+        return next(int(row.split()[1]) * 1024 for row in lines if row.startswith("VmHWM"))
+    except (OSError, StopIteration, ValueError):
+        import resource
+
+        unit = 1 if sys.platform == "darwin" else 1024
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

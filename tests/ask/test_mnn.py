@@ -200,14 +200,14 @@ class TestFaults:
         pieces = llm.generate(ask("Hi."), 40)
         next(pieces)
         os.kill(llm.process_id, signal.SIGSEGV)
-        with pytest.raises(EngineError, match=r"The LLM in /.* crashed with signal 11"):
+        with pytest.raises(EngineError, match=r"The LLM in /.* crashed with SIGSEGV"):
             list(pieces)
-        with pytest.raises(EngineError, match="crashed with signal 11"):
+        with pytest.raises(EngineError, match="crashed with SIGSEGV"):
             llm.count(ask("Hi."))
 
     def test_no_memory(self, llm: MnnLlm) -> None:
         os.kill(llm.process_id, signal.SIGKILL)
-        with pytest.raises(EngineError, match="for want of memory"):
+        with pytest.raises(EngineError, match="because memory ran out"):
             llm.complete("Hi.")
 
     def test_a_hang(self, folder: Path) -> None:
@@ -290,7 +290,7 @@ class TestDamage:
     def test_a_tokenizer_cut_off(self, made: Path) -> None:
         content = (made / "tokenizer.mtok").read_bytes()
         (made / "tokenizer.mtok").write_bytes(content[:999])
-        with pytest.raises(EngineError, match=r"crashed with signal|cannot be loaded"):
+        with pytest.raises(EngineError, match=r"crashed with SIG|cannot be loaded"):
             MnnLlm.open(made)
 
     def test_a_word_table_cut_off(self, made: Path) -> None:

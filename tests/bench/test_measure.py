@@ -45,9 +45,12 @@ class Bench:
     opened: list[str] = field(default_factory=list)
 
     @contextmanager
-    def open(self, system: System, threads: int, first: str) -> Iterator[FakeChild]:
+    def open(
+        self, system: System, *, threads: int, first: str, timeout: float
+    ) -> Iterator[FakeChild]:
         assert "river" in first or "fish" in first
         assert threads == 3
+        assert timeout == 3600.0
         self.opened.append(system.label)
         yield FakeChild(self, system.label)
 
@@ -171,7 +174,7 @@ class TestForReal:
         (tmp_path / "MNN.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGILL)\n")
         for name, value in first_on_path(tmp_path).items():
             monkeypatch.setenv(name, value)
-        with pytest.raises(EngineError, match=r"tiny\.minnow was ended by SIGILL"):
+        with pytest.raises(EngineError, match=r"tiny\.minnow crashed with SIGILL"):
             run([made.bundle.folder])
 
     @pytest.mark.parametrize(

@@ -53,7 +53,9 @@ def test_the_child_is_given_names_and_options(
 
 def test_a_crash_is_an_error_with_the_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     script = "import os; print('last words', flush=True); os.kill(os.getpid(), 11)"
-    with pytest.raises(ConversionError, match=r"crashed with signal 11: last words") as caught:
+    with pytest.raises(
+        ConversionError, match=r"crashed with SIGSEGV\. It printed last: last words"
+    ) as caught:
         run(tmp_path, script, monkeypatch)
     kept = str(caught.value).rsplit(" ", 1)[-1].rstrip(".")
     with open(kept) as log:  # noqa: PTH123
@@ -69,7 +71,7 @@ def test_success_without_a_file_is_an_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "encoder.mnn").write_text("from an earlier run")
-    with pytest.raises(ConversionError, match="failed"):
+    with pytest.raises(ConversionError, match=r"wrote no encoder\.mnn"):
         run(tmp_path, "print('Converted Success!')", monkeypatch)
 
 

@@ -18,10 +18,11 @@ from fakes.programs import first_on_path
 from minnow import Embedder
 from minnow.datasets import Dataset
 from minnow.errors import BundleError, EngineError, MissingExtraError
+from minnow.evaluate import RunOptions, compare
 from minnow.evaluate.cache import VectorCache
 from minnow.evaluate.run import Embedded, embed_dataset
+from minnow.processes import peak_memory
 from minnow.systems import find_system
-from minnow.systems.process import peak_memory
 from minnow.vectors import Similarity
 
 if TYPE_CHECKING:
@@ -165,7 +166,9 @@ def test_a_crash_is_told_with_its_signal(
     code = "import os, sys, signal\nprint('about to use AMX', file=sys.stderr, flush=True)\n"
     hide(monkeypatch, tmp_path / "m", MNN=f"{code}os.kill(os.getpid(), signal.SIGILL)\n")
 
-    with pytest.raises(EngineError, match=r"ended by SIGILL.*not be built.*about to use AMX"):
+    with pytest.raises(
+        EngineError, match=r"crashed with SIGILL: MNN .* may not be built.*about to use AMX"
+    ):
         embed(made, tmp_path, Watch())
 
 
@@ -176,6 +179,19 @@ def test_a_python_error_is_told_with_its_last_line(
 
     with pytest.raises(EngineError, match=r"failed\. It printed last: RuntimeError: out of fish"):
         embed(made, tmp_path, Watch())
+
+
+@pytest.mark.extra("onnxruntime")
+def test_a_peer_that_hangs_ends_the_comparison(
+    made: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hide(monkeypatch, tmp_path / "m", onnxruntime="import time\ntime.sleep(600)\n")
+    embed(made, tmp_path, Watch())
+    names = [str(made.bundle.folder), f"onnx:{made.source.folder}"]
+    started = time.monotonic()
+    with pytest.raises(EngineError, match=r"onnx:/.* did not answer within 2 s and was stopped"):
+        compare(names, DATASET, RunOptions(cache=tmp_path, threads=1, timeout=2))
+    assert time.monotonic() - started < 60
 
 
 def test_minnows_own_errors_cross_as_they_are(
@@ -244,7 +260,7 @@ def test_a_bundle_that_changes_is_refused(made: Tiny, tmp_path: Path) -> None:
 def test_memory_is_that_of_this_process_not_of_its_parent() -> None:
     """The parent's peak, which getrusage would carry over, is at least 400 MB."""
     ballast = np.ones(50_000_000)
-    code = "from minnow.systems.process import peak_memory; print(peak_memory())"
+    code = "from minnow.processes import peak_memory; print(peak_memory())"
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout
     del ballast
     assert peak_memory() > 400e6

@@ -96,5 +96,7 @@ def test_a_cache_that_cannot_be_written(weights: Path, cache: Path) -> None:
 
 
 def test_an_export_that_fails_says_what_it_printed_last(tmp_path: Path) -> None:
-    with pytest.raises(EngineError, match=r"cannot export .* back end onnx. It printed last: \w"):
+    with pytest.raises(
+        EngineError, match=r"The export of .* back end onnx failed\. It printed last: \w"
+    ):
         export_with_sentence_transformers(tmp_path / "nothing", "onnx", tmp_path / "exported")

@@ -6,18 +6,19 @@ import json
 import re
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from minnow.ask.base import Message, Piece
 from minnow.ask.folder import CONFIG, changed_settings, markers_in, read_llm_folder
-from minnow.ask.process import Process
 from minnow.errors import EngineError, InputError, UnsupportedModelError
+from minnow.processes import Worker
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from minnow.ask.folder import LlmFolder
-    from minnow.ask.process import Reply
 
 CHILD = Path(__file__).with_name("mnn_child.py")
 TIMEOUT = 600.0
@@ -25,6 +26,22 @@ _TAG = re.compile(r"<(?=(?:img|audio)>)")
 """Where a model that sees or hears would open what is named behind it, a file or an address."""
 _SYSTEM, _USER = 'minnow\n"asks" a <system>', 'minnow\n"asks" a <user>'
 """Two texts that no chat template has, and none leaves alone that makes JSON or HTML of them."""
+
+
+class _Reply(msgspec.Struct):
+    """What the child process answers.
+
+    Attributes:
+        tokens: A number of tokens.
+        text: A text.
+        end: Whether the answer ends here.
+        error: What went wrong, to be read behind the LLM's name; empty if nothing did.
+    """
+
+    tokens: int = 0
+    text: str = ""
+    end: bool = False
+    error: str = ""
 
 
 class MnnLlm:
@@ -43,7 +60,7 @@ class MnnLlm:
         has_template: Whether it has a chat template; else it reads plain text.
     """
 
-    def __init__(self, folder: LlmFolder, process: Process) -> None:
+    def __init__(self, folder: LlmFolder, process: Worker) -> None:
         """Join a folder with its process; `open` starts one."""
         self.window = folder.window
         self._folder, self._process = folder, process
@@ -84,7 +101,12 @@ class MnnLlm:
             sys.executable, str(CHILD), str(found.path / CONFIG), changes, str(float(temperature)),
             str(found.rows),
         ]  # fmt: skip
-        process = Process(f"The LLM in {found.path}", command, timeout)
+        process = Worker(
+            f"The LLM in {found.path}",
+            command,
+            timeout=timeout,
+            hint="its files may be damaged, or of another MNN",
+        )
         try:
             _check_loaded(found, process)
             return cls(found, process)
@@ -94,8 +116,8 @@ class MnnLlm:
 
     @property
     def process_id(self) -> int:
-        """The number of its process."""
-        return self._process.id
+        """Its process id."""
+        return self._process.pid
 
     def count(self, messages: Sequence[Message]) -> int:
         """Tokens of messages as it reads them, with all that its chat template adds.
@@ -104,7 +126,7 @@ class MnnLlm:
             InputError: A message holds U+0000 or a lone surrogate.
             EngineError: It crashed.
         """
-        return self._ask("render", messages).tokens
+        return self._ask_with("render", messages).tokens
 
     def render(self, messages: Sequence[Message]) -> str:
         """The text that messages come to: what it reads.
@@ -113,7 +135,7 @@ class MnnLlm:
             InputError: A message holds U+0000 or a lone surrogate.
             EngineError: It crashed.
         """
-        return self._ask("render", messages).text
+        return self._ask_with("render", messages).text
 
     def generate(self, messages: Sequence[Message], max_new_tokens: int) -> Iterator[Piece]:
         """Answer, piece by piece, the last with its `end`; whoever stops reading stops it.
@@ -128,14 +150,14 @@ class MnnLlm:
         """
         if max_new_tokens < 1:
             raise InputError(f"An answer has at least 1 token, not {max_new_tokens}.")
-        tokens = self._ask("start", messages).tokens
+        tokens = self._ask_with("start", messages).tokens
         if tokens + max_new_tokens > self.window:
             raise InputError(
                 f"The prompt has {tokens} tokens, and up to {max_new_tokens} for the answer do "
                 f"not fit behind it: the window is {self.window}."
             )
         for made in range(1, max_new_tokens + 1):
-            reply = self._process.ask(job="next")
+            reply = self._ask(job="next")
             if reply.end:
                 yield Piece(reply.text, made - 1, "stop")
                 return
@@ -179,11 +201,14 @@ class MnnLlm:
         frame = text.replace(_SYSTEM, "").replace(_USER, "")
         return frozenset(markers_in(frame)), bool(frame.strip())
 
-    def _ask(self, job: str, messages: Sequence[Message]) -> Reply:
+    def _ask_with(self, job: str, messages: Sequence[Message]) -> _Reply:
         given = self._said(messages)
         for _, content in given:
             _check_text(content)
-        return self._process.ask(job=job, messages=given)
+        return self._ask(job=job, messages=given)
+
+    def _ask(self, **request: Any) -> _Reply:
+        return _checked(self._process.request(request, _Reply), self._process)
 
     def _said(self, messages: Sequence[Message]) -> list[tuple[str, str]]:
         """Roles and texts; one text where the template has no place for a system's."""
@@ -193,9 +218,16 @@ class MnnLlm:
         return [("user", "\n\n".join(texts))]
 
 
-def _check_loaded(folder: LlmFolder, process: Process) -> None:
+def _checked(reply: _Reply | None, process: Worker) -> _Reply:
+    if reply is None or reply.error:
+        problem = "ended without an answer." if reply is None else reply.error
+        raise EngineError(f"{process.name} {problem}{process.last_output()}")
+    return reply
+
+
+def _check_loaded(folder: LlmFolder, process: Worker) -> None:
     try:
-        process.hear()
+        _checked(process.receive(_Reply), process)
     except EngineError as error:
         if folder.has_logits():
             raise

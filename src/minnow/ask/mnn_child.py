@@ -2,9 +2,9 @@
 
 Usage: python mnn_child.py CONFIG.json CHANGES TEMPERATURE ROWS
 
-CHANGES is JSON to set besides. It answers each line of JSON on stdin with one on stdout, by the
-same "number"; what MNN prints goes to stderr. Jobs: "render" and "start" have "messages", pairs of
-role and text; "next" gives the next token of what was started.
+CHANGES is JSON of settings to override. It answers the requests of a `minnow.processes.Worker`.
+Jobs: "render" and "start" have "messages", pairs of role and text; "next" gives the next token of
+what was started.
 """
 
 import codecs
@@ -14,6 +14,8 @@ import sys
 from typing import Any
 
 import numpy as np
+
+from minnow.processes import Parent
 
 _LIKELIEST = 40
 
@@ -106,23 +108,17 @@ class Engine:
 
 
 def main() -> None:
-    """Answer until stdin ends."""
-    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)
-
-    def tell(number: int, told: dict[str, Any]) -> None:
-        print(json.dumps({"number": number, **told}), file=answers, flush=True)
-
+    """Answer requests until there are no more."""
+    parent = Parent()
     config, changes, temperature, rows = sys.argv[1:]
     try:
         engine = Engine(config, changes, float(temperature), int(rows))
     except RefusalError as error:
-        tell(0, {"error": str(error)})
+        parent.reply({"error": str(error)})
         return
-    tell(0, {})
-    for line in sys.stdin.buffer:
-        message = json.loads(line)
-        tell(message["number"], engine.answer(message["job"], message.get("messages", [])))
+    parent.reply({})
+    for request in parent.requests(dict):
+        parent.reply(engine.answer(request["job"], request.get("messages", [])))
 
 
 if __name__ == "__main__":

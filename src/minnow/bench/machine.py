@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 import platform
-import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
 from minnow.engines.base import usable_cpus
 from minnow.errors import EngineError
-from minnow.systems.process import python_command
+from minnow.processes import python_command, run_child
 
 _TELLING = ("avx2", "avx512f", "avx512_bf16", "avx512_vnni", "amx_bf16", "amx_int8", "asimd",
             "asimdhp", "asimddp", "i8mm", "bf16", "sve")  # fmt: skip
@@ -97,11 +96,10 @@ def matmul_peak(threads: int) -> float:
     Raises:
         EngineError: NumPy failed.
     """
-    environment = {**os.environ, **dict.fromkeys(_BLAS, str(threads))}
-    done = subprocess.run(
-        python_command(_PEAK), env=environment, capture_output=True, text=True, check=False
+    printed = run_child(
+        "NumPy's product of matrices",
+        python_command(_PEAK),
+        environment=dict.fromkeys(_BLAS, str(threads)),
+        error=EngineError,
     )
-    if done.returncode:
-        lines = done.stderr.strip().splitlines() or ["it says nothing"]
-        raise EngineError(f"NumPy cannot multiply matrices here: {lines[-1][-300:]}")
-    return float(done.stdout)
+    return float(printed.splitlines()[-1])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,24 +13,26 @@ import numpy as np
 from minnow.bench.machine import matmul_peak, this_machine
 from minnow.bench.results import Benchmark, Sample, Speed, matrix_operations
 from minnow.engines.base import default_threads
-from minnow.errors import EngineError, InputError
+from minnow.errors import InputError
 from minnow.model.spec import RolePrompts
-from minnow.systems import find_system, tokenizer_of, with_unique_labels
-from minnow.systems.process import worker
-from minnow.systems.timing import Answer, Setup, Task
+from minnow.systems import find_system, start_worker, tokenizer_of, with_unique_labels
+from minnow.systems.timing import Setup, Task, Timing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+    from contextlib import AbstractContextManager
 
     from minnow.bench.machine import Machine
     from minnow.datasets import Dataset
+    from minnow.processes import Worker
     from minnow.systems import System
-    from minnow.systems.process import Worker
 
     Progress = Callable[[str], None]
 
 QUERY_TOKENS = 16
 BUSY = 0.5
+"""The load of the machine from which figures are in doubt."""
+TIMEOUT = 3600.0
 
 
 @dataclass(frozen=True)
@@ -42,7 +45,9 @@ class BenchOptions:
         rounds: How often to measure everything; one more goes before, and does not count.
         threads: CPU threads of each system; by default those of the machine, four at most.
         offline: Make no network call at all.
-        progress: Told each step.
+        progress: Receives a line of text before each step.
+        timeout: Seconds in which a system has to open, and to embed all documents or all queries;
+            after that it counts as hung, and is killed.
     """
 
     documents: int = 256
@@ -51,6 +56,7 @@ class BenchOptions:
     threads: int | None = None
     offline: bool = False
     progress: Progress = lambda _: None
+    timeout: float = TIMEOUT
 
 
 @dataclass(frozen=True)
@@ -97,18 +103,18 @@ def bench(
     options.progress("finding the systems")
     systems = with_unique_labels([find_system(name, offline=options.offline) for name in names])
     texts = _choose(dataset, systems, options)
+    open_ = partial(_opened, threads=threads, first=texts.queries[0], timeout=options.timeout)
     rounds: dict[str, list[_Round]] = {system.label: [] for system in systems}
     peaks = []
     with ExitStack() as stack:
         children = {}
         for system in systems:
             options.progress(f"opening {system.label}")
-            child = _opened(system, threads, texts.queries[0])
-            children[system.label] = stack.enter_context(child)
+            children[system.label] = stack.enter_context(open_(system))
         for number in range(options.rounds + 1):
             options.progress(f"round {number} of {options.rounds}" if number else "warming up")
             for system in _in_turn(systems, number):
-                found = _measure(system, children[system.label], texts, threads)
+                found = _measure(children[system.label], texts, partial(open_, system))
                 if number:
                     rounds[system.label].append(found)
             if number:
@@ -175,11 +181,11 @@ class _Child:
         peak_bytes: The most memory that the process has held.
     """
 
-    def __init__(self, process: Worker, setup: Setup) -> None:
-        self._process, self.peak_bytes = process, 0
+    def __init__(self, worker: Worker, setup: Setup) -> None:
+        self._worker, self.peak_bytes = worker, 0
         opened, first = self._ask(setup)
-        self.load_seconds = opened - process.started
-        self.cold_seconds = first - process.started
+        self.load_seconds = opened - worker.started
+        self.cold_seconds = first - worker.started
 
     def documents(self, texts: list[str]) -> float:
         """Seconds that all of them took together."""
@@ -190,19 +196,16 @@ class _Child:
         return self._ask(Task("queries", texts))
 
     def _ask(self, message: Setup | Task) -> list[float]:
-        self._process.tell(message)
-        answer = self._process.hear(Answer)
-        if answer is None:
-            raise EngineError("A process ended before all was measured.")
-        self.peak_bytes = answer.peak_bytes
-        return answer.times
+        timing = self._worker.request(message, Timing)
+        self.peak_bytes = timing.peak_bytes
+        return timing.times
 
 
 @contextmanager
-def _opened(system: System, threads: int, first: str) -> Iterator[_Child]:
-    """Open a system in a process of its own, and end that process when the block does."""
-    with worker("minnow.systems.timing", system) as process:
-        yield _Child(process, Setup(system.name, threads, system.prompts, first))
+def _opened(system: System, *, threads: int, first: str, timeout: float) -> Iterator[_Child]:
+    """Open a system in a child process, and end that process with the block."""
+    with start_worker(system, "minnow.systems.timing", timeout) as worker:
+        yield _Child(worker, Setup(system.name, threads, system.prompts, first))
 
 
 def _in_turn(systems: Sequence[System], number: int) -> Iterator[System]:
@@ -212,10 +215,12 @@ def _in_turn(systems: Sequence[System], number: int) -> Iterator[System]:
     yield from systems[:start]
 
 
-def _measure(system: System, child: _Child, texts: _Texts, threads: int) -> _Round:
+def _measure(
+    child: _Child, texts: _Texts, open_again: Callable[[], AbstractContextManager[_Child]]
+) -> _Round:
     seconds = child.documents(texts.documents)
     times = child.queries(texts.queries)
-    with _opened(system, threads, texts.queries[0]) as cold:
+    with open_again() as cold:
         return _Round(
             tokens=sum(texts.lengths) / seconds,
             p50=float(np.percentile(times, 50)),

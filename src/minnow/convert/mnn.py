@@ -8,7 +8,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from minnow.processes import TIMEOUT, failure, run_child
+from minnow.processes import TIMEOUT, run_child
 from minnow.recipe import Precision
 
 if TYPE_CHECKING:
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 GRIDS = "grids.json"
 CHILD = Path(__file__).with_name("mnn_child.py")
-_WHO = "MNN's converter"
 
 
 def convert_to_mnn(
@@ -48,17 +47,16 @@ def convert_to_mnn(
         ConversionError: It failed, crashed or hung; the message has the end of the log and the
             place of a copy that outlives the staging folder.
     """
-    encoder.unlink(missing_ok=True)
     if recipe.weights:
         (graph.parent / GRIDS).write_text(grids_file(grids), encoding="utf-8")
     command = [
         sys.executable, str(CHILD), graph.name, encoder.name, ",".join(inputs),
         *converter_options(recipe),
     ]  # fmt: skip
-    run_child(_WHO, command, log=log, folder=graph.parent, timeout=timeout)
+    run_child(
+        "MNN's converter", command, log=log, folder=graph.parent, result=encoder, timeout=timeout
+    )
     (graph.parent / GRIDS).unlink(missing_ok=True)
-    if not encoder.is_file():
-        raise failure(_WHO, "failed", log)
 
 
 def converter_options(recipe: Recipe) -> list[str]:

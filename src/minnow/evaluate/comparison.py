@@ -22,7 +22,7 @@ from minnow.evaluate.results import (
     RankChange,
     SystemResult,
 )
-from minnow.evaluate.run import Embedded, embed_dataset
+from minnow.evaluate.run import TIMEOUT, Embedded, embed_dataset
 from minnow.files import cache_folder
 from minnow.model.spec import RolePrompts
 from minnow.systems import System, find_system, with_unique_labels
@@ -60,6 +60,8 @@ class RunOptions:
             system that has some.
         progress: Called with a system's label and the number of texts to embed; what it yields
             is told of each block.
+        timeout: Seconds in which a system has to open, and to embed a block of texts; after that
+            it counts as hung, and is killed.
     """
 
     threads: int | None = None
@@ -68,6 +70,7 @@ class RunOptions:
     offline: bool = False
     prompts: RolePrompts | None = None
     progress: Progress = _silent
+    timeout: float = TIMEOUT
 
 
 def evaluate(system: str, dataset: Dataset, options: RunOptions = RunOptions()) -> SystemResult:
@@ -159,6 +162,7 @@ def _embed(system: System, dataset: Dataset, options: RunOptions) -> Embedded:
         cache=options.cache or cache_folder(),
         threads=options.threads or default_threads(),
         fresh=options.fresh,
+        timeout=options.timeout,
         progress=lambda texts: options.progress(system.label, texts),
     )
 

@@ -1,4 +1,4 @@
-"""A data set through a system: vectors from the cache, and from a process for those it lacks."""
+"""A data set embedded with a system: from the cache, and in a child process what that lacks."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ from minnow.errors import InputError
 from minnow.evaluate.cache import VectorCache
 from minnow.evaluate.results import Usage
 from minnow.evaluate.worker import SIMILARITY, Event, Request
-from minnow.systems import System
-from minnow.systems.process import worker
+from minnow.systems import System, start_worker
 from minnow.vectors import Similarity
 
 if TYPE_CHECKING:
@@ -26,6 +25,10 @@ if TYPE_CHECKING:
 
     Progress = Callable[[int], None]
     Rows = list[tuple[str, str]]
+
+
+TIMEOUT = 3600.0
+"""Seconds in which a system has to open, and to embed a block of texts."""
 
 
 @dataclass(frozen=True)
@@ -56,22 +59,27 @@ def embed_dataset(
     cache: Path,
     threads: int,
     fresh: bool = False,
+    timeout: float = TIMEOUT,
     progress: Callable[[int], AbstractContextManager[Progress]],
 ) -> Embedded:
-    """Embed a data set's texts, each once, in a process of its own.
+    """Embed a data set's texts, each once, in a child process.
 
-    What the cache holds is not made again; what was made before a stop is in the cache.
+    Vectors in the cache are not computed again; a run that is stopped leaves its own there.
 
     Args:
         system: What to embed with.
         dataset: Its queries and documents.
         cache: The folder of the caches.
         threads: CPU threads.
-        fresh: Forget the vectors and times that the cache holds of this system.
-        progress: Told how many texts are to be embedded; what it yields is told of each block.
+        fresh: Discard the vectors and times that the cache holds of this system.
+        timeout: Seconds in which the system has to open, and to embed a block of texts; after
+            that it counts as hung, and is killed.
+        progress: Called with the number of texts to embed; it yields a function that is called
+            with the size of each block.
 
     Raises:
-        EngineError: The system failed, crashed, or gave NaN; the message names it and the text.
+        EngineError: The system failed, crashed, hung or gave NaN; the message names it and the
+            text.
         MinnowError: It cannot be loaded.
         OutputError: The cache cannot be written.
     """
@@ -85,7 +93,7 @@ def embed_dataset(
         runs = any(missing.values()) or vectors.usage(threads) is None
         if runs:
             with progress(sum(map(len, missing.values()))) as advance:
-                _run(system, missing, cache, threads, advance)
+                _run(system, missing, cache, threads, timeout, advance)
         usage, similarity = vectors.usage(threads), vectors.fact(SIMILARITY)
         if usage is None or similarity is None:
             raise InputError(f"The cache {vectors.path} is damaged. Delete it, and run again.")
@@ -100,20 +108,25 @@ def embed_dataset(
 
 
 def _missing(cache: VectorCache, role: Role, texts: Mapping[str, str]) -> Rows:
-    """Id and text of each text without a vector; of equal texts only the first."""
+    """Return id and text of each text without a vector; of equal texts only the first."""
     first = {text: name for name, text in reversed(list(texts.items()))}
     return [(first[text], text) for text in cache.missing(role, list(texts.values()))]
 
 
 def _run(
-    system: System, missing: Mapping[str, Rows], cache: Path, threads: int, progress: Progress
+    system: System,
+    missing: Mapping[str, Rows],
+    cache: Path,
+    threads: int,
+    timeout: float,
+    progress: Progress,
 ) -> None:
-    """Have a process embed what is missing, and raise what it could not do."""
-    with worker("minnow.evaluate.worker", system) as process:
-        process.tell(
+    """Have a worker embed what is missing."""
+    with start_worker(system, "minnow.evaluate.worker", timeout) as worker:
+        worker.send(
             Request(
                 system=system.name,
-                started=process.started,
+                started=worker.started,
                 fingerprint=system.fingerprint,
                 cache=str(cache),
                 threads=threads,
@@ -121,6 +134,6 @@ def _run(
                 **missing,
             )
         )
-        process.end()
-        while event := process.hear(Event):
+        worker.send_end()
+        while event := worker.receive(Event):
             progress(event.embedded)

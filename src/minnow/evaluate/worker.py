@@ -1,6 +1,6 @@
-"""Embeds texts with one system, in a process of its own, and puts them into the cache by the block.
+"""The worker that embeds texts with one system, and puts their vectors into the cache by the block.
 
-It is told a Request, and answers with Events.
+It answers a Request with an Event for each block.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ import numpy as np
 from minnow.errors import EngineError
 from minnow.evaluate.cache import VectorCache
 from minnow.model.spec import RolePrompts
+from minnow.processes import Parent, peak_memory, serve_requests
 from minnow.systems import open_system
-from minnow.systems.process import answering, messages, peak_memory
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from minnow.engines import TextEmbedder
     from minnow.options import Role
@@ -55,20 +55,24 @@ class Request:
 
 @dataclass(frozen=True)
 class Event:
-    """How many texts more have their vectors."""
+    """A block of texts has its vectors.
+
+    Attributes:
+        embedded: How many texts.
+    """
 
     embedded: int
 
 
 def main() -> int:
-    """Do what the request says; see `answering`."""
-    return answering(_serve)
+    """Do what the request says; see `serve_requests`."""
+    return serve_requests(_serve)
 
 
-def _serve(answer: Callable[[object], None]) -> None:
-    for request in messages(Request):
+def _serve(parent: Parent) -> None:
+    for request in parent.requests(Request):
         for event in _embed(request):
-            answer(event)
+            parent.reply(event)
 
 
 def _embed(request: Request) -> Iterator[Event]:
@@ -98,7 +102,7 @@ def _embed(request: Request) -> Iterator[Event]:
 def _embed_block(
     embedder: TextEmbedder, role: Role, rows: Sequence[tuple[str, str]], cache: VectorCache
 ) -> float:
-    """Embed some texts and keep their vectors; the seconds that embedding took."""
+    """Embed some texts and keep their vectors; return the seconds that embedding took."""
     texts = [text for _, text in rows]
     started = time.monotonic()
     vectors = embedder.encode_query(texts) if role == "query" else embedder.encode_document(texts)

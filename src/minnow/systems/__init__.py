@@ -30,6 +30,7 @@ from typing import TYPE_CHECKING
 from minnow.errors import InputError, MissingExtraError
 from minnow.model.spec import EncoderSpec, RolePrompts
 from minnow.model.tokenizer import load_whole_tokenizer
+from minnow.processes import Worker, python_command
 from minnow.sealing import sha256
 
 if TYPE_CHECKING:
@@ -119,6 +120,23 @@ def open_system(name: str, *, threads: int, prompts: RolePrompts | None = None) 
     """
     kind, place = _parse(name)
     return KINDS[kind].open(place, threads, prompts)
+
+
+def start_worker(system: System, module: str, timeout: float) -> Worker:
+    """Start a process for a system alone, so that its memory and its crashes are its own.
+
+    Args:
+        system: What the process opens.
+        module: Its `main` runs in the process, in the current folder.
+        timeout: Seconds after which a reply counts as missing, and the process is killed.
+    """
+    return Worker(
+        f"The process of {system.name}",
+        python_command(f"import {module} as worker; sys.exit(worker.main())"),
+        timeout=timeout,
+        folder=Path(),
+        hint=f"{system.runtime} may not be built for this machine",
+    )
 
 
 def first_tokenizer(names: Sequence[str], *, offline: bool = False) -> Tokenizer:

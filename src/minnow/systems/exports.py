@@ -6,18 +6,19 @@ Making one takes seconds. It is made when a system is found, so that it is no pa
 from __future__ import annotations
 
 import hashlib
-import os
-import subprocess
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 from minnow.errors import EngineError
 from minnow.files import cache_folder, remove_folder, temporary_beside, writing
-from minnow.systems.process import last_words, python_command
+from minnow.processes import python_command, run_child
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
+
+EXPORT_TIMEOUT = 3600.0
+"""Seconds; tracing a large model takes minutes."""
 
 _CHILD = """
 from pathlib import Path
@@ -63,24 +64,18 @@ def made_once(
 
 
 def export_with_sentence_transformers(source: Path, backend: str, destination: Path) -> None:
-    """Have a process of its own write a model for a back end of sentence-transformers.
+    """Have a child process write a model for a back end of sentence-transformers.
 
     Raises:
-        EngineError: It failed; the message carries what it printed last.
+        EngineError: It failed; the message has the end of its log.
     """
-    done = subprocess.run(
-        python_command(_CHILD, str(source), str(destination), backend),
-        env={**os.environ, "HF_HUB_OFFLINE": "1"},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        check=False,
+    run_child(
+        f"The export of {source} for sentence-transformers' back end {backend}",
+        python_command(_CHILD, str(source.absolute()), str(destination.absolute()), backend),
+        environment={"HF_HUB_OFFLINE": "1"},
+        timeout=EXPORT_TIMEOUT,
+        error=EngineError,
     )
-    if done.returncode:
-        raise EngineError(
-            f"sentence-transformers cannot export {source} for its back end {backend}."
-            + last_words(done.stderr.decode(errors="replace"))
-        )
 
 
 def _key(files: Sequence[Path], packages: Sequence[str]) -> str:

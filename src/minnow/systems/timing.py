@@ -1,7 +1,7 @@
-"""How long one system takes, in a process of its own: to open, for documents, for queries.
+"""The worker that measures how long one system takes: to open, for documents, for queries.
 
-It is told a Setup and then Tasks, and gives an Answer to each. What it imports counts as loading,
-so it stands here, and not beside `minnow.bench`.
+It answers a Setup, and then Tasks, each with a Timing. What it imports counts as loading, so it
+stands here, and not beside `minnow.bench`.
 """
 
 from __future__ import annotations
@@ -14,12 +14,10 @@ import numpy as np
 
 from minnow.errors import EngineError
 from minnow.model.spec import RolePrompts
+from minnow.processes import Parent, peak_memory, serve_requests
 from minnow.systems import open_system
-from minnow.systems.process import answering, messages, peak_memory
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from numpy.typing import NDArray
 
     from minnow.engines import TextEmbedder
@@ -51,12 +49,12 @@ class Task:
 
 
 @dataclass(frozen=True)
-class Answer:
-    """What was done.
+class Timing:
+    """How long it took.
 
     Attributes:
-        times: To a Setup: the monotonic clock when the system was open, and when it had its first
-            vector. To a Task: the seconds that all documents took, or that each query took.
+        times: Of a Setup: the monotonic clock when the system was open, and when it had its first
+            vector. Of a Task: the seconds that all documents took, or that each query took.
         peak_bytes: The most memory that the process has held so far.
     """
 
@@ -65,19 +63,19 @@ class Answer:
 
 
 def main() -> int:
-    """Do what is asked until nothing is; see `answering`."""
-    return answering(_serve)
+    """Answer requests until there are no more; see `serve_requests`."""
+    return serve_requests(_serve)
 
 
-def _serve(answer: Callable[[object], None]) -> None:
-    setup = next(messages(Setup))
+def _serve(parent: Parent) -> None:
+    setup = next(parent.requests(Setup))
     embedder = open_system(setup.system, threads=setup.threads, prompts=setup.prompts)
     opened = time.monotonic()
     _check(embedder, embedder.encode_query([setup.first]), 1)
-    answer(Answer([opened, time.monotonic()], peak_memory()))
-    for task in messages(Task):
+    parent.reply(Timing([opened, time.monotonic()], peak_memory()))
+    for task in parent.requests(Task):
         work = _documents if task.kind == "documents" else _queries
-        answer(Answer(work(embedder, task.texts), peak_memory()))
+        parent.reply(Timing(work(embedder, task.texts), peak_memory()))
     embedder.close()
 
 
@@ -100,7 +98,11 @@ def _queries(embedder: TextEmbedder, texts: list[str]) -> list[float]:
 
 
 def _check(embedder: TextEmbedder, vectors: NDArray[np.float32], texts: int) -> None:
-    """A system that is fast because it fails is not fast."""
+    """Refuse vectors of a system that is fast because it fails.
+
+    Raises:
+        EngineError: A vector is not finite, all 0, or missing.
+    """
     if vectors.ndim != 2 or len(vectors) != texts or not np.isfinite(vectors).all():
         raise EngineError(
             f"{embedder.name} gave NaN, infinity or shape {vectors.shape} for {texts} texts."

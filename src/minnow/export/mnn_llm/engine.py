@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from minnow.export.mnn_llm.settings import CONFIG
-from minnow.processes import TIMEOUT, run_child
+from minnow.processes import run_child
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 CHILD = Path(__file__).with_name("engine_child.py")
-_WHO = "MNN's own engine"
 
 
 def engine_ids(folder: Path, texts: Sequence[str], work: Path) -> list[list[int]]:
@@ -27,10 +26,10 @@ def engine_ids(folder: Path, texts: Sequence[str], work: Path) -> list[list[int]
     Args:
         folder: An exported folder.
         texts: The texts, without U+0000.
-        work: An empty folder for the talk with the child.
+        work: An empty folder to exchange files with the child process in.
 
     Raises:
-        ConversionError: It failed, crashed or hung.
+        ConversionError: The engine failed, crashed or hung.
     """
     answer = _ask(folder, "ids", 1, texts, work)
     ids: list[list[int]] = json.loads(answer.read_text(encoding="utf-8"))
@@ -46,10 +45,10 @@ def engine_vectors(
         folder: An exported folder.
         texts: The texts, without U+0000, of no more tokens than the model reads.
         threads: CPU threads.
-        work: An empty folder for the talk with the child.
+        work: An empty folder to exchange files with the child process in.
 
     Raises:
-        ConversionError: It failed, crashed or hung.
+        ConversionError: The engine failed, crashed or hung.
     """
     vectors: NDArray[np.float32] = np.load(_ask(folder, "vectors", threads, texts, work))
     return vectors
@@ -58,9 +57,7 @@ def engine_vectors(
 def _ask(folder: Path, job: str, threads: int, texts: Sequence[str], work: Path) -> Path:
     question, answer = work / "texts.json", work / "answer"
     question.write_text(json.dumps(texts), encoding="utf-8")
-    answer.unlink(missing_ok=True)
     command = [sys.executable, CHILD, job, folder.absolute() / CONFIG, threads, question, answer]
-    run_child(
-        _WHO, [str(part) for part in command], log=work / "log.txt", folder=work, timeout=TIMEOUT
-    )
+    log = work / "log.txt"
+    run_child("MNN's own engine", list(map(str, command)), log=log, folder=work, result=answer)
     return answer

@@ -1,0 +1,208 @@
+"""The supervisor of child processes: what becomes of programs that fail, crash, hang or fork."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from fakes.programs import TESTS, USUAL, first_on_path
+
+from minnow.errors import ConversionError, EngineError, InputError
+from minnow.processes import Worker, python_command, run_child
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ECHO = """
+import os, signal, time
+from minnow.errors import InputError
+from minnow.processes import serve_requests
+def work(parent):
+    print("a line for the log")
+    for request in parent.requests(dict):
+        exec(request.get("code", ""))
+        parent.reply(request["text"])
+sys.exit(serve_requests(work))
+"""
+FAMILY = "import subprocess, sys; print(subprocess.Popen(['sleep', '600']).pid, flush=True)\n"
+
+
+@pytest.fixture(autouse=True)
+def _temporary(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path_factory.mktemp("temporary")))
+
+
+def run(code: str, **options: Any) -> str:
+    return run_child("The program", python_command(code), **options)
+
+
+def gone(pid: int) -> bool:
+    """Whether a process ends within 10 s; a zombie has ended."""
+    status = Path(f"/proc/{pid}/stat")
+    until = time.monotonic() + 10
+    while time.monotonic() < until:
+        try:
+            if status.read_text().rpartition(")")[2].split()[0] == "Z":
+                return True
+        except (FileNotFoundError, ProcessLookupError):
+            return True
+        time.sleep(0.02)
+    return False
+
+
+class TestRunningToTheEnd:
+    def test_its_output_is_returned_and_logged(self, tmp_path: Path) -> None:
+        code = "import os; print(os.getcwd(), os.environ['FISH'], flush=True); os.system('echo é')"
+        log = tmp_path / "log.txt"
+        printed = run(code, log=log, folder=tmp_path, environment={"FISH": "small"})
+        assert printed == f"{tmp_path} small\né\n"
+        assert log.read_text() == printed
+
+    def test_by_default_it_runs_in_a_directory_that_is_removed(self) -> None:
+        folder = Path(run("import os; print(os.getcwd())").strip())
+        assert folder != Path.cwd()
+        assert not folder.exists()
+
+    @pytest.mark.parametrize(
+        ("code", "message"),
+        [
+            ("sys.exit(3)", r"The program failed\. Its whole log"),
+            ("print('a. '); sys.exit('b.')", r"failed\. It printed last: a\. \| b\. Its whole"),
+            ("int('fish')", r"failed\. It printed last: ValueError: invalid .*'fish'\. Its whole"),
+            ("import os; os.abort()", r"The program crashed with SIGABRT\. Its"),
+            ("import os; os.kill(os.getpid(), 40)", r"crashed with signal 40\. Its|SIGRTMIN"),
+            ("import os; os.kill(os.getpid(), 9)", "was killed, most likely because memory ran"),
+            ("import os; print('std::bad_alloc', flush=True); os.abort()", "because memory ran"),
+            ("import time; print('a', flush=True); time.sleep(600)", r"within 1 s.*last: a\."),
+        ],
+    )
+    def test_how_it_failed(self, code: str, message: str) -> None:
+        with pytest.raises(ConversionError, match=message):
+            run(code, timeout=1 if "sleep" in code else 60)
+
+    def test_only_the_end_of_a_long_log_is_shown(self) -> None:
+        with pytest.raises(EngineError, match=r"last: x{300,}y \| 8 \| 9\. ") as caught:
+            run("print('x' * 9999 + 'y', 8, 9, sep='\\n'); sys.exit(1)", error=EngineError)
+        assert len(str(caught.value)) < 600
+
+    def test_a_result_is_its_own(self, tmp_path: Path) -> None:
+        result = tmp_path / "result"
+        result.write_text("from an earlier run")
+        with pytest.raises(ConversionError, match="The program wrote no result"):
+            run("", result=result)
+        assert not result.exists()
+        run(f"open({str(result)!r}, 'w')", result=result)
+
+    @pytest.mark.parametrize("end", ["", "import time; time.sleep(600)", "import os; os.abort()"])
+    def test_what_it_started_is_killed(self, tmp_path: Path, end: str) -> None:
+        log = tmp_path / "log.txt"
+        try:
+            run(FAMILY + end, log=log, timeout=3)
+        except ConversionError:
+            assert end
+        assert gone(int(log.read_text().split()[0]))
+
+    @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+    def test_a_parent_that_is_stopped_leaves_nothing(self, tmp_path: Path, number: int) -> None:
+        log = tmp_path / "log.txt"
+        code = f"""
+import tempfile
+from pathlib import Path
+from minnow.processes import python_command, run_child
+from minnow.signals import stop_on_request
+stop_on_request()
+tempfile.tempdir = {str(tmp_path)!r}
+child = "import os, time; print(os.getpid(), flush=True);" + {FAMILY + "time.sleep(600)"!r}
+run_child("The program", python_command(child), log=Path({str(log)!r}))
+"""
+        with subprocess.Popen(
+            [sys.executable, "-c", code],
+            env={**USUAL, **first_on_path(TESTS)},
+            stderr=subprocess.DEVNULL,
+        ) as parent:
+            until = time.monotonic() + 60
+            while not (log.exists() and log.read_text().count("\n") == 2):
+                assert time.monotonic() < until
+                time.sleep(0.02)
+            parent.send_signal(number)
+        assert all(gone(int(pid)) for pid in log.read_text().split())
+        assert list(tmp_path.iterdir()) == [log]
+
+
+class TestRequests:
+    @pytest.fixture
+    def worker(self) -> Iterator[Worker]:
+        with Worker("The worker", python_command(ECHO), timeout=60, hint="it is a fake") as worker:
+            yield worker
+
+    def test_requests_are_answered_in_order(self, worker: Worker) -> None:
+        texts = ["fish", "é\n", "x" * 1_000_000]
+        assert [worker.request({"text": text}, str) for text in texts] == texts
+        worker.send_end()
+        assert worker.receive(str) is None
+
+    def test_a_request_that_was_given_up(self, worker: Worker) -> None:
+        worker.send({"text": "first"})
+        assert worker.request({"text": "second"}, str) == "second"
+
+    def test_an_error_of_minnow_is_raised_here(self, worker: Worker) -> None:
+        with pytest.raises(InputError, match=r"^no fish$"):
+            worker.request({"code": "raise InputError('no fish')"}, str)
+
+    @pytest.mark.parametrize(
+        ("code", "message"),
+        [
+            ("1 / 0", r"The worker failed\. It printed last: a line for the log \| ZeroDiv"),
+            ("os.abort()", r"worker crashed with SIGABRT: it is a fake\. It printed last: a line"),
+            ("os.kill(os.getpid(), 9)", "The worker was killed, most likely because memory ran"),
+            ("os._exit(0)", "The worker ended without an answer"),
+        ],
+    )
+    def test_how_it_ended(self, worker: Worker, code: str, message: str) -> None:
+        code = f"sys.stdout.flush(); {code}"
+        for _ in range(2):
+            with pytest.raises(EngineError, match=message):
+                worker.request({"code": code}, str)
+
+    def test_a_hang(self) -> None:
+        with Worker("The worker", python_command(ECHO), timeout=2) as worker:
+            assert worker.request({"text": "a"}, str) == "a"
+            with pytest.raises(EngineError, match="did not answer within 2 s and was stopped"):
+                worker.request({"code": "time.sleep(600)"}, str)
+            with pytest.raises(EngineError, match="The worker is closed; open it again"):
+                worker.request({"text": "a"}, str)
+        assert gone(worker.pid)
+
+    def test_a_hang_before_it_reads(self) -> None:
+        """The request is larger than a pipe."""
+        command = python_command("import time; time.sleep(600)")
+        with (
+            Worker("The worker", command, timeout=1) as worker,
+            pytest.raises(EngineError, match="did not answer within 1 s"),
+        ):
+            worker.request("x" * 10_000_000, str)
+
+    def test_a_hang_at_its_end(self) -> None:
+        command = python_command("import os, time; os.close(1); time.sleep(600)")
+        with (
+            Worker("The worker", command, timeout=1) as worker,
+            pytest.raises(EngineError, match="did not end within 1 s"),
+        ):
+            worker.receive(str)
+
+    def test_closing_kills_what_it_started(self, worker: Worker) -> None:
+        code = "import subprocess; request['text'] = str(subprocess.Popen(['sleep', '600']).pid)"
+        pid = int(worker.request({"code": code}, str))
+        worker.close()
+        assert gone(pid)
+        assert gone(worker.pid)
+
+    def test_a_terminals_ctrl_c_is_not_for_it(self, worker: Worker) -> None:
+        assert os.getsid(worker.pid) != os.getsid(0)
