@@ -1,13 +1,18 @@
 from __future__ import annotations
 
+import ast
 import pickle
 import re
-from typing import NamedTuple
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
-from minnow import errors
+from minnow import cli, errors, terminal
 from minnow.errors import InputError, MinnowError, MissingExtraError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 class Drawn(NamedTuple):
@@ -86,3 +91,41 @@ def test_an_error_survives_the_way_to_another_process(name: str) -> None:
 
     assert type(copy) is type(error)
     assert str(copy) == str(error)
+
+
+LIBRARY = Path(errors.__file__).parent
+OTHERS = ("cli", "terminal.py", "device/check.py", "device/folder.py", "datasets/builtin_questions")
+"""The command line itself, a program with flags of its own and its page, and a data set."""
+
+
+def texts_of_the_library() -> Iterator[tuple[Path, str]]:
+    """Every string with a space in it that is no docstring, and its file."""
+    for path in sorted(LIBRARY.rglob("*.py")):
+        if path.relative_to(LIBRARY).as_posix().startswith(OTHERS):
+            continue
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        docs = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+        for node in ast.walk(tree):
+            text = node.value if isinstance(node, ast.Constant) and id(node) not in docs else None
+            if isinstance(text, str) and " " in text:
+                yield path, text
+
+
+def test_the_library_names_no_flag_of_the_command_line() -> None:
+    found = [(path.name, text) for path, text in texts_of_the_library()
+             if re.search(r"(^|[\s(])--[a-z]", text)]  # fmt: skip
+
+    assert found == []
+
+
+def test_every_parameter_that_a_message_names_has_a_flag() -> None:
+    named = {
+        name
+        for _, text in texts_of_the_library()
+        for name, _ in re.findall(r"`(\w+)(=|\(\)`)", text)
+    }
+
+    shown = {name: terminal.render_flags(f"`{name}=`", cli.app) for name in named}
+
+    assert {"pooling", "source", "remove_paths"} <= named
+    assert {name: flag for name, flag in shown.items() if not flag.startswith("--")} == {}

@@ -38,7 +38,7 @@ def test_an_origin_that_moved_is_named_by_the_user(made: Tiny, tmp_path: Path) -
 
 
 def test_an_origin_that_is_gone_is_asked_for(made: Tiny, tmp_path: Path) -> None:
-    with pytest.raises(SourceNotFoundError, match="name it with --source"):
+    with pytest.raises(SourceNotFoundError, match="name it with `source=`"):
         find_origin(made.bundle, str(tmp_path / "gone"))
 
 

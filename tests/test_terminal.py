@@ -14,10 +14,34 @@ import pytest
 from fakes.programs import MINNOW, USUAL, run_minnow, stubs
 from fakes.sealed import OLD, contents, make, names
 
+from minnow.cli import app
+from minnow.terminal import render_flags
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from fakes.bundles import Tiny
+
+FLAGS = [
+    ("convert", "Give `pooling=cls|mean`.", "Give --pooling cls|mean."),
+    ("convert", "Give `normalize=True`, `normalize=False`", "Give --normalize, --no-normalize"),
+    ("convert", "Name it with `output=`.", "Name it with --output."),
+    ("search", "`k=7` is too many", "-k 7 is too many"),
+    ("index", "Give `encoding=int8`.", "Give --vectors int8."),
+    ("index", "Run once without `offline=True`.", "Run once without --offline."),
+    ("memory forget", "Use `dry_run=True`, `max_tokens=9`.", "Use --dry-run, --max-tokens 9."),
+    ("info", "`none=1`, `json`, offline=True and\n`pooling=\n`", None),
+]
+
+
+@pytest.mark.parametrize(("command", "message", "shown"), FLAGS)
+def test_parameters_are_shown_as_the_flags_of_the_command(
+    monkeypatch: pytest.MonkeyPatch, command: str, message: str, shown: str | None
+) -> None:
+    """Of the command that runs, else of any."""
+    monkeypatch.setattr(sys, "argv", ["minnow", *command.split(), "a", "--json"])
+    assert render_flags(message, app) == (message if shown is None else shown)
+
 
 pytestmark = pytest.mark.skipif(
     not Path("/proc/self/stat").exists(), reason="signals, pipes and /proc are looked at here"

@@ -19,7 +19,8 @@ MinnowError                    exit code 1
 └── ServeError            12   the server cannot be set up, or cannot listen
 ```
 
-A message is one sentence or two: what happened, to which input, and what to do next.
+A message is one sentence or two: what happened, to which input, and what to do next. A parameter of
+the library is named in backticks, `name=` or `name=value`; the terminal shows it as a flag.
 """
 
 from __future__ import annotations

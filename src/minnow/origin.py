@@ -47,7 +47,7 @@ def find_origin(
     except SourceError as error:
         raise type(error)(
             f"{error} This needs the model that {bundle.folder} was made from; name it with "
-            "--source (in Python: source=)."
+            "`source=`."
         ) from error
     found = sha256(*weight_files(origin))
     if found != made_from.weights_sha256:

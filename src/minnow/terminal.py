@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 import warnings
 from contextlib import contextmanager, redirect_stdout
@@ -14,7 +15,7 @@ from minnow.errors import MinnowError, OutputError
 from minnow.signals import ignore_requests, stop_on_request, stop_was_requested
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 EPILOG = (
     "Exit codes: 0 done, 1 a fault of minnow's own, 2 wrong usage, 3 the model cannot be used, "
@@ -24,6 +25,8 @@ EPILOG = (
     "the output any more. The answer goes to stdout, all else to stderr."
 )
 _USAGE, _STOPPED, _UNREAD = 2, 130, 141
+_PARAMETER = re.compile(r"`(\w+)(?:=([^`\n]*)|\(\))`")
+"""How the library names a parameter, with or without a value, or a function."""
 
 # Typer has its own copy of Click or uses Click's, by version: this is UsageError of either.
 UsageError: type[Exception] = typer.BadParameter.__mro__[1]
@@ -33,7 +36,9 @@ def run(app: typer.Typer) -> NoReturn:
     """Run a command line on the process's arguments; see EPILOG for the exit codes."""
     _claim_stdout()
     stop_on_request()
-    warnings.showwarning = _show_warning
+    warnings.showwarning = lambda message, *_, **__: print(
+        f"warning: {render_flags(str(message), app)}", file=sys.stderr
+    )
     code = _outcome(app, sys.argv[1:])
     ignore_requests()
     sys.exit(code)
@@ -48,17 +53,54 @@ def _outcome(app: typer.Typer, arguments: list[str]) -> int:
         if stop_was_requested() or isinstance(error, (KeyboardInterrupt, typer.Abort)):
             ignore_requests()
             return _fail("stopped; nothing was left half done.", _STOPPED)
-        return _explain(error)
+        return _explain(error, app)
 
 
-def _explain(error: BaseException) -> int:
+def _explain(error: BaseException, app: typer.Typer) -> int:
     if isinstance(error, BrokenPipeError):
         return _UNREAD
     if isinstance(error, UsageError):
         return _fail(_usage(error), _USAGE)
     if isinstance(error, MinnowError):
-        return _fail(str(error), error.exit_code)
+        return _fail(render_flags(str(error), app), error.exit_code)
     raise error
+
+
+def render_flags(message: str, app: typer.Typer) -> str:
+    """Replace the parameters that a message of the library names by flags of the command line.
+
+    A parameter is `name=`, `name=value` or `name()` in backticks. Its flag is that of the command
+    which runs, else of the first command that has such an option; others are left as they are.
+    """
+    if _PARAMETER.search(message) is None:
+        return message
+    options = _options(typer.main.get_command(app), sys.argv[1:])
+
+    def flag(found: re.Match[str]) -> str:
+        option = options.get(found[1])
+        if option is None:
+            return found[0]
+        if not option.is_flag:
+            return f"{option.opts[0]} {found[2] or ''}".rstrip()
+        return str((option.secondary_opts if found[2] == "False" else option.opts)[0])
+
+    return _PARAMETER.sub(flag, message)
+
+
+def _options(program: Any, arguments: Sequence[str]) -> dict[str, Any]:
+    """Return options by the names of their parameters, those of the running command first."""
+    running = program
+    for argument in arguments:
+        running = getattr(running, "commands", {}).get(argument, running)
+    options: dict[str, Any] = {}
+    commands = [running, program]
+    while commands:
+        command = commands.pop(0)
+        commands += getattr(command, "commands", {}).values()
+        for option in command.params:
+            if option.param_type_name == "option":
+                options.setdefault(option.name, option)
+    return options
 
 
 def _invoke(app: typer.Typer, arguments: list[str]) -> int:
@@ -117,7 +159,3 @@ def _answering() -> Iterator[None]:
         if isinstance(error, BrokenPipeError):
             raise
         raise OutputError(f"Cannot write standard output: {error.strerror}.") from error
-
-
-def _show_warning(message: Warning | str, *_: object, **__: object) -> None:
-    print(f"warning: {message}", file=sys.stderr)

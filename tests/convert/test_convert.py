@@ -202,7 +202,7 @@ def test_verify_checks_hashes_first(model: Path, tmp_path: Path) -> None:
 def test_verify_needs_the_same_source(model: Path, tmp_path: Path) -> None:
     bundle = convert(str(model), tmp_path / "out")
     moved = model.rename(tmp_path / "moved")
-    with pytest.raises(SourceNotFoundError, match="--source"):
+    with pytest.raises(SourceNotFoundError, match="`source=`"):
         verify(bundle)
     verify(bundle, source=str(moved))
     other = write_model(tmp_path / "other", seed=1)
@@ -294,10 +294,10 @@ BAD_SOURCES: dict[str, tuple[Callable[[Path], object], type[MinnowError], str]] 
         lambda m: edit_json(m / "config.json", intermediate_size=128), CheckpointError, "shape",
     ),
     "no pooling": (
-        lambda m: shutil.rmtree(m / "1_Pooling"), AmbiguousModelError, "--pooling",
+        lambda m: shutil.rmtree(m / "1_Pooling"), AmbiguousModelError, "`pooling=",
     ),
     "no modules": (
-        lambda m: (m / "modules.json").unlink(), AmbiguousModelError, "--normalize",
+        lambda m: (m / "modules.json").unlink(), AmbiguousModelError, "`normalize=True`",
     ),
     "no tokenizer": (
         lambda m: (m / "tokenizer.json").unlink(), SourceNotFoundError, "tokenizer.json",

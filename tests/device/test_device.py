@@ -205,7 +205,7 @@ def test_a_source_that_is_not_at_hand_is_asked_for(answered: Path, tmp_path: Pat
     manifest = json.loads((bundle / "minnow.json").read_text())
     manifest["source"]["name"] = str(tmp_path / "gone")
     (bundle / "minnow.json").write_text(json.dumps(manifest))
-    with pytest.raises(SourceError, match="--source"):
+    with pytest.raises(SourceError, match="`source=`"):
         write_check(bundle, tmp_path / "out", offline=True)
     assert not (tmp_path / "out").exists()
 

@@ -132,7 +132,7 @@ def test_a_half_written_page_is_told(tmp_path: Path) -> None:
 
 def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(OutputError, match=r"Cannot make the cache folder .* --cache"):
+    with pytest.raises(OutputError, match=r"Cannot make the cache folder .* `cache=`"):
         VectorCache(tmp_path / "file" / "cache", SYSTEM)
 
 

@@ -83,7 +83,7 @@ def test_the_limit_is_the_first_one_stated_and_never_over_the_positions(
 def test_a_limit_that_is_none_is_the_users_choice(
     folder: Path, stated: object, tokenizers: object
 ) -> None:
-    with pytest.raises(AmbiguousModelError, match=r"states a limit of .* tokens\. Give --max-tok"):
+    with pytest.raises(AmbiguousModelError, match=r"states a limit of .* tokens\. Give `max_tok"):
         limit_of(folder, stated, tokenizers)
     assert limit_of(folder, stated, tokenizers, max_tokens=16) == 16
 
@@ -93,7 +93,7 @@ def test_the_limit_of_roberta_leaves_out_the_positions_before_the_first(tmp_path
 
     assert encoder_of(folder).positions == 42
     assert embedding_of(folder).max_tokens == 40
-    with pytest.raises(SourceError, match="--max-tokens 41 is outside of 3 to 40"):
+    with pytest.raises(SourceError, match="`max_tokens=41` is outside of 3 to 40"):
         embedding_of(folder, max_tokens=41)
 
 
@@ -111,7 +111,7 @@ def test_the_users_limit_wins_over_the_files(folder: Path, chosen: int) -> None:
 
 @pytest.mark.parametrize("chosen", [-1, 0, 2, 41, 512])
 def test_the_users_limit_is_within_the_positions(folder: Path, chosen: int) -> None:
-    with pytest.raises(SourceError, match=f"--max-tokens {chosen} is outside of 3 to 40"):
+    with pytest.raises(SourceError, match=f"`max_tokens={chosen}` is outside of 3 to 40"):
         embedding_of(folder, max_tokens=chosen)
 
 
@@ -258,7 +258,7 @@ def test_prompts_that_are_for_neither_side_are_the_users_choice(folder: Path) ->
 
     with pytest.raises(
         AmbiguousModelError,
-        match=r"names the prompts s2p_query, sts_query, .*Give --query-prompt and --document-pr",
+        match=r"names the prompts s2p_query, sts_query, .*Give `query_prompt=` and `document_pr",
     ):
         embedding_of(folder)
     chosen = embedding_of(folder, query_prompt="q: ", document_prompt="")

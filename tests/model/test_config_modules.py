@@ -126,7 +126,7 @@ def test_modules_json_of_another_shape_is_refused(folder: Path, content: object)
 def test_without_modules_json_the_choice_of_normalize_is_the_users(folder: Path) -> None:
     (folder / "modules.json").unlink()
 
-    with pytest.raises(AmbiguousModelError, match="Give --normalize or --no-normalize"):
+    with pytest.raises(AmbiguousModelError, match="Give `normalize=True` or `normalize=False`"):
         embedding_of(folder)
     assert embedding_of(folder, normalize=False).normalize is False
     assert embedding_of(folder, normalize=True).normalize is True
@@ -138,7 +138,7 @@ def test_without_modules_json_pooling_is_still_read_if_it_is_there(folder: Path)
 
     (folder / "1_Pooling/config.json").unlink()
     with pytest.raises(
-        AmbiguousModelError, match=r"no 1_Pooling/config\.json\)\. Give --pooling cls\|mean\|"
+        AmbiguousModelError, match=r"no 1_Pooling/config\.json\)\. Give `pooling=cls\|mean\|"
     ):
         embedding_of(folder, normalize=True)
     assert embedding_of(folder, normalize=True, pooling=Pooling.MEAN).pooling is Pooling.MEAN
@@ -183,7 +183,7 @@ def test_several_poolings_or_none_are_the_users_choice(
 ) -> None:
     write_json(folder / "1_Pooling/config.json", config)
 
-    with pytest.raises(AmbiguousModelError, match=rf"asks for {named} of the .*--pooling cls\|"):
+    with pytest.raises(AmbiguousModelError, match=rf"asks for {named} of the .*`pooling=cls\|"):
         embedding_of(folder)
     assert embedding_of(folder, pooling=Pooling.MAX).pooling is Pooling.MAX
 
@@ -236,9 +236,7 @@ def test_pooling_is_read_from_the_folder_that_modules_json_names(folder: Path) -
 def test_modules_without_pooling_leave_it_open(folder: Path) -> None:
     write_modules(folder, (OLD + "Transformer", ""))
 
-    with pytest.raises(
-        AmbiguousModelError, match=r"modules\.json names no Pooling\)\. Give --pool"
-    ):
+    with pytest.raises(AmbiguousModelError, match=r"modules\.json names no Pooling\)\. Give `pool"):
         embedding_of(folder)
 
 

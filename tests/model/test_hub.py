@@ -237,7 +237,9 @@ class TestCache:
         self, hub: FakeHub, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         forbid_network(monkeypatch)
-        with pytest.raises(NetworkError, match=r"acme/tiny at revision main .* without --offline"):
+        with pytest.raises(
+            NetworkError, match=r"acme/tiny at revision main .* without `offline=True`"
+        ):
             snapshot_of(TINY, offline=True)
 
     @pytest.mark.parametrize("lost", WHOLE_MODEL)
@@ -289,7 +291,7 @@ class TestCache:
         snapshot_of(TINY)
         hub.add("acme/tiny", WHOLE_MODEL | {"model.safetensors": "trained again"})
         hub.faults["GET", "model.safetensors"] = Fault(status=500)
-        with pytest.raises(NetworkError, match=r"HTTP 500.*--offline uses the cached copy"):
+        with pytest.raises(NetworkError, match=r"HTTP 500.*`offline=True` uses the cached copy"):
             snapshot_of(TINY)
         assert snapshot_of(TINY, offline=True).name == first
 

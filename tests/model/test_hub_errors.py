@@ -85,13 +85,13 @@ class TestFailure:
         with pytest.raises(NetworkError, match=r"\(Connection refused\)") as caught:
             snapshot_of(TINY)
         assert "\n" not in str(caught.value)
-        assert "--offline" not in str(caught.value)
+        assert "offline=" not in str(caught.value)
 
     def test_no_connection_recommends_the_cached_copy(self, hub: FakeHub) -> None:
         hub.add("acme/tiny", WHOLE_MODEL)
         snapshot_of(TINY)
         hub.stop()
-        with pytest.raises(NetworkError, match="--offline uses the cached copy"):
+        with pytest.raises(NetworkError, match="`offline=True` uses the cached copy"):
             snapshot_of(TINY)
 
     def test_a_slow_hub_is_given_up(self, hub: FakeHub, monkeypatch: pytest.MonkeyPatch) -> None:

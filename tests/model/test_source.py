@@ -92,7 +92,7 @@ class TestFolder:
 
     def test_refuses_a_revision(self, tmp_path: Path) -> None:
         folder = write_files(tmp_path / "model")
-        with pytest.raises(AmbiguousModelError, match="leave --revision out"):
+        with pytest.raises(AmbiguousModelError, match="leave `revision=` out"):
             resolve(str(folder), revision="main")
 
     @pytest.mark.parametrize(
@@ -262,7 +262,7 @@ class TestPackage:
 
     def test_refuses_a_revision(self, site: Path) -> None:
         self.install(site, {"model/": WHOLE_MODEL})
-        with pytest.raises(AmbiguousModelError, match="leave --revision out"):
+        with pytest.raises(AmbiguousModelError, match="leave `revision=` out"):
             resolve("package:carried-model", revision="main")
 
     @pytest.mark.weights

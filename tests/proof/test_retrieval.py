@@ -171,7 +171,7 @@ def test_a_refusal_leaves_nothing(tmp_path: Path) -> None:
     """A recipe that asks for more than the reference finds."""
     model = write_model(tmp_path / "model")
     recipe = replace(RECIPES["int8"], largest_fall=-0.5)
-    with pytest.raises(ParityError, match=r"finds less than .*\(--calibration FILE\)\.$"):
+    with pytest.raises(ParityError, match=r"finds less than .*\(`calibration=`\)\.$"):
         convert(str(model), tmp_path / "out", recipe=recipe)
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
 

@@ -124,7 +124,9 @@ class TestARun:
     def test_a_path_that_does_not_exist(self, docs: Path) -> None:
         run(docs)
         before = contents_of(FILE)
-        with pytest.raises(InputError, match=r"^There is no nowhere\. To drop .* use --remove"):
+        with pytest.raises(
+            InputError, match=r"^There is no nowhere\. To drop .* use `remove_paths\(\)`"
+        ):
             run(docs, Path("nowhere"))
         Path("a.exe").touch()
         with pytest.raises(InputError, match=r"should end in one of \.md"):
@@ -316,7 +318,7 @@ class TestSettings:
     ) -> None:
         run(docs)
         before = contents_of(FILE)
-        with pytest.raises(IndexFileError, match=rf"{told}\. Keep to that.*--rebuild"):
+        with pytest.raises(IndexFileError, match=rf"{told}\. Keep to that.*`rebuild=True`"):
             run(docs, **options)
         assert contents_of(FILE) == before
         assert run(docs, rebuild=True, **options) == {"added": 3, "embedded": 4}

@@ -42,7 +42,7 @@ def test_what_would_make_it_useless_is_refused(file: Path) -> None:
     before = contents_of(file)
     with pytest.raises(IndexFileError, match=r"holds records, which would be lost.*another model"):
         open_index(file, FakeModel(**OTHER), rebuild=True)
-    with pytest.raises(IndexFileError, match=r"float16 vectors.*Give --vectors float16"):
+    with pytest.raises(IndexFileError, match=r"float16 vectors.*Give `encoding=float16`"):
         open_index(file, FakeModel(), encoding=VectorEncoding.INT8, rebuild=True)
     assert contents_of(file) == before
     with Collection(file, FakeModel()) as collection:

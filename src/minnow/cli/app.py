@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from minnow.terminal import EPILOG
+from minnow.terminal import EPILOG, render_flags
 from minnow.vectors import Pooling
 
 if TYPE_CHECKING:
@@ -98,6 +98,11 @@ def _shown(name: str, value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     return "not stated" if value is None else str(value)
+
+
+def with_flags(message: str) -> str:
+    """Return a message of the library, its parameters shown as flags."""
+    return render_flags(message, app)
 
 
 def steps() -> Callable[[str], None]:

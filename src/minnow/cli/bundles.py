@@ -25,6 +25,7 @@ from minnow.cli.app import (
     answer,
     app,
     steps,
+    with_flags,
 )
 from minnow.engines import ENGINES
 from minnow.host import AUTO
@@ -288,7 +289,7 @@ def embed_command(
         bundle, engine=engine.value, source=source, threads=threads, memory=memory.value
     ) as embedder:
         if engine is not _MNN:
-            print(f"engine: {embedder.engine_reason}", file=sys.stderr, flush=True)
+            print(f"engine: {with_flags(embedder.engine_reason)}", file=sys.stderr, flush=True)
         options: EncodeOptions = {
             "prompt": prompt,
             "batch_size": batch_size,

@@ -99,13 +99,14 @@ def index_command(
     overlap: Annotated[
         int | None, typer.Option(min=0, help="Tokens of the chunk before to repeat; 0 at first.")
     ] = None,
-    vectors: Annotated[
-        VectorsName | None, typer.Option(help="How vectors are stored; float16 for a new index.")
+    encoding: Annotated[
+        VectorsName | None,
+        typer.Option("--vectors", help="How vectors are stored; float16 for a new index."),
     ] = None,
     rebuild: Annotated[
         bool, typer.Option("--rebuild", help="Drop all that came from files first.")
     ] = False,
-    remove: Annotated[
+    remove_paths: Annotated[
         bool, typer.Option("--remove", help="Drop what was indexed from these paths; no bundle.")
     ] = False,
     sidecar: Annotated[
@@ -130,7 +131,7 @@ def index_command(
     from minnow.search import VectorEncoding, index_paths, open_index, open_model
     from minnow.search.paths import find_files
 
-    if remove:
+    if remove_paths:
         _remove(paths, output, as_json=as_json)
         return
     if bundle is None:
@@ -143,7 +144,7 @@ def index_command(
             model,
             max_tokens=chunk_tokens,
             overlap=overlap,
-            encoding=None if vectors is None else VectorEncoding(vectors.value),
+            encoding=None if encoding is None else VectorEncoding(encoding.value),
             rebuild=rebuild,
         )
         with _closing(store), _progress() as progress:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+import warnings
 from pathlib import Path
 from typing import Annotated
 
@@ -157,7 +157,7 @@ def serve_command(
         access_log=access_log,
     )
     for warning in settings.warnings:
-        print(f"warning: {warning}", file=sys.stderr, flush=True)
+        warnings.warn(warning, stacklevel=1)
     log_to_stderr()
     options = EngineOptions(engine.value, source, threads, memory.value)
     serve(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from rich.text import Text
 
 from minnow.bench.report import FIGURES, described
+from minnow.cli.app import with_flags
 from minnow.cli.tables import console_for, legend, letter, table_of
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ def print_benchmark(found: Benchmark, file: TextIO) -> None:
             console.print(_figure(found, figure))
     console.print(_memory(found))
     for note in found.notes:
-        console.print(Text(note))
+        console.print(Text(with_flags(note)))
 
 
 def _figure(found: Benchmark, figure: Figure) -> Table:

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from minnow.cli.app import with_flags
 from minnow.evaluate.metrics import MEASURES
 from minnow.evaluate.results import DEPTH, HEADLINE
 from minnow.reporting import numbers
@@ -60,7 +61,8 @@ def print_comparison(comparison: Comparison, file: TextIO) -> None:
     )
     for table in tables:
         console.print(table)
-    for line in (*_changes(comparison), *map(Text, comparison.notes), *_verdicts(comparison)):
+    notes = map(Text, map(with_flags, comparison.notes))
+    for line in (*_changes(comparison), *notes, *_verdicts(comparison)):
         console.print(line)
 
 

@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 __all__ = ["REFERENCES", "Choices", "convert", "verify"]
 
 LOG = "conversion.log"
-_ADVICE = "Take a precision of more bits, or calibrate on text like yours (--calibration FILE)."
+_ADVICE = "Take a precision of more bits, or calibrate on text like yours (`calibration=`)."
 
 
 def convert(
@@ -98,7 +98,7 @@ def convert(
     _check_recipe(recipe)
     check_shapes(shapes)
     if shapes and recipe.graph is Graph.AUTHOR:
-        raise InputError("The author's graph has no fixed shapes; take --graph canonical.")
+        raise InputError("The author's graph has no fixed shapes; take `graph=canonical`.")
     if calibration is not None:
         recipe = replace(recipe, calibration=calibration_in_words(calibration, recipe))
     wants_author = recipe.graph is Graph.AUTHOR or reference == "author-onnx"
@@ -292,7 +292,7 @@ def _check_recipe(recipe: Recipe) -> None:
     if recipe.interface is not Interface.LAST_HIDDEN_STATE and recipe.graph is Graph.AUTHOR:
         raise InputError(
             f"The author's graph gives {Interface.LAST_HIDDEN_STATE.value}; for "
-            f"{recipe.interface.value} take minnow's own graph (--graph canonical)."
+            f"{recipe.interface.value} take minnow's own graph (`graph=canonical`)."
         )
     for what, grid in recipe.grids.items():
         if not 2 <= grid.bits <= 8:

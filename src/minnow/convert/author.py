@@ -79,7 +79,7 @@ def _check_inputs(model: Any, spec: EncoderSpec, path: Path) -> None:
     names = {value.name for value in model.graph.input} - stored
     if names != set(spec.inputs):
         raise UnsupportedModelError(
-            f"{path} has inputs {sorted(names)}, not {sorted(spec.inputs)}. Use --graph canonical."
+            f"{path} has inputs {sorted(names)}, not {sorted(spec.inputs)}. Use `graph=canonical`."
         )
 
 
@@ -90,7 +90,7 @@ def _name_output(onnx: Any, model: Any, spec: EncoderSpec, path: Path) -> None:
     if not states:
         raise UnsupportedModelError(
             f"{path} has outputs {[value.name for value in graph.output]}, none of them "
-            f"token states of shape (batch, tokens, {spec.width}). Use --graph canonical."
+            f"token states of shape (batch, tokens, {spec.width}). Use `graph=canonical`."
         )
     chosen = next((value for value in states if value.name == OUTPUT), states[0])
     if chosen.name != OUTPUT:
@@ -154,7 +154,7 @@ def fold_constant_shapes(model: Any, path: Path) -> int:
         else:
             raise UnsupportedModelError(
                 f"{path} has a ConstantOfShape ({node.name}) whose rank is computed at run time; "
-                "MNN may compile it to garbage. Use --graph canonical."
+                "MNN may compile it to garbage. Use `graph=canonical`."
             )
         _become_constant(onnx, node, shape)
         folded += 1

@@ -76,7 +76,7 @@ def _paragraphs() -> Iterator[str]:
     except ImportError as error:
         raise InputError(
             "This Python comes without its reference (pydoc_data), which weights are calibrated "
-            "on. Give text of your own with --calibration FILE."
+            "on. Give text of your own with `calibration=`."
         ) from error
     for name in sorted(topics):
         for paragraph in topics[name].split("\n\n"):

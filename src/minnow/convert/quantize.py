@@ -110,5 +110,5 @@ def _check_width(encoder: EncoderSpec) -> None:
     if encoder.width % _BYTE:
         raise ConversionError(
             f"The model is {encoder.width} wide. Tables are packed where the width is a multiple "
-            f"of {_BYTE}; take --precision fp16."
+            f"of {_BYTE}; take `precision=fp16`."
         )

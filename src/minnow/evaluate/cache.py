@@ -58,7 +58,7 @@ class VectorCache:
         except OSError as error:
             raise OutputError(
                 f"Cannot make the cache folder {folder}: {error.strerror}. Name another with "
-                "--cache."
+                "`cache=`."
             ) from error
         with self._faults():
             self._database = sqlite3.connect(self.path, timeout=_PATIENCE)

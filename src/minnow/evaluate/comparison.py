@@ -174,7 +174,7 @@ def _measured_earlier(earlier: Sequence[SystemResult], *, alone: bool) -> list[s
     labels = (f"{result.label} ({result.usage.measured})" for result in earlier)
     return [
         f"Load time, texts/s and memory of {', '.join(labels)} are of an earlier run: compare "
-        "them with --fresh."
+        "them with `fresh=True`."
     ]
 
 
@@ -257,7 +257,7 @@ def _is_related(
     if not across_models:
         raise InputError(
             f"{candidate.system.name} has {reason}: it is of another model than "
-            f"{baseline.system.name}, or badly broken. Give --across-models to compare what "
+            f"{baseline.system.name}, or badly broken. Give `across_models=True` to compare what "
             "different models find, without their vectors."
         )
     return False

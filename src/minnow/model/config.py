@@ -264,7 +264,7 @@ def _module_kind(name: str) -> str:
 def _read_pooling(
     source: ModelSource, modules: dict[str, str] | None, encoder: EncoderSpec
 ) -> Pooling:
-    options = f"Give --pooling {'|'.join(p.value for p in Pooling)}."
+    options = f"Give `pooling={'|'.join(p.value for p in Pooling)}`."
     folder = "1_Pooling" if modules is None else modules.get("Pooling")
     path = None if folder is None else source.optional_file(f"{folder}/config.json")
     if path is None:
@@ -311,7 +311,7 @@ def _read_normalize(source: ModelSource, modules: dict[str, str] | None, choices
     if modules is None:
         raise AmbiguousModelError(
             f"{source.name} has no modules.json, so it does not say whether its vectors are "
-            "scaled to length 1. Give --normalize or --no-normalize."
+            "scaled to length 1. Give `normalize=True` or `normalize=False`."
         )
     return "Normalize" in modules
 
@@ -322,7 +322,7 @@ def _read_max_tokens(
     if choices.max_tokens is not None:
         if not 2 < choices.max_tokens <= encoder.max_positions:
             raise SourceError(
-                f"--max-tokens {choices.max_tokens} is outside of 3 to {encoder.max_positions}, "
+                f"`max_tokens={choices.max_tokens}` is outside of 3 to {encoder.max_positions}, "
                 f"the positions of {source.name}."
             )
         return choices.max_tokens
@@ -332,7 +332,7 @@ def _read_max_tokens(
         limit = tokenizer.get("model_max_length", encoder.max_positions)
     if not isinstance(limit, (int, float)) or not min(limit, encoder.max_positions) >= 3:
         raise AmbiguousModelError(
-            f"{source.name} states a limit of {limit!r} tokens. Give --max-tokens."
+            f"{source.name} states a limit of {limit!r} tokens. Give `max_tokens=`."
         )
     return int(min(limit, encoder.max_positions))
 
@@ -374,7 +374,7 @@ def _read_prompts(
     if any(prompts.values()) and not set(prompts) & {*QUERY_PROMPT_NAMES, *DOCUMENT_PROMPT_NAMES}:
         raise AmbiguousModelError(
             f"{path} names the prompts {', '.join(prompts)}, but not which of them is for queries "
-            "or documents. Give --query-prompt and --document-prompt (each may be empty)."
+            "or documents. Give `query_prompt=` and `document_prompt=` (each may be empty)."
         )
     return dict(prompts), default, origin, _read_similarity(config, path)
 

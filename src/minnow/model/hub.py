@@ -123,7 +123,7 @@ def _cached(request: HubRequest) -> Path:
 def _not_cached(request: HubRequest, reason: str) -> NetworkError:
     return NetworkError(
         f"{request.model_id} at revision {request.revision} is not, or not fully, in the cache "
-        f"({reason}). Run once without --offline, and without HF_HUB_OFFLINE."
+        f"({reason}). Run once without `offline=True`, and without HF_HUB_OFFLINE."
     )
 
 
@@ -247,7 +247,9 @@ def _our_error(error: Exception, request: HubRequest) -> MinnowError:
             f"Cannot write {place} while downloading {model_id}: {_one_line(error)}. "
             "Make room, or set HF_HOME to a folder elsewhere."
         )
-    advice = "--offline uses the cached copy" if _cached_or_none(request) else "then run it again"
+    advice = (
+        "`offline=True` uses the cached copy" if _cached_or_none(request) else "then run it again"
+    )
     reason = f"HTTP {status}" if status else _root_reason(error)
     return NetworkError(
         f"Could not get {model_id} from {hub} ({reason}). Check the connection; {advice}."

@@ -84,7 +84,7 @@ def check_names(names: Collection[str], source: str) -> None:
             f"{source} has no {WEIGHTS}. minnow reads weights from safetensors only, since a "
             "pickle such as pytorch_model.bin can run code. Save the model again with "
             "save_pretrained(folder, safe_serialization=True), or have it converted by "
-            "https://huggingface.co/spaces/safetensors/convert and give --revision refs/pr/N."
+            "https://huggingface.co/spaces/safetensors/convert and give `revision=refs/pr/N`."
         )
 
 

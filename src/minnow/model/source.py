@@ -132,7 +132,7 @@ def author_graph(source: ModelSource) -> Path:
     if path is None:
         raise SourceNotFoundError(
             f"{source.name} carries no ONNX graph of its own (onnx/model.onnx). "
-            "Use --graph canonical and --reference checkpoint."
+            "Use `graph=canonical` and `reference=checkpoint`."
         )
     return path
 
@@ -140,7 +140,7 @@ def author_graph(source: ModelSource) -> Path:
 def _refuse_revision(name: str, revision: str | None, what: str) -> None:
     if revision is not None:
         raise AmbiguousModelError(
-            f"{name} is {what}. It has no revision {revision!r}: leave --revision out."
+            f"{name} is {what}. It has no revision {revision!r}: leave `revision=` out."
         )
 
 

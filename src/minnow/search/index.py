@@ -328,8 +328,8 @@ class Index:
             self._told = True
             warnings.warn(
                 f"{self.store.path} has {len(self._ids)} chunks, and no sidecar of its present "
-                "state that can be used: search is exact, and slower. `minnow index --sidecar "
-                "always` makes one; it needs pip install 'minnow-embed[search-large]'.",
+                "state that can be used: search is exact, and slower. `minnow index` with "
+                "`sidecar=always` makes one; it needs pip install 'minnow-embed[search-large]'.",
                 stacklevel=2,
             )
         return sidecar

@@ -56,7 +56,9 @@ def _add(path: Path, all_: FoundFiles) -> None:
     if path.is_dir():
         _add_folder(path, _name(path), all_)
     elif not path.exists():
-        raise InputError(f"There is no {path}. To drop what was indexed from it, use --remove.")
+        raise InputError(
+            f"There is no {path}. To drop what was indexed from it, use `remove_paths()`."
+        )
     elif path.suffix.lower() not in ALL_KINDS:
         raise InputError(f"{path} should end in one of {', '.join(ALL_KINDS)}.")
     elif not path.is_file():

@@ -60,5 +60,5 @@ def _check_fits(store: Store, fingerprint: Fingerprint, settings: Settings, what
     if settings.encoding is not old:
         raise IndexFileError(
             f"{store.path} holds {what} with {old.value} vectors, so it cannot be rebuilt with "
-            f"{settings.encoding.value}. Give --vectors {old.value}, or index into another file."
+            f"{settings.encoding.value}. Give `encoding={old.value}`, or index into another file."
         )

@@ -50,6 +50,6 @@ class Settings:
         told = [text for key, text in words.items() if getattr(self, key) != getattr(wanted, key)]
         if told:
             raise IndexFileError(
-                f"{name} has {'; '.join(told)}. Keep to that, index into another file, or begin "
-                "anew with --rebuild."
+                f"{name} has {'; '.join(told)}. Keep to that, index into another file, or rebuild "
+                "it with `rebuild=True`."
             )

@@ -117,8 +117,8 @@ class Guarded:
         if ANY not in self._hosts and _host_name(headers.get("host", "")) not in self._hosts:
             return ApiError(
                 HTTPStatus.FORBIDDEN,
-                "The Host header is not a name of this server. Where it is, start it with "
-                "--allowed-host NAME.",
+                "The Host header is not a name of this server. If it should be one, the server's "
+                "operator has to add it to the allowed hosts.",
                 "host_not_allowed",
             )
         if self._key and not self._is_public(scope["path"]):

@@ -110,8 +110,8 @@ class Settings:
         if self.is_loopback or self.api_key:
             return ()
         return (
-            f"{self.host} can be reached from other machines, and no key is asked for: whoever "
-            "reaches it can use it. Set --api-key-file or MINNOW_API_KEY.",
+            f"{self.host} can be reached from other machines, and no key is set: anyone who "
+            "reaches it can use it. Set `api_key_file=` or the variable MINNOW_API_KEY.",
         )
 
 

@@ -196,7 +196,7 @@ class TestRefusals:
 
     def test_the_authors_graph(self, bundle: Bundle) -> None:
         message = refuse(changed(bundle, graph=Graph.AUTHOR), InputError)
-        assert "--graph canonical" in message
+        assert "`graph=canonical`" in message
 
     def test_a_model_too_long(self, bundle: Bundle) -> None:
         embedding = replace(bundle.manifest.embedding, max_tokens=8192)
@@ -235,7 +235,7 @@ class TestRefusals:
         bundle = make(tmp_path)
         other = str(write_model(tmp_path / "other", seed=1))
         assert "does not hold the weights" in refuse(bundle, BundleError, source=other)
-        assert "--source" in refuse(bundle, SourceError, source=str(tmp_path / "none"))
+        assert "`source=`" in refuse(bundle, SourceError, source=str(tmp_path / "none"))
 
     def test_a_source_whose_other_files_changed(self, tmp_path: Path) -> None:
         bundle = make(tmp_path, pooling="mean")

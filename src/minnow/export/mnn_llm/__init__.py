@@ -152,13 +152,13 @@ def _check(bundle: Bundle, calibration: Sequence[str] | None) -> None:
     if recipe.graph is Graph.AUTHOR:
         raise InputError(
             f"{bundle.folder} has the author's graph, whose word table is part of it. Convert the "
-            "model with minnow's own graph (--graph canonical), and export that."
+            "model with minnow's own graph (`graph=canonical`), and export that."
         )
     if limit > LONGEST:
         raise InputError(
             f"{bundle.folder} takes texts of {limit} tokens; MNN's own engine, which makes a mask "
             f"of that length squared for a text, is given {LONGEST} at most. Convert the model "
-            f"with --max-tokens {LONGEST} or less, and export that."
+            f"with `max_tokens={LONGEST}` or less, and export that."
         )
     if calibration is None and recipe.rounding is not Rounding.CALIBRATED:
         return
@@ -167,7 +167,7 @@ def _check(bundle: Bundle, calibration: Sequence[str] | None) -> None:
         known = recipe.calibration or "text that it does not name"
         raise InputError(
             f"{bundle.folder} was calibrated on {known}, not on {given}. Give the same text with "
-            "--calibration (in Python: calibration=), or convert the model again."
+            "`calibration=`, or convert the model again."
         )
 
 

@@ -108,7 +108,7 @@ def prove_export(
         reference.name,
         recipe.bar,
         normalized=embedding.normalize,
-        advice="Take words of more bits (--words).",
+        advice="Take words of more bits (`words=`).",
     )
 
 

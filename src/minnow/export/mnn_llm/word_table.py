@@ -118,7 +118,7 @@ def store_words(table: NDArray[np.float32], kind: WordKind) -> WordTable:
         with np.errstate(over="ignore"):
             halves = table.astype(np.float16)
         if not np.isfinite(halves).all():
-            raise InputError("The word table holds numbers beyond 65504; take --words bf16.")
+            raise InputError("The word table holds numbers beyond 65504; take `words=bf16`.")
         return WordTable(kind, width, halves.view(np.uint16))
     if kind is WordKind.BF16:
         bits = np.ascontiguousarray(table, np.float32).view(np.uint32)
@@ -128,7 +128,7 @@ def store_words(table: NDArray[np.float32], kind: WordKind) -> WordTable:
     if width % block or width % 2:
         raise InputError(
             f"The model is {width} wide; {kind.value} words come in blocks of {block}. "
-            "Take --words int8 or bf16."
+            "Take `words=int8` or `words=bf16`."
         )
     codes, steps = _round(table.reshape(rows, -1, block), 2 ** _BITS[kind], _STEPS[kind])
     return WordTable(kind, width, codes.reshape(rows, width), steps)
