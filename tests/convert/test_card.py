@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -19,6 +19,8 @@ from minnow.vectors import Pooling
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from fakes.bundles import BundleStore
 
 pytestmark = pytest.mark.extra("convert")
 
@@ -76,16 +78,20 @@ def test_the_card_says_what_goes_in_and_what_comes_out(tmp_path: Path) -> None:
 @pytest.mark.parametrize("interface", list(Interface))
 @pytest.mark.parametrize("pooling", [p.value for p in Pooling])
 def test_the_usual_program_gives_the_embedder_s_vectors(
-    tmp_path: Path, pooling: str, interface: Interface
+    bundle_store: BundleStore,
+    monkeypatch: pytest.MonkeyPatch,
+    pooling: str,
+    interface: Interface,
 ) -> None:
-    model = write_model(tmp_path / "model", pooling=pooling, prompts={"query": "query: "})
-    recipe = replace(RECIPES["fp16"], interface=interface)
-    bundle = convert(str(model), tmp_path / "out", recipe=recipe)
+    bundle = bundle_store.pooling(pooling, interface)
     pools = interface is Interface.SENTENCE_EMBEDDING
     assert ("numpy.linalg" in usage_snippet(bundle.manifest)) is not pools
     with Embedder.open(bundle) as embedder:
         expected = embedder.encode_query("how do fish sleep?")
-    np.testing.assert_allclose(run_snippet(bundle), expected, atol=1e-5)
+    monkeypatch.chdir(bundle.folder)
+    found: dict[str, Any] = {}
+    exec(usage_snippet(bundle.manifest), found)
+    np.testing.assert_allclose(found["vector"], expected, atol=1e-5)
 
 
 @pytest.mark.extra("sentence-transformers")

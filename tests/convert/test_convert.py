@@ -20,6 +20,7 @@ from fakes.checkpoint import (
 )
 from fakes.hub import FakeHub
 from fakes.network import forbid_network
+from fakes.pairs import pairwise
 
 from minnow import RECIPES, Bundle, Embedder
 from minnow.convert import Choices, convert, verify
@@ -42,6 +43,8 @@ from minnow.vectors import Pooling
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+    from fakes.bundles import BundleStore
 
 pytestmark = pytest.mark.extra("convert")
 
@@ -97,9 +100,10 @@ def test_the_conversion_log_names_no_folder_of_this_machine(model: Path, tmp_pat
     assert str(tmp_path) not in log
 
 
-@pytest.mark.parametrize("recipe", RECIPES)
-@pytest.mark.parametrize("family", ["bert", "roberta", "distilbert"])
-@pytest.mark.parametrize("interface", list(Interface))
+@pytest.mark.parametrize(
+    ("recipe", "family", "interface"),
+    pairwise(list(RECIPES), ["bert", "roberta", "distilbert"], list(Interface)),
+)
 def test_families_and_recipes(
     tmp_path: Path, family: str, recipe: str, interface: Interface
 ) -> None:
@@ -110,13 +114,14 @@ def test_families_and_recipes(
     assert (bundle.manifest.parity.retrieval is None) is (recipe in ("fp32", "fp16"))
 
 
-@pytest.mark.parametrize("pooling", [p.value for p in Pooling])
-@pytest.mark.parametrize("normalize", [True, False])
-@pytest.mark.parametrize("interface", list(Interface))
-def test_poolings(tmp_path: Path, pooling: str, normalize: bool, interface: Interface) -> None:
-    model = write_model(tmp_path / "model", pooling=pooling, normalize=normalize)
-    recipe = replace(RECIPES["fp16"], interface=interface)
-    bundle = convert(str(model), tmp_path / "out", recipe=recipe)
+@pytest.mark.parametrize(
+    ("pooling", "normalize", "interface"),
+    pairwise([p.value for p in Pooling], [True, False], list(Interface)),
+)
+def test_poolings(
+    bundle_store: BundleStore, pooling: str, normalize: bool, interface: Interface
+) -> None:
+    bundle = bundle_store.pooling(pooling, interface, normalize=normalize)
     assert Bundle.open(bundle.folder).manifest.recipe.interface is interface
     with Embedder.open(bundle) as embedder:
         length = float(np.linalg.norm(embedder.encode("fish sleep")))

@@ -10,12 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from fakes.checkpoint import write_model
 from fakes.programs import run_minnow
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from minnow.convert import convert
 from minnow.device import read_answers, write_check
 from minnow.errors import BundleError, InputError, MinnowError, OutputError, SourceError
 from minnow.model.spec import Interface
@@ -25,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from fakes.bundles import Tiny
+    from fakes.bundles import BundleStore, Tiny
 
     from minnow.proof.probes import Probe
 
@@ -63,14 +61,10 @@ def change(folder: Path, **changes: Any) -> None:
 
 @pytest.mark.parametrize("interface", list(Interface))
 @pytest.mark.parametrize("pooling", [p.value for p in Pooling])
-def test_every_pooling_passes(tmp_path: Path, pooling: str, interface: Interface) -> None:
-    model = write_model(tmp_path / "model", pooling=pooling)
-    from dataclasses import replace
-
-    from minnow import RECIPES
-
-    recipe = replace(RECIPES["fp32"], interface=interface)
-    bundle = convert(str(model), tmp_path / "bundle", recipe=recipe)
+def test_every_pooling_passes(
+    bundle_store: BundleStore, tmp_path: Path, pooling: str, interface: Interface
+) -> None:
+    bundle = bundle_store.pooling(pooling, interface)
     folder = write_check(bundle, tmp_path / "check", choose=first)
     assert run(folder, "--precision", "normal", "--threads", "2").returncode == 0
     [found] = read_answers(folder)

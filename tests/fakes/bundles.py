@@ -78,6 +78,12 @@ class BundleStore:
         reference = ReferenceModel(original.encoder, original.embedding, original.tensors)
         return Tiny(source, bundle, reference)
 
+    def pooling(self, pooling: str, interface: Interface, *, normalize: bool = True) -> Bundle:
+        """Return a bundle in float32 of a tiny model with a prompt, for one way of pooling."""
+        recipe = replace(RECIPES["fp32"], interface=interface)
+        prompts = {"query": "query: "}
+        return self.bundle(recipe, pooling=pooling, normalize=normalize, prompts=prompts)
+
     def copy_two(self, folder: Path) -> None:
         """Copy tiny.minnow and other.minnow, of the same shape and other weights, to a folder."""
         for name, seed in (("tiny", 0), ("other", 1)):

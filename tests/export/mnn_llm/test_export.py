@@ -29,6 +29,7 @@ from minnow.export.mnn_llm.word_table import store_words
 from minnow.export.mnn_llm.wordpiece import wordpiece_file
 from minnow.graph.embedded import build_embedded_graph
 from minnow.graph.packed import pack_table
+from minnow.model.spec import Interface
 from minnow.recipe import RECIPES, Graph, Recipe, Rounding
 from minnow.vectors import Pooling
 
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from fakes.bundles import BundleStore
     from tokenizers import Tokenizer
 
     from minnow.export.mnn_llm.mtok import TokenizerFile
@@ -131,9 +133,10 @@ class TestWhatIsWritten:
 
 
 @pytest.mark.parametrize("pooling", list(Pooling), ids=lambda pooling: pooling.value)
-def test_every_pooling(pooling: Pooling, tmp_path: Path) -> None:
+def test_every_pooling(bundle_store: BundleStore, pooling: Pooling, tmp_path: Path) -> None:
     normalize = pooling in (Pooling.CLS, Pooling.MEAN, Pooling.MAX)
-    bundle = make(tmp_path, pooling=pooling.value, normalize=normalize)
+    states = Interface.LAST_HIDDEN_STATE
+    bundle = bundle_store.pooling(pooling.value, states, normalize=normalize)
     record = export_mnn_llm(bundle, tmp_path / "llm").record
     assert record.parity.worst.worst > 0.999999
     assert (record.pooling, record.normalize) == (pooling.value, normalize)
