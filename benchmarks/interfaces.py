@@ -22,7 +22,10 @@ from minnow.engines.base import TokenBatch
 from minnow.engines.mnn import MnnEngine
 from minnow.graph.encoder import build_graph
 from minnow.model.checkpoint import tensor_shapes
-from minnow.model.spec import Activation, EmbeddingSpec, EncoderSpec, Interface
+from minnow.model.families import network_of
+from minnow.model.head import Head
+from minnow.model.network import Activation
+from minnow.model.spec import EncoderSpec, Interface
 from minnow.recipe import RECIPES
 from minnow.vectors import Pooling, normalize, pool
 
@@ -41,12 +44,12 @@ class Encoder:
         generator = np.random.default_rng(0)
         tensors = {
             name: generator.normal(0, shape[-1] ** -0.5, shape).astype(np.float32)
-            for name, shape in tensor_shapes(SHAPE).items()
+            for name, shape in tensor_shapes(network_of(SHAPE)).items()
         }
         self._pooling, self._interface = pooling, interface
-        embedding = EmbeddingSpec(pooling, normalize=True, max_tokens=512)
         pools = interface is Interface.SENTENCE_EMBEDDING
-        graph = build_graph(SHAPE, tensors, embedding=embedding if pools else None)
+        head = Head(pooling, normalize=True) if pools else None
+        graph = build_graph(network_of(SHAPE), tensors, head=head)
         folder.mkdir()
         (folder / "graph.onnx").write_bytes(graph.SerializeToString())
         encoder, log = folder / "encoder.mnn", folder / "log"

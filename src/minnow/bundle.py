@@ -15,8 +15,7 @@ import msgspec
 
 from minnow.errors import BundleError
 from minnow.files import writing
-from minnow.model.config import Choices
-from minnow.model.spec import EmbeddingSpec, EncoderSpec, Interface
+from minnow.model.spec import Choices, EmbeddingSpec, EncoderSpec, Interface
 from minnow.recipe import Recipe
 from minnow.sealing import (
     FileRecord,

@@ -40,11 +40,12 @@ def test_operations_are_those_of_the_graph(tmp_path: Path, lengths: list[int]) -
 
     from minnow.graph.encoder import build_graph
     from minnow.model.checkpoint import read_tensors
+    from minnow.model.families import network_of
 
     folder = write_model(tmp_path / "model")
     source = ModelSource(str(folder), "folder", folder, None, None)
     encoder = read_encoder_spec(source)
-    model = build_graph(encoder, read_tensors(source, encoder))
+    model = build_graph(network_of(encoder), read_tensors(source, encoder))
     products = [node for node in model.graph.node if node.op_type == "MatMul"]
     names = [name for node in products for name in (node.input[0], node.output[0])]
     model.graph.ClearField("output")

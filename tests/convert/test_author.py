@@ -16,6 +16,7 @@ from minnow.graph.encoder import build_graph
 from minnow.graph.nodes import import_onnx
 from minnow.model.checkpoint import read_tensors
 from minnow.model.config import read_encoder_spec
+from minnow.model.families import network_of
 from minnow.model.source import resolve
 from minnow.recipe import RECIPES, Graph
 
@@ -42,7 +43,7 @@ def write_author_graph(folder: Path, *, fault: bool = True) -> Path:
     """A graph as authors export it: int64 inputs, a pooler, the mask from a rank-0 constant."""
     source = resolve(str(folder))
     spec = read_encoder_spec(source)
-    model = build_graph(spec, read_tensors(source, spec))
+    model = build_graph(network_of(spec), read_tensors(source, spec))
     graph = model.graph
     for value in graph.input:
         value.type.tensor_type.elem_type = onnx.TensorProto.INT64

@@ -46,7 +46,7 @@ def states(
     original: Original, rounded: Rounded, recipe: Recipe, folder: Path
 ) -> NDArray[np.float32]:
     graph = folder / "graph.onnx"
-    network = build_graph(original.encoder, rounded.tensors, rounded.packed)
+    network = build_graph(original.network, rounded.tensors, rounded.packed)
     graph.write_bytes(network.SerializeToString())
     convert_to_mnn(
         graph, folder / "encoder.mnn", recipe, original.encoder.inputs,
@@ -98,8 +98,8 @@ def test_floats_stay_as_they_are(model: Original) -> None:
 
 def loss(original: Original, rounded: Rounded, rows: list[list[int]]) -> float:
     """Mean squared distance of the last states from the published model's."""
-    exact = ReferenceModel(original.encoder, original.embedding, original.tensors)
-    other = ReferenceModel(original.encoder, original.embedding, rounded.tensors)
+    exact = ReferenceModel(original.network, original.head, original.tensors)
+    other = ReferenceModel(original.network, original.head, rounded.tensors)
     pairs = [(exact.hidden_states(row), other.hidden_states(row)) for row in rows]
     return float(np.mean([((a - b) ** 2).mean() for a, b in pairs]))
 

@@ -107,14 +107,12 @@ def test_the_graph_leaves_nothing_open(model: Path) -> None:
     from minnow.model.original import read_original
 
     original = read_original(source_of(model))
-    for embedding in (None, original.embedding):
-        graph = build_graph(
-            original.encoder, original.tensors, embedding=embedding, shape=(3, 16)
-        ).graph
+    for head in (None, original.head):
+        graph = build_graph(original.network, original.tensors, head=head, shape=(3, 16)).graph
         for value in (*graph.input, *graph.output):
             assert all(axis.dim_value > 0 for axis in value.type.tensor_type.shape.dim)
     nodes = [
-        n.op_type for n in build_graph(original.encoder, original.tensors, shape=(3, 16)).graph.node
+        n.op_type for n in build_graph(original.network, original.tensors, shape=(3, 16)).graph.node
     ]
     assert "Shape" not in nodes
 
@@ -162,9 +160,9 @@ def test_a_wrong_one_is_refused(
     """The encoder of any shape is right; that of the fixed one reads nothing but padding."""
 
     def build(
-        spec: Any, tensors: Any, packed: Any, embedding: Any, shape: Any = None, **options: Any
+        network: Any, tensors: Any, packed: Any, head: Any, shape: Any = None, **options: Any
     ) -> Any:
-        graph = build_graph(spec, tensors, packed, embedding, shape, **options)
+        graph = build_graph(network, tensors, packed, head, shape, **options)
         for node in graph.graph.node:
             if shape is not None and node.name.endswith(".masked"):
                 node.op_type = "Sub"

@@ -19,9 +19,8 @@ from minnow.engines.llama_cpp import LlamaCppEmbedder
 from minnow.engines.mnn import MnnEngine
 from minnow.engines.sentence_transformers import SentenceTransformersEmbedder
 from minnow.errors import EngineError, InputError, MissingExtraError
-from minnow.model.config import Choices
 from minnow.model.original import read_original
-from minnow.model.spec import Interface
+from minnow.model.spec import Choices, Interface
 from minnow.origin import rebuild_graph
 from minnow.proof.references import CheckpointReference
 from minnow.systems.exports import export_with_sentence_transformers

@@ -38,7 +38,7 @@ TEXTS = ["fish", "How DO fish sleep", "", "the big red river " * 9]
 
 def graph_of(model: Path) -> bytes:
     original = read_original(source_of(model))
-    content: bytes = build_graph(original.encoder, original.tensors).SerializeToString()
+    content: bytes = build_graph(original.network, original.tensors).SerializeToString()
     return content
 
 
@@ -70,7 +70,7 @@ def test_vectors_are_those_of_the_reference(
 ) -> None:
     model = write_model(tmp_path / "m", family=family, pooling=pooling, normalize=normalize)
     original = read_original(source_of(model))
-    reference = ReferenceModel(original.encoder, original.embedding, original.tensors)
+    reference = ReferenceModel(original.network, original.head, original.tensors)
     tokenizer = TextTokenizer(model / "tokenizer.json", max_tokens=original.embedding.max_tokens)
     rows = [text.ids for text in tokenizer.tokenize(TEXTS)]
     embedder = opened(model, form_of(model, tmp_path / "form", graph_of(model)))

@@ -22,6 +22,7 @@ from minnow.engines.mnn import MnnEngine
 from minnow.errors import EngineError, InputError
 from minnow.graph.encoder import build_graph
 from minnow.model.checkpoint import read_tensors
+from minnow.model.families import network_of
 from minnow.model.reference import ReferenceModel
 from minnow.processes import run_child
 from minnow.recipe import RECIPES
@@ -81,7 +82,7 @@ def make(folder: Path, options: list[str]) -> Made:
     manifest = replace(MANIFEST_OF_A_TEST, encoder=spec, embedding=embedding)
     with staging(folder / "tiny.minnow") as staged:
         graph = folder / "graph.onnx"
-        graph.write_bytes(build_graph(spec, tensors).SerializeToString())
+        graph.write_bytes(build_graph(network_of(spec), tensors).SerializeToString())
         command = [
             sys.executable, str(CHILD), str(graph), str(staged / ENCODER), ",".join(spec.inputs),
             *converter_options(RECIPES["fp32"]), *options,
@@ -89,7 +90,7 @@ def make(folder: Path, options: list[str]) -> Made:
         run_child("the converter", command, log=folder / "log", folder=folder)
         (staged / TOKENIZER).write_bytes((model / TOKENIZER).read_bytes())
         bundle = seal(staged, manifest, folder / "tiny.minnow")
-    return Made(bundle, ReferenceModel(spec, embedding, tensors))
+    return Made(bundle, ReferenceModel(network_of(spec), embedding.head, tensors))
 
 
 @pytest.fixture(scope="module")

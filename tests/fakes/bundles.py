@@ -75,7 +75,7 @@ class BundleStore:
         bundle = self.bundle(recipe, pooling="mean", prompts=PROMPTS, seed=0)
         source = source_of(bundle.folder.parent / "model")
         original = read_original(source)
-        reference = ReferenceModel(original.encoder, original.embedding, original.tensors)
+        reference = ReferenceModel(original.network, original.head, original.tensors)
         return Tiny(source, bundle, reference)
 
     def pooling(self, pooling: str, interface: Interface, *, normalize: bool = True) -> Bundle:
@@ -115,7 +115,7 @@ def with_author_graph(made: Tiny, folder: Path) -> Path:
     shutil.copytree(made.source.folder, folder)
     original = read_original(replace(made.source, folder=folder))
     tensors = {**original.tensors, "embeddings.word": original.tensors["embeddings.word"][::-1]}
-    graph = widen_inputs(build_graph(original.encoder, tensors).SerializeToString())
+    graph = widen_inputs(build_graph(original.network, tensors).SerializeToString())
     (folder / "onnx").mkdir()
     (folder / "onnx/model.onnx").write_bytes(graph)
     return folder

@@ -11,9 +11,11 @@ import numpy as np
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 
 from minnow.model.checkpoint import tensor_names, tensor_shapes
-from minnow.model.config import Choices, read_embedding_spec, read_encoder_spec
-from minnow.model.families import family_named
+from minnow.model.config import read_encoder_spec
+from minnow.model.embedding import read_embedding_spec
+from minnow.model.families import family_named, network_of
 from minnow.model.source import ModelSource
+from minnow.model.spec import Choices
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -213,10 +215,11 @@ def embedding_of(folder: Path, model_id: str | None = None, **choices: Any) -> E
 def random_tensors(folder: Path, seed: int = 0) -> dict[str, NDArray[np.float32]]:
     """Random tensors for a folder's config.json, under the checkpoint's own names."""
     spec = encoder_of(folder)
-    theirs = tensor_names(family_named(spec.family), spec)
+    network = network_of(spec)
+    theirs = tensor_names(family_named(spec.family).tensors, network)
     generator = np.random.default_rng(seed)
     tensors = {}
-    for name, shape in tensor_shapes(spec).items():
+    for name, shape in tensor_shapes(network).items():
         scale = 0.5 if name.startswith("embeddings.") or len(shape) == 1 else shape[-1] ** -0.5
         values = generator.normal(0, scale, shape)
         if name.endswith("norm.weight"):

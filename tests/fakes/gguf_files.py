@@ -25,9 +25,7 @@ class Made:
     original: Original
 
     def expected(self, ids: list[list[int]]) -> np.ndarray[Any, np.dtype[np.float64]]:
-        model = ReferenceModel(
-            self.original.encoder, self.original.embedding, self.original.tensors
-        )
+        model = ReferenceModel(self.original.network, self.original.head, self.original.tensors)
         return np.stack([model.vector(row) for row in ids])
 
 

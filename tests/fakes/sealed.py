@@ -22,8 +22,8 @@ from minnow.bundle import (
     seal,
     staging,
 )
-from minnow.model.config import Choices
-from minnow.model.spec import Activation, EmbeddingSpec, EncoderSpec
+from minnow.model.network import Activation
+from minnow.model.spec import Choices, EmbeddingSpec, EncoderSpec
 from minnow.recipe import RECIPES
 from minnow.vectors import Pooling
 

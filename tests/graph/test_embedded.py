@@ -35,14 +35,14 @@ def original(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
 def test_it_gives_the_references_vectors(original: Original, pooling: Pooling, packs: bool) -> None:
     from onnx.reference import ReferenceEvaluator
 
-    embedding = replace(original.embedding, pooling=pooling)
+    head = replace(original.head, pooling=pooling)
     tensors, packed = dict(original.tensors), {}
     if packs:
         packed = {"embeddings.position": pack_table(tensors["embeddings.position"], 8)}
         tensors["embeddings.position"] = packed["embeddings.position"].unpack()
-    model = build_embedded_graph(original.encoder, tensors, embedding, packed)
+    model = build_embedded_graph(original.network, tensors, head, packed)
     runtime, expected = ReferenceEvaluator(model), ReferenceModel(
-        original.encoder, embedding, tensors
+        original.network, head, tensors
     )  # fmt: skip
     for ids in ROWS:
         words = tensors["embeddings.word"][ids][:, None]
@@ -54,7 +54,7 @@ def test_it_gives_the_references_vectors(original: Original, pooling: Pooling, p
 
 
 def test_the_word_table_is_not_in_it(original: Original) -> None:
-    model = build_embedded_graph(original.encoder, original.tensors, original.embedding)
+    model = build_embedded_graph(original.network, original.tensors, original.head)
     assert not [table.name for table in model.graph.initializer if "word" in table.name]
-    named = [text.split(":")[0] for text in embedded_inputs(original.encoder)]
+    named = [text.split(":")[0] for text in embedded_inputs(original.network.width)]
     assert named == [value.name for value in model.graph.input]

@@ -14,10 +14,13 @@ from minnow.engines.base import TokenBatch
 from minnow.engines.mnn import MnnEngine
 from minnow.graph.encoder import build_graph
 from minnow.model.checkpoint import read_tensors
-from minnow.model.config import read_embedding_spec, read_encoder_spec
+from minnow.model.config import read_encoder_spec
+from minnow.model.families import network_of
+from minnow.model.head import Head
 from minnow.model.reference import ReferenceModel
 from minnow.model.source import resolve
 from minnow.recipe import RECIPES
+from minnow.vectors import Pooling
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -38,8 +41,8 @@ class Model:
         self.source = resolve(str(write_model(folder, **options)))
         self.encoder: EncoderSpec = read_encoder_spec(self.source)
         self.tensors = read_tensors(self.source, self.encoder)
-        embedding = read_embedding_spec(self.source, self.encoder)
-        self.reference = ReferenceModel(self.encoder, embedding, self.tensors)
+        self.network = network_of(self.encoder)
+        self.reference = ReferenceModel(self.network, Head(Pooling.CLS), self.tensors)
 
     @property
     def batch(self) -> TokenBatch:
@@ -54,7 +57,7 @@ class Model:
 
 def to_mnn(model: Model, folder: Path, recipe: str, *, in_parts: bool = False) -> Path:
     graph = folder / "graph.onnx"
-    content = build_graph(model.encoder, model.tensors, in_parts=in_parts).SerializeToString()
+    content = build_graph(model.network, model.tensors, in_parts=in_parts).SerializeToString()
     graph.write_bytes(content)
     convert_to_mnn(
         graph, folder / "encoder.mnn", RECIPES[recipe], model.encoder.inputs, log=folder / "log"
@@ -73,7 +76,7 @@ def test_onnx_runtime_gives_the_reference_states(
     key = "activation" if family == "distilbert" else "hidden_act"
     model = Model(tmp_path / "model", family=family, **{key: activation})
     path = tmp_path / "graph.onnx"
-    path.write_bytes(build_graph(model.encoder, model.tensors).SerializeToString())
+    path.write_bytes(build_graph(model.network, model.tensors).SerializeToString())
     model.check(OnnxRuntimeEngine(path, model.encoder).run(model.batch), 2e-5)
 
 
@@ -98,7 +101,7 @@ def test_no_sum_of_a_graph_in_parts_is_longer_than_a_state(tmp_path: Path) -> No
     model = Model(tmp_path / "model", intermediate_size=128)
     longest = {}
     for in_parts in (False, True):
-        graph = build_graph(model.encoder, model.tensors, in_parts=in_parts).graph
+        graph = build_graph(model.network, model.tensors, in_parts=in_parts).graph
         tables = {table.name: table.dims for table in graph.initializer}
         products = [node.input[1] for node in graph.node if node.op_type == "MatMul"]
         longest[in_parts] = max(tables[name][0] for name in products if name in tables)
@@ -116,7 +119,7 @@ def test_the_graph_is_valid_and_has_the_field_s_interface(tmp_path: Path) -> Non
     import onnx
 
     model = Model(tmp_path / "model")
-    graph = build_graph(model.encoder, model.tensors)
+    graph = build_graph(model.network, model.tensors)
     onnx.checker.check_model(graph, full_check=True)
     assert [value.name for value in graph.graph.input] == [
         "input_ids", "attention_mask", "token_type_ids",

@@ -134,7 +134,7 @@ class TestInTheGraph:
             (model.tensors | {name: t.unpack() for name, t in packed.items()}, {}),
         ):
             graph, encoder = tmp_path / "graph.onnx", tmp_path / f"encoder{len(states)}.mnn"
-            graph.write_bytes(build_graph(model.encoder, tensors, tables).SerializeToString())
+            graph.write_bytes(build_graph(model.network, tensors, tables).SerializeToString())
             recipe = RECIPES["fp32"]
             convert_to_mnn(graph, encoder, recipe, model.encoder.inputs, log=tmp_path / "log")
             engine = MnnEngine(encoder, model.encoder, threads=1)

@@ -70,7 +70,7 @@ def changed(original: Original, **tensors: Floats) -> Original:
 def expected(original: Original, rows: Rows) -> Floats:
     """Each text's states alone, and garbage for padding, pooled as everywhere in minnow."""
     embedding = original.embedding
-    model = ReferenceModel(original.encoder, embedding, original.tensors)
+    model = ReferenceModel(original.network, original.head, original.tensors)
     batch = TokenBatch.pad(rows, 0)
     states = np.full((*batch.shape, original.encoder.width), 999, np.float32)
     for i, row in enumerate(rows):
@@ -80,7 +80,7 @@ def expected(original: Original, rows: Rows) -> Floats:
 
 
 def graph_of(original: Original) -> Any:
-    return build_graph(original.encoder, original.tensors, embedding=original.embedding)
+    return build_graph(original.network, original.tensors, head=original.head)
 
 
 def on_onnx_runtime(graph: Any, rows: Rows) -> dict[str, NDArray[Any]]:
@@ -109,8 +109,8 @@ def mnn_runner(
 ) -> Callable[[Rows], Floats]:
     """A function from rows of ids to what MNN makes of them."""
     pools = interface is Interface.SENTENCE_EMBEDDING
-    embedding = original.embedding if pools else None
-    model = build_graph(original.encoder, original.tensors, embedding=embedding)
+    head = original.head if pools else None
+    model = build_graph(original.network, original.tensors, head=head)
     graph, encoder, spec = (
         folder / "graph.onnx",
         folder / f"{interface.value}.mnn",

@@ -24,6 +24,7 @@ from minnow.errors import (
 )
 from minnow.model.checkpoint import read_tensors, tensor_shapes, weight_files
 from minnow.model.config import read_encoder_spec
+from minnow.model.families import network_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -71,7 +72,7 @@ def test_every_tensor_is_read_under_our_name(tmp_path: Path, family: str) -> Non
 
     tensors = read(folder)
 
-    shapes = tensor_shapes(read_encoder_spec(source_of(folder)))
+    shapes = tensor_shapes(network_of(read_encoder_spec(source_of(folder))))
     assert {name: tensor.shape for name, tensor in tensors.items()} == shapes
     assert len(tensors) == len(stored)
     for ours, theirs in zip(tensors.values(), stored.values(), strict=True):

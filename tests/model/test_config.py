@@ -19,7 +19,7 @@ from minnow.errors import (
     UnsupportedModelError,
 )
 from minnow.model.config import read_json
-from minnow.model.spec import Activation
+from minnow.model.network import Activation
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -13,11 +13,12 @@ import numpy as np
 import pytest
 from fakes.checkpoint import source_of
 
+from minnow.errors import UnsupportedModelError
 from minnow.model.checkpoint import read_tensors
 from minnow.model.config import read_encoder_spec
-from minnow.model.families import FAMILIES, family_named, family_of
+from minnow.model.families import FAMILIES, family_named, family_of, network_of
+from minnow.model.head import Head
 from minnow.model.reference import ReferenceModel
-from minnow.model.spec import EmbeddingSpec
 from minnow.vectors import Pooling
 
 if TYPE_CHECKING:
@@ -85,9 +86,7 @@ def check_same_states(folder: Path, model: Any) -> None:
     source = source_of(folder)
     spec = read_encoder_spec(source)
     ids = np.random.default_rng(1).integers(5, spec.vocab_size, spec.max_positions).tolist()
-    reference = ReferenceModel(
-        spec, EmbeddingSpec(Pooling.CLS, False, spec.max_positions), read_tensors(source, spec)
-    )
+    reference = ReferenceModel(network_of(spec), Head(Pooling.CLS), read_tensors(source, spec))
     with torch.inference_mode():
         expected = model(input_ids=torch.tensor([ids])).last_hidden_state[0].numpy()
 
@@ -156,7 +155,7 @@ def test_a_prefix_is_that_of_transformers(case: Case) -> None:
 def test_a_family_is_found_by_name_and_by_model_type() -> None:
     assert family_of("camembert") is family_named("roberta")
     assert family_of("xlnet") is None
-    with pytest.raises(KeyError):
+    with pytest.raises(UnsupportedModelError, match="no family 'camembert'"):
         family_named("camembert")
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import sys
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,8 +13,19 @@ from fakes.checkpoint import source_of, write_model
 from minnow.errors import MissingExtraError
 from minnow.model.checkpoint import read_tensors, tensor_shapes
 from minnow.model.config import read_encoder_spec
+from minnow.model.families import network_of
+from minnow.model.head import Head
+from minnow.model.network import (
+    Activation,
+    Attention,
+    Block,
+    FeedForward,
+    LayerNorm,
+    LearnedPositions,
+    Network,
+    Words,
+)
 from minnow.model.reference import ReferenceModel, pool_one
-from minnow.model.spec import Activation, EmbeddingSpec, EncoderSpec
 from minnow.vectors import Pooling
 
 if TYPE_CHECKING:
@@ -27,27 +37,21 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.extra("convert")
 
-
-def embedding(pooling: Pooling = Pooling.CLS, *, normalize: bool = False) -> EmbeddingSpec:
-    return EmbeddingSpec(pooling, normalize, max_tokens=8)
+CLS = Head(Pooling.CLS)
 
 
 # --- one layer, by hand ------------------------------------------------------------------
 
-BY_HAND = EncoderSpec(
-    family="bert",
-    vocab_size=3,
-    width=2,
-    layers=1,
-    heads=1,
-    inner_width=1,
-    positions=4,
-    position_offset=1,
-    token_types=1,
-    activation=Activation.RELU,
-    layer_norm_eps=3.0,
-    pad_token_id=0,
-)
+ATTENTION = Attention(heads=1, head_size=2, scale=2**-0.5)
+
+
+def network(activation: Activation = Activation.RELU) -> Network:
+    norm = LayerNorm(eps=3.0)
+    block = Block(ATTENTION, FeedForward(1, activation), norm)
+    return Network(2, Words(3, token_types=1), LearnedPositions(4, offset=1), norm, (block,))
+
+
+BY_HAND = network()
 
 
 def tensors_by_hand() -> dict[str, Floats]:
@@ -60,7 +64,7 @@ def tensors_by_hand() -> dict[str, Floats]:
 
 
 def states_by_hand(tensors: dict[str, Floats], ids: list[int]) -> list[list[float]]:
-    states = ReferenceModel(BY_HAND, embedding(), tensors).hidden_states(ids)
+    states = ReferenceModel(BY_HAND, CLS, tensors).hidden_states(ids)
     return [[float(x) for x in state] for state in states]
 
 
@@ -126,7 +130,7 @@ def test_feed_forward_adds_what_the_activation_lets_through(
     tensors["layer.0.inner.bias"][:] = bias
     tensors["layer.0.output.weight"][:] = [[10], [-1]]
     tensors["layer.0.output.bias"][:] = [0, 1]
-    model = ReferenceModel(replace(BY_HAND, activation=activation), embedding(), tensors)
+    model = ReferenceModel(network(activation), CLS, tensors)
 
     state = model.hidden_states([1])[0]
 
@@ -161,10 +165,10 @@ def model(tiny: Path) -> ReferenceModel:
     return model_of(tiny)
 
 
-def model_of(folder: Path, how: EmbeddingSpec | None = None) -> ReferenceModel:
+def model_of(folder: Path, head: Head | None = None) -> ReferenceModel:
     source = source_of(folder)
     spec = read_encoder_spec(source)
-    return ReferenceModel(spec, how or embedding(), read_tensors(source, spec))
+    return ReferenceModel(network_of(spec), head or CLS, read_tensors(source, spec))
 
 
 IDS = [2, 17, 30, 9, 41, 3]
@@ -206,7 +210,7 @@ def test_scores_that_would_overflow_do_not(tiny: Path) -> None:
     tensors = read_tensors(source, spec)
     tensors["layer.0.query.weight"] *= 1e4
 
-    states = ReferenceModel(spec, embedding(), tensors).hidden_states(IDS)
+    states = ReferenceModel(network_of(spec), CLS, tensors).hidden_states(IDS)
 
     assert np.isfinite(states).all()
 
@@ -217,7 +221,7 @@ def test_the_tensors_are_left_as_they_are(tiny: Path) -> None:
     tensors = read_tensors(source, spec)
     before = {name: tensor.copy() for name, tensor in tensors.items()}
 
-    ReferenceModel(spec, embedding(), tensors).hidden_states(IDS)
+    ReferenceModel(network_of(spec), CLS, tensors).hidden_states(IDS)
 
     for name, tensor in before.items():
         np.testing.assert_array_equal(tensors[name], tensor)
@@ -226,12 +230,12 @@ def test_the_tensors_are_left_as_they_are(tiny: Path) -> None:
 @pytest.mark.parametrize("normalize", [True, False])
 @pytest.mark.parametrize("pooling", Pooling)
 def test_a_vector_is_the_pooled_states(tiny: Path, pooling: Pooling, normalize: bool) -> None:
-    how = embedding(pooling, normalize=normalize)
-    model = model_of(tiny, how)
+    head = Head(pooling, normalize)
+    model = model_of(tiny, head)
 
     vector = model.vector(IDS)
 
-    np.testing.assert_array_equal(vector, pool_one(model.hidden_states(IDS), how))
+    np.testing.assert_array_equal(vector, pool_one(model.hidden_states(IDS), head))
     assert vector.dtype == np.float64
     assert math.isclose(math.hypot(*vector), 1) is normalize
 
@@ -256,8 +260,8 @@ def test_every_pooling_is_computed_by_hand() -> None:
 def test_pooling_is_its_formula(pooling: Pooling, expected: list[float]) -> None:
     hidden = np.array([[1, 6], [2, 9], [4, -6]], np.float64)
 
-    vector = pool_one(hidden, embedding(pooling))
-    unit = pool_one(hidden, embedding(pooling, normalize=True))
+    vector = pool_one(hidden, Head(pooling))
+    unit = pool_one(hidden, Head(pooling, normalize=True))
 
     assert vector.tolist() == pytest.approx(expected)
     assert unit.tolist() == pytest.approx([x / math.hypot(*expected) for x in expected])
@@ -265,11 +269,11 @@ def test_pooling_is_its_formula(pooling: Pooling, expected: list[float]) -> None
 
 @pytest.mark.parametrize("pooling", Pooling)
 def test_one_token_is_its_own_vector(pooling: Pooling) -> None:
-    assert pool_one(np.array([[1.0, -2.0]]), embedding(pooling)).tolist() == [1, -2]
+    assert pool_one(np.array([[1.0, -2.0]]), Head(pooling)).tolist() == [1, -2]
 
 
 def test_the_extra_is_named_where_scipy_is_absent(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "scipy.special", None)
 
     with pytest.raises(MissingExtraError, match=r"pip install 'minnow-embed\[convert\]'"):
-        ReferenceModel(BY_HAND, embedding(), {})
+        ReferenceModel(BY_HAND, CLS, {})

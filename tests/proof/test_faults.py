@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from minnow.graph.nodes import Nodes
-    from minnow.model.spec import EmbeddingSpec
+    from minnow.model.head import Head
 
 pytestmark = pytest.mark.extra("convert")
 
@@ -70,12 +70,12 @@ def change_graph_tensors(
     """Let the graph, but not the reference, be written from changed tensors."""
 
     def build(
-        spec: Any, tensors: dict[str, Any], packed: dict[str, Any], *rest: Any, **options: Any
+        network: Any, tensors: dict[str, Any], packed: dict[str, Any], *rest: Any, **options: Any
     ) -> Any:
         changed = dict(tensors)
         change(changed)
         still = {name: table for name, table in packed.items() if changed[name] is tensors[name]}
-        return build_graph(spec, changed, still, *rest, **options)
+        return build_graph(network, changed, still, *rest, **options)
 
     monkeypatch.setattr(f"{PIPELINE}.build_graph", build)
 
@@ -83,10 +83,8 @@ def change_graph_tensors(
 def change_graph(monkeypatch: pytest.MonkeyPatch, **changes: Any) -> None:
     """Let the graph, but neither the manifest nor the reference, pool in another way."""
 
-    def build(
-        spec: Any, tensors: Any, packed: Any, embedding: EmbeddingSpec, **options: Any
-    ) -> Any:
-        return build_graph(spec, tensors, packed, replace(embedding, **changes), **options)
+    def build(network: Any, tensors: Any, packed: Any, head: Head, **options: Any) -> Any:
+        return build_graph(network, tensors, packed, replace(head, **changes), **options)
 
     monkeypatch.setattr(f"{PIPELINE}.build_graph", build)
 

@@ -27,6 +27,7 @@ from minnow.bundle import ENCODER, TOKENIZER, Bundle
 from minnow.embedder import Embedder
 from minnow.errors import InputError, MissingExtraError
 from minnow.model.checkpoint import tensor_shapes
+from minnow.model.families import network_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -161,7 +162,7 @@ def _describe(embedder: Embedder, manifest: Manifest | None) -> ModelMeta:
     known = {
         "name": f"minnow/{embedder.name}",
         "revision": f"unsealed-{uuid4().hex[:12]}",
-        "n_parameters": sum(prod(shape) for shape in tensor_shapes(spec).values()),
+        "n_parameters": sum(prod(shape) for shape in tensor_shapes(network_of(spec)).values()),
         "n_embedding_parameters": spec.vocab_size * spec.width,
         "embed_dim": embedder.width,
         "max_tokens": embedder.max_tokens,

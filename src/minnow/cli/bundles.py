@@ -29,8 +29,7 @@ from minnow.cli.app import (
 )
 from minnow.engines import ENGINES
 from minnow.host import AUTO
-from minnow.model.config import Choices
-from minnow.model.spec import Interface
+from minnow.model.spec import Choices, Interface
 from minnow.options import BATCH_SIZE
 from minnow.recipe import RECIPES, Graph, Grid, Rounding
 from minnow.terminal import EPILOG, UsageError

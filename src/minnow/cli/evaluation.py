@@ -25,7 +25,7 @@ from minnow.cli.app import (
     steps,
 )
 from minnow.files import check_file
-from minnow.model.config import Choices
+from minnow.model.spec import Choices
 from minnow.progress import show_progress
 from minnow.terminal import EPILOG, UsageError
 

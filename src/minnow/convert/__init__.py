@@ -19,11 +19,10 @@ from minnow.convert.quantize import quantize
 from minnow.convert.shapes import check_limit, check_shapes, file_of, named, prove_shapes
 from minnow.errors import InputError, ParityError
 from minnow.graph.encoder import build_graph
-from minnow.model.config import Choices
 from minnow.model.layout import WEIGHTS, WEIGHTS_INDEX, needed_files
 from minnow.model.original import read_original
 from minnow.model.source import ModelSource, author_graph, resolve
-from minnow.model.spec import Interface
+from minnow.model.spec import Choices, Interface
 from minnow.model.tokenizer import load_whole_tokenizer
 from minnow.origin import find_origin
 from minnow.proof.probes import probe_texts
@@ -352,10 +351,11 @@ def _convert_graph(
         return original
     rounded = quantize(original, recipe, calibration, progress)
     pools = recipe.interface is Interface.SENTENCE_EMBEDDING
-    pooled = original.embedding if pools else None
+    head = original.head if pools else None
     build = partial(  # weights that share a step are not taken apart
-        build_graph, encoder, rounded.tensors, rounded.packed, pooled, in_parts=not recipe.rounds
-    )
+        build_graph, original.network, rounded.tensors, rounded.packed, head,
+        in_parts=not recipe.rounds,
+    )  # fmt: skip
     progress(f"{step})")
     _write_encoder(build(), folder, recipe, encoder, rounded.grids)
     for shape in shapes:

@@ -12,20 +12,20 @@ make up for that of the words in the calibration text, and lose on all others.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from minnow.convert.rounding import round_weight
-from minnow.errors import MissingExtraError
-from minnow.model.spec import Activation, EncoderSpec
+from minnow.model.network import Placement
+from minnow.model.reference import activate, attend, embed, normalize_layer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping, Sequence
 
+    from minnow.model.network import Attention, Block, Network
     from minnow.recipe import Grid
 
 Floats = NDArray[np.float32]
@@ -36,7 +36,7 @@ DAMPING = 0.3
 
 
 def round_network(
-    spec: EncoderSpec,
+    network: Network,
     tensors: Mapping[str, Floats],
     rows: Sequence[Sequence[int]],
     grid_of: Callable[[str], Grid],
@@ -45,11 +45,11 @@ def round_network(
     """Round all matrices of the layers.
 
     Args:
-        spec: The network.
+        network: The network.
         tensors: Its tensors as published.
         rows: Token ids of the calibration texts, special tokens included.
         grid_of: The grid of a matrix, by the name of its linear layer ("layer.0.query").
-        progress: Told each layer.
+        progress: Receives a line of text before each layer.
 
     Returns:
         All tensors, the matrices rounded, the biases corrected.
@@ -58,44 +58,49 @@ def round_network(
         MissingExtraError: The extra `convert` (scipy) is not installed.
     """
     rounded = dict(tensors)
-    published = _Pass(spec, tensors, rows)
-    candidate = _Pass(spec, rounded, rows)
-    for i in range(spec.layers):
-        progress(f"rounding layer {i + 1} of {spec.layers}")
-        _round_layer(f"layer.{i}", published, candidate, rounded, grid_of)
+    published = _Pass(network, tensors, rows)
+    candidate = _Pass(network, rounded, rows)
+    for i, block in enumerate(network.blocks):
+        progress(f"rounding layer {i + 1} of {len(network.blocks)}")
+        _round_block(block, f"layer.{i}", published, candidate, rounded, grid_of)
     return rounded
 
 
-def _round_layer(
-    layer: str,
+def _round_block(
+    block: Block,
+    name: str,
     published: _Pass,
     candidate: _Pass,
     rounded: Tensors,
     grid_of: Callable[[str], Grid],
 ) -> None:
     def fit(part: str, target: Floats, given: Floats, moment: _Moment) -> None:
-        name = f"{layer}.{part}"
-        _fit(name, target, given, moment, rounded, grid_of(name))
+        matrix = f"{name}.{part}"
+        _fit(matrix, target, given, moment, rounded, grid_of(matrix))
 
     def add(part: str, norm: str, wanted: Floats, given: Floats) -> None:
-        product = published.linear(wanted, f"{layer}.{part}")
+        product = published.linear(wanted, f"{name}.{part}")
         fit(part, product + (published.states - candidate.states), given, _Moment.of(given))
-        published.add(product, f"{layer}.{norm}")
-        candidate.add(candidate.linear(given, f"{layer}.{part}"), f"{layer}.{norm}")
+        published.add(product, block, norm)
+        candidate.add(candidate.linear(given, f"{name}.{part}"), block, norm)
 
-    parts = ("query", "key", "value")
-    targets = [published.linear(published.states, f"{layer}.{part}") for part in parts]
-    moment = _Moment.of(candidate.states)
-    for part, target in zip(parts, targets, strict=True):
-        fit(part, target, candidate.states, moment)
-    mixed = candidate.attend(
-        *(candidate.linear(candidate.states, f"{layer}.{part}") for part in parts)
-    )
-    add("attention_output", "attention_norm", published.attend(*targets), mixed)
-    target = published.linear(published.states, f"{layer}.inner")
-    fit("inner", target, candidate.states, _Moment.of(candidate.states))
-    inner = candidate.activate(candidate.linear(candidate.states, f"{layer}.inner"))
-    add("output", "output_norm", published.activate(target), inner)
+    def round_inputs(parts: tuple[str, ...], norm: str) -> tuple[list[Floats], list[Floats]]:
+        """Round the matrices that read the states; return what they gave, and what they give."""
+        wanted, given = published.normed(block, norm), candidate.normed(block, norm)
+        targets = [published.linear(wanted, f"{name}.{part}") for part in parts]
+        moment = _Moment.of(given)
+        for part, target in zip(parts, targets, strict=True):
+            fit(part, target, given, moment)
+        return targets, [candidate.linear(given, f"{name}.{part}") for part in parts]
+
+    norm = f"{name}.attention_norm"
+    targets, found = round_inputs(("query", "key", "value"), norm)
+    mixed = published.attend(targets, block.attention)
+    add("attention_output", norm, mixed, candidate.attend(found, block.attention))
+    norm = f"{name}.output_norm"
+    (target,), (inner,) = round_inputs(("inner",), norm)
+    activation = block.feed_forward.activation
+    add("output", norm, activate(target, activation), activate(inner, activation))
 
 
 @dataclass(frozen=True)
@@ -132,75 +137,36 @@ def _fit(
     rounded[f"{name}.bias"] = (wanted - weight @ moment.mean).astype(np.float32)
 
 
-@dataclass
 class _Pass:
-    """A forward pass over all tokens of all texts at once; `states` is where it has come to."""
+    """A forward pass over all tokens of all texts at once; `states` is how far it has come."""
 
-    spec: EncoderSpec
-    tensors: Mapping[str, Floats]
-    rows: Sequence[Sequence[int]]
-    states: Floats = field(init=False)
-
-    def __post_init__(self) -> None:
-        spec, tensors = self.spec, self.tensors
-        ids = np.concatenate([np.asarray(row) for row in self.rows])
-        positions = np.concatenate([np.arange(len(row)) for row in self.rows])
-        states = tensors["embeddings.word"][ids]
-        states = states + tensors["embeddings.position"][spec.position_offset :][positions]
-        if spec.token_types:
-            states = states + tensors["embeddings.token_type"][0]
-        self.states = self._norm(states, "embeddings.norm")
-        self._ends = np.cumsum([len(row) for row in self.rows])
+    def __init__(
+        self, network: Network, tensors: Mapping[str, Floats], rows: Sequence[Sequence[int]]
+    ) -> None:
+        self.tensors = tensors
+        ids = np.concatenate([np.asarray(row) for row in rows])
+        places = np.concatenate([np.arange(len(row)) for row in rows])
+        self.states = embed(ids, places, network, tensors)
+        self._ends = np.cumsum([len(row) for row in rows])
 
     def linear(self, inputs: Floats, name: str) -> Floats:
         product: Floats = inputs @ self.tensors[f"{name}.weight"].T
         product += self.tensors[f"{name}.bias"]
         return product
 
-    def attend(self, query: Floats, key: Floats, value: Floats) -> Floats:
-        """What the heads give, before the output's matrix: float32 of shape (tokens, width)."""
-        heads, width = self.spec.heads, self.spec.width
-        mixed = np.empty_like(query)
-        start = 0
-        for end in self._ends:
-            q, k, v = (
-                part[start:end].reshape(end - start, heads, width // heads).swapaxes(0, 1)
-                for part in (query, key, value)
-            )
-            scores = q @ k.swapaxes(1, 2) * np.float32((width // heads) ** -0.5)
-            weights = np.exp(scores - scores.max(-1, keepdims=True))
-            weights /= weights.sum(-1, keepdims=True)
-            mixed[start:end] = (weights @ v).swapaxes(0, 1).reshape(end - start, width)
-            start = end
-        return mixed
+    def attend(self, parts: Sequence[Floats], attention: Attention) -> Floats:
+        """Mix the values of each text, given queries, keys and values of all texts."""
+        texts = zip(*(np.split(part, self._ends[:-1]) for part in parts), strict=True)
+        return np.concatenate([attend(q, k, v, attention) for q, k, v in texts])
 
-    def activate(self, inner: Floats) -> Floats:
-        """What comes between the two matrices of the feed-forward part."""
-        return _activate(inner, self.spec.activation)
+    def normed(self, block: Block, norm: str) -> Floats:
+        """Return what a part of the block reads: the states, normalised where that comes first."""
+        if block.placement is Placement.PRE:
+            return normalize_layer(self.states, block.norm, norm, self.tensors)
+        return self.states
 
-    def add(self, product: Floats, norm: str) -> None:
-        """Go on: add what a linear layer gave to the states, and normalise."""
-        self.states = self._norm(self.states + product, norm)
-
-    def _norm(self, states: Floats, name: str) -> Floats:
-        centred = states - states.mean(-1, keepdims=True)
-        variance = (centred**2).mean(-1, keepdims=True)
-        centred /= np.sqrt(variance + np.float32(self.spec.layer_norm_eps))
-        normed: Floats = centred * self.tensors[f"{name}.weight"] + self.tensors[f"{name}.bias"]
-        return normed
-
-
-def _activate(x: Floats, activation: Activation) -> Floats:
-    if activation is Activation.RELU:
-        return np.maximum(x, np.float32(0))
-    try:
-        from scipy.special import erf
-    except ImportError as error:
-        raise MissingExtraError("Calibration", "convert") from error
-    half = np.float32(0.5)
-    if activation is Activation.GELU_TANH:
-        cubic = np.float32((2 / np.pi) ** 0.5) * (x + np.float32(0.044715) * x**3)
-        gate: Floats = np.tanh(cubic)
-        return x * half * (1 + gate)
-    gelu: Floats = x * half * (1 + erf(x * np.float32(0.5**0.5)))
-    return gelu
+    def add(self, product: Floats, block: Block, norm: str) -> None:
+        """Add a part's output to the states, and normalise them where that comes after."""
+        self.states = self.states + product
+        if block.placement is Placement.POST:
+            self.states = normalize_layer(self.states, block.norm, norm, self.tensors)

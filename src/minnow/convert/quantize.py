@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from minnow.model.original import Original
-    from minnow.model.spec import EncoderSpec
     from minnow.recipe import Recipe
 
     Tensors = Mapping[str, NDArray[np.float32]]
@@ -67,15 +66,15 @@ def quantize(
         ConversionError: The model is too narrow to be packed.
         InputError: The texts are too few to calibrate on.
     """
-    encoder, tensors = original.encoder, dict(original.tensors)
+    network, tensors = original.network, dict(original.tensors)
     tables = {_WORDS: recipe.words, "embeddings.position": recipe.positions}
     if any(tables.values()):
-        _check_width(encoder)
+        _check_width(network.width)
     packed = {
         name: pack_table(
             tensors[name],
             grid.bits,
-            grid.block_in(encoder.width),
+            grid.block_in(network.width),
             turned=name == _WORDS and grid.bits < _BYTE,
         )
         for name, grid in tables.items()
@@ -86,12 +85,12 @@ def quantize(
         return Rounded(tensors | unpacked, packed)
     grids = {
         name: _for_rows(recipe.weights, tensors[f"{name}.weight"].shape[1])
-        for name in linear_layers(encoder)
+        for name in linear_layers(network)
     }
     turns = {f"{n}.turned": Grid(TURN_BITS) for n, t in packed.items() if t.turn is not None}
     if recipe.rounding is Rounding.CALIBRATED:
         rows = calibration_rows(original, texts)
-        rounded = round_network(encoder, tensors, rows, grids.__getitem__, progress)
+        rounded = round_network(network, tensors, rows, grids.__getitem__, progress)
         return Rounded(rounded | unpacked, packed, grids | turns)
     nearest = {
         f"{name}.weight": round_weight(tensors[f"{name}.weight"], grid)
@@ -106,9 +105,9 @@ def _for_rows(grid: Grid, row: int) -> Grid:
     return Grid(grid.bits, block if block < row else 0)
 
 
-def _check_width(encoder: EncoderSpec) -> None:
-    if encoder.width % _BYTE:
+def _check_width(width: int) -> None:
+    if width % _BYTE:
         raise ConversionError(
-            f"The model is {encoder.width} wide. Tables are packed where the width is a multiple "
+            f"The model is {width} wide. Tables are packed where the width is a multiple "
             f"of {_BYTE}; take `precision=fp16`."
         )

@@ -31,8 +31,8 @@ from minnow.export.gguf import GGUF_TYPES, write_gguf
 from minnow.files import temporary_beside, writing
 from minnow.frontier.points import Kind
 from minnow.model.checkpoint import weight_files
-from minnow.model.config import Choices
 from minnow.model.source import resolve
+from minnow.model.spec import Choices
 from minnow.recipe import RECIPES, Precision
 from minnow.sealing import sha256
 from minnow.signals import uninterrupted

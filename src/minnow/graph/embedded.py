@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from minnow.graph.packed import PackedTable
-    from minnow.model.spec import EmbeddingSpec, EncoderSpec
+    from minnow.model.head import Head
+    from minnow.model.network import Network
 
 WORDS, MASK, POSITIONS = "input_ids", "attention_mask", "position_ids"
 """The inputs, by the names that MNN's engine has for them."""
@@ -28,9 +29,9 @@ OUTPUT = "sentence_embeddings"
 
 
 def build_embedded_graph(
-    spec: EncoderSpec,
+    network: Network,
     tensors: Mapping[str, NDArray[np.float32]],
-    embedding: EmbeddingSpec,
+    head: Head,
     packed: Mapping[str, PackedTable] = MappingProxyType({}),
     *,
     in_parts: bool = False,
@@ -43,10 +44,10 @@ def build_embedded_graph(
     `sentence_embeddings`, float32 of shape (1, width).
 
     Args:
-        spec: The network.
+        network: The network.
         tensors: Its tensors under the names of `minnow.model.checkpoint.tensor_shapes`; the word
             table is not read.
-        embedding: How token states become a vector.
+        head: What follows the token states.
         packed: Tables to store packed: embeddings.position.
         in_parts: Write feed-forward layers in parts, for sums in half precision.
 
@@ -56,12 +57,12 @@ def build_embedded_graph(
     Raises:
         MissingExtraError: The extra `convert` is not installed.
     """
-    return _EmbeddedWriter(spec, tensors, packed, in_parts=in_parts).write(embedding)
+    return _EmbeddedWriter(network, tensors, packed, in_parts=in_parts).write(head)
 
 
-def embedded_inputs(spec: EncoderSpec) -> tuple[str, ...]:
-    """The graph's inputs for a text of three tokens, as the converter's child is told of them."""
-    shapes = {WORDS: f"float:3x1x{spec.width}", MASK: "float:1x1x3x3", POSITIONS: "int:1x3"}
+def embedded_inputs(width: int) -> tuple[str, ...]:
+    """Return the graph's inputs for a text of three tokens, as the converter's child takes them."""
+    shapes = {WORDS: f"float:3x1x{width}", MASK: "float:1x1x3x3", POSITIONS: "int:1x3"}
     return tuple(f"{name}:{shape}" for name, shape in shapes.items())
 
 
@@ -73,7 +74,7 @@ class _EmbeddedWriter(GraphWriter):
 
     def _inputs(self) -> list[Input]:
         return [
-            Input(WORDS, ("seq", 1, self._spec.width), floats=True),
+            Input(WORDS, ("seq", 1, self._network.width), floats=True),
             Input(MASK, (1, 1, "seq", "seq"), floats=True),
             Input(POSITIONS, (1, "seq")),
         ]
@@ -88,7 +89,7 @@ class _EmbeddedWriter(GraphWriter):
         return self._far_below(row)
 
     def _word_states(self) -> str:
-        return self.reshape(WORDS, [1, -1, self._spec.width], "embeddings.word.rows")
+        return self.reshape(WORDS, [1, -1, self._network.width], "embeddings.word.rows")
 
     def _token_type(self) -> str:
         name = "embeddings.token_type"
@@ -96,7 +97,7 @@ class _EmbeddedWriter(GraphWriter):
 
     def _positions(self) -> Callable[[str, NDArray[Any]], str]:
         def rows(name: str, table: NDArray[Any]) -> str:
-            values = self.table(name, table[self._spec.position_offset :])
+            values = self.table(name, table[self._network.positions.offset :])
             return self.node("Gather", [values, POSITIONS], f"{name}.rows", axis=0)
 
         return rows

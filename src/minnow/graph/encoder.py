@@ -1,4 +1,4 @@
-"""Writes the canonical ONNX graph of an encoder, straight from its spec and tensors.
+"""Writes the canonical ONNX graph of a network, straight from its description and tensors.
 
 The graph has the shape that MNN's converter turns into fused operators: LayerNormalization as
 one node; GELU in the order and with the Constant nodes that the converter matches (an
@@ -20,7 +20,8 @@ import numpy as np
 
 from minnow.graph.nodes import Input, Nodes
 from minnow.graph.pooled import MASK, one_token, several_tokens, unit_length
-from minnow.model.spec import Activation, Interface
+from minnow.model.network import Activation, Placement
+from minnow.model.spec import Interface
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -28,35 +29,35 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from minnow.graph.packed import PackedTable
-    from minnow.model.spec import EmbeddingSpec, EncoderSpec
+    from minnow.model.head import Head
+    from minnow.model.network import Attention, Block, FeedForward, LayerNorm, Network
 
 OUTPUT = Interface.LAST_HIDDEN_STATE.value
 MASKED = 10_000.0
 
 
 def build_graph(
-    spec: EncoderSpec,
+    network: Network,
     tensors: Mapping[str, NDArray[np.float32]],
     packed: Mapping[str, PackedTable] = MappingProxyType({}),
-    embedding: EmbeddingSpec | None = None,
+    head: Head | None = None,
     shape: tuple[int, int] | None = None,
     *,
     in_parts: bool = False,
 ) -> Any:
-    """Write the encoder as an ONNX model.
+    """Write a network as an ONNX model.
 
-    Inputs are `spec.inputs`, int32 of shape (batch, seq), both dynamic. The output is
-    `last_hidden_state`, float32 of shape (batch, seq, width); with `embedding` it is
+    Inputs are `network.inputs`, int32 of shape (batch, seq), both dynamic. The output is
+    `last_hidden_state`, float32 of shape (batch, seq, width); with a head it is
     `sentence_embedding`, float32 of shape (batch, width).
 
     Args:
-        spec: The network.
+        network: The network.
         tensors: Its tensors under the names of `minnow.model.checkpoint.tensor_shapes`.
         packed: Tables to store packed, in place of the tensor of that name: embeddings.word,
             embeddings.position.
-        embedding: How token states become a vector, to have the graph do that too.
+        head: What follows the token states, to have the graph do that too.
         shape: The only (batch, seq) that the graph shall take, for accelerators that need that.
-
         in_parts: Write feed-forward layers in parts, for sums in half precision.
 
     Returns:
@@ -65,11 +66,11 @@ def build_graph(
     Raises:
         MissingExtraError: The extra `convert` is not installed.
     """
-    return GraphWriter(spec, tensors, packed, shape, in_parts=in_parts).write(embedding)
+    return GraphWriter(network, tensors, packed, shape, in_parts=in_parts).write(head)
 
 
 class GraphWriter(Nodes):
-    """Appends an encoder's nodes; every method returns the name of the value that it added.
+    """Appends a network's nodes; every method returns the name of the value that it added.
 
     Attributes:
         pooled_name: What the output of pooled vectors is called.
@@ -81,7 +82,7 @@ class GraphWriter(Nodes):
 
     def __init__(
         self,
-        spec: EncoderSpec,
+        network: Network,
         tensors: Mapping[str, NDArray[np.float32]],
         packed: Mapping[str, PackedTable],
         shape: tuple[int, int] | None = None,
@@ -89,29 +90,28 @@ class GraphWriter(Nodes):
         in_parts: bool = False,
     ) -> None:
         super().__init__()
-        self._part = spec.width if in_parts else spec.inner_width
+        self._in_parts = in_parts
         self._shape = shape
-        self._spec = spec
+        self._network = network
         self._tensors = tensors
         self._packed = packed
 
-    def write(self, embedding: EmbeddingSpec | None) -> Any:
-        """All nodes, from the inputs to the output."""
-        width, mask, states = self._spec.width, self._mask(), self._embeddings()
-        *layers, last = [f"layer.{i}" for i in range(self._spec.layers)]
-        for layer in layers:
-            states = self._layer(states, states, mask, layer)
-        if embedding is None:
+    def write(self, head: Head | None) -> Any:
+        """Write all nodes, from the inputs to the output, as an `onnx.ModelProto`."""
+        width, mask, states = self._network.width, self._mask(), self._embeddings()
+        *blocks, last = [(f"layer.{i}", block) for i, block in enumerate(self._network.blocks)]
+        for name, block in blocks:
+            states = self._block(states, states, mask, name, block)
+        if head is None:
             seq = self._shape[1] if self._shape else "seq"
-            return self._end(self._layer(states, states, mask, last), OUTPUT, [seq, width])
-        token = one_token(self, states, self._spec, embedding.pooling, self.token_mask)
-        pooled = self._layer(token or states, states, mask, last)
+            return self._end(self._last(states, states, mask, *last), OUTPUT, [seq, width])
+        longest = self._network.positions.longest
+        token = one_token(self, states, head.pooling, longest, self.token_mask)
+        pooled = self._last(token or states, states, mask, *last)
         if token is None:
-            pooled = several_tokens(
-                self, pooled, mask, self._spec, embedding.pooling, self.token_mask
-            )
+            pooled = several_tokens(self, pooled, mask, head.pooling, longest, self.token_mask)
         vectors = self.reshape(pooled, [0, width], "vectors")
-        if embedding.normalize:
+        if head.normalize:
             vectors = unit_length(self, vectors)
         return self._end(vectors, self.pooled_name, [width])
 
@@ -121,7 +121,7 @@ class GraphWriter(Nodes):
         return self.model(self._inputs(), output, [batch, *axes])
 
     def _inputs(self) -> list[Input]:
-        return [Input(name, self._shape or ("batch", "seq")) for name in self._spec.inputs]
+        return [Input(name, self._shape or ("batch", "seq")) for name in self._network.inputs]
 
     def _mask(self) -> str:
         """0 for a token, -MASKED for padding: float of shape (batch, 1, 1, seq)."""
@@ -138,11 +138,11 @@ class GraphWriter(Nodes):
 
     def _embeddings(self) -> str:
         states = self._word_states()
-        if self._spec.token_types:
+        if self._network.words.token_types:
             states = self.node("Add", [states, self._token_type()], "word_and_type")
         positions = self._rows("embeddings.position", self._positions())
         states = self.node("Add", [states, positions], "embedded")
-        return self._layer_norm(states, "embeddings.norm")
+        return self._norm(states, self._network.embedding_norm, "embeddings.norm")
 
     def _word_states(self) -> str:
         return self._rows("embeddings.word", self._words)
@@ -158,7 +158,7 @@ class GraphWriter(Nodes):
 
     def _positions(self) -> Callable[[str, NDArray[Any]], str]:
         """A function from a table to its first `seq` rows: shape (1, seq, columns)."""
-        start = self._spec.position_offset
+        start = self._network.positions.offset
         if self._shape is not None:
             end = start + self._shape[1]
             return lambda name, table: self.table(name, table[None, start:end])
@@ -230,28 +230,47 @@ class GraphWriter(Nodes):
         )
         return self.node("Add", [shifted, part], name)
 
-    def _layer(self, states: str, context: str, mask: str, name: str) -> str:
-        """New states of some tokens, which attend to the whole context."""
-        attended = self._attention(states, context, mask, name)
-        states = self.node("Add", [attended, states], f"{name}.attended")
-        states = self._layer_norm(states, f"{name}.attention_norm")
-        states = self._feed_forward(states, name)
-        return self._layer_norm(states, f"{name}.output_norm")
+    def _last(self, states: str, context: str, mask: str, name: str, block: Block) -> str:
+        states = self._block(states, context, mask, name, block)
+        return self._norm(states, self._network.final_norm, "final_norm")
 
-    def _feed_forward(self, states: str, layer: str) -> str:
-        """The states and a feed-forward layer's output, summed; part of its units after part."""
+    def _block(self, states: str, context: str, mask: str, name: str, block: Block) -> str:
+        """New states of some tokens, which attend to the whole context."""
+        pre, norms = (
+            block.placement is Placement.PRE,
+            (f"{name}.attention_norm", f"{name}.output_norm"),
+        )
+        some, everything = states, context
+        if pre:
+            everything = self._norm(context, block.norm, norms[0])
+            some = (
+                everything
+                if states == context
+                else self._norm(states, block.norm, norms[0], ".some")
+            )
+        attended = self._attention(some, everything, mask, name, block.attention)
+        states = self.node("Add", [attended, states], f"{name}.attended")
+        if pre:
+            normed = self._norm(states, block.norm, norms[1])
+            return self._feed_forward(normed, states, name, block.feed_forward)
+        states = self._norm(states, block.norm, norms[0])
+        states = self._feed_forward(states, states, name, block.feed_forward)
+        return self._norm(states, block.norm, norms[1])
+
+    def _feed_forward(self, states: str, total: str, layer: str, part: FeedForward) -> str:
+        """A total and a feed-forward part's output, summed; its units in parts, if so wanted."""
         inner, output = f"{layer}.inner", f"{layer}.output"
-        total, units = states, len(self._tensors[f"{inner}.bias"])
-        for start in range(0, units, self._part):
-            part = slice(start, start + self._part)
+        step = self._network.width if self._in_parts else part.width
+        for start in range(0, part.width, step):
+            units = slice(start, start + step)
             tail = f".{start}" if start else ""
-            weight = self._tensors[f"{output}.weight"][:, part]
+            weight = self._tensors[f"{output}.weight"][:, units]
             bias = None if start else self._tensors[f"{output}.bias"]
             some = self._product(
                 states, f"{inner}{tail}",
-                self._tensors[f"{inner}.weight"][part], self._tensors[f"{inner}.bias"][part],
+                self._tensors[f"{inner}.weight"][units], self._tensors[f"{inner}.bias"][units],
             )  # fmt: skip
-            some = self._activate(some, f"{layer}.activation{tail}")
+            some = self._activate(some, f"{layer}.activation{tail}", part.activation)
             some = self._product(some, f"{output}{tail}", weight, bias)
             total = self.node("Add", [some, total], f"{layer}.summed{tail}")
         return total
@@ -270,41 +289,43 @@ class GraphWriter(Nodes):
         product = self.node("MatMul", [states, table], f"{name}.product")
         return self.node("Add", [product, self.table(f"{name}.bias", bias)], name)
 
-    def _layer_norm(self, states: str, name: str) -> str:
-        weight = self.table(f"{name}.weight", self._tensors[f"{name}.weight"])
-        bias = self.table(f"{name}.bias", self._tensors[f"{name}.bias"])
+    def _norm(self, states: str, norm: LayerNorm | None, name: str, tail: str = "") -> str:
+        """Normalised states; a norm that is applied once more has a tail behind its name."""
+        if norm is None:
+            return states
+        weight, bias = f"{name}.weight", f"{name}.bias"
+        if not tail:
+            self.table(weight, self._tensors[weight])
+            self.table(bias, self._tensors[bias])
         return self.node(
-            "LayerNormalization",
-            [states, weight, bias],
-            name,
-            axis=-1,
-            epsilon=self._spec.layer_norm_eps,
+            "LayerNormalization", [states, weight, bias], f"{name}{tail}", axis=-1, epsilon=norm.eps
         )
 
-    def _attention(self, states: str, context: str, mask: str, name: str) -> str:
-        heads, depth = self._spec.heads, self._spec.width // self._spec.heads
-        query = self._heads(states, f"{name}.query", [0, 2, 1, 3])
-        key = self._heads(context, f"{name}.key", [0, 2, 3, 1])
-        value = self._heads(context, f"{name}.value", [0, 2, 1, 3])
+    def _attention(
+        self, states: str, context: str, mask: str, name: str, attention: Attention
+    ) -> str:
+        def heads(states: str, part: str, order: list[int]) -> str:
+            shape = [0, 0, attention.heads, attention.head_size]
+            split = self.reshape(self._linear(states, part), shape, f"{part}.heads")
+            return self.node("Transpose", [split], f"{part}.turned", perm=order)
+
+        query = heads(states, f"{name}.query", [0, 2, 1, 3])
+        key = heads(context, f"{name}.key", [0, 2, 3, 1])
+        value = heads(context, f"{name}.value", [0, 2, 1, 3])
         scores = self.node("MatMul", [query, key], f"{name}.query_key")
-        scale = self.scalar(f"{name}.scale", depth**-0.5)
+        scale = self.scalar(f"{name}.scale", attention.scale)
         scores = self.node("Mul", [scores, scale], f"{name}.scaled")
         scores = self.node("Add", [scores, mask], f"{name}.masked")
         weights = self.node("Softmax", [scores], f"{name}.weights", axis=-1)
         mixed = self.node("MatMul", [weights, value], f"{name}.mixed")
         mixed = self.node("Transpose", [mixed], f"{name}.joined", perm=[0, 2, 1, 3])
-        mixed = self.reshape(mixed, [0, 0, heads * depth], f"{name}.flattened")
+        mixed = self.reshape(mixed, [0, 0, attention.width], f"{name}.flattened")
         return self._linear(mixed, f"{name}.attention_output")
 
-    def _heads(self, states: str, name: str, order: list[int]) -> str:
-        heads, depth = self._spec.heads, self._spec.width // self._spec.heads
-        split = self.reshape(self._linear(states, name), [0, 0, heads, depth], f"{name}.heads")
-        return self.node("Transpose", [split], f"{name}.turned", perm=order)
-
-    def _activate(self, x: str, name: str) -> str:
-        if self._spec.activation is Activation.RELU:
+    def _activate(self, x: str, name: str, activation: Activation) -> str:
+        if activation is Activation.RELU:
             return self.node("Relu", [x], name)
-        if self._spec.activation is Activation.GELU_TANH:
+        if activation is Activation.GELU_TANH:
             return self._gelu_tanh(x, name)
         root = self.node("Div", [x, self.scalar(f"{name}.root2", 2**0.5)], f"{name}.div")
         error = self.node("Erf", [root], f"{name}.erf")

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from minnow.graph.nodes import Nodes
-    from minnow.model.spec import EncoderSpec
 
 MASK = "attention_mask"
 SMALLEST = 2.0**-14
@@ -25,15 +24,15 @@ SMALLEST = 2.0**-14
 
 
 def one_token(
-    nodes: Nodes, states: str, spec: EncoderSpec, pooling: Pooling, mask: str = MASK
+    nodes: Nodes, states: str, pooling: Pooling, longest: int, mask: str = MASK
 ) -> str | None:
     """The state of the one token that pooling takes, if it takes one.
 
     Args:
         nodes: What to append to.
         states: Token states of shape (batch, seq, width), of any layer.
-        spec: The network.
         pooling: The way to pool.
+        longest: The most tokens that a text can have.
         mask: 1 for a token, 0 for padding; of shape (batch, seq).
 
     Returns:
@@ -44,7 +43,7 @@ def one_token(
         one = nodes.constant("pooling.to", [1], np.int64)
         return nodes.node("Slice", [states, zero, one, one], "pooling.token")
     if pooling is Pooling.LAST_TOKEN:
-        return _weighted_sum(nodes, states, _last(nodes, spec, mask))
+        return _weighted_sum(nodes, states, _last(nodes, longest, mask))
     return None
 
 
@@ -52,8 +51,8 @@ def several_tokens(
     nodes: Nodes,
     states: str,
     padding: str,
-    spec: EncoderSpec,
     pooling: Pooling,
+    longest: int,
     mask: str = MASK,
 ) -> str:
     """What pooling makes of the last states of several tokens.
@@ -62,8 +61,8 @@ def several_tokens(
         nodes: What to append to.
         states: Token states of shape (batch, seq, width).
         padding: 0 for a token, far below all states for padding; of shape (batch, 1, 1, seq).
-        spec: The network.
         pooling: The way to pool; one that takes more than one token.
+        longest: The most tokens that a text can have.
         mask: 1 for a token, 0 for padding; of shape (batch, seq).
 
     Returns:
@@ -73,7 +72,7 @@ def several_tokens(
         column = nodes.reshape(padding, [0, -1, 1], "pooling.padding")
         masked = nodes.node("Add", [states, column], "pooling.masked")
         return nodes.node("ReduceMax", [masked], "pooling.max", axes=[1], keepdims=1)
-    return _weighted_sum(nodes, states, _WEIGHTS[pooling](nodes, spec, mask))
+    return _weighted_sum(nodes, states, _WEIGHTS[pooling](nodes, longest, mask))
 
 
 def unit_length(nodes: Nodes, vectors: str) -> str:
@@ -105,9 +104,9 @@ def _row_sum(nodes: Nodes, rows: str, name: str) -> str:
     return nodes.node("ReduceSum", [rows, axis], name, keepdims=1)
 
 
-def _positions(nodes: Nodes, spec: EncoderSpec, mask: str, unit: float) -> str:
+def _positions(nodes: Nodes, longest: int, mask: str, unit: float) -> str:
     """Each token's number from 1, in some unit: float of shape (1, seq)."""
-    numbers = np.arange(1, spec.max_positions + 1, dtype=np.float32)
+    numbers = np.arange(1, longest + 1, dtype=np.float32)
     table = nodes.table("pooling.numbers", numbers[None] * np.float32(unit))
     shape = nodes.node("Shape", [mask], "pooling.shape")
     zero = nodes.constant("pooling.zero", [0], np.int64)
@@ -116,37 +115,37 @@ def _positions(nodes: Nodes, spec: EncoderSpec, mask: str, unit: float) -> str:
     return nodes.node("Slice", [table, zero, length, one], "pooling.positions")
 
 
-def _mean(nodes: Nodes, _: EncoderSpec, mask: str) -> str:
+def _mean(nodes: Nodes, _: int, mask: str) -> str:
     mask = _mask(nodes, mask)
     return nodes.node("Div", [mask, _row_sum(nodes, mask, "pooling.count")], "pooling.weights")
 
 
-def _mean_sqrt_len(nodes: Nodes, _: EncoderSpec, mask: str) -> str:
+def _mean_sqrt_len(nodes: Nodes, _: int, mask: str) -> str:
     mask = _mask(nodes, mask)
     root = nodes.node("Sqrt", [_row_sum(nodes, mask, "pooling.count")], "pooling.root")
     return nodes.node("Div", [mask, root], "pooling.weights")
 
 
-def _weighted_mean(nodes: Nodes, spec: EncoderSpec, mask: str) -> str:
+def _weighted_mean(nodes: Nodes, longest: int, mask: str) -> str:
     """Positions count in a power of two above all of them: their sum would be too large."""
-    unit = 2.0 ** -np.ceil(np.log2(spec.max_positions))
-    positions = _positions(nodes, spec, mask, unit)
+    unit = 2.0 ** -np.ceil(np.log2(longest))
+    positions = _positions(nodes, longest, mask, unit)
     weights = nodes.node("Mul", [_mask(nodes, mask), positions], "pooling.counted")
     return nodes.node(
         "Div", [weights, _row_sum(nodes, weights, "pooling.count")], "pooling.weights"
     )
 
 
-def _last(nodes: Nodes, spec: EncoderSpec, mask: str) -> str:
+def _last(nodes: Nodes, longest: int, mask: str) -> str:
     """1 for the token whose number is the count of tokens, 0 for all others."""
     count = _row_sum(nodes, _mask(nodes, mask), "pooling.count")
-    away = nodes.node("Sub", [_positions(nodes, spec, mask, 1.0), count], "pooling.away")
+    away = nodes.node("Sub", [_positions(nodes, longest, mask, 1.0), count], "pooling.away")
     away = nodes.node("Abs", [away], "pooling.distance")
     weights = nodes.node("Sub", [nodes.scalar("pooling.unit", 1.0), away], "pooling.near")
     return nodes.node("Relu", [weights], "pooling.weights")
 
 
-_WEIGHTS: Mapping[Pooling, Callable[[Nodes, EncoderSpec, str], str]] = {
+_WEIGHTS: Mapping[Pooling, Callable[[Nodes, int, str], str]] = {
     Pooling.MEAN: _mean,
     Pooling.MEAN_SQRT_LEN: _mean_sqrt_len,
     Pooling.WEIGHTED_MEAN: _weighted_mean,

@@ -1,7 +1,7 @@
 """Reads a checkpoint's tensors, under our names, from safetensors only.
 
-Every tensor the encoder needs must be there in its shape and finite, and no other may be left
-over: a tensor nobody reads is a network nobody understood.
+Every tensor that the network needs must be there in its shape and finite, and no other may be left
+over: a tensor that nothing reads belongs to a network that the table does not describe.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from minnow.errors import CheckpointError, MissingExtraError
-from minnow.model.families import Family, family_named
+from minnow.model.families import Family, family_named, network_of
 from minnow.model.layout import WEIGHTS, WEIGHTS_INDEX, read_shards
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from minnow.model.network import Block, Network
     from minnow.model.source import ModelSource
     from minnow.model.spec import EncoderSpec
 
@@ -31,53 +32,64 @@ if TYPE_CHECKING:
 _FLOATS = ("F64", "F32", "F16", "BF16")
 
 
-def tensor_shapes(spec: EncoderSpec) -> dict[str, tuple[int, ...]]:
-    """Our name of every tensor of the encoder -> its shape; matrices are (out, in)."""
-    width, inner = spec.width, spec.inner_width
+def tensor_shapes(network: Network) -> dict[str, tuple[int, ...]]:
+    """Return the shape of every tensor of a network by our name; matrices are (out, in)."""
+    width = network.width
     shapes: dict[str, tuple[int, ...]] = {
-        "embeddings.word": (spec.vocab_size, width),
-        "embeddings.position": (spec.positions, width),
+        "embeddings.word": (network.words.rows, width),
+        "embeddings.position": (network.positions.rows, width),
     }
-    if spec.token_types:
-        shapes["embeddings.token_type"] = (spec.token_types, width)
-    matrices = {
-        "query": (width, width),
-        "key": (width, width),
-        "value": (width, width),
-        "attention_output": (width, width),
-        "inner": (inner, width),
-        "output": (width, inner),
-    }
-    norms = ["embeddings.norm"]
-    for i in range(spec.layers):
-        for name, shape in matrices.items():
+    if network.words.token_types:
+        shapes["embeddings.token_type"] = (network.words.token_types, width)
+    norms = ["embeddings.norm"] if network.embedding_norm else []
+    for i, block in enumerate(network.blocks):
+        for name, shape in _matrices(block, width).items():
             shapes[f"layer.{i}.{name}.weight"] = shape
             shapes[f"layer.{i}.{name}.bias"] = shape[:1]
         norms += [f"layer.{i}.attention_norm", f"layer.{i}.output_norm"]
+    if network.final_norm:
+        norms.append("final_norm")
     for norm in norms:
         shapes[f"{norm}.weight"] = shapes[f"{norm}.bias"] = (width,)
     return shapes
 
 
-def linear_layers(spec: EncoderSpec) -> list[str]:
-    """Our name of every linear layer, in the order in which they run: "layer.0.query", ..."""
+def _matrices(block: Block, width: int) -> dict[str, tuple[int, int]]:
+    heads, inner = block.attention.width, block.feed_forward.width
+    return {
+        "query": (heads, width),
+        "key": (heads, width),
+        "value": (heads, width),
+        "attention_output": (width, heads),
+        "inner": (inner, width),
+        "output": (width, inner),
+    }
+
+
+def linear_layers(network: Network) -> list[str]:
+    """Return our name of every linear layer, in the order in which they run: "layer.0.query"."""
     return [
-        name.removesuffix(".weight")
-        for name, shape in tensor_shapes(spec).items()
-        if name.startswith("layer.") and len(shape) == 2
+        f"layer.{i}.{name}"
+        for i, block in enumerate(network.blocks)
+        for name in _matrices(block, network.width)
     ]
 
 
-def tensor_names(family: Family, spec: EncoderSpec) -> dict[str, str]:
-    """Our name of every tensor of the encoder -> the family's, without its prefix."""
+def tensor_names(names: Mapping[str, str], network: Network) -> dict[str, str]:
+    """Return our name of every tensor of a network -> the name that a file has for it.
+
+    Args:
+        names: Our name of a tensor, or of a weight/bias pair, -> the file's; `{i}` is a layer.
+        network: The network.
+    """
     theirs = {}
-    for our in tensor_shapes(spec):
-        if our in family.tensors:
-            theirs[our] = family.tensors[our]
+    for our in tensor_shapes(network):
+        if our in names:
+            theirs[our] = names[our]
             continue
         module, _, kind = our.rpartition(".")
         layer = module.split(".")[1] if module.startswith("layer.") else ""
-        row = family.tensors[module.replace(f"layer.{layer}.", "layer.{i}.", 1)]
+        row = names[module.replace(f"layer.{layer}.", "layer.{i}.", 1)]
         theirs[our] = f"{row.format(i=layer)}.{kind}"
     return theirs
 
@@ -96,11 +108,11 @@ def weight_files(source: ModelSource) -> list[Path]:
 
 
 def read_tensors(source: ModelSource, spec: EncoderSpec) -> Tensors:
-    """Read and check every tensor of the encoder.
+    """Read and check every tensor of a network.
 
     Args:
         source: The model's files.
-        spec: Its network.
+        spec: The network's hyperparameters.
 
     Returns:
         Our name (see `tensor_shapes`) -> float32 array.
@@ -114,7 +126,7 @@ def read_tensors(source: ModelSource, spec: EncoderSpec) -> Tensors:
     with ExitStack() as stack:
         handles = [stack.enter_context(_open(file, source.name)) for file in weight_files(source)]
         stored = {name: handle for handle in handles for name in handle.keys()}  # noqa: SIM118
-        return _collect(source.name, family_named(spec.family), spec, stored)
+        return _collect(source.name, family_named(spec.family), network_of(spec), stored)
 
 
 def _open(file: Path, name: str) -> Any:
@@ -131,9 +143,10 @@ def _open(file: Path, name: str) -> Any:
         ) from error
 
 
-def _collect(name: str, family: Family, spec: EncoderSpec, stored: Mapping[str, Any]) -> Tensors:
+def _collect(name: str, family: Family, network: Network, stored: Mapping[str, Any]) -> Tensors:
     prefix = family.prefix if any(key.startswith(family.prefix) for key in stored) else ""
-    theirs = {our: prefix + name for our, name in tensor_names(family, spec).items()}
+    names = tensor_names(family.tensors, network)
+    theirs = {our: prefix + name for our, name in names.items()}
     faults = [f"{key} is missing" for key in theirs.values() if key not in stored]
     faults += [
         f"{key} is left over (minnow does not know what it does)"
@@ -141,7 +154,7 @@ def _collect(name: str, family: Family, spec: EncoderSpec, stored: Mapping[str, 
         if not any(fnmatchcase(key.removeprefix(prefix), p) for p in family.unused)
     ]
     tensors: Tensors = {}
-    for our, shape in tensor_shapes(spec).items():
+    for our, shape in tensor_shapes(network).items():
         if theirs[our] in stored:
             fault, tensor = _read_one(stored[theirs[our]], theirs[our], shape)
             faults += fault

@@ -1,13 +1,24 @@
-"""The table of model families: a row says how a family spells its config and its tensors.
+"""The table of model families: how each spells its config and its tensors, and what it computes.
 
-Another family of the same architecture (a post-norm transformer encoder with absolute
-positions) is another row. Key names are those that `transformers` writes.
+Another family is another row. Key names are those that `transformers` writes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+
+from minnow.errors import UnsupportedModelError
+from minnow.model.network import (
+    Attention,
+    Block,
+    FeedForward,
+    LayerNorm,
+    LearnedPositions,
+    Network,
+    Words,
+)
+from minnow.model.spec import EncoderSpec
 
 _BERT_CONFIG = {
     "vocab_size": "vocab_size",
@@ -52,6 +63,23 @@ _DISTILBERT_TENSORS = {
 }
 
 
+def post_norm_network(spec: EncoderSpec) -> Network:
+    """Describe an encoder as in Devlin et al., "BERT" (2018)."""
+    norm, head_size = LayerNorm(spec.layer_norm_eps), spec.width // spec.heads
+    block = Block(
+        Attention(spec.heads, head_size, scale=head_size**-0.5),
+        FeedForward(spec.inner_width, spec.activation),
+        norm,
+    )
+    return Network(
+        width=spec.width,
+        words=Words(spec.vocab_size, spec.token_types),
+        positions=LearnedPositions(spec.positions, spec.position_offset),
+        embedding_norm=norm,
+        blocks=(block,) * spec.layers,
+    )
+
+
 @dataclass(frozen=True)
 class Family:
     """One row of the table.
@@ -60,6 +88,7 @@ class Family:
         name: The family's name in a manifest.
         model_types: Values of `model_type` in config.json that belong to it.
         prefix: What some checkpoints (task heads, pretraining) put before every tensor name.
+        network: Describes the forward pass of a model with such hyperparameters.
         tensors: Our name of a tensor or of a weight/bias pair -> the checkpoint's.
         config: Our name of a hyperparameter -> the key in config.json.
         defaults: Values for keys that config.json may leave out, as `transformers` has them.
@@ -72,6 +101,7 @@ class Family:
     name: str
     model_types: tuple[str, ...]
     prefix: str
+    network: Callable[[EncoderSpec], Network] = post_norm_network
     tensors: Mapping[str, str] = field(default_factory=lambda: _BERT_TENSORS)
     config: Mapping[str, str] = field(default_factory=lambda: _BERT_CONFIG)
     defaults: Mapping[str, object] = field(default_factory=dict)
@@ -140,10 +170,28 @@ FAMILIES: tuple[Family, ...] = (
 
 
 def family_of(model_type: str) -> Family | None:
-    """The row that a `model_type` of config.json belongs to, or None."""
+    """Find the row that a `model_type` of config.json belongs to; None where there is none."""
     return next((family for family in FAMILIES if model_type in family.model_types), None)
 
 
+def network_of(spec: EncoderSpec) -> Network:
+    """Describe the forward pass of a model, as its family's row says.
+
+    Raises:
+        UnsupportedModelError: The table has no such family.
+    """
+    return family_named(spec.family).network(spec)
+
+
 def family_named(name: str) -> Family:
-    """The row of that name; KeyError if there is none."""
-    return {family.name: family for family in FAMILIES}[name]
+    """Find the row of a name.
+
+    Raises:
+        UnsupportedModelError: There is none.
+    """
+    found = next((family for family in FAMILIES if family.name == name), None)
+    if found is None:
+        raise UnsupportedModelError(
+            f"This minnow knows no family {name!r}. Update it to the one that made the bundle."
+        )
+    return found

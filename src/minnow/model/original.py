@@ -4,15 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from minnow.model.checkpoint import read_tensors
-from minnow.model.config import Choices, read_embedding_spec, read_encoder_spec
+from minnow.model.config import read_encoder_spec
+from minnow.model.embedding import read_embedding_spec
+from minnow.model.families import network_of
 from minnow.model.source import ModelSource
-from minnow.model.spec import EmbeddingSpec, EncoderSpec
+from minnow.model.spec import Choices, EmbeddingSpec, EncoderSpec
 from minnow.model.tokenizer import check_tokenizer
+
+if TYPE_CHECKING:
+    from minnow.model.head import Head
+    from minnow.model.network import Network
 
 Tensors = Mapping[str, NDArray[np.float32]]
 
@@ -23,7 +30,7 @@ class Original:
 
     Attributes:
         source: Its files.
-        encoder: The network.
+        encoder: The network's hyperparameters.
         embedding: How its vectors are made.
         tensors: The network's tensors, under our names.
     """
@@ -33,13 +40,23 @@ class Original:
     embedding: EmbeddingSpec
     tensors: Tensors
 
+    @property
+    def network(self) -> Network:
+        """The forward pass, from token ids to token states."""
+        return network_of(self.encoder)
+
+    @property
+    def head(self) -> Head:
+        """The way from token states to a vector."""
+        return self.embedding.head
+
 
 def read_original(source: ModelSource, choices: Choices = Choices()) -> Original:
     """Read all of a model.
 
     Args:
         source: Its files.
-        choices: What the user decided in place of them.
+        choices: Settings that the user gave in place of them.
 
     Raises:
         SourceError: The files are not a model that minnow converts, or contradict each other.

@@ -1,4 +1,9 @@
-"""What a model is: the network, and how its vectors are made. `config` reads them from files."""
+"""What a manifest records of a model: its hyperparameters, and how its vectors are made.
+
+`minnow.model.config` and `minnow.model.embedding` read both from a model's files. A manifest keeps
+hyperparameters rather than the network that follows from them: the family's row turns one into
+the other at any time, so there are no two descriptions that could disagree.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
+from minnow.model.head import Head
+from minnow.model.network import Activation, input_names
 from minnow.vectors import Pooling, Similarity
 
 QUERY_PROMPT_NAMES = ("query",)
@@ -13,7 +20,7 @@ DOCUMENT_PROMPT_NAMES = ("document", "passage", "corpus")
 
 
 class Interface(str, Enum):
-    """What an encoder gives; values are the names of its output, as in the field."""
+    """The output of an encoder; a value is the output's name, as is usual in the field."""
 
     LAST_HIDDEN_STATE = "last_hidden_state"
     SENTENCE_EMBEDDING = "sentence_embedding"
@@ -21,29 +28,40 @@ class Interface(str, Enum):
 
 @dataclass(frozen=True)
 class RolePrompts:
-    """What is put before each query and each document; both may be empty."""
+    """The prompts of queries and of documents, put before each text; both may be empty."""
 
     query: str = ""
     document: str = ""
 
 
 def role_prompts(prompts: Mapping[str, str]) -> RolePrompts:
-    """Choose each role's among named prompts; a role without one gets an empty string."""
+    """Choose each role's prompt among named ones; a role without one gets an empty string."""
     roles = (QUERY_PROMPT_NAMES, DOCUMENT_PROMPT_NAMES)
     return RolePrompts(*(next((prompts[n] for n in names if n in prompts), "") for names in roles))
 
 
-class Activation(str, Enum):
-    """The feed-forward activation."""
+@dataclass(frozen=True)
+class Choices:
+    """Settings that the user gave in place of the source's files; None: read them there.
 
-    GELU = "gelu"
-    GELU_TANH = "gelu_tanh"
-    RELU = "relu"
+    Attributes:
+        pooling: Replaces the pooling of `1_Pooling/config.json`.
+        normalize: Replaces the presence of a Normalize module.
+        max_tokens: Replaces the limit of the tokenizer files.
+        query_prompt: Replaces the prompt of queries.
+        document_prompt: Replaces the prompt of documents.
+    """
+
+    pooling: Pooling | None = None
+    normalize: bool | None = None
+    max_tokens: int | None = None
+    query_prompt: str | None = None
+    document_prompt: str | None = None
 
 
 @dataclass(frozen=True)
 class EncoderSpec:
-    """The network: a post-norm transformer encoder with absolute positions.
+    """A network's hyperparameters; `minnow.model.families.network_of` makes a `Network` of them.
 
     Attributes:
         family: Name of the row in `minnow.model.families`.
@@ -81,8 +99,7 @@ class EncoderSpec:
     @property
     def inputs(self) -> tuple[str, ...]:
         """Names of the graph's inputs, in order; token types only where the model has them."""
-        names = ("input_ids", "attention_mask", "token_type_ids")
-        return names if self.token_types else names[:2]
+        return input_names(self.token_types)
 
 
 @dataclass(frozen=True)
@@ -110,6 +127,11 @@ class EmbeddingSpec:
     prompts_source: str = "none"
 
     @property
+    def head(self) -> Head:
+        """What follows the token states."""
+        return Head(self.pooling, self.normalize)
+
+    @property
     def role_prompts(self) -> RolePrompts:
-        """What is put before queries and before documents."""
+        """The prompts of queries and of documents."""
         return role_prompts(self.prompts)

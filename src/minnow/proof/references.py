@@ -66,7 +66,7 @@ class CheckpointReference(_SourceTokens):
         from threadpoolctl import threadpool_limits
 
         original = self._original
-        model = ReferenceModel(original.encoder, original.embedding, original.tensors)
+        model = ReferenceModel(original.network, original.head, original.tensors)
         # A thread per text, each with a BLAS of one thread: BLAS threads that share out one small
         # product wait for each other, for seconds where the machine is busy.
         with threadpool_limits(1, "blas"), ThreadPoolExecutor(default_threads()) as threads:
@@ -92,7 +92,7 @@ class AuthorGraphReference(_SourceTokens):
         rows = []
         for ids in self.token_ids(texts):
             hidden = self._engine.run(TokenBatch.pad([ids], self._encoder.pad_token_id))[0]
-            rows.append(pool_one(hidden.astype(np.float64), self._embedding))
+            rows.append(pool_one(hidden.astype(np.float64), self._embedding.head))
         return np.stack(rows)
 
 

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from minnow.bundle import TOKENIZER
 from minnow.engines.fastembed import GRAPH, FastembedEmbedder, write_model
-from minnow.model.config import read_embedding_spec, read_encoder_spec
+from minnow.model.config import read_encoder_spec
+from minnow.model.embedding import read_embedding_spec
 from minnow.model.source import find_author_graph, resolve
 from minnow.systems.exports import made_once
 from minnow.systems.found import Found

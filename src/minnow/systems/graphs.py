@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from minnow.bundle import MANIFEST, TOKENIZER, Bundle
-from minnow.model.config import read_embedding_spec, read_encoder_spec
+from minnow.model.config import read_encoder_spec
+from minnow.model.embedding import read_embedding_spec
 from minnow.model.source import find_author_graph, resolve
 from minnow.systems import bundles
 from minnow.systems.found import Found

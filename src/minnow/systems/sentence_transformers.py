@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from minnow.bundle import TOKENIZER
 from minnow.engines.sentence_transformers import SentenceTransformersEmbedder
-from minnow.model.config import read_prompts
+from minnow.model.embedding import read_prompts
 from minnow.model.source import resolve
 from minnow.model.spec import RolePrompts, role_prompts
 from minnow.systems.exports import export_with_sentence_transformers, made_once

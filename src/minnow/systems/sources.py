@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from minnow.graph import encoder as graph
 from minnow.model.checkpoint import weight_files
-from minnow.model.config import read_encoder_spec
 from minnow.model.layout import needed_files
 from minnow.model.original import read_original
 from minnow.systems.exports import made_once
@@ -41,8 +40,8 @@ def graph_files(graph: Path | None) -> tuple[Path, ...]:
 
 def graph_content(source: ModelSource) -> bytes:
     """Minnow's graph of a source, serialised."""
-    model = graph.build_graph(read_encoder_spec(source), read_original(source).tensors)
-    content: bytes = model.SerializeToString()
+    original = read_original(source)
+    content: bytes = graph.build_graph(original.network, original.tensors).SerializeToString()
     return content
 
 

@@ -29,8 +29,8 @@ from minnow.errors import (
 from minnow.export import gguf as pipeline
 from minnow.export.gguf import GGUF_TYPES, GgufProof, write_gguf
 from minnow.export.gguf import file as gguf_file
-from minnow.model.config import Choices
 from minnow.model.original import read_original
+from minnow.model.spec import Choices
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -271,9 +271,9 @@ class TestFaults:
     """Planted one by one: none of them may pass the proof."""
 
     def test_another_pooling(self, bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
-        def build(spec: Any, tensors: Any, embedding: Any, packed: Any, **options: Any) -> Any:
-            wrong = replace(embedding, pooling=Pooling.CLS)
-            return build_embedded_graph(spec, tensors, wrong, packed, **options)
+        def build(network: Any, tensors: Any, head: Any, packed: Any, **options: Any) -> Any:
+            wrong = replace(head, pooling=Pooling.CLS)
+            return build_embedded_graph(network, tensors, wrong, packed, **options)
 
         monkeypatch.setattr(minnow.export.mnn_llm, "build_embedded_graph", build)
         assert "has cosine" in refuse(bundle, ParityError)
@@ -292,10 +292,10 @@ class TestFaults:
         """Positions of another grid than the rounded numbers say."""
         bundle = make(tmp_path, "int4", pooling="mean")
 
-        def build(spec: Any, tensors: Any, embedding: Any, packed: Any, **options: Any) -> Any:
+        def build(network: Any, tensors: Any, head: Any, packed: Any, **options: Any) -> Any:
             coarse = pack_table(tensors["embeddings.position"], 3)
             return build_embedded_graph(
-                spec, tensors, embedding, {**packed, "embeddings.position": coarse}, **options
+                network, tensors, head, {**packed, "embeddings.position": coarse}, **options
             )
 
         monkeypatch.setattr(minnow.export.mnn_llm, "build_embedded_graph", build)

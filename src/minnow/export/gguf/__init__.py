@@ -22,9 +22,9 @@ from minnow.errors import ConversionError, InputError, MissingExtraError, Parity
 from minnow.export.gguf.file import gguf_metadata, write_file
 from minnow.export.gguf.vocabulary import other_tokens
 from minnow.files import check_file, remove_folder, sync, temporary_beside, writing
-from minnow.model.config import Choices
 from minnow.model.original import read_original
 from minnow.model.source import ModelSource, resolve
+from minnow.model.spec import Choices
 from minnow.processes import TIMEOUT, run_child
 from minnow.proof.probes import probe_texts
 from minnow.proof.references import CheckpointReference

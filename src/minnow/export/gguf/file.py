@@ -16,8 +16,7 @@ from minnow.engines.llama_cpp import (
 from minnow.errors import UnsupportedModelError
 from minnow.export.gguf.vocabulary import read_vocabulary
 from minnow.model.checkpoint import tensor_names
-from minnow.model.families import Family
-from minnow.model.spec import Activation
+from minnow.model.network import Activation
 from minnow.vectors import Pooling
 
 if TYPE_CHECKING:
@@ -30,25 +29,20 @@ if TYPE_CHECKING:
 
 ARCHITECTURE = "bert"
 
-_NAMES = Family(
-    name=ARCHITECTURE,
-    model_types=(),
-    prefix="",
-    tensors={
-        "embeddings.word": "token_embd.weight",
-        "embeddings.position": "position_embd.weight",
-        "embeddings.token_type": "token_types.weight",
-        "embeddings.norm": "token_embd_norm",
-        "layer.{i}.query": "blk.{i}.attn_q",
-        "layer.{i}.key": "blk.{i}.attn_k",
-        "layer.{i}.value": "blk.{i}.attn_v",
-        "layer.{i}.attention_output": "blk.{i}.attn_output",
-        "layer.{i}.attention_norm": "blk.{i}.attn_output_norm",
-        "layer.{i}.inner": "blk.{i}.ffn_up",
-        "layer.{i}.output": "blk.{i}.ffn_down",
-        "layer.{i}.output_norm": "blk.{i}.layer_output_norm",
-    },
-)
+_NAMES = {
+    "embeddings.word": "token_embd.weight",
+    "embeddings.position": "position_embd.weight",
+    "embeddings.token_type": "token_types.weight",
+    "embeddings.norm": "token_embd_norm",
+    "layer.{i}.query": "blk.{i}.attn_q",
+    "layer.{i}.key": "blk.{i}.attn_k",
+    "layer.{i}.value": "blk.{i}.attn_v",
+    "layer.{i}.attention_output": "blk.{i}.attn_output",
+    "layer.{i}.attention_norm": "blk.{i}.attn_output_norm",
+    "layer.{i}.inner": "blk.{i}.ffn_up",
+    "layer.{i}.output": "blk.{i}.ffn_down",
+    "layer.{i}.output_norm": "blk.{i}.layer_output_norm",
+}
 _ALWAYS_F32 = ("embeddings.position", "embeddings.token_type")
 _POOLINGS = {Pooling.MEAN: 1, Pooling.CLS: 2, Pooling.LAST_TOKEN: 3}
 VALUE_TYPES = {bool: "BOOL", int: "UINT32", float: "FLOAT32", str: "STRING"}
@@ -107,7 +101,7 @@ def write_file(
     for key, value in {**metadata, "general.file_type": file_type}.items():
         kind = VALUE_TYPES.get(type(value), "ARRAY")
         writer.add_key_value(key, value, gguf.GGUFValueType[kind])
-    for our, name in tensor_names(_NAMES, original.encoder).items():
+    for our, name in tensor_names(_NAMES, original.network).items():
         tensor = _tensor(original, our)
         narrow = tensor.ndim == 2 and our not in _ALWAYS_F32
         stored = gguf.GGMLQuantizationType[matrices if narrow else "F32"]

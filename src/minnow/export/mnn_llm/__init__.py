@@ -218,14 +218,15 @@ def _write(
     rounded = quantize(original, replace(recipe, words=None), calibration, progress)
     progress("writing the graph")
     model = build_embedded_graph(
-        encoder, rounded.tensors, original.embedding, rounded.packed, in_parts=not recipe.rounds
-    )
+        original.network, rounded.tensors, original.head, rounded.packed,
+        in_parts=not recipe.rounds,
+    )  # fmt: skip
     graph = folder / "graph.onnx"
     graph.write_bytes(model.SerializeToString())
     del model
     progress(f"converting to MNN ({recipe.precision.value}, words {kind.value})")
     convert_to_mnn(
-        graph, folder / MODEL, recipe, embedded_inputs(encoder), grids=rounded.grids,
+        graph, folder / MODEL, recipe, embedded_inputs(encoder.width), grids=rounded.grids,
         log=folder / _LOG,
     )  # fmt: skip
     graph.unlink()
