@@ -159,3 +159,22 @@ def test_layer_norms_and_gelus_are_fused(tmp_path: Path, recipe: str) -> None:
     assert "Reduction" not in seen
     # Residuals (2 a layer), scale and mask (2 a layer), embeddings (2), mask (2), shapes.
     assert seen["BinaryOp"] <= 4 * 12 + 8
+
+
+MASK = "Cast Constant Unsqueeze Constant Sub Constant Mul"
+EMBEDDINGS = "Gather Gather Add Shape Constant Gather Constant Slice Add LayerNormalization"
+HEADS = "MatMul Add Constant Reshape Transpose"
+ATTENTION = (
+    f"{HEADS} {HEADS} {HEADS} MatMul Constant Mul Add Softmax MatMul Transpose Constant Reshape "
+    "MatMul Add Add LayerNormalization"
+)
+GELU = "Constant Div Erf Constant Add Mul Constant Mul"
+FEED_FORWARD = f"MatMul Add {GELU} MatMul Add Add LayerNormalization"
+BERT = f"{MASK} {EMBEDDINGS} {ATTENTION} {FEED_FORWARD} {ATTENTION} {FEED_FORWARD} Identity"
+
+
+def test_the_operators_of_bert(tmp_path: Path) -> None:
+    """A change of this list changes what MNN runs, and so needs a new measurement."""
+    model = Model(tmp_path / "model")
+    graph = build_graph(model.network, model.tensors)
+    assert [node.op_type for node in graph.graph.node] == BERT.split()

@@ -1,4 +1,4 @@
-"""Specs and tensors as a GGUF file of llama.cpp's BERT."""
+"""A network, its head and its tensors as a GGUF file of llama.cpp's BERT."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from minnow.engines.llama_cpp import (
 from minnow.errors import UnsupportedModelError
 from minnow.export.gguf.vocabulary import read_vocabulary
 from minnow.model.checkpoint import tensor_names
-from minnow.model.network import Activation
+from minnow.model.network import Activation, Placement
 from minnow.vectors import Pooling
 
 if TYPE_CHECKING:
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from minnow.model.head import Head
+    from minnow.model.network import Network
     from minnow.model.original import Original
 
 ARCHITECTURE = "bert"
@@ -49,28 +51,23 @@ VALUE_TYPES = {bool: "BOOL", int: "UINT32", float: "FLOAT32", str: "STRING"}
 
 
 def gguf_metadata(original: Original) -> dict[str, Any]:
-    """All keys of a model's GGUF file, but for the type of its tensors.
+    """Return all keys of a model's GGUF file, but for the type of its tensors.
 
     Raises:
         UnsupportedModelError: llama.cpp cannot run such a network or tokenizer.
     """
-    source, spec, embedding = original.source, original.encoder, original.embedding
-    faults = []
-    if embedding.pooling not in _POOLINGS:
-        known = ", ".join(pooling.value for pooling in _POOLINGS)
-        faults.append(f"it pools by {embedding.pooling.value}, and llama.cpp by {known} only")
-    if spec.activation is Activation.RELU:
-        faults.append("its activation is relu, and llama.cpp's BERT has gelu only")
-    if faults:
+    source, network, embedding = original.source, original.network, original.embedding
+    if faults := _network_faults(network, original.head):
         raise UnsupportedModelError(f"llama.cpp cannot run {source.name}: {'; '.join(faults)}.")
+    block = network.blocks[0]
     return {
         "general.name": source.model_id or source.folder.name,
-        f"{ARCHITECTURE}.context_length": spec.max_positions,
-        f"{ARCHITECTURE}.embedding_length": spec.width,
-        f"{ARCHITECTURE}.block_count": spec.layers,
-        f"{ARCHITECTURE}.feed_forward_length": spec.inner_width,
-        f"{ARCHITECTURE}.attention.head_count": spec.heads,
-        f"{ARCHITECTURE}.attention.layer_norm_epsilon": spec.layer_norm_eps,
+        f"{ARCHITECTURE}.context_length": network.positions.longest,
+        f"{ARCHITECTURE}.embedding_length": network.width,
+        f"{ARCHITECTURE}.block_count": len(network.blocks),
+        f"{ARCHITECTURE}.feed_forward_length": block.feed_forward.width,
+        f"{ARCHITECTURE}.attention.head_count": block.attention.heads,
+        f"{ARCHITECTURE}.attention.layer_norm_epsilon": block.norm.eps,
         f"{ARCHITECTURE}.attention.causal": False,
         f"{ARCHITECTURE}.pooling_type": _POOLINGS[embedding.pooling],
         MAX_TOKENS: embedding.max_tokens,
@@ -78,8 +75,23 @@ def gguf_metadata(original: Original) -> dict[str, Any]:
         SIMILARITY: embedding.similarity.value,
         QUERY_PROMPT: embedding.role_prompts.query,
         DOCUMENT_PROMPT: embedding.role_prompts.document,
-        **read_vocabulary(source, spec, embedding),
+        **read_vocabulary(source, original.encoder, embedding),
     }
+
+
+def _network_faults(network: Network, head: Head) -> list[str]:
+    """Compare a network with the one that llama.cpp computes for this architecture."""
+    faults = []
+    if head.pooling not in _POOLINGS:
+        known = ", ".join(pooling.value for pooling in _POOLINGS)
+        faults.append(f"it pools by {head.pooling.value}, and llama.cpp by {known} only")
+    if any(block.feed_forward.activation is Activation.RELU for block in network.blocks):
+        faults.append("its activation is relu, and llama.cpp's BERT has gelu only")
+    if any(block.placement is Placement.PRE for block in network.blocks):
+        faults.append("it normalises before each part of a layer, and llama.cpp's BERT after it")
+    if network.embedding_norm is None or network.final_norm is not None:
+        faults.append("llama.cpp's BERT normalises its embeddings, and its last states only once")
+    return faults
 
 
 def write_file(
@@ -88,9 +100,9 @@ def write_file(
     """Write a file.
 
     Args:
-        path: Where.
-        original: The tensors.
-        metadata: What `gguf_metadata` gave.
+        path: The file.
+        original: The model, for its tensors.
+        metadata: The result of `gguf_metadata`.
         file_type: llama.cpp's number of a file with such matrices.
         matrices: The type of all matrices but the tables of positions and token types: F32, F16
             or BF16. Everything else is F32.
@@ -105,7 +117,7 @@ def write_file(
         tensor = _tensor(original, our)
         narrow = tensor.ndim == 2 and our not in _ALWAYS_F32
         stored = gguf.GGMLQuantizationType[matrices if narrow else "F32"]
-        with np.errstate(over="ignore"):  # what float16 cannot hold shows in the proof
+        with np.errstate(over="ignore"):  # the proof finds what float16 cannot hold
             writer.add_tensor(name, gguf.quantize(tensor, stored), raw_dtype=stored)
     try:
         writer.write_header_to_file()
@@ -116,8 +128,8 @@ def write_file(
 
 
 def _tensor(original: Original, name: str) -> NDArray[np.float32]:
-    """A tensor; of the position table, only the rows from the first token's on."""
+    """Return a tensor; of the position table, only the rows from the first token's on."""
     tensor = original.tensors[name]
     if name == "embeddings.position":
-        tensor = tensor[original.encoder.position_offset :]
+        tensor = tensor[original.network.positions.offset :]
     return np.ascontiguousarray(tensor)
