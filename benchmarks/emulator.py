@@ -1,7 +1,7 @@
 """An aarch64 Python with MNN and NumPy, run by QEMU: phones' half precision without a phone.
 
-Packages come from this machine's own sources: Debian's of apt, wheels of pip. Nothing is installed
-on the machine; apt keeps its lists and downloads in the folder.
+Packages come from the host's configured sources: Debian packages from apt, wheels from pip. Nothing
+is installed on the host; apt keeps its lists and downloads in the directory.
 """
 
 from __future__ import annotations
@@ -29,32 +29,32 @@ NUMPY = "1.26.4"
 
 
 class SetUpError(Exception):
-    """The emulated machine cannot be had here; says what is missing."""
+    """The emulated machine cannot be set up; the message says what is missing."""
 
 
 class Emulator:
-    """An aarch64 Python in a folder."""
+    """An aarch64 Python in a directory."""
 
     def __init__(self, folder: Path) -> None:
         self._root, self._site = folder / "root", folder / "site"
 
     def command(self, program: Path, *arguments: str) -> list[str]:
-        """What runs a Python program on the emulated machine."""
+        """Return the command that runs a Python program on the emulated machine."""
         root = str(self._root)
         python = str(self._root / "usr/bin" / PYTHON)
         return [QEMU, "-cpu", CPU, "-L", root, python, str(program), *arguments]
 
     @property
     def environment(self) -> dict[str, str]:
-        """What to run it with; nothing of this machine's own Python."""
+        """Return its environment variables, without those of the host's Python."""
         own = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
         return {**own, "PYTHONHOME": str(self._root / "usr"), "PYTHONPATH": str(self._site)}
 
     def run(self, program: Path, *arguments: str) -> None:
-        """Run a program to its end.
+        """Run a program and wait for it.
 
         Raises:
-            SetUpError: It failed; with the end of what it printed.
+            SetUpError: It failed; the message has the end of its output.
         """
         done = subprocess.run(
             self.command(program, *arguments),
@@ -65,10 +65,10 @@ class Emulator:
 
 
 def set_up(folder: Path) -> Emulator:
-    """Make the machine in a folder, or find it there; it exists whole or not at all.
+    """Create the machine in a directory, or return the existing one; it exists whole or not at all.
 
     Raises:
-        SetUpError: QEMU, or a package, cannot be had.
+        SetUpError: QEMU or a package is not available.
     """
     if shutil.which(QEMU) is None:
         raise SetUpError(f"{QEMU} is missing. On Debian: apt-get install qemu-user-static")
@@ -103,7 +103,7 @@ def _debian(staged: Path, downloads: Path) -> None:
 
 
 def apt_options(state: Path) -> list[str]:
-    """Another architecture, with lists and downloads of its own."""
+    """Return options of apt for another architecture, with separate lists and downloads."""
     settings = {
         "APT::Architecture": "arm64",
         "APT::Architectures": "arm64",
@@ -116,7 +116,7 @@ def apt_options(state: Path) -> list[str]:
 
 
 def pip_arguments(mnn: str) -> list[str]:
-    """What has pip fetch the wheels of that machine."""
+    """Return arguments for pip to download the wheels of that machine."""
     return [
         "download", "-q", "--disable-pip-version-check", "--platform", "manylinux2014_aarch64",
         "--python-version", PYTHON.removeprefix("python"), "--implementation", "cp",

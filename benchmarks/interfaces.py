@@ -1,10 +1,10 @@
-"""What pooling in the graph costs or gains, on a model of bge-small's shape with random weights.
+"""Measure what pooling in the graph costs or gains, on a random model of bge-small's shape.
 
     python benchmarks/interfaces.py [ROUNDS]
 
 12 layers, 384 wide, fp16, one thread. For each pooling, one encoder gives token states, which are
-pooled and normalised in NumPy, and one gives vectors. Times are of CPU time and of both together,
-from ids to vectors: medians of rounds in which the encoders take turns.
+pooled and normalised in NumPy, and one gives vectors. Times are CPU times of both together, from
+ids to vectors: medians of rounds in which the encoders take turns.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ ROUNDS = 15
 
 
 class Encoder:
-    """An encoder, and what makes vectors of its output."""
+    """An encoder and the function that turns its output into vectors."""
 
     def __init__(self, folder: Path, pooling: Pooling, interface: Interface) -> None:
         generator = np.random.default_rng(0)
@@ -57,14 +57,14 @@ class Encoder:
         self._engine = MnnEngine(encoder, SHAPE, threads=1, interface=interface)
 
     def vectors(self, batch: TokenBatch) -> NDArray[np.float32]:
-        """float32 of shape (batch, width)."""
+        """Return float32 vectors of shape (batch, width)."""
         found = self._engine.run(batch)
         if self._interface is Interface.SENTENCE_EMBEDDING:
             return found
         return normalize(pool(found, batch.attention_mask, self._pooling))
 
     def seconds(self, batch: TokenBatch, runs: int) -> float:
-        """Median CPU time of a batch, the first run of its shape left out."""
+        """Return the median CPU time of a batch in seconds, without the first run of its shape."""
         times = []
         for _ in range(runs + 1):
             started = time.process_time()

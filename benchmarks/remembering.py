@@ -1,9 +1,9 @@
-"""What is merged with a memory, and how quick memories are.
+"""Measure which texts are merged with a memory, and how fast memories are.
 
     python benchmarks/remembering.py BUNDLE
 
-`SAME` are pairs of sentences that say the same, `DIFFERENT` pairs that nearly do, and must not be
-taken for the same. Both were written before the rule was chosen. Times are of made vectors.
+`SAME` are pairs of sentences with the same meaning, `DIFFERENT` similar pairs that must not be
+merged. Both were written before the rule was chosen. Times use synthetic vectors.
 """
 
 from __future__ import annotations
@@ -86,14 +86,14 @@ DIFFERENT = (
 
 
 class Made:
-    """The bundle's tokenizer and fingerprint, and vectors that cost nothing."""
+    """The bundle's tokenizer and fingerprint, with random vectors."""
 
     def __init__(self, model: BundleModel) -> None:
         self.fingerprint, self.tokenizer, self.room = model.fingerprint, model.tokenizer, model.room
         self._chance = np.random.default_rng(0)
 
     def encode_documents(self, texts: Sequence[str]) -> Floats:
-        """Any rows of length 1."""
+        """Return random rows of length 1."""
         rows = self._chance.normal(size=(len(texts), self.fingerprint.width)).astype(np.float32)
         return rows / np.linalg.norm(rows, axis=1, keepdims=True)  # type: ignore[no-any-return]
 
@@ -101,7 +101,7 @@ class Made:
 
 
 def show_merging(model: BundleModel) -> None:
-    """How many pairs of each kind are merged, at several limits."""
+    """Print how many pairs of each kind are merged at several thresholds."""
     low = background(model)
     print(f"background {low:.3f}\n\n| closeness | cosine | same, merged | different, merged |")
     print("|---|---|---|---|")
@@ -115,7 +115,7 @@ def show_merging(model: BundleModel) -> None:
 
 
 def merged(model: BundleModel, pairs: Pairs, least: float) -> list[tuple[str, str]]:
-    """The pairs that are taken for the same."""
+    """Return the pairs that are merged."""
     left, right = (model.encode_documents([pair[side] for pair in pairs]) for side in (0, 1))
     cosines = (left * right).sum(1)
     return [
@@ -126,7 +126,7 @@ def merged(model: BundleModel, pairs: Pairs, least: float) -> list[tuple[str, st
 
 
 def show_speed(model: BundleModel, folder: Path) -> None:
-    """Milliseconds of each thing, by how many memories there are."""
+    """Print the milliseconds of each operation by the number of memories."""
     made = Made(model)
     print("\n| memories | recall | remember | list 10 | reflect on 100 | MB |")
     print("|---|---|---|---|---|---|")
@@ -152,7 +152,7 @@ def show_speed(model: BundleModel, folder: Path) -> None:
 
 
 def timed(work: Callable[[], object]) -> float:
-    """The median of several, in seconds; the first is not counted."""
+    """Return the median of several runs in seconds, without the first."""
     work()
     seconds = []
     for _ in range(ROUNDS):

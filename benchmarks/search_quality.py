@@ -1,10 +1,10 @@
-"""What an index finds, beside exact evaluation; and what hybrid search gains.
+"""Compare what an index finds with exact evaluation, and measure the gain of hybrid search.
 
     python benchmarks/search_quality.py BUNDLE DATASET...
 
-A DATASET is a folder in BEIR's layout. Every document is one chunk, cut off at the model's limit as
-`minnow evaluate` does it, so that the vectors are the same; `exact` is what `minnow.evaluate` makes
-of them in float32. The data sets' ids become names of documents.
+A DATASET is a directory in BEIR's layout. Every document is one chunk, truncated at the model's
+limit as in `minnow evaluate`, so that the vectors are the same; `exact` is the result of
+`minnow.evaluate` in float32. The data sets' ids become names of documents.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ WAYS = (
 
 
 def write(file: Path, bundle: Bundle, dataset: Dataset, vectors: Floats, kind: str) -> None:
-    """An index of the data set, a chunk for each document."""
+    """Write an index of the data set with one chunk for each document."""
     settings = Settings(bundle.manifest.embedding.max_tokens, encoding=VectorEncoding(kind))
     store = make_store(file, Fingerprint.of(bundle.manifest), settings)
     writer = Writer(store)
@@ -65,7 +65,7 @@ def write(file: Path, bundle: Bundle, dataset: Dataset, vectors: Floats, kind: s
 
 
 def main() -> None:
-    """Print nDCG@10 and Recall@10 of each way to search, for each data set."""
+    """Print nDCG@10 and Recall@10 of each search mode for each data set."""
     bundle = Bundle.open(sys.argv[1])
     embedder = Embedder.open(bundle, on_truncate="ignore")
     for folder in map(Path, sys.argv[2:]):

@@ -1,13 +1,13 @@
-"""Kills indexing at random moments, or lets one process write while another searches.
+"""Kill indexing at random moments, or search while another process writes.
 
     python benchmarks/search_robust.py kill BUNDLE FOLDER [TIMES]
     python benchmarks/search_robust.py two BUNDLE FOLDER [SECONDS]
 
-FOLDER holds documents. `kill` indexes them once unbroken; then it starts `minnow index` again and
-again and kills it (-9) at a random moment, 50 times; after each it reads all of the file. When they
-are done it lets the last run end, and compares all rows with the unbroken ones. When a run ends by
-itself the file is deleted, and it begins anew. `two` indexes copies of the documents that come and
-go for a minute, while it searches for a document that stays.
+FOLDER contains documents. `kill` indexes them once without interruption. Then it starts
+`minnow index` 50 times and kills it (-9) at a random moment, and reads the whole file after each
+kill. Finally it lets the last run end and compares all rows with the uninterrupted ones. If a run
+ends by itself, the file is deleted. `two` indexes copies of the documents, which come and go for a
+minute, while it searches for a document that stays.
 """
 
 from __future__ import annotations
@@ -38,14 +38,14 @@ def start(*arguments: object) -> subprocess.Popen[bytes]:
 
 
 def finish(child: subprocess.Popen[bytes]) -> None:
-    """Wait for it, and stop where it failed."""
+    """Wait for the process, and exit if it failed."""
     _, errors = child.communicate()
     if child.returncode:
         raise SystemExit(errors.decode())
 
 
 def rows(file: Path) -> tuple[list[object], dict[object, object]]:
-    """All that is in an index: rows, and vectors by chunk. Whatever is wrong ends the program."""
+    """Return all rows of an index and its vectors by chunk; exit if something is wrong."""
     store = open_store(file, writable=True)
     try:
         if faults := store.check():
@@ -58,7 +58,7 @@ def rows(file: Path) -> tuple[list[object], dict[object, object]]:
 
 
 def kill(bundle: Path, folder: Path, times: int) -> None:
-    """Kill it at random moments, and compare."""
+    """Kill indexing at random moments, and compare the result."""
     chance = random.Random(0)
     with tempfile.TemporaryDirectory() as name:
         whole, file = Path(name, "whole.index"), Path(name, "killed.index")
@@ -99,14 +99,14 @@ def kill(bundle: Path, folder: Path, times: int) -> None:
 
 
 def compare(file: Path, expected: list[object]) -> None:
-    """Rows have to be those of an unbroken run."""
+    """Exit unless the rows are those of an uninterrupted run."""
     found, _ = rows(file)
     if found != expected:
         raise SystemExit("the finished run differs from the unbroken one")
 
 
 def two(bundle: Path, folder: Path, seconds: float) -> None:
-    """One process writes, and this one searches."""
+    """Search while another process writes."""
     words = "the minnow stays where the river bends"
     with tempfile.TemporaryDirectory() as name:
         docs, file = Path(name, "docs"), Path(name, "two.index")

@@ -1,4 +1,4 @@
-"""What an index takes beside its texts and vectors, table by table.
+"""Measure the size of an index beside its texts and vectors, table by table.
 
 python benchmarks/search_size.py FILE...
 """

@@ -1,13 +1,13 @@
-"""How quick is search in a large index, and how much does the sidecar find?
+"""Measure how fast search in a large index is, and how much the sidecar finds.
 
     minnow embed BUNDLE --role document --input documents.txt --output documents.npy
     minnow embed BUNDLE --role query --input queries.txt --output queries.npy
     python benchmarks/search_speed.py FOLDER documents.npy queries.npy CHUNKS [--sidecar]
 
-The vectors are made: each lies between a real one and one of its ten nearest, with noise that is
-spread over the directions as real vectors are. The queries are real. The time is that of
-`Index.search_vectors` for one query and ten hits, from the call to the texts; the first ones, which
-read the vectors, are left out.
+The vectors are synthetic: each lies between a real one and one of its ten nearest, with noise of
+the real vectors' covariance. The queries are real. The time is that of `Index.search_vectors` for
+one query and ten hits, from the call to the texts; the first calls, which read the vectors, do not
+count.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ TIMED = 200
 
 
 def made_vectors(real: Floats, count: int) -> Iterator[Floats]:
-    """Blocks of vectors that lie like real ones, of length 1."""
+    """Yield blocks of vectors of length 1 that are distributed like real ones."""
     generator = np.random.default_rng(0)
     near = np.argsort(-(real @ real.T), axis=1)[:, 1 : NEAREST + 1]
     centred = real - real.mean(0)
@@ -58,7 +58,7 @@ def made_vectors(real: Floats, count: int) -> Iterator[Floats]:
 
 
 def make_index(file: Path, real: Floats, count: int) -> None:
-    """Write an index of made vectors, a hundred chunks to a document."""
+    """Write an index of synthetic vectors with a hundred chunks per document."""
     width = real.shape[1]
     fingerprint = Fingerprint(
         "made", None, None, "0" * 64, "0" * 64, "mean", True, "", "", False, 256, width,
@@ -88,7 +88,7 @@ def make_index(file: Path, real: Floats, count: int) -> None:
 
 
 def timed(index: Index, queries: Floats) -> tuple[list[list[int]], str]:
-    """Ids of ten hits for each query, and what a search took."""
+    """Return the ids of ten hits for each query, and the time of each search."""
     index.search_vectors(queries[0])
     found, seconds = [], []
     for query in queries:

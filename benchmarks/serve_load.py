@@ -1,12 +1,12 @@
-"""Loads a server of embeddings with many clients, and compares it with embedding in one process.
+"""Put a server under load with many clients, and compare it with embedding in one process.
 
     python benchmarks/serve_load.py BUNDLE DATASET [--seconds 180] [--clients 64] [--texts 1]
         [--questions] [--limit 400] [--llama-server PROGRAM --gguf FILE]
 
-DATASET is a folder in BEIR's layout. In one run, one after the other: `minnow embed` on its texts,
-`minnow serve` under the clients, `minnow embed` again, and llama.cpp's server with the same model
-under the same clients. Each client keeps a connection, sends a request, waits for the answer, and
-sends the next. The clients are one process beside the server, on the same CPUs.
+DATASET is a directory in BEIR's layout. In one run, one after the other: `minnow embed` on its
+texts, `minnow serve` under the clients, `minnow embed` again, and llama.cpp's server with the same
+model under the same clients. Each client keeps a connection, sends a request, waits for the answer,
+and sends the next. The clients are one process beside the server, on the same CPUs.
 """
 
 from __future__ import annotations
@@ -44,14 +44,14 @@ SAMPLES = 6
 
 @dataclass
 class Load:
-    """What clients saw of a server.
+    """The clients' measurements of a server.
 
     Attributes:
-        seconds: From the first request to the last answer.
-        latencies: Of each request that was answered well, in seconds.
-        statuses: How often each status came; 0 is a broken connection.
-        tokens: Of the texts that were answered.
-        memory: The server's resident memory now and then, in MB.
+        seconds: Time from the first request to the last answer.
+        latencies: Seconds of each successful request.
+        statuses: Number of answers by status; 0 is a broken connection.
+        tokens: Tokens of the texts that were answered.
+        memory: The server's resident memory at intervals, in MB.
     """
 
     seconds: float = 0.0
@@ -61,7 +61,7 @@ class Load:
     memory: list[float] = field(default_factory=list)
 
     def facts(self) -> dict[str, Any]:
-        """As plain values."""
+        """Return plain values."""
         errors = sum(n for status, n in self.statuses.items() if status != 200)
         return {
             "seconds": round(self.seconds, 1),
@@ -76,7 +76,7 @@ class Load:
 
 
 def embed_seconds(bundle: Path, texts: list[str], threads: int) -> float:
-    """What `minnow embed` says it took for texts from a file."""
+    """Return the seconds that `minnow embed` reports for texts from a file."""
     with tempfile.TemporaryDirectory() as folder:
         lines = Path(folder) / "texts.txt"
         lines.write_text("\n".join(" ".join(text.split()) for text in texts), encoding="utf-8")
@@ -90,14 +90,14 @@ def embed_seconds(bundle: Path, texts: list[str], threads: int) -> float:
 
 
 def free_port() -> int:
-    """A port that nobody listens at."""
+    """Return a free port."""
     with socket.create_server(("127.0.0.1", 0)) as found:
         return int(found.getsockname()[1])
 
 
 @contextmanager
 def running(command: list[str], port: int, ready: str) -> Iterator[int]:
-    """A server in a process of its own, once it answers; yields its process number."""
+    """Run a server in its own process, and yield its process id once it answers."""
     with tempfile.TemporaryFile() as log:
         server = subprocess.Popen(command, stdout=log, stderr=log)
         try:
@@ -115,7 +115,7 @@ def running(command: list[str], port: int, ready: str) -> Iterator[int]:
 
 
 def answers(port: int, path: str) -> bool:
-    """Whether GET of a path gives 200."""
+    """Return whether GET of a path gives 200."""
     try:
         with socket.create_connection(("127.0.0.1", port), timeout=1) as line:
             line.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
@@ -125,7 +125,7 @@ def answers(port: int, path: str) -> bool:
 
 
 def requests_of(texts: list[str], counts: list[int], size: int) -> list[tuple[bytes, int]]:
-    """Requests of so many texts each, as they are sent, and their tokens."""
+    """Return the bytes of requests with so many texts each, and their tokens."""
     found = []
     for start in range(0, len(texts) - size + 1, size):
         body = json.dumps(
@@ -169,7 +169,7 @@ async def client(
 
 
 def resident(pid: int) -> float:
-    """A process' resident memory in MB."""
+    """Return a process's resident memory in MB."""
     pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
     return round(pages * os.sysconf("SC_PAGE_SIZE") / 1e6, 1)
 
@@ -184,7 +184,7 @@ async def watch(pid: int, seconds: float, load: Load) -> None:
 def under_load(
     port: int, pid: int, requests: list[tuple[bytes, int]], clients: int, seconds: float
 ) -> Load:
-    """Load a server."""
+    """Put a server under load."""
 
     async def all_clients() -> Load:
         load, turn = Load(), count()
@@ -201,7 +201,7 @@ def under_load(
 
 
 def main() -> None:
-    """Print what was found, a line each."""
+    """Print a line for each measurement."""
     parser = argparse.ArgumentParser()
     parser.add_argument("bundle", type=Path)
     parser.add_argument("dataset", type=Path)
@@ -209,7 +209,7 @@ def main() -> None:
     parser.add_argument("--clients", type=int, default=64)
     parser.add_argument("--texts", type=int, default=1, help="texts in a request")
     parser.add_argument("--questions", action="store_true", help="embed queries, not documents")
-    parser.add_argument("--limit", type=int, help="of all texts, take so many")
+    parser.add_argument("--limit", type=int, help="number of texts to use")
     parser.add_argument("--threads", type=int, default=default_threads())
     parser.add_argument("--llama-server", type=Path)
     parser.add_argument("--gguf", type=Path)

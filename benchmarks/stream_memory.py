@@ -1,9 +1,9 @@
-"""Embeds many texts from a generator, and tells the memory as it goes.
+"""Embed many texts from a generator, and print the memory on the way.
 
     python benchmarks/stream_memory.py BUNDLE DATASET [TEXTS]
 
-DATASET is a folder in BEIR's layout; its documents are taken again and again, each cut to another
-length, until there are TEXTS of them (100 000 by default).
+DATASET is a directory in BEIR's layout; its documents repeat, each cut to another length, until
+there are TEXTS of them (100 000 by default).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ WORDS = (6, 12, 24, 9, 48, 15, 7, 30)
 
 
 def texts(folder: Path, count: int) -> Iterator[str]:
-    """Documents again and again, each cut after some words."""
+    """Yield documents repeatedly, each cut after some words."""
     documents = [text.split() for text in read_beir(folder).documents.values()]
     for i in range(count):
         words = documents[i % len(documents)]
@@ -33,7 +33,7 @@ def texts(folder: Path, count: int) -> Iterator[str]:
 
 
 def main() -> None:
-    """Print a row for the first block, and then for each tenth of the texts."""
+    """Print a row for the first block and then for each tenth of the texts."""
     bundle, folder = sys.argv[1:3]
     count = int(sys.argv[3]) if len(sys.argv) > 3 else 100_000
     started, done, told = time.monotonic(), 0, 0

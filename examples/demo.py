@@ -1,4 +1,4 @@
-"""The main job on real weights: convert a model, prove it, search with it, and compare it.
+"""Convert a real model, prove it, search with it, and compare it.
 
     make demo
 
@@ -48,7 +48,7 @@ console = Console(width=100, emoji=False)
 
 
 def find_model() -> ModelSource:
-    """The flagship from the Hub, or the packaged model where the Hub does not answer."""
+    """Return the flagship from the Hub, or the packaged model if the Hub does not answer."""
     try:
         return resolve(FLAGSHIP)
     except NetworkError as error:
@@ -68,7 +68,7 @@ def show_steps(started: float, step: str) -> None:
 
 
 def show_bundle(bundle: Bundle, seconds: float) -> None:
-    """Print what was made and what was proven of it."""
+    """Print the bundle's size and its proof."""
     manifest = bundle.manifest
     sizes = f"{manifest.files['encoder.mnn'].size / 1e6:.1f} MB of {bundle.size / 1e6:.1f} MB"
     folder = os.path.relpath(bundle.folder)
@@ -103,7 +103,7 @@ def show_search(bundle: Bundle) -> None:
 
 
 def show_comparison(bundle: Bundle, model: ModelSource) -> None:
-    """Ask whether the bundle is worse than llama.cpp, or ONNX Runtime, on the same weights."""
+    """Compare the bundle with llama.cpp or ONNX Runtime on the same weights."""
     ours = os.path.relpath(bundle.folder)
     if find_spec("llama_cpp"):
         file = f"{ours}-f16.gguf"
@@ -116,7 +116,7 @@ def show_comparison(bundle: Bundle, model: ModelSource) -> None:
 
 
 def run_minnow(*arguments: str) -> None:
-    """Run a command of minnow's as a user would, and show it."""
+    """Print and run a minnow command."""
     console.print(f"\n$ minnow {' '.join(arguments)}", style="bold", highlight=False)
     if subprocess.run([sys.executable, "-m", "minnow", *arguments], check=False).returncode:
         sys.exit("error: the command failed.")

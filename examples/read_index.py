@@ -1,11 +1,11 @@
-"""Reads an index of minnow without minnow: SQLite, and dot products in plain Python.
+"""Search an index of minnow without minnow: SQLite and dot products in plain Python.
 
     minnow embed bge-small.minnow --role query "how do fish sleep?" > query.json
     python examples/read_index.py docs.index < query.json
     python examples/read_index.py docs.index --words "fish sleep"
 
-It is meant to be read, and written again in Kotlin, Swift or C++; docs/index-format.md describes
-the tables. It needs nothing but Python.
+Use it as a model for a reader in Kotlin, Swift or C++; docs/index-format.md describes the tables.
+It needs only Python's standard library.
 """
 
 from __future__ import annotations
@@ -22,24 +22,24 @@ VERSION = 1
 
 
 def open_index(file: str) -> sqlite3.Connection:
-    """Open a file for reading, and make sure that it is an index of a version known here."""
+    """Open a file read-only, and check that it is an index of a supported version."""
     database = sqlite3.connect(f"file:{file}?mode=ro", uri=True)
     (application,) = database.execute("PRAGMA application_id").fetchone()
     (version,) = database.execute("PRAGMA user_version").fetchone()
     if application != APPLICATION_ID or version > VERSION:
-        raise SystemExit(f"{file} is not an index that this program knows.")
+        raise SystemExit(f"{file} is not an index that this program can read.")
     return database
 
 
 def facts(database: sqlite3.Connection) -> tuple[int, str, str]:
-    """How long vectors are, how they are stored, and how they are compared."""
+    """Return the width, the encoding and the similarity of the vectors."""
     found = dict(database.execute("SELECT name, value FROM meta"))
     model, settings = json.loads(found["model"]), json.loads(found["settings"])
     return model["width"], settings["encoding"], model["similarity"]
 
 
 def decode(stored: bytes, width: int, encoding: str) -> list[float]:
-    """A stored vector as numbers."""
+    """Decode a stored vector."""
     if encoding == "float16":
         return list(struct.unpack(f"<{width}e", stored))
     (scale,) = struct.unpack_from("<f", stored)
@@ -47,7 +47,7 @@ def decode(stored: bytes, width: int, encoding: str) -> list[float]:
 
 
 def nearest(database: sqlite3.Connection, query: list[float], k: int) -> list[tuple[float, int]]:
-    """Scores and ids of the chunks whose vectors are nearest to a query's, the best first."""
+    """Return scores and ids of the chunks nearest to a query's vector, best first."""
     width, encoding, similarity = facts(database)
     if similarity not in ("cosine", "dot"):
         raise SystemExit(f"This program does not compare by {similarity}.")
@@ -63,7 +63,7 @@ def nearest(database: sqlite3.Connection, query: list[float], k: int) -> list[tu
 
 
 def worded(database: sqlite3.Connection, words: str, k: int) -> list[tuple[float, int]]:
-    """Scores and ids of the chunks that say most of some words, by BM25."""
+    """Return scores and ids of the chunks that match words best by BM25, best first."""
     quoted = " OR ".join('"' + word.replace('"', "") + '"' for word in words.split())
     return database.execute(
         "SELECT -bm25(chunks_fts) AS score, rowid FROM chunks_fts WHERE chunks_fts MATCH ? "

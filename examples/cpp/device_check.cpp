@@ -38,7 +38,7 @@ std::string machine() {
 
 void run_device_check(const std::string& folder, const minnow::Options& options) {
     Json probes = minnow::read_json(folder + "/probes.json");
-    if (probes["format"].integer("format") != 1) throw Error("probes.json is of another version.");
+    if (probes["format"].integer("format") != 1) throw Error("probes.json has an unsupported version.");
     std::vector<std::string> texts, differ, rows;
     std::vector<minnow::Ids> expected;
     for (auto& probe : probes.get<Json::Array>("texts")) {

@@ -19,7 +19,7 @@ void tell(const char* what, char* error, size_t size) {
     error[length] = '\0';
 }
 
-// Runs something; 0, or 1 and why it failed.
+// Runs a function; returns 0, or 1 with its error message.
 template <class Work> int32_t guarded(char* error, size_t size, Work work) {
     try {
         work();

@@ -1,7 +1,7 @@
-/* Sentence embeddings on MNN, for C and whatever calls C (Kotlin through JNI, Swift).
+/* Sentence embeddings on MNN, for C and languages that call C (Kotlin through JNI, Swift).
  *
- * No function throws or exits. Where one fails, `error` says what went wrong, cut off to
- * `error_size` bytes; both may be 0. Texts are UTF-8 and may hold any byte.
+ * No function throws or exits. On failure a function writes a message to `error`, truncated to
+ * `error_size` bytes; both may be 0. Texts are UTF-8 and may contain any byte.
  */
 #ifndef MINNOW_H
 #define MINNOW_H
@@ -24,7 +24,7 @@ typedef struct minnow_embedder minnow_embedder;
 typedef enum { MINNOW_NO_ROLE = 0, MINNOW_QUERY = 1, MINNOW_DOCUMENT = 2 } minnow_role;
 typedef enum { MINNOW_NORMAL = 0, MINNOW_HIGH = 1, MINNOW_LOW = 2 } minnow_mode;
 
-/* All zeros are the defaults. */
+/* Zero in every field means the default. */
 typedef struct {
     int32_t backend;      /* MNN's number: 0 CPU, 1 Metal, 3 OpenCL, 5 CoreML, NNAPI or QNN, 7 Vulkan */
     int32_t threads;      /* 0: four */
@@ -39,19 +39,19 @@ typedef struct {
     size_t size;
 } minnow_text;
 
-/* Opens a bundle, or a folder of the mnn-llm layout; NULL where that fails. `options` may be NULL. */
+/* Opens a bundle or an mnn-llm directory; returns NULL on failure. `options` may be NULL. */
 MINNOW_API minnow_embedder* minnow_open(const char* folder, const minnow_options* options,
                                         char* error, size_t error_size);
 
-/* Numbers in a vector. */
+/* Returns the number of floats in a vector. */
 MINNOW_API int32_t minnow_width(const minnow_embedder* embedder);
 
-/* Writes count rows of minnow_width() floats. Returns 0, or 1 where it fails.
- * Safe to call from several threads; they take turns. */
+/* Writes count rows of minnow_width() floats. Returns 0, or 1 on failure.
+ * Safe to call from several threads, which take turns. */
 MINNOW_API int32_t minnow_encode(minnow_embedder* embedder, const minnow_text* texts, size_t count,
                                  int32_t role, float* vectors, char* error, size_t error_size);
 
-/* Frees it; NULL is allowed. */
+/* Frees an embedder; NULL is allowed. */
 MINNOW_API void minnow_close(minnow_embedder* embedder);
 
 #ifdef __cplusplus

@@ -89,7 +89,7 @@ Arguments parse(int count, char** given) {
         else throw Usage("There is no option " + word + ".");
     }
     if (found.help || !found.check.empty()) return found;
-    if (words.empty()) throw Usage("Which bundle? Name its folder first.");
+    if (words.empty()) throw Usage("The first argument must be a bundle's directory.");
     found.folder = words[0];
     found.texts.assign(words.begin() + 1, words.end());
     found.texts_given = !found.texts.empty();
@@ -158,7 +158,7 @@ void print_vectors(FILE* out, const Arguments& given) {
         print_row(out, &vectors[n * embedder.width()], embedder.width(), "%.9g");
 #else
     (void)out, (void)given;
-    throw minnow::Error("This program is built without MNN, and knows --ids only: build with MNN_ROOT.");
+    throw minnow::Error("This program is built without MNN and supports only --ids: build with MNN_ROOT.");
 #endif
 }
 
@@ -185,7 +185,7 @@ void write_floats(const std::string& path, const std::vector<float>& values) {
     if (!file.flush()) throw minnow::Error(path + " cannot be written.");
 }
 
-// MNN prints on standard output: answers go to the true one, and all else to standard error.
+// MNN prints on standard output, so results go to a copy of it and everything else to standard error.
 int main(int count, char** given) {
     FILE* out = fdopen(dup(1), "w");
     if (!out || dup2(2, 1) < 0) return 1;

@@ -1,4 +1,4 @@
-// What the files of the command-line program share.
+// Declarations that the files of the command-line program share.
 #pragma once
 #include <cstdio>
 #include <string>
@@ -8,11 +8,11 @@
 #if MINNOW_HAS_MNN
 #include "core/embedder.hpp"
 
-// Runs the texts of a folder that `minnow device-check` wrote; writes answer.json and answer.f32.
+// Runs the texts of a directory that `minnow device-check` wrote; writes answer.json and answer.f32.
 void run_device_check(const std::string& folder, const minnow::Options& options);
 #endif
 
 extern const char* const kModes[3];
 
-// The floats as they are in memory, which is little-endian on all that MNN runs on.
+// Writes floats as they are in memory: little-endian on every platform of MNN.
 void write_floats(const std::string& path, const std::vector<float>& values);

@@ -31,7 +31,7 @@ using Scored = std::pair<float, sqlite3_int64>;
 
 constexpr int kApplication = 0x6D6E7731, kVersion = 1;
 
-// A question to the file, row by row.
+// A query on the file, read row by row.
 class Rows {
   public:
     Rows(sqlite3* database, const char* sql) : database_(database), statement_(nullptr, sqlite3_finalize) {
@@ -73,7 +73,7 @@ Database open_index(const std::string& file) {
                                        std::tuple{"PRAGMA user_version", 1, kVersion}}) {
         Rows rows(opened, pragma);
         if (!rows.next() || rows.integer(0) < least || rows.integer(0) > most)
-            throw Error(file + " is not an index that this program knows.");
+            throw Error(file + " is not an index that this program can read.");
     }
     return database;
 }
@@ -91,7 +91,7 @@ Facts read_facts(sqlite3* database) {
     return {width, encoding == "int8", similarity == "cosine"};
 }
 
-// IEEE 754 half precision; what is stored is finite.
+// IEEE 754 half precision; stored values are finite.
 float half(const char* bytes) {
     uint16_t bits;
     std::memcpy(&bits, bytes, sizeof bits);
@@ -128,7 +128,7 @@ Floats read_query(const Facts& facts) {
     return query;
 }
 
-// The best first; of equal scores the smaller id.
+// Best first; equal scores are ordered by id.
 std::vector<Scored> nearest(sqlite3* database, const Floats& query, const Facts& facts, size_t count) {
     std::vector<Scored> found;
     Rows rows(database, "SELECT id, vector FROM vectors");
@@ -158,7 +158,7 @@ int main(int count, char** arguments) {
     }
     try {
         Database database = open_index(arguments[1]);
-        Rows begin(database.get(), "BEGIN");  // one state of the file, whatever others write
+        Rows begin(database.get(), "BEGIN");  // reads one state of the file while others write
         begin.next();
         Facts facts = read_facts(database.get());
         Floats query = read_query(facts);

@@ -1,9 +1,10 @@
-"""Writes core/unicode_tables.inc: what a BERT tokenizer does to each character of Unicode.
+"""Write core/unicode_tables.inc: the effect of a BERT tokenizer on each character of Unicode.
 
     python examples/cpp/write_unicode_tables.py
 
-The `tokenizers` library is asked, character by character, because its ids are to be met: its tables
-are of another version of Unicode than Python's `unicodedata`, and of more than one.
+The tables are read from the `tokenizers` library, character by character, because the C++ tokenizer
+must give its ids: the library uses other versions of Unicode than Python's `unicodedata`, more than
+one.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ let package = Package(
     targets: [
         // MNN, built as the README says, beside this file.
         .binaryTarget(name: "MNN", path: "MNN.xcframework"),
-        // The core of examples/cpp, by links; its C functions are all that Swift sees.
+        // Links to the core of examples/cpp; Swift sees only its C functions.
         .target(
             name: "CMinnow",
             dependencies: ["MNN"],

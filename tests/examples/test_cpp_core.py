@@ -128,7 +128,7 @@ def put_encoder(folder: Path, content: bytes) -> None:
 def test_encoders_that_are_none_are_told(program: Program, copy: Path) -> None:
     whole = (copy / ENCODER).read_bytes()
     (copy / ENCODER).write_bytes(whole[:5000])
-    assert "encoder.mnn is missing or not whole" in program.refusal(copy, "a")
+    assert "encoder.mnn is missing or truncated" in program.refusal(copy, "a")
     put_encoder(copy, b"no model at all, but long enough to be read as one " * 9)
     assert "not a model that MNN can load" in program.refusal(copy, "a")
     put_encoder(copy, b"")
@@ -142,7 +142,7 @@ def test_encoders_that_are_none_are_told(program: Program, copy: Path) -> None:
         ("encoder", {"token_types": 0}, "other inputs and outputs"),
         ("encoder", {"width": 33}, "no output of the right shape"),
         ("encoder", {"vocab_size": 20}, "which the model does not know"),
-        ("embedding", {"pooling": "first"}, "a pooling that is not known here: first"),
+        ("embedding", {"pooling": "first"}, "an unsupported pooling: first"),
     ],
 )
 def test_manifests_of_another_encoder_are_told(

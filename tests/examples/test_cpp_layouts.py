@@ -76,7 +76,7 @@ def test_a_shape_without_its_encoder_is_told(
 ) -> None:
     folder = with_shapes(bundle, tmp_path / "fixed", [(1, 8)])
     (folder / "encoder-1x8.mnn").write_bytes((folder / ENCODER).read_bytes()[:100])
-    assert "encoder-1x8.mnn is missing or not whole" in program.refusal(folder, "a")
+    assert "encoder-1x8.mnn is missing or truncated" in program.refusal(folder, "a")
 
 
 def check_folder(bundle: Bundle, folder: Path) -> dict[str, Any]:
@@ -124,7 +124,7 @@ def test_other_ids_in_a_device_check_are_named(
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ({"format": 2}, "of another version"),
+        ({"format": 2}, "an unsupported version"),
         ({"batches": [[0, 4000]]}, "has no text 4000"),
         ({"batches": [7]}, '"batches" is missing or of another kind'),
         ({"texts": [{"name": "a", "ids": []}]}, '"text" is missing'),
@@ -154,4 +154,4 @@ def test_the_layout_of_mnn_llm(bundle: Bundle, program: Program, tmp_path: Path)
     for options in (("--backend", "metal"), ("--fixed-shapes",)):
         assert "has its backend in config.json" in program.refusal(folder, *options, "a")
     (folder / "tokenizer.mtok").unlink()
-    assert "tokenizer.mtok is missing or not whole" in program.refusal(folder, "a")
+    assert "tokenizer.mtok is missing or truncated" in program.refusal(folder, "a")

@@ -241,12 +241,12 @@ def changed(path: tuple[str | int, ...], value: object) -> Any:
         (MANIFEST, lambda _: b'{"a": "\\ud800\\u', "there are no four digits"),
         (MANIFEST, lambda content: content + b"x", "something follows the end"),
         (MANIFEST, lambda _: b"[]", '"format" is missing'),
-        (MANIFEST, changed(("format",), 2), "it is of another version"),
+        (MANIFEST, changed(("format",), 2), "it has an unsupported version"),
         (MANIFEST, changed(("embedding", "max_tokens"), -1), '"max_tokens" is out of range'),
         (MANIFEST, changed(("embedding", "max_tokens"), 1e300), '"max_tokens" is out of range'),
         (MANIFEST, changed(("encoder", "width"), "wide"), '"width" is missing or of another kind'),
-        (MANIFEST, changed(("files", ENCODER, "size"), 7), f"{ENCODER} is missing or not whole"),
-        (MANIFEST, changed(("files", "gone"), {"size": 7}), "gone is missing or not whole"),
+        (MANIFEST, changed(("files", ENCODER, "size"), 7), f"{ENCODER} is missing or truncated"),
+        (MANIFEST, changed(("files", "gone"), {"size": 7}), "gone is missing or truncated"),
         (TOKENIZER, changed(("model", "type"), "Unigram"), "its model is Unigram, not WordPiece"),
         (TOKENIZER, changed(("normalizer",), None), "its normalizer is none, not BertNormalizer"),
         (TOKENIZER, changed(("pre_tokenizer", "type"), "Metaspace"), "is Metaspace"),
@@ -290,7 +290,7 @@ def test_what_is_typed_wrong_is_told(
     def says(*arguments: object, code: int = 2, given: bytes = b"") -> str:
         return tokenizer_program.refusal(*arguments, code=code, given=given)
 
-    assert "Which bundle?" in says()
+    assert "The first argument must be a bundle" in says()
     assert "no option --fast" in says(whole, "--fast")
     assert "--role should be one of document, none, query" in says(whole, "--role", "queen", "a")
     assert "from 1 to 999" in says(whole, "--threads", "0", "a")

@@ -3,7 +3,7 @@ plugins {
     id("org.jetbrains.kotlin.android")
 }
 
-// A folder with include/ and lib/, and lib/libMNN.so built for arm64-v8a: -PmnnRoot=/path
+// A directory with include/ and lib/, and lib/libMNN.so built for arm64-v8a: -PmnnRoot=/path
 val mnnRoot = providers.gradleProperty("mnnRoot")
 
 android {

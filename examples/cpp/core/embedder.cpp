@@ -32,8 +32,8 @@ public:
         session_ = net_->createSession(schedule);
         int used[8] = {options.backend};
         if (!session_ || !net_->getSessionInfo(session_, MNN::Interpreter::BACKENDS, used))
-            throw Error(path + ": MNN cannot make a session of it.");
-        if (options.backend != MNN_FORWARD_CPU && used[0] != options.backend)  // MNN would go on with the CPU
+            throw Error(path + ": MNN cannot create a session for it.");
+        if (options.backend != MNN_FORWARD_CPU && used[0] != options.backend)  // MNN would silently use the CPU
             throw Error("This MNN has no backend " + std::to_string(options.backend) +
                         ", or not on this machine.");
         output_ = manifest.gives_vectors ? "sentence_embedding" : "last_hidden_state";
@@ -42,18 +42,18 @@ public:
             throw Error(path + " has other inputs and outputs than its manifest says.");
     }
 
-    // `ids` and `mask` are rows of `tokens` numbers. Gives what the output holds.
+    // `ids` and `mask` are rows of `tokens` numbers. Returns the output.
     std::vector<float> run(const std::vector<int>& ids, const std::vector<int>& mask, int tokens) {
         std::vector<int> shape = {static_cast<int>(ids.size()) / tokens, tokens}, types(ids.size());
         if (shape != shape_) {
             for (auto name : names()) net_->resizeTensor(input(name), shape);
-            net_->resizeSession(session_);  // says nothing of failure; runSession does
+            net_->resizeSession(session_);  // reports no failure; runSession does
             shape_ = shape;
         }
         const std::vector<int>* values[] = {&ids, &mask, &types};
         for (size_t n = 0; n < names().size(); ++n) {
             Tensor host(input(names()[n]), Tensor::CAFFE);
-            if (host.elementSize() != static_cast<int>(ids.size())) fail("takes no such shape");
+            if (host.elementSize() != static_cast<int>(ids.size())) fail("does not accept the shape");
             std::memcpy(host.host<int>(), values[n]->data(), ids.size() * sizeof(int));
             input(names()[n])->copyFromHostTensor(&host);
         }
@@ -89,7 +89,7 @@ private:
     std::vector<int> shape_;
 };
 
-// Token states of one text (tokens x width) to one vector, as sentence-transformers defines it.
+// Pools the token states of one text (tokens x width) into a vector, as sentence-transformers does.
 void pool(const float* states, int tokens, int width, const std::string& how, float* vector) {
     double sum_of_weights = 0;
     std::vector<double> sum(width);
@@ -115,7 +115,7 @@ public:
         static const char* known[] = {"cls", "mean", "max", "mean_sqrt_len_tokens", "weightedmean",
                                       "lasttoken"};
         if (std::find(std::begin(known), std::end(known), manifest.pooling) == std::end(known))
-            throw Error(folder + " has a pooling that is not known here: " + manifest.pooling + ".");
+            throw Error(folder + " has an unsupported pooling: " + manifest.pooling + ".");
         if (!options.fixed_shapes) session("encoder.mnn", options);
         else if (manifest.shapes.empty()) throw Error(folder + " has no encoder of a fixed shape.");
     }
@@ -143,13 +143,13 @@ public:
         if (shape) tokens = shape->tokens, rows = std::max<size_t>(rows, shape->batch);
         std::vector<int> ids(rows * tokens, manifest_.pad_id), mask(rows * tokens);
         for (size_t r = 0; r < rows; ++r) {
-            auto& row = batch[std::min(r, batch.size() - 1)];  // a fixed batch is filled with the last
+            auto& row = batch[std::min(r, batch.size() - 1)];  // the last text fills a fixed batch
             std::copy(row.begin(), row.end(), ids.begin() + r * tokens);
             std::fill_n(mask.begin() + r * tokens, row.size(), 1);
         }
         std::vector<float> found = encoder.run(ids, mask, static_cast<int>(tokens));
         if (!manifest_.gives_vectors)
-            for (size_t r = 0; r < batch.size(); ++r)  // vectors are shorter than what they replace
+            for (size_t r = 0; r < batch.size(); ++r)  // vectors are shorter than the states they replace
                 pool(&found[r * tokens * width], batch[r].size(), width, manifest_.pooling,
                      &found[r * width]);
         found.resize(batch.size() * width);
@@ -206,7 +206,7 @@ std::vector<float> Embedder::encode(const std::vector<std::string>& texts, Role 
     std::lock_guard<std::mutex> lock(mutex_);
     std::vector<Ids> ids = token_ids(texts, manifest_.prompt(role));
     std::vector<size_t> order(texts.size());
-    std::iota(order.begin(), order.end(), 0);  // batches of texts alike in length, the longest first
+    std::iota(order.begin(), order.end(), 0);  // batches of texts of similar length, the longest first
     std::stable_sort(order.begin(), order.end(),
                      [&](size_t a, size_t b) { return ids[a].size() > ids[b].size(); });
     std::vector<float> vectors(texts.size() * width());
@@ -232,7 +232,7 @@ std::vector<float> Embedder::run(const std::vector<Ids>& batch) {
         float* row = &found[r * width()];
         double square = std::inner_product(row, row + width(), row, 0.0);
         if (!std::isfinite(square)) throw Error("MNN gave NaN or infinity.");
-        if (manifest_.normalize && !manifest_.gives_vectors)  // else the encoder has done it
+        if (manifest_.normalize && !manifest_.gives_vectors)  // else the encoder normalised it
             for (int i = 0; i < width(); ++i) row[i] /= std::max(std::sqrt(square), 1e-12);
     }
     return found;

@@ -1,4 +1,4 @@
-// A small reader of JSON, for minnow.json and tokenizer.json: so an app needs no other library.
+// A small JSON reader for minnow.json and tokenizer.json, so that an app needs no other library.
 #pragma once
 #include <climits>
 #include <stdexcept>
@@ -10,7 +10,7 @@
 
 namespace minnow {
 
-// Says what went wrong, and with which file; the only exception that the core throws itself.
+// The only exception of the core; its message names the file and the fault.
 struct Error : std::runtime_error {
     using std::runtime_error::runtime_error;
 };
@@ -20,7 +20,7 @@ struct Json {
     using Object = std::vector<std::pair<std::string, Json>>;
     std::variant<std::nullptr_t, bool, double, std::string, Array, Object> value;
 
-    // A field; null where there is none.
+    // Returns a field, or null if it is missing.
     const Json& operator[](std::string_view key) const {
         static const Json nothing;
         if (auto* object = std::get_if<Object>(&value))
@@ -29,13 +29,13 @@ struct Json {
         return nothing;
     }
     template <class T> bool is() const { return std::holds_alternative<T>(value); }
-    // The value, or that of a field, which has to be of this kind; `key` says so in the message.
+    // Returns the value, which must be of this type; `key` names it in the error message.
     template <class T> const T& as(std::string_view key) const {
         if (auto* found = std::get_if<T>(&value)) return *found;
         throw Error("its \"" + std::string(key) + "\" is missing or of another kind");
     }
     template <class T> const T& get(std::string_view key) const { return (*this)[key].as<T>(key); }
-    // A field of this kind, or what is meant where there is none.
+    // Returns a field of this type, or a default if it is missing.
     template <class T> T get(std::string_view key, T otherwise) const {
         auto* found = std::get_if<T>(&(*this)[key].value);
         return found ? *found : otherwise;
@@ -47,7 +47,7 @@ struct Json {
     }
 };
 
-// Both throw Error; `name` is what the text is called in its message.
+// Both throw Error; `name` names the text in the message.
 Json parse_json(std::string_view text, const std::string& name);
 Json read_json(const std::string& path);
 

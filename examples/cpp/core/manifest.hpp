@@ -1,4 +1,4 @@
-// What the core needs to know of a folder: minnow.json of a bundle, export.json of the mnn-llm layout.
+// The facts about a directory that the core needs: minnow.json of a bundle, export.json of the mnn-llm layout.
 #pragma once
 #include <algorithm>
 #include <fstream>
@@ -12,7 +12,7 @@ namespace minnow {
 
 enum class Role { kNone, kQuery, kDocument };
 
-// An encoder for one shape exactly, for accelerators that know no other.
+// An encoder of one fixed shape, for accelerators that accept no other.
 struct FixedShape {
     int batch, tokens;
     std::string file;
@@ -26,7 +26,7 @@ struct Manifest {
     std::map<std::string, std::string> prompts;
     std::string default_prompt;
 
-    // What is put before a text, as the Python package does.
+    // Returns the prompt for a role, as in the Python package.
     std::string prompt(Role role) const {
         std::vector<std::string> names = {default_prompt};
         if (role == Role::kQuery) names = {"query"};
@@ -43,7 +43,7 @@ inline Manifest read_manifest(const std::string& folder) {
     std::string path = folder + (found.mnn_llm ? "/export.json" : "/minnow.json");
     Json file = read_json(path);
     try {
-        if (file["format"].integer("format") != 1) throw Error("it is of another version");
+        if (file["format"].integer("format") != 1) throw Error("it has an unsupported version");
         const Json &text = found.mnn_llm ? file : file["embedding"], &network = file["encoder"];
         found.pooling = text.get<std::string>("pooling");
         found.normalize = text.get("normalize", false);
@@ -68,7 +68,7 @@ inline Manifest read_manifest(const std::string& folder) {
         for (auto& [name, record] : file.get<Json::Object>("files"))
             if (std::ifstream part(folder + "/" + name, std::ios::binary | std::ios::ate);
                 !part || part.tellg() != std::streamoff(record["size"].integer("size")))
-                throw Error("the file " + name + " is missing or not whole");
+                throw Error("the file " + name + " is missing or truncated");
     } catch (const Error& error) {
         throw Error(path + " cannot be used: " + error.what() + ".");
     }

@@ -11,7 +11,7 @@ namespace minnow {
 #if MINNOW_HAS_LLM
 namespace {
 
-// MNN's own embedding engine. It cuts nothing off and runs one text at a time.
+// MNN's own embedding engine. It truncates nothing and runs one text at a time.
 class LlmEncoder : public Encoder {
 public:
     LlmEncoder(const std::string& folder, const Manifest& manifest, const Options& options)
@@ -25,7 +25,7 @@ public:
         settings += std::string(",\"power\":") + modes[options.power];
         settings += std::string(",\"memory\":") + modes[options.memory] + "}";
         if (!engine_ || !engine_->set_config(settings) || !engine_->load())
-            throw Error(folder + " is not a folder that MNN's embedding engine can load.");
+            throw Error(folder + " is not a directory that MNN's embedding engine can load.");
         Ids some = whole("a"), none = whole("");
         while (opening_ < none.size() && none[opening_] == some[opening_]) ++opening_;
         closing_.assign(none.begin() + opening_, none.end());
@@ -74,7 +74,7 @@ std::unique_ptr<Encoder> open_mnn_llm(const std::string& folder, const Manifest&
 }
 #else
 std::unique_ptr<Encoder> open_mnn_llm(const std::string& folder, const Manifest&, const Options&) {
-    throw Error(folder + " is of the mnn-llm layout, and this program is built without MNN's LLM part.");
+    throw Error(folder + " has the mnn-llm layout, but this program is built without MNN's LLM part.");
 }
 #endif
 

@@ -100,7 +100,7 @@ std::u32string Tokenizer::normalize(std::u32string_view text) const {
     return now;
 }
 
-// Takes the added tokens out of a text, the longest where several begin; gives on what is between.
+// Extracts the added tokens of a text, the longest at each place, and passes on the text between them.
 template <class Between>
 void Tokenizer::split(std::u32string_view text, const AddedTokens& added, std::vector<int>& ids,
                       Between between) const {
@@ -136,7 +136,7 @@ void Tokenizer::words(std::u32string_view text, std::vector<int>& ids) const {
     }
 }
 
-// The longest piece that the vocabulary has, then the next; where there is none, all is unknown.
+// Takes the longest piece in the vocabulary, then the next; without one, the whole word is unknown.
 void Tokenizer::word(std::u32string_view word, std::vector<int>& ids) const {
     std::vector<int> pieces;
     std::string piece;

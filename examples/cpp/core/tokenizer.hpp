@@ -11,9 +11,9 @@ namespace minnow {
 
 class Tokenizer {
 public:
-    // Throws Error where the file asks for what this tokenizer cannot do.
+    // Throws Error if the file needs a feature that this tokenizer lacks.
     Tokenizer(const std::string& path, bool lowercase_first, size_t max_tokens);
-    // Ids of a text in UTF-8, special tokens included, cut off at max_tokens.
+    // Returns the ids of a UTF-8 text with special tokens, truncated at max_tokens.
     std::vector<int> encode(std::string_view text) const;
 
 private:
@@ -29,10 +29,10 @@ private:
     void word(std::u32string_view word, std::vector<int>& ids) const;
 
     bool lowercase_first_, clean_, space_ideographs_, strip_, lower_;
-    size_t room_, longest_word_;  // room_ is the limit, but for the tokens after a text
+    size_t room_, longest_word_;  // room_ is the limit less the tokens after a text
     std::string prefix_;
     std::unordered_map<std::string, int> vocabulary_;
-    AddedTokens raw_, normalized_;  // looked for before normalising, and after
+    AddedTokens raw_, normalized_;  // matched before and after normalising
     std::vector<int> before_, after_;
     int unknown_;
 };

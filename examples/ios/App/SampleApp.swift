@@ -8,13 +8,13 @@ struct SampleApp: App {
     }
 }
 
-/// A sentence, and how alike it is to what was asked: the product of two vectors of length 1.
+/// A sentence and its similarity to the question: the dot product of two vectors of length 1.
 struct Match: Identifiable {
     let id: String
     let score: Float
 }
 
-/// A text field, and below it the built-in sentences, the most alike first.
+/// Shows a text field and the built-in sentences, the most similar first.
 struct SearchView: View {
     @StateObject private var search = Search()
     @State private var question = ""
@@ -53,7 +53,7 @@ final class Search: ObservableObject {
         }
     }
 
-    /// `model.minnow` is a folder reference in the app's resources; MNN reads it where it is.
+    /// `model.minnow` is a folder reference in the app's resources; MNN reads it in place.
     private func opened() async throws -> Embedder {
         if let embedder { return embedder }
         guard let folder = Bundle.main.url(forResource: "model", withExtension: "minnow") else {

@@ -1,7 +1,7 @@
 import CMinnow
 import Foundation
 
-/// What a text is; a model may have a prompt for each.
+/// The role of a text; a model may have a prompt for each.
 public enum Role: Int32, Sendable {
     case none = 0, query, document
 }
@@ -11,25 +11,25 @@ public enum Mode: Int32, Sendable {
     case normal = 0, high, low
 }
 
-/// MNN's backends. `coreML` takes encoders of a fixed shape only.
+/// MNN's backends. `coreML` needs fixed-shape encoders.
 public enum Backend: Int32, Sendable {
     case cpu = 0, metal = 1, coreML = 5
 }
 
-/// How to run a model.
+/// Options to run a model.
 public struct Options: Sendable {
     public var backend = Backend.cpu
     public var threads: Int32 = 2
     public var precision = Mode.normal
     public var power = Mode.normal
     public var memory = Mode.normal
-    /// Use the encoders that the bundle has for one shape each.
+    /// Use the bundle's fixed-shape encoders.
     public var fixedShapes = false
 
     public init() {}
 }
 
-/// What went wrong, and with which file or text.
+/// An error; the message names the file or text and the fault.
 public struct EmbedderError: LocalizedError {
     public let message: String
     public var errorDescription: String? { message }
@@ -41,11 +41,11 @@ public struct EmbedderError: LocalizedError {
 
 /// Turns texts into vectors, one call after the other, off the main thread.
 public actor Embedder {
-    /// Numbers in a vector.
+    /// The number of floats in a vector.
     public nonisolated let width: Int
     private let handle: OpaquePointer
 
-    /// Opens a bundle, or a folder of the mnn-llm layout.
+    /// Opens a bundle or an mnn-llm directory.
     public init(folder: URL, options: Options = Options()) throws {
         var given = minnow_options()
         given.backend = options.backend.rawValue
@@ -66,7 +66,7 @@ public actor Embedder {
         minnow_close(handle)
     }
 
-    /// A vector for each text.
+    /// Returns a vector for each text.
     public func encode(_ texts: [String], role: Role = .none) throws -> [[Float]] {
         let bytes = texts.flatMap { $0.utf8.map { CChar(bitPattern: $0) } }
         let sizes = texts.map { $0.utf8.count }

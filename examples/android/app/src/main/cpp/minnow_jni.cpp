@@ -1,4 +1,4 @@
-// Native.java on minnow.h.
+// Implements Native.java with minnow.h.
 #include <jni.h>
 
 #include <cstring>
@@ -25,7 +25,7 @@ void throw_exception(JNIEnv* env, const char* message) {
     jmethodID make = kind ? env->GetMethodID(kind, "<init>", "([B)V") : nullptr;
     jbyteArray bytes = make ? bytes_of(env, message) : nullptr;
     jobject thrown = bytes ? env->NewObject(kind, make, bytes) : nullptr;
-    if (thrown) env->Throw(static_cast<jthrowable>(thrown));  // else Java has an exception already
+    if (thrown) env->Throw(static_cast<jthrowable>(thrown));  // otherwise Java already has an exception
 }
 
 std::string text_of(JNIEnv* env, jbyteArray bytes) {

@@ -2,7 +2,7 @@ package dev.minnow;
 
 import java.nio.charset.StandardCharsets;
 
-/** What went wrong, and with which file. */
+/** An error of minnow; the message names the file and the fault. */
 public final class MinnowException extends RuntimeException {
     MinnowException(byte[] message) {
         super(new String(message, StandardCharsets.UTF_8));

@@ -1,6 +1,6 @@
 package dev.minnow;
 
-/** The functions of minnow_jni.cpp. Texts are UTF-8: JNI's own strings are another encoding. */
+/** The functions of minnow_jni.cpp. Texts are UTF-8, because JNI's own strings use another encoding. */
 final class Native {
     static {
         System.loadLibrary("minnow_jni");
@@ -13,7 +13,7 @@ final class Native {
 
     static native int width(long embedder);
 
-    /** Rows of width() numbers, one after the other. */
+    /** Returns the rows of width() numbers, concatenated. */
     static native float[] encode(long embedder, byte[][] texts, int role);
 
     static native void close(long embedder);

@@ -2,19 +2,19 @@ package dev.minnow
 
 import java.io.File
 
-/** What a text is; a model may have a prompt for each. */
+/** The role of a text; a model may have a prompt for each. */
 enum class Role { NONE, QUERY, DOCUMENT }
 
-/** MNN's modes; of [Options.precision], LOW computes in half precision where the CPU can. */
+/** MNN's modes. As [Options.precision], LOW computes in half precision if the CPU supports it. */
 enum class Mode { NORMAL, HIGH, LOW }
 
-/** MNN's backends; NN is the one of CoreML, NNAPI or QNN that MNN was built with. */
+/** MNN's backends; NN is CoreML, NNAPI or QNN, whichever MNN was built with. */
 enum class Backend(internal val number: Int) { CPU(0), OPENCL(3), NN(5), VULKAN(7) }
 
 /**
- * How to run a model.
+ * Options to run a model.
  *
- * @property fixedShapes use the encoders that the bundle has for one shape each
+ * @property fixedShapes use the bundle's fixed-shape encoders
  */
 data class Options(
     val backend: Backend = Backend.CPU,
@@ -30,18 +30,18 @@ data class Options(
 }
 
 /**
- * Turns texts into vectors. Safe to call from several threads, which take turns; not from the main
- * thread, which it would hold up.
+ * Turns texts into vectors. Safe to call from several threads, which take turns. Do not call it
+ * from the main thread, which it would block.
  *
- * @throws MinnowException says what is wrong with which file, or with which text
+ * @throws MinnowException names the file or the text, and the fault
  */
 class Embedder @JvmOverloads constructor(folder: File, options: Options = Options()) : AutoCloseable {
     private var handle = Native.open(folder.absolutePath.toByteArray(), options.numbers())
 
-    /** Numbers in a vector. */
+    /** The number of floats in a vector. */
     val width: Int = Native.width(handle)
 
-    /** A vector for each text. */
+    /** Returns a vector for each text. */
     @JvmOverloads
     @Synchronized
     fun encode(texts: List<String>, role: Role = Role.NONE): List<FloatArray> {
@@ -51,7 +51,7 @@ class Embedder @JvmOverloads constructor(folder: File, options: Options = Option
         return texts.indices.map { rows.copyOfRange(it * width, (it + 1) * width) }
     }
 
-    /** Frees its memory; [encode] fails from then on. */
+    /** Frees the memory; [encode] fails afterwards. */
     @Synchronized
     override fun close() {
         Native.close(handle)

@@ -18,7 +18,7 @@ import dev.minnow.Options
 import java.io.File
 import java.util.concurrent.Executors
 
-/** A text field, and below it the built-in sentences, the most alike first. */
+/** Shows a text field and the built-in sentences, the most similar first. */
 class MainActivity : Activity() {
     private val worker = Executors.newSingleThreadExecutor()
     private val rows = mutableListOf<String>()
@@ -66,7 +66,7 @@ class MainActivity : Activity() {
         }
     }
 
-    /** Only the latest of what is typed while the worker is busy is looked for. */
+    /** Searches only the latest input while the worker is busy. */
     private fun ask(question: String) {
         latest = question
         worker.execute {
@@ -88,7 +88,7 @@ class MainActivity : Activity() {
     }
 }
 
-/** MNN reads files, and assets are none. The manifest comes last: where it is, all else is too. */
+/** Copies the assets to files, since MNN reads only files. The manifest comes last and marks a complete copy. */
 private fun AssetManager.copyTo(path: String, target: File) {
     val names = list(path).orEmpty().sortedBy { it == "minnow.json" }
     if (names.isNotEmpty()) {

@@ -3,14 +3,14 @@ package dev.minnow.sample
 import dev.minnow.Embedder
 import dev.minnow.Role
 
-/** A sentence, and how alike it is to what was asked: the product of two vectors of length 1. */
+/** A sentence and its similarity to the question: the dot product of two vectors of length 1. */
 data class Match(val sentence: String, val score: Float)
 
 /** Some sentences with their vectors. */
 class Sentences(private val embedder: Embedder, private val sentences: List<String>) {
     private val vectors = embedder.encode(sentences, Role.DOCUMENT)
 
-    /** All of them, the most alike first. */
+    /** Returns all sentences, the most similar first. */
     fun search(question: String): List<Match> {
         val asked = embedder.encode(listOf(question), Role.QUERY).first()
         return sentences.indices
@@ -19,7 +19,7 @@ class Sentences(private val embedder: Embedder, private val sentences: List<Stri
     }
 
     companion object {
-        /** What the sample searches. */
+        /** The sentences of the sample. */
         val BUILT_IN = listOf(
             "The library opens at nine on weekdays and at ten on Saturdays.",
             "Whales rest one half of the brain at a time.",
