@@ -125,7 +125,7 @@ def test_every_parameter_that_a_message_names_has_a_flag() -> None:
         for name, _ in re.findall(r"`(\w+)(=|\(\)`)", text)
     }
 
-    shown = {name: terminal.render_flags(f"`{name}=`", cli.app) for name in named}
+    shown = terminal.render_flags("".join(f"`{name}=` " for name in named), cli.app)
 
     assert {"pooling", "source", "remove_paths"} <= named
-    assert {name: flag for name, flag in shown.items() if not flag.startswith("--")} == {}
+    assert "`" not in shown

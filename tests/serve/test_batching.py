@@ -191,7 +191,7 @@ def test_cancelling_what_runs_lets_the_next_go_on() -> None:
     run(test)
 
 
-@pytest.mark.parametrize("limits", [{"queue_tokens": 20}, {"queue_texts": 5}])
+@pytest.mark.parametrize("limits", [{"max_queue_tokens": 20}, {"max_queue_texts": 5}])
 def test_a_full_queue_refuses_and_says_when_to_come_again(limits: dict[str, Any]) -> None:
     async def test(batcher: Batcher, worker: FakeWorker) -> None:
         first = await behind(batcher, worker)
@@ -213,7 +213,7 @@ def test_what_is_alone_is_never_too_much() -> None:
     async def test(batcher: Batcher, worker: FakeWorker) -> None:
         assert len(await batcher.embed(worker, [text(i) for i in range(20, 40)])) == 20
 
-    run(test, queue_tokens=3, queue_texts=1)
+    run(test, max_queue_tokens=3, max_queue_texts=1)
 
 
 def test_a_failure_is_of_the_one_that_caused_it() -> None:

@@ -15,7 +15,7 @@ def test_by_default_this_machine_alone_is_answered() -> None:
     assert settings.is_loopback
     assert settings.hosts == {"localhost", "127.0.0.1", "::1"}
     assert settings.cors_origins == ()
-    assert settings.warnings == ()
+    assert not settings.is_exposed
 
 
 @pytest.mark.parametrize(
@@ -23,10 +23,10 @@ def test_by_default_this_machine_alone_is_answered() -> None:
     [("127.0.0.1", True), ("127.9.9.9", True), ("::1", True), ("LocalHost", True),
      ("0.0.0.0", False), ("::", False), ("10.1.2.3", False), ("minnow.example", False)],
 )  # fmt: skip
-def test_where_others_reach_it_without_a_key_it_warns(host: str, loopback: bool) -> None:
+def test_a_server_that_others_reach_without_a_key_is_exposed(host: str, loopback: bool) -> None:
     assert Settings(host=host).is_loopback is loopback
-    assert bool(Settings(host=host).warnings) is not loopback
-    assert Settings(host=host, api_key="key").warnings == ()
+    assert Settings(host=host).is_exposed is not loopback
+    assert not Settings(host=host, api_key="key").is_exposed
 
 
 def test_names_that_are_given_are_added_to_those_of_the_loopback() -> None:

@@ -78,7 +78,7 @@ async def _asked(service: Service, endpoint: Endpoint, request: Request) -> Resp
     """Read a request's body and answer it, if there is room, and while its client waits."""
     service.check_taking()
     limits = service.settings.limits
-    if service.requests >= limits.requests:
+    if service.requests >= limits.max_requests:
         raise busy("Too many requests are open. Try again later.", service.batcher.seconds_to_wait)
     service.requests += 1
     held = 0

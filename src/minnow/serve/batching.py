@@ -164,8 +164,8 @@ class Batcher:
         if self._closed:
             raise _stopping()
         full = (
-            self.tokens + tokens > self._limits.queue_tokens
-            or self.texts + texts > self._limits.queue_texts
+            self.tokens + tokens > self._limits.max_queue_tokens
+            or self.texts + texts > self._limits.max_queue_texts
         )
         if full and self.texts:
             seconds = self.seconds_to_wait

@@ -162,14 +162,14 @@ async def read_body(
             "unsupported_media_type",
         )
     length = headers.get("content-length", "")
-    if length.isdecimal() and int(length) > limits.body_bytes:
+    if length.isdecimal() and int(length) > limits.max_body_bytes:
         raise _too_large(limits)
     try:
-        return await asyncio.wait_for(_all_of(receive, limits, hold), limits.body_seconds)
+        return await asyncio.wait_for(_all_of(receive, limits, hold), limits.max_body_seconds)
     except asyncio.TimeoutError as error:
         raise ApiError(
             HTTPStatus.REQUEST_TIMEOUT,
-            f"The body did not arrive within {limits.body_seconds:g} s.",
+            f"The body did not arrive within {limits.max_body_seconds:g} s.",
             "request_timeout",
             headers={"Connection": "close"},
         ) from error
@@ -183,7 +183,7 @@ async def _all_of(receive: Receive, limits: Limits, hold: Callable[[int], None])
             raise GoneError
         parts.append(message.get("body", b""))
         size += len(parts[-1])
-        if size > limits.body_bytes:
+        if size > limits.max_body_bytes:
             raise _too_large(limits)
         hold(len(parts[-1]))
         if not message.get("more_body", False):
@@ -193,8 +193,8 @@ async def _all_of(receive: Receive, limits: Limits, hold: Callable[[int], None])
 def _too_large(limits: Limits) -> ApiError:
     return ApiError(
         HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-        f"The body is larger than {limits.body_bytes} bytes, the limit of this server. Send fewer "
-        "texts in a request.",
+        f"The body is larger than {limits.max_body_bytes} bytes, the limit of this server. Send "
+        "fewer texts in a request.",
         "request_too_large",
     )
 

@@ -33,7 +33,7 @@ def document(service: Service, table: Sequence[Endpoint]) -> bytes:
     named = sorted((kind for kind in types if kind is not None), key=lambda kind: kind.__name__)
     _, schemas = msgspec.json.schema_components(named, ref_template=_TEMPLATE)
     _name_models(schemas, service.names)
-    _limit_inputs(schemas, service.settings.limits.inputs)
+    _limit_inputs(schemas, service.settings.limits.max_inputs)
     paths: dict[str, dict[str, Any]] = {}
     for endpoint in table:
         paths.setdefault(endpoint.path, {})[endpoint.method.lower()] = _operation(service, endpoint)

@@ -135,7 +135,7 @@ def _read_embeddings(service: Service, body: bytes) -> tuple[EmbeddingsRequest, 
         prompt,
         chosen=not (asked.input_type is None and asked.prompt_name is None),
         truncate=_truncates(service, asked.truncate),
-        most=service.settings.limits.inputs,
+        most=service.settings.limits.max_inputs,
     )
     return asked, model, rows
 
@@ -175,7 +175,7 @@ async def _tokenize(service: Service, body: bytes, _: Mapping[str, str]) -> Resp
         asked = decode(body, TokenizeRequest)
         model = service.model(asked.model)
         prompt = model.prompt(asked.input_type, asked.prompt_name)
-        texts = texts_of(asked.input, service.settings.limits.inputs, "input")
+        texts = texts_of(asked.input, service.settings.limits.max_inputs, "input")
         data = [
             Tokens(
                 index=i,
@@ -196,7 +196,7 @@ async def _similarity(service: Service, body: bytes, _: Mapping[str, str]) -> Re
     def read() -> tuple[ServedModel, Rows, Rows]:
         asked = decode(body, SimilarityRequest)
         model = service.model(asked.model)
-        most, truncate = service.settings.limits.inputs, _truncates(service, asked.truncate)
+        most, truncate = service.settings.limits.max_inputs, _truncates(service, asked.truncate)
         asking = texts_of(asked.query, most, "query")
         found = asked.documents
         check_count(len(asking) + len(found), most, "documents", "query and documents")

@@ -141,7 +141,7 @@ class Service:
         Raises:
             ApiError: There is none; `body_bytes` is as it was.
         """
-        if self.body_bytes + size > _BODIES * self.settings.limits.body_bytes:
+        if self.body_bytes + size > _BODIES * self.settings.limits.max_body_bytes:
             raise busy("Too many large requests are open. Try again later.", 1)
         self.body_bytes += size
 

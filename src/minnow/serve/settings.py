@@ -1,10 +1,11 @@
-"""What a server is told: where it listens, whom it answers, how much it takes."""
+"""Settings of a server, declared once for Python, the command line and the environment."""
 
 from __future__ import annotations
 
 import ipaddress
-from dataclasses import dataclass, field
-from math import inf
+import sys
+from dataclasses import dataclass, field, fields
+from typing import Any
 from urllib.parse import urlsplit
 
 from minnow.errors import ServeError
@@ -13,66 +14,89 @@ LOOPBACK = ("localhost", "127.0.0.1", "::1")
 ANY = "*"
 
 
+def setting(default: Any, help_: str, *, show: bool = True, **bounds: float) -> Any:
+    """Declare a setting that is an option of the command line and an environment variable too.
+
+    Args:
+        default: Its value where it is not given.
+        help_: The command line's help.
+        show: Whether its value may be shown; False for a secret.
+        **bounds: The least and the greatest value, `min` and `max`.
+    """
+    option = {"help": help_, "show_default": show, **bounds}
+    return field(default=default, repr=show, metadata=option)
+
+
+def check_bounds(settings: Settings | Limits) -> None:
+    """Refuse numbers outside of what their fields declare.
+
+    Raises:
+        ServeError: One is, or is not finite.
+    """
+    for each in fields(settings):
+        value, low, high = (getattr(settings, each.name), *map(each.metadata.get, ("min", "max")))
+        if low is not None and not low <= value <= (sys.float_info.max if high is None else high):
+            allowed = f"at least {low}" if high is None else f"{low} to {high}"
+            raise ServeError(f"`{each.name}={value}` should be {allowed}.")
+
+
 @dataclass(frozen=True)
 class Limits:
-    """What is taken of one request, and what may wait.
+    """How much a server takes of one request, and how much may wait."""
 
-    Attributes:
-        body_bytes: The largest body.
-        inputs: Most texts of a request; OpenAI's own limit is 2048.
-        queue_tokens: Most tokens that wait or are computed, of all requests together.
-        queue_texts: Most texts likewise.
-        requests: Most requests that are read or answered at once.
-        body_seconds: A body that has not come by then is not waited for.
-    """
-
-    body_bytes: int = 16_000_000
-    inputs: int = 2048
-    queue_tokens: int = 524_288
-    queue_texts: int = 16_384
-    requests: int = 1024
-    body_seconds: float = 30.0
+    max_body_bytes: int = setting(16_000_000, "Most bytes of a request's body.", min=1)
+    max_inputs: int = setting(2048, "Most inputs of a request; OpenAI allows 2048.", min=1)
+    max_queue_tokens: int = setting(
+        524_288, "Most tokens that wait or are computed, of all requests.", min=1
+    )
+    max_queue_texts: int = setting(
+        16_384, "Most texts that wait or are computed, of all requests.", min=1
+    )
+    max_requests: int = setting(1024, "Most requests that are open at once.", min=1)
+    max_body_seconds: float = setting(
+        30.0, "Most seconds that a request's body may take to arrive.", min=0.001
+    )
 
     def __post_init__(self) -> None:
         """Refuse limits that no request could keep."""
-        for name, value in vars(self).items():
-            if not value > 0:
-                raise ServeError(f"The limit {name} should be above 0, not {value}.")
+        check_bounds(self)
 
 
 @dataclass(frozen=True)
 class Settings:
-    """All of it.
+    """Where a server listens, whom it answers, and how much it takes.
 
-    Attributes:
-        host: The address to listen at; by default this machine alone can reach it.
-        port: 0 takes one that is free.
-        api_key: What a client has to show, in ASCII; empty where none is asked for.
-        cors_origins: Origins whose pages may ask from a browser; "*" is all.
-        allowed_hosts: Names that a request may call this server by, besides those of the
-            loopback and `host`; without any, all are, unless it listens at the loopback.
-        truncate: Cut off texts over the limit where a request does not say; otherwise refuse.
-        limits: How much it takes.
-        grace_seconds: How long requests may go on once it is told to stop.
-        access_log: Tell of every request on stderr: its route and outcome, none of its text.
+    The text of each field is the help of its command-line option.
     """
 
-    host: str = "127.0.0.1"
-    port: int = 8080
-    api_key: str = field(default="", repr=False)
-    cors_origins: tuple[str, ...] = ()
-    allowed_hosts: tuple[str, ...] = ()
-    truncate: bool = False
+    host: str = setting(
+        "127.0.0.1", "Listen at this address; the default serves this machine only."
+    )
+    port: int = setting(8080, "Listen at this port; 0 takes a free one.", min=0, max=65535)
+    api_key: str = setting(
+        "",
+        "Ask clients for this key. Other users of this machine can read a command line: the "
+        "variable or a file is safer.",
+        show=False,
+    )
+    cors_origins: tuple[str, ...] = setting(
+        (), "Let pages of this origin ask from a browser; * for all. May be repeated."
+    )
+    allowed_hosts: tuple[str, ...] = setting(
+        (),
+        "Answer requests to this host name, besides localhost and the address; * for all. By "
+        "default no other, and any where the server listens beyond localhost. May be repeated.",
+    )
+    truncate: bool = setting(
+        False, "Cut off texts over the model's limit where a request does not say, and mark them."
+    )
+    grace_seconds: float = setting(30.0, "Give open requests this long to finish.", min=0)
+    access_log: bool = setting(False, "Log every request on stderr: route, status, time.")
     limits: Limits = Limits()
-    grace_seconds: float = 30.0
-    access_log: bool = False
 
     def __post_init__(self) -> None:
-        """Refuse what would open less, or more, than was meant."""
-        if not 0 <= self.port <= 65535:
-            raise ServeError(f"A port is 0 to 65535, not {self.port}.")
-        if not 0 <= self.grace_seconds < inf:
-            raise ServeError(f"The time to finish is 0 seconds or more, not {self.grace_seconds}.")
+        """Refuse values that would open the server less, or more, than intended."""
+        check_bounds(self)
         key = self.api_key
         if not (key.isascii() and key.isprintable()) or key != key.strip():
             raise ServeError(
@@ -91,32 +115,27 @@ class Settings:
 
     @property
     def hosts(self) -> frozenset[str]:
-        """Names that a request may call this server by, lower case; "*" is all."""
+        """Host names that requests may use, in lower case; "*" stands for all."""
         if not self.allowed_hosts and not self.is_loopback:
             return frozenset({ANY})
         return frozenset(map(str.lower, (*LOOPBACK, self.host, *self.allowed_hosts)))
 
     @property
     def is_loopback(self) -> bool:
-        """Whether only this machine reaches it."""
+        """Whether only this machine can reach the server."""
         try:
             return ipaddress.ip_address(self.host).is_loopback
         except ValueError:
             return self.host.lower() == "localhost"
 
     @property
-    def warnings(self) -> tuple[str, ...]:
-        """What whoever starts it should know."""
-        if self.is_loopback or self.api_key:
-            return ()
-        return (
-            f"{self.host} can be reached from other machines, and no key is set: anyone who "
-            "reaches it can use it. Set `api_key_file=` or the variable MINNOW_API_KEY.",
-        )
+    def is_exposed(self) -> bool:
+        """Whether other machines can use the server without a key."""
+        return not (self.is_loopback or self.api_key)
 
 
 def _is_host(text: str) -> bool:
-    """Whether it could stand in a Host header, before the port and without brackets."""
+    """Return whether a Host header could hold the text, without port and brackets."""
     try:
         ipaddress.ip_address(text)
     except ValueError:
@@ -125,7 +144,7 @@ def _is_host(text: str) -> bool:
 
 
 def _is_origin(text: str) -> bool:
-    """Whether a browser could send it as its Origin."""
+    """Return whether a browser could send the text as its Origin."""
     parts = urlsplit(text)
     rest = (parts.path, parts.query, parts.fragment)
     return parts.scheme in ("http", "https") and bool(parts.netloc) and not any(rest)

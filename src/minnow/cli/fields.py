@@ -1,0 +1,55 @@
+"""Options of a command, made from the fields of dataclasses."""
+
+from __future__ import annotations
+
+import inspect
+from dataclasses import Field, fields, is_dataclass
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
+
+import typer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+def options_from_fields(command: Callable[..., None]) -> Callable[..., None]:
+    """Replace each parameter of a command that is a dataclass by an option for every field.
+
+    A field's metadata are the arguments of `typer.Option`, such as `help` and `min`; a field
+    without any is no option. A tuple is an option that may be repeated; its name has no final s.
+    """
+    parameters: list[inspect.Parameter] = []
+    groups: dict[str, tuple[type[Any], dict[str, str]]] = {}
+    signature = inspect.signature(command, eval_str=True)
+    for parameter in signature.parameters.values():
+        kind = parameter.annotation
+        if not is_dataclass(kind):
+            parameters.append(parameter)
+            continue
+        assert isinstance(kind, type)
+        types = get_type_hints(kind)
+        options = {f.name: _option(f, types[f.name]) for f in fields(kind) if f.metadata}
+        groups[parameter.name] = kind, {name: option.name for name, option in options.items()}
+        parameters += options.values()
+
+    def run(**given: Any) -> None:
+        for name, (kind, options) in groups.items():
+            values = {field: given.pop(option) for field, option in options.items()}
+            given[name] = kind(**{
+                field: tuple(value) if isinstance(value, list) else value
+                for field, value in values.items()
+            })  # fmt: skip
+        command(**given)
+
+    run.__doc__ = command.__doc__
+    run.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+    return run
+
+
+def _option(field: Field[Any], kind: Any) -> inspect.Parameter:
+    name, default = field.name, field.default
+    if isinstance(default, tuple):
+        name, default, kind = name.removesuffix("s"), list(default), list[str]
+    annotation = Annotated[kind, typer.Option(**field.metadata)]
+    keyword = inspect.Parameter.KEYWORD_ONLY
+    return inspect.Parameter(name, keyword, default=default, annotation=annotation)
