@@ -24,7 +24,7 @@ import numpy as np
 from minnow.bundle import TOKENIZER, Bundle
 from minnow.datasets import builtin_dataset
 from minnow.embedder import Embedder
-from minnow.engines.base import Memory, TokenBatch
+from minnow.engines.base import MemoryName, TokenBatch
 from minnow.engines.mnn import MnnEngine, import_mnn
 from minnow.model.tokenizer import TextTokenizer
 from minnow.vectors import rowwise_cosine
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 ROUNDS = 7
 MANY, ONE = (8, 128), (1, 16)
-MODES: tuple[Memory, ...] = get_args(Memory)
+MODES: tuple[MemoryName, ...] = get_args(MemoryName)
 
 
 class Mode:
@@ -44,7 +44,7 @@ class Mode:
 
     opened: Mode
 
-    def __init__(self, folder: Path, memory: Memory) -> None:
+    def __init__(self, folder: Path, memory: MemoryName) -> None:
         import_mnn()
         before = peak_memory()
         self.bundle = Bundle.open(folder)
@@ -79,7 +79,7 @@ class Mode:
         return embedder.encode(texts)
 
 
-def open_mode(folder: Path, memory: Memory) -> None:
+def open_mode(folder: Path, memory: MemoryName) -> None:
     """Open the bundle once in a worker process."""
     Mode.opened = Mode(folder, memory)
 
@@ -105,7 +105,7 @@ def peak_memory() -> float:
     return next(int(line.split()[1]) * 1024 / 1e6 for line in lines if line.startswith("VmHWM"))
 
 
-def process(folder: Path, memory: Memory) -> ProcessPoolExecutor:
+def process(folder: Path, memory: MemoryName) -> ProcessPoolExecutor:
     """Yield a worker process that opens the bundle before its first task."""
     context = multiprocessing.get_context("spawn")
     return ProcessPoolExecutor(1, context, open_mode, (folder, memory))

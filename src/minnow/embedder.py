@@ -6,15 +6,15 @@ import os
 import sys
 import threading
 import warnings
-from functools import partial
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from minnow.bundle import ENCODER, TOKENIZER, Bundle
-from minnow.engines import check_engine, open_engine
+from minnow.engine_choice import open_chosen
+from minnow.engines import EngineOptions, open_engine
 from minnow.errors import InputError
-from minnow.host import AGREEMENT, AUTO, open_on_host
 from minnow.model.spec import Interface
 from minnow.model.tokenizer import TextTokenizer
 from minnow.options import (
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from typing_extensions import Unpack
 
-    from minnow.engines.base import Engine, Memory
+    from minnow.engines import Engine, EngineArguments
     from minnow.model.spec import EmbeddingSpec, EncoderSpec
     from minnow.options import Options
     from minnow.vectors import Similarity
@@ -106,35 +106,25 @@ class Embedder:
     def open(
         cls,
         bundle: str | Path | Bundle,
+        options: EngineOptions = EngineOptions(),
         *,
-        engine: str = "mnn",
-        source: str | None = None,
-        agreement: float = AGREEMENT,
-        threads: int | None = None,
-        memory: Memory = "normal",
         on_truncate: OnTruncate = "warn",
         check_files: bool = True,
+        **changes: Unpack[EngineArguments],
     ) -> Embedder:
         """Open a bundle.
 
         Any engine but "mnn" runs minnow's own graph, rebuilt in float32 from the checkpoint that
         the bundle was made from. It must be on this machine, with the weights that the manifest
         names: nothing is downloaded. The extra `convert` must be installed besides the engine's.
-        A few texts are embedded both ways first, and have to agree.
+        Both ways to embed a few texts are compared first, and have to agree.
 
         Args:
             bundle: The folder that `minnow convert` wrote.
-            engine: "mnn", "onnxruntime", "openvino" or "openvino-bf16"; or "auto", for bulk work
-                on a server: the fastest of the last three that works here and agrees, else "mnn".
-                `engine_reason` says which it is, and why.
-            source: Where the checkpoint is now, if not where the manifest says.
-            agreement: The least cosine to the bundle's own vectors that another engine may have
-                on those texts; 0 leaves them out.
-            threads: CPU threads; by default those of the machine, four at most.
-            memory: "low" takes less RAM where weights are int8 or smaller, and gives coarser
-                vectors, which the bundle's proof does not cover; see `MnnEngine`.
+            options: Which engine runs it, and how. `engine_reason` says which one "auto" chose.
             on_truncate: What to do about texts over the limit: warn, refuse, or say nothing.
             check_files: Compare every file with its hash in the manifest first.
+            **changes: Fields of the options, such as engine="auto" or threads=2.
 
         Raises:
             BundleError: Not a bundle, a file in it has changed, or the checkpoint is another.
@@ -144,20 +134,23 @@ class Embedder:
             InputError: `memory` is none of the three, or the engine is not MNN.
             MissingExtraError: The engine's extra, or `convert`, is not installed.
         """
-        check_engine("mnn" if engine == AUTO else engine, memory)
+        options = replace(options, **changes)
         bundle = bundle if isinstance(bundle, Bundle) else Bundle.open(bundle)
         if check_files:
             bundle.check_files()
         manifest = bundle.manifest
-        open_ = partial(
-            cls.from_files, bundle.folder, manifest.encoder, manifest.embedding,
-            threads=threads, memory=memory, interface=manifest.recipe.interface,
-            on_truncate="ignore",
-        )  # fmt: skip
-        if engine == "mnn":
-            embedder, reason = open_(), "mnn, the bundle's own."
-        else:
-            embedder, reason = open_on_host(engine, bundle, source, open_, agreement)
+
+        def open_(
+            changed: EngineOptions,
+            model: bytes | None = None,
+            interface: Interface = manifest.recipe.interface,
+        ) -> Embedder:
+            return cls.from_files(
+                bundle.folder, manifest.encoder, manifest.embedding, changed,
+                model=model, interface=interface, on_truncate="ignore",
+            )  # fmt: skip
+
+        embedder, reason = open_chosen(options, bundle, open_)
         embedder.on_truncate, embedder.engine_reason = on_truncate, reason
         return embedder
 
@@ -167,41 +160,35 @@ class Embedder:
         folder: Path,
         encoder: EncoderSpec,
         embedding: EmbeddingSpec,
+        options: EngineOptions = EngineOptions(),
         *,
-        engine: str = "mnn",
         model: Path | bytes | None = None,
-        threads: int | None = None,
-        memory: Memory = "normal",
         interface: Interface = Interface.LAST_HIDDEN_STATE,
         on_truncate: OnTruncate = "warn",
+        **changes: Unpack[EngineArguments],
     ) -> Embedder:
         """Open a folder with a tokenizer.json that is not sealed, or not yet.
 
         Args:
-            folder: Where the tokenizer.json is.
+            folder: The folder of the tokenizer.json.
             encoder: The network.
             embedding: How its token states become one vector.
-            engine: A name in `minnow.engines.ENGINES`.
+            options: Which engine runs it, not "auto", and how.
             model: What the engine loads; by default the folder's encoder.mnn.
-            threads: CPU threads; by default the engine's own choice.
-            memory: What MNN may hold in RAM; see `open`.
             interface: What the model gives: token states, or vectors.
             on_truncate: What to do about texts over the limit.
+            **changes: Fields of the options.
 
         Raises:
             SourceError: The tokenizer cannot be read.
             EngineError, InputError, MissingExtraError: As in `open`.
         """
+        options = replace(options, **changes)
         tokenizer = TextTokenizer(
             folder / TOKENIZER, max_tokens=embedding.max_tokens, lowercase=embedding.lowercase
         )
-        model = model or folder / ENCODER
-        runtime = open_engine(
-            engine, model, encoder, threads=threads, memory=memory, interface=interface
-        )
-        return cls(
-            runtime, tokenizer, encoder, embedding, name=folder.name, on_truncate=on_truncate
-        )
+        engine = open_engine(model or folder / ENCODER, encoder, options, interface=interface)
+        return cls(engine, tokenizer, encoder, embedding, name=folder.name, on_truncate=on_truncate)
 
     @property
     def width(self) -> int:

@@ -13,7 +13,7 @@ import pytest
 from fakes.programs import run_python
 
 from minnow.embedder import Embedder
-from minnow.engines import TokenBatch, open_engine
+from minnow.engines import EngineOptions, TokenBatch, open_engine
 from minnow.engines.fastembed import FastembedEmbedder, write_model
 from minnow.engines.llama_cpp import LlamaCppEmbedder
 from minnow.engines.mnn import MnnEngine
@@ -43,8 +43,9 @@ if TYPE_CHECKING:
 
     from fakes.bundles import Tiny
 
-    from minnow.engines import TextEmbedder
+    from minnow.engines import Engine, TextEmbedder
     from minnow.engines.sentence_transformers import Backend
+    from minnow.model.spec import EncoderSpec
 
 pytestmark = pytest.mark.extra("convert")
 
@@ -67,21 +68,24 @@ class OnnxEngineSuite(TokenEngineSuite):
 
     engine: str
 
+    def open(self, model: Path | bytes, spec: EncoderSpec, *, threads: int | None = None) -> Engine:
+        return open_engine(model, spec, EngineOptions(self.engine, threads))
+
     @pytest.fixture(scope="class")
     def rig(self, made: Tiny, tmp_path_factory: pytest.TempPathFactory) -> Rig:
         spec = made.bundle.manifest.encoder
         path = tmp_path_factory.mktemp("onnx") / "model.onnx"
         path.write_bytes(rebuild_graph(made.bundle))
-        return Rig(partial(open_engine, self.engine), path, spec, made.reference)
+        return Rig(self.open, path, spec, made.reference)
 
     def test_the_content_of_a_file_will_do(self, rig: Rig) -> None:
         batch = TokenBatch.pad([row(4), row(9)], 0)
-        engines = [rig.engine(), open_engine(self.engine, rig.model.read_bytes(), rig.spec)]
+        engines = [rig.engine(), self.open(rig.model.read_bytes(), rig.spec)]
         one, other = (engine.run(batch) for engine in engines)
 
         np.testing.assert_allclose(one, other, atol=CLOSE)
         with pytest.raises(EngineError, match="cannot load the rebuilt graph"):
-            open_engine(self.engine, b"no model", rig.spec)
+            self.open(b"no model", rig.spec)
 
     def test_a_graph_that_is_no_encoder_is_refused(self, rig: Rig, tmp_path: Path) -> None:
         import onnx
@@ -116,7 +120,7 @@ class TestOpenVino(OnnxEngineSuite):
 
     def test_bfloat16_is_coarser_but_not_wrong(self, rig: Rig) -> None:
         rows = [row(n) for n in (12, 2, 40, 1, 5)]
-        engine = open_engine("openvino-bf16", rig.model, rig.spec)
+        engine = open_engine(rig.model, rig.spec, EngineOptions("openvino-bf16"))
         hidden = engine.run(TokenBatch.pad(rows, 0))
         engine.close()
 
@@ -183,10 +187,10 @@ _TWO_ENGINES = """
 import gc, signal, sys
 from pathlib import Path
 from minnow import Bundle
-from minnow.engines import open_engine
+from minnow.engines import EngineOptions, open_engine
 
 spec = Bundle.open(sys.argv[1]).manifest.encoder
-first, second = (open_engine("openvino", Path(sys.argv[2]), spec) for _ in range(2))
+first, second = (open_engine(Path(sys.argv[2]), spec, EngineOptions("openvino")) for _ in range(2))
 for engine in (first, second):
     engine.close()
 del engine, first
@@ -214,14 +218,14 @@ def test_openvino_is_not_loaded_where_it_would_hang(made: Tiny) -> None:
 
 def test_an_engine_that_is_not_in_the_table(made: Tiny) -> None:
     with pytest.raises(EngineError, match="no engine 'tensorrt'; choose mnn, onnxruntime"):
-        open_engine("tensorrt", made.bundle.encoder, made.bundle.manifest.encoder)
+        open_engine(made.bundle.encoder, made.bundle.manifest.encoder, EngineOptions("tensorrt"))
 
 
 @pytest.mark.parametrize("engine", ["onnxruntime", "openvino", "openvino-bf16"])
 def test_only_mnn_gives_vectors(made: Tiny, engine: str) -> None:
     spec, vectors = made.bundle.manifest.encoder, Interface.SENTENCE_EMBEDDING
     with pytest.raises(InputError, match=f"{engine}' gives last_hidden_state only"):
-        open_engine(engine, b"a graph", spec, interface=vectors)
+        open_engine(b"a graph", spec, EngineOptions(engine), interface=vectors)
 
 
 def test_sentence_transformers_that_is_not_installed(

@@ -18,7 +18,7 @@ from fakes.checkpoint import (
     write_model,
 )
 
-from minnow.engines import TokenBatch, open_engine
+from minnow.engines import EngineOptions, TokenBatch, open_engine
 from minnow.engines.fastembed import GRAPH, FastembedEmbedder, widen_inputs
 from minnow.engines.fastembed import write_model as write_form
 from minnow.errors import EngineError, MissingExtraError
@@ -155,7 +155,7 @@ def test_wider_inputs_change_nothing_else(tmp_path: Path) -> None:
     batch = TokenBatch.pad([ids_of("fish sleep in the river"), ids_of("fish")], 0)
     rows = []
     for graph in (narrow, widen_inputs(narrow), widen_inputs(widen_inputs(narrow))):
-        engine = open_engine("onnxruntime", graph, encoder_of(model), threads=1)
+        engine = open_engine(graph, encoder_of(model), EngineOptions("onnxruntime", threads=1))
         rows.append((engine.run(batch), set(engine._inputs.values())))  # type: ignore[attr-defined]
     assert [kinds for _, kinds in rows] == [{np.int32}, {np.int64}, {np.int64}]
     assert all(np.array_equal(states, rows[0][0]) for states, _ in rows)

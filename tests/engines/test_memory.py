@@ -17,7 +17,7 @@ from fakes.sealed import MANIFEST_OF_A_TEST
 from minnow.bundle import ENCODER, TOKENIZER, Bundle, seal, staging
 from minnow.convert.mnn import CHILD, converter_options
 from minnow.embedder import Embedder
-from minnow.engines import TokenBatch, open_engine
+from minnow.engines import EngineOptions, TokenBatch, open_engine
 from minnow.engines.mnn import MnnEngine
 from minnow.errors import EngineError, InputError
 from minnow.graph.encoder import build_graph
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from minnow.engines.base import Memory
+    from minnow.engines.base import MemoryName
 
 pytestmark = pytest.mark.extra("convert")
 
@@ -53,7 +53,7 @@ class Made:
     bundle: Bundle
     reference: ReferenceModel
 
-    def states(self, memory: Memory, *, threads: int = 1) -> NDArray[np.float32]:
+    def states(self, memory: MemoryName, *, threads: int = 1) -> NDArray[np.float32]:
         """Token states of ROWS, in one batch."""
         engine = MnnEngine(
             self.bundle.encoder, self.bundle.manifest.encoder, threads=threads, memory=memory
@@ -111,13 +111,17 @@ def cosines(one: NDArray[np.float32], other: NDArray[np.float32]) -> NDArray[np.
 
 class TestWholeNumbers:
     @pytest.mark.parametrize("memory", ["normal", "high"])
-    def test_normal_and_high_are_the_weights_themselves(self, int8: Made, memory: Memory) -> None:
+    def test_normal_and_high_are_the_weights_themselves(
+        self, int8: Made, memory: MemoryName
+    ) -> None:
         for ids, states in zip(ROWS, int8.states(memory), strict=True):
             expected = int8.reference.hidden_states(ids)
             np.testing.assert_allclose(states[: len(ids)], expected, atol=2e-5)
 
     def test_normal_is_the_default(self, int8: Made) -> None:
-        engine = open_engine("mnn", int8.bundle.encoder, int8.bundle.manifest.encoder, threads=1)
+        engine = open_engine(
+            int8.bundle.encoder, int8.bundle.manifest.encoder, EngineOptions(threads=1)
+        )
         assert np.array_equal(engine.run(TokenBatch.pad(ROWS, 0)), int8.states("normal"))
         engine.close()
 
@@ -178,15 +182,15 @@ print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 
 
 @pytest.mark.parametrize("memory", ["low", "high"])
-def test_floats_are_run_alike(fp16: Made, memory: Memory) -> None:
+def test_floats_are_run_alike(fp16: Made, memory: MemoryName) -> None:
     found, exact = fp16.states(memory), fp16.states("normal")
     np.testing.assert_allclose(found, exact, atol=1e-5)
 
 
 class TestEmbedder:
     def test_it_passes_the_option_on(self, int8: Made) -> None:
-        vectors: dict[Memory, NDArray[np.float32]] = {}
-        modes: tuple[Memory, ...] = ("normal", "low", "high")
+        vectors: dict[MemoryName, NDArray[np.float32]] = {}
+        modes: tuple[MemoryName, ...] = ("normal", "low", "high")
         for memory in modes:
             with Embedder.open(int8.bundle, threads=1, memory=memory) as embedder:
                 vectors[memory] = embedder.encode(["how do fish sleep", "red", ""])

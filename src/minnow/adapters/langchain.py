@@ -20,6 +20,7 @@ from uuid import uuid4
 
 import numpy as np
 
+from minnow.engines import EngineOptions
 from minnow.errors import InputError, MissingExtraError
 from minnow.search import Collection, Record, open_model
 from minnow.search.conditions import has_value, with_own
@@ -38,7 +39,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
+    from typing_extensions import Unpack
+
     from minnow.bundle import Bundle
+    from minnow.engines import EngineArguments
     from minnow.options import OnTruncate
     from minnow.search import Hit
     from minnow.search.filters import Parameters
@@ -58,26 +62,22 @@ class MinnowEmbeddings(Embeddings):
         self,
         bundle: str | Path | Bundle,
         *,
-        engine: str = "mnn",
-        source: str | None = None,
-        threads: int | None = None,
         on_truncate: OnTruncate = "error",
+        **engine: Unpack[EngineArguments],
     ) -> None:
         """Open a bundle; `close` frees its memory.
 
         Args:
             bundle: The folder that `minnow convert` wrote.
-            engine: As in `Embedder.open`.
-            source: As in `Embedder.open`.
-            threads: As in `Embedder.open`.
             on_truncate: What to do about documents over the limit: refuse, warn, or say nothing.
                 Queries are cut off with a warning.
+            **engine: Which engine runs it, and how, as in `Embedder.open`.
 
         Raises:
             BundleError, EngineError, SourceError, ParityError, MissingExtraError: As there.
         """
         self._stack, self._on_truncate = ExitStack(), on_truncate
-        opened = open_model(bundle, engine=engine, source=source, threads=threads)
+        opened = open_model(bundle, EngineOptions(**engine))
         self.model = self._stack.enter_context(opened)
 
     def embed_documents(self, texts: list[str]) -> list[list[float]]:

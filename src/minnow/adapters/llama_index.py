@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from minnow.bundle import Bundle
+from minnow.engines import EngineOptions
 from minnow.errors import InputError, MissingExtraError
 from minnow.options import OnTruncate  # noqa: TC001  pydantic reads it
 from minnow.search import BundleModel, Collection, Record, open_model
@@ -114,7 +115,9 @@ class MinnowEmbedding(BaseEmbedding):
         if unknown := kwargs.keys() - type(self).model_fields.keys():
             raise InputError(f"MinnowEmbedding takes no {', '.join(sorted(unknown))}.")
         with ExitStack() as stack:
-            opened = open_model(bundle, engine=engine, source=source, threads=threads)
+            opened = open_model(
+                bundle, EngineOptions(engine=engine, source=source, threads=threads)
+            )
             model = stack.enter_context(opened)
             fields: dict[str, Any] = {
                 "model_name": model.fingerprint.shown,

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 
     from minnow.bundle import Manifest
     from minnow.embedder import EncodeOptions
+    from minnow.engines import EngineArguments
 
     Vectors = NDArray[np.float32] | torch.Tensor
 
@@ -55,7 +56,7 @@ class MtebModel:
     """
 
     def __init__(
-        self, bundle: str | Path | Bundle | Embedder, *, threads: int | None = None
+        self, bundle: str | Path | Bundle | Embedder, **engine: Unpack[EngineArguments]
     ) -> None:
         """Open a bundle, or take an embedder that is open already.
 
@@ -65,22 +66,23 @@ class MtebModel:
 
         Args:
             bundle: The folder that `minnow convert` wrote, or an embedder.
-            threads: CPU threads for a bundle; by default those of the machine, four at most.
+            **engine: Which engine runs a bundle, and how, as in `Embedder.open`.
 
         Raises:
             BundleError: Not a bundle, or a file in it has changed.
             EngineError: The runtime cannot load it.
-            InputError: `threads` was given for an embedder.
+            InputError: Such arguments were given for an embedder.
             MissingExtraError: The extra `mteb` is not installed.
         """
         if isinstance(bundle, Embedder):
-            if threads is not None:
-                raise InputError("threads is for a bundle; an embedder has its own already.")
+            if engine:
+                given = ", ".join(engine)
+                raise InputError(f"{given} is for a bundle; an embedder has its engine already.")
             self.embedder, manifest = bundle, None
         else:
             bundle = bundle if isinstance(bundle, Bundle) else Bundle.open(bundle)
             manifest = bundle.manifest
-            self.embedder = Embedder.open(bundle, threads=threads, on_truncate="ignore")
+            self.embedder = Embedder.open(bundle, on_truncate="ignore", **engine)
         self.mteb_model_meta = _describe(self.embedder, manifest)
 
     def encode(

@@ -27,8 +27,7 @@ from minnow.cli.app import (
     steps,
     with_flags,
 )
-from minnow.engines import ENGINES
-from minnow.host import AUTO
+from minnow.engines import AUTO, ENGINES, EngineOptions, MemoryMode
 from minnow.model.spec import Choices, Interface
 from minnow.options import BATCH_SIZE
 from minnow.recipe import RECIPES, Graph, Grid, Rounding
@@ -73,14 +72,6 @@ class TruncatePolicy(str, Enum):
     WARN = "warn"
     ERROR = "error"
     IGNORE = "ignore"
-
-
-class MemoryMode(str, Enum):
-    """What MNN may hold in RAM."""
-
-    NORMAL = "normal"
-    LOW = "low"
-    HIGH = "high"
 
 
 BundleFolder = Annotated[
@@ -284,9 +275,8 @@ def embed_command(
 
     if bool(texts) == bool(input_):
         raise UsageError("Give texts as arguments, or a file with --input, and not both.")
-    with Embedder.open(
-        bundle, engine=engine.value, source=source, threads=threads, memory=memory.value
-    ) as embedder:
+    engine_options = EngineOptions(engine.value, threads, memory, source)
+    with Embedder.open(bundle, engine_options) as embedder:
         if engine is not _MNN:
             print(f"engine: {with_flags(embedder.engine_reason)}", file=sys.stderr, flush=True)
         options: EncodeOptions = {

@@ -7,12 +7,13 @@ import warnings
 from contextlib import contextmanager
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from minnow.cli.app import Json, answer, app
 from minnow.cli.bundles import EngineName
+from minnow.engines import EngineOptions
 from minnow.progress import show_progress
 from minnow.terminal import EPILOG, UsageError
 
@@ -137,8 +138,8 @@ def index_command(
     if bundle is None:
         raise UsageError("Give the model with --bundle.")
     find_files(paths)  # a path that is wrong is told before anything is made, or dropped
-    options: dict[str, Any] = {"engine": engine.value, "source": source, "threads": threads}
-    with open_model(bundle, **options) as model:
+    options = EngineOptions(engine=engine.value, source=source, threads=threads)
+    with open_model(bundle, options) as model:
         store = open_index(
             output,
             model,
@@ -273,9 +274,7 @@ def search_command(
     with Index.open(
         file,
         bundle if chosen != "keyword" else None,
-        engine=engine.value,
-        source=source,
-        threads=threads,
+        EngineOptions(engine=engine.value, source=source, threads=threads),
         sidecar=sidecar.value,
     ) as index:
         hits = index.search(query, k, mode=chosen, where=where, fusion=fusion.value)

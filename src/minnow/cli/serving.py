@@ -10,8 +10,9 @@ from typing import Annotated
 import typer
 
 from minnow.cli.app import app
-from minnow.cli.bundles import EngineName, MemoryMode
+from minnow.cli.bundles import EngineName
 from minnow.cli.fields import options_from_fields
+from minnow.engines import EngineOptions, MemoryMode
 from minnow.errors import MissingExtraError, ServeError
 from minnow.serve.settings import Limits, Settings
 from minnow.terminal import EPILOG
@@ -65,7 +66,7 @@ def serve_command(
     Example: MINNOW_API_KEY=... minnow serve small=bge-small.minnow e5.minnow --host 0.0.0.0
     """
     try:
-        from minnow.serve.models import EngineOptions, find_bundles
+        from minnow.serve.models import find_bundles
         from minnow.serve.server import log_to_stderr, serve
     except ImportError as error:
         raise MissingExtraError("The server", "serve") from error
@@ -77,7 +78,7 @@ def serve_command(
             stacklevel=1,
         )
     log_to_stderr()
-    options = EngineOptions(engine.value, source, threads, memory.value)
+    options = EngineOptions(engine.value, threads, memory, source)
     serve(
         find_bundles(bundles), settings, options, index, lambda address: print(address, flush=True)
     )

@@ -1,13 +1,20 @@
-"""Things that turn text or token ids into vectors, and the table of the token engines."""
+"""Engines that turn text or token ids into vectors: the table of them, and their options."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypedDict
 
-from minnow.engines.base import Engine, Memory, TextEmbedder, TokenBatch, check_memory
+from minnow.engines.base import (
+    Engine,
+    MemoryMode,
+    MemoryName,
+    TextEmbedder,
+    TokenBatch,
+    check_memory,
+)
 from minnow.errors import EngineError, InputError
 from minnow.model.spec import Interface
 
@@ -17,20 +24,25 @@ if TYPE_CHECKING:
     from minnow.model.spec import EncoderSpec
 
 __all__ = [
+    "AUTO",
     "ENGINES",
     "REBUILT",
     "Engine",
+    "EngineArguments",
     "EngineKind",
-    "Memory",
+    "EngineOptions",
+    "MemoryMode",
     "TextEmbedder",
     "TokenBatch",
-    "check_engine",
     "open_engine",
 ]
 
+AUTO = "auto"
+AGREEMENT = 0.9999
+"""The least cosine to the bundle's own vectors that another engine may have."""
 
 REBUILT = Interface.LAST_HIDDEN_STATE
-"""What a rebuilt graph gives, whatever the bundle's encoder does: vectors are pooled outside."""
+"""The output of a rebuilt graph, whatever the bundle's encoder gives; minnow pools it."""
 
 
 @dataclass(frozen=True)
@@ -38,16 +50,16 @@ class EngineKind:
     """One row of the table of token engines.
 
     Attributes:
-        module: Where its class is; imported when the engine is opened.
+        module: The module of its class; imported when the engine is opened.
         type: The class's name.
-        options: What the class is told besides the model.
+        options: Further arguments of the class.
         runs_encoder: Whether it runs a bundle's own encoder.mnn, with the options `memory` and
             `interface`. The others run the graph rebuilt, which gives token states.
     """
 
     module: str
     type: str
-    options: Mapping[str, str] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict)
     runs_encoder: bool = False
 
 
@@ -59,62 +71,89 @@ ENGINES: Mapping[str, EngineKind] = {
 }
 
 
-def check_engine(
-    name: str, memory: str = "normal", interface: Interface = Interface.LAST_HIDDEN_STATE
-) -> EngineKind:
-    """The row of an engine, before any of its work is done.
+def _kind_of(engine: str) -> EngineKind:
+    if engine not in ENGINES:
+        raise EngineError(f"There is no engine {engine!r}; choose {', '.join(ENGINES)}.")
+    return ENGINES[engine]
 
-    Args:
-        name: A key of ENGINES.
-        memory: What it would be opened with.
-        interface: Likewise.
+
+class EngineArguments(TypedDict, total=False):
+    """The fields of `EngineOptions`, as keyword arguments."""
+
+    engine: str
+    threads: int | None
+    memory: MemoryMode | MemoryName
+    source: str | None
+    agreement: float
+
+
+@dataclass(frozen=True)
+class EngineOptions:
+    """Which engine runs a bundle, and how; passed on whole by all that open one.
+
+    Attributes:
+        engine: "mnn", "onnxruntime", "openvino" or "openvino-bf16"; or "auto", for bulk work on a
+            server: the fastest of the last three that works here and agrees, else "mnn".
+        threads: CPU threads; by default those of the machine, four at most.
+        memory: "low" uses less RAM where weights are int8 or smaller, and gives coarser vectors,
+            which the bundle's proof does not cover; see `MnnEngine`.
+        source: Where the checkpoint is now, if not where the manifest says; for other engines than
+            MNN.
+        agreement: The least cosine to the bundle's own vectors that another engine may have on a
+            few texts; 0 skips the comparison.
 
     Raises:
-        EngineError: No engine is called so.
-        InputError: `memory` is no mode of memory, or the engine has no modes; or the engine gives
-            token states only.
+        EngineError: There is no such engine.
+        InputError: There is no such mode of memory, or the engine has no modes.
     """
-    kind = ENGINES.get(name)
-    if kind is None:
-        raise EngineError(f"There is no engine {name!r}; choose {', '.join(ENGINES)}.")
-    check_memory(memory)
-    if memory != "normal" and not kind.runs_encoder:
-        raise InputError(
-            f"memory={memory!r} is an option of MNN; the engine {name!r} does not have it. "
-            'Leave it out, or open the bundle with engine="mnn".'
-        )
-    if interface is not REBUILT and not kind.runs_encoder:
-        raise InputError(f"The engine {name!r} gives {REBUILT.value} only, not {interface.value}.")
-    return kind
+
+    engine: str = "mnn"
+    threads: int | None = None
+    memory: MemoryMode | MemoryName = MemoryMode.NORMAL
+    source: str | None = None
+    agreement: float = AGREEMENT
+
+    def __post_init__(self) -> None:
+        """Check the options before any work starts."""
+        has_memory = self.engine == AUTO or _kind_of(self.engine).runs_encoder
+        memory = check_memory(self.memory)
+        if memory is not MemoryMode.NORMAL and not has_memory:
+            raise InputError(
+                f"memory={memory.value!r} is an option of MNN; the engine {self.engine!r} does "
+                'not have it. Leave it out, or open the bundle with engine="mnn".'
+            )
+        object.__setattr__(self, "memory", memory)
 
 
 def open_engine(
-    name: str,
     model: Path | bytes,
     spec: EncoderSpec,
+    options: EngineOptions = EngineOptions(),
     *,
-    threads: int | None = None,
-    memory: Memory = "normal",
     interface: Interface = Interface.LAST_HIDDEN_STATE,
 ) -> Engine:
-    """Open a token engine by its name in the table.
+    """Open a token engine.
 
     Args:
-        name: A key of ENGINES.
         model: An encoder.mnn for "mnn"; for all others an ONNX file, or its content.
         spec: The network in it.
-        threads: CPU threads of a forward pass; by default the engine's own choice.
-        memory: What MNN may hold in RAM, see `MnnEngine`; for all others "normal".
-        interface: What the encoder.mnn gives; for all others token states.
+        options: Which engine, not "auto", and its threads and memory.
+        interface: The output of the encoder.mnn to read; for all other engines token states.
 
     Raises:
-        EngineError: No engine is called so, or it refuses the model.
-        InputError: As `check_engine`.
+        EngineError: There is no such engine, or it refuses the model.
+        InputError: The engine gives token states only.
         MissingExtraError: The engine's extra is not installed.
     """
-    kind = check_engine(name, memory, interface)
-    of_encoder = {"memory": memory, "interface": interface} if kind.runs_encoder else {}
+    kind = _kind_of(options.engine)
+    given = dict(kind.options)
+    if kind.runs_encoder:
+        given |= {"memory": options.memory, "interface": interface}
+    elif interface is not REBUILT:
+        raise InputError(
+            f"The engine {options.engine!r} gives {REBUILT.value} only, not {interface.value}."
+        )
     engine: Engine = getattr(import_module(kind.module), kind.type)(
-        model, spec, threads=threads, **of_encoder, **kind.options
+        model, spec, threads=options.threads, **given
     )
     return engine

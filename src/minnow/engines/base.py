@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, Protocol, get_args
+from enum import Enum
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,8 +27,15 @@ BATCHES_PER_LANE = 2
 
 ENCODER_INPUTS = frozenset({"input_ids", "attention_mask", "token_type_ids"})
 
-Memory = Literal["normal", "low", "high"]
-"""What MNN may hold in RAM; see `MnnEngine`."""
+MemoryName = Literal["normal", "low", "high"]
+
+
+class MemoryMode(str, Enum):
+    """How much MNN may hold in RAM; see `MnnEngine`."""
+
+    NORMAL = "normal"
+    LOW = "low"
+    HIGH = "high"
 
 
 @dataclass(frozen=True)
@@ -154,14 +162,17 @@ def check_threads(threads: int | None) -> None:
         raise EngineError(f"threads should be at least 1, not {threads}.")
 
 
-def check_memory(memory: str) -> None:
-    """Refuse a word that is not one of the three.
+def check_memory(memory: str) -> MemoryMode:
+    """Return the mode of this name.
 
     Raises:
-        InputError: It is another.
+        InputError: There is none.
     """
-    if memory not in get_args(Memory):
-        raise InputError(f"memory should be {', '.join(get_args(Memory))}, not {memory!r}.")
+    try:
+        return MemoryMode(memory)
+    except ValueError:
+        modes = ", ".join(mode.value for mode in MemoryMode)
+        raise InputError(f"memory should be {modes}, not {memory!r}.") from None
 
 
 def usable_cpus() -> int:

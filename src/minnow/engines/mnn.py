@@ -15,6 +15,7 @@ import numpy as np
 
 from minnow.engines.base import (
     BATCHES_PER_LANE,
+    MemoryMode,
     check_batch,
     check_memory,
     check_output,
@@ -31,10 +32,14 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from minnow.engines.base import Memory, TokenBatch
+    from minnow.engines.base import MemoryName, TokenBatch
     from minnow.model.spec import EncoderSpec
 
-MEMORY_MODES: Mapping[Memory, int] = {"normal": 0, "high": 1, "low": 2}
+MEMORY_MODES: Mapping[MemoryMode, int] = {
+    MemoryMode.NORMAL: 0,
+    MemoryMode.HIGH: 1,
+    MemoryMode.LOW: 2,
+}
 """MNN's BackendConfig::MemoryMode. From Python it is read as a number; a string is ignored."""
 
 ROUNDING, BY_BLOCK = 5, 2
@@ -132,7 +137,7 @@ class MnnEngine:
         spec: EncoderSpec,
         *,
         threads: int | None = None,
-        memory: Memory = "normal",
+        memory: MemoryMode | MemoryName = MemoryMode.NORMAL,
         interface: Interface = Interface.LAST_HIDDEN_STATE,
     ) -> None:
         """Load the model.
@@ -153,8 +158,7 @@ class MnnEngine:
             EngineError: MNN refuses the file, or its inputs and outputs are not an encoder's.
         """
         check_threads(threads)
-        check_memory(memory)
-        self.memory: Memory = memory
+        self.memory = check_memory(memory)
         self.interface = interface
         self.threads = 1 if _ThreadPool.lost else threads or default_threads()
         self._model, self._spec = model.absolute(), spec
@@ -197,7 +201,7 @@ class MnnEngine:
             EngineError: The engine is closed, or MNN cannot open the file again.
         """
         count = min(self.threads, LANES)
-        if count == 1 or self.memory == "low" or batches < count * BATCHES_PER_LANE:
+        if count == 1 or self.memory is MemoryMode.LOW or batches < count * BATCHES_PER_LANE:
             return (self,)
         with self._lock:
             if self._closed:
@@ -241,7 +245,7 @@ class _Session:
     abandoned: list[_Session] = []  # noqa: RUF012  never freed: their threads died in a fork
 
     def __init__(
-        self, model: Path, spec: EncoderSpec, threads: int, memory: Memory, output: str
+        self, model: Path, spec: EncoderSpec, threads: int, memory: MemoryMode, output: str
     ) -> None:
         mnn = import_mnn()
         self._mnn, self._inputs, self._output = mnn, spec.inputs, output
@@ -251,7 +255,7 @@ class _Session:
         _ThreadPool.started = _ThreadPool.started or threads > 1
         try:
             self._interpreter = mnn.Interpreter(_private_path(model))
-            if memory == "low":
+            if memory is MemoryMode.LOW:
                 self._interpreter.setSessionHint(ROUNDING, BY_BLOCK)
             self._session = self._interpreter.createSession(
                 {"backend": "CPU", "numThread": threads, "memory": MEMORY_MODES[memory]}

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
+from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from minnow.engines import EngineOptions
 from minnow.errors import InputError
 from minnow.memory import table
 from minnow.memory.closeness import background, least_cosine
@@ -29,8 +31,10 @@ if TYPE_CHECKING:
 
     import numpy as np
     from numpy.typing import NDArray
+    from typing_extensions import Unpack
 
     from minnow.bundle import Bundle
+    from minnow.engines import EngineArguments
     from minnow.memory.items import Item, Recalled
     from minnow.memory.retention import Retention
     from minnow.search import SearchModel, Store
@@ -102,27 +106,25 @@ class Memory:
         cls,
         file: str | Path,
         bundle: str | Path | Bundle | None = None,
+        options: EngineOptions = EngineOptions(),
         *,
-        engine: str = "mnn",
-        source: str | None = None,
-        threads: int | None = None,
         writable: bool = True,
         create: bool = True,
         clock: Callable[[], datetime] = _utc_now,
         duplicate: float = DUPLICATE,
+        **changes: Unpack[EngineArguments],
     ) -> Memory:
         """Open a file of memories, or make it.
 
         Args:
             file: Where it is, or shall be; an index of documents will do.
             bundle: The model; without one memories are listed and forgotten only.
-            engine: As in `Embedder.open`.
-            source: As in `Embedder.open`.
-            threads: As in `Embedder.open`.
+            options: Which engine runs the model, and how.
             writable: Whether anything is to be remembered, touched or forgotten.
             create: Whether to make the file where there is none; that takes a bundle.
             clock: As in `Memory`.
             duplicate: As in `Memory`.
+            **changes: Fields of the options, as in `Embedder.open`.
 
         Raises:
             InputError: There is no such file, and no bundle to make it with.
@@ -134,7 +136,7 @@ class Memory:
         with ExitStack() as stack:
             model: SearchModel | None = None
             if bundle is not None:
-                opened = open_model(bundle, engine=engine, source=source, threads=threads)
+                opened = open_model(bundle, replace(options, **changes))
                 model = stack.enter_context(opened)
             if model is not None and writable and create:
                 fresh = Settings(min(DEFAULT_TOKENS, model.room))

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import warnings
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from minnow.bundle import Bundle
+from minnow.engines import EngineOptions
 from minnow.errors import InputError
 from minnow.search.filters import allowed_ids
 from minnow.search.fingerprint import check_fingerprint
@@ -34,7 +36,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from numpy.typing import NDArray
+    from typing_extensions import Unpack
 
+    from minnow.engines import EngineArguments
     from minnow.search.filters import Parameters
     from minnow.search.models import SearchModel
     from minnow.search.results import Hit
@@ -103,11 +107,10 @@ class Index:
         cls,
         file: str | Path,
         bundle: str | Path | Bundle | None = None,
+        options: EngineOptions = EngineOptions(),
         *,
-        engine: str = "mnn",
-        source: str | None = None,
-        threads: int | None = None,
         sidecar: SidecarUse = "auto",
+        **changes: Unpack[EngineArguments],
     ) -> Index:
         """Open an index file for searching.
 
@@ -115,10 +118,9 @@ class Index:
             file: What `minnow index` wrote.
             bundle: The model that it was made with, in any precision that its proof allows; none
                 is needed to search by keyword, or with vectors of your own.
-            engine: As in `Embedder.open`.
-            source: As in `Embedder.open`.
-            threads: As in `Embedder.open`.
+            options: Which engine runs the model, and how.
             sidecar: As in `Index`.
+            **changes: Fields of the options, as in `Embedder.open`.
 
         Raises:
             InputError: There is no such file.
@@ -132,7 +134,7 @@ class Index:
             model: SearchModel | None = None
             if bundle is not None:
                 bundle = bundle if isinstance(bundle, Bundle) else Bundle.open(bundle)
-                opened = open_model(bundle, engine=engine, source=source, threads=threads)
+                opened = open_model(bundle, replace(options, **changes))
                 model = stack.enter_context(opened)
             index = cls(store, model, sidecar=sidecar)
             index._stack = stack.pop_all()

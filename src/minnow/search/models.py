@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from minnow.bundle import TOKENIZER, Bundle
 from minnow.embedder import Embedder
+from minnow.engines import EngineOptions
 from minnow.model.tokenizer import load_whole_tokenizer, lowercase_first
 from minnow.search.fingerprint import Fingerprint
 from minnow.vectors import Similarity, normalize
@@ -101,11 +102,7 @@ def first_too_long(model: SearchModel, texts: Sequence[str]) -> tuple[int, int] 
 
 @contextmanager
 def open_model(
-    bundle: str | Path | Bundle,
-    *,
-    engine: str = "mnn",
-    source: str | None = None,
-    threads: int | None = None,
+    bundle: str | Path | Bundle, options: EngineOptions = EngineOptions()
 ) -> Iterator[BundleModel]:
     """Open a bundle for an index; the arguments are those of `Embedder.open`.
 
@@ -113,5 +110,5 @@ def open_model(
         BundleError, EngineError, SourceError, ParityError, MissingExtraError: As there.
     """
     bundle = bundle if isinstance(bundle, Bundle) else Bundle.open(bundle)
-    with Embedder.open(bundle, engine=engine, source=source, threads=threads) as embedder:
+    with Embedder.open(bundle, options) as embedder:
         yield BundleModel(bundle, embedder)

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from minnow.bundle import MANIFEST, Bundle
 from minnow.embedder import Embedder
-from minnow.engines.base import Memory
 from minnow.errors import InputError, ServeError
 from minnow.options import check_options
 from minnow.serve.errors import bad_request, unknown_model
@@ -21,7 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from minnow.bundle import Manifest
-    from minnow.engines.base import Engine
+    from minnow.engines import Engine, EngineOptions
     from minnow.options import EncodeOptions, Role
 
     Floats = NDArray[np.float32]
@@ -37,16 +35,6 @@ _ROLES: Mapping[str, Role] = {
     "passage": "document",
 }
 """What clients of other services call the two roles (Cohere's and NVIDIA's words among them)."""
-
-
-@dataclass(frozen=True)
-class EngineOptions:
-    """How bundles are run; see `Embedder.open`."""
-
-    engine: str = "mnn"
-    source: str | None = None
-    threads: int | None = None
-    memory: Memory = "normal"
 
 
 class ServedModel:
@@ -164,14 +152,7 @@ def open_model(name: str, bundle: Bundle, options: EngineOptions) -> ServedModel
     Raises:
         BundleError, EngineError, SourceError, MissingExtraError: As `Embedder.open`.
     """
-    embedder = Embedder.open(
-        bundle,
-        engine=options.engine,
-        source=options.source,
-        threads=options.threads,
-        memory=options.memory,
-        on_truncate="ignore",
-    )
+    embedder = Embedder.open(bundle, options, on_truncate="ignore")
     try:
         return ServedModel(name, bundle, embedder)
     except BaseException:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from types import FrameType
 
     from minnow.bundle import Bundle
-    from minnow.serve.models import EngineOptions
+    from minnow.engines import EngineOptions
     from minnow.serve.settings import Settings
 
 _SPARE_SECONDS = 5.0

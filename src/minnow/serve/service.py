@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from minnow.bundle import Bundle
+    from minnow.engines import EngineOptions
     from minnow.serve.inputs import Rows
-    from minnow.serve.models import EngineOptions
     from minnow.serve.searching import Searcher
     from minnow.serve.settings import Settings
 

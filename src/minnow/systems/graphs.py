@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from minnow.bundle import MANIFEST, TOKENIZER, Bundle
+from minnow.engines import EngineOptions
 from minnow.model.config import read_encoder_spec
 from minnow.model.embedding import read_embedding_spec
 from minnow.model.source import find_author_graph, resolve
@@ -58,23 +59,16 @@ def open_(place: str, threads: int, _: RolePrompts | None, *, engine: str) -> Te
     """Of a source, or of a bundle."""
     from minnow.embedder import Embedder
 
+    options = EngineOptions(engine, threads, agreement=0.0)  # the A/B itself compares
     if _is_bundle(place):
-        return Embedder.open(
-            place,
-            engine=engine,
-            agreement=0.0,  # the A/B itself compares
-            threads=threads,
-            on_truncate="ignore",
-            check_files=False,
-        )
+        return Embedder.open(place, options, on_truncate="ignore", check_files=False)
     source = resolve(place, offline=True)
     encoder = read_encoder_spec(source)
     return Embedder.from_files(
         source.folder,
         encoder,
         read_embedding_spec(source, encoder),
-        engine=engine,
+        options,
         model=find_author_graph(source) or own_graph(source),
-        threads=threads,
         on_truncate="ignore",
     )

@@ -13,11 +13,12 @@ from fakes.checkpoint import write_model
 from fakes.programs import refused, run_minnow
 from numpy.typing import NDArray
 
-from minnow import RECIPES, Embedder, host
+from minnow import RECIPES, Embedder, engine_choice
 from minnow.bundle import ENCODER
 from minnow.convert import convert
+from minnow.engine_choice import CHECKED_TEXTS, PREFERRED, open_chosen
+from minnow.engines import EngineOptions
 from minnow.errors import EngineError, MissingExtraError, ParityError, SourceNotFoundError
-from minnow.host import CHECKED_TEXTS, PREFERRED, open_on_host
 from minnow.model.spec import Interface
 
 if TYPE_CHECKING:
@@ -63,12 +64,13 @@ class Machine:
 
     def open(
         self,
+        options: EngineOptions,
         *,
-        engine: str = "mnn",
         model: bytes | None = None,
         interface: Interface = Interface.SENTENCE_EMBEDDING,
     ) -> FakeEmbedder:
         """The bundle's own encoder gives vectors; what is rebuilt never does."""
+        engine = options.engine
         assert (model is None) == (engine == "mnn") == (interface is Interface.SENTENCE_EMBEDDING)
         found = self.planted.get(engine, OWN)
         if isinstance(found, Exception):
@@ -79,15 +81,17 @@ class Machine:
     def choose(self, engine: str, agreement: float = 0.9999) -> tuple[str, str]:
         self.opened.clear()
         bundle: Any = None if engine == "auto" else type("Bundle", (), {"folder": "a.minnow"})
-        embedder, reason = open_on_host(engine, bundle, None, self.open, agreement)
+        embedder, reason = open_chosen(
+            EngineOptions(engine, agreement=agreement), bundle, self.open
+        )
         assert [each.name for each in self.opened if not each.closed] == [embedder.name]
         return embedder.name, reason
 
 
 @pytest.fixture
 def machine(monkeypatch: pytest.MonkeyPatch) -> Machine:
-    monkeypatch.setattr(host, "_rebuilt", lambda bundle, source: b"graph")
-    monkeypatch.setattr(host, "_check_possible", lambda engine: None)
+    monkeypatch.setattr(engine_choice, "_rebuilt", lambda bundle, source: b"graph")
+    monkeypatch.setattr(engine_choice, "_check_possible", lambda engine: None)
     return Machine()
 
 
@@ -128,7 +132,7 @@ class TestAuto:
         def gone(bundle: object, source: object) -> bytes:
             raise SourceNotFoundError("There is no such package.")
 
-        monkeypatch.setattr(host, "_rebuilt", gone)
+        monkeypatch.setattr(engine_choice, "_rebuilt", gone)
         name, reason = machine.choose("auto")
         assert name == "mnn"
         assert reason == "mnn, the bundle's own. No other: There is no such package."
@@ -136,7 +140,7 @@ class TestAuto:
     def test_what_is_no_error_of_ours_is_not_hidden(self, machine: Machine) -> None:
         machine.planted = {"openvino-bf16": KeyError("a bug")}
         with pytest.raises(KeyError):
-            open_on_host("auto", None, None, machine.open, 0.9999)  # type: ignore[arg-type]
+            open_chosen(EngineOptions("auto"), None, machine.open)  # type: ignore[arg-type]
 
 
 class TestAgreement:

@@ -1,11 +1,12 @@
-"""A bundle on another engine, for bulk work on a server: which engine, and does it agree?"""
+"""The engine that runs a bundle: MNN, or one whose vectors agree with the bundle's own."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache, partial
 from typing import TYPE_CHECKING, TypeVar
 
-from minnow.engines import REBUILT, TextEmbedder
+from minnow.engines import AUTO, REBUILT, EngineOptions, TextEmbedder
 from minnow.errors import EngineError, MinnowError, ParityError
 from minnow.vectors import rowwise_cosine
 
@@ -14,12 +15,8 @@ if TYPE_CHECKING:
 
     from minnow.bundle import Bundle
 
-AUTO = "auto"
 PREFERRED = ("openvino-bf16", "openvino", "onnxruntime")
 """The engines that "auto" tries, the fastest in bulk first; see docs/benchmarks.md."""
-
-AGREEMENT = 0.9999
-"""The least cosine to the bundle's own vectors that another engine may have."""
 
 CHECKED_TEXTS = (
     "a",
@@ -40,76 +37,62 @@ CHECKED_TEXTS = (
 T = TypeVar("T", bound=TextEmbedder)
 
 
-def open_on_host(
-    engine: str, bundle: Bundle, source: str | None, open_: Callable[..., T], agreement: float
-) -> tuple[T, str]:
-    """Open a bundle's network on an engine other than MNN, and compare it with the bundle's own.
+def open_chosen(options: EngineOptions, bundle: Bundle, open_: Callable[..., T]) -> tuple[T, str]:
+    """Open a bundle's network on the engine that the options name, or on the best one.
 
     Args:
-        engine: Its name; or "auto": the first of PREFERRED that works here and agrees, else MNN.
+        options: The engine is "mnn", the bundle's own; or another, whose vectors have to agree
+            with the bundle's; or "auto": the first of PREFERRED that works here and agrees, else
+            MNN.
         bundle: The bundle.
-        source: Where the checkpoint is now, if not where the manifest says.
-        open_: Opens the bundle: with `engine`, `model` and `interface` on another engine, without
-            them on MNN.
-        agreement: What the worst cosine of CHECKED_TEXTS has to reach; 0 to leave them out.
+        open_: Opens it with other options; on another engine than MNN also with `model` and
+            `interface`.
 
     Returns:
-        The embedder, and why it is this one, in words.
+        The embedder, and a sentence that says why it is this one.
 
     Raises:
         SourceError, BundleError, EngineError, MissingExtraError: It cannot be opened.
         ParityError: It does not give the bundle's vectors.
     """
-    graph = cache(partial(_rebuilt, bundle, source))
-    if engine != AUTO:
+    own = partial(open_, replace(options, engine="mnn"))
+    if options.engine == "mnn":
+        return own(), "mnn, the bundle's own."
+    graph = cache(partial(_rebuilt, bundle, options.source))
+
+    def open_other(engine: str) -> tuple[T, str]:
+        other = replace(options, engine=engine)
+        _check_possible(engine)
+        embedder = open_(other, model=graph(), interface=REBUILT)
+        return embedder, _check_agreement(embedder, own, other)
+
+    if options.engine != AUTO:
         try:
-            return _open_agreeing(engine, graph, open_, agreement)
+            return open_other(options.engine)
         except ParityError as error:
             raise ParityError(
-                f"The engine {engine} cannot stand in for {bundle.folder}. {error} It runs the "
-                "model's float32 weights; the bundle's may be rounded. Take engine='mnn', or give "
-                "a lower agreement.",
+                f"The engine {options.engine} cannot stand in for {bundle.folder}. {error} It runs "
+                "the model's float32 weights; the bundle's may be rounded. Take engine='mnn', or "
+                "give a lower agreement.",
                 worst=error.worst,
             ) from error
     try:
         graph()
     except MinnowError as error:
-        return open_(), f"mnn, the bundle's own. No other: {error}"
+        return own(), f"mnn, the bundle's own. No other: {error}"
     refused = []
     for name in PREFERRED:
         try:
-            return _open_agreeing(name, graph, open_, agreement)
+            return open_other(name)
         except MinnowError as error:
             refused.append(f"Not {name}: {error}")
-    return open_(), " ".join(["mnn, the bundle's own.", *refused])
+    return own(), " ".join(["mnn, the bundle's own.", *refused])
 
 
 def _rebuilt(bundle: Bundle, source: str | None) -> bytes:
     from minnow.origin import rebuild_graph  # a tenth of a cold start, which MNN alone is spared
 
     return rebuild_graph(bundle, source)
-
-
-def _open_agreeing(
-    engine: str, graph: Callable[[], bytes], open_: Callable[..., T], agreement: float
-) -> tuple[T, str]:
-    _check_possible(engine)
-    embedder = open_(engine=engine, model=graph(), interface=REBUILT)
-    if not agreement:
-        return embedder, f"{engine}, not compared with the bundle."
-    try:
-        own = open_()
-        try:
-            worst = _worst_cosine(embedder, own, agreement)
-        finally:
-            own.close()
-    except BaseException:
-        embedder.close()
-        raise
-    return embedder, (
-        f"{engine}: it gives the bundle's vectors, with a worst cosine of {worst:.6f} on "
-        f"{len(CHECKED_TEXTS)} texts."
-    )
 
 
 def _check_possible(engine: str) -> None:
@@ -119,6 +102,27 @@ def _check_possible(engine: str) -> None:
 
         if not computes_bf16():
             raise EngineError("This CPU has no instructions for bfloat16; openvino has float32.")
+
+
+def _check_agreement(
+    embedder: TextEmbedder, open_own: Callable[[], TextEmbedder], options: EngineOptions
+) -> str:
+    """Compare an embedder with the bundle's own; close it if they do not agree."""
+    if not options.agreement:
+        return f"{options.engine}, not compared with the bundle."
+    try:
+        own = open_own()
+        try:
+            worst = _worst_cosine(embedder, own, options.agreement)
+        finally:
+            own.close()
+    except BaseException:
+        embedder.close()
+        raise
+    return (
+        f"{options.engine}: it gives the bundle's vectors, with a worst cosine of {worst:.6f} on "
+        f"{len(CHECKED_TEXTS)} texts."
+    )
 
 
 def _worst_cosine(embedder: TextEmbedder, own: TextEmbedder, agreement: float) -> float:
