@@ -2,28 +2,23 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import pytest
 from fakes.benchmarks import make
 from fakes.comparisons import HOSTILE
 from fakes.pages import read, small_print, table, words
 
-from minnow.bench.report import FIGURES, described, render_report, title, write_report
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from minnow.bench.report import FIGURES, describe_setup, make_title, render_report
 
 pytestmark = pytest.mark.extra("evaluate")
 
 
 def test_the_title_names_the_fastest() -> None:
-    assert title(make()) == "onnx:second is the fastest in bulk, with 4,000 tokens/s"
-    assert title(make("only.minnow")) == "only.minnow: 2,000 tokens/s"
+    assert make_title(make()) == "onnx:second is the fastest in bulk, with 4,000 tokens/s"
+    assert make_title(make("only.minnow")) == "only.minnow: 2,000 tokens/s"
 
 
 def test_the_machine_is_described() -> None:
-    lines = described(make())
+    lines = describe_setup(make())
     assert lines[0] == "words/test: 64 documents of 1000 tokens, 40 queries of 15 to 17 tokens"
     assert lines[1] == "A processor, 2 CPUs (avx2, avx512f), 8 GiB"
     assert lines[3].endswith("reaches 100 GFLOP/s with them")
@@ -54,10 +49,3 @@ def test_what_is_not_known_is_not_drawn() -> None:
 def test_any_name(label: str) -> None:
     page = read(render_report(make(label, "b", *"cdefghij")))
     assert not list(page.iter("script"))
-
-
-def test_it_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
-    path = tmp_path / "speed.html"
-    write_report(make(), path)
-    assert path.read_text(encoding="utf-8") == render_report(make())
-    assert list(tmp_path.iterdir()) == [path]

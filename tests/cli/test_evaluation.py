@@ -87,7 +87,7 @@ class TestCompare:
         arguments = ("compare", "tiny.minnow", "onnx:other", "--dataset", "data")
         done = run_minnow(*arguments, cwd=folder)
         assert (done.code, done.stdout) == (8, "")
-        assert "it is of another model than tiny.minnow" in done.stderr.splitlines()[-1]
+        assert "it runs another model than tiny.minnow" in done.stderr.splitlines()[-1]
 
         allowed = run_minnow(*arguments, "--across-models", cwd=folder)
         assert allowed.code == 0, allowed.stderr

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from minnow.errors import InputError
-from minnow.evaluate import Interval, metrics, paired_bootstrap, verdict
+from minnow.evaluate import Interval, bootstrap, paired_bootstrap, verdict
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -74,7 +74,7 @@ class TestBootstrap:
     ) -> None:
         one, other = drawn(30, seed=1), drawn(30, seed=2)
         expected = paired_bootstrap(one, other, resamples=100)
-        monkeypatch.setattr(metrics, "_DRAWS_AT_A_TIME", at_a_time)
+        monkeypatch.setattr(bootstrap, "_DRAWS_PER_BLOCK", at_a_time)
         assert paired_bootstrap(one, other, resamples=100) == expected
 
     @given(

@@ -132,14 +132,14 @@ def test_a_half_written_page_is_told(tmp_path: Path) -> None:
 
 def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(OutputError, match=r"Cannot make the cache folder .* `cache=`"):
+    with pytest.raises(OutputError, match=r"Cannot create the cache folder .* `cache=`"):
         VectorCache(tmp_path / "file" / "cache", SYSTEM)
 
 
 def test_a_database_that_somebody_else_locks(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("minnow.evaluate.cache._PATIENCE", 0.1)
+    monkeypatch.setattr("minnow.evaluate.cache._LOCK_TIMEOUT", 0.1)
     with VectorCache(tmp_path, SYSTEM) as cache:
         other = sqlite3.connect(cache.path)
         other.execute("BEGIN EXCLUSIVE")

@@ -14,7 +14,7 @@ import pytest
 from minnow.datasets import Dataset, builtin_dataset
 from minnow.errors import InputError
 from minnow.evaluate import RunOptions, compare, evaluate
-from minnow.evaluate.results import DEPTH, Usage, comparison_facts
+from minnow.evaluate.results import DEPTH, ResourceUsage, comparison_facts
 from minnow.evaluate.run import Embedded
 from minnow.model.source import resolve
 from minnow.model.spec import RolePrompts
@@ -78,7 +78,7 @@ class World:
         self.given.append((system.label, system.prompts))
         with options["progress"](7) as advance:
             advance(7)
-        usage = Usage(options["threads"], 1.5, 20.0, 2_000_000, "2026-01-01")
+        usage = ResourceUsage(options["threads"], 1.5, 20.0, 2_000_000, "2026-01-01")
         queries, documents = self.vectors[system.name]
         ran = system.name not in self.cached
         self.cached.add(system.name)
@@ -103,7 +103,7 @@ def test_speeds_of_an_earlier_run_are_told(world: World) -> None:
     assert compare(["base", "other", "base"], make_dataset()).notes == ()
     world.cached = {"other"}
     (note,) = compare(["base", "other"], make_dataset()).notes
-    assert note.startswith("Load time, texts/s and memory of other (2026-01-01) are of an earlier")
+    assert note.startswith("Load time, texts/s and memory of other (2026-01-01) were measured in")
 
 
 def test_a_system_against_itself_is_equivalent_with_no_difference(world: World) -> None:
@@ -144,7 +144,7 @@ def test_every_figure_is_that_of_a_plain_computation(world: World) -> None:
             for k in (1, 3, 5, 10):
                 assert row[f"Recall@{k}"] == sum(place <= k for place in places) / 2
             assert row["MRR@10"] == pytest.approx(1 / places[0] if places[0] <= 10 else 0)
-            assert system.places[i] == (places[0] if places[0] <= DEPTH else 0)
+            assert system.ranks[i] == (places[0] if places[0] <= DEPTH else 0)
         gold = np.mean([(table[i, i] + table[i, i + 50]) / 2 for i in range(QUERIES)])
         assert system.gold_cosine == pytest.approx(gold, abs=1e-6)
 
@@ -158,7 +158,7 @@ def test_every_figure_is_that_of_a_plain_computation(world: World) -> None:
     assert against.documents.p5 == pytest.approx(np.percentile(expected, 5), abs=1e-6)
     worst = np.argsort(expected)[:3]
     assert [name for name, _ in against.documents.worst] == [f"d{i}" for i in worst]
-    before, after = (system.places for system in comparison.systems)
+    before, after = (system.ranks for system in comparison.systems)
     changed = {f"q{i}" for i in range(QUERIES) if before[i] != after[i]}
     assert {change.query for change in against.changes} == changed
     assert against.losses + against.gains == len(changed)
@@ -246,7 +246,7 @@ def test_a_model_is_searched_as_it_means_to_be(world: World, similarity: Similar
     first = [(order[i] == i).argmax() for i in range(QUERIES)]
     second = [(order[i] == i + 50).argmax() for i in range(QUERIES)]
     expected = np.minimum(first, second) + 1
-    assert result.places.tolist() == np.where(expected <= DEPTH, expected, 0).tolist()
+    assert result.ranks.tolist() == np.where(expected <= DEPTH, expected, 0).tolist()
 
 
 def test_a_distance_that_minnow_does_not_search_by(world: World) -> None:
@@ -306,7 +306,7 @@ def small_builtin() -> Dataset:
     whole = builtin_dataset()
     gold = {name for judged in whole.qrels.values() for name in judged}
     kept = {
-        name: text[:200]
+        name: text[:120]
         for number, (name, text) in enumerate(whole.documents.items())
         if name in gold or number % 12 == 0
     }

@@ -123,9 +123,9 @@ class TestRefusals:
         ("rankings", "reason"),
         [
             ({"p": ["a"]}, "no ranking for the query 'q' of letters"),
-            ({"p": ["a"], "q": [], "r": []}, "for 'r', which is no query of letters"),
+            ({"p": ["a"], "q": [], "r": []}, "for 'r', which is not a query of letters"),
             ({"p": ["a", "b", "a"], "q": []}, "ranking for 'p' repeats a document"),
-            ({"p": ["x"], "q": []}, "for 'p' names 'x', which is no document of letters"),
+            ({"p": ["x"], "q": []}, "for 'p' names 'x', which is not a document of letters"),
         ],
     )
     def test_rankings_that_do_not_fit(self, rankings: dict[str, list[str]], reason: str) -> None:
@@ -135,7 +135,7 @@ class TestRefusals:
     def test_the_highest_judgement(self) -> None:
         scores = score(dataset({"q": {"a": 10**6}}), {"q": ["a"]})
         assert scores.means["nDCG@10"] == 1
-        with pytest.raises(InputError, match="'a' for 'q' with 1000001; the highest score"):
+        with pytest.raises(InputError, match="'a' for 'q' with 1000001; the largest score"):
             score(dataset({"q": {"a": 10**6 + 1}}), {"q": ["a"]})
 
 

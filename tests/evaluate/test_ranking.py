@@ -12,7 +12,7 @@ from hypothesis.extra import numpy as hnp
 
 from minnow.datasets import Dataset
 from minnow.errors import InputError
-from minnow.evaluate import metrics, rank, to_rankings
+from minnow.evaluate import rank, ranking, to_rankings
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -56,7 +56,7 @@ def test_it_is_what_sorting_everything_gives(
 ) -> None:
     queries, documents = vectors
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(metrics, "_PRODUCTS_AT_A_TIME", block)
+        patch.setattr(ranking, "_PRODUCTS_PER_BLOCK", block)
         indices, scores = rank(queries, documents, k)
     assert indices.tolist() == plain_rank(queries, documents, k)
     assert indices.shape == scores.shape == (len(queries), min(k, len(documents)))

@@ -11,9 +11,10 @@ from fakes import comparisons
 from fakes.pages import made, page, read, small_print, table, words
 
 from minnow.evaluate import MEASURES
-from minnow.evaluate.metrics import Interval
+from minnow.evaluate.bootstrap import Interval
+from minnow.evaluate.metrics import HEADLINE
 from minnow.evaluate.report import render_report
-from minnow.evaluate.results import DEPTH, HEADLINE, Difference
+from minnow.evaluate.results import DEPTH, Difference
 from minnow.reporting import numbers
 
 if TYPE_CHECKING:
@@ -143,7 +144,7 @@ class TestTables:
             worst = [change for change in changes if change.gain < 0][:10]
             best = [change for change in reversed(changes) if change.gain > 0][:10]
             places = [
-                [numbers.place(c.before, DEPTH), numbers.place(c.after, DEPTH)]
+                [numbers.rank(c.before, DEPTH), numbers.rank(c.after, DEPTH)]
                 for c in [*worst, *best]
             ]
             assert [row[1:] for row in rows] == places
@@ -166,14 +167,16 @@ class TestCosines:
 
     def test_another_model(self) -> None:
         rows = table(page("mixed"), "cosines")
-        assert rows[-1][-1] == "Vectors of another model; they do not compare one by one."
+        assert rows[-1][-1] == (
+            "This system runs another model; its vectors cannot be compared one by one."
+        )
 
     def test_other_models_alone(self) -> None:
         root = page("across models")
-        assert "The systems are of different models." in words(root)
+        assert "The systems run different models" in words(root)
         titles = [svg[0].text for svg in root.iter("svg") if svg.attrib["class"] == "plot"]
         assert "nDCG@10 against size" in titles
-        assert "Closeness against size" not in titles
+        assert "Fidelity against size" not in titles
 
     def test_texts_without_a_cosine_are_counted(self) -> None:
         rows = table(page("unmeasured"), "cosines")
@@ -190,7 +193,7 @@ def test_what_was_compared() -> None:
 
 
 def test_equal_rankings_are_told() -> None:
-    told = "bge-small-copy.minnow: every query has its first relevant document at the same place."
+    told = "bge-small-copy.minnow: the first relevant document of every query has the same rank."
     assert told in words(page("identical"))
 
 

@@ -8,7 +8,7 @@ import pytest
 from fakes import comparisons
 from fakes.browser import PLOTS, Shown, a_browser, check_colours, check_page, opened
 
-from minnow.evaluate.report import write_report
+from minnow.evaluate.report import render_report
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,7 +25,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Shown]
     """Every kind of comparison as a page, opened once; tests change how wide it is."""
     folder = tmp_path_factory.mktemp("reports")
     for kind, make in comparisons.KINDS.items():
-        write_report(make(), folder / f"{kind}.html")
+        (folder / f"{kind}.html").write_text(render_report(make()), encoding="utf-8")
     with a_browser() as browser:
         yield opened(browser, folder, comparisons.KINDS)
 

@@ -1,20 +1,16 @@
-"""The page of a comparison as a document and a file: whole, safe and small."""
+"""The page of a comparison as a document: well-formed, safe and small."""
 
 from __future__ import annotations
 
-import errno
 import re
-import sys
 from html import unescape
 from importlib.resources import files
-from pathlib import Path
 
 import pytest
 from fakes import comparisons
 from fakes.pages import made, page, words
 
-from minnow.errors import MissingExtraError, OutputError
-from minnow.evaluate.report import render_report, write_report
+from minnow.evaluate.report import render_report
 
 pytestmark = pytest.mark.extra("evaluate")
 
@@ -97,45 +93,6 @@ def test_it_stays_small() -> None:
     """Seven systems, two thousand queries and five thousand documents: binned, not dumped."""
     comparison = comparisons.seven(queries=2000, documents=5000)
     assert len(render_report(comparison).encode()) < 300_000
-
-
-# --- writing -----------------------------------------------------------------------------
-
-
-class TestWriting:
-    def test_the_file_is_the_page(self, tmp_path: Path) -> None:
-        path = tmp_path / "report.html"
-        path.write_text("an older one")
-        write_report(made("hostile"), path)
-        assert path.read_text(encoding="utf-8") == render_report(made("hostile"))
-        assert list(tmp_path.iterdir()) == [path]
-
-    def test_a_folder(self, tmp_path: Path) -> None:
-        with pytest.raises(OutputError, match="is a folder"):
-            write_report(made("two"), tmp_path)
-
-    def test_no_folder(self, tmp_path: Path) -> None:
-        with pytest.raises(OutputError, match="is not a folder"):
-            write_report(made("two"), tmp_path / "nowhere" / "report.html")
-
-    def test_an_older_page_is_kept(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        path = tmp_path / "report.html"
-        path.write_text("an older one")
-
-        def replace(self: Path, target: Path) -> Path:
-            raise OSError(errno.ENOSPC, "No space left on device")
-
-        monkeypatch.setattr(Path, "replace", replace)
-        with pytest.raises(OutputError, match="No space left on device"):
-            write_report(made("two"), path)
-        assert path.read_text() == "an older one"
-        assert list(tmp_path.iterdir()) == [path]
-
-    def test_without_the_extra(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setitem(sys.modules, "jinja2", None)
-        with pytest.raises(MissingExtraError, match=r"The report needs .*\[evaluate\]"):
-            write_report(made("two"), tmp_path / "report.html")
-        assert not list(tmp_path.iterdir())
 
 
 # --- colours -----------------------------------------------------------------------------

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from minnow.evaluate.metrics import MEASURES, Scores, paired_bootstrap, verdict
+from minnow.evaluate.bootstrap import paired_bootstrap, verdict
+from minnow.evaluate.metrics import MEASURES, Scores
 from minnow.evaluate.results import (
     Against,
     Comparison,
@@ -16,8 +17,8 @@ from minnow.evaluate.results import (
     Difference,
     Fidelity,
     RankChange,
+    ResourceUsage,
     SystemResult,
-    Usage,
 )
 
 if TYPE_CHECKING:
@@ -194,7 +195,7 @@ def _system(made: Made, places: Places, queries: tuple[str, ...]) -> SystemResul
     table = {f"Recall@{k}": (found <= k).astype(np.float64) for k in (1, 3, 5, 10)}
     table["MRR@10"] = np.where(found <= 10, 1 / found, 0.0)
     table["nDCG@10"] = np.where(found <= 10, 1 / np.log2(found + 1), 0.0)
-    usage = Usage(2, 40 / made.rate, made.rate, round(made.megabytes * 3.1e6), "2025-06-01")
+    usage = ResourceUsage(2, 40 / made.rate, made.rate, round(made.megabytes * 3.1e6), "2025-06-01")
     return SystemResult(
         name=f"~/models/{made.label}",
         label=made.label,
@@ -202,7 +203,7 @@ def _system(made: Made, places: Places, queries: tuple[str, ...]) -> SystemResul
         size=round(made.megabytes * 1e6),
         scores=Scores(queries, {name: table[name] for name in MEASURES}),
         gold_cosine=0.7312,
-        places=places,
+        ranks=places,
         usage=usage,
     )
 
@@ -215,7 +216,7 @@ def _against(
         ours, theirs = candidate.scores.table[name], baseline.scores.table[name]
         interval = paired_bootstrap(ours, theirs, resamples=500)
         differences[name] = Difference(interval, verdict(interval, margin))
-    pairs = zip(asked.items(), baseline.places, candidate.places, strict=True)
+    pairs = zip(asked.items(), baseline.ranks, candidate.ranks, strict=True)
     changes = [
         RankChange(query, text, int(before) or None, int(after) or None)
         for (query, text), before, after in pairs

@@ -217,7 +217,7 @@ class TestGguf:
     ) -> None:
         absent("llama_cpp")
         made = build(model, folder, gguf=None)
-        assert {rung.kind for rung in made.rungs} == {"bundle"}
+        assert {rung.format for rung in made.rungs} == {"bundle"}
         assert "There are no GGUF files" in made.notes[-1]
         assert "minnow-embed[llama-cpp]" in made.notes[-1]
         with pytest.raises(MissingExtraError, match="llama-cpp"):
@@ -228,7 +228,7 @@ class TestGguf:
         self, model: Path, folder: Path, request: pytest.FixtureRequest
     ) -> None:
         made = build(model, folder, gguf=["q8_0", "f16", "q8_0"])
-        files = [rung for rung in made.rungs if rung.kind == "gguf"]
+        files = [rung for rung in made.rungs if rung.format == "gguf"]
         assert [rung.path.name for rung in files] == ["model-q8_0.gguf", "model-f16.gguf"]
         assert [rung.system for rung in files] == [f"gguf:{rung.path}" for rung in files]
         steps: list[str] = []

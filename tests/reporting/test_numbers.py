@@ -39,8 +39,8 @@ if TYPE_CHECKING:
         (numbers.rate, 1234.5, "1,234"),
         (numbers.rate, nan, "not measured"),
         (numbers.count, 12345, "12,345"),
-        (partial(numbers.place, depth=100), 3, "3"),
-        (partial(numbers.place, depth=100), None, "beyond 100"),
+        (partial(numbers.rank, depth=100), 3, "3"),
+        (partial(numbers.rank, depth=100), None, "beyond 100"),
     ],
 )
 def test_numbers(form: Callable[[float | None], str], value: float | None, expected: str) -> None:

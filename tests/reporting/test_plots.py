@@ -92,11 +92,11 @@ def attributes(root: Element) -> str:
     return " ".join(value for element in root.iter() for value in element.attrib.values())
 
 
-def key(label: str = "int8", look: int = 1) -> plots.Key:
-    return plots.Key(label, look)
+def key(label: str = "int8", style: int = 1) -> plots.LegendKey:
+    return plots.LegendKey(label, style)
 
 
-keys = st.builds(plots.Key, labels, st.integers(0, svg.LOOKS - 1))
+keys = st.builds(plots.LegendKey, labels, st.integers(0, svg.STYLES - 1))
 
 
 # --- words and elements ------------------------------------------------------------------
@@ -121,7 +121,7 @@ class TestWords:
 class TestElements:
     @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
     def test_what_is_no_coordinate_is_not_written(self, value: float) -> None:
-        with pytest.raises(ValueError, match="is no coordinate"):
+        with pytest.raises(ValueError, match="is not a coordinate"):
             svg.element("line", x1=value)
 
     def test_coordinates_are_short(self) -> None:
@@ -135,7 +135,7 @@ class TestElements:
         assert read_back[0].text == (words or None)
 
     def test_looks_are_given_out_in_turn(self) -> None:
-        looks = [svg.look_of(position) for position in range(10)]
+        looks = [svg.style_of(position) for position in range(10)]
         assert looks == [0, 1, 2, 3, 4, 5, 6, 7, 1, 2]
 
 
@@ -168,11 +168,11 @@ class TestIntervals:
 class TestSize:
     def test_closer_is_higher_and_near_one_is_still_told_apart(self) -> None:
         points = [
-            plots.Point(key("a"), 20e6, 0.99, 0.9),
-            plots.Point(key("b"), 40e6, 0.999, 0.99),
-            plots.Point(key("c"), 80e6, 0.99999, 0.9999),
+            plots.Marker(key("a"), 20e6, 0.99, 0.9),
+            plots.Marker(key("b"), 40e6, 0.999, 0.99),
+            plots.Marker(key("c"), 80e6, 0.99999, 0.9999),
         ]
-        picture = read(plots.fidelity_plot(points, plots.Point(key("base", 0), 133e6, 1)))
+        picture = read(plots.fidelity_plot(points, plots.Marker(key("base", 0), 133e6, 1)))
         marks = [re.findall(r"[\d.]+", m.attrib["transform"]) for m in picture.having("mark")]
         places = [(float(x), float(y)) for x, y, *_ in marks]
         (a, b, c) = places
@@ -185,26 +185,33 @@ class TestSize:
 
     def test_names_do_not_lie_upon_each_other(self) -> None:
         """All systems have one place: their names are apart, each with a line to the mark."""
-        points = [plots.Point(key(f"copy-number-{i}"), 133e6, 1.0, 1.0) for i in range(5)]
-        picture = read(plots.fidelity_plot(points, plots.Point(key("base", 0), 133e6, 1)))
+        points = [plots.Marker(key(f"copy-number-{i}"), 133e6, 1.0, 1.0) for i in range(5)]
+        picture = read(plots.fidelity_plot(points, plots.Marker(key("base", 0), 133e6, 1)))
         names = [t for t in picture.root.iter("text") if (t.findtext("tspan") or "")[:4] == "copy"]
         places = {(t[0].attrib["x"], t[0].attrib["y"]) for t in names}
         assert len(places) == len(names) == 5
         assert len(picture.having("leader")) >= 4
 
     @given(
-        st.lists(st.builds(plots.Point, keys, sizes, cosines, cosines), min_size=1, max_size=9),
+        st.lists(
+            st.builds(plots.Marker, keys, sizes, cosines, cosines | st.none()),
+            min_size=1,
+            max_size=9,
+        ),
         sizes,
+        st.booleans(),
     )
-    def test_any_closeness(self, points: list[plots.Point], size: float) -> None:
-        picture = read(plots.fidelity_plot(points, plots.Point(key("base", 0), size, 1)))
-        assert len(picture.having("mark")) == len(points)
+    def test_any_fidelity(self, markers: list[plots.Marker], size: float, stairs: bool) -> None:
+        best = sorted(markers, key=lambda marker: marker.size) if stairs else []
+        base = plots.Marker(key("base", 0), size, 1)
+        picture = read(plots.fidelity_plot(markers, base, best=best))
+        assert len(picture.having("mark")) == len(markers)
 
     def test_the_frontier_is_a_line_of_steps(self) -> None:
-        best = [plots.Point(key("a"), 20e6, 0.99), plots.Point(key("b"), 40e6, 0.999)]
-        other = plots.Point(key("c", 2), 80e6, 0.99)
-        base = plots.Point(key("base", 0), 133e6, 1)
-        picture = read(plots.frontier_plot([*best, other], best, base))
+        best = [plots.Marker(key("a"), 20e6, 0.99), plots.Marker(key("b"), 40e6, 0.999)]
+        other = plots.Marker(key("c", 2), 80e6, 0.99)
+        base = plots.Marker(key("base", 0), 133e6, 1)
+        picture = read(plots.fidelity_plot([*best, other], base, best=best))
         (stairs,) = picture.having("stairs")
         corners = [float(n) for n in re.findall(r"[\d.]+", stairs.attrib["d"])]
         marks = [re.findall(r"[\d.]+", m.attrib["transform"]) for m in picture.having("mark")]
@@ -212,19 +219,10 @@ class TestSize:
         assert corners == [*a, *b]
         assert "a: 20.0 MB, mean cosine 0.99000, on the frontier" in picture.tooltips
         assert "c: 80.0 MB, mean cosine 0.99000" in picture.tooltips
-        assert not read(plots.frontier_plot([other], [other], base)).having("stairs")
+        assert not read(plots.fidelity_plot([other], base, best=[other])).having("stairs")
 
-    @given(
-        st.lists(st.builds(plots.Point, keys, sizes, cosines), min_size=1, max_size=9),
-        sizes,
-    )
-    def test_any_frontier(self, points: list[plots.Point], size: float) -> None:
-        best = sorted(points, key=lambda point: point.size)
-        picture = read(plots.frontier_plot(points, best, plots.Point(key("base", 0), size, 1)))
-        assert len(picture.having("mark")) == len(points)
-
-    @given(st.lists(st.builds(plots.Point, keys, sizes, parts), min_size=1, max_size=9))
-    def test_any_quality(self, points: list[plots.Point]) -> None:
+    @given(st.lists(st.builds(plots.Marker, keys, sizes, parts), min_size=1, max_size=9))
+    def test_any_quality(self, points: list[plots.Marker]) -> None:
         assert len(read(plots.quality_plot(points, "nDCG@10")).having("mark")) == len(points)
 
 
@@ -241,7 +239,7 @@ class TestRecall:
 
     @given(st.lists(st.builds(plots.Curve, keys, st.tuples(*[parts] * 4)), min_size=1, max_size=9))
     def test_any(self, curves: list[plots.Curve]) -> None:
-        height = plots.height_for(len(curves))
+        height = plots.plot_height(len(curves))
         assert len(read(plots.recall_plot(curves, (1, 3, 5, 10), height)).having("curve")) == len(
             curves
         )
@@ -256,11 +254,11 @@ class TestCosines:
         assert len(counts) <= 28
 
     def test_texts_without_a_cosine_are_counted(self) -> None:
-        row = plots.Cosines(key(), np.array([0.5, 0.6]), without=3)
+        row = plots.Cosines(key(), np.array([0.5, 0.6]), undefined=3)
         assert "3 without a cosine" in read(plots.histogram_plot([row], "queries")).words
 
     @given(st.lists(st.tuples(keys, st.lists(cosines, min_size=1)), min_size=1, max_size=8))
-    def test_any(self, rows: list[tuple[plots.Key, list[float]]]) -> None:
+    def test_any(self, rows: list[tuple[plots.LegendKey, list[float]]]) -> None:
         found = [plots.Cosines(name, np.array(values)) for name, values in rows]
         assert len(read(plots.histogram_plot(found, "documents")).having("bars")) == len(rows)
 
@@ -273,21 +271,21 @@ class TestGains:
     def test_a_bar_for_each_query_that_changed(self) -> None:
         picture = read(plots.gains_plot([self.gains(-0.5, 0.25, -0.1)]))
         assert picture.tooltips == ["q0: −0.5000", "q1: −0.1000", "q2: +0.2500"]
-        assert "2 lost, 1 gained, 297 same" in picture.words
+        assert "2 lost, 1 gained, 297 unchanged" in picture.words
 
     def test_many_share_bars(self) -> None:
         values = np.random.default_rng(0).uniform(-1, 1, 1999)
         picture = read(plots.gains_plot([self.gains(*values)]))
         assert len([*picture.having("loss"), *picture.having("gain")]) <= 81
-        assert "Queries that changed, 25 to a bar" in picture.words
+        assert "Queries that changed, 25 per bar" in picture.words
 
     def test_none(self) -> None:
         picture = read(plots.gains_plot([self.gains()]))
-        assert "0 lost, 0 gained, 300 same" in picture.words
+        assert "0 lost, 0 gained, 300 unchanged" in picture.words
         assert picture.tooltips == []
 
     @given(st.lists(st.tuples(keys, st.lists(signed, max_size=200)), min_size=1, max_size=8))
-    def test_any(self, rows: list[tuple[plots.Key, list[float]]]) -> None:
+    def test_any(self, rows: list[tuple[plots.LegendKey, list[float]]]) -> None:
         found = []
         for name, values in rows:
             changed = tuple(plots.Gain(name.label, value) for value in sorted(values) if value)
@@ -302,27 +300,26 @@ HOSTILE = "</title><script>alert(1)</script>\"'&"
     "draw",
     [
         lambda k: plots.intervals_plot([plots.Range(k, 0, 0, 0, HOSTILE)], HOSTILE, 0),
-        lambda k: plots.fidelity_plot([plots.Point(k, 1e6, 0.5, 0.1)], plots.Point(k, 1e6, 1)),
-        lambda k: plots.quality_plot([plots.Point(k, 1e6, 0.5)], HOSTILE),
-        lambda k: plots.frontier_plot([plots.Point(k, 1e6, 0.5)], [], plots.Point(k, 1e6, 1)),
+        lambda k: plots.fidelity_plot([plots.Marker(k, 1e6, 0.5, 0.1)], plots.Marker(k, 1e6, 1)),
+        lambda k: plots.quality_plot([plots.Marker(k, 1e6, 0.5)], HOSTILE),
         lambda k: plots.recall_plot([plots.Curve(k, (0.5, 1.0))], (1, 10)),
         lambda k: plots.histogram_plot([plots.Cosines(k, np.ones(1))], HOSTILE),
         lambda k: plots.gains_plot([plots.Gains(k, (plots.Gain(HOSTILE, 1.0),), 1)]),
     ],
 )
-def test_no_name_becomes_markup(draw: Callable[[plots.Key], str]) -> None:
+def test_no_name_becomes_markup(draw: Callable[[plots.LegendKey], str]) -> None:
     markup = draw(key(HOSTILE))
     assert "<script" not in markup
     assert HOSTILE in (read(markup).root[1].text or "")
 
 
-def test_a_mark_alone_is_no_picture_to_speak_of() -> None:
-    root = ElementTree.fromstring(plots.mark_alone(3))
+def test_a_legend_mark_is_no_picture_to_speak_of() -> None:
+    root = ElementTree.fromstring(plots.legend_mark(3))
     assert root.attrib["aria-hidden"] == "true"
 
 
 def test_heights_grow_with_rows() -> None:
-    heights = [plots.height_for(rows) for rows in (1, 2, 6)]
+    heights = [plots.plot_height(rows) for rows in (1, 2, 6)]
     assert heights == sorted(heights)
     assert heights[0] < heights[-1]
 
@@ -331,24 +328,26 @@ class TestSpans:
     @given(st.lists(st.tuples(labels, sizes, parts, parts), min_size=1, max_size=12))
     def test_any(self, rows: list[tuple[str, float, float, float]]) -> None:
         spans = [
-            plots.Span(plots.Key(label, i % 8), low, low * (1 + a), low * (1 + a) * (1 + b), "7 ms")
+            plots.Span(
+                plots.LegendKey(label, i % 8), low, low * (1 + a), low * (1 + a) * (1 + b), "7 ms"
+            )
             for i, (label, low, a, b) in enumerate(rows)
         ]
         picture = read(plots.spans_plot(spans, "Speed", "tokens/s"))
         assert len(picture.having("range")) == len(spans)
 
     def test_the_axis_begins_at_zero_or_is_logarithmic(self) -> None:
-        near = [plots.Span(plots.Key(n, i), 9, 10, 12, "10") for i, n in enumerate("ab")]
+        near = [plots.Span(plots.LegendKey(n, i), 9, 10, 12, "10") for i, n in enumerate("ab")]
         words = read(plots.spans_plot(near, "Speed", "s")).words
         assert "0" in words
         assert "s" in words
-        far = [*near, plots.Span(plots.Key("c", 2), 900, 1000, 1100, "1000")]
+        far = [*near, plots.Span(plots.LegendKey("c", 2), 900, 1000, 1100, "1000")]
         words = read(plots.spans_plot(far, "Speed", "s")).words
         assert "s, logarithmic" in words
         assert {"10", "100", "1,000"} <= set(words)
 
     def test_marks_are_in_the_order_of_their_figures(self) -> None:
-        spans = [plots.Span(plots.Key(str(v), 0), v, v, v, f"{v} s") for v in (1, 2, 4)]
+        spans = [plots.Span(plots.LegendKey(str(v), 0), v, v, v, f"{v} s") for v in (1, 2, 4)]
         picture = read(plots.spans_plot(spans, "Speed", "s"))
         places = [float(line.attrib["x1"]) for line in picture.having("range")]
         assert places[1] - places[0] == pytest.approx((places[2] - places[1]) / 2, abs=0.2)

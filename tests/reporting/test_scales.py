@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 
 from minnow.reporting.plots.scales import (
     Scale,
-    cosine_of,
+    from_nines,
     log_ticks,
     nines,
     nines_ticks,
-    part_ticks,
     round_ticks,
     spread,
+    unit_ticks,
 )
 
 cosines = st.floats(-1, 1) | st.sampled_from([1.0, 0.0, -1.0, 0.99999999])
@@ -69,7 +69,7 @@ class TestTicks:
     @given(parts, parts, st.sampled_from([0.02, 0.1]))
     def test_parts(self, one: float, other: float, least: float) -> None:
         low, high = sorted((one, other))
-        values = [tick.value for tick in part_ticks(low, high, least)]
+        values = [tick.value for tick in unit_ticks(low, high, least)]
         assert 0 <= values[0] <= low + 1e-6
         assert high - 1e-6 <= values[-1] <= 1
         assert values[-1] - values[0] >= least / 2
@@ -97,7 +97,7 @@ class TestNines:
 
     @given(st.floats(-1, 0.999999))
     def test_there_and_back(self, cosine: float) -> None:
-        assert cosine_of(nines(cosine)) == pytest.approx(cosine, abs=1e-9)
+        assert from_nines(nines(cosine)) == pytest.approx(cosine, abs=1e-9)
 
     @given(st.lists(cosines.map(nines), min_size=1))
     def test_ticks_are_about_the_values(self, values: list[float]) -> None:

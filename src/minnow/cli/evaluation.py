@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -112,8 +113,9 @@ def compare_command(
     """
     from minnow.cli.tables import print_comparison
     from minnow.evaluate import compare
-    from minnow.evaluate.report import write_report
+    from minnow.evaluate.report import render_report
     from minnow.evaluate.results import comparison_facts
+    from minnow.reporting.pages import write_page
 
     if report is not None:
         check_file(report)
@@ -123,7 +125,7 @@ def compare_command(
     )
     comparison = compare(systems, chosen, options, margin=margin, across_models=across_models)
     if report is not None:
-        write_report(comparison, report)
+        write_page(render_report(comparison), report)
         print(f"The report is {report}.", file=sys.stderr)
     if as_json:
         print(json.dumps(comparison_facts(comparison), ensure_ascii=False))
@@ -158,7 +160,7 @@ def evaluate_command(
     """
     from minnow.cli.tables import print_evaluation
     from minnow.evaluate import evaluate
-    from minnow.evaluate.results import DatasetFacts, dataset_facts, system_facts
+    from minnow.evaluate.results import DatasetFacts, system_facts
 
     chosen = _read(dataset, split, docs, queries, chunk_tokens, [system], offline=offline)
     options = run_options(
@@ -167,7 +169,7 @@ def evaluate_command(
     result = evaluate(system, chosen, options)
     facts = DatasetFacts.of(chosen)
     if as_json:
-        answer = {"dataset": dataset_facts(facts), **system_facts(result)}
+        answer = {"dataset": asdict(facts), **system_facts(result)}
         print(json.dumps(answer, ensure_ascii=False))
     else:
         print_evaluation(result, facts, sys.stdout)

@@ -9,8 +9,8 @@ from rich.text import Text
 
 from minnow.cli.app import with_flags
 from minnow.cli.tables import console_for, print_head, table_of
-from minnow.evaluate.results import HEADLINE
-from minnow.frontier.report import listed
+from minnow.evaluate.metrics import HEADLINE
+from minnow.frontier.report import list_points
 from minnow.frontier.results import MEASURES
 from minnow.reporting import numbers
 
@@ -113,6 +113,6 @@ def _verdicts(found: Frontier) -> Iterator[Text]:
             "5th percentile and the minimum:"
         )
     for row, bundles in found.ggufs:
-        told = f"dominated by {listed(bundles)}" if bundles else "no bundle dominates it"
+        told = f"dominated by {list_points(bundles)}" if bundles else "no bundle dominates it"
         size = numbers.megabytes(row.point.size)
         yield Text(f"{row.rung.name} ({size}): {told}.", style="bold")

@@ -75,7 +75,8 @@ def frontier_command(
     """
     from minnow.cli.frontier_tables import print_frontier
     from minnow.frontier import build_ladder, frontier_facts, measure
-    from minnow.frontier.report import write_report
+    from minnow.frontier.report import render_report
+    from minnow.reporting.pages import write_page
 
     if gguf is not None and _NONE in gguf and len(gguf) > 1:
         raise UsageError("Give --gguf none, or types, and not both.")
@@ -94,7 +95,7 @@ def frontier_command(
     options = run_options(threads, cache, None, None, fresh=fresh, offline=offline)
     found = measure(ladder, chosen, options, margin=margin)
     if report is not None:
-        write_report(found, report)
+        write_page(render_report(found), report)
         print(f"The report is {report}.", file=sys.stderr)
     if as_json:
         print(json.dumps(frontier_facts(found), ensure_ascii=False))

@@ -54,8 +54,9 @@ def bench_command(
     Example: minnow bench bge-small.minnow openvino:bge-small.minnow --report speed.html
     """
     from minnow.bench import BenchOptions, bench, benchmark_facts
-    from minnow.bench.report import write_report
+    from minnow.bench.report import render_report
     from minnow.cli.speed_tables import print_benchmark
+    from minnow.reporting.pages import write_page
 
     if report is not None:
         check_file(report)
@@ -69,7 +70,7 @@ def bench_command(
     )
     found = bench(systems, read_dataset(dataset, split), options)
     if report is not None:
-        write_report(found, report)
+        write_page(render_report(found), report)
         print(f"The report is {report}.", file=sys.stderr)
     if as_json:
         print(json.dumps(benchmark_facts(found), ensure_ascii=False))

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-from minnow.bench.report import FIGURES, described
+from minnow.bench.report import FIGURES, describe_setup
 from minnow.cli.app import with_flags
 from minnow.cli.tables import console_for, legend, letter, table_of
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 def print_benchmark(found: Benchmark, file: TextIO) -> None:
     """Print what was measured on what machine, and a table for each figure."""
     console = console_for(file)
-    for line in described(found):
+    for line in describe_setup(found):
         console.print(Text(line))
     console.print()
     console.print(legend(found.systems))

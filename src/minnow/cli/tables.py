@@ -12,8 +12,8 @@ from rich.table import Table
 from rich.text import Text
 
 from minnow.cli.app import with_flags
-from minnow.evaluate.metrics import MEASURES
-from minnow.evaluate.results import DEPTH, HEADLINE
+from minnow.evaluate.metrics import HEADLINE, MEASURES
+from minnow.evaluate.results import DEPTH
 from minnow.reporting import numbers
 
 if TYPE_CHECKING:
@@ -206,7 +206,7 @@ def _changes(comparison: Comparison) -> Iterator[Text]:
 
 
 def _change(change: RankChange) -> Text:
-    before, after = (numbers.place(place, DEPTH) for place in (change.before, change.after))
+    before, after = (numbers.rank(rank, DEPTH) for rank in (change.before, change.after))
     text = numbers.shorten(change.text, _TEXT)
     return Text(f"   {before} to {after}  {change.query}: {text}")
 

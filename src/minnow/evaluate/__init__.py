@@ -5,18 +5,10 @@ by side. `minnow.systems` lists the kinds of system and how a user writes them. 
 `paired_bootstrap` and `verdict` are the steps of both, for vectors from elsewhere.
 """
 
+from minnow.evaluate.bootstrap import Interval, Verdict, paired_bootstrap, verdict
 from minnow.evaluate.comparison import RunOptions, compare, evaluate
-from minnow.evaluate.metrics import (
-    MEASURES,
-    Interval,
-    Scores,
-    Verdict,
-    paired_bootstrap,
-    rank,
-    score,
-    to_rankings,
-    verdict,
-)
+from minnow.evaluate.metrics import MEASURES, Scores, score
+from minnow.evaluate.ranking import rank, to_rankings
 from minnow.evaluate.results import Comparison, SystemResult
 
 __all__ = [

@@ -1,7 +1,7 @@
-"""Vectors that were made before, by system and by text: a SQLite file for each system.
+"""Cache of vectors, a SQLite file for each system.
 
-A row is keyed by the SHA-256 of a text and its role, so that data sets that share texts share
-vectors, and an interrupted run goes on where it was stopped. A file may be deleted at any time.
+The key of a row is the SHA-256 of a text and its role. So data sets that share texts share vectors,
+and an interrupted run resumes where it stopped. A file may be deleted at any time.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from minnow.errors import InputError, OutputError
-from minnow.evaluate.results import Usage
+from minnow.evaluate.results import ResourceUsage
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float32]
 
-_FORM = 1
-_PATIENCE = 60.0
+_VERSION = 1
+_LOCK_TIMEOUT = 60.0  # seconds
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS vectors (key BLOB PRIMARY KEY, vector BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS runs (
@@ -40,28 +40,28 @@ CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) WI
 
 
 class VectorCache:
-    """The vectors of one system, and what making them took. Safe for several processes at once."""
+    """Vectors of one system, and the time and memory it used; safe for concurrent processes."""
 
     def __init__(self, folder: Path, fingerprint: str) -> None:
-        """Open a system's file, or make it.
+        """Open a system's file, and create it if it does not exist.
 
         Args:
-            folder: Where such files are; made if need be.
-            fingerprint: Of the system.
+            folder: The folder of the cache; it is created if necessary.
+            fingerprint: The system's fingerprint.
 
         Raises:
             OutputError: The folder or the file cannot be written.
         """
-        self.path = folder / f"vectors-{_FORM}-{fingerprint[:32]}.sqlite"
+        self.path = folder / f"vectors-{_VERSION}-{fingerprint[:32]}.sqlite"
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise OutputError(
-                f"Cannot make the cache folder {folder}: {error.strerror}. Name another with "
-                "`cache=`."
+                f"Cannot create the cache folder {folder}: {error.strerror}. "
+                "Name another with `cache=`."
             ) from error
         with self._faults():
-            self._database = sqlite3.connect(self.path, timeout=_PATIENCE)
+            self._database = sqlite3.connect(self.path, timeout=_LOCK_TIMEOUT)
             try:
                 self._database.executescript(_SCHEMA)
             except sqlite3.Error:
@@ -69,7 +69,7 @@ class VectorCache:
                 raise
 
     def put(self, role: Role, texts: Sequence[str], vectors: Floats) -> None:
-        """Keep vectors, at once and for good: float32 of shape (texts, width)."""
+        """Store vectors in one transaction: float32 of shape (texts, width)."""
         rows = [
             (_key(role, text), vector.astype("<f4").tobytes())
             for text, vector in zip(texts, vectors, strict=True)
@@ -78,15 +78,15 @@ class VectorCache:
             self._database.executemany("INSERT OR REPLACE INTO vectors VALUES (?, ?)", rows)
 
     def missing(self, role: Role, texts: Sequence[str]) -> list[str]:
-        """The texts that have no vector yet, each once, in order."""
+        """Return the texts without a vector, each once, in order."""
         with self._faults():
             return [text for text in dict.fromkeys(texts) if self._find(role, text) is None]
 
     def get(self, role: Role, texts: Sequence[str]) -> Floats:
-        """Vectors that are there: float32 of shape (texts, width).
+        """Return the vectors of texts: float32 of shape (texts, width).
 
         Raises:
-            InputError: One is not, or has another width than the others: the file was changed.
+            InputError: One is missing or has another width than the others: the file was changed.
         """
         with self._faults():
             found = [self._find(role, text) for text in texts]
@@ -99,15 +99,15 @@ class VectorCache:
     def add_run(
         self, *, threads: int, load_seconds: float, texts: int, seconds: float, peak_bytes: int
     ) -> None:
-        """Keep what one process took."""
+        """Store the time and memory that one process used."""
         row = (date.today().isoformat(), threads, load_seconds, texts, seconds, peak_bytes)  # noqa: DTZ011
         with self._faults(), self._database:
             self._database.execute("INSERT INTO runs VALUES (?, ?, ?, ?, ?, ?)", row)
 
-    def usage(self, threads: int) -> Usage | None:
-        """What the processes with so many threads took, taken together; None if there was none.
+    def usage(self, threads: int) -> ResourceUsage | None:
+        """Summarise the runs with a number of threads; None if there was none.
 
-        Load time is the median, memory the highest, speed that of all texts in all of the time.
+        Load time is the median, memory the maximum, speed all texts divided by all of the time.
         """
         with self._faults():
             rows = self._database.execute(
@@ -119,15 +119,15 @@ class VectorCache:
             return None
         days, loads, texts, seconds, peaks = zip(*rows, strict=True)
         speed = sum(texts) / sum(seconds) if sum(texts) else float("nan")
-        return Usage(threads, float(np.median(loads)), speed, max(peaks), days[-1])
+        return ResourceUsage(threads, float(np.median(loads)), speed, max(peaks), days[-1])
 
     def put_fact(self, name: str, value: str) -> None:
-        """Keep something that the running system said of itself."""
+        """Store a fact that the running system reported about itself."""
         with self._faults(), self._database:
             self._database.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", (name, value))
 
     def fact(self, name: str) -> str | None:
-        """What the running system said of itself, if it ran."""
+        """Return a fact that the running system reported, or None."""
         with self._faults():
             row = self._database.execute(
                 "SELECT value FROM facts WHERE name = ?", (name,)
@@ -135,7 +135,7 @@ class VectorCache:
         return None if row is None else str(row[0])
 
     def clear(self) -> None:
-        """Forget all of it."""
+        """Delete all rows."""
         with self._faults(), self._database:
             for table in ("vectors", "runs", "facts"):
                 self._database.execute(f"DELETE FROM {table}")  # noqa: S608

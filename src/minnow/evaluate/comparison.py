@@ -1,4 +1,4 @@
-"""The A/B: systems on one data set, the first of them the baseline."""
+"""Evaluation of one system, and comparison of several with a baseline, on one data set."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ import numpy as np
 
 from minnow.engines.base import default_threads
 from minnow.errors import InputError
-from minnow.evaluate.metrics import MEASURES, paired_bootstrap, rank, score, to_rankings, verdict
+from minnow.evaluate.bootstrap import paired_bootstrap, verdict
+from minnow.evaluate.metrics import MEASURES, score
+from minnow.evaluate.ranking import rank, to_rankings
 from minnow.evaluate.results import (
     DEPTH,
     Against,
@@ -33,17 +35,18 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from minnow.datasets.dataset import Dataset
+    from minnow.datasets import Dataset
 
     Floats = NDArray[np.float32]
     Progress = Callable[[str, int], AbstractContextManager[Callable[[int], None]]]
 
 MARGIN = 0.01
-UNRELATED = 0.2
-"""Mean cosine of two models' vectors below which they cannot be the same model."""
+"""The default of the largest difference of a measure that does not matter."""
+
+_SAME_MODEL = 0.2  # the lowest mean cosine at which two systems can run the same model
 
 
-def _silent(_: str, __: int) -> AbstractContextManager[Callable[[int], None]]:
+def _no_progress(_: str, __: int) -> AbstractContextManager[Callable[[int], None]]:
     return nullcontext(lambda _: None)
 
 
@@ -53,15 +56,15 @@ class RunOptions:
 
     Attributes:
         threads: CPU threads of each system; by default those of the machine, four at most.
-        cache: The folder of vectors made before; by default `cache_folder()`.
-        fresh: Make all vectors again.
-        offline: Make no network call at all.
-        prompts: For systems whose files do not state any (GGUF); by default those of the first
-            system that has some.
-        progress: Called with a system's label and the number of texts to embed; what it yields
-            is told of each block.
+        cache: The folder of cached vectors; by default `cache_folder()`.
+        fresh: Ignore cached vectors, and embed all texts again.
+        offline: Make no network call.
+        prompts: Prompts for systems whose files do not state any (GGUF); by default those of the
+            first system that has some.
+        progress: Called with a system's label and the number of texts to embed. The function that
+            it yields is called with the number of texts after each block.
         timeout: Seconds in which a system has to open, and to embed a block of texts; after that
-            it counts as hung, and is killed.
+            it is killed.
     """
 
     threads: int | None = None
@@ -69,7 +72,7 @@ class RunOptions:
     fresh: bool = False
     offline: bool = False
     prompts: RolePrompts | None = None
-    progress: Progress = _silent
+    progress: Progress = _no_progress
     timeout: float = TIMEOUT
 
 
@@ -77,8 +80,8 @@ def evaluate(system: str, dataset: Dataset, options: RunOptions = RunOptions()) 
     """Measure one system.
 
     Args:
-        system: A bundle's folder, or one of the forms of `minnow.systems`.
-        dataset: What to search.
+        system: A bundle's folder, or another form that `minnow.systems` lists.
+        dataset: The data set to search.
         options: How to run it.
 
     Raises:
@@ -96,21 +99,21 @@ def compare(
     margin: float = MARGIN,
     across_models: bool = False,
 ) -> Comparison:
-    """Put systems side by side.
+    """Compare systems with the first of them, the baseline.
 
     Args:
-        systems: The baseline first; each a bundle's folder, or one of the forms of
-            `minnow.systems`.
-        dataset: What to search.
+        systems: The baseline first; each a bundle's folder, or another form that `minnow.systems`
+            lists.
+        dataset: The data set to search.
         options: How to run them.
         margin: The largest difference of a measure that does not matter.
-        across_models: Allow systems of different models; their vectors are not compared then.
+        across_models: Allow systems that run different models; their vectors are not compared.
 
     Raises:
-        InputError: There are fewer than two systems, one is written wrongly, the margin is
-            negative, or they are not of one model.
+        InputError: There are fewer than two systems, one is misspelt, the margin is negative, or
+            they run different models.
         EngineError: A system failed, crashed or gave NaN.
-        MissingExtraError: What runs a system, or the extra `evaluate`, is not installed.
+        MissingExtraError: A library that runs a system, or the extra `evaluate`, is not installed.
         MinnowError: A system cannot be found or loaded.
     """
     if len(systems) < 2:
@@ -129,8 +132,8 @@ def compare(
         result = _measure(embedded, dataset)
         against = _against(result, results[0], fidelity, dataset, margin)
         results.append(replace(result, against=against))
-    others = [r for s, r in zip(found, results, strict=True) if s.fingerprint not in ran]
-    notes = (*notes, *_measured_earlier(others, alone=not ran))
+    earlier = [r for s, r in zip(found, results, strict=True) if s.fingerprint not in ran]
+    notes = (*notes, *_note_earlier_runs(earlier, alone=not ran))
     return Comparison(DatasetFacts.of(dataset), margin, tuple(results), notes)
 
 
@@ -138,11 +141,10 @@ def compare(
 
 
 def _find(names: Sequence[str], options: RunOptions) -> tuple[list[System], tuple[str, ...]]:
-    """The systems, each with its own label, and notes on what they were given."""
+    """Find the systems, with unique labels, and notes on the prompts that they were given."""
     found = [find_system(name, offline=options.offline) for name in names]
-    stated = (system for system in found if system.prompts is not None)
-    giver = next(stated, None)
-    prompts = options.prompts or (giver.prompts if giver else None)
+    stated = (system.prompts for system in found if system.prompts is not None)
+    prompts = options.prompts or next(stated, None)
     notes = []
     for i, system in enumerate(found):
         if system.prompts is None and prompts is not None:
@@ -167,14 +169,14 @@ def _embed(system: System, dataset: Dataset, options: RunOptions) -> Embedded:
     )
 
 
-def _measured_earlier(earlier: Sequence[SystemResult], *, alone: bool) -> list[str]:
-    """A note on speeds that stand beside others and were not measured with them."""
+def _note_earlier_runs(earlier: Sequence[SystemResult], *, alone: bool) -> list[str]:
+    """Return a note if some speeds were not measured in the same run as the others."""
     if not earlier or (alone and len({result.usage.measured for result in earlier}) == 1):
         return []
     labels = (f"{result.label} ({result.usage.measured})" for result in earlier)
     return [
-        f"Load time, texts/s and memory of {', '.join(labels)} are of an earlier run: compare "
-        "them with `fresh=True`."
+        f"Load time, texts/s and memory of {', '.join(labels)} were measured in an "
+        "earlier run. Give `fresh=True` to measure all of them now."
     ]
 
 
@@ -183,7 +185,7 @@ def _measured_earlier(earlier: Sequence[SystemResult], *, alone: bool) -> list[s
 
 def _measure(embedded: Embedded, dataset: Dataset) -> SystemResult:
     system = embedded.system
-    indices, _ = rank(*_searchable(embedded), k=DEPTH)
+    indices, _ = rank(*_search_vectors(embedded), k=DEPTH)
     return SystemResult(
         name=system.name,
         label=system.label,
@@ -191,13 +193,13 @@ def _measure(embedded: Embedded, dataset: Dataset) -> SystemResult:
         size=system.size,
         scores=score(dataset, to_rankings(dataset, indices)),
         gold_cosine=_gold_cosine(embedded, dataset),
-        places=_first_places(dataset, indices),
+        ranks=_first_ranks(dataset, indices),
         usage=embedded.usage,
     )
 
 
-def _searchable(embedded: Embedded) -> tuple[Floats, Floats]:
-    """Queries and documents whose dot products rank as the model means them to be compared."""
+def _search_vectors(embedded: Embedded) -> tuple[Floats, Floats]:
+    """Return queries and documents whose dot products rank as the model's similarity does."""
     queries, documents = embedded.queries, embedded.documents
     if embedded.similarity is Similarity.COSINE:
         return normalize(queries), normalize(documents)
@@ -209,12 +211,12 @@ def _searchable(embedded: Embedded) -> tuple[Floats, Floats]:
         return np.hstack([2 * queries, ones]), np.hstack([documents, -lengths])
     raise InputError(
         f"{embedded.system.name} compares its vectors by {embedded.similarity.value} distance, "
-        "by which minnow does not search."
+        "which minnow cannot search by."
     )
 
 
 def _gold_cosine(embedded: Embedded, dataset: Dataset) -> float:
-    """Mean over the queries of the mean cosine with their relevant documents."""
+    """Return the mean over the queries of the mean cosine with their relevant documents."""
     place = {name: i for i, name in enumerate(dataset.documents)}
     means = []
     for vector, query in zip(embedded.queries, dataset.queries, strict=True):
@@ -224,15 +226,15 @@ def _gold_cosine(embedded: Embedded, dataset: Dataset) -> float:
     return float(np.mean(means))
 
 
-def _first_places(dataset: Dataset, indices: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The place of each query's first relevant document, from 1; 0 beyond the depth."""
+def _first_ranks(dataset: Dataset, indices: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the rank of each query's first relevant document, from 1; 0 beyond the depth."""
     names = list(dataset.documents)
-    places = np.zeros(len(indices), np.int64)
+    ranks = np.zeros(len(indices), np.int64)
     for row, (query, found) in enumerate(zip(dataset.queries, indices, strict=True)):
         gains = dataset.qrels[query]
         relevant = (n for n, i in enumerate(found, start=1) if gains.get(names[i], 0) > 0)
-        places[row] = next(relevant, 0)
-    return places
+        ranks[row] = next(relevant, 0)
+    return ranks
 
 
 # --- two systems -------------------------------------------------------------------------
@@ -241,24 +243,24 @@ def _first_places(dataset: Dataset, indices: NDArray[np.int64]) -> NDArray[np.in
 def _is_related(
     candidate: Embedded, baseline: Embedded, dataset: Dataset, *, across_models: bool
 ) -> bool:
-    """Whether the vectors of two systems can be compared one by one.
+    """Return whether the vectors of two systems can be compared one by one.
 
     Raises:
-        InputError: They cannot, and nobody said that the models are different.
+        InputError: They cannot, and `across_models` is False.
     """
     width, expected = candidate.documents.shape[1], baseline.documents.shape[1]
     if width != expected:
         reason = f"vectors of width {width}, the baseline of width {expected}"
     else:
         mean = float(np.nanmean(rowwise_cosine(candidate.documents, baseline.documents)))
-        if mean >= UNRELATED:
+        if mean >= _SAME_MODEL:
             return True
         reason = f"vectors with a mean cosine of {mean:.3f} to the baseline's on {dataset.name}"
     if not across_models:
         raise InputError(
-            f"{candidate.system.name} has {reason}: it is of another model than "
-            f"{baseline.system.name}, or badly broken. Give `across_models=True` to compare what "
-            "different models find, without their vectors."
+            f"{candidate.system.name} has {reason}: it runs another model than "
+            f"{baseline.system.name}, or is badly broken. Give `across_models=True` to "
+            "compare what different models find, without their vectors."
         )
     return False
 
@@ -266,7 +268,7 @@ def _is_related(
 def _fidelity(
     candidate: Embedded, baseline: Embedded, dataset: Dataset
 ) -> tuple[Fidelity, Fidelity]:
-    """Cosines of the documents, and of the queries."""
+    """Return the cosines of the documents, and of the queries."""
     documents = rowwise_cosine(candidate.documents, baseline.documents)
     queries = rowwise_cosine(candidate.queries, baseline.queries)
     return (
@@ -289,7 +291,7 @@ def _against(
     changes = [
         RankChange(query, text, int(before) or None, int(after) or None)
         for (query, text), before, after in zip(
-            dataset.queries.items(), baseline.places, candidate.places, strict=True
+            dataset.queries.items(), baseline.ranks, candidate.ranks, strict=True
         )
         if before != after
     ]

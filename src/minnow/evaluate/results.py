@@ -1,34 +1,34 @@
-"""What an evaluation or a comparison found: plain values, for tables, pages and machines."""
+"""Results of an evaluation or a comparison as plain values, for tables, pages and JSON."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from minnow.evaluate.metrics import Interval, Scores, Verdict
+from minnow.evaluate.bootstrap import Interval, Verdict
+from minnow.evaluate.metrics import HEADLINE, Scores
 
 if TYPE_CHECKING:
-    from minnow.datasets.dataset import Dataset
+    from minnow.datasets import Dataset
 
 DEPTH = 100
-HEADLINE = "nDCG@10"
-"""The measure whose verdict stands for the whole."""
+"""How many documents of each ranking are looked at."""
 
 _SHOWN = 3
 
 
 @dataclass(frozen=True)
 class DatasetFacts:
-    """What was searched.
+    """A data set without its texts.
 
     Attributes:
-        name: What reports call it.
-        documents: How many.
-        queries: How many.
+        name: Its name in reports.
+        documents: Number of documents.
+        queries: Number of queries.
         fingerprint: See `Dataset.fingerprint`.
     """
 
@@ -39,21 +39,21 @@ class DatasetFacts:
 
     @classmethod
     def of(cls, dataset: Dataset) -> DatasetFacts:
-        """The facts of a data set."""
+        """Return the facts of a data set."""
         counts = (len(dataset.documents), len(dataset.queries))
         return cls(dataset.name, *counts, dataset.fingerprint)
 
 
 @dataclass(frozen=True)
-class Usage:
-    """What a system took, in a process of its own.
+class ResourceUsage:
+    """Time and memory that a system used in its own process.
 
     Attributes:
         threads: CPU threads it was given.
-        load_seconds: Imports and loading, in a fresh process.
-        texts_per_second: Documents embedded, after a first text; NaN where there was none.
+        load_seconds: Imports and loading, in a new process.
+        texts_per_second: Documents embedded, after a first text; NaN if there was none.
         peak_bytes: The most memory that the process held.
-        measured: When, as an ISO 8601 date; older than today where vectors came from the cache.
+        measured: When, as an ISO 8601 date; before today if the vectors came from the cache.
     """
 
     threads: int
@@ -68,8 +68,8 @@ class Fidelity:
     """The cosine of each text's vector with the baseline's.
 
     Attributes:
-        ids: Of the texts.
-        cosines: float64 of shape (texts,), in the order of `ids`.
+        ids: The ids of the texts.
+        cosines: float64 of shape (texts,), in the order of `ids`; NaN for a vector of length 0.
     """
 
     ids: tuple[str, ...]
@@ -77,7 +77,7 @@ class Fidelity:
 
     @property
     def mean(self) -> float:
-        """Of all texts."""
+        """The mean of all cosines."""
         return float(self.cosines.mean())
 
     @property
@@ -87,25 +87,30 @@ class Fidelity:
 
     @property
     def minimum(self) -> float:
-        """Of the worst text."""
+        """The cosine of the worst text."""
         return float(self.cosines.min())
 
     @property
+    def undefined(self) -> int:
+        """The number of texts without a cosine."""
+        return int(np.count_nonzero(~np.isfinite(self.cosines)))
+
+    @property
     def worst(self) -> tuple[tuple[str, float], ...]:
-        """The texts with the lowest cosines, the worst first: id and cosine."""
+        """Id and cosine of the texts with the lowest cosines, the worst first."""
         lowest = np.argsort(self.cosines, kind="stable")[:_SHOWN]
         return tuple((self.ids[i], float(self.cosines[i])) for i in lowest)
 
 
 @dataclass(frozen=True)
 class RankChange:
-    """A query whose first relevant document has another place than with the baseline.
+    """A query whose first relevant document has another rank than with the baseline.
 
     Attributes:
         query: Its id.
-        text: What it asks.
-        before: The place with the baseline, from 1; None if beyond the depth that was searched.
-        after: The place with the candidate.
+        text: Its text.
+        before: The rank with the baseline, from 1; None if beyond the depth that was searched.
+        after: The rank with the candidate.
     """
 
     query: str
@@ -115,17 +120,14 @@ class RankChange:
 
     @property
     def gain(self) -> float:
-        """Difference of the reciprocal places: above 0 where the candidate is better."""
-        return _reciprocal(self.after) - _reciprocal(self.before)
-
-
-def _reciprocal(place: int | None) -> float:
-    return 0.0 if place is None else 1 / place
+        """The difference of the reciprocal ranks: above 0 if the candidate is better."""
+        before, after = (0.0 if rank is None else 1 / rank for rank in (self.before, self.after))
+        return after - before
 
 
 @dataclass(frozen=True)
 class Difference:
-    """Candidate less baseline on one measure, and what to make of it."""
+    """Candidate minus baseline on one measure, and the verdict on it."""
 
     interval: Interval
     verdict: Verdict
@@ -133,13 +135,13 @@ class Difference:
 
 @dataclass(frozen=True)
 class Against:
-    """A candidate beside the baseline.
+    """How a candidate differs from the baseline.
 
     Attributes:
         differences: By measure, in the order of MEASURES.
-        documents: Cosines of the documents; None between models whose vectors do not compare.
-        queries: Cosines of the queries; likewise.
-        changes: The queries that changed rank, the greatest loss first.
+        documents: Cosines of the documents; None if the two are different models.
+        queries: Cosines of the queries; None if the two are different models.
+        changes: The queries whose rank changed, the largest loss first.
     """
 
     differences: Mapping[str, Difference]
@@ -149,17 +151,17 @@ class Against:
 
     @property
     def verdict(self) -> Verdict:
-        """On the headline measure."""
+        """The verdict on the headline measure."""
         return self.differences[HEADLINE].verdict
 
     @property
     def losses(self) -> int:
-        """Queries whose first relevant document fell."""
+        """The number of queries whose first relevant document fell."""
         return sum(change.gain < 0 for change in self.changes)
 
     @property
     def gains(self) -> int:
-        """Queries whose first relevant document rose."""
+        """The number of queries whose first relevant document rose."""
         return sum(change.gain > 0 for change in self.changes)
 
 
@@ -170,13 +172,13 @@ class SystemResult:
     Attributes:
         name: As the user named it.
         label: A short name, unique within a comparison.
-        runtime: What ran it, with its version.
+        runtime: The library that ran it, with its version.
         size: Bytes of the files that it needs.
-        scores: Each measure, query by query.
+        scores: Each measure, for each query.
         gold_cosine: Mean cosine of a query with its relevant documents.
-        places: Place of each query's first relevant document, from 1; 0 beyond the depth.
-        usage: What it took.
-        against: Beside the baseline; None for the baseline, and for a system alone.
+        ranks: Rank of each query's first relevant document, from 1; 0 beyond the depth.
+        usage: Time and memory that it used.
+        against: How it differs from the baseline; None for the baseline, and for a system alone.
     """
 
     name: str
@@ -185,8 +187,8 @@ class SystemResult:
     size: int
     scores: Scores
     gold_cosine: float
-    places: NDArray[np.int64]
-    usage: Usage
+    ranks: NDArray[np.int64]
+    usage: ResourceUsage
     against: Against | None = None
 
 
@@ -195,9 +197,9 @@ class Comparison:
     """Two or more systems on one data set.
 
     Attributes:
-        dataset: What was searched.
+        dataset: The data set.
         margin: The largest difference of a measure that does not matter.
-        systems: The first is the baseline.
+        systems: The results, those of the baseline first.
         notes: What a reader should know about how they were run.
     """
 
@@ -208,22 +210,22 @@ class Comparison:
 
     @property
     def baseline(self) -> SystemResult:
-        """What all others are compared with."""
+        """The system that all others are compared with."""
         return self.systems[0]
 
     @property
     def candidates(self) -> tuple[SystemResult, ...]:
-        """All but the baseline."""
+        """All systems but the baseline."""
         return self.systems[1:]
 
 
-# --- for machines ------------------------------------------------------------------------
+# --- JSON --------------------------------------------------------------------------------
 
 
 def comparison_facts(comparison: Comparison) -> dict[str, Any]:
-    """A comparison as plain values, ready for JSON; per-query and per-text values left out."""
+    """Return a comparison as values for JSON, without those of single queries and texts."""
     return {
-        "dataset": dataset_facts(comparison.dataset),
+        "dataset": asdict(comparison.dataset),
         "margin": comparison.margin,
         "baseline": comparison.baseline.label,
         "systems": [system_facts(system) for system in comparison.systems],
@@ -231,19 +233,9 @@ def comparison_facts(comparison: Comparison) -> dict[str, Any]:
     }
 
 
-def dataset_facts(dataset: DatasetFacts) -> dict[str, Any]:
-    """A data set's facts as plain values."""
-    return {
-        "name": dataset.name,
-        "documents": dataset.documents,
-        "queries": dataset.queries,
-        "fingerprint": dataset.fingerprint,
-    }
-
-
 def system_facts(system: SystemResult) -> dict[str, Any]:
-    """One system's result as plain values, ready for JSON."""
-    usage = system.usage
+    """Return one system's result as values for JSON."""
+    usage = asdict(system.usage)
     facts: dict[str, Any] = {
         "label": system.label,
         "system": system.name,
@@ -251,13 +243,7 @@ def system_facts(system: SystemResult) -> dict[str, Any]:
         "bytes": system.size,
         "measures": system.scores.means,
         "gold_cosine": system.gold_cosine,
-        "usage": {
-            "threads": usage.threads,
-            "load_seconds": usage.load_seconds,
-            "texts_per_second": finite_or_none(usage.texts_per_second),
-            "peak_bytes": usage.peak_bytes,
-            "measured": usage.measured,
-        },
+        "usage": {**usage, "texts_per_second": finite_or_none(usage["texts_per_second"])},
     }
     if system.against is not None:
         facts["against_baseline"] = _against_facts(system.against)
@@ -293,13 +279,13 @@ def _fidelity_facts(fidelity: Fidelity | None) -> dict[str, Any] | None:
     if fidelity is None:
         return None
     return {
-        "mean": fidelity.mean,
-        "p5": fidelity.p5,
-        "min": fidelity.minimum,
-        "worst": [{"id": name, "cosine": cosine} for name, cosine in fidelity.worst],
+        "mean": finite_or_none(fidelity.mean),
+        "p5": finite_or_none(fidelity.p5),
+        "min": finite_or_none(fidelity.minimum),
+        "worst": [{"id": name, "cosine": finite_or_none(c)} for name, c in fidelity.worst],
     }
 
 
 def finite_or_none(value: float | None) -> float | None:
-    """JSON has no NaN."""
+    """Return a number, or None in place of NaN and infinity, which JSON does not have."""
     return value if value is not None and np.isfinite(value) else None

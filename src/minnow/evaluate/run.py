@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from minnow.errors import InputError
 from minnow.evaluate.cache import VectorCache
-from minnow.evaluate.results import Usage
+from minnow.evaluate.results import ResourceUsage
 from minnow.evaluate.worker import SIMILARITY, Event, Request
 from minnow.systems import System, start_worker
 from minnow.vectors import Similarity
@@ -48,7 +48,7 @@ class Embedded:
     queries: NDArray[np.float32]
     documents: NDArray[np.float32]
     similarity: Similarity
-    usage: Usage
+    usage: ResourceUsage
     ran: bool = True
 
 

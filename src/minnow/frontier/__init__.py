@@ -1,13 +1,14 @@
-"""How small can a model be, and how faithful to itself?
+"""Find how small a model can be, and how faithful it stays.
 
-`build_ladder` makes a bundle for each recipe, and GGUF files for llama.cpp beside them. `measure`
-puts all of them on one data set, and says which lie on the frontier of size and fidelity, and
-which GGUF files a bundle dominates. `minnow.frontier.report` draws it.
+`build_ladder` makes a bundle for each recipe, and GGUF files for llama.cpp to compare with.
+`measure` measures all of them on one data set, and finds which lie on the frontier of size and
+fidelity, and which GGUF files a bundle dominates. `minnow.frontier.report` renders a page of it.
 """
 
-from minnow.frontier.ladder import Ladder, Refusal, Rung, build_ladder
+from minnow.frontier.ladder import Ladder, build_ladder
 from minnow.frontier.points import Point, dominates, frontier_of
 from minnow.frontier.results import Frontier, Measured, frontier_facts, measure
+from minnow.frontier.rungs import Refusal, Rung
 
 __all__ = [
     "Frontier",

@@ -1,4 +1,4 @@
-"""Size and fidelity of systems, and which of them no other makes pointless."""
+"""Size and fidelity of systems, and which of them lie on the frontier."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from minnow.reporting.numbers import ONE
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-Kind = Literal["bundle", "gguf"]
+Format = Literal["bundle", "gguf"]
 
 
 @dataclass(frozen=True)
 class Point:
-    """How large a system is, and how near its vectors are to the baseline's.
+    """The size of a system, and how close its vectors are to the baseline's.
 
     Attributes:
-        name: Which.
-        kind: A bundle, or a GGUF file.
+        name: Its name.
+        format: A bundle, or a GGUF file.
         size: Bytes of the files that it needs.
-        mean: Mean cosine of all texts; NaN where one has none.
-        p5: 5th percentile.
-        minimum: Of the worst text.
+        mean: Mean cosine of all texts; NaN if one has no cosine.
+        p5: 5th percentile of the cosines.
+        minimum: Cosine of the worst text.
     """
 
     name: str
-    kind: Kind
+    format: Format
     size: int
     mean: float
     p5: float
@@ -36,9 +36,9 @@ class Point:
 
 
 def dominates(one: Point, other: Point) -> bool:
-    """Whether one is no larger than another, and nearer in mean, 5th percentile and minimum.
+    """Return whether a point is no larger than another and higher in mean, p5 and minimum.
 
-    NaN is nearer than nothing, and nothing is nearer than NaN.
+    NaN is neither higher nor lower than anything.
     """
     return (
         one.size <= other.size
@@ -49,23 +49,23 @@ def dominates(one: Point, other: Point) -> bool:
 
 
 def frontier_of(points: Iterable[Point]) -> list[Point]:
-    """The points for which no other is both smaller and more faithful, the smallest first.
+    """Return the points that no other beats in size and mean cosine, the smallest first.
 
-    By mean cosine. Of two that are equal in one of both, the better in the other stays; those that
-    are equal in both stay together. A point whose mean is NaN is never among them.
+    Of two that are equal in one of these, the better in the other stays; two that are equal in
+    both stay. A point whose mean is NaN is never among them.
     """
     measured = [point for point in points if math.isfinite(point.mean)]
-    best = [one for one in measured if not any(_outdoes(other, one) for other in measured)]
+    best = [one for one in measured if not any(_beats(other, one) for other in measured)]
     return sorted(best, key=lambda point: (point.size, point.name))
 
 
-def _outdoes(one: Point, other: Point) -> bool:
-    """Whether one is no worse in size and in mean, and not the same in both."""
-    mean, others = _level(one.mean), _level(other.mean)
-    unlike = (one.size, mean) != (other.size, others)
-    return unlike and one.size <= other.size and mean >= others
+def _beats(one: Point, other: Point) -> bool:
+    """Return whether a point is no worse in size and in mean, and not the same in both."""
+    mean, other_mean = _level(one.mean), _level(other.mean)
+    differs = (one.size, mean) != (other.size, other_mean)
+    return differs and one.size <= other.size and mean >= other_mean
 
 
 def _level(cosine: float) -> float:
-    """Cosines that are shown as 1 are equal."""
+    """Return the cosine, with 1 for all that are shown as 1."""
     return min(cosine, ONE)

@@ -1,8 +1,8 @@
-"""A ladder on a data set: what each rung finds and takes, and which are worth having."""
+"""Measurements of a ladder on a data set, and which of its rungs are worth having."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,19 +13,18 @@ from minnow.evaluate.results import (
     DatasetFacts,
     Fidelity,
     SystemResult,
-    dataset_facts,
     finite_or_none,
     system_facts,
 )
-from minnow.frontier.ladder import Rung
 from minnow.frontier.points import Point, dominates, frontier_of
+from minnow.frontier.rungs import Rung
 
 if TYPE_CHECKING:
     from minnow.datasets import Dataset
     from minnow.frontier.ladder import Ladder
 
 MEASURES = ("nDCG@10", "Recall@1", "MRR@10")
-"""Those that tables of a ladder show."""
+"""The measures that tables of a ladder show."""
 
 
 @dataclass(frozen=True)
@@ -33,8 +32,8 @@ class Measured:
     """A rung on a data set.
 
     Attributes:
-        rung: Which.
-        result: What it finds and takes; `against` is None if it is the baseline itself.
+        rung: The rung.
+        result: Its measurements; `against` is None if it is the baseline itself.
         point: Its size and fidelity, over documents and queries together.
     """
 
@@ -44,26 +43,27 @@ class Measured:
 
     @classmethod
     def of(cls, rung: Rung, result: SystemResult) -> Measured:
-        """A rung and what was found of it; the baseline is as faithful to itself as can be."""
-        if result.against is None:
-            closeness = (1.0, 1.0, 1.0)
-        else:
-            found = (result.against.documents, result.against.queries)
-            closeness = _closeness([fidelity for fidelity in found if fidelity is not None])
-        return cls(rung, result, Point(rung.name, rung.kind, result.size, *closeness))
+        """Combine a rung with its measurements; all cosines of the baseline are 1."""
+        cosines = (1.0, 1.0, 1.0)
+        if (against := result.against) is not None:
+            parts = [part for part in (against.documents, against.queries) if part is not None]
+            ids = tuple(name for part in parts for name in part.ids)
+            whole = Fidelity(ids, np.concatenate([part.cosines for part in parts]))
+            cosines = (whole.mean, whole.p5, whole.minimum)
+        return cls(rung, result, Point(rung.name, rung.format, result.size, *cosines))
 
 
 @dataclass(frozen=True)
 class Frontier:
-    """What came of a ladder.
+    """The measurements of a ladder.
 
     Attributes:
-        source: What the user named.
-        dataset: What was searched.
+        source: The model, as the user named it.
+        dataset: The data set that was searched.
         margin: The largest difference of a measure that does not matter.
-        baseline: What all are compared with; it may be one of the measured.
+        baseline: The system that all are compared with; it may be one of the measured.
         measured: The rungs, the smallest first.
-        refused: Those that are not there.
+        refused: The rungs that the proof refused.
         notes: What a reader should know about how they were made and run.
     """
 
@@ -88,34 +88,34 @@ class Frontier:
     @property
     def ggufs(self) -> list[tuple[Measured, list[Point]]]:
         """Each GGUF file with the bundles that dominate it, the most faithful first."""
-        bundles = [row.point for row in self.measured if row.rung.kind == "bundle"]
+        bundles = [row.point for row in self.measured if row.rung.format == "bundle"]
         bundles.sort(key=lambda point: -point.mean)
         return [
             (row, [bundle for bundle in bundles if dominates(bundle, row.point)])
             for row in self.measured
-            if row.rung.kind == "gguf"
+            if row.rung.format == "gguf"
         ]
 
 
 def measure(
     ladder: Ladder, dataset: Dataset, options: RunOptions = RunOptions(), *, margin: float = MARGIN
 ) -> Frontier:
-    """Measure every rung that is there, each in a process of its own.
+    """Measure every rung that was not refused, each in a separate process.
 
     Args:
         ladder: From `build_ladder`.
-        dataset: What to search.
-        options: How to run them.
+        dataset: The data set to search.
+        options: How to run the systems.
         margin: The largest difference of a measure that does not matter.
 
     Raises:
         MinnowError: As `compare`.
     """
-    there = [rung for rung in ladder.rungs if rung.refusal is None]
-    others = [rung.system for rung in there if rung.system != ladder.baseline]
+    made = [rung for rung in ladder.rungs if rung.refusal is None]
+    others = [rung.system for rung in made if rung.system != ladder.baseline]
     comparison = compare([ladder.baseline, *others], dataset, options, margin=margin)
     results = {system.name: system for system in comparison.systems}
-    rows = [Measured.of(rung, results[rung.system]) for rung in there]
+    rows = [Measured.of(rung, results[rung.system]) for rung in made]
     return Frontier(
         source=ladder.source,
         dataset=comparison.dataset,
@@ -127,23 +127,16 @@ def measure(
     )
 
 
-def _closeness(parts: list[Fidelity]) -> tuple[float, float, float]:
-    """Mean, 5th percentile and minimum over all texts."""
-    ids = tuple(name for part in parts for name in part.ids)
-    whole = Fidelity(ids, np.concatenate([part.cosines for part in parts]))
-    return whole.mean, whole.p5, whole.minimum
-
-
-# --- for machines ------------------------------------------------------------------------
+# --- JSON --------------------------------------------------------------------------------
 
 
 def frontier_facts(found: Frontier) -> dict[str, Any]:
-    """A frontier as plain values, ready for JSON; per-query and per-text values left out."""
+    """Return a frontier as values for JSON, without those of single queries and texts."""
     best = [point.name for point in found.best]
     dominating = {row.rung.name: [p.name for p in points] for row, points in found.ggufs}
     return {
         "source": found.source,
-        "dataset": dataset_facts(found.dataset),
+        "dataset": asdict(found.dataset),
         "margin": found.margin,
         "baseline": system_facts(found.baseline),
         "frontier": best,
@@ -156,26 +149,28 @@ def frontier_facts(found: Frontier) -> dict[str, Any]:
                     "p5": finite_or_none(row.point.p5),
                     "min": finite_or_none(row.point.minimum),
                 },
-                **({"dominated_by": dominating[row.rung.name]} if row.rung.kind == "gguf" else {}),
+                **(
+                    {"dominated_by": dominating[row.rung.name]}
+                    if row.rung.name in dominating
+                    else {}
+                ),
                 **system_facts(row.result),
             }
             for row in found.measured
         ],
-        "refused": [_refused_facts(rung) for rung in found.refused],
+        "refused": [
+            {
+                **_rung_facts(rung),
+                "reason": rung.refusal.reason,
+                "worst_cosine": finite_or_none(rung.refusal.worst),
+                "bar": rung.refusal.bar,
+            }
+            for rung in found.refused
+            if rung.refusal is not None
+        ],
         "notes": list(found.notes),
     }
 
 
 def _rung_facts(rung: Rung) -> dict[str, Any]:
-    return {"name": rung.name, "kind": rung.kind, "path": str(rung.path)}
-
-
-def _refused_facts(rung: Rung) -> dict[str, Any]:
-    refusal = rung.refusal
-    assert refusal is not None
-    return {
-        **_rung_facts(rung),
-        "reason": refusal.reason,
-        "worst_cosine": finite_or_none(refusal.worst),
-        "bar": refusal.bar,
-    }
+    return {"name": rung.name, "kind": rung.format, "path": str(rung.path)}

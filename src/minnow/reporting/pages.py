@@ -1,12 +1,12 @@
-"""Pages of HTML that need nothing else: no script, no network."""
+"""HTML pages that are complete in themselves: they run no script and load nothing."""
 
 from __future__ import annotations
 
 import re
 import unicodedata
 from contextlib import suppress
-from importlib.resources import files
-from typing import TYPE_CHECKING, Protocol
+from functools import partial
+from typing import TYPE_CHECKING
 
 from minnow.errors import MissingExtraError
 from minnow.files import check_file, temporary_beside, writing
@@ -20,24 +20,23 @@ if TYPE_CHECKING:
     from jinja2 import Environment
 
 
-OURS = "minnow.reporting"
-_NAME = 60
-_TEXT = 240
-_TURNING = {"R", "AL", "AN", "RLE", "RLO", "RLI", "LRE", "LRO", "LRI", "FSI"}
+_MAX_NAME = 60
+_MAX_TEXT = 240
+_RIGHT_TO_LEFT = {"R", "AL", "AN", "RLE", "RLO", "RLI", "LRE", "LRO", "LRI", "FSI"}
 
-# What HTML does not allow in a page, escaped or not.
+# Characters that HTML does not allow in a page, escaped or not.
 _FORBIDDEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]")
 
 
 def write_page(page: str, path: Path) -> None:
-    """Write a page, under a temporary name until it is whole.
+    """Write a page, under a temporary name until it is complete.
 
     Args:
-        page: What `render` gave.
-        path: The file; an older one is replaced.
+        page: HTML, as `render` returns it.
+        path: The file; an existing one is replaced.
 
     Raises:
-        OutputError: It cannot be written; an older one is kept.
+        OutputError: It cannot be written; an existing one is kept.
     """
     target = check_file(path)
     unfinished = temporary_beside(target)
@@ -51,87 +50,58 @@ def write_page(page: str, path: Path) -> None:
 
 
 def render(
-    template: str,
+    package: str,
     values: Mapping[str, object],
-    *,
-    room: str = OURS,
     filters: Mapping[str, Callable[..., object]] | None = None,
 ) -> str:
-    """Fill in a template, which may extend `page.html.jinja`.
+    """Fill in the template `templates/report.html.jinja` of a package.
+
+    It extends `page.html.jinja` and imports from `macros.html.jinja`, which are this package's.
 
     Args:
-        template: A file among a room's templates.
-        values: What the template calls by name.
-        room: The package that it is in; what is not there is looked for among ours.
-        filters: The template's own, besides those of numbers and names.
+        package: The package that has the template.
+        values: The template's variables.
+        filters: Filters besides those for numbers and names.
 
     Raises:
         MissingExtraError: The extra `evaluate` is not installed.
     """
-    environment = _environment(room)
+    environment = _make_environment(package)
     environment.filters |= filters or {}
-    return _FORBIDDEN.sub(
-        "\N{REPLACEMENT CHARACTER}", environment.get_template(template).render(values)
-    )
+    page = environment.get_template("report.html.jinja").render(values)
+    return _FORBIDDEN.sub("\N{REPLACEMENT CHARACTER}", page)
 
 
-def _environment(room: str) -> Environment:
+def _make_environment(package: str) -> Environment:
     try:
-        from jinja2 import Environment, FunctionLoader, StrictUndefined
+        from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
     except ImportError as error:
         raise MissingExtraError("The report", "evaluate") from error
     environment = Environment(
-        loader=FunctionLoader(lambda name: _template(room, name)),
+        loader=ChoiceLoader([PackageLoader(package), PackageLoader("minnow.reporting")]),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    shown = ("cosine", "count", "measure", "megabytes", "rate", "ratio", "seconds")
-    environment.filters |= {name: getattr(numbers, name) for name in (*shown, "signed")}
+    shown = ("cosine", "count", "measure", "megabytes", "rate", "ratio", "seconds", "signed")
+    environment.filters |= {name: getattr(numbers, name) for name in shown}
     environment.filters |= {
-        "name": short_name,
-        "words": _words,
-        "interval": _interval,
-        "slug": _slug,
+        "name": shorten_name,
+        "words": partial(numbers.shorten, limit=_MAX_TEXT),
+        "slug": lambda words: words.replace(" ", "-"),
     }
-    environment.globals["mark"] = lambda position: plots.mark_alone(plots.look_of(position))
+    environment.globals["interval"] = numbers.interval
+    environment.globals["mark"] = lambda position: plots.legend_mark(plots.style_of(position))
     return environment
 
 
-def _template(room: str, name: str) -> str:
-    for place in (room, OURS):
-        file = files(place) / "templates" / name
-        if file.is_file():
-            break
-    return file.read_text(encoding="utf-8")
+def shorten_name(name: str) -> str:
+    """Return a name that fits on a line."""
+    return numbers.shorten(name, _MAX_NAME)
 
 
-def short_name(words: str) -> str:
-    """A name, so that it is not longer than a line."""
-    return numbers.shorten(words, _NAME)
-
-
-def isolated(name: str) -> str:
-    """A name in running text, whose letters may run the other way."""
-    turned = any(unicodedata.bidirectional(letter) in _TURNING for letter in name)
+def isolate(name: str) -> str:
+    """Return a name for running text, isolated if its letters run from right to left."""
+    turned = any(unicodedata.bidirectional(letter) in _RIGHT_TO_LEFT for letter in name)
     return f"\N{FIRST STRONG ISOLATE}{name}\N{POP DIRECTIONAL ISOLATE}" if turned else name
-
-
-def _words(words: str) -> str:
-    return numbers.shorten(words, _TEXT)
-
-
-class _Interval(Protocol):
-    @property
-    def low(self) -> float: ...
-    @property
-    def high(self) -> float: ...
-
-
-def _interval(interval: _Interval) -> str:
-    return f"{numbers.signed(interval.low)} to {numbers.signed(interval.high)}"
-
-
-def _slug(words: str) -> str:
-    return words.replace(" ", "-")

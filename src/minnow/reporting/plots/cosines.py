@@ -1,4 +1,4 @@
-"""How cosines to the baseline are spread."""
+"""Histograms of cosines to the baseline."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from minnow.reporting.plots.axes import (
     AXIS,
     RIGHT,
     TOP,
-    Key,
-    band_head,
-    bands,
-    height_for,
-    room_for,
+    LegendKey,
+    band_header,
+    label_margin,
+    plot_height,
+    split_into_bands,
     x_axis,
     y_title,
 )
-from minnow.reporting.plots.scales import Scale, cosine_of, nines, nines_ticks, round_ticks
+from minnow.reporting.plots.scales import Scale, from_nines, nines, nines_ticks, round_ticks
 from minnow.reporting.plots.svg import element, line, plot, text, tooltip
 
 if TYPE_CHECKING:
@@ -35,51 +35,51 @@ class Cosines:
     """The cosines of a system's vectors with the baseline's.
 
     Attributes:
-        key: Which system.
+        key: Its name and style.
         values: Of shape (texts,), at least one.
-        without: How many texts have no cosine, as one of their vectors has no direction.
+        undefined: Number of texts without a cosine, because a vector has length 0.
     """
 
-    key: Key
+    key: LegendKey
     values: NDArray[np.float64]
-    without: int = 0
+    undefined: int = 0
 
     @property
     def mean(self) -> str:
-        """The mean, or that it cannot be told."""
-        if self.without:
-            return f"{count(self.without)} without a cosine"
+        """The mean, or how many texts have no cosine."""
+        if self.undefined:
+            return f"{count(self.undefined)} without a cosine"
         return f"mean {cosine(float(self.values.mean()))}"
 
     @property
     def ends(self) -> tuple[float, float]:
-        """The least and the greatest."""
+        """The minimum and the maximum."""
         return float(self.values.min()), float(self.values.max())
 
 
 def histogram_plot(rows: Sequence[Cosines], texts: str, height: float | None = None) -> str:
-    """How many texts have which cosine to the baseline, on a scale of nines.
+    """Plot the distribution of cosines to the baseline, on a scale of nines.
 
     Args:
         rows: One per candidate.
         texts: What was embedded, such as "documents".
-        height: Of the plot; by default as `height_for` the rows.
+        height: The height of the plot; by default `plot_height` of the rows.
     """
-    height = height_for(len(rows)) if height is None else height
+    height = plot_height(len(rows)) if height is None else height
     ticks = nines_ticks([nines(end) for row in rows for end in row.ends])
     edges = np.linspace(ticks[0].value, ticks[-1].value, _BINS + 1)
     counts = [_counts(row.values, edges) for row in rows]
     most = round_ticks(0, max(100 * float(n.max() / n.sum()) for n in counts))[-1].value
-    x = Scale(ticks[0].value, ticks[-1].value, room_for(["100"]), RIGHT)
+    x = Scale(ticks[0].value, ticks[-1].value, label_margin(["100"]), RIGHT)
     parts = [
         y_title(f"Share of the {texts}, %"),
         *x_axis(x, ticks, TOP, height - AXIS, "Cosine to the baseline"),
     ]
-    for band, row, numbers in zip(bands(height, len(rows)), rows, counts, strict=True):
+    for band, row, numbers in zip(split_into_bands(height, len(rows)), rows, counts, strict=True):
         y = Scale(0, most, band.bottom, band.bars)
-        parts += [*band_head(band, row.key, row.mean), *_axis(y, x.start)]
+        parts += [*band_header(band, row.key, row.mean), *_axis(y, x.start)]
         parts.append(_bars(row.key, numbers, edges, texts, x, y))
-    return plot("Cosines to the baseline", [_told(row) for row in rows], height, *parts)
+    return plot("Cosines to the baseline", [_describe(row) for row in rows], height, *parts)
 
 
 def _counts(values: NDArray[np.float64], edges: NDArray[np.float64]) -> NDArray[np.int64]:
@@ -97,7 +97,7 @@ def _axis(y: Scale, left: float) -> list[str]:
 
 
 def _bars(
-    key: Key,
+    key: LegendKey,
     numbers: NDArray[np.int64],
     edges: NDArray[np.float64],
     texts: str,
@@ -107,7 +107,7 @@ def _bars(
     bars, total = [], int(numbers.sum())
     for i, number in enumerate(map(int, numbers)):
         if number:
-            ends = f"{cosine(cosine_of(edges[i]))} to {cosine(cosine_of(edges[i + 1]))}"
+            ends = f"{cosine(from_nines(edges[i]))} to {cosine(from_nines(edges[i + 1]))}"
             left, right, top = x(edges[i]), x(edges[i + 1]), y(100 * number / total)
             top = min(top, y.start - 1)
             bars.append(
@@ -120,9 +120,9 @@ def _bars(
                     height=y.start - top,
                 )
             )
-    return element("g", *bars, class_=f"bars s{key.look}")
+    return element("g", *bars, class_=f"bars s{key.style}")
 
 
-def _told(row: Cosines) -> str:
-    least, greatest = map(cosine, row.ends)
-    return f"{row.key.label}: {row.mean}, from {least} to {greatest}"
+def _describe(row: Cosines) -> str:
+    low, high = map(cosine, row.ends)
+    return f"{row.key.label}: {row.mean}, from {low} to {high}"

@@ -1,4 +1,4 @@
-"""What single queries gain and lose."""
+"""Gains and losses of single queries."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 from minnow.reporting.numbers import count, shorten, signed
 from minnow.reporting.plots.axes import (
     RIGHT,
-    Key,
-    band_head,
-    bands,
-    height_for,
+    LegendKey,
+    band_header,
+    plot_height,
+    split_into_bands,
     y_title,
 )
 from minnow.reporting.plots.scales import Scale
@@ -22,14 +22,14 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _LEFT = 44
-_MOST_BARS = 80
-_WIDEST = 14.0
+_MAX_BARS = 80
+_MAX_WIDTH = 14.0
 _ROW = 84
 
 
 @dataclass(frozen=True)
 class Gain:
-    """What became of a query: its name, and the change of its reciprocal rank."""
+    """A query, and the change of its reciprocal rank."""
 
     query: str
     value: float
@@ -40,40 +40,40 @@ class Gains:
     """The queries that a candidate changed.
 
     Attributes:
-        key: The candidate.
-        changed: Those of its queries that changed, the greatest loss first.
-        queries: How many there are in all.
+        key: The candidate's name and style.
+        changed: The queries that changed, the largest loss first.
+        queries: The number of all queries.
     """
 
-    key: Key
+    key: LegendKey
     changed: tuple[Gain, ...]
     queries: int
 
     @property
     def words(self) -> str:
-        """How many lost, gained, and stayed."""
+        """The numbers of losses, gains and unchanged queries."""
         lost = sum(gain.value < 0 for gain in self.changed)
         same = self.queries - len(self.changed)
         gained = len(self.changed) - lost
-        return f"{count(lost)} lost, {count(gained)} gained, {count(same)} same"
+        return f"{count(lost)} lost, {count(gained)} gained, {count(same)} unchanged"
 
 
 def gains_plot(rows: Sequence[Gains], height: float | None = None) -> str:
-    """The change of the reciprocal rank, query by query: losses at the left, gains at the right.
+    """Plot the change of the reciprocal rank of each query, losses left and gains right.
 
-    Queries that did not change have no bar; they are counted. Where there are very many others,
-    a bar is the mean of several.
+    Queries that did not change are counted and have no bar. If there are very many others, a bar
+    is the mean of several.
     """
-    height = height_for(len(rows), _ROW) if height is None else height
+    height = plot_height(len(rows), _ROW) if height is None else height
     most = max(len(row.changed) for row in rows)
     limit = 1.0 if any(abs(g.value) > 0.5 for row in rows for g in row.changed) else 0.5
-    each = max(1, math.ceil(most / _MOST_BARS))
-    width = min(_WIDEST, (RIGHT - _LEFT) / (math.ceil(most / each) + 1))
-    what = "Queries that changed" if each == 1 else f"Queries that changed, {each} to a bar"
-    parts = [y_title("Change of the reciprocal rank, candidate less baseline")]
-    for band, row in zip(bands(height, len(rows)), rows, strict=True):
+    each = max(1, math.ceil(most / _MAX_BARS))
+    width = min(_MAX_WIDTH, (RIGHT - _LEFT) / (math.ceil(most / each) + 1))
+    what = "Queries that changed" if each == 1 else f"Queries that changed, {each} per bar"
+    parts = [y_title("Change of the reciprocal rank, candidate minus baseline")]
+    for band, row in zip(split_into_bands(height, len(rows)), rows, strict=True):
         y = Scale(-limit, limit, band.bottom, band.bars + LINE)
-        parts += [*band_head(band, row.key), *_axis(y)]
+        parts += [*band_header(band, row.key), *_axis(y)]
         parts.append(text(16, band.top + FONT + LINE, row.words, "quiet halo"))
         parts.append(_bars(row, each, width, y))
     parts += [

@@ -1,12 +1,12 @@
-"""Differences with their intervals."""
+"""Differences to the baseline with their confidence intervals."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from minnow.reporting.numbers import signed
-from minnow.reporting.plots.axes import AXIS, Key, target, x_axis
+from minnow.reporting.numbers import interval, signed
+from minnow.reporting.plots.axes import AXIS, LegendKey, hover_target, x_axis
 from minnow.reporting.plots.scales import Scale, round_ticks
 from minnow.reporting.plots.svg import WIDTH, element, line, mark, plot, text_lines, tooltip, wrap
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 _NAMES = 118
 _TOP = 26
 _ROW = 34
-_LEAST = 0.001
+_MIN_SHOWN = 0.001
 
 
 @dataclass(frozen=True)
@@ -24,14 +24,14 @@ class Range:
     """A difference to the baseline.
 
     Attributes:
-        key: Whose.
-        value: Candidate less baseline.
+        key: The candidate's name and style.
+        value: Candidate minus baseline.
         low: Lower end of its 95 % interval.
         high: Upper end.
-        verdict: What is made of it.
+        verdict: The verdict on it.
     """
 
-    key: Key
+    key: LegendKey
     value: float
     low: float
     high: float
@@ -39,27 +39,27 @@ class Range:
 
     @property
     def words(self) -> str:
-        """All of it."""
-        ends = f"{signed(self.low)} to {signed(self.high)}"
+        """The difference, its interval and its verdict."""
+        ends = interval(self.low, self.high)
         return f"{self.key.label}: {signed(self.value)} (95 % interval {ends}), {self.verdict}"
 
 
 def intervals_plot(ranges: Sequence[Range], name: str, margin: float) -> str:
-    """Differences on a measure with their intervals, above the band that does not matter.
+    """Plot differences on a measure with their intervals, above a band as wide as the margin.
 
     Args:
         ranges: One per candidate.
-        name: Of the measure.
+        name: The name of the measure.
         margin: The largest difference that does not matter, at most 1.
     """
     bottom = _TOP + _ROW * len(ranges) + 4
     ends = [end for item in ranges for end in (item.low, item.high)]
-    shown = max(1.2 * margin, _LEAST)
+    shown = max(1.2 * margin, _MIN_SHOWN)
     ticks = round_ticks(min(*ends, -shown), max(*ends, shown), most=5, sign=True)
     x = Scale(ticks[0].value, ticks[-1].value, _NAMES + 8, WIDTH - 20)
     parts = [
         _band(x(-margin), x(margin), bottom, margin),
-        *x_axis(x, ticks, _TOP, bottom, f"{name}, candidate less baseline"),
+        *x_axis(x, ticks, _TOP, bottom, f"{name}, candidate minus baseline"),
         line(x(0), _TOP, x(0), bottom, "zero"),
     ]
     for i, item in enumerate(ranges):
@@ -80,9 +80,9 @@ def _row(item: Range, x: Scale, y: float) -> list[str]:
         element(
             "g",
             tooltip(item.words),
-            target(x.start, y - _ROW / 2, x.end - x.start, _ROW),
+            hover_target(x.start, y - _ROW / 2, x.end - x.start, _ROW),
             line(x(item.low), y, x(item.high), y, "range"),
-            mark(item.key.look, x(item.value), y),
-            class_=f"s{item.key.look}",
+            mark(item.key.style, x(item.value), y),
+            class_=f"s{item.key.style}",
         ),
     ]

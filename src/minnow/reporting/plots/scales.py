@@ -1,4 +1,4 @@
-"""Where values come to lie, and the round numbers that axes name."""
+"""Scales from values to coordinates, and the round numbers that axes show."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Scale:
-    """Values from `low` to `high` as coordinates from `start` to `end`; others go to an end."""
+    """A map from values between `low` and `high` to coordinates; others are clamped."""
 
     low: float
     high: float
@@ -20,27 +20,27 @@ class Scale:
     end: float
 
     def __call__(self, value: float) -> float:
-        """The coordinate of a value."""
+        """Return the coordinate of a value."""
         part = (value - self.low) / (self.high - self.low)
         return self.start + min(1.0, max(0.0, part)) * (self.end - self.start)
 
 
 @dataclass(frozen=True)
 class Tick:
-    """A value that an axis names."""
+    """A value that an axis shows."""
 
     value: float
     label: str
 
 
 def round_ticks(low: float, high: float, most: int = 6, *, sign: bool = False) -> list[Tick]:
-    """Evenly spaced round numbers, the first at or below `low`, the last at or above `high`.
+    """Return evenly spaced round numbers, the first at or below `low`, the last at or above `high`.
 
     Args:
-        low: The least value to show.
-        high: The greatest.
-        most: How many ticks at most; at least 3.
-        sign: Whether labels show a plus.
+        low: The smallest value to show.
+        high: The largest value to show.
+        most: The largest number of ticks; at least 3.
+        sign: Whether labels show a plus sign.
     """
     span = max(high - low, abs(high) * 1e-9, 1e-9)
     power = math.floor(math.log10(span / most))
@@ -60,18 +60,18 @@ def _label(value: float, decimals: int, *, sign: bool) -> str:
     return f"{before}{abs(value):,.{decimals}f}"
 
 
-def part_ticks(low: float, high: float, least: float) -> list[Tick]:
-    """Ticks about values from 0 to 1.
+def unit_ticks(low: float, high: float, least: float) -> list[Tick]:
+    """Return ticks for values from 0 to 1.
 
-    They do not begin at 0, or small differences would be lost, but they span at least `least`, so
-    that still smaller ones do not look large.
+    They do not begin at 0, so that small differences are visible, but they span at least `least`,
+    so that smaller ones do not look large.
     """
     room = max(0.0, least - (high - low)) / 2
     return round_ticks(max(0.0, low - room), min(1.0, high + room))
 
 
 def log_ticks(low: float, high: float, most: int = 7) -> list[Tick]:
-    """1, 2, 5, 10 and so on about two values above 0; their logarithms are the ticks' values."""
+    """Return 1, 2, 5, 10 and so on around two values above 0; a tick has the logarithm."""
     first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
     for factors in ((1, 2, 5), (1,)):
         numbers = [f * 10.0**e for e in range(first - 1, last + 2) for f in factors]
@@ -83,23 +83,23 @@ def log_ticks(low: float, high: float, most: int = 7) -> list[Tick]:
     return [Tick(math.log10(number), f"{number:,.10g}") for number in numbers]
 
 
-MOST_NINES = 7
-"""Float32 tells no more."""
+MAX_NINES = 7
+"""The resolution of float32."""
 
 
 def nines(cosine: float) -> float:
-    """How near a cosine is to 1, as a number of nines: 1 for 0.9, 2 for 0.99, 7 at most."""
-    return min(MOST_NINES, -math.log10(min(2.0, max(1e-9, 1 - cosine))))
+    """Return how close a cosine is to 1 as a number of nines: 1 for 0.9, 2 for 0.99, 7 at most."""
+    return min(MAX_NINES, -math.log10(min(2.0, max(1e-9, 1 - cosine))))
 
 
-def cosine_of(count: float) -> float:
-    """The cosine with so many nines."""
+def from_nines(count: float) -> float:
+    """Return the cosine with a number of nines."""
     return 1 - math.pow(10, -count)
 
 
 def nines_ticks(values: Sequence[float]) -> list[Tick]:
-    """Ticks about some numbers of nines, labelled with the cosine; the last is 1."""
-    high = max(0, min(math.ceil(max(values)), MOST_NINES))
+    """Return ticks around numbers of nines, labelled with cosines; 7 nines are labelled 1."""
+    high = max(0, min(math.ceil(max(values)), MAX_NINES))
     low = min(max(math.floor(min(values)), -1), high - 1)
     return [Tick(max(k, nines(-1)), _nines_label(k)) for k in range(low, high + 1)]
 
@@ -107,19 +107,19 @@ def nines_ticks(values: Sequence[float]) -> list[Tick]:
 def _nines_label(count: int) -> str:
     if count <= 0:
         return "\N{MINUS SIGN}1" if count else "0"
-    return "1" if count == MOST_NINES else "0." + "9" * count
+    return "1" if count == MAX_NINES else "0." + "9" * count
 
 
 def spread(positions: Sequence[float], gap: float, low: float, high: float) -> list[float]:
-    """Move positions as little as they must be for a gap between any two.
+    """Move positions as little as necessary for a gap between any two.
 
-    Least squares by pooling neighbours: those that stand too close are spread about their mean.
+    Least squares by pooling neighbours: those that are too close are spread around their mean.
 
     Args:
-        positions: Where they would like to be.
-        gap: Between two; smaller where there is no room for it.
-        low: No position is below it.
-        high: No position is above it.
+        positions: The preferred positions.
+        gap: The smallest distance of two; smaller where there is no space for it.
+        low: The lower limit of all positions.
+        high: The upper limit.
     """
     gap = min(gap, (high - low) / max(1, len(positions) - 1))
     order = sorted(range(len(positions)), key=positions.__getitem__)

@@ -1,4 +1,4 @@
-"""A figure of each system, and how far it went up and down from one measurement to the next."""
+"""A quantity of each system with the range of its measurements."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from minnow.reporting.plots.axes import (
     AXIS,
     RIGHT,
     TOP,
-    Key,
-    band_head,
-    bands,
-    height_for,
-    target,
+    LegendKey,
+    band_header,
+    hover_target,
+    plot_height,
+    split_into_bands,
     x_axis,
 )
 from minnow.reporting.plots.scales import Scale, log_ticks, round_ticks
@@ -25,23 +25,23 @@ if TYPE_CHECKING:
 
 _ROW = 44.0
 _LEFT = 16.0
-_WIDE = 8.0
-"""From how many times the least on values are shown by their logarithms."""
+_LOG_RATIO = 8.0
+"""The ratio of maximum to minimum from which the axis is logarithmic."""
 
 
 @dataclass(frozen=True)
 class Span:
-    """A figure, measured several times; above 0.
+    """A quantity above 0 that was measured several times.
 
     Attributes:
-        key: Whose.
-        low: The least.
-        value: The middle one.
-        high: The greatest.
-        words: The middle one, for people.
+        key: The system's name and style.
+        low: The minimum.
+        value: The median.
+        high: The maximum.
+        words: The median as text.
     """
 
-    key: Key
+    key: LegendKey
     low: float
     value: float
     high: float
@@ -49,35 +49,35 @@ class Span:
 
 
 def spans_plot(spans: Sequence[Span], title: str, axis: str) -> str:
-    """A mark at the middle of each system's figure, and a line from the least to the greatest.
+    """Plot a mark at each system's median, and a line from the minimum to the maximum.
 
-    The axis begins at 0, or is logarithmic where the figures lie far apart.
+    The axis begins at 0, or is logarithmic if the values are far apart.
 
     Args:
         spans: One per system.
-        title: Of the plot.
-        axis: What the figures are, and in what unit.
+        title: The title of the plot.
+        axis: The title of the axis, with the unit.
     """
-    height = height_for(len(spans), _ROW)
+    height = plot_height(len(spans), _ROW)
     low, high = min(span.low for span in spans), max(span.high for span in spans)
-    logarithmic = high > _WIDE * low
+    logarithmic = high > _LOG_RATIO * low
     place = math.log10 if logarithmic else float
     ticks = log_ticks(low, high) if logarithmic else round_ticks(0, high)
     x = Scale(ticks[0].value, ticks[-1].value, _LEFT, RIGHT - _LEFT)
     name = f"{axis}, logarithmic" if logarithmic else axis
     parts = x_axis(x, ticks, TOP - 8, height - AXIS, name)
-    for span, band in zip(spans, bands(height, len(spans)), strict=True):
+    for span, band in zip(spans, split_into_bands(height, len(spans)), strict=True):
         y = (band.bars + band.bottom) / 2
         start, middle, end = (x(place(each)) for each in (span.low, span.value, span.high))
-        parts += band_head(band, span.key, span.words)
+        parts += band_header(band, span.key, span.words)
         parts.append(
             element(
                 "g",
                 tooltip(f"{span.key.label}: {span.words}"),
-                target(x.start, band.top, x.end - x.start, band.bottom - band.top),
+                hover_target(x.start, band.top, x.end - x.start, band.bottom - band.top),
                 line(start, y, end, y, "range"),
-                mark(span.key.look, middle, y),
-                class_=f"s{span.key.look}",
+                mark(span.key.style, middle, y),
+                class_=f"s{span.key.style}",
             )
         )
     return plot(title, [f"{span.key.label}: {span.words}" for span in spans], height, *parts)

@@ -1,7 +1,7 @@
-"""What plots are made of: elements, and how much room words take.
+"""SVG elements, and the width of text.
 
-Lengths are in units of the viewBox. It is as wide as a plot is on a phone, so that text has the
-size there that it has in the rest of the page.
+Lengths are in units of the viewBox. It is as wide as a plot on a phone, so that text has the same
+size there as in the rest of the page.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ WIDTH = 340
 FONT = 12
 LINE = 15
 
-LOOKS = 8
-"""Colours and marks that differ; the first is the baseline's."""
+STYLES = 8
+"""The number of different colours and marks; the first is the baseline's."""
 
 _MARKS = (
     "M-4.5 0a4.5 4.5 0 1 0 9 0a4.5 4.5 0 1 0-9 0z",
@@ -34,7 +34,7 @@ _MARKS = (
     "M-5.5-2L0-5.8L5.5-2L3.4 4.7h-6.8z",
 )
 
-# Widths of letters in units of the font's size, those of the widest of the usual fonts.
+# Widths of letters in units of the font size, for the widest of the usual fonts.
 _NARROW, _WIDE = 0.42, 1.0
 _UPPER, _LOWER = 0.74, 0.64
 
@@ -43,12 +43,13 @@ _UPPER, _LOWER = 0.74, 0.64
 
 
 def element(name: str, *children: str, **attributes: float | str) -> str:
-    """An element. `class_` stands for class, and `text_anchor` for text-anchor.
+    """Return the markup of an element.
 
     Args:
-        name: Of the element.
-        children: Markup, escaped already.
-        attributes: Numbers and words, not escaped yet.
+        name: Its name.
+        children: Markup, already escaped.
+        attributes: Numbers and strings, not escaped; `class_` becomes class, `text_anchor`
+            text-anchor.
     """
     written = "".join(
         f' {key.rstrip("_").replace("_", "-")}="{_value(value)}"'
@@ -62,29 +63,29 @@ def _value(value: float | str) -> str:
 
 
 def coordinate(value: float) -> str:
-    """A coordinate: a tenth of a unit is finer than a screen.
+    """Format a coordinate to a tenth of a unit, which is finer than a screen.
 
     Raises:
-        ValueError: It is NaN or infinite; a path with it would not be drawn.
+        ValueError: It is NaN or infinite; browsers would not draw it.
     """
     if not math.isfinite(value):
-        raise ValueError(f"{value} is no coordinate.")
+        raise ValueError(f"{value} is not a coordinate.")
     return f"{round(value, 1) + 0.0:g}" if abs(value) < 1e5 else f"{value:.0f}"
 
 
 def tooltip(words: str) -> str:
-    """What appears when the pointer rests on the element that this is a child of."""
+    """Return the tooltip of the element that has this child."""
     return element("title", escape(words))
 
 
 def text(x: float, y: float, words: str, class_: str = "", anchor: str = "start") -> str:
-    """A line of text, its base line at y."""
+    """Draw a line of text with its base line at y."""
     attributes = {"class_": class_} if class_ else {}
     return element("text", escape(words), x=x, y=y, text_anchor=anchor, **attributes)
 
 
 def text_lines(x: float, y: float, lines: Sequence[str], anchor: str = "start") -> str:
-    """Lines of text, their middle at y."""
+    """Draw lines of text, vertically centred at y."""
     first = y + 4 - (len(lines) - 1) * LINE / 2
     spans = [
         element("tspan", escape(words), x=x, y=first + i * LINE) for i, words in enumerate(lines)
@@ -93,30 +94,32 @@ def text_lines(x: float, y: float, lines: Sequence[str], anchor: str = "start") 
 
 
 def line(x1: float, y1: float, x2: float, y2: float, class_: str) -> str:
-    """A straight line."""
+    """Draw a straight line."""
     return element("line", x1=x1, y1=y1, x2=x2, y2=y2, class_=class_)
 
 
-def mark(look: int, x: float, y: float, size: float = 1.0) -> str:
-    """The mark of a system: its form tells it from others where colours do not."""
+def mark(style: int, x: float, y: float, size: float = 1.0) -> str:
+    """Draw the mark of a system; its shape identifies it where colours do not."""
     place = f"translate({coordinate(x)} {coordinate(y)})"
     if size != 1:
         place += f" scale({size:g})"
-    return element("path", d=_MARKS[look], class_=f"mark s{look}", transform=place)
+    return element("path", d=_MARKS[style], class_=f"mark s{style}", transform=place)
 
 
-def look_of(position: int) -> int:
-    """Which colour and mark the system at a position has; the baseline is at 0."""
-    return 1 + (position - 1) % (LOOKS - 1) if position else 0
+def style_of(position: int) -> int:
+    """Return the style of the system at a position; the baseline is at 0."""
+    return 1 + (position - 1) % (STYLES - 1) if position else 0
 
 
-def mark_alone(look: int) -> str:
-    """A mark as a picture of its own, to stand beside a name; it says nothing by itself."""
-    return element("svg", mark(look, 0, 0), viewBox="-7 -7 14 14", class_="key", aria_hidden="true")
+def legend_mark(style: int) -> str:
+    """Return a mark as a picture of its own, to stand beside a name."""
+    return element(
+        "svg", mark(style, 0, 0), viewBox="-7 -7 14 14", class_="key", aria_hidden="true"
+    )
 
 
 def plot(title: str, facts: Sequence[str], height: float, *parts: str) -> str:
-    """A plot: its title above, and what it shows in words for those who do not see it."""
+    """Return a plot with its title, and its facts for readers who cannot see it."""
     return element(
         "svg",
         element("title", escape(title)),
@@ -133,7 +136,7 @@ def plot(title: str, facts: Sequence[str], height: float, *parts: str) -> str:
 
 
 def width_of(words: str) -> float:
-    """About how wide words are, rather too wide than too narrow."""
+    """Estimate the width of text, rather too wide than too narrow."""
     return FONT * sum(map(_letter_width, words))
 
 
@@ -148,7 +151,7 @@ def _letter_width(letter: str) -> float:
 
 
 def wrap(words: str, room: float) -> list[str]:
-    """Words on one line, or on two broken at a sign between parts of a name."""
+    """Return text on one line, or on two, broken between the parts of a name."""
     words = one_line(words)
     if width_of(words) <= room:
         return [words]
@@ -159,12 +162,12 @@ def wrap(words: str, room: float) -> list[str]:
 
 
 def one_line(words: str) -> str:
-    """Words without line breaks, and no more of them than could ever be shown."""
+    """Return text without line breaks, and no longer than could ever be shown."""
     return " ".join(shorten(words, 200).split())
 
 
 def fit(words: str, room: float) -> str:
-    """As much of the words as there is room for, the middle left out."""
+    """Return as much of a text as fits, the middle left out."""
     words = one_line(words)
     limit = len(words)
     while width_of(fitted := shorten(words, limit)) > room and limit > 1:

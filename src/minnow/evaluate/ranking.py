@@ -1,0 +1,104 @@
+"""Rankings of documents from vectors, by exact search."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from minnow.errors import InputError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from minnow.datasets import Dataset
+
+    Floats = NDArray[np.float32]
+
+_PRODUCTS_PER_BLOCK = 2**24
+
+
+def rank(
+    query_vectors: Floats, document_vectors: Floats, k: int
+) -> tuple[NDArray[np.int64], Floats]:
+    """Find the k documents of largest dot product for each query, exactly.
+
+    Args:
+        query_vectors: Of shape (queries, width).
+        document_vectors: Of shape (documents, width).
+        k: How many to find; fewer where there are fewer documents.
+
+    Returns:
+        Indices of documents and their dot products, both of shape (queries, k), best first; of
+        equal ones the lower index first.
+
+    Raises:
+        InputError: Shapes do not fit, k is below 1, or a row holds NaN or infinity or has an
+            infinite dot product; the message names the row.
+    """
+    queries = _check_vectors("query", query_vectors)
+    documents = _check_vectors("document", document_vectors)
+    if queries.shape[1] != documents.shape[1]:
+        raise InputError(
+            f"Vectors of queries have width {queries.shape[1]}, of documents {documents.shape[1]}."
+        )
+    if k < 1:
+        raise InputError(f"k should be at least 1, not {k}.")
+    shape = (len(queries), min(k, len(documents)))
+    indices = np.empty(shape, np.int64)
+    scores = np.empty(shape, np.float32)
+    step = max(1, _PRODUCTS_PER_BLOCK // max(1, len(documents)))
+    for start in range(0, len(queries), step):
+        with np.errstate(over="ignore", invalid="ignore"):
+            products = queries[start : start + step] @ documents.T
+        for row, of_query in enumerate(products, start=start):
+            if not np.isfinite(of_query).all():
+                raise InputError(f"The vector of query {row} has a dot product beyond float32.")
+            indices[row] = _find_largest(of_query, shape[1])
+            scores[row] = of_query[indices[row]]
+    return indices, scores
+
+
+def _check_vectors(kind: str, vectors: Floats) -> Floats:
+    with np.errstate(over="ignore"):
+        rows = np.asarray(vectors, dtype=np.float32)
+    if rows.ndim != 2:
+        raise InputError(f"The {kind} vectors should have two axes, not shape {rows.shape}.")
+    broken = np.flatnonzero(~np.isfinite(rows).all(axis=1))
+    if broken.size:
+        raise InputError(f"The vector of {kind} {broken[0]} holds NaN or infinity.")
+    return rows
+
+
+def _find_largest(scores: Floats, k: int) -> NDArray[np.int64]:
+    """Return the indices of the k largest, best first; of equal ones the lower index first."""
+    if k == 0:
+        return np.empty(0, np.int64)
+    bar = np.partition(scores, len(scores) - k)[len(scores) - k]
+    candidates = np.flatnonzero(scores >= bar)
+    return candidates[np.argsort(-scores[candidates], kind="stable")][:k]
+
+
+def to_rankings(dataset: Dataset, indices: NDArray[np.int64]) -> dict[str, list[str]]:
+    """Replace indices by ids.
+
+    Args:
+        dataset: Its documents and queries, in the order in which they were embedded.
+        indices: Of shape (queries, k), as `rank` returns them.
+
+    Returns:
+        For each query id, document ids, best first.
+
+    Raises:
+        InputError: There is not one row for each query.
+    """
+    if len(indices) != len(dataset.queries):
+        raise InputError(
+            f"There are {len(indices)} rows of indices, but {dataset.name} has "
+            f"{len(dataset.queries)} queries."
+        )
+    documents = list(dataset.documents)
+    return {
+        query: [documents[index] for index in row]
+        for query, row in zip(dataset.queries, indices.tolist(), strict=True)
+    }
