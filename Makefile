@@ -12,27 +12,30 @@ ifeq ($(shell uname -m),x86_64)
 LLAMA_FLAGS ?= -DGGML_NATIVE=OFF -DGGML_AVX2=ON -DGGML_FMA=ON -DGGML_F16C=ON $(AVX512)
 endif
 
+# Two workers at once; WORKERS=0 runs the tests in one process, for a debugger.
+WORKERS ?= 2
+PYTEST = python -m pytest -n $(WORKERS) --dist worksteal
+
 .PHONY: demo test test-core test-peers lint docs llama peers arm64 arm64-quick fuzz-serve clean
 
 demo: $(VENV)/.demo
 	$(VENV)/bin/python examples/demo.py
 
 test: $(VENV)/.extras $(VENV)/.llama
-	$(VENV)/bin/python -m pytest
+	$(VENV)/bin/$(PYTEST)
 
 # The suite where no extra is installed: what needs one is skipped by name. The bundle that the
 # core embeds with is made where the extras are.
 test-core: $(VENV)/.extras
 	$(VENV)/bin/python tests/make_bundle.py build/core
 	$(MAKE) VENV=.venv-core .venv-core/.core
-	MINNOW_TEST_BUNDLE=build/core .venv-core/bin/python -m pytest
+	MINNOW_TEST_BUNDLE=build/core .venv-core/bin/$(PYTEST)
 
-# The tests of what only the environment of `make peers` has: fastembed, and the back ends of
-# sentence-transformers.
-PEER_TESTS = engines/test_conformance.py engines/test_fastembed.py \
-    systems/test_exports.py systems/test_peers.py systems/test_systems.py
-test-peers: peers
-	.venv-peers/bin/python -m pytest $(addprefix tests/,$(PEER_TESTS))
+# The tests of what only the environment of `make peers` has, fastembed and the back ends of
+# sentence-transformers, and of what it has in other versions.
+test-peers:
+	$(MAKE) VENV=.venv-peers .venv-peers/.peers
+	.venv-peers/bin/$(PYTEST) --extras fastembed,st-backends,sentence-transformers
 
 # Asks a server whatever its OpenAPI document allows, and what it does not, for five minutes.
 fuzz-serve: $(VENV)/.extras

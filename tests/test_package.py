@@ -9,6 +9,8 @@ from importlib import metadata
 from pathlib import Path
 
 import pytest
+from conftest import EXTRAS
+from fakes.programs import answer_of
 
 import minnow
 
@@ -26,6 +28,34 @@ def test_importing_minnow_is_cheap() -> None:
     heavy = {"numpy", "MNN", "torch", "onnx", "huggingface_hub", "tokenizers", "scipy", "typer"}
     assert "minnow" in packages
     assert packages & heavy == set()
+
+
+def test_only_adapters_and_the_server_need_an_extra_when_imported() -> None:
+    """Everything else imports its optional dependencies where it uses them."""
+    code = """
+import importlib, pkgutil, sys
+import minnow
+
+class Refuse:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in sys.argv[1:]:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+sys.meta_path.insert(0, Refuse())
+for module in pkgutil.walk_packages(minnow.__path__, "minnow."):
+    try:
+        if not module.name.endswith("__main__"):
+            importlib.import_module(module.name)
+    except (ImportError, minnow.errors.MissingExtraError):
+        print(module.name)
+"""
+    modules = {module for modules in EXTRAS.values() for module in modules}
+    refused = answer_of(code, *modules, "torch", "transformers", "threadpoolctl").split()
+
+    adapters = {f"minnow.adapters.{name}" for name in ("langchain", "llama_index")}
+    others = [name for name in refused if not name.startswith(("minnow.serve.", *adapters))]
+    assert others == []
+    assert adapters < set(refused)
 
 
 @pytest.mark.parametrize("name", minnow.__all__)
