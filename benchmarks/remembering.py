@@ -20,7 +20,7 @@ import numpy as np
 
 from minnow.memory import Memory, Observation
 from minnow.memory.closeness import background, least_cosine, same_numbers
-from minnow.search import Settings, make_store, open_model
+from minnow.search import IndexSettings, make_store, open_model
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -130,7 +130,7 @@ def show_speed(model: BundleModel, folder: Path) -> None:
     made = Made(model)
     print("\n| memories | recall | remember | list 10 | reflect on 100 | MB |")
     print("|---|---|---|---|---|---|")
-    store = make_store(folder / "a.memory", model.fingerprint, Settings(64))
+    store = make_store(folder / "a.memory", model.fingerprint, IndexSettings(64))
     with Memory(store, made, clock=lambda: START, duplicate=1.1) as memory:
         count = 0
         for size in SIZES:

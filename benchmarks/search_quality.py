@@ -23,12 +23,12 @@ from minnow.search import (
     BundleModel,
     Fingerprint,
     Index,
-    Settings,
+    IndexSettings,
     VectorEncoding,
     make_store,
     open_store,
 )
-from minnow.search.writer import Entry, Key, Writer, digest_of
+from minnow.search.writer import DocumentKey, Entry, Writer, digest_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -49,13 +49,13 @@ WAYS = (
 
 def write(file: Path, bundle: Bundle, dataset: Dataset, vectors: Floats, kind: str) -> None:
     """Write an index of the data set with one chunk for each document."""
-    settings = Settings(bundle.manifest.embedding.max_tokens, encoding=VectorEncoding(kind))
+    settings = IndexSettings(bundle.manifest.embedding.max_tokens, encoding=VectorEncoding(kind))
     store = make_store(file, Fingerprint.of(bundle.manifest), settings)
     writer = Writer(store)
     rows = writer.rows(vectors)
     writer.put(
         (
-            Entry(Key("corpus.jsonl", key), digest_of(key.encode())),
+            Entry(DocumentKey("corpus.jsonl", key), digest_of(key.encode())),
             [(Chunk(key, 1, (), text, 0, len(text)), row)],
         )
         for (key, text), row in zip(dataset.documents.items(), rows, strict=True)

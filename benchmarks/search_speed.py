@@ -20,9 +20,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from minnow.chunks import Chunk
+from minnow.search import Fingerprint, Index, IndexSettings, make_store
+from minnow.search.writer import DocumentKey, Entry, Writer, digest_of
 from minnow.processes import peak_memory
-from minnow.search import Fingerprint, Index, Settings, make_store
-from minnow.search.writer import Entry, Key, Writer, digest_of
 from minnow.vectors import normalize
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def make_index(file: Path, real: Floats, count: int) -> None:
         "made", None, None, "0" * 64, "0" * 64, "mean", True, "", "", False, 256, width,
         "cosine", "fp32", "last_hidden_state", 1.0,
     )  # fmt: skip
-    store = make_store(file, fingerprint, Settings(256))
+    store = make_store(file, fingerprint, IndexSettings(256))
     writer, done = Writer(store), 0
     for vectors in made_vectors(real, count):
         rows = writer.rows(vectors)
@@ -77,7 +77,7 @@ def make_index(file: Path, real: Floats, count: int) -> None:
             ]
             documents.append(
                 (
-                    Entry(Key(name), digest_of(name.encode())),
+                    Entry(DocumentKey(name), digest_of(name.encode())),
                     zip(chunks, rows[start : start + 100], strict=True),
                 )
             )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from fakes.searching import FakeModel
 from minnow.memory import Memory
-from minnow.search import Settings, make_store
+from minnow.search import IndexSettings, make_store
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,5 +31,5 @@ class Clock:
 def open_memory(file: Path, *, clock: Clock | None = None, **options: Any) -> Memory:
     """Open a file of memories with the model of tests, or make it; options are the model's too."""
     model = FakeModel(**{k: options.pop(k) for k in list(options) if k != "duplicate"})
-    store = make_store(file, model.fingerprint, Settings(64))
+    store = make_store(file, model.fingerprint, IndexSettings(64))
     return Memory(store, model, clock=clock or Clock(), **options)

@@ -10,8 +10,8 @@ import numpy as np
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 
 from minnow.errors import InputError
+from minnow.indexfile.fingerprint import Fingerprint
 from minnow.search import Index, index_paths, open_index
-from minnow.search.fingerprint import Fingerprint
 from minnow.vectors import normalize
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from minnow.search import Report, Store
+    from minnow.search import IndexingReport, Store
 
     Floats = NDArray[np.float32]
 
@@ -95,7 +95,9 @@ def write_documents(folder: Path, documents: Mapping[str, str] = DOCUMENTS) -> P
     return folder
 
 
-def run_index(file: Path, *paths: Path, model: FakeModel | None = None, **options: Any) -> Report:
+def run_index(
+    file: Path, *paths: Path, model: FakeModel | None = None, **options: Any
+) -> IndexingReport:
     """Bring an index up to date, and close it."""
     model = model or FakeModel()
     store = open_index(file, model, **options)

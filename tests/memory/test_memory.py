@@ -12,7 +12,7 @@ from fakes.remembering import START, Clock, open_memory
 from fakes.searching import FakeModel, contents_of, open_fake, run_index, write_documents
 
 from minnow.errors import IndexFileError, InputError, OutputError
-from minnow.memory import Grouping, Item, Kind, Memory, Observation, Retention, Weights
+from minnow.memory import Grouping, Item, Memory, MemoryKind, Observation, Retention, Weights
 from minnow.search import VectorEncoding, open_index, open_store
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class TestRemember:
     def test_what_is_kept(self, memory: Memory, clock: Clock) -> None:
         at = datetime(2026, 2, 1, 12, 30, 0, 123_000, timezone(timedelta(hours=2)))
         item = memory.remember("fish sleep", importance=0.7, at=at, tags=["b", " a", "b"])
-        assert item == Item(1, "fish sleep", Kind.OBSERVATION, 0.7, at, at, 1, ("a", "b"))
+        assert item == Item(1, "fish sleep", MemoryKind.OBSERVATION, 0.7, at, at, 1, ("a", "b"))
         assert item.created.utcoffset() == timedelta(0)
         assert memory.remember("boats float").created == clock.time
         assert [one.id for one in memory.items()] == [2, 1]
@@ -68,7 +68,7 @@ class TestRemember:
 
     @pytest.mark.parametrize(
         ("wrong", "told"),
-        [({"text": " "}, "empty"), ({"text": "a\0b"}, "NUL"), ({"text": "a\ud800"}, "half a"),
+        [({"text": " "}, "empty"), ({"text": "a\0b"}, "NUL"), ({"text": "a\ud800"}, "half of a surrogate"),
          ({"text": "word " * 70}, "72 tokens"), ({"importance": 1.1}, "0 to 1"),
          ({"importance": float("nan")}, "0 to 1"), ({"at": NAIVE}, "time zone"),
          ({"tags": "ab"}, "list"), ({"tags": [""]}, "list"), ({"sources": [99]}, "no memory 99")],
@@ -92,7 +92,7 @@ class TestMerging:
         clock.move(hours=3)
         item = memory.remember("at night fish sleep", importance=0.6, tags=["b"])
         assert item == Item(
-            1, "fish sleep at night", Kind.OBSERVATION, 0.6, START, clock.time, 2, ("a", "b"),
+            1, "fish sleep at night", MemoryKind.OBSERVATION, 0.6, START, clock.time, 2, ("a", "b"),
             ("at night fish sleep",),
         )  # fmt: skip
         again = memory.remember("at night fish sleep", at=START - timedelta(days=1))
@@ -114,7 +114,8 @@ class TestMerging:
     def test_insights_with_insights_only(self, memory: Memory) -> None:
         first, second = memory.remember("fish sleep"), memory.remember("boats float")
         insight = memory.remember("sleep fish", sources=[first.id])
-        assert (insight.kind, insight.times, insight.sources) == (Kind.INSIGHT, 1, (first.id,))
+        assert insight.kind is MemoryKind.INSIGHT
+        assert (insight.times, insight.sources) == (1, (first.id,))
         merged = memory.remember("fish sleep", sources=[second.id])
         assert merged.id == insight.id
         assert merged.sources == (first.id, second.id)
@@ -139,8 +140,8 @@ class TestMerging:
 
 
 class TestRecall:
-    def test_half_a_character_in_a_tag_is_told(self, memory: Memory) -> None:
-        with pytest.raises(InputError, match="A tag holds half a character"):
+    def test_lone_surrogate_in_tag_is_refused(self, memory: Memory) -> None:
+        with pytest.raises(InputError, match="A tag holds half of a surrogate pair"):
             memory.items(tags=["\ud800"])
 
     def test_the_score_is_the_published_one(self, memory: Memory, clock: Clock) -> None:
@@ -240,12 +241,11 @@ class TestReflect:
         clock.move(hours=1)
         insights = memory.reflect(conclude, Grouping(smallest=2))
         assert seen == [[1, 2, 3], [4, 5]]
+        insight, at = MemoryKind.INSIGHT, clock.time
         assert insights == [
-            Item(7, "conclusion 3", Kind.INSIGHT, 0.3, clock.time, clock.time, 1, ("w", "x"), (),
-                 (1, 2, 3)),
-            Item(8, "conclusion 2", Kind.INSIGHT, 0.8, clock.time, clock.time, 1, ("x",), (),
-                 (4, 5)),
-        ]  # fmt: skip
+            Item(7, "conclusion 3", insight, 0.3, at, at, 1, ("w", "x"), (), (1, 2, 3)),
+            Item(8, "conclusion 2", insight, 0.8, at, at, 1, ("x",), (), (4, 5)),
+        ]
         assert memory.reflect(conclude, Grouping(smallest=2, closeness=0.9)) == []
         assert len(seen) == 2
 
@@ -292,7 +292,7 @@ class TestForget:
         assert {one.item.id for one in memory.recall("fish")} == {2, 3}
         memory.forget(2)
         left = memory.items(where="id = 3")[0]
-        assert (left.kind, left.sources) == (Kind.INSIGHT, ())
+        assert (left.kind, left.sources) == (MemoryKind.INSIGHT, ())
         assert memory.remember("fish sleep").id == 4
 
     def test_by_rule(self, memory: Memory, clock: Clock) -> None:

@@ -10,7 +10,7 @@ import pytest
 from minnow.errors import InputError
 from minnow.memory import Retention, Weights
 from minnow.memory.retention import outdated
-from minnow.memory.table import Facts
+from minnow.memory.rows import RankingData
 
 HOUR = 3_600_000
 DAY = timedelta(days=1)
@@ -19,7 +19,7 @@ DAY = timedelta(days=1)
 def going(retention: Retention, hours: list[float], importance: list[float]) -> list[int]:
     ids = np.arange(1, len(hours) + 1)
     used = (-np.array(hours) * HOUR).astype(np.int64)
-    facts = Facts(ids, np.array(importance), used, used)
+    facts = RankingData(ids, np.array(importance), used, used)
     return [int(id_) for id_ in outdated(facts, 0, retention, Weights())]
 
 

@@ -26,15 +26,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from minnow.errors import IndexFileError, InputError
+from minnow.indexfile import settings as settings_module
 from minnow.search import VectorEncoding, index_paths, open_index, open_store, remove_paths
 from minnow.search import indexing as indexing_module
-from minnow.search import settings as settings_module
 
 if TYPE_CHECKING:
     import random
     from collections.abc import Sequence
 
-    from minnow.search.models import Floats
+    from minnow.indexfile.models import Floats
 
 
 @pytest.fixture
@@ -318,7 +318,7 @@ class TestSettings:
     ) -> None:
         run(docs)
         before = contents_of(FILE)
-        with pytest.raises(IndexFileError, match=rf"{told}\. Keep to that.*`rebuild=True`"):
+        with pytest.raises(IndexFileError, match=rf"{told}\. Keep these settings.*`rebuild=True`"):
             run(docs, **options)
         assert contents_of(FILE) == before
         assert run(docs, rebuild=True, **options) == {"added": 3, "embedded": 4}
@@ -349,8 +349,8 @@ class TestSettings:
         run(docs)
         for module in (settings_module, indexing_module):
             monkeypatch.setattr(module, "READERS", 2)
-        newer = partial(settings_module.Settings, readers=2)
-        monkeypatch.setattr(indexing_module, "Settings", newer)
+        newer = partial(settings_module.IndexSettings, readers=2)
+        monkeypatch.setattr(indexing_module, "IndexSettings", newer)
         assert run(docs) == {"changed": 3, "reused": 4}
         assert run(docs) == {"unchanged": 3}
 

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from minnow.search import keyword, schema
+from minnow.indexfile import documents, schema
+from minnow.search import keyword
 from minnow.search.keyword import Keywords, passages, read_query
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ TEXTS = (
 def index_of(texts: Sequence[str] = TEXTS) -> Keywords:
     """Texts as chunks 1, 2, ... of one document."""
     database = sqlite3.connect(":memory:", isolation_level=None)
-    for statement in schema.SCHEMA:
+    for statement in (schema.META_SCHEMA, *documents.DOCUMENTS.schema):
         database.execute(statement)
     database.execute("INSERT INTO files VALUES (1, 'a', x'')")
     database.execute("INSERT INTO documents VALUES (1, 1, '', x'', 1, ?, NULL)", (len(texts),))
@@ -52,7 +53,7 @@ MADE = index_of()
 def whole_fts(texts: Sequence[str], question: str) -> list[tuple[int, float]]:
     """What FTS5 finds with an index that keeps positions and lengths."""
     database = sqlite3.connect(":memory:")
-    database.execute(f"CREATE VIRTUAL TABLE t USING fts5(text, tokenize='{schema.TOKENIZE}')")
+    database.execute(f"CREATE VIRTUAL TABLE t USING fts5(text, tokenize='{documents.TOKENIZE}')")
     database.executemany("INSERT INTO t VALUES (?)", [(text,) for text in texts])
     return database.execute(
         "SELECT rowid, -bm25(t) AS score FROM t WHERE t MATCH ? ORDER BY score DESC, rowid",

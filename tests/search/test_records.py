@@ -125,7 +125,7 @@ BAD = [
     (Record("", "x"), "An id should be"),
     (Record("a\0", "x"), "An id should be"),
     (Record(7, "x"), "An id should be"),  # type: ignore[arg-type]
-    (Record("fish", "x"), "'fish' is there twice"),
+    (Record("fish", "x"), "Two records have the id 'fish'"),
     (Record("a", None), "'a' is NoneType, not a string"),  # type: ignore[arg-type]
     (Record("a", "x\0y"), "NUL"),
     (Record("a", "\ud800"), "surrogate"),
@@ -133,8 +133,8 @@ BAD = [
     (Record("a", "x", {"when": object()}), "'when' is no JSON .*object is not JSON"),
     (Record("a", "x", {"n": float("nan")}), "'n' is no JSON"),
     (Record("a", "x", {"n": np.float32(1)}), "'n' is no JSON"),
-    (Record("a", "x", {"pair": (1, 2)}), "'pair' would come back as something else"),
-    (Record("a", "x", {3: "x"}), "3 would come back as something else"),  # type: ignore[dict-item]
+    (Record("a", "x", {"pair": (1, 2)}), "'pair' would be read back as something else"),
+    (Record("a", "x", {3: "x"}), "3 would be read back as something else"),  # type: ignore[dict-item]
     (Record("a", "x", {"s": "\ud800"}), "'s' holds half of a surrogate"),
     (Record("a", "x", vector=[1.0] * 23), "'a' should be 24 finite numbers, as made/words"),
     (Record("a", "x", vector=[float("inf")] * 24), "24 finite numbers"),

@@ -22,8 +22,8 @@ import numpy as np
 
 from minnow.engines import EngineOptions
 from minnow.errors import InputError, MissingExtraError
+from minnow.indexfile.conditions import has_value, join_where
 from minnow.search import Collection, Record, open_model
-from minnow.search.conditions import has_value, with_own
 from minnow.vectors import Similarity
 
 try:
@@ -43,9 +43,9 @@ if TYPE_CHECKING:
 
     from minnow.bundle import Bundle
     from minnow.engines import EngineArguments
+    from minnow.indexfile.filters import Parameters
     from minnow.options import OnTruncate
     from minnow.search import Hit
-    from minnow.search.filters import Parameters
     from minnow.search.index import Mode
 
     Scored = list[tuple[Document, float]]
@@ -373,4 +373,4 @@ def _condition(
             f"filter is {type(wanted).__name__}; give a dict such as {{'lang': 'de'}}, or SQL with "
             "where=."
         ) from error
-    return with_own(conditions, where, params)
+    return join_where(conditions, where, params)

@@ -23,9 +23,9 @@ import numpy as np
 from minnow.bundle import Bundle
 from minnow.engines import EngineOptions
 from minnow.errors import InputError, MissingExtraError
+from minnow.indexfile.conditions import Condition, all_of, has_value, is_one_of, join_where
 from minnow.options import OnTruncate  # noqa: TC001  pydantic reads it
 from minnow.search import BundleModel, Collection, Record, open_model
-from minnow.search.conditions import Condition, has_value, is_one_of, joined, with_own
 from minnow.search.index import MOST_HITS
 
 try:
@@ -51,8 +51,8 @@ if TYPE_CHECKING:
     from llama_index.core.schema import BaseNode
     from llama_index.core.vector_stores.types import MetadataFilters, VectorStoreQuery
 
+    from minnow.indexfile.filters import Parameters
     from minnow.search import Hit, Index
-    from minnow.search.filters import Parameters
     from minnow.search.index import Mode
 
 _WORDED: dict[VectorStoreQueryMode, Mode] = {
@@ -236,7 +236,7 @@ class MinnowVectorStore(BasePydanticVectorStore):
 
     def delete(self, ref_doc_id: str, **_: Any) -> None:
         """Drop the nodes of a document that were added here."""
-        where, params = with_own([has_value("ref_doc_id", ref_doc_id)], None)
+        where, params = join_where([has_value("ref_doc_id", ref_doc_id)], None)
         self._collection.remove(where=where, params=params)
 
     def delete_nodes(
@@ -252,7 +252,7 @@ class MinnowVectorStore(BasePydanticVectorStore):
         """
         if node_ids is None and filters is None:
             raise InputError("Say which nodes: node_ids, filters, or both. clear() drops all.")
-        where, params = with_own(conditions_of(filters), None)
+        where, params = join_where(conditions_of(filters), None)
         self._collection.remove(node_ids, where=where, params=params)
 
     def clear(self) -> None:
@@ -263,7 +263,7 @@ class MinnowVectorStore(BasePydanticVectorStore):
         self, node_ids: list[str] | None = None, filters: MetadataFilters | None = None
     ) -> list[BaseNode]:
         """The nodes with these ids, and of which the filters are true."""
-        where, params = with_own(conditions_of(filters), None)
+        where, params = join_where(conditions_of(filters), None)
         if node_ids is None:
             return [self._node(hit) for hit in self._collection.select(where, params)]
         hits = self._collection.get(node_ids)
@@ -297,7 +297,7 @@ class MinnowVectorStore(BasePydanticVectorStore):
             conditions.append(is_one_of("metadata->>'ref_doc_id'", query.doc_ids))
         if query.node_ids:
             conditions.append(self._among(query.node_ids))
-        where, params = with_own(conditions, where, params)
+        where, params = join_where(conditions, where, params)
         hits = self._hits(query, where, params, kwargs.get("mmr_threshold"))
         return VectorStoreQueryResult(
             nodes=[self._node(hit) for hit in hits],
@@ -375,10 +375,10 @@ class MinnowVectorStore(BasePydanticVectorStore):
 
     def _among(self, ids: list[str]) -> Condition:
         """Nodes with some ids."""
-        own = joined([Condition("file = ?", (self._collection.path,)), is_one_of("name", ids)])
+        own = all_of([Condition("file = ?", (self._collection.path,)), is_one_of("name", ids)])
         if not any("#" in id_ for id_ in ids):
             return own
-        return joined([own, is_one_of("source || '#' || number", ids)], "OR")
+        return all_of([own, is_one_of("source || '#' || number", ids)], "OR")
 
     def _node(self, hit: Hit) -> BaseNode:
         if "_node_content" in hit.metadata:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from llama_index.core.vector_stores.types import FilterCondition, FilterOperator, MetadataFilters
 
 from minnow.errors import InputError
-from minnow.search.conditions import Condition, joined, json_path
+from minnow.indexfile.conditions import Condition, all_of, json_path
 
 if TYPE_CHECKING:
     from llama_index.core.vector_stores.types import MetadataFilter
@@ -65,8 +65,8 @@ def conditions_of(filters: MetadataFilters | None) -> list[Condition]:
         )
     ]
     if filters.condition is FilterCondition.NOT:
-        return [~joined(parts, "OR")]
-    return [joined(parts, "OR" if filters.condition is FilterCondition.OR else "AND")]
+        return [~all_of(parts, "OR")]
+    return [all_of(parts, "OR" if filters.condition is FilterCondition.OR else "AND")]
 
 
 def _compared(filter_: MetadataFilter) -> Condition:

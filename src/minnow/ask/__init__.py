@@ -17,8 +17,8 @@ from minnow.ask.prompt import Prompt, build_prompt
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from minnow.indexfile.filters import Parameters
     from minnow.search import Hit, Index
-    from minnow.search.filters import Parameters
     from minnow.search.index import Mode
 
 __all__ = [

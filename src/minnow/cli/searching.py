@@ -20,7 +20,7 @@ from minnow.terminal import EPILOG, UsageError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from minnow.search import Report, State, Store
+    from minnow.search import IndexingReport, IndexingState, Store
     from minnow.search.index import Mode
 
 _MNN = EngineName("mnn")
@@ -129,6 +129,7 @@ def index_command(
 
     Example: minnow index handbook notes.md --bundle bge-small.minnow --output docs.index
     """
+    import minnow.memory  # noqa: F401  a rebuild asks its tables too
     from minnow.search import VectorEncoding, index_paths, open_index, open_model
     from minnow.search.paths import find_files
 
@@ -176,13 +177,13 @@ def _remove(paths: list[Path], output: Path, *, as_json: bool) -> None:
 
 
 @contextmanager
-def _progress() -> Iterator[Callable[[State], None]]:
+def _progress() -> Iterator[Callable[[IndexingState], None]]:
     """A bar where somebody looks, else a line now and then, on stderr."""
     looks = sys.stderr.isatty()
     done = told = 0
     with show_progress("indexing", None, "chunks", show=looks) as advance:
 
-        def show(state: State) -> None:
+        def show(state: IndexingState) -> None:
             nonlocal done, told
             advance(state.report.embedded - done)
             done = state.report.embedded
@@ -212,7 +213,7 @@ def _make_sidecar(output: Path, sidecar: SidecarName) -> None:
             index.build_sidecar(progress=advance)
 
 
-def _tell(report: Report, output: Path, *, as_json: bool) -> None:
+def _tell(report: IndexingReport, output: Path, *, as_json: bool) -> None:
     """Print what was done; the exit code says whether all could be read."""
     from minnow.search import Index
     from minnow.search.results import one_line

@@ -1,8 +1,8 @@
-"""How close two memories are, on a scale that fits any model.
+"""Closeness of two memories, on a scale that does not depend on the model.
 
-Models spread their cosines differently: two sentences that have nothing to do with each other come
-to about 0.05 with all-MiniLM-L6-v2, and to 0.7 with models trained at a low temperature. Closeness
-is 0 for that cosine, the model's background, and 1 for equal vectors.
+Models spread their cosines differently: two unrelated sentences have a cosine of about 0.05 with
+all-MiniLM-L6-v2, and of 0.7 with models trained at a low temperature. Closeness is 0 for that
+cosine, the model's background, and 1 for equal vectors.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from minnow.vectors import Similarity, similarity
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from minnow.search import SearchModel
+    from minnow.indexfile import SearchModel
 
     Floats = NDArray[np.float32]
 
@@ -35,16 +35,16 @@ UNRELATED = (
     "The court rejected the appeal.",
     "Snow is expected above nine hundred metres.",
 )
-"""Sentences of which no two have to do with each other."""
+"""Sentences of which no two are related."""
 
 _HIGHEST_BACKGROUND = 0.95
 _NUMBER = re.compile(r"\d+")
 
 
 def background(model: SearchModel) -> float:
-    """The mean cosine that a model sees between texts that have nothing to do with each other.
+    """Return the mean cosine of unrelated texts with a model.
 
-    Texts that a model has no room for are left out; with fewer than two it is 0.
+    Texts that do not fit the model are left out; with fewer than two it is 0.
     """
     fitting = [text for text in UNRELATED if len(model.tokenizer.encode(text)) <= model.room]
     if len(fitting) < 2:
@@ -56,10 +56,10 @@ def background(model: SearchModel) -> float:
 
 
 def least_cosine(closeness: float, background_cosine: float) -> float:
-    """The cosine of two texts that are that close."""
+    """Return the cosine of two texts of a given closeness."""
     return background_cosine + closeness * (1 - background_cosine)
 
 
 def same_numbers(first: str, second: str) -> bool:
-    """Whether two texts have the same numbers in the same order: vectors hardly see them."""
+    """Return whether two texts have the same numbers in order; vectors hardly show numbers."""
     return _NUMBER.findall(first) == _NUMBER.findall(second)

@@ -1,4 +1,4 @@
-"""Memories of one subject, found by their vectors."""
+"""Clusters of memories of one subject, by their vectors."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ class Grouping:
     """Which memories are reflected on together.
 
     Attributes:
-        last: How many memories are looked at: the newest that nothing was concluded from yet.
-        closeness: How close the memories of a cluster are in the mean: from 0, as texts that have
-            nothing to do with each other, to 1. See `minnow.memory.closeness`.
+        last: Number of memories to consider: the newest that have led to no insight yet.
+        closeness: Mean closeness within a cluster, from 0, as unrelated texts have, to 1. See
+            `minnow.memory.closeness`.
         smallest: The fewest memories of a cluster.
     """
 
@@ -31,7 +31,7 @@ class Grouping:
     smallest: int = 3
 
     def __post_init__(self) -> None:
-        """Refuse what groups nothing, or anything."""
+        """Check the ranges."""
         if self.last < 1:
             raise InputError(f"last is {self.last}; it should be 1 or more.")
         if not 0 < self.closeness <= 1:
@@ -41,10 +41,10 @@ class Grouping:
 
 
 def average_linkage(vectors: Floats, least: float) -> list[list[int]]:
-    """Join the two clusters with the greatest mean cosine, for as long as it is large enough.
+    """Join the two clusters with the greatest mean cosine, as long as it is large enough.
 
     The mean over all pairs of two clusters is the product of their sums of unit vectors, divided by
-    how many pairs there are. Of equal means the one with the first rows is taken.
+    the number of pairs. Of equal means the one with the first rows is taken.
 
     Args:
         vectors: float32 of shape (rows, width), of length 1.

@@ -1,4 +1,4 @@
-"""What is remembered, as plain values."""
+"""Memories as plain values."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from enum import Enum
 from typing import Any
 
 from minnow.errors import InputError
-from minnow.search.checks import is_unicode
+from minnow.indexfile.checks import is_unicode
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _MILLISECOND = timedelta(milliseconds=1)
 
 
-class Kind(str, Enum):
-    """Where a memory comes from: it was seen or told, or it was concluded from others."""
+class MemoryKind(str, Enum):
+    """The origin of a memory: an observation from outside, or an insight from other memories."""
 
     OBSERVATION = "observation"
     INSIGHT = "insight"
@@ -28,11 +28,11 @@ class Observation:
     """Something to remember.
 
     Attributes:
-        text: What; it has to fit the model whole.
+        text: The text, which has to fit the model whole.
         importance: From 0, everyday, to 1.
-        at: When it was; now by default. With a time zone.
+        at: Its time, with a time zone; now by default.
         tags: Words to find it by.
-        sources: Ids of the memories that it is concluded from; with some it is an insight.
+        sources: Ids of the memories that an insight was concluded from; empty for an observation.
     """
 
     text: str
@@ -42,24 +42,26 @@ class Observation:
     sources: Collection[int] = ()
 
     @property
-    def kind(self) -> Kind:
-        """An insight has sources."""
-        return Kind.INSIGHT if self.sources else Kind.OBSERVATION
+    def kind(self) -> MemoryKind:
+        """The kind: an insight has sources."""
+        return MemoryKind.INSIGHT if self.sources else MemoryKind.OBSERVATION
 
     def check(self) -> None:
-        """Make sure that it can be remembered.
+        """Check that it can be remembered.
 
         Raises:
-            InputError: A field is not what it should be; the message says which, of which text.
+            InputError: A field is invalid; the message names it and the text.
         """
         if not isinstance(self.text, str) or not self.text.strip():
             raise InputError("A memory needs a text; this one is empty.")
         shown = repr(self.text[:60])
         if "\0" in self.text or not is_unicode(self.text):
-            raise InputError(f"The text {shown} holds a NUL or half a character. Take it out.")
+            raise InputError(
+                f"The text {shown} holds a NUL character or half of a surrogate pair. Remove it."
+            )
         if not (math.isfinite(self.importance) and 0 <= self.importance <= 1):
             raise InputError(
-                f"The importance of {shown} is {self.importance}; it goes from 0 to 1."
+                f"The importance of {shown} is {self.importance}; it should be from 0 to 1."
             )
         if self.at is not None:
             milliseconds_of(self.at)
@@ -74,21 +76,21 @@ class Item:
     """A memory, as the file has it.
 
     Attributes:
-        id: In the file; never used again.
-        text: What was remembered first.
+        id: Id in the file, which is never used again.
+        text: The first text it was remembered with.
         kind: Observation or insight.
         importance: From 0 to 1; the greatest it was remembered with.
-        created: When it was, in UTC, to a millisecond; of several times the first.
-        used: When it was remembered or recalled last.
-        times: How often it was remembered.
-        tags: In order, each once.
-        wordings: Other texts that were taken to say the same.
-        sources: Of an insight: the ids of the memories behind it that are still there.
+        created: The first time it was observed, in UTC, to a millisecond.
+        used: The last time it was remembered or recalled.
+        times: Number of times it was remembered.
+        tags: Sorted, without repetition.
+        wordings: Other texts that were merged with it.
+        sources: For an insight, the ids of the memories it was concluded from that still exist.
     """
 
     id: int
     text: str
-    kind: Kind
+    kind: MemoryKind
     importance: float
     created: datetime
     used: datetime
@@ -98,7 +100,7 @@ class Item:
     sources: tuple[int, ...] = ()
 
     def facts(self) -> dict[str, Any]:
-        """As JSON has it; times in ISO 8601."""
+        """Return the fields as JSON values, with times in ISO 8601."""
         return {
             "id": self.id,
             "text": self.text,
@@ -115,13 +117,13 @@ class Item:
 
 @dataclass(frozen=True)
 class Recalled:
-    """A memory that was recalled, and why.
+    """A memory that was recalled, with its scores.
 
     Attributes:
         item: The memory, as it was before.
-        score: What it was ranked by.
-        relevance: How near its vector is to the query's: a cosine, or what the model is made for.
-        recency: The decay since it was used last: 1 for now, towards 0.
+        score: The score it was ranked by.
+        relevance: Similarity of its vector to the query's: a cosine, or what the model is made for.
+        recency: Decay since it was used last, from 1 for now towards 0.
     """
 
     item: Item
@@ -130,16 +132,16 @@ class Recalled:
     recency: float
 
     def facts(self) -> dict[str, Any]:
-        """As JSON has it."""
+        """Return the fields as JSON values."""
         scores = {"score": self.score, "relevance": self.relevance, "recency": self.recency}
         return scores | self.item.facts()
 
 
 def milliseconds_of(at: datetime) -> int:
-    """Since 1970, in UTC.
+    """Return a time as milliseconds since 1970 in UTC.
 
     Raises:
-        InputError: It has no time zone, or is in another year than 1 to 9999 in UTC.
+        InputError: It has no time zone, or is outside of the years 1 to 9999 in UTC.
     """
     if at.tzinfo is None or at.utcoffset() is None:
         raise InputError(f"The time {at} has no time zone: use datetime(..., tzinfo=...).")
@@ -152,5 +154,5 @@ def milliseconds_of(at: datetime) -> int:
 
 
 def datetime_of(milliseconds: int) -> datetime:
-    """The reverse of `milliseconds_of`."""
+    """Return the time of milliseconds since 1970 in UTC."""
     return _EPOCH + milliseconds * _MILLISECOND

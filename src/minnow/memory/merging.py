@@ -1,4 +1,4 @@
-"""Texts that say what a memory says already."""
+"""Merging of observations that repeat a memory."""
 
 from __future__ import annotations
 
@@ -6,20 +6,22 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from minnow.memory import table
+from minnow.indexfile.matrix import exact_scores, rounding
+from minnow.memory import rows
 from minnow.memory.closeness import same_numbers
-from minnow.vectors import normalize
+from minnow.vectors import Similarity, normalize
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
+    from minnow.indexfile import Store
     from minnow.memory.items import Item, Observation
     from minnow.memory.view import View
-    from minnow.search import Store
 
     Floats = NDArray[np.float32]
+    Ids = NDArray[np.int64]
 
 _AT_A_TIME = 256
 
@@ -29,59 +31,91 @@ def write_or_merge(
     view: View,
     observations: Sequence[Observation],
     vectors: Floats,
-    rows: Sequence[bytes],
+    stored: Floats,
+    blobs: Sequence[bytes],
     *,
     least: float,
     now: int,
 ) -> list[int]:
-    """Write what is new, and have memories say that they were remembered again.
+    """Write new observations, and merge those that repeat a memory; the same as one by one.
 
     Args:
         store: The file, within a transaction that writes.
-        view: Of its memories.
-        observations: What to remember.
-        vectors: Theirs, float32 of shape (observations, width).
-        rows: The same, as they are stored.
-        least: The cosine from which two texts may say the same.
-        now: The time, in milliseconds.
+        view: The view of its memories.
+        observations: The observations.
+        vectors: Their vectors, float32 of shape (observations, width).
+        stored: The same as they are read back from the file.
+        blobs: The same as the file stores them.
+        least: The least cosine of two texts that may say the same.
+        now: The time, in milliseconds since 1970.
 
     Returns:
-        The id of the memory of each.
+        The id of the memory of each observation.
     """
     old, units = view.refresh().ids, normalize(vectors)
+    known, columns = view.units(), view.units_of(stored.T)
     made: dict[int, int] = {}
     ids = []
     for start in range(0, len(observations), _AT_A_TIME):
-        block = units[start : start + _AT_A_TIME]
-        near = _near(view.cosines(block), old, least)
+        end = min(start + _AT_A_TIME, len(observations))
+        block = units[start:end]
+        similar = _similar(block, known, old, least)
         if made:
-            later = _near(block @ units[list(made)].T, np.array(list(made.values())), least)
-            near = [one + other for one, other in zip(near, later, strict=True)]
-        inner, fresh = block @ block.T, dict[int, int]()
-        for row, observation in enumerate(observations[start : start + _AT_A_TIME]):
-            beside = [(-float(inner[row, other]), id_) for other, id_ in fresh.items()]
-            candidates = near[row] + [pair for pair in beside if -pair[0] >= least]
-            same = _same(store, observation, [id_ for _, id_ in sorted(candidates)])
+            later = np.array(list(made.values()), np.int64)
+            more = _similar(block, columns[:, list(made)], later, least)
+            similar = [one + other for one, other in zip(similar, more, strict=True)]
+        inner, fresh = block @ columns[:, start:end], dict[int, int]()
+        for row, observation in enumerate(observations[start:end]):
+            places = np.array(list(fresh), np.int64)
+            beside = _exact(block[row], columns[:, start:end], places, inner[row], least)
+            candidates = similar[row] + [(cosine, fresh[place]) for cosine, place in beside]
+            same = _first_repeated(store, observation, [id_ for _, id_ in sorted(candidates)])
             if same is None:
-                fresh[row] = table.add(store.database, observation, now, rows[start + row])
+                fresh[row] = rows.add(store.database, observation, now, blobs[start + row])
                 ids.append(fresh[row])
             else:
-                table.merge(store.database, same, observation, now)
+                rows.merge(store.database, same, observation, now)
                 ids.append(same.id)
         made |= {start + row: id_ for row, id_ in fresh.items()}
     return ids
 
 
-def _near(cosines: Floats, ids: NDArray[np.int64], least: float) -> list[list[tuple[float, int]]]:
-    """For each row of cosines those that are large enough, negated, with their ids."""
-    found: list[list[tuple[float, int]]] = [[] for _ in cosines]
-    for row, column in zip(*np.nonzero(cosines >= least), strict=True):
-        found[row].append((-float(cosines[row, column]), int(ids[column])))
-    return found
+def _similar(
+    units: Floats, columns: Floats, ids: Ids, least: float
+) -> list[list[tuple[float, int]]]:
+    """Return for each unit vector the similar columns: their negated cosines and ids."""
+    places = np.arange(len(ids))
+    return [
+        [(cosine, int(ids[place])) for cosine, place in _exact(unit, columns, places, row, least)]
+        for unit, row in zip(units, units @ columns, strict=True)
+    ]
 
 
-def _same(store: Store, observation: Observation, nearest_first: Sequence[int]) -> Item | None:
-    for item in table.read_items(store.database, nearest_first):
+def _exact(
+    unit: Floats, columns: Floats, places: Ids, cosines: Floats, least: float
+) -> list[tuple[float, int]]:
+    """Return the negated exact cosines and the places of columns that are similar to a vector.
+
+    Args:
+        unit: float32 of shape (width,), of length 1.
+        columns: float32 of shape (width, columns), of length 1.
+        places: The columns to consider.
+        cosines: Rounded cosines with all columns, as BLAS computes them.
+        least: The least cosine.
+    """
+    margin = rounding(unit, 2.0, Similarity.COSINE)
+    places = places[cosines[places] >= least - margin]
+    if not len(places):
+        return []
+    exact = -exact_scores(unit, columns[:, places], Similarity.COSINE)
+    pairs = zip(exact.tolist(), places.tolist(), strict=True)
+    return [(cosine, place) for cosine, place in pairs if cosine <= -least]
+
+
+def _first_repeated(
+    store: Store, observation: Observation, nearest_first: Sequence[int]
+) -> Item | None:
+    for item in rows.read_items(store.database, nearest_first):
         alike = item.kind is observation.kind and same_numbers(item.text, observation.text)
         if alike and item.id not in observation.sources:
             return item

@@ -1,4 +1,4 @@
-"""Which memories are forgotten."""
+"""The choice of memories to forget."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from minnow.memory.scoring import recency, scores
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from minnow.memory.rows import RankingData
     from minnow.memory.scoring import Weights
-    from minnow.memory.table import Facts
 
     Ids = NDArray[np.int64]
 
@@ -24,13 +24,13 @@ _MILLISECOND = timedelta(milliseconds=1)
 
 @dataclass(frozen=True)
 class Retention:
-    """What stays. Each rule that is given has memories go.
+    """Rules for forgetting; at least one of the first two is needed.
 
     Attributes:
-        unused_for: Those go that were not remembered or recalled for longer.
-        keep: Of the rest this many stay: those of the greatest recency and importance, scaled and
-            weighted as in recalling.
-        spare: Memories of at least this importance never go; they count for `keep`.
+        unused_for: Forget memories that were not remembered or recalled for longer.
+        keep: Of the rest keep this many, those of the greatest recency and importance, scaled and
+            weighted as for recalling.
+        spare: Never forget memories of at least this importance; they count for `keep`.
     """
 
     unused_for: timedelta | None = None
@@ -38,35 +38,35 @@ class Retention:
     spare: float | None = None
 
     def __post_init__(self) -> None:
-        """Refuse what would forget everything by mistake."""
+        """Check that the rules cannot forget everything by mistake."""
         if self.unused_for is None and self.keep is None:
-            raise InputError("Say what is to be forgotten: give `unused_for`, `keep`, or both.")
+            raise InputError("Say what to forget: give `unused_for`, `keep`, or both.")
         if self.unused_for is not None and self.unused_for < timedelta(0):
             raise InputError(f"unused_for is {self.unused_for}; it should not be negative.")
         if self.keep is not None and self.keep < 0:
             raise InputError(f"keep is {self.keep}; it should be 0 or more.")
         if self.spare is not None and not 0 <= self.spare <= 1:
-            raise InputError(f"spare is {self.spare}; importance goes from 0 to 1.")
+            raise InputError(f"spare is {self.spare}; it should be from 0 to 1.")
 
 
-def outdated(facts: Facts, now: int, retention: Retention, weights: Weights) -> Ids:
-    """The ids of the memories that go, ascending.
+def outdated(data: RankingData, now: int, retention: Retention, weights: Weights) -> Ids:
+    """Return the ids of the memories to forget, ascending.
 
     Args:
-        facts: Of all memories.
-        now: The time, in milliseconds.
-        retention: What stays.
-        weights: Of recency and importance; of memories that score the same the older id goes.
+        data: Of all memories.
+        now: The time, in milliseconds since 1970.
+        retention: The rules.
+        weights: Weights of recency and importance; of equal scores the older id is forgotten.
     """
-    spared = np.zeros(len(facts.ids), bool)
+    spared = np.zeros(len(data.ids), bool)
     if retention.spare is not None:
-        spared = facts.importance >= retention.spare
-    goes = np.zeros(len(facts.ids), bool)
+        spared = data.importance >= retention.spare
+    goes = np.zeros(len(data.ids), bool)
     if retention.unused_for is not None:
-        goes = (now - facts.used > retention.unused_for // _MILLISECOND) & ~spared
+        goes = (now - data.used > retention.unused_for // _MILLISECOND) & ~spared
     if retention.keep is not None:
         surplus = max(0, int((~goes).sum()) - retention.keep)
-        worth = scores(None, recency(facts.used, now, weights.decay), facts.importance, weights)
+        worth = scores(None, recency(data.used, now, weights.decay), data.importance, weights)
         candidates = np.flatnonzero(~goes & ~spared)
         goes[candidates[np.argsort(worth[candidates], kind="stable")[:surplus]]] = True
-    return facts.ids[goes]
+    return data.ids[goes]

@@ -1,4 +1,4 @@
-"""How memories are ranked: relevance, recency and importance.
+"""The score that ranks memories: relevance, recency and importance.
 
 Source: Park et al., Generative Agents: Interactive Simulacra of Human Behavior, UIST 2023, section
 4.1 (https://arxiv.org/abs/2304.03442): the weighted sum of the three, each scaled to [0, 1] over
@@ -27,13 +27,13 @@ _ALIKE = 0.5
 
 @dataclass(frozen=True)
 class Weights:
-    """What counts how much.
+    """Weights of the parts of a score.
 
     Attributes:
-        relevance: Of the similarity to the query.
-        recency: Of the time since it was used last.
-        importance: Of what it was remembered with.
-        decay: What an hour leaves of the recency, above 0 and up to 1.
+        relevance: Weight of the similarity to the query.
+        recency: Weight of the time since a memory was used last.
+        importance: Weight of its importance.
+        decay: Factor by which recency falls in an hour, above 0 and up to 1.
     """
 
     relevance: float = 1.0
@@ -42,7 +42,7 @@ class Weights:
     decay: float = 0.995
 
     def __post_init__(self) -> None:
-        """Refuse what is no weight."""
+        """Check the ranges."""
         for name in ("relevance", "recency", "importance"):
             value = getattr(self, name)
             if not (math.isfinite(value) and value >= 0):
@@ -52,12 +52,12 @@ class Weights:
 
 
 def recency(used: Ids, now: int, decay: float) -> Doubles:
-    """What time has left: float64 of shape (memories,), from 0 to 1.
+    """Return the recency of memories: float64 of shape (memories,), from 0 to 1.
 
     Args:
-        used: When each was used last, in milliseconds, int64 of shape (memories,).
-        now: Likewise; what is in the future counts as now.
-        decay: What an hour leaves.
+        used: The last use of each in milliseconds since 1970, int64 of shape (memories,).
+        now: The time, in the same unit; later uses count as now.
+        decay: Factor for an hour.
     """
     hours = np.maximum(0, now - used) / _HOUR
     left: Doubles = np.power(decay, hours)
@@ -65,7 +65,7 @@ def recency(used: Ids, now: int, decay: float) -> Doubles:
 
 
 def scaled(values: Doubles) -> Doubles:
-    """From 0 for the least to 1 for the greatest; one half where all are the same."""
+    """Scale values from 0 for the least to 1 for the greatest; 0.5 where all are equal."""
     if not len(values):
         return values
     least, span = values.min(), np.ptp(values)
@@ -75,13 +75,13 @@ def scaled(values: Doubles) -> Doubles:
 def scores(
     relevance: Doubles | None, recencies: Doubles, importance: Doubles, weights: Weights
 ) -> Doubles:
-    """The weighted sum of what is scaled, each of shape (memories,).
+    """Return the weighted sums of the scaled parts, float64 of shape (memories,).
 
     Args:
-        relevance: Of each to the query; None where there is no query.
-        recencies: What `recency` gives.
-        importance: Of each.
-        weights: Of the three.
+        relevance: Similarities to the query; None where there is no query.
+        recencies: The values of `recency`.
+        importance: Importances.
+        weights: Weights of the three.
     """
     total = weights.recency * scaled(recencies) + weights.importance * scaled(importance)
     return total if relevance is None else total + weights.relevance * scaled(relevance)

@@ -1,4 +1,4 @@
-"""Records of a program in an index file, and search in them or in all of the file."""
+"""Records of a program in an index file, and search in them or in the whole file."""
 
 from __future__ import annotations
 
@@ -6,7 +6,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from minnow.search.conditions import Condition, is_one_of, joined, with_own
+from minnow.indexfile import open_store
+from minnow.indexfile.conditions import Condition, all_of, is_one_of, join_where
+from minnow.indexfile.documents import COLLECTION
+from minnow.indexfile.opening import is_writable
 from minnow.search.index import Index
 from minnow.search.indexing import open_index
 from minnow.search.records import (
@@ -15,8 +18,6 @@ from minnow.search.records import (
     put_records,
     remove_records,
 )
-from minnow.search.schema import COLLECTION
-from minnow.search.store import is_writable, open_store
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -24,24 +25,23 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from minnow.search.filters import Parameters
+    from minnow.indexfile import SearchModel, Store
+    from minnow.indexfile.filters import Parameters
     from minnow.search.index import Mode
-    from minnow.search.models import SearchModel
     from minnow.search.records import Record
     from minnow.search.results import Hit
-    from minnow.search.store import Store
 
     Floats = NDArray[np.float32]
 
 
 class Collection:
-    """Records that a program puts into an index file, and finds there.
+    """Records of a program in an index file, and search in them.
 
-    With a name it is on its own: nothing else in the file is found. Without one it has a name by
-    default, and finds all that is in the file: what `minnow index` put there too.
+    A collection with a name finds its own records only. One without a name uses a default name,
+    and finds everything in the file, also what `minnow index` put there.
 
     Safe to use from several threads, and beside other processes. The file is opened for writing
-    only to write.
+    only while it is written.
 
     ```python
     from minnow.search import Collection, Record, open_model
@@ -54,16 +54,16 @@ class Collection:
 
     Attributes:
         index: The file, for searching.
-        path: What the collection is called in it: the `file` of its records.
+        path: The name of the collection in the file: the `file` of its records.
     """
 
     def __init__(self, file: str | Path, model: SearchModel, name: str | None = None) -> None:
-        """Open an index file; it is made where there is none.
+        """Open an index file, or make it where there is none.
 
         Args:
-            file: Where it is, or shall be.
-            model: The model that it was made with, or shall be.
-            name: Of the collection.
+            file: The index file.
+            model: The model that it was made with, or is to be made with.
+            name: Name of the collection.
 
         Raises:
             InputError: It cannot have that name.
@@ -97,7 +97,7 @@ class Collection:
             return remove_records(store, ids, where=where, params=params, collection=self._name)
 
     def get(self, ids: Iterable[str]) -> list[Hit]:
-        """What is known by these ids (`id_of`), in their order, each once; without what is not."""
+        """Return the chunks with these ids (`id_of`), in their order; unknown ids are ignored."""
         wanted = list(dict.fromkeys(ids))
         found = self._found(Condition("file = ?", (self.path,)), is_one_of("name", wanted))
         others = [id_ for id_ in wanted if id_ not in found and "#" in id_]
@@ -108,7 +108,7 @@ class Collection:
         return [found[id_] for id_ in wanted if id_ in found]
 
     def select(self, where: str | None = None, params: Parameters = ()) -> list[Hit]:
-        """All that a condition allows, in the file's order; their scores are 0."""
+        """Return all chunks that a condition allows, in the file's order, with scores of 0."""
         where, params = self._within(where, params)
         return self.index.select("1" if where is None else where, params)
 
@@ -121,26 +121,26 @@ class Collection:
         where: str | None = None,
         params: Parameters = (),
     ) -> list[Hit]:
-        """Find what answers a question; see `Index.search`."""
+        """Find the chunks that answer a question; see `Index.search`."""
         where, params = self._within(where, params)
         return self.index.search(query, k, mode=mode, where=where, params=params)
 
     def search_vector(
         self, vector: Floats, k: int, *, where: str | None = None, params: Parameters = ()
     ) -> list[Hit]:
-        """Find what is nearest to a vector; see `Index.search_vectors`."""
+        """Find the chunks nearest to a vector; see `Index.search_vectors`."""
         where, params = self._within(where, params)
         return self.index.search_vectors(vector, k, where=where, params=params)[0]
 
     def id_of(self, hit: Hit) -> str:
-        """What a hit is known by: a record's id, or the source of a chunk and its number."""
+        """Return the id of a hit: the record's id, or the source of a chunk and its number."""
         own = f"{self.path}#"
         if hit.source.startswith(own):
             return hit.source[len(own) :]
         return f"{hit.source}#{hit.number}"
 
     def metadata_of(self, hit: Hit) -> dict[str, Any]:
-        """Its metadata; that of a file's chunk has `source` and `heading` too."""
+        """Return the metadata of a hit; a file's chunk has `source` and `heading` too."""
         if hit.source.startswith(COLLECTION):
             return dict(hit.metadata)
         heading = {"heading": " > ".join(hit.headings)} if hit.headings else {}
@@ -165,8 +165,8 @@ class Collection:
             store.close()
 
     def _within(self, where: str | None, params: Parameters) -> tuple[str | None, Parameters]:
-        return with_own([] if self._scope is None else [self._scope], where, params)
+        return join_where([] if self._scope is None else [self._scope], where, params)
 
     def _found(self, *conditions: Condition) -> dict[str, Hit]:
-        every = joined(conditions)
+        every = all_of(conditions)
         return {self.id_of(hit): hit for hit in self.index.select(every.sql, every.values)}

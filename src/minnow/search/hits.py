@@ -1,4 +1,4 @@
-"""From ids and scores to hits: what is read of the chunks that were found."""
+"""Reads the hits of a ranking from the file."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from minnow.search.checks import reading_rows
+from minnow.indexfile.checks import reading_rows
 from minnow.search.keyword import passages
 from minnow.search.results import Hit, beginning
 from minnow.search.writer import read_headings
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from minnow.search.matrix import Ranking
+    from minnow.indexfile.matrix import Ranking
 
     Ids = NDArray[np.int64]
     _Row = tuple[str, int, tuple[str, ...], str, int, int, dict[str, Any]]
@@ -36,14 +36,14 @@ def read_hits(
     vector: Ranking | None = None,
     keyword: Ranking | None = None,
 ) -> list[Hit]:
-    """The hits of a ranking.
+    """Return the hits of a ranking.
 
     Args:
-        database: The index, in the transaction that found them.
-        ranking: What was found.
-        query: What was asked, for the passages; may be empty.
-        vector: How near their vectors are, where that was asked.
-        keyword: Their BM25, where that was asked.
+        database: The index, in the transaction that ranked them.
+        ranking: The chunks found.
+        query: The question, which selects the passages; may be empty.
+        vector: Similarities of vectors, if those were computed.
+        keyword: BM25, if that was computed.
     """
     rows = [_row(database, id_) for id_ in ranking.ids.tolist()]
     pieces = [text[body:] for _, _, _, text, body, _, _ in rows]
@@ -82,7 +82,7 @@ def _row(database: sqlite3.Connection, id_: int) -> _Row:
 
 
 def scores_of(ranking: Ranking, ids: Ids) -> NDArray[np.float64]:
-    """The scores of some chunks in a ranking: float64 of shape (ids,), 0 where they are not."""
+    """Return the scores of chunks in a ranking: float64 of shape (ids,), 0 for those not in it."""
     order = np.argsort(ranking.ids)
     known, scores = ranking.ids[order], ranking.scores[order]
     places = np.minimum(np.searchsorted(known, ids), max(0, len(known) - 1))

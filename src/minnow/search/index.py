@@ -1,4 +1,4 @@
-"""An index, as users open and search it."""
+"""Search in an index file."""
 
 from __future__ import annotations
 
@@ -10,26 +10,16 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from minnow.bundle import Bundle
 from minnow.engines import EngineOptions
 from minnow.errors import InputError
-from minnow.search.filters import allowed_ids
-from minnow.search.fingerprint import check_fingerprint
-from minnow.search.fused import DEPTH, Fusion, fuse_ranks, fuse_scores
+from minnow.indexfile import open_model, open_store
+from minnow.indexfile.matrix import Matrix, Ranking, best, exact_scores, read_vectors
+from minnow.indexfile.opened import OpenIndexFile
+from minnow.search.chunk_ids import allowed_ids, chunk_ids, vectors_of
+from minnow.search.fusion import DEPTH, Fusion, fuse_ranks, fuse_scores
 from minnow.search.hits import read_hits, scores_of
 from minnow.search.keyword import MOST_SCORED, Keywords
-from minnow.search.matrix import (
-    Matrix,
-    Ranking,
-    best,
-    chunk_ids,
-    compare,
-    read_vectors,
-    vectors_of,
-)
-from minnow.search.models import open_model
 from minnow.search.sidecar import LARGE, build_sidecar, open_sidecar
-from minnow.search.store import open_store
 from minnow.vectors import Similarity, normalize
 
 if TYPE_CHECKING:
@@ -38,12 +28,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from typing_extensions import Unpack
 
+    from minnow.bundle import Bundle
     from minnow.engines import EngineArguments
-    from minnow.search.filters import Parameters
-    from minnow.search.models import SearchModel
+    from minnow.indexfile import SearchModel, Store
+    from minnow.indexfile.filters import Parameters
     from minnow.search.results import Hit
     from minnow.search.sidecar import Sidecar
-    from minnow.search.store import Store
 
     Floats = NDArray[np.float32]
     Ids = NDArray[np.int64]
@@ -56,10 +46,11 @@ _SIDECAR_USES = ("auto", "always", "never")
 MOST_HITS = MOST_SCORED
 
 
-class Index:
+class Index(OpenIndexFile):
     """Documents in a file, and search in them.
 
-    Safe to use from several threads. What other processes write is found as soon as it is there.
+    Safe to use from several threads. Changes by other processes are visible at once. A question
+    has the same hits alone and among others; chunks with equal scores come in the file's order.
 
     ```python
     from minnow.search import Index
@@ -77,10 +68,9 @@ class Index:
 
         Args:
             store: The file.
-            model: Makes vectors of questions; without one there are keywords, and vectors that
-                are given.
-            sidecar: Whether to look for neighbours in the sidecar: from 100 000 chunks on, where
-                it is there and new; at any size; or never.
+            model: Embeds questions; without one, search is by keyword, or by given vectors.
+            sidecar: When to use the sidecar for nearest neighbours: "auto", from 100 000 chunks
+                on if it is there and current; "always", at any size; or "never".
 
         Raises:
             IndexFileError: The index is of another model.
@@ -88,11 +78,8 @@ class Index:
         """
         if sidecar not in _SIDECAR_USES:
             raise InputError(f"sidecar should be {', '.join(_SIDECAR_USES)}, not {sidecar!r}.")
-        self._stack = ExitStack()
-        self.store, self._model, self._use = store, model, sidecar
-        self.fingerprint, self.settings = store.fingerprint, store.settings
-        if model is not None:
-            check_fingerprint(self.fingerprint, model.fingerprint, str(store.path))
+        super().__init__(store, model)
+        self._use = sidecar
         self._kind = Similarity(self.fingerprint.similarity)
         with store.reading() as database:
             self._keywords = Keywords(database)
@@ -100,7 +87,7 @@ class Index:
         self._ids: Ids = np.empty(0, np.int64)
         self._sidecar: Sidecar | None = None
         self._seen = -1
-        self._told = False
+        self._warned = False
 
     @classmethod
     def open(
@@ -115,8 +102,8 @@ class Index:
         """Open an index file for searching.
 
         Args:
-            file: What `minnow index` wrote.
-            bundle: The model that it was made with, in any precision that its proof allows; none
+            file: The file that `minnow index` wrote.
+            bundle: The model that it was made with, in any precision that its proof allows. None
                 is needed to search by keyword, or with vectors of your own.
             options: Which engine runs the model, and how.
             sidecar: As in `Index`.
@@ -133,7 +120,6 @@ class Index:
             stack.callback(store.close)
             model: SearchModel | None = None
             if bundle is not None:
-                bundle = bundle if isinstance(bundle, Bundle) else Bundle.open(bundle)
                 opened = open_model(bundle, replace(options, **changes))
                 model = stack.enter_context(opened)
             index = cls(store, model, sidecar=sidecar)
@@ -141,7 +127,7 @@ class Index:
         return index
 
     def __len__(self) -> int:
-        """How many chunks there are."""
+        """Return the number of chunks."""
         with self.store.reading() as database:
             row = database.execute("SELECT coalesce(sum(chunks), 0) FROM documents").fetchone()
         return int(row[0])
@@ -160,13 +146,13 @@ class Index:
 
         Args:
             query: The question. In `keyword` and `hybrid`, words in double quotation marks have
-                to follow each other in what words find.
-            k: How many to find at most, from 1 to 1000.
+                to follow each other in what the keyword search finds.
+            k: The most hits, from 1 to 1000.
             mode: `vector`: by the nearest vectors, exactly. `keyword`: by BM25. `hybrid`: by both.
             where: A condition in SQL on the columns of the view `passages`, such as
                 "metadata->>'lang' = ? AND source LIKE 'docs/%'". Its quotation marks are SQL's.
             params: The values of its `?`, or of its `:name` as a mapping.
-            fusion: How `hybrid` makes one ranking of two; see `Fusion`.
+            fusion: How `hybrid` fuses the two rankings; see `Fusion`.
 
         Raises:
             InputError: There is no bundle to embed with, or an argument is out of range.
@@ -187,28 +173,29 @@ class Index:
         """Find the chunks that answer each of several questions; see `search`."""
         if isinstance(queries, str):
             raise InputError("queries is one string; search takes one, search_many several.")
-        asked = list(queries)
+        questions = list(queries)
         _check_count(k)
         if mode not in _MODES:
             raise InputError(f"mode should be {', '.join(_MODES)}, not {mode!r}.")
         if fusion not in list(Fusion):
             raise InputError(f"fusion should be {', '.join(Fusion)}, not {fusion!r}.")
-        vectors = None if mode == "keyword" else self._embed(asked)
-        with self.store.reading():
+        vectors = None if mode == "keyword" else self._embed(questions)
+        with self.store.reading() as database:
             allowed = None if where is None else allowed_ids(self.store, where, params)
-            if mode == "vector" and vectors is not None:
-                rankings = self._nearest(vectors, k, allowed)
-                return [
-                    read_hits(self.store.database, ranking, query, vector=ranking)
-                    for query, ranking in zip(asked, rankings, strict=True)
-                ]
             if vectors is None:
-                found = [self._keywords.search(query, k, allowed) for query in asked]
+                found = [self._keywords.search(query, k, allowed) for query in questions]
                 return [
-                    read_hits(self.store.database, ranking, query, keyword=ranking)
-                    for query, ranking in zip(asked, found, strict=True)
+                    read_hits(database, ranking, query, keyword=ranking)
+                    for query, ranking in zip(questions, found, strict=True)
                 ]
-            return self._hybrid(asked, vectors, k, allowed, Fusion(fusion))
+            if mode == "vector":
+                return [
+                    read_hits(database, ranking, query, vector=ranking)
+                    for query, ranking in zip(
+                        questions, self._nearest(vectors, k, allowed), strict=True
+                    )
+                ]
+            return self._hybrid(questions, vectors, k, allowed, Fusion(fusion))
 
     def search_vectors(
         self,
@@ -222,7 +209,7 @@ class Index:
 
         Args:
             vectors: float32 of shape (queries, width) or (width,).
-            k: How many to find at most, from 1 to 1000.
+            k: The most hits for each, from 1 to 1000.
             where: As in `search`.
             params: As in `search`.
 
@@ -230,21 +217,19 @@ class Index:
             InputError: They have another width, or are not finite.
         """
         _check_count(k)
-        rows = np.atleast_2d(np.asarray(vectors, np.float32))
+        rows = np.atleast_2d(np.ascontiguousarray(vectors, np.float32))
         width = self.fingerprint.width
         if rows.ndim != 2 or rows.shape[1] != width or not np.isfinite(rows).all():
             raise InputError(f"vectors should be finite and of shape (queries, {width}).")
         if self._kind is Similarity.COSINE:
             rows = normalize(rows)
-        with self.store.reading():
+        with self.store.reading() as database:
             allowed = None if where is None else allowed_ids(self.store, where, params)
             rankings = self._nearest(rows, k, allowed)
-            return [
-                read_hits(self.store.database, ranking, "", vector=ranking) for ranking in rankings
-            ]
+            return [read_hits(database, ranking, "", vector=ranking) for ranking in rankings]
 
     def select(self, where: str, params: Parameters = ()) -> list[Hit]:
-        """All chunks that a condition allows, in the file's order; their scores are 0.
+        """Return all chunks that a condition allows, in the file's order, with scores of 0.
 
         Args:
             where: As in `search`.
@@ -255,18 +240,18 @@ class Index:
             return read_hits(database, Ranking(ids, np.zeros(len(ids))), "")
 
     def vectors(self, ids: Sequence[int]) -> Floats:
-        """The vectors of chunks by their ids (`Hit.id`): float32 of shape (ids, width)."""
+        """Return the vectors of chunks by their ids (`Hit.id`): float32 of shape (ids, width)."""
         with self.store.reading() as database:
             return vectors_of(database, ids, self.fingerprint.width, self.settings.encoding)
 
     def build_sidecar(
         self, *, dtype: str = "f16", progress: Callable[[int], None] = lambda _: None
     ) -> bool:
-        """Write FILE.usearch anew, if it is not of the present state; see `minnow.search.sidecar`.
+        """Write FILE.usearch, unless it is current; see `minnow.search.sidecar`.
 
         Args:
             dtype: "f16" or "i8": numbers within the graph.
-            progress: Is told how many vectors were added.
+            progress: Receives the number of vectors added since the last call.
 
         Returns:
             Whether there is one now.
@@ -287,33 +272,14 @@ class Index:
         self._seen = -1
         return made
 
-    def check(self) -> list[str]:
-        """Read the whole file, and name what is wrong with it; an empty list is good news."""
-        return self.store.check()
-
-    def close(self) -> None:
-        """Close the file, and the bundle."""
-        self.store.close()
-        self._stack.close()
-
-    def __enter__(self) -> Index:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
     # --- vectors ---------------------------------------------------------------------------
 
     def _embed(self, queries: Sequence[str]) -> Floats:
-        if self._model is None:
-            raise InputError(
-                f"To search {self.store.path} by vectors, give the bundle it was made with "
-                f"({self.fingerprint.shown}); mode='keyword' needs none."
-            )
-        return self._model.encode_queries(queries)
+        model = self._require_model("To search by vectors in", "; mode='keyword' needs none")
+        return model.encode_queries(queries)
 
     def _refresh(self) -> None:
-        """Take notice of what was written since the last search."""
+        """Read what was written since the last search."""
         changes = self.store.changes
         if changes == self._seen:
             return
@@ -326,8 +292,8 @@ class Index:
         if self._use == "never" or (self._use == "auto" and not large):
             return None
         sidecar = open_sidecar(self.store, self._ids, self.fingerprint.width, self._kind)
-        if sidecar is None and not self._told:
-            self._told = True
+        if sidecar is None and not self._warned:
+            self._warned = True
             warnings.warn(
                 f"{self.store.path} has {len(self._ids)} chunks, and no sidecar of its present "
                 "state that can be used: search is exact, and slower. `minnow index` with "
@@ -337,7 +303,7 @@ class Index:
         return sidecar
 
     def _nearest(self, vectors: Floats, count: int, allowed: Ids | None) -> list[Ranking]:
-        """The nearest chunks; with a sidecar nearly all of them, with a filter always all."""
+        """Find the nearest chunks; nearly all of them with a sidecar, always all with a filter."""
         self._refresh()
         if self._sidecar is None or allowed is not None:
             self._matrix.refresh(self.store.database, self._ids)
@@ -349,12 +315,10 @@ class Index:
         return found
 
     def _nearness(self, vector: Floats, ids: Ids) -> NDArray[np.float64]:
-        """How near some chunks are; read from the file, where not all vectors are in memory."""
+        """Compare with some chunks; read from the file where not all vectors are in memory."""
         if self._sidecar is None or len(self._matrix.ids) == len(self._ids):
             return self._matrix.scores(vector, ids, self._kind)
-        vectors = self.vectors(ids.tolist())
-        scores: NDArray[np.float64] = compare(vector[None], vectors.T, self._kind)[0].astype(float)
-        return scores
+        return exact_scores(vector, self.vectors(ids.tolist()).T, self._kind)
 
     # --- both ------------------------------------------------------------------------------
 
@@ -377,14 +341,9 @@ class Index:
                 ranking = fuse_ranks((near.top(depth), worded.top(depth)), k)
             else:
                 ranking = fuse_scores(ids, nearness, keywords, self._kind, k)
+            similar = best(ids, nearness, len(ids))
             answers.append(
-                read_hits(
-                    self.store.database,
-                    ranking,
-                    query,
-                    vector=best(ids, nearness, len(ids)),
-                    keyword=worded,
-                )
+                read_hits(self.store.database, ranking, query, vector=similar, keyword=worded)
             )
         return answers
 

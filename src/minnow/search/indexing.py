@@ -1,8 +1,8 @@
-"""Files into an index: what changed is embedded, what is gone goes, what is broken is told.
+"""Indexing of files: changed ones are embedded, deleted ones removed, broken ones reported.
 
-A file is known by its path as it was named, joined with its place under a folder that was named.
-Whether it changed is told by its SHA-256 alone: to hash is a thousandth of the work of embedding,
-and times of files lie (copies, checkouts, two writes within a tick).
+A file's name in the index is its path as the caller gave it, or the directory's path joined with
+its place there. Only its SHA-256 says whether it changed: to hash takes a thousandth of the time of
+embedding, and modification times are unreliable (copies, checkouts, two writes within a tick).
 """
 
 from __future__ import annotations
@@ -14,14 +14,11 @@ from typing import TYPE_CHECKING
 
 from minnow.chunks import Chunk, Splitter
 from minnow.errors import InputError, MissingExtraError
-from minnow.search.encodings import VectorEncoding
-from minnow.search.facts import to_json
-from minnow.search.fingerprint import check_fingerprint
+from minnow.indexfile import IndexSettings, VectorEncoding, check_fingerprint, make_store
+from minnow.indexfile.rebuild import rebuild as rebuild_store
+from minnow.indexfile.settings import DEFAULT_TOKENS, READERS, to_json
 from minnow.search.paths import find_files, is_under
-from minnow.search.reading import Faults, documents_of
-from minnow.search.rebuilding import begin_anew
-from minnow.search.settings import READERS, Settings
-from minnow.search.store import make_store
+from minnow.search.reading import documents_of
 from minnow.search.writer import Entry, Writer
 
 if TYPE_CHECKING:
@@ -29,32 +26,29 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from minnow.chunks import Document
-    from minnow.search.models import SearchModel
-    from minnow.search.reading import Found
-    from minnow.search.store import Store
-
-DEFAULT_TOKENS = 256
+    from minnow.indexfile import SearchModel, Store
+    from minnow.search.reading import FoundDocument
 
 _BATCH = 256
-"""Chunks that are embedded together; documents of that many are one transaction."""
+"""Chunks that are embedded together; documents with that many chunks are one transaction."""
 
 _LONG = 2048
-"""Chunks of a document from which on its vectors are kept while it is not complete."""
+"""A document with more chunks is embedded in parts, whose vectors are saved meanwhile."""
 
 
 @dataclass
-class Report:
-    """What a run did.
+class IndexingReport:
+    """The result of a run.
 
     Attributes:
-        added: Documents that are new.
-        changed: Documents that replaced older ones.
-        unchanged: Documents that were left alone.
-        removed: Documents that went, with their files or from them.
-        embedded: Chunks that were embedded.
-        reused: Chunks of changed documents that had their vectors already.
-        skipped: What could not be read, and why: a line for people each. Where an older state of
-            it is in the index, that stays.
+        added: Number of new documents.
+        changed: Number of documents that replaced older ones.
+        unchanged: Number of documents that did not change.
+        removed: Number of documents that were deleted, with their files or from them.
+        embedded: Number of chunks that were embedded.
+        reused: Number of chunks of changed documents that kept their vectors.
+        skipped: A line for each document that could not be read, with the reason. Its older state
+            stays in the index, if there is one.
         ignored: Files that are no documents, with the reason.
     """
 
@@ -69,23 +63,23 @@ class Report:
 
 
 @dataclass(frozen=True)
-class State:
-    """How far a run is.
+class IndexingState:
+    """The progress of a run.
 
     Attributes:
-        file: The file that is read now; empty at the end.
-        done: How many files are done.
-        files: How many there are.
-        report: What was done so far; it changes.
+        file: The file that is being read; empty at the end.
+        done: Number of files that are done.
+        files: Number of all files.
+        report: The result so far; the run changes it.
     """
 
     file: str
     done: int
     files: int
-    report: Report
+    report: IndexingReport
 
 
-Progress = Callable[[State], None]
+Progress = Callable[[IndexingState], None]
 
 
 def open_index(
@@ -97,18 +91,17 @@ def open_index(
     encoding: VectorEncoding | None = None,
     rebuild: bool = False,
 ) -> Store:
-    """Open an index to add documents to, or make it.
+    """Open an index for adding documents, or make it.
 
     Args:
-        file: Where it is, or shall be.
-        model: What makes its vectors.
+        file: The index file.
+        model: The model that makes its vectors.
         max_tokens: The longest chunk, special tokens and headings included; by default that of
             the file, else 256, or what the model has room for.
         overlap: About how many tokens of the chunk before to repeat; by default the file's, else 0.
         encoding: How to store vectors; by default the file's, else float16.
-        rebuild: Drop what was read from files first; settings and model may be others then. What
-            programs put in stays, so with some of that the model and the encoding have to be the
-            same.
+        rebuild: Whether to drop what was read from files first, so that settings and model may
+            change. What programs put in stays; if there is any, model and encoding may not change.
 
     Raises:
         InputError: The model has no room for such chunks.
@@ -121,24 +114,24 @@ def open_index(
             f"Chunks of {max_tokens} tokens are too long for {model.fingerprint.shown}, which "
             f"takes {model.room} behind its prompt for documents."
         )
-    fresh = Settings(min(most, model.room), overlap or 0, encoding or VectorEncoding.FLOAT16)
+    fresh = IndexSettings(min(most, model.room), overlap or 0, encoding or VectorEncoding.FLOAT16)
     Splitter(model.tokenizer, max_tokens=fresh.max_tokens, overlap=fresh.overlap)
     store = make_store(file, model.fingerprint, fresh)
     try:
         old = store.settings
-        wanted = Settings(
+        wanted = IndexSettings(
             fresh.max_tokens if max_tokens is not None else old.max_tokens,
             old.overlap if overlap is None else overlap,
             encoding or old.encoding,
         )
         if rebuild:
-            begin_anew(store, model.fingerprint, fresh)
+            rebuild_store(store, model.fingerprint, fresh)
             return store
         check_fingerprint(store.fingerprint, model.fingerprint, str(file))
         old.check_equal(wanted, str(file))
         if old.readers != READERS:
             with store.writing():
-                Writer(store).distrust()
+                Writer(store).mark_outdated()
                 store.put_fact("settings", to_json(wanted))
     except BaseException:
         store.close()
@@ -152,17 +145,17 @@ def index_paths(
     model: SearchModel,
     *,
     progress: Progress = lambda _: None,
-) -> Report:
-    """Bring an index up to date with files and folders.
+) -> IndexingReport:
+    """Bring an index up to date with files and directories.
 
-    Documents under these paths that are gone are removed; those from elsewhere stay. It may be
-    stopped at any moment: what is done is in the file, and the next run does the rest.
+    Documents under these paths that no longer exist are removed; those from elsewhere stay. A run
+    may be stopped at any moment: what is done is in the file, and the next run does the rest.
 
     Args:
-        paths: Files and folders.
+        paths: Files and directories.
         store: The index, open for writing, made with the model.
-        model: Makes the vectors.
-        progress: Is told how far it is.
+        model: The model that makes the vectors.
+        progress: Receives the state before each file, after each batch, and at the end.
 
     Raises:
         InputError: A path does not exist, or is no kind of document; nothing is done then.
@@ -170,11 +163,13 @@ def index_paths(
         MissingExtraError: There is HTML or PDF, and the extra `index` is not installed.
     """
     found = find_files(paths)
-    files, report = found.files, Report(skipped=found.unreadable, ignored=found.ignored)
-    run = _Run(store, model, report, lambda: progress(State(name, done, len(files), report)))
+    files, report = found.files, IndexingReport(skipped=found.unreadable, ignored=found.ignored)
+    run = _Run(
+        store, model, report, lambda: progress(IndexingState(name, done, len(files), report))
+    )
     name, done = "", 0
-    for done, name in enumerate(files):  # noqa: B007  `run` tells it
-        run.tell()
+    for done, name in enumerate(files):  # noqa: B007  `run` reports it
+        run.report_progress()
         run.file(name, files[name])
     run.flush()
     lost = [
@@ -187,15 +182,15 @@ def index_paths(
         run.writer.remove_files(lost)
     run.writer.drop_staged()
     name, done = "", len(files)
-    run.tell()
+    run.report_progress()
     return report
 
 
 def remove_paths(paths: Sequence[Path], store: Store) -> int:
-    """Drop all that was indexed from these paths, whether they exist or not.
+    """Drop everything that was indexed from these paths, whether they exist or not.
 
     Returns:
-        How many documents went.
+        The number of documents dropped.
     """
     writer = Writer(store)
     names = [name for name in writer.files() if is_under(name, paths)]
@@ -209,7 +204,7 @@ def remove_paths(paths: Sequence[Path], store: Store) -> int:
 
 @dataclass
 class _Waiting:
-    """A document that is read and cut, but not in the index."""
+    """A document that is split into chunks, but not yet in the index."""
 
     entry: Entry
     chunks: list[Chunk]
@@ -220,10 +215,14 @@ class _Run:
     """One run: documents wait until there are enough chunks to embed together."""
 
     def __init__(
-        self, store: Store, model: SearchModel, report: Report, tell: Callable[[], None]
+        self,
+        store: Store,
+        model: SearchModel,
+        report: IndexingReport,
+        report_progress: Callable[[], None],
     ) -> None:
         settings = store.settings
-        self.tell = tell
+        self.report_progress = report_progress
         self.writer = Writer(store)
         self._model, self._report = model, report
         self._splitter = Splitter(
@@ -248,20 +247,20 @@ class _Run:
         if self.writer.file_hash(name) == sha256:
             self._report.unchanged += len(known)
             return
-        faults = Faults()
+        faults: list[str] = []
         names, broken = [], 0
         for found in documents_of(path, name, content, faults):
             names.append(found.entry.key.name)
             broken += not self._document(found, known.get(found.entry.key.name))
-        self._report.skipped += faults.lines
-        if faults.lines:  # which of the older documents they were is not known
+        self._report.skipped += faults
+        if faults:  # which of the older documents they were is not known
             names += known.keys() - set(names)
         self._report.removed += len(known.keys() - set(names))
         if len(names) > broken or known:
-            self._finished.append((name, b"" if broken or faults.lines else sha256, names))
+            self._finished.append((name, b"" if broken or faults else sha256, names))
 
-    def _document(self, found: Found, digest: bytes | None) -> bool:
-        """Bring one document up to date; whether it could be read."""
+    def _document(self, found: FoundDocument, digest: bytes | None) -> bool:
+        """Bring one document up to date, and return whether it could be read."""
         entry = found.entry
         if digest == entry.digest:
             self._report.unchanged += 1
@@ -290,7 +289,7 @@ class _Run:
         return True
 
     def _read(self, document: Document) -> list[Chunk] | None:
-        """The chunks of a document; None where they are too many to hold."""
+        """Return the chunks of a document; None where they are too many to hold."""
         chunks: list[Chunk] = []
         for chunk in self._splitter.stream(document):
             chunks.append(chunk)
@@ -299,7 +298,7 @@ class _Run:
         return chunks
 
     def flush(self) -> None:
-        """Embed what waits, and write it in one transaction."""
+        """Embed the waiting documents, and write them in one transaction."""
         missing = {
             chunk.text: b""
             for waiting in self._waiting
@@ -324,7 +323,7 @@ class _Run:
         self._finished = []
 
     def _long(self, entry: Entry, document: Document) -> None:
-        """Embed a document part by part, keep the vectors, and put it in place at the end."""
+        """Embed a document in parts, save their vectors, and write the document at the end."""
         for texts in _batches(chunk.text for chunk in self._splitter.stream(document)):
             missing = [
                 text
@@ -345,13 +344,13 @@ class _Run:
             yield chunk, row
 
     def _embed(self, texts: list[str]) -> dict[str, bytes]:
-        """New vectors as they are stored, by text; as many at a time as fit a batch."""
+        """Embed texts in batches, and return the encoded vectors by text."""
         made: dict[str, bytes] = {}
         for batch in _batches(texts):
             rows = self.writer.rows(self._model.encode_documents(batch))
             made.update(zip(batch, rows, strict=True))
             self._report.embedded += len(batch)
-            self.tell()
+            self.report_progress()
         return made
 
 

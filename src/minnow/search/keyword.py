@@ -1,8 +1,8 @@
-"""Search for words: BM25 by SQLite's FTS5, on an index that keeps neither positions nor lengths.
+"""Keyword search: BM25 by SQLite's FTS5, on an index without positions and lengths.
 
 Such an index (`detail=none, columnsize=0`) takes a third of the room, and knows which chunks have
-a word. How often, and whether words of a phrase follow each other, is read from the texts of the
-chunks that matter.
+a word. How often they have it, and whether the words of a phrase follow each other, is read from
+the texts of the chunks that matter.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from minnow.search.checks import reading_rows
-from minnow.search.matrix import Ranking, best
-from minnow.search.schema import TOKENIZE
+from minnow.indexfile.checks import reading_rows
+from minnow.indexfile.documents import TOKENIZE
+from minnow.indexfile.matrix import Ranking, best
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -27,10 +27,10 @@ if TYPE_CHECKING:
     Ids = NDArray[np.int64]
 
 MOST_SCORED = 1000
-"""Chunks whose BM25 is computed; where more have a word of the query, those with the rarest."""
+"""The most chunks to compute BM25 of; of more with a word of the query, those with the rarest."""
 
 MOST_WORDS = 1000
-"""Words of a query that are looked for; to look for more takes long, and longer than that."""
+"""The most words of a query to look for; more would take too long."""
 
 _COMMON = 0.5
 _PHRASE = re.compile(r'"([^"]*)"')
@@ -40,11 +40,11 @@ _AT_A_TIME = 500
 
 @dataclass(frozen=True)
 class Words:
-    """What a query asks for.
+    """The words of a query.
 
     Attributes:
-        words: Each spelled so that FTS5 reads it as one term, once.
-        terms: What FTS5 makes of each.
+        words: Different words, spelled so that FTS5 reads each as one term.
+        terms: The term that FTS5 makes of each.
         phrases: The texts in quotation marks that have several words.
     """
 
@@ -54,10 +54,10 @@ class Words:
 
 
 class Keywords:
-    """Searches the words of an index; it needs a connection that may make temporary tables."""
+    """Keyword search in an index, on a connection that may make temporary tables."""
 
     def __init__(self, database: sqlite3.Connection) -> None:
-        """Look at an index through its connection."""
+        """Prepare the temporary tables of a connection."""
         self._database = database
         database.execute(
             "CREATE VIRTUAL TABLE IF NOT EXISTS temp.terms "
@@ -70,7 +70,7 @@ class Keywords:
         database.execute("CREATE TABLE IF NOT EXISTS temp.chosen (id INTEGER PRIMARY KEY)")
 
     def search(self, query: str, count: int, allowed: Ids | None = None) -> Ranking:
-        """The chunks that say most of what a query says, by BM25.
+        """Rank the chunks that have words of a query, by BM25.
 
         Words are alternatives; words in double quotation marks have to follow each other. Nothing
         in a query is an operator. Words that more than half of the chunks have weigh nothing in
@@ -78,13 +78,13 @@ class Keywords:
 
         Args:
             query: Any text.
-            count: How many chunks to find at most.
+            count: The most chunks to find.
             allowed: Ids that may be found, ascending; all by default.
 
         Source: https://www.sqlite.org/fts5.html#the_bm25_function
         """
         asked = read_query(query)
-        chosen = self._telling(asked)
+        chosen = self._rarest(asked)
         if not chosen:
             return Ranking(np.empty(0, np.int64), np.empty(0))
         candidates = self._candidates(chosen, asked, allowed)
@@ -96,8 +96,8 @@ class Keywords:
             candidates = self._with_phrases(candidates, asked.phrases, max(count, _AT_A_TIME))
         return self._bm25(chosen, candidates, count)
 
-    def _telling(self, asked: Words) -> dict[str, tuple[str, int]]:
-        """Words by the chunks that have them, the rarest first: term -> word and number."""
+    def _rarest(self, asked: Words) -> dict[str, tuple[str, int]]:
+        """Return words and the number of chunks that have them by term, the rarest first."""
         numbers = {
             term: row[0]
             for term in asked.terms
@@ -114,13 +114,13 @@ class Keywords:
 
     def _total(self) -> int:
         row = self._database.execute("SELECT sum(chunks) FROM documents").fetchone()
-        with reading_rows("How many chunks there are"):
+        with reading_rows("The number of chunks"):
             return int(row[0] or 0)
 
     def _candidates(
         self, chosen: dict[str, tuple[str, int]], asked: Words, allowed: Ids | None
     ) -> Ids:
-        """The chunks to score: those with the rarest words, where there are too many."""
+        """Return the chunks to score: those with the rarest words, where there are too many."""
         total = max(1, self._total())
         weights = {
             term: float(np.log1p((total - n + 0.5) / (n + 0.5))) for term, (_, n) in chosen.items()
@@ -148,7 +148,7 @@ class Keywords:
         return ids if allowed is None else ids[np.isin(ids, allowed, assume_unique=True)]
 
     def _with_phrases(self, candidates: Ids, phrases: Sequence[str], count: int) -> Ids:
-        """The candidates whose texts hold all phrases, in order; `count` of them or more."""
+        """Return the candidates whose texts hold all phrases, in order; `count` of them or more."""
         found: list[int] = []
         question = " AND ".join(map(_quoted, phrases))
         for start in range(0, len(candidates), _AT_A_TIME):
@@ -178,10 +178,10 @@ class Keywords:
 
 
 def read_query(query: str) -> Words:
-    """Take a query apart with FTS5's own tokenizer, so that no text is a syntax error.
+    """Split a query with FTS5's own tokenizer, so that no text is a syntax error.
 
     Args:
-        query: Any text; of a long one the first MOST_WORDS count.
+        query: Any text; of a long one the first MOST_WORDS are used.
     """
     query = query.replace("\0", " ").encode("utf-8", "replace").decode()
     query = " ".join(query.split()[:MOST_WORDS])
@@ -198,7 +198,7 @@ def read_query(query: str) -> Words:
 
 
 def _terms(words: Sequence[str]) -> list[tuple[str, list[str]]]:
-    """What FTS5 makes of each word."""
+    """Return each word with the terms that FTS5 makes of it."""
     with closing(_texts_table(enumerate(words))) as table:
         table.execute("CREATE VIRTUAL TABLE seen USING fts5vocab('texts', 'instance')")
         found: list[list[str]] = [[] for _ in words]
@@ -208,15 +208,15 @@ def _terms(words: Sequence[str]) -> list[tuple[str, list[str]]]:
 
 
 def passages(texts: Sequence[str], query: str, tokens: int) -> list[str | None]:
-    """The part of each text that says most of what a query says, by FTS5's `snippet`.
+    """Return the part of each text with most words of a query, by FTS5's `snippet`.
 
     Args:
         texts: Any texts.
         query: Any text.
-        tokens: How long a part is, at most 64 words.
+        tokens: Length of a part, at most 64 words.
 
     Returns:
-        For each text its part, with an ellipsis where it is cut; None where no word is in it.
+        For each text its part, with an ellipsis where it is cut; None for a text without a word.
     """
     asked = read_query(query) if query and texts else None
     if asked is None or not asked.words:
@@ -233,14 +233,14 @@ def passages(texts: Sequence[str], query: str, tokens: int) -> list[str | None]:
 
 
 def read_texts(database: sqlite3.Connection, ids: Iterable[int]) -> dict[int, str]:
-    """Texts of chunks by id."""
+    """Return the texts of chunks by id."""
     question = "SELECT text FROM chunks WHERE id = ?"
     rows = ((id_, database.execute(question, (id_,)).fetchone()) for id_ in ids)
     return {id_: row[0] for id_, row in rows if row is not None}
 
 
 def _texts_table(texts: Iterable[tuple[int, str]]) -> sqlite3.Connection:
-    """A database in memory with a table `texts`, read as an index reads its chunks."""
+    """Make a database in memory with a table `texts`, tokenized like the chunks of an index."""
     database = sqlite3.connect(":memory:")
     database.execute(f"CREATE VIRTUAL TABLE texts USING fts5(text, tokenize='{TOKENIZE}')")
     database.executemany("INSERT INTO texts (rowid, text) VALUES (?, ?)", texts)
@@ -248,5 +248,5 @@ def _texts_table(texts: Iterable[tuple[int, str]]) -> sqlite3.Connection:
 
 
 def _quoted(text: str) -> str:
-    """As a string of FTS5's language."""
+    """Return a text as a string in FTS5's query language."""
     return '"' + text.replace('"', '""') + '"'

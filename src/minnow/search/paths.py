@@ -1,4 +1,4 @@
-"""Which files some paths lead to, and what they are called in an index."""
+"""The files that paths lead to, and their names in an index."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from minnow.chunks import find_documents
 from minnow.errors import InputError
+from minnow.indexfile.documents import COLLECTION
 from minnow.search.reading import ALL_KINDS
-from minnow.search.schema import COLLECTION
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 
 @dataclass
 class FoundFiles:
-    """What paths lead to.
+    """The files that paths lead to.
 
     Attributes:
         files: Files to read by name, sorted.
         ignored: Files that are no documents, with the reason.
-        hidden: Folders that cannot be read; what is in them is not known.
-        unreadable: The same for people, with the reason.
+        hidden: Directories that cannot be read, so that their content is unknown.
+        unreadable: A line for each of them, with the reason.
     """
 
     files: dict[str, Path] = field(default_factory=dict)
@@ -34,27 +34,27 @@ class FoundFiles:
 
 
 def find_files(paths: Iterable[Path]) -> FoundFiles:
-    """Look for documents.
+    """Find documents.
 
     Args:
-        paths: Files, and folders, of which the documents in all folders are taken.
+        paths: Files, and directories, which are searched at any depth.
 
     Raises:
-        InputError: A path does not exist, cannot be looked at, or is no kind of document.
+        InputError: A path does not exist, cannot be read, or is no kind of document.
     """
-    all_ = FoundFiles()
+    result = FoundFiles()
     for path in paths:
         try:
-            _add(path, all_)
+            _add(path, result)
         except OSError as error:
             raise InputError(f"Cannot read {path}: {error.strerror}.") from error
-    all_.files = dict(sorted(all_.files.items()))
-    return all_
+    result.files = dict(sorted(result.files.items()))
+    return result
 
 
-def _add(path: Path, all_: FoundFiles) -> None:
+def _add(path: Path, result: FoundFiles) -> None:
     if path.is_dir():
-        _add_folder(path, _name(path), all_)
+        _add_folder(path, _name(path), result)
     elif not path.exists():
         raise InputError(
             f"There is no {path}. To drop what was indexed from it, use `remove_paths()`."
@@ -64,24 +64,24 @@ def _add(path: Path, all_: FoundFiles) -> None:
     elif not path.is_file():
         raise InputError(f"{path} is not a file.")
     else:
-        all_.files[_name(path)] = path
+        result.files[_name(path)] = path
 
 
-def _add_folder(folder: Path, name: str, all_: FoundFiles) -> None:
+def _add_folder(folder: Path, name: str, result: FoundFiles) -> None:
     found = find_documents(folder, ALL_KINDS, patient=True)
-    all_.files |= {_join(name, inner): file for inner, file in found.files.items()}
+    result.files |= {_join(name, inner): file for inner, file in found.files.items()}
     for inner, reason in found.skipped.items():
         if reason.startswith("Cannot read"):
-            all_.unreadable.append(f"{_join(name, inner)}: {reason}")
-            all_.hidden.append(Path(_join(name, inner)))
+            result.unreadable.append(f"{_join(name, inner)}: {reason}")
+            result.hidden.append(Path(_join(name, inner)))
         else:
-            all_.ignored[_join(name, inner)] = reason
+            result.ignored[_join(name, inner)] = reason
 
 
 def is_under(name: str, paths: Iterable[Path]) -> bool:
-    """Whether a name in the index is that of one of these paths, or of what is in them.
+    """Return whether a name in the index is one of these paths, or under one of them.
 
-    That of a collection never is: what a program put in is not a file that may be gone.
+    The name of a collection never is: its records have no file that could be deleted.
     """
     if name.startswith(COLLECTION):
         return False

@@ -1,10 +1,10 @@
-"""Files into documents: what each kind of file is read with, and what it may hold."""
+"""Reads the documents of files, each kind of file with its own reader."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from minnow.chunks.code import CODE
@@ -12,60 +12,56 @@ from minnow.chunks.folder import KINDS, MARKUP, parse_document
 from minnow.chunks.outline import Document, Section
 from minnow.chunks.pdf import read_pdf
 from minnow.errors import InputError
-from minnow.search.writer import Entry, Key, digest_of
+from minnow.indexfile.checks import is_unicode
+from minnow.search.writer import DocumentKey, Entry, digest_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
 ALL_KINDS = (*KINDS, ".pdf", ".jsonl", *CODE)
-"""How the names of files end that are indexed, in lower case."""
+"""Suffixes of the files that are indexed, in lower case."""
 
 _LARGEST_MARKUP = 32_000_000
-"""Bytes. A parser's tree is some hundred times as large as its text."""
+"""Bytes. A parser's tree is about a hundred times as large as its text."""
 
 _TEXTS = ("text", "contents", "content")
 _IDS = ("id", "_id")
 
 
 @dataclass(frozen=True)
-class Found:
+class FoundDocument:
     """A document of a file.
 
     Attributes:
-        entry: What the index is to know of it.
-        read: Gives its text, when that is needed; raises InputError where it cannot be read.
+        entry: Its identity, digest and metadata.
+        read: Returns its text when that is needed; raises InputError where it cannot be read.
     """
 
     entry: Entry
     read: Callable[[], Document]
 
 
-@dataclass
-class Faults:
-    """What could not be read, and why: a line for people each."""
-
-    lines: list[str] = field(default_factory=list)
-
-
-def documents_of(path: Path, name: str, content: bytes, faults: Faults) -> Iterator[Found]:
-    """The documents of a file.
+def documents_of(
+    path: Path, name: str, content: bytes, faults: list[str]
+) -> Iterator[FoundDocument]:
+    """Find the documents of a file.
 
     All kinds but .jsonl hold one. A line of a .jsonl file is an object with a `text` (or
-    `contents`, `content`), and if it likes an `id` (or `_id`; else the line's number), a `title`,
+    `contents`, `content`), and optionally an `id` (or `_id`; else the line's number), a `title`,
     which becomes the heading, and `metadata`, an object. Other keys are metadata too.
 
     Args:
-        path: Of the file.
-        name: What it is called in the index.
-        content: The file's.
-        faults: Takes lines that cannot be read.
+        path: Path of the file.
+        name: Name of the file in the index.
+        content: Content of the file.
+        faults: Receives a message for each line that cannot be read.
     """
     if path.suffix.lower() == ".jsonl":
         yield from _lines(name, content, faults)
         return
-    key = Key(name)
-    yield Found(Entry(key, digest_of(content)), lambda: _parse(path, name, content))
+    key = DocumentKey(name)
+    yield FoundDocument(Entry(key, digest_of(content)), lambda: _parse(path, name, content))
 
 
 def _parse(path: Path, name: str, content: bytes) -> Document:
@@ -81,10 +77,10 @@ def _parse(path: Path, name: str, content: bytes) -> Document:
 
 
 class _LineError(Exception):
-    """What is wrong with a line."""
+    """A fault of a line."""
 
 
-def _lines(name: str, content: bytes, faults: Faults) -> Iterator[Found]:
+def _lines(name: str, content: bytes, faults: list[str]) -> Iterator[FoundDocument]:
     seen: set[str] = set()
     start, number = 0, 0
     while start < len(content):
@@ -101,16 +97,16 @@ def _lines(name: str, content: bytes, faults: Faults) -> Iterator[Found]:
             if found.entry.key.name in seen:
                 raise _LineError(f"repeats the id {found.entry.key.name!r}")
         except _LineError as error:
-            faults.lines.append(f"{name}, line {number}: {error}")
+            faults.append(f"{name}, line {number}: {error}")
             continue
         except RecursionError:
-            faults.lines.append(f"{name}, line {number}: is nested too deep")
+            faults.append(f"{name}, line {number}: is nested too deep")
             continue
         seen.add(found.entry.key.name)
         yield found
 
 
-def _line(file: str, number: int, line: bytes) -> Found:
+def _line(file: str, number: int, line: bytes) -> FoundDocument:
     try:
         row = json.loads(line, parse_constant=_no_constant)
     except UnicodeDecodeError as error:
@@ -125,30 +121,30 @@ def _line(file: str, number: int, line: bytes) -> Found:
     name: str | int | None = _take(row, _IDS, (str, int))
     title: str = _take(row, ("title",), str) or ""
     more: dict[str, object] = _take(row, ("metadata",), dict) or {}
-    key = Key(file, str(number if name is None else name))
+    key = DocumentKey(file, str(number if name is None else name))
     for value in (text, title, key.name, _json({**row, **more})):
         _check_characters(value)
     if not text.strip():
         raise _LineError("the text is empty")
     title = " ".join(title.split())
     document = Document(str(key), text, (Section((title,) if title else (), 0, len(text)),))
-    return Found(Entry(key, digest_of(line), {**row, **more}), lambda: document)
+    return FoundDocument(Entry(key, digest_of(line), {**row, **more}), lambda: document)
 
 
 def _json(values: dict[str, object]) -> str:
     try:
         return json.dumps(values, ensure_ascii=False, allow_nan=False)
-    except ValueError as error:  # 1e999 is infinite, and SQLite could not read that back
+    except ValueError as error:  # 1e999 is infinite, and SQLite cannot read that back
         raise _LineError("holds a number that is too large") from error
 
 
 def _no_constant(name: str) -> object:
-    """NaN and Infinity, which Python reads and SQLite does not."""
+    """Reject NaN and Infinity, which Python reads and SQLite does not."""
     raise ValueError(f"{name} is no JSON")
 
 
 def _take(row: dict[str, Any], names: tuple[str, ...], kind: type | tuple[type, ...]) -> Any:
-    """The first of these keys that is there, taken out."""
+    """Remove and return the value of the first of these keys that exists."""
     value = next((row.pop(name) for name in names if name in row), None)
     if value is not None and (not isinstance(value, kind) or isinstance(value, bool)):
         raise _LineError(f'the "{names[0]}" is {type(value).__name__}')
@@ -158,7 +154,5 @@ def _take(row: dict[str, Any], names: tuple[str, ...], kind: type | tuple[type, 
 def _check_characters(text: str) -> None:
     if "\0" in text:
         raise _LineError("holds a NUL character")
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        raise _LineError("holds half of a surrogate pair, which is no character") from error
+    if not is_unicode(text):
+        raise _LineError("holds half of a surrogate pair, which is no character")

@@ -1,7 +1,7 @@
-"""Documents from a program's memory in an index: a record is one text, found as a whole.
+"""Records: texts that a program puts into an index, each of which is one chunk.
 
-Records are in collections. A collection is to the index what a file of many documents is: it has a
-name that no file can have (`COLLECTION`), and `minnow index` leaves it alone.
+Records belong to collections. To the index a collection is a file of many documents; its name is
+one that no file can have (`COLLECTION`), so `minnow index` leaves it alone.
 """
 
 from __future__ import annotations
@@ -16,20 +16,19 @@ from numpy.typing import NDArray
 
 from minnow.chunks import Chunk
 from minnow.errors import InputError
-from minnow.search.checks import is_unicode
-from minnow.search.filters import allowed_ids
-from minnow.search.models import first_too_long
-from minnow.search.schema import COLLECTION
-from minnow.search.writer import Entry, Key, Writer, digest_of
+from minnow.indexfile.checks import is_unicode
+from minnow.indexfile.documents import COLLECTION
+from minnow.indexfile.models import find_too_long
+from minnow.search.chunk_ids import allowed_ids
+from minnow.search.writer import DocumentKey, Entry, Writer, digest_of
 from minnow.vectors import Similarity, normalize
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterable
 
-    from minnow.search.filters import Parameters
-    from minnow.search.models import SearchModel
-    from minnow.search.store import Store
+    from minnow.indexfile import SearchModel, Store
+    from minnow.indexfile.filters import Parameters
 
 Floats = NDArray[np.float32]
 
@@ -39,13 +38,13 @@ _BEGINNING = 40
 
 @dataclass(frozen=True)
 class Record:
-    """A text to be found.
+    """A text to index.
 
     Attributes:
-        id: What it is known by in its collection.
-        text: Embedded as it is, and whole.
+        id: Its identity in its collection.
+        text: The text, which is embedded unchanged and whole.
         metadata: JSON values by name.
-        vector: Its embedding where there is one already, float32 of shape (width,).
+        vector: Its embedding if there is one already, float32 of shape (width,).
     """
 
     id: str
@@ -55,13 +54,13 @@ class Record:
 
 
 def collection_path(name: str) -> str:
-    """What a collection is called in the index: its `file`.
+    """Return the name of a collection in the index: the `file` of its records.
 
     Raises:
-        InputError: The name is empty, or has a "#" or a character that is none.
+        InputError: The name is empty, or holds "#", NUL or a lone surrogate.
     """
     if not isinstance(name, str) or not name or "#" in name or _is_broken(name):
-        raise InputError(f"A collection cannot be called {name!a}. Take letters and digits.")
+        raise InputError(f"A collection cannot be called {name!a}. Use letters and digits.")
     return COLLECTION + name
 
 
@@ -79,16 +78,16 @@ def put_records(
 
     Args:
         store: The index, open for writing, made with the model.
-        model: Makes the vectors.
-        records: Each with an id of its own.
-        collection: Where they belong.
+        model: The model that makes the vectors.
+        records: Records with different ids.
+        collection: The collection they belong to.
 
     Returns:
-        How many were embedded.
+        The number of records that were embedded.
 
     Raises:
-        InputError: A text is longer than the model takes, or is no text; an id is empty or there
-            twice; metadata is no JSON; a vector has another width, or is not finite.
+        InputError: A text is longer than the model takes, or not a string; an id is empty or
+            repeated; metadata is no JSON; a vector has another width, or is not finite.
         OutputError: The index cannot be written.
     """
     path, rows = collection_path(collection), list(records)
@@ -99,7 +98,7 @@ def put_records(
     vectors = dict(zip(given, writer.rows(_given(rows, given, store)), strict=True))
     digests = [_digest(record, vectors.get(i)) for i, record in enumerate(rows)]
     for i, record in enumerate(rows):
-        known = None if i in vectors else writer.single(Key(path, record.id))
+        known = None if i in vectors else writer.single(DocumentKey(path, record.id))
         if known is not None and known[0] == digests[i]:
             vectors[i] = known[1]
     missing = [i for i in range(len(rows)) if i not in vectors]
@@ -109,7 +108,7 @@ def put_records(
         vectors.update(zip(missing, made, strict=True))
     writer.put(
         (
-            Entry(Key(path, record.id), digests[i], dict(record.metadata)),
+            Entry(DocumentKey(path, record.id), digests[i], dict(record.metadata)),
             [(Chunk(path, 1, (), record.text, 0, len(record.text)), vectors[i])],
         )
         for i, record in enumerate(rows)
@@ -125,17 +124,17 @@ def remove_records(
     params: Parameters = (),
     collection: str = DEFAULT_COLLECTION,
 ) -> int:
-    """Drop records of a collection: those with these ids, of which a condition is true.
+    """Drop the records of a collection that have these ids and fulfil a condition.
 
     Args:
         store: The index, open for writing.
-        ids: Those that are not there are left out; by default all are meant.
+        ids: Ids, of which unknown ones are ignored; all by default.
         where: As in `Index.search`.
         params: As in `Index.search`.
-        collection: Where they are.
+        collection: The collection they belong to.
 
     Returns:
-        How many went.
+        The number of records dropped.
 
     Raises:
         InputError: `ids` is one string, or the condition cannot be used.
@@ -152,7 +151,7 @@ def remove_records(
 
 
 def _allowed(store: Store, path: str, where: str, params: Parameters) -> set[str]:
-    """The ids of a collection's records of which a condition is true."""
+    """Return the ids of a collection's records that fulfil a condition."""
     chunks = allowed_ids(store, where, params)
     question = (
         "SELECT d.first_chunk, d.name FROM documents AS d "
@@ -164,7 +163,7 @@ def _allowed(store: Store, path: str, where: str, params: Parameters) -> set[str
     return {rows[i][1] for i in np.flatnonzero(np.isin(firsts, chunks)).tolist()}
 
 
-# --- what is not taken -----------------------------------------------------------------------
+# --- checks ----------------------------------------------------------------------------------
 
 
 def _check(records: Sequence[Record], database: sqlite3.Connection) -> None:
@@ -172,9 +171,9 @@ def _check(records: Sequence[Record], database: sqlite3.Connection) -> None:
     for record in records:
         name = record.id
         if not isinstance(name, str) or not name or _is_broken(name):
-            raise InputError(f"An id should be a string with something in it, not {name!a}.")
+            raise InputError(f"An id should be a string that is not empty, not {name!a}.")
         if name in seen:
-            raise InputError(f"The id {name!r} is there twice.")
+            raise InputError(f"Two records have the id {name!r}.")
         seen.add(name)
         if not isinstance(record.text, str):
             raise InputError(f"The text of {name!r} is {type(record.text).__name__}, not a string.")
@@ -186,7 +185,7 @@ def _check(records: Sequence[Record], database: sqlite3.Connection) -> None:
 
 
 def _check_metadata(record: Record, database: sqlite3.Connection) -> None:
-    """Make sure that metadata comes back as it was put in."""
+    """Check that metadata can be read back as it was."""
     metadata = record.metadata
     if not isinstance(metadata, Mapping):
         raise InputError(
@@ -215,21 +214,21 @@ def _fault_of(value: object, database: sqlite3.Connection) -> str | None:
         return "holds half of a surrogate pair, which is no character"
     except (TypeError, ValueError) as error:
         return f"is no JSON ({error})"
-    return "would come back as something else" if valid else "is nested too deep"
+    return "would be read back as something else" if valid else "is nested too deep"
 
 
 def _check_lengths(records: Sequence[Record], model: SearchModel) -> None:
-    if found := first_too_long(model, [record.text for record in records]):
+    if found := find_too_long(model, [record.text for record in records]):
         number, tokens = found
         raise InputError(
             f"The text of {_shown(records[number])} has {tokens} tokens, and "
-            f"{model.fingerprint.shown} takes {model.room}. Split it first: nothing is cut "
-            "off, and nothing was written."
+            f"{model.fingerprint.shown} takes {model.room}. Split it first: texts are not "
+            "truncated, and nothing was written."
         )
 
 
 def _given(records: Sequence[Record], numbers: Sequence[int], store: Store) -> Floats:
-    """The vectors that some records bring, of length 1 where cosines count."""
+    """Return the vectors that some records bring, of length 1 if they are compared by cosine."""
     width = store.fingerprint.width
     vectors = np.empty((len(numbers), width), np.float32)
     for row, number in enumerate(numbers):
@@ -249,16 +248,16 @@ def _given(records: Sequence[Record], numbers: Sequence[int], store: Store) -> F
 
 
 def _digest(record: Record, given: bytes | None) -> bytes:
-    """Of what a vector depends on: equal digests, equal vectors."""
+    """Return the digest of what a vector depends on: equal digests, equal vectors."""
     return digest_of(record.text.encode() + (given or b""))
 
 
 def _shown(record: Record) -> str:
-    """A record for a message: its id may be one that nobody has seen."""
+    """Describe a record for a message by its id and the beginning of its text."""
     text = " ".join(record.text[:_BEGINNING].split())
     return f"{record.id!r} ({text!r}...)" if len(record.text) > _BEGINNING else repr(record.id)
 
 
 def _is_broken(text: str) -> bool:
-    """Whether SQLite cannot keep it: a NUL ends it there, and half a pair is no UTF-8."""
+    """Return whether SQLite cannot hold a text: NUL ends it, and a lone surrogate is no UTF-8."""
     return "\0" in text or not is_unicode(text)

@@ -1,4 +1,4 @@
-"""What a search found, as plain values, and for people."""
+"""Hits of a search, as plain values, as text and as JSON."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 @dataclass(frozen=True)
 class Hit:
-    """A chunk that was found.
+    """A chunk that a search found.
 
     Attributes:
         rank: From 1.
-        id: Of the chunk in the file.
-        score: What it was ranked by: a similarity, BM25, or what both come to.
-        vector_score: How near its vector is to the query's; None where that was not asked.
-        keyword_score: Its BM25; None where that was not asked, 0 where no word is in it.
-        source: The document: a path, with "#id" behind it where a file has several.
-        number: Of the chunk in its document, from 1.
-        headings: What it stands under, the outermost first.
-        text: What was embedded: headings in a line of their own, and the piece.
+        id: Id of the chunk in the file.
+        score: The score it was ranked by: a similarity, BM25, or the fusion of both.
+        vector_score: Similarity of its vector to the query's; None where vectors were not used.
+        keyword_score: Its BM25; None where keywords were not used, 0 where it has no word.
+        source: The document: a path, followed by "#id" where a file has several.
+        number: Number of the chunk in its document, from 1.
+        headings: The headings it stands under, the outermost first.
+        text: The embedded text: headings in a line of their own, and the piece.
         body: Where the piece begins in `text`, in characters.
         start: Where the piece begins in the document's text, in characters.
-        passage: The part that says most of what was asked.
-        metadata: Of the document.
+        passage: The part with most words of the query.
+        metadata: Metadata of the document.
     """
 
     rank: int
@@ -56,12 +56,12 @@ class Hit:
         return self.text[self.body :]
 
     def facts(self) -> dict[str, Any]:
-        """As JSON has it."""
+        """Return the fields as JSON values."""
         return {**asdict(self), "headings": list(self.headings), "metadata": dict(self.metadata)}
 
 
 def beginning(text: str) -> str:
-    """As much of a text as a passage shows, cut at a word."""
+    """Return the beginning of a text, as long as a passage, cut at a word."""
     words = " ".join(text[: 4 * _LONGEST_PASSAGE].split())
     if len(words) <= _LONGEST_PASSAGE and len(text) <= 4 * _LONGEST_PASSAGE:
         return words
@@ -70,21 +70,21 @@ def beginning(text: str) -> str:
 
 
 def one_line(text: str) -> str:
-    """A text without control characters: a document is not to write what a terminal obeys."""
+    """Replace control characters by spaces, so that a document cannot control a terminal."""
     return _CONTROL.sub(" ", text)
 
 
 def print_hits(hits: Sequence[Hit], stream: IO[str]) -> None:
-    """A few lines for each: rank, score, source, headings, passage."""
+    """Print a few lines for each hit: rank, score, source, headings, passage."""
     for hit in hits:
         scores = [
             f"{name} {value:.3f}"
             for name, value in (("vector", hit.vector_score), ("keyword", hit.keyword_score))
             if value is not None
         ]
-        told = f"  ({', '.join(scores)})" if len(scores) > 1 else ""
+        both = f"  ({', '.join(scores)})" if len(scores) > 1 else ""
         source = one_line(hit.source)
-        stream.write(f"{hit.rank:>2}.  {hit.score:.3f}  {source}, part {hit.number}{told}\n")
+        stream.write(f"{hit.rank:>2}.  {hit.score:.3f}  {source}, part {hit.number}{both}\n")
         if hit.headings:
             stream.write(f"    {one_line(' > '.join(hit.headings))}\n")
         shown = textwrap.fill(
@@ -95,6 +95,6 @@ def print_hits(hits: Sequence[Hit], stream: IO[str]) -> None:
 
 
 def json_of(query: str, mode: str, hits: Sequence[Hit]) -> str:
-    """The answer to a query as one JSON object."""
+    """Return the hits of a query as one JSON object."""
     answer = {"query": query, "mode": mode, "hits": [hit.facts() for hit in hits]}
     return json.dumps(answer, ensure_ascii=False)

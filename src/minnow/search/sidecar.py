@@ -1,7 +1,7 @@
-"""A graph of neighbours beside a large index, in a file of its own: usearch's HNSW.
+"""A graph of nearest neighbours beside a large index, in a file of its own: usearch's HNSW.
 
-`FILE.usearch` may be deleted at any time. It begins with a header that says which state of which
-index it is of; behind it is what usearch writes.
+`FILE.usearch` may be deleted at any time. It begins with a header that names the index and its
+state, followed by what usearch writes.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from minnow.search.store import Store
+    from minnow.indexfile import Store
 
     Floats = NDArray[np.float32]
     Ids = NDArray[np.int64]
 
 LARGE = 100_000
-"""Chunks from which on a sidecar is made and used, where usearch is installed."""
+"""Indexes with as many chunks get a sidecar, where usearch is installed."""
 
 _HEADER = 4096
 _MAGIC = "minnow usearch 2"
@@ -47,9 +47,9 @@ _METRICS = {Similarity.COSINE: "cos", Similarity.DOT: "ip", Similarity.EUCLIDEAN
 
 @dataclass(frozen=True)
 class _State:
-    """Which state of which index a sidecar is of.
+    """The state of an index that a sidecar was built from.
 
-    Ids only grow and rows never change: the last id and the number of rows tell a state.
+    Ids only grow and rows never change, so the last id and the number of rows identify a state.
     """
 
     index: str
@@ -61,23 +61,23 @@ class _State:
 
 
 def sidecar_path(path: Path) -> Path:
-    """Where the sidecar of an index is."""
+    """Return the path of the sidecar of an index."""
     return path.with_name(f"{path.name}.usearch")
 
 
 class Sidecar:
-    """Neighbours of a vector in a large index, nearly all of them, without reading all vectors."""
+    """Approximate nearest neighbours in a large index, without reading all vectors."""
 
     def __init__(self, graph: Any, content: mmap.mmap | None) -> None:
         """Take over a graph of usearch; `open_sidecar` and `build_sidecar` make one."""
         self._graph, self._content = graph, content
 
     def candidates(self, query: Floats, count: int) -> Ids:
-        """Ids of chunks that are near a query, more than `count`, for an exact comparison.
+        """Return the ids of more than `count` chunks near a query, for an exact comparison.
 
         Args:
             query: float32 of shape (width,).
-            count: How many are wanted.
+            count: The number of neighbours wanted.
         """
         found = self._graph.search(query, max(_CANDIDATES, 2 * count))
         return np.array(found.keys, np.int64)
@@ -87,7 +87,7 @@ class Sidecar:
 
 
 def is_installed() -> bool:
-    """Whether usearch is there."""
+    """Return whether usearch is installed."""
     try:
         import usearch.index  # noqa: F401
     except ImportError:
@@ -96,12 +96,12 @@ def is_installed() -> bool:
 
 
 def open_sidecar(store: Store, ids: Ids, width: int, kind: Similarity) -> Sidecar | None:
-    """The sidecar of an index, if it is there and of the index's present state.
+    """Open the sidecar of an index; None if there is none of its present state.
 
     Args:
         store: The index.
-        ids: Of all its chunks, ascending.
-        width: Of a vector.
+        ids: Ids of all its chunks, ascending.
+        width: Length of a vector.
         kind: How vectors are compared.
     """
     path = sidecar_path(store.path)
@@ -115,7 +115,7 @@ def open_sidecar(store: Store, ids: Ids, width: int, kind: Similarity) -> Sideca
                 return None
             content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         body = memoryview(content)[_HEADER:]
-        if zlib.crc32(body) != header["crc32"]:  # usearch believes it, and would crash
+        if zlib.crc32(body) != header["crc32"]:  # usearch would crash on a damaged one
             return None
         graph = _new_graph(state)
         graph.view(body)
@@ -123,7 +123,7 @@ def open_sidecar(store: Store, ids: Ids, width: int, kind: Similarity) -> Sideca
         return None
     if len(graph) != len(ids):
         return None
-    # The larger the graph, the more of it has to be looked at to find as much.
+    # The larger the graph, the more of it has to be visited for the same recall.
     graph.expansion_search = max(_LEAST_EXPANSION, len(ids) // _CHUNKS_PER_EXPANSION)
     return Sidecar(graph, content)
 
@@ -138,19 +138,19 @@ def build_sidecar(
     dtype: str = "f16",
     progress: Callable[[int], None] = lambda _: None,
 ) -> bool:
-    """Write the sidecar of an index anew.
+    """Write the sidecar of an index.
 
     Args:
         store: The index.
-        ids: Of all its chunks, ascending.
-        blocks: All of them, some at a time, with their vectors: float32 of shape (ids, width).
-        width: Of a vector.
+        ids: Ids of all its chunks, ascending.
+        blocks: The ids in blocks, with their vectors: float32 of shape (ids, width).
+        width: Length of a vector.
         kind: How vectors are compared.
         dtype: "f16" or "i8": numbers within the graph.
-        progress: Is told how many vectors were added.
+        progress: Receives the number of vectors added since the last call.
 
     Returns:
-        Whether there is one now; vectors that are compared by Manhattan distance get none.
+        Whether there is one now; for Manhattan distance there is none.
 
     Raises:
         MissingExtraError: The extra `search-large` is not installed.

@@ -1,4 +1,4 @@
-"""Documents into the tables of an index, and out of them: one transaction each time."""
+"""Inserts documents into the tables of an index, and deletes them."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from minnow.errors import InputError
-from minnow.search.checks import reading_rows
-from minnow.search.encodings import encode_rows
-from minnow.search.schema import COLLECTION, STAGED, has_table
+from minnow.indexfile.checks import reading_rows
+from minnow.indexfile.documents import STAGED, STAGED_SCHEMA
+from minnow.indexfile.encodings import encode_rows
+from minnow.indexfile.schema import has_table
 
 if TYPE_CHECKING:
     import sqlite3
@@ -21,8 +22,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from minnow.chunks import Chunk
-    from minnow.search.encodings import VectorEncoding
-    from minnow.search.store import Store
+    from minnow.indexfile.encodings import VectorEncoding
+    from minnow.indexfile.store import Store
 
     Floats = NDArray[np.float32]
 
@@ -32,12 +33,12 @@ _SEPARATOR = " > "
 
 
 @dataclass(frozen=True)
-class Key:
-    """What a document is known by.
+class DocumentKey:
+    """The identity of a document.
 
     Attributes:
-        file: Path of the file that it is in.
-        name: Its name in the file; empty where it is all of it.
+        file: Path of its file.
+        name: Its name in the file; empty if it is the whole file.
     """
 
     file: str
@@ -49,48 +50,48 @@ class Key:
 
 @dataclass(frozen=True)
 class Entry:
-    """A document that is to be in the index.
+    """A document to put into the index, without its text.
 
     Attributes:
-        key: What it is known by.
-        digest: Of its content; see `digest_of`.
+        key: Its identity.
+        digest: Digest of its content; see `digest_of`.
         metadata: JSON values by name.
     """
 
-    key: Key
+    key: DocumentKey
     digest: bytes
     metadata: Mapping[str, object] = field(default_factory=dict)
 
 
 def digest_of(content: bytes) -> bytes:
-    """The first 16 bytes of its SHA-256: who means no harm finds no two of the same."""
+    """Return the first 16 bytes of the SHA-256, which suffice against accidental collisions."""
     return hashlib.sha256(content).digest()[:_DIGEST_BYTES]
 
 
 class Writer:
-    """Writes documents. Every method is one transaction."""
+    """Writer of documents. Every method is one transaction."""
 
     def __init__(self, store: Store) -> None:
-        """Write to a store that is open for that."""
+        """Write to a store that is open for writing."""
         self._store = store
         self._encoding: VectorEncoding = store.settings.encoding
 
-    # --- what is there ---------------------------------------------------------------------
+    # --- queries ---------------------------------------------------------------------------
 
     def file_hash(self, path: str) -> bytes | None:
-        """SHA-256 of a file when all of it was indexed; None if it was not."""
+        """Return the SHA-256 of a file when it was indexed completely, else None."""
         with self._store.reading() as database:
             row = database.execute("SELECT sha256 FROM files WHERE path = ?", (path,)).fetchone()
         return bytes(row[0]) if row and row[0] else None
 
     def files(self) -> list[str]:
-        """The paths of all files in the index."""
-        with self._store.reading() as database, reading_rows("Which files there are"):
+        """Return the paths of all files in the index."""
+        with self._store.reading() as database, reading_rows("The list of files"):
             rows = database.execute("SELECT path FROM files ORDER BY path")
             return ["".join(row) for row in rows]
 
     def documents(self, path: str) -> dict[str, bytes]:
-        """The documents of a file: name -> digest."""
+        """Return the digests of the documents of a file by name."""
         question = (
             "SELECT d.name, d.digest FROM documents AS d "
             "JOIN files AS f ON f.id = d.file WHERE f.path = ?"
@@ -98,8 +99,8 @@ class Writer:
         with self._store.reading() as database:
             return dict(database.execute(question, (path,)))
 
-    def texts(self, key: Key) -> dict[str, bytes]:
-        """A document's chunks: their texts, and their vectors as they are stored."""
+    def texts(self, key: DocumentKey) -> dict[str, bytes]:
+        """Return the encoded vectors of a document's chunks by text."""
         question = (
             "SELECT c.text, v.vector FROM files AS f JOIN documents AS d ON d.file = f.id "
             "JOIN chunks AS c ON c.id >= d.first_chunk AND c.id < d.first_chunk + d.chunks "
@@ -108,8 +109,8 @@ class Writer:
         with self._store.reading() as database:
             return dict(database.execute(question, (key.file, key.name)))
 
-    def single(self, key: Key) -> tuple[bytes, bytes] | None:
-        """The digest of a document of one chunk, and its vector as it is stored."""
+    def single(self, key: DocumentKey) -> tuple[bytes, bytes] | None:
+        """Return the digest of a document of one chunk, and its encoded vector."""
         question = (
             "SELECT d.digest, v.vector FROM files AS f JOIN documents AS d ON d.file = f.id "
             "JOIN vectors AS v ON v.id = d.first_chunk WHERE f.path = ? AND d.name = ?"
@@ -121,13 +122,13 @@ class Writer:
     # --- changes ---------------------------------------------------------------------------
 
     def put(self, documents: Iterable[tuple[Entry, Iterable[tuple[Chunk, bytes]]]]) -> None:
-        """Replace documents, or add them: all of them, or none if that fails."""
+        """Replace or add documents: all of them, or none if that fails."""
         with self._store.writing() as database:
             for entry, chunks in documents:
                 _put(database, entry, chunks)
 
     def finish_file(self, path: str, sha256: bytes, names: Iterable[str]) -> None:
-        """Say that all of a file is indexed, and drop documents that it has no more."""
+        """Mark a file as indexed completely, and drop the documents it no longer has."""
         with self._store.writing() as database:
             file = _file_id(database, path)
             known = database.execute("SELECT name FROM documents WHERE file = ?", (file,))
@@ -138,7 +139,7 @@ class Writer:
             database.execute("UPDATE files SET sha256 = ? WHERE id = ?", (sha256, file))
 
     def remove(self, file: str, names: Iterable[str]) -> int:
-        """Drop documents of a file by their names; how many there were."""
+        """Drop documents of a file by name, and return how many there were."""
         question = (
             "DELETE FROM documents WHERE name = ? AND file = (SELECT id FROM files WHERE path = ?)"
         )
@@ -146,55 +147,50 @@ class Writer:
             return sum(database.execute(question, (name, file)).rowcount for name in names)
 
     def remove_files(self, paths: Iterable[str]) -> None:
-        """Drop files, with all that is in them."""
+        """Drop files with their documents."""
         with self._store.writing() as database:
             database.executemany("DELETE FROM files WHERE path = ?", ((path,) for path in paths))
 
-    def distrust(self) -> None:
-        """Have every document read again; chunks that come out the same keep their vectors."""
+    def mark_outdated(self) -> None:
+        """Make the next run read every document again; unchanged chunks keep their vectors."""
         with self._store.writing() as database:
             database.execute("UPDATE files SET sha256 = x''")
             database.execute("UPDATE documents SET digest = x''")
 
-    def clear(self) -> None:
-        """Drop all that was read from files."""
-        with self._store.writing() as database:
-            database.execute(
-                "DELETE FROM files WHERE substr(path, 1, ?) != ?", (len(COLLECTION), COLLECTION)
-            )
-            database.execute("DROP TABLE IF EXISTS staged")
-
-    # --- vectors of a document that takes long ---------------------------------------------
+    # --- vectors of a long document --------------------------------------------------------
 
     def stage(self, texts: Sequence[str], rows: Sequence[bytes]) -> None:
-        """Keep vectors of a document that is not complete yet."""
+        """Save vectors of a document that is not complete yet."""
         keyed = [(digest_of(text.encode()), row) for text, row in zip(texts, rows, strict=True)]
         with self._store.writing() as database:
-            database.execute(STAGED)
-            database.executemany("INSERT OR REPLACE INTO staged VALUES (?, ?)", keyed)
+            database.execute(STAGED_SCHEMA)
+            database.executemany(
+                f"INSERT OR REPLACE INTO {STAGED} VALUES (?, ?)",  # noqa: S608
+                keyed,
+            )
 
     def staged(self, texts: Sequence[str]) -> list[bytes | None]:
-        """What was kept, for each text."""
-        question = "SELECT vector FROM staged WHERE digest = ?"
+        """Return the saved vector of each text, or None."""
+        question = f"SELECT vector FROM {STAGED} WHERE digest = ?"  # noqa: S608
         with self._store.reading() as database:
-            if not has_table(database, "staged"):
+            if not has_table(database, STAGED):
                 return [None] * len(texts)
             found = [database.execute(question, (digest_of(t.encode()),)).fetchone() for t in texts]
         return [None if row is None else bytes(row[0]) for row in found]
 
     def drop_staged(self) -> None:
-        """Forget what was kept."""
+        """Drop the saved vectors."""
         with self._store.reading() as database:
-            there = has_table(database, "staged")
+            there = has_table(database, STAGED)
         if there:
             with self._store.writing() as database:
-                database.execute("DROP TABLE IF EXISTS staged")
+                database.execute(f"DROP TABLE IF EXISTS {STAGED}")
 
     def rows(self, vectors: Floats) -> list[bytes]:
-        """Vectors as they are stored.
+        """Encode vectors as blobs.
 
         Raises:
-            InputError: One is not finite.
+            InputError: A vector is not finite.
         """
         try:
             return encode_rows(vectors, self._encoding)
@@ -203,7 +199,7 @@ class Writer:
 
 
 def _file_id(database: sqlite3.Connection, path: str) -> int:
-    """A file's row, which says that it is not complete where it is new."""
+    """Return the id of a file's row, which is marked as incomplete if it is new."""
     database.execute(
         "INSERT INTO files (path, sha256) VALUES (?, x'') ON CONFLICT DO NOTHING", (path,)
     )
@@ -241,14 +237,14 @@ def _put(database: sqlite3.Connection, entry: Entry, chunks: Iterable[tuple[Chun
 
 
 def _headings(chunk: Chunk) -> str | None:
-    """The headings as JSON, where the first line of the text does not spell them."""
+    """Return the headings as JSON, or None if the first line of the text spells them."""
     head = chunk.text[: len(chunk.text) - (chunk.end - chunk.start)]
     spelled = tuple(head[:-1].split(_SEPARATOR)) if head else ()
     return None if spelled == chunk.headings else json.dumps(chunk.headings, ensure_ascii=False)
 
 
 def read_headings(stored: str | None, text: str, body: int) -> tuple[str, ...]:
-    """The headings of a chunk's row, the outermost first."""
+    """Return the headings of a chunk's row, the outermost first."""
     if stored is not None:
         return tuple(json.loads(stored))
     return tuple(text[: body - 1].split(_SEPARATOR)) if body else ()

@@ -7,8 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from minnow.errors import IndexFileError
+from minnow.indexfile.fingerprint import check_fingerprint
 from minnow.search import BundleModel, Index, open_store
-from minnow.search.fingerprint import check_fingerprint
 from minnow.serve.inputs import questions
 from minnow.vectors import Similarity, normalize
 

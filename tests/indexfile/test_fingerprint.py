@@ -11,9 +11,9 @@ from fakes.searching import FINGERPRINT
 
 from minnow.bundle import TOKENIZER
 from minnow.errors import IndexFileError
+from minnow.indexfile.fingerprint import LEAST_PARITY, SAME, Fingerprint, check_fingerprint
+from minnow.indexfile.settings import from_json, to_json
 from minnow.sealing import FileRecord
-from minnow.search.facts import from_json, to_json
-from minnow.search.fingerprint import LEAST_PARITY, SAME, Fingerprint, check_fingerprint
 
 OTHER: dict[str, Any] = {
     "weights_sha256": "c" * 64,
@@ -74,9 +74,9 @@ def test_it_is_read_from_a_manifest_and_kept_in_json() -> None:
     assert fingerprint.query_prompt == "für 鱼: "
     assert fingerprint.tokenizer_sha256 == "d" * 64
     assert fingerprint.worst_cosine == 0.99999
-    assert from_json(to_json(fingerprint), Fingerprint) == fingerprint
+    assert from_json(to_json(fingerprint), Fingerprint, "model") == fingerprint
 
 
 def test_broken_json_is_an_error_of_the_file() -> None:
-    with pytest.raises(IndexFileError, match="cannot be read"):
-        from_json('{"source": 1}', Fingerprint)
+    with pytest.raises(IndexFileError, match="The model in the index cannot be read"):
+        from_json('{"source": 1}', Fingerprint, "model")

@@ -1,4 +1,4 @@
-"""Two rankings into one: by what vectors find, and by what words find."""
+"""Fusion of two rankings: by vectors, and by words."""
 
 from __future__ import annotations
 
@@ -7,30 +7,30 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from minnow.search.matrix import Ranking, best
+from minnow.indexfile.matrix import Ranking, best
 from minnow.vectors import Similarity
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 DEPTH = 100
-"""How many of each ranking are looked at, or as many as are wanted."""
+"""How many of each ranking are considered, or as many as are wanted if that is more."""
 
 RRF_K = 60
 """Cormack, Clarke and Büttcher, Reciprocal Rank Fusion Outperforms Condorcet and Individual Rank
 Learning Methods, SIGIR 2009."""
 
 VECTOR_WEIGHT = 0.8
-"""The weight of vectors, where scores are added: Bruch, Gai and Ingber, An Analysis of Fusion
+"""The weight of vectors where scores are added: Bruch, Gai and Ingber, An Analysis of Fusion
 Functions for Hybrid Retrieval, ACM TOIS 42(1), 2023 (https://arxiv.org/abs/2210.11934), who find
 it good on all data sets that they did not tune on."""
 
 
 class Fusion(str, Enum):
-    """How two rankings become one.
+    """How two rankings are fused.
 
-    SCORES adds the scores, each scaled between the least that it can be and the greatest that was
-    found ("TM2C2" of the source at VECTOR_WEIGHT). RRF adds 1 / (60 + rank).
+    SCORES adds the scores, each scaled from the least possible to the greatest found ("TM2C2" in
+    the source at VECTOR_WEIGHT). RRF adds 1 / (60 + rank).
     """
 
     SCORES = "scores"
@@ -38,7 +38,7 @@ class Fusion(str, Enum):
 
 
 def fuse_ranks(rankings: tuple[Ranking, Ranking], count: int) -> Ranking:
-    """Reciprocal rank fusion."""
+    """Fuse rankings by reciprocal rank."""
     ids = np.concatenate([ranking.ids for ranking in rankings])
     gains = np.concatenate([1.0 / (RRF_K + 1 + np.arange(len(r.ids))) for r in rankings])
     every, inverse = np.unique(ids, return_inverse=True)
@@ -53,12 +53,12 @@ def fuse_scores(
     kind: Similarity,
     count: int,
 ) -> Ranking:
-    """Add the scores of chunks.
+    """Fuse rankings by the sum of scaled scores.
 
     Args:
-        ids: The chunks that either ranking has, int64 of shape (chunks,).
-        nearness: Of their vectors to the query's; -inf where one is missing.
-        keywords: Their BM25; 0 where no word is in it.
+        ids: The chunks in either ranking, int64 of shape (chunks,).
+        nearness: Similarity of their vectors to the query's; -inf where a vector is missing.
+        keywords: Their BM25; 0 for chunks without a word of the query.
         kind: What `nearness` is; a cosine is at least -1, of others the least found is taken.
         count: How many to keep.
     """
@@ -73,6 +73,6 @@ def fuse_scores(
 
 
 def _scaled(scores: NDArray[np.float64], least: float) -> NDArray[np.float64]:
-    """From 0 for the least to 1 for the greatest there is."""
+    """Scale scores from 0 for the least to 1 for the greatest."""
     span = float(scores.max(initial=least)) - least
     return (scores - least) / span if span > 0 else np.zeros(len(scores))

@@ -1,4 +1,4 @@
-"""Vectors as rows of a table, and back: float16, or int8 with a scale."""
+"""Vectors as blobs and back: float16, or int8 with a scale."""
 
 from __future__ import annotations
 
@@ -35,16 +35,16 @@ class VectorEncoding(str, Enum):
     INT8 = "int8"
 
     def row_bytes(self, width: int) -> int:
-        """How long a stored vector is."""
+        """Return the length of a stored vector in bytes."""
         return 2 * width if self is VectorEncoding.FLOAT16 else _SCALE_BYTES + width
 
 
 def encode_rows(vectors: Floats, encoding: VectorEncoding) -> list[bytes]:
-    """Vectors as they are stored.
+    """Encode vectors as blobs.
 
     Args:
         vectors: float32 of shape (rows, width), finite.
-        encoding: How.
+        encoding: How to store them.
 
     Raises:
         ValueError: A number is not finite, or too large for float16.
@@ -64,10 +64,10 @@ def encode_rows(vectors: Floats, encoding: VectorEncoding) -> list[bytes]:
 
 
 def decode_rows(rows: Sequence[bytes], width: int, encoding: VectorEncoding) -> Floats:
-    """Stored vectors as float32 of shape (rows, width).
+    """Decode blobs to float32 of shape (rows, width).
 
     Raises:
-        IndexFileError: A row has another length than such vectors have, or holds NaN or infinity.
+        IndexFileError: A blob has another length than such vectors have, or holds NaN or infinity.
     """
     size = encoding.row_bytes(width)
     if any(not isinstance(row, bytes) or len(row) != size for row in rows):
@@ -89,7 +89,7 @@ def _decode(rows: Sequence[bytes], size: int, encoding: VectorEncoding) -> Float
 
 
 def page_size(row_bytes: int) -> int:
-    """The smallest page of SQLite that rows of this length fill well, in bytes.
+    """Return the smallest page size of SQLite that rows of this length fill well, in bytes.
 
     Rows of 768 bytes fill a page of 4096 with five, and leave 6 % of it empty; a page of 16384
     takes 21 of them.

@@ -22,21 +22,21 @@ from fakes.searching import (
 )
 
 from minnow.errors import IndexFileError, InputError, OutputError
+from minnow.indexfile import schema
 from minnow.search import (
     Index,
-    Settings,
+    IndexSettings,
     VectorEncoding,
     index_paths,
     make_store,
     open_index,
     open_store,
-    schema,
 )
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-SETTINGS = Settings(32)
+SETTINGS = IndexSettings(32)
 
 
 @pytest.fixture
@@ -181,7 +181,7 @@ class TestWhatIsNoIndex:
     def test_half_of_one(self, file: Path) -> None:
         content = file.read_bytes()
         file.write_bytes(content[: len(content) // 2])
-        with pytest.raises(IndexFileError, match=r"is damaged .*Take a copy of it from before"):
+        with pytest.raises(IndexFileError, match=r"is damaged .*Restore a copy of it"):
             open_fake(file).search("fish", mode="vector")
 
     def test_one_with_garbage_in_it_raises_errors_of_ours_alone(self, file: Path) -> None:
@@ -241,7 +241,7 @@ class TestVersions:
         database.close()
 
     def test_one_that_is_too_old_is_refused(self, old: Path) -> None:
-        with pytest.raises(IndexFileError, match="has version 0, which this minnow cannot bring"):
+        with pytest.raises(IndexFileError, match="has version 0, which this minnow cannot migrate"):
             open_store(old)
 
 
@@ -317,7 +317,7 @@ class TestWriting:
         """SQLite's own limit of pages is told like a full disk."""
         store, before = open_store(file, writable=True), contents_of(file)
         store.database.execute("PRAGMA max_page_count = 1")
-        with pytest.raises(OutputError, match="What was indexed before is there"):
+        with pytest.raises(OutputError, match="What was indexed until then is in it"):
             store.put_fact("large", "x" * 1_000_000)
         store.close()
         assert contents_of(file) == before
@@ -326,7 +326,7 @@ class TestWriting:
         with small_disk(tmp_path / "disk"):
             file = tmp_path / "disk/a.index"
             docs = {f"{n}.txt": f"{n} " * 2000 for n in range(60)}
-            with pytest.raises(OutputError, match="make room and run the same command again"):
+            with pytest.raises(OutputError, match="free some space and run the same command again"):
                 run_index(file, write_documents(tmp_path / "docs", docs))
             rows = contents_of(file)
             assert {row[0] for row in rows} < {f"{tmp_path}/docs/{name}" for name in docs}
@@ -360,7 +360,7 @@ def test_a_place_that_cannot_be_written(file: Path) -> None:
 
 def test_a_file_without_its_log_is_read_where_nothing_may_be_written(file: Path) -> None:
     """What `open_store` falls back to where SQLite may not make a log."""
-    from minnow.search.store import _connect
+    from minnow.indexfile.opening import _connect
 
     database = _connect(file, "immutable")
     assert database.execute("SELECT count(*) FROM documents").fetchone() == (len(DOCUMENTS),)

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from minnow.errors import IndexFileError
-from minnow.search.encodings import VectorEncoding, encode_rows
-from minnow.search.matrix import Matrix, best, ids_of_ranges
+from minnow.indexfile.encodings import VectorEncoding, encode_rows
+from minnow.indexfile.matrix import Matrix, best
 from minnow.vectors import Similarity, similarity
 
 F16 = VectorEncoding.FLOAT16
@@ -55,16 +55,6 @@ def test_the_best_are_a_stable_sort(scores: list[int], count: int) -> None:
 def test_what_is_not_allowed_is_not_found() -> None:
     found = best(np.arange(3), np.array([1.0, -np.inf, 2.0]), 3)
     assert found.ids.tolist() == [2, 0]
-
-
-@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 4)), max_size=8))
-def test_ranges(gaps: list[tuple[int, int]]) -> None:
-    ranges, start = [], 1
-    for gap, count in gaps:
-        ranges.append((start + gap, count))
-        start += gap + count
-    expected = [first + i for first, count in ranges for i in range(count)]
-    assert ids_of_ranges(ranges[::-1]).tolist() == expected
 
 
 @pytest.mark.parametrize("kind", list(Similarity))

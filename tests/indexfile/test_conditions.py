@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from minnow.errors import InputError
-from minnow.search.conditions import Condition, has_value, is_one_of, joined, with_own
+from minnow.indexfile.conditions import Condition, all_of, has_value, is_one_of, join_where
 
 KEYS = st.text(st.characters(exclude_characters='"\0', exclude_categories=["Cs"]), max_size=4)
 TEXTS = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=3)
@@ -64,9 +64,9 @@ class TestHasValue:
 class TestTogether:
     def test_all_and_any(self) -> None:
         both = [has_value("a", 1), has_value("b", 2)]
-        assert not is_true(joined(both), {"a": 1})
-        assert is_true(joined(both, "OR"), {"a": 1})
-        assert is_true(joined(both), {"a": 1, "b": 2})
+        assert not is_true(all_of(both), {"a": 1})
+        assert is_true(all_of(both, "OR"), {"a": 1})
+        assert is_true(all_of(both), {"a": 1, "b": 2})
 
     def test_not_holds_where_nothing_is_known(self) -> None:
         greater = Condition("json_extract(metadata, ?) > ?", ("$.a", 1))
@@ -84,15 +84,15 @@ class TestWithAUsersOwn:
     OWN = has_value("a", 1)
 
     def test_either_alone(self) -> None:
-        assert with_own([], None) == (None, ())
-        assert with_own([], "1 = ?", [1]) == ("1 = ?", [1])
-        assert with_own([self.OWN], None) == (f"(({self.OWN.sql}))", self.OWN.values)
+        assert join_where([], None) == (None, ())
+        assert join_where([], "1 = ?", [1]) == ("1 = ?", [1])
+        assert join_where([self.OWN], None) == (f"(({self.OWN.sql}))", self.OWN.values)
 
     @pytest.mark.parametrize(
         ("where", "params"), [("name = ? -- x", ["x"]), ("name = :name", {"name": "x"})]
     )
     def test_both(self, where: str, params: Any) -> None:
-        sql, values = with_own([self.OWN, has_value("b", 2)], where, params)
+        sql, values = join_where([self.OWN, has_value("b", 2)], where, params)
         database = sqlite3.connect(":memory:")
         table = "(SELECT 'x' AS name, '{\"a\": 1, \"b\": 2}' AS metadata)"
         question = f"SELECT count(*) FROM {table} WHERE {sql}"

@@ -26,16 +26,16 @@ SAME = (
     "width",
     "similarity",
 )
-"""What has to be equal."""
+"""Fields that have to be equal."""
 
 LEAST_PARITY = 0.99
-"""The worst cosine that both bundles must have, where they store the same weights differently.
+"""The worst cosine that both bundles need, where they store the same weights differently.
 
 Two vectors with that cosine to the reference have one of at least 0.96 to each other (the angles
 add up); typical texts have far more.
 """
 
-_WORDS = {
+_LABELS = {
     "weights_sha256": "the weights",
     "tokenizer_sha256": "the tokenizer",
     "normalize": "whether vectors are normalised",
@@ -49,26 +49,26 @@ _WORDS = {
 
 @dataclass(frozen=True)
 class Fingerprint:
-    """All that makes vectors comparable.
+    """What makes vectors comparable.
 
     Attributes:
-        source: What the bundle was made from, as its user named it.
+        source: The model that the bundle was converted from, as its user named it.
         model_id: The model's id on the Hub, where known.
         revision: The commit or version of the source, where known.
         weights_sha256: Of the checkpoint.
         tokenizer_sha256: Of tokenizer.json.
         pooling: How token states become a vector.
         normalize: Whether the model ends with L2 normalisation.
-        query_prompt: Put before queries.
-        document_prompt: Put before documents.
+        query_prompt: Prefix of queries.
+        document_prompt: Prefix of documents.
         lowercase: Whether texts are lowercased first.
-        max_tokens: The longest input.
+        max_tokens: The longest input, in tokens.
         width: Length of a vector.
         similarity: How vectors are compared.
-        precision: The name of how the bundle stores its numbers.
-        interface: What its encoder gives.
-        recipe: All that was done to the model, as plain values; empty where that is not known.
-        worst_cosine: Of the bundle's proof.
+        precision: How the bundle stores its weights.
+        interface: The output of its encoder.
+        recipe: The whole recipe as plain values; empty where it is not known.
+        worst_cosine: The worst cosine in the bundle's proof.
     """
 
     source: str
@@ -91,12 +91,9 @@ class Fingerprint:
 
     @classmethod
     def of(cls, manifest: Manifest) -> Fingerprint:
-        """A bundle's."""
-        source, embedding, prompts = (
-            manifest.source,
-            manifest.embedding,
-            manifest.embedding.role_prompts,
-        )
+        """Return the fingerprint of a bundle."""
+        source, embedding = manifest.source, manifest.embedding
+        prompts = embedding.role_prompts
         return cls(
             source=source.name,
             model_id=source.model_id,
@@ -119,19 +116,19 @@ class Fingerprint:
 
     @property
     def shown(self) -> str:
-        """The model, for a message."""
+        """The model's name and precision, for messages."""
         return f"{self.model_id or self.source} in {self.precision}"
 
 
 def check_fingerprint(stored: Fingerprint, given: Fingerprint, name: str) -> None:
-    """Make sure that a bundle's vectors may be compared with those of an index.
+    """Check that a bundle's vectors may be compared with those of an index.
 
-    What is in SAME must be equal. Where the bundles' recipes differ, so that the same weights are
-    stored in another precision, the worst cosine of each one's proof must reach LEAST_PARITY.
+    The fields in SAME must be equal. Where the bundles' recipes differ, so that the same weights
+    are stored in another precision, the worst cosine of either proof must reach LEAST_PARITY.
 
     Args:
-        stored: Of the bundle that the index was made with.
-        given: Of the bundle that is to be used now.
+        stored: The bundle that the index was made with.
+        given: The bundle to use now.
         name: The index, for messages.
 
     Raises:
@@ -139,10 +136,10 @@ def check_fingerprint(stored: Fingerprint, given: Fingerprint, name: str) -> Non
     """
     differing = [key for key in SAME if getattr(stored, key) != getattr(given, key)]
     if differing:
-        told = "; ".join(_difference(key, stored, given) for key in differing)
+        differences = "; ".join(_difference(key, stored, given) for key in differing)
         raise IndexFileError(
-            f"{name} was made with another model ({stored.shown}; this is {given.shown}): {told}. "
-            "Use a bundle of that model, or index again into another file."
+            f"{name} was made with another model ({stored.shown}; this is {given.shown}): "
+            f"{differences}. Use a bundle of that model, or index again into another file."
         )
     close = all(side.worst_cosine >= LEAST_PARITY for side in (stored, given))
     if stored.recipe != given.recipe and not close:
@@ -155,7 +152,7 @@ def check_fingerprint(stored: Fingerprint, given: Fingerprint, name: str) -> Non
 
 
 def _difference(key: str, stored: Fingerprint, given: Fingerprint) -> str:
-    what, ours, theirs = _WORDS.get(key, f"the {key}"), getattr(stored, key), getattr(given, key)
+    what, ours, theirs = _LABELS.get(key, f"the {key}"), getattr(stored, key), getattr(given, key)
     if key.endswith("sha256"):
         return f"{what} (SHA-256 {ours[:12]}... there, {theirs[:12]}... here)"
     return f"{what} ({ours!r} there, {theirs!r} here)"

@@ -1,4 +1,4 @@
-"""The tables of memories: rows written and read, within a transaction of the caller's."""
+"""Reads and writes the rows of memories, within a transaction of the caller."""
 
 from __future__ import annotations
 
@@ -10,31 +10,32 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minnow.errors import IndexFileError, InputError
-from minnow.memory.items import Item, Kind, datetime_of, milliseconds_of
-from minnow.search.checks import reading_rows
-from minnow.search.schema import MEMORIES, has_table
-from minnow.search.store import faults
+from minnow.indexfile.checks import reading_rows
+from minnow.indexfile.schema import has_table
+from minnow.indexfile.sqlite_errors import translated_errors
+from minnow.memory.items import Item, MemoryKind, datetime_of, milliseconds_of
+from minnow.memory.schema import MEMORIES
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterable, Sequence
 
+    from minnow.indexfile import Store
     from minnow.memory.items import Observation
-    from minnow.search import Store
 
 COLUMNS = ("id", "text", "kind", "importance", "created", "used", "times", "tags", "wordings")
 _AT_A_TIME = 500
 
 
 @dataclass(frozen=True)
-class Facts:
-    """What ranks memories, of all of them in the order of ids.
+class RankingData:
+    """The columns that rank memories, in the order of ids.
 
     Attributes:
         ids: int64 of shape (memories,), ascending.
         importance: float64 of the same shape.
-        created: When each was, in milliseconds since 1970, int64.
-        used: When each was used last, likewise.
+        created: Time of creation in milliseconds since 1970, int64 of the same shape.
+        used: Time of the last use, in the same form.
     """
 
     ids: NDArray[np.int64]
@@ -44,33 +45,33 @@ class Facts:
 
 
 def prepare(store: Store) -> None:
-    """Have the tables; a memory that was promised is there also when the power goes.
+    """Create the tables if needed, and make commits survive a power failure.
 
     Raises:
-        IndexFileError: There are none, and the file is open for reading only.
+        IndexFileError: There are no tables, and the file is open for reading only.
     """
     with store.reading() as database:
-        there = has_table(database, "memories")
+        there = has_table(database, MEMORIES.tables[0])
     if not store.writable:
         if not there:
             raise IndexFileError(f"{store.path} holds no memories; `minnow memory add` keeps some.")
         return
-    with faults(store.path):
+    with translated_errors(store.path):
         store.database.execute("PRAGMA synchronous = FULL")
     if not there:
         with store.writing() as database:
-            for statement in MEMORIES:
+            for statement in MEMORIES.schema:
                 database.execute(statement)
 
 
-def read_facts(database: sqlite3.Connection) -> Facts:
-    """What ranks memories."""
+def read_ranking_data(database: sqlite3.Connection) -> RankingData:
+    """Read the columns that rank memories."""
     rows = database.execute(
         "SELECT id, importance, created, used FROM memories ORDER BY id"
     ).fetchall()
     ids, importance, created, used = zip(*rows, strict=True) if rows else ((), (), (), ())
-    with reading_rows("What ranks memories"):
-        return Facts(
+    with reading_rows("The columns that rank memories"):
+        return RankingData(
             np.array(ids, np.int64),
             np.array(importance, np.float64),
             np.array(created, np.int64),
@@ -79,7 +80,7 @@ def read_facts(database: sqlite3.Connection) -> Facts:
 
 
 def read_items(database: sqlite3.Connection, ids: Iterable[int]) -> list[Item]:
-    """Memories in the order of the ids; those that are not there are left out."""
+    """Read memories in the order of ids; unknown ids are left out."""
     asked = [int(id_) for id_ in ids]
     found: dict[int, Item] = {}
     for start in range(0, len(asked), _AT_A_TIME):
@@ -101,7 +102,7 @@ def read_items(database: sqlite3.Connection, ids: Iterable[int]) -> list[Item]:
 
 
 def read_recent(database: sqlite3.Connection, count: int) -> list[Item]:
-    """The newest memories that nothing was concluded from, the oldest of them first."""
+    """Read the newest memories that have led to no insight, the oldest of them first."""
     rows = database.execute(
         "SELECT id FROM memories WHERE id NOT IN (SELECT source FROM memory_links) "
         "ORDER BY created DESC, id DESC LIMIT ?",
@@ -114,13 +115,13 @@ def _item(row: Sequence[Any], sources: Sequence[int]) -> Item:
     id_, text, kind, importance, created, used, times, tags, wordings = row
     with reading_rows(f"Memory {id_}"):
         return Item(
-            id_, text, Kind(kind), importance, datetime_of(created), datetime_of(used), times,
+            id_, text, MemoryKind(kind), importance, datetime_of(created), datetime_of(used), times,
             tuple(json.loads(tags)), tuple(json.loads(wordings)), tuple(sources),
         )  # fmt: skip
 
 
 def add(database: sqlite3.Connection, observation: Observation, now: int, vector: bytes) -> int:
-    """Write a new memory; its id."""
+    """Write a new memory, and return its id."""
     at = now if observation.at is None else milliseconds_of(observation.at)
     values = (
         observation.text, observation.kind.value, float(observation.importance), at, at,
@@ -132,7 +133,7 @@ def add(database: sqlite3.Connection, observation: Observation, now: int, vector
 def insert(
     database: sqlite3.Connection, values: Sequence[Any], vector: bytes, sources: Iterable[int]
 ) -> int:
-    """Write a row of COLUMNS without its id, and what belongs to it; the id."""
+    """Write a row of COLUMNS without its id, its vector and links; return the id."""
     id_ = database.execute(
         f"INSERT INTO memories ({', '.join(COLUMNS[1:])}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608
         values,
@@ -144,10 +145,10 @@ def insert(
 
 
 def copy(database: sqlite3.Connection, items: Sequence[Item], vectors: Sequence[bytes]) -> int:
-    """Write memories of another file, but for their links and those that are there already.
+    """Write memories of another file without their links, except those that exist already.
 
     Returns:
-        How many were written.
+        The number of memories written.
     """
     known, count = _known(database), 0
     for item, vector in zip(items, vectors, strict=True):
@@ -162,7 +163,7 @@ def copy(database: sqlite3.Connection, items: Sequence[Item], vectors: Sequence[
 
 
 def copy_links(database: sqlite3.Connection, items: Sequence[Item]) -> None:
-    """Write the links between memories of another file that were copied."""
+    """Write the links between copied memories of another file."""
     known = _known(database)
     here = {item.id: known[_identity(item)] for item in items if _identity(item) in known}
     for item in items:
@@ -180,7 +181,7 @@ def _known(database: sqlite3.Connection) -> dict[tuple[int, str, str], int]:
 
 
 def merge(database: sqlite3.Connection, item: Item, observation: Observation, now: int) -> None:
-    """Have a memory say that it was remembered again."""
+    """Update a memory with a repeated observation."""
     at = now if observation.at is None else milliseconds_of(observation.at)
     text = observation.text.strip()
     known = {item.text.strip(), *item.wordings}
@@ -197,16 +198,16 @@ def merge(database: sqlite3.Connection, item: Item, observation: Observation, no
 
 
 def link(database: sqlite3.Connection, insight: int, sources: Iterable[int]) -> None:
-    """Say what an insight is concluded from.
+    """Link an insight to the memories it was concluded from.
 
     Raises:
-        InputError: There is no such memory.
+        InputError: A memory does not exist.
     """
     wanted = sorted(set(sources))
     there = {item.id for item in read_items(database, wanted)}
     if missing := [source for source in wanted if source not in there]:
         raise InputError(
-            f"There is no memory {missing[0]} to conclude from; `minnow memory list` has the ids."
+            f"There is no memory {missing[0]} to conclude from; `minnow memory list` shows the ids."
         )
     database.executemany(
         "INSERT OR IGNORE INTO memory_links VALUES (?, ?)", [(insight, id_) for id_ in wanted]
@@ -214,7 +215,7 @@ def link(database: sqlite3.Connection, insight: int, sources: Iterable[int]) -> 
 
 
 def touch(database: sqlite3.Connection, ids: Iterable[int], now: int) -> None:
-    """Have memories say that they were used."""
+    """Set the last use of memories."""
     database.executemany(
         "UPDATE memories SET used = max(used, ?) WHERE id = ?", [(now, id_) for id_ in ids]
     )

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from fakes.searching import contents_of, open_fake, run_index, write_documents
+from hypothesis import given
+from hypothesis import strategies as st
 
 from minnow.errors import IndexFileError, InputError
-from minnow.search.filters import allowed_ids
+from minnow.search.chunk_ids import allowed_ids, ids_of_ranges
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -120,8 +122,18 @@ def test_damage_is_not_the_filter_s_fault(index: Index) -> None:
 
 
 def test_what_would_not_end_is_ended(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("minnow.search.filters._MOST_SECONDS", 0.0)
+    monkeypatch.setattr("minnow.indexfile.filters._TIMEOUT", 0.0)
     slow = "(SELECT count(*) FROM passages a, passages b, passages c, passages d, passages e) > 0"
     with pytest.raises(InputError, match="takes longer than"):
         index.search("fish", where=slow)
     assert index.search("fish")
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 4)), max_size=8))
+def test_ranges(gaps: list[tuple[int, int]]) -> None:
+    ranges, start = [], 1
+    for gap, count in gaps:
+        ranges.append((start + gap, count))
+        start += gap + count
+    expected = [first + i for first, count in ranges for i in range(count)]
+    assert ids_of_ranges(ranges[::-1]).tolist() == expected

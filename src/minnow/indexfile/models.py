@@ -1,22 +1,23 @@
-"""What turns texts into an index's vectors."""
+"""The embedding model of an index."""
 
 from __future__ import annotations
 
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
+import numpy as np
+
 from minnow.bundle import TOKENIZER, Bundle
 from minnow.embedder import Embedder
 from minnow.engines import EngineOptions
+from minnow.indexfile.fingerprint import Fingerprint
 from minnow.model.tokenizer import load_whole_tokenizer, lowercase_first
-from minnow.search.fingerprint import Fingerprint
 from minnow.vectors import Similarity, normalize
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    import numpy as np
     from numpy.typing import NDArray
     from tokenizers import Tokenizer
 
@@ -26,13 +27,13 @@ _AT_A_TIME = 1000
 
 
 class SearchModel(Protocol):
-    """Texts in, vectors out, and what an index has to know of it.
+    """A model that embeds texts, and what an index has to know of it.
 
     Attributes:
-        fingerprint: Which model it is.
-        tokenizer: What it counts tokens with.
-        room: The longest chunk in tokens, special tokens included, that goes in whole behind the
-            model's prompt for documents.
+        fingerprint: Its identity.
+        tokenizer: Its tokenizer, without truncation.
+        room: The longest chunk in tokens, special tokens included, that fits the model whole
+            behind its prompt for documents.
     """
 
     fingerprint: Fingerprint
@@ -40,7 +41,10 @@ class SearchModel(Protocol):
     room: int
 
     def encode_documents(self, texts: Sequence[str]) -> Floats:
-        """Vectors of chunks: float32 of shape (texts, width), of length 1 where cosines count.
+        """Embed chunks.
+
+        Returns:
+            float32 of shape (texts, width), of length 1 where vectors are compared by cosine.
 
         Raises:
             InputError: A text is longer than the model takes.
@@ -48,7 +52,7 @@ class SearchModel(Protocol):
         ...
 
     def encode_queries(self, texts: Sequence[str]) -> Floats:
-        """Likewise of questions; what is too long is cut off, with a warning."""
+        """Embed questions, as `encode_documents`; those too long are truncated with a warning."""
         ...
 
 
@@ -56,12 +60,12 @@ class BundleModel:
     """A bundle as the model of an index.
 
     Attributes:
-        embedder: What makes the vectors.
+        embedder: The open bundle.
         most_tokens: The longest document by `tokens`.
     """
 
     def __init__(self, bundle: Bundle, embedder: Embedder) -> None:
-        """Join a bundle with its open embedder."""
+        """Take over a bundle and its open embedder."""
         self.fingerprint = Fingerprint.of(bundle.manifest)
         self.tokenizer = load_whole_tokenizer(bundle.folder / TOKENIZER)
         if embedder.embedding.lowercase:
@@ -73,25 +77,27 @@ class BundleModel:
         self.most_tokens = self.room - len(self.tokenizer.encode(""))
 
     def encode_documents(self, texts: Sequence[str]) -> Floats:
-        """Vectors of chunks."""
-        return self._ready(self.embedder.encode_document(list(texts), on_truncate="error"))
+        """Embed chunks."""
+        return self._normalized(self.embedder.encode_document(list(texts), on_truncate="error"))
 
     def encode_queries(self, texts: Sequence[str]) -> Floats:
-        """Vectors of questions."""
-        return self._ready(self.embedder.encode_query(list(texts)))
+        """Embed questions one at a time, because a batch changes the last bits of a vector."""
+        rows = [self.embedder.encode_query([text]) for text in texts]
+        empty = np.empty((0, self.fingerprint.width), np.float32)
+        return self._normalized(np.concatenate([empty, *rows]))
 
     def tokens(self, text: str) -> list[str]:
-        """The tokens of a text without special ones: what a splitter of others counts with."""
+        """Return the tokens of a text without special ones, for text splitters."""
         tokens: list[str] = self.tokenizer.encode(text, add_special_tokens=False).tokens
         return tokens
 
-    def _ready(self, vectors: Floats) -> Floats:
-        kind = self.embedder.similarity_kind
-        return normalize(vectors) if kind is Similarity.COSINE else vectors
+    def _normalized(self, vectors: Floats) -> Floats:
+        cosine = self.embedder.similarity_kind is Similarity.COSINE
+        return normalize(vectors) if cosine else vectors
 
 
-def first_too_long(model: SearchModel, texts: Sequence[str]) -> tuple[int, int] | None:
-    """The first text that a model has no room for: its number and its tokens; None if all fit."""
+def find_too_long(model: SearchModel, texts: Sequence[str]) -> tuple[int, int] | None:
+    """Return the number and the token count of the first text that does not fit a model."""
     for start in range(0, len(texts), _AT_A_TIME):
         block = list(texts[start : start + _AT_A_TIME])
         for number, encoding in enumerate(model.tokenizer.encode_batch(block), start):

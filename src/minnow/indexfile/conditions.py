@@ -1,6 +1,6 @@
-"""Conditions in SQL, made of plain values: which documents a search may find.
+"""Conditions in SQL made of plain values: which documents a search may find.
 
-They read the columns of the view `passages`, and their values stay apart from the SQL.
+They read the columns of the view `passages`, and pass their values as parameters.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from minnow.errors import InputError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from minnow.search.filters import Parameters
+    from minnow.indexfile.filters import Parameters
 
 _SCALARS = (str, int, float, type(None))
 
@@ -25,29 +25,29 @@ class Condition:
     """An expression in SQL.
 
     Attributes:
-        sql: With a "?" for each value, and no other.
-        values: What the "?" stand for.
+        sql: It has a "?" for each value, and no other.
+        values: The values of the "?".
     """
 
     sql: str
     values: tuple[object, ...] = ()
 
     def __invert__(self) -> Condition:
-        """The opposite; what is not known counts as not so."""
+        """Return the opposite; NULL counts as false."""
         return Condition(f"NOT coalesce({self.sql}, 0)", self.values)
 
 
-def joined(conditions: Sequence[Condition], word: str = "AND") -> Condition:
-    """All of some conditions, or with "OR" any of them."""
+def all_of(conditions: Sequence[Condition], word: str = "AND") -> Condition:
+    """Join conditions that all have to hold; with "OR" one of them."""
     sql = f" {word} ".join(f"({condition.sql})" for condition in conditions)
     return Condition(f"({sql})", tuple(v for condition in conditions for v in condition.values))
 
 
 def json_path(key: str) -> str:
-    """Where a value of the metadata is, for SQLite's JSON functions.
+    """Return the path of a metadata value for SQLite's JSON functions.
 
     Raises:
-        InputError: SQLite has no way to write it.
+        InputError: SQLite cannot express the key.
 
     Source: https://www.sqlite.org/json1.html#path_arguments
     """
@@ -57,10 +57,10 @@ def json_path(key: str) -> str:
 
 
 def has_value(key: str, value: object) -> Condition:
-    """Documents whose metadata has that value; None where there is none, or null.
+    """Match documents whose metadata has a value; None matches a missing one, and null.
 
     Raises:
-        InputError: The value is a list, a dict or something else that is not compared as a whole.
+        InputError: The value is a list, a dict or something else that SQL cannot compare whole.
     """
     if not isinstance(value, _SCALARS) or value != value:  # NaN would be null
         raise InputError(
@@ -73,27 +73,27 @@ def has_value(key: str, value: object) -> Condition:
 
 
 def is_one_of(column: str, values: Sequence[str]) -> Condition:
-    """Chunks with one of some values in a column; none has one with U+0000."""
+    """Match chunks with one of some values in a column; no column has U+0000."""
     sql = f"{column} IN (SELECT value FROM json_each(?))"  # noqa: S608
     return Condition(sql, (json.dumps([value for value in values if "\0" not in value]),))
 
 
-def with_own(
+def join_where(
     conditions: Sequence[Condition], where: str | None, params: Parameters = ()
 ) -> tuple[str | None, Parameters]:
-    """Conditions and a user's own, as `Index.search` takes them.
+    """Join conditions with a user's, as `Index.search` takes them.
 
     Args:
-        conditions: All of them have to hold.
-        where: The user's, in SQL; it has to hold too.
-        params: Of its ? or :name.
+        conditions: Conditions that all have to hold.
+        where: The user's condition in SQL, which has to hold too.
+        params: The values of its ? or :name.
 
     Returns:
         One condition, None where there is none at all, and its values.
     """
     if not conditions:
         return where, params
-    every = joined(conditions)
+    every = all_of(conditions)
     if where is None:
         return every.sql, every.values
     if isinstance(params, Mapping):

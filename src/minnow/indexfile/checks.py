@@ -1,0 +1,64 @@
+"""Faults of an index file, of a row, and of a text."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from minnow.errors import IndexFileError
+from minnow.indexfile.schema import owners_in
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@contextmanager
+def reading_rows(what: str) -> Iterator[None]:
+    """Report values that minnow never writes as damage, while rows are converted.
+
+    Args:
+        what: The rows, for messages.
+
+    Raises:
+        IndexFileError: A value is missing, or of another kind.
+    """
+    try:
+        yield
+    except (TypeError, ValueError, OverflowError) as error:
+        raise IndexFileError(f"{what} cannot be read ({error}): the file is damaged.") from error
+
+
+def is_unicode(text: str) -> bool:
+    """Return whether a text has no lone surrogate, which a file cannot hold."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def find_faults(database: sqlite3.Connection, *, writable: bool) -> list[str]:
+    """Check SQLite's pages, the foreign keys, and each owner's tables.
+
+    Args:
+        database: The file, in a transaction.
+        writable: Whether checks that SQLite takes for changes may run.
+
+    Returns:
+        A line for each fault.
+    """
+    found = [str(line) for (line,) in database.execute("PRAGMA integrity_check") if line != "ok"]
+    for table, row, parent, _ in database.execute("PRAGMA foreign_key_check"):
+        found.append(f"row {row} of {table} has no {parent}")
+    for owner in owners_in(database):
+        for question, fault in owner.checks:
+            (count,) = database.execute(question).fetchone()
+            if count:
+                found.append(f"{count} {fault}")
+        for statement, fault in owner.write_checks if writable else ():
+            try:
+                database.execute(statement)
+            except sqlite3.DatabaseError as error:
+                found.append(f"{fault} ({error})")
+    return found

@@ -1,0 +1,91 @@
+"""A user's condition in SQL, which may read some tables and change nothing."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from minnow.errors import InputError
+from minnow.indexfile.schema import readable_tables
+
+if TYPE_CHECKING:
+    from minnow.indexfile.store import Store
+
+Parameters = Sequence[Any] | Mapping[str, Any]
+
+_FUNCTION_TABLES = {"json_each"}
+_FORBIDDEN = {"load_extension", "fts3_tokenizer", "zeroblob", "randomblob", "printf", "format"}
+_ACTIONS = {sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_FUNCTION}
+_STEPS = 1000
+_TIMEOUT = 10.0
+
+
+def select_where(
+    store: Store, question: str, where: str, parameters: Parameters, hint: str
+) -> list[Any]:
+    """Return the rows of a query that fulfil a user's condition.
+
+    SQLite's authorizer lets the condition read the tables that their owners made readable, and
+    call functions that only compute; a timeout ends what would not end.
+
+    Args:
+        store: The index.
+        question: The query, up to its WHERE.
+        where: The condition.
+        parameters: The values of its ? or :name.
+        hint: The columns there are, for messages.
+
+    Raises:
+        InputError: It is not a condition, or does what it may not.
+        IndexFileError, OutputError: The file cannot be read.
+    """
+    if "\0" in where or not where.strip():
+        raise InputError("The filter is empty, or holds a NUL character.")
+    with store.reading() as database:
+        try:
+            return _select(database, question, where, parameters)
+        except (sqlite3.Error, sqlite3.Warning, ValueError, OverflowError) as error:
+            if "disk image is malformed" in str(error):
+                raise
+            raise _rejected(where, error, hint) from error
+
+
+def _select(
+    database: sqlite3.Connection, question: str, where: str, parameters: Parameters
+) -> list[Any]:
+    """Let SQLite parse the condition in two places: only one whole expression fits both."""
+    database.execute("SELECT 1 FROM json_each('[]')")  # SQLite makes it now, which it may not later
+    end = time.monotonic() + _TIMEOUT
+    tables = readable_tables() | _FUNCTION_TABLES
+
+    def authorize(action: int, first: str | None, second: str | None, *_: object) -> int:
+        unreadable = action == sqlite3.SQLITE_READ and first and first not in tables
+        forbidden = action == sqlite3.SQLITE_FUNCTION and (second or "").lower() in _FORBIDDEN
+        if action not in _ACTIONS or unreadable or forbidden:
+            return sqlite3.SQLITE_DENY
+        return sqlite3.SQLITE_OK
+
+    database.set_authorizer(authorize)
+    database.set_progress_handler(lambda: time.monotonic() > end, _STEPS)
+    try:
+        database.execute(f"EXPLAIN {question} WHERE CASE WHEN\n{where}\nTHEN 1 END", parameters)
+        return database.execute(f"{question} WHERE (\n{where}\n)", parameters).fetchall()
+    finally:
+        database.set_progress_handler(None, 0)
+        database.set_authorizer(_allow)
+
+
+def _allow(*_: object) -> int:
+    """Forbid nothing; Python 3.10 cannot remove an authorizer."""
+    return sqlite3.SQLITE_OK
+
+
+def _rejected(where: str, error: Exception, hint: str) -> InputError:
+    reason = str(error)
+    if "interrupted" in reason:
+        reason = f"it takes longer than {_TIMEOUT:.0f} s"
+    if "not authorized" in reason or "prohibited" in reason:
+        reason = "it may only compare columns"
+    return InputError(f"The filter {where!r} cannot be used: {reason}. {hint}")

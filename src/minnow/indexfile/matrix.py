@@ -1,0 +1,238 @@
+"""All vectors of a table in memory, and exact search in them.
+
+A score depends on the two vectors alone. BLAS rounds differently from one shape of a matrix to
+another, and from the middle of a matrix to its edge; so its products only choose candidates, with
+a margin for rounding, and `exact_scores` ranks those. The same query thus has the same hits and
+scores alone and among others, and equal vectors have equal scores.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from minnow.errors import IndexFileError
+from minnow.indexfile.encodings import decode_rows
+from minnow.vectors import Similarity, similarity
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Iterator
+
+    from minnow.indexfile.encodings import VectorEncoding
+
+    Doubles = NDArray[np.float64]
+    Floats = NDArray[np.float32]
+    Ids = NDArray[np.int64]
+
+_ROWS_AT_A_TIME = 8192
+_SELECTIVE = 0.1
+_SCORES_AT_A_TIME = 32_000_000
+_PRODUCTS = (Similarity.COSINE, Similarity.DOT)
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """Rows with their scores, the best first; equal scores in the order of ids.
+
+    Attributes:
+        ids: int64 of shape (found,).
+        scores: float64 of shape (found,).
+    """
+
+    ids: NDArray[np.int64]
+    scores: NDArray[np.float64]
+
+    def top(self, count: int) -> Ranking:
+        """Return the best of them."""
+        return Ranking(self.ids[:count], self.scores[:count])
+
+
+def best(ids: Ids, scores: NDArray[np.floating], count: int) -> Ranking:
+    """Return the rows with the largest scores.
+
+    Args:
+        ids: int64 of shape (rows,).
+        scores: Of the same shape; rows with -inf are left out.
+        count: The most to return.
+    """
+    chosen = _candidates(scores, count)
+    ids, scores = ids[chosen], scores[chosen]
+    order = np.lexsort((ids, -scores))[:count]
+    order = order[np.isfinite(scores[order])]
+    return Ranking(ids[order], scores[order].astype(np.float64))
+
+
+class Matrix:
+    """The vectors of a table `(id, vector)`, as float32.
+
+    A vector is a column, not a row: BLAS multiplies twice as fast that way.
+
+    Attributes:
+        ids: Ascending, int64 of shape (rows,).
+        columns: float32 of shape (width, rows).
+    """
+
+    def __init__(self, table: str, width: int, encoding: VectorEncoding) -> None:
+        """Hold no rows yet."""
+        self._table, self._width, self._encoding = table, width, encoding
+        self.ids: Ids = np.empty(0, np.int64)
+        self.columns: Floats = np.empty((width, 0), np.float32)
+        self._longest = 0.0  # no vector is longer; it may be of one that was deleted
+
+    def refresh(self, database: sqlite3.Connection, ids: Ids) -> None:
+        """Read new rows and drop deleted ones; rows never change, and ids are not used again.
+
+        Args:
+            database: The file.
+            ids: Of all rows that the table has now, ascending.
+
+        Raises:
+            IndexFileError: A vector is missing, or has a wrong length.
+        """
+        if np.array_equal(ids, self.ids):
+            return
+        stay = np.isin(self.ids, ids, assume_unique=True)
+        last = int(self.ids[-1]) if len(self.ids) else -1
+        columns = np.empty((self._width, len(ids)), np.float32)
+        filled = int(stay.sum())
+        columns[:, :filled] = self.columns if stay.all() else self.columns[:, stay]
+        blocks = read_vectors(database, self._table, last, self._width, self._encoding)
+        for read, block in blocks:
+            if not np.array_equal(read, ids[filled : filled + len(read)]):
+                break
+            columns[:, filled : filled + len(read)] = block.T
+            filled += len(read)
+            lengths = np.linalg.norm(block.astype(np.float64), axis=1)
+            self._longest = max(self._longest, float(lengths.max()))
+        if filled != len(ids):
+            raise IndexFileError("The index lacks vectors, or has too many: the file is damaged.")
+        self.ids, self.columns = ids, columns
+
+    def search(
+        self, queries: Floats, count: int, kind: Similarity, allowed: Ids | None = None
+    ) -> list[Ranking]:
+        """Return the nearest rows to each query, exactly.
+
+        Args:
+            queries: float32 of shape (queries, width).
+            count: How many to find.
+            kind: How to compare; for cosine, all vectors have length 1.
+            allowed: Ids that may be found, ascending; all by default.
+        """
+        ids, columns = self.ids, self.columns
+        mask = None
+        if allowed is not None:
+            mask = np.isin(ids, allowed, assume_unique=True)
+            if mask.mean() < _SELECTIVE if len(mask) else True:
+                ids, columns, mask = ids[mask], columns[:, mask], None
+        step = max(1, _SCORES_AT_A_TIME // max(1, len(ids)))
+        found = []
+        for start in range(0, len(queries), step):
+            block = queries[start : start + step]
+            for query, scores in zip(block, _approximate(block, columns, kind), strict=True):
+                row = scores if mask is None else np.where(mask, scores, -np.inf)
+                chosen = _candidates(row, count, 2 * rounding(query, self._longest, kind))
+                exact = exact_scores(query, columns[:, chosen], kind)
+                found.append(best(ids[chosen], exact, count))
+        return found
+
+    def scores(self, query: Floats, ids: Ids, kind: Similarity) -> Doubles:
+        """Compare a query with some rows.
+
+        Args:
+            query: float32 of shape (width,).
+            ids: Of the rows, int64 of shape (ids,).
+            kind: How to compare.
+
+        Returns:
+            float64 of shape (ids,); -inf for rows that are not there.
+        """
+        places = np.minimum(np.searchsorted(self.ids, ids), max(0, len(self.ids) - 1))
+        there = self.ids[places] == ids if len(self.ids) else np.zeros(len(ids), bool)
+        scores = np.full(len(ids), -np.inf)
+        scores[there] = exact_scores(query, self.columns[:, places[there]], kind)
+        return scores
+
+
+def exact_scores(query: Floats, columns: Floats, kind: Similarity) -> Doubles:
+    """Compare one query with vectors in float64, each in the same order of additions.
+
+    Args:
+        query: float32 of shape (width,).
+        columns: float32 of shape (width, vectors).
+        kind: How to compare; for cosine, all have length 1.
+
+    Returns:
+        float64 of shape (vectors,). A score depends neither on the other vectors nor on its place.
+    """
+    if columns.shape[1] == 1:  # NumPy would add a single column up in another order
+        return exact_scores(query, np.repeat(columns, 2, axis=1), kind)[:1]
+    columns = np.ascontiguousarray(columns)
+    if kind in _PRODUCTS:  # products of float32 are exact in float64: a fused addition is no other
+        products: Doubles = np.einsum("k,kn->n", query, columns, dtype=np.float64)
+        return products
+    differences = columns - query.astype(np.float64)[:, None]
+    if kind is Similarity.MANHATTAN:
+        distances: Doubles = np.abs(differences).sum(axis=0)
+    else:
+        distances = np.sqrt(np.square(differences).sum(axis=0))
+    return -distances
+
+
+def rounding(query: Floats, longest: float, kind: Similarity) -> float:
+    """Return how far a score in float32 may be from the exact one, whatever BLAS computes it.
+
+    Args:
+        query: float32 of shape (width,).
+        longest: The greatest length of the vectors it is compared with.
+        kind: How they are compared.
+
+    Source: Higham, Accuracy and Stability of Numerical Algorithms, 2002, section 3.1: the error of
+    a sum of n products is at most n * u / (1 - n * u) times the sum of their magnitudes, in any
+    order; u is half of what is taken here.
+    """
+    length = float(np.linalg.norm(query.astype(np.float64)))
+    if kind in _PRODUCTS:
+        largest = length * longest
+    else:
+        largest = (length + longest) * (len(query) ** 0.5 if kind is Similarity.MANHATTAN else 1)
+    return (len(query) + 4) * float(np.finfo(np.float32).eps) * largest
+
+
+def _approximate(queries: Floats, columns: Floats, kind: Similarity) -> Floats:
+    """Compare every query with every vector: float32 of shape (queries, vectors)."""
+    if kind in _PRODUCTS:
+        one = len(queries) == 1  # NumPy's product of a vector and a matrix is the faster one
+        scores: Floats = (queries[0] @ columns)[None] if one else queries @ columns
+        return scores
+    return similarity(queries, columns.T, kind)
+
+
+def _candidates(scores: NDArray[np.floating], count: int, margin: float = 0.0) -> NDArray[np.intp]:
+    """Return the places of the largest scores, and of those that are less by up to a margin."""
+    least = -np.inf
+    if len(scores) > count:
+        least = float(np.partition(scores, len(scores) - count)[len(scores) - count]) - margin
+    enough = scores >= least if np.isfinite(least) else scores != -np.inf
+    return np.flatnonzero(enough)
+
+
+def read_vectors(
+    database: sqlite3.Connection, table: str, after: int, width: int, encoding: VectorEncoding
+) -> Iterator[tuple[Ids, Floats]]:
+    """Read the vectors of a table after an id, in blocks.
+
+    Yields:
+        Ids, ascending, and float32 of shape (ids, width).
+    """
+    cursor = database.execute(
+        f"SELECT id, vector FROM {table} WHERE id > ? ORDER BY id",  # noqa: S608
+        (after,),
+    )
+    while rows := cursor.fetchmany(_ROWS_AT_A_TIME):
+        ids = np.array([id_ for id_, _ in rows], np.int64)
+        yield ids, decode_rows([row for _, row in rows], width, encoding)

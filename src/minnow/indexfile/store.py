@@ -1,0 +1,175 @@
+"""An open index file: transactions, facts, checks. `opening.py` opens it."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
+
+from minnow.errors import IndexFileError, OutputError
+from minnow.indexfile.checks import find_faults, reading_rows
+from minnow.indexfile.fingerprint import Fingerprint
+from minnow.indexfile.schema import owners_in
+from minnow.indexfile.settings import IndexSettings, from_json
+from minnow.indexfile.sqlite_errors import BUSY_TIMEOUT, translated_errors
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+_CHECKPOINT_TIMEOUT_MS = 200
+
+
+class Store:
+    """A connection to an index file. Safe to use from several threads, which take turns.
+
+    Attributes:
+        path: The file.
+        database: The connection; only `reading` and `writing` begin transactions.
+        writable: Whether it may be changed.
+    """
+
+    def __init__(self, path: Path, database: sqlite3.Connection, *, writable: bool) -> None:
+        """Take over a connection; `open_store` and `make_store` make one."""
+        self.path, self.database, self.writable = path, database, writable
+        self._lock = threading.RLock()
+        self._depth = 0
+        self._opened_for: list[tuple[str]] | None = None
+
+    @contextmanager
+    def reading(self) -> Iterator[sqlite3.Connection]:
+        """Begin a transaction that sees one state of the file, whatever others write meanwhile.
+
+        Raises:
+            IndexFileError, OutputError: The file is damaged, or cannot be read.
+        """
+        with self._lock, translated_errors(self.path), self._transaction("BEGIN"):
+            yield self.database
+
+    @contextmanager
+    def writing(self) -> Iterator[sqlite3.Connection]:
+        """Begin a transaction that is written completely or not at all.
+
+        It waits up to a minute for other writers.
+
+        Raises:
+            OutputError: The file cannot be written, the disk is full, or another process writes.
+            IndexFileError: The file is damaged.
+        """
+        if not self.writable:
+            raise OutputError(f"{self.path} was opened for reading only; open it as writable.")
+        with self._lock, translated_errors(self.path), self._transaction("BEGIN IMMEDIATE"):
+            yield self.database
+            if self._depth == 1:
+                self.database.execute(
+                    "UPDATE meta SET value = CAST(value AS INTEGER) + 1 WHERE name = 'changes'"
+                )
+
+    @contextmanager
+    def _transaction(self, begin: str) -> Iterator[None]:
+        if self._depth:
+            if begin != "BEGIN" and not self.database.in_transaction:
+                raise AssertionError("a transaction was lost")
+            self._depth += 1
+            try:
+                yield
+            finally:
+                self._depth -= 1
+            return
+        self.database.execute(begin)
+        self._depth = 1
+        try:
+            self._check_not_rebuilt()
+            yield
+            self.database.execute("COMMIT")
+        except BaseException:
+            with suppress(sqlite3.Error):
+                self.database.execute("ROLLBACK")
+            raise
+        finally:
+            self._depth = 0
+
+    def _check_not_rebuilt(self) -> None:
+        """Check that the file still has the model and settings that it was opened with."""
+        current = self.database.execute(
+            "SELECT value FROM meta WHERE name IN ('model', 'settings') ORDER BY name"
+        ).fetchall()
+        if self._opened_for not in (None, current):
+            raise IndexFileError(
+                f"{self.path} was rebuilt meanwhile, with another model or other settings. "
+                "Open it again."
+            )
+        self._opened_for = current
+
+    def fact(self, name: str) -> str | None:
+        """Return a value of the table `meta`, or None."""
+        with self.reading() as database:
+            row = database.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()
+        return None if row is None else str(row[0])
+
+    def put_fact(self, name: str, value: str) -> None:
+        """Set a value of the table `meta`."""
+        with self.writing() as database:
+            database.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, value))
+            if name in ("model", "settings"):
+                self._opened_for = None
+
+    def _required_fact(self, name: str) -> str:
+        value = self.fact(name)
+        if value is None:
+            raise IndexFileError(f"{self.path} has no {name}: the file is damaged.")
+        return value
+
+    @property
+    def id(self) -> str:
+        """The id of the file: 32 hexadecimal digits, chosen when it was made."""
+        return self._required_fact("id")
+
+    @property
+    def changes(self) -> int:
+        """The number of transactions that have written to it; another number, other content."""
+        with reading_rows(f"The number of changes of {self.path}"):
+            return int(self._required_fact("changes"))
+
+    @property
+    def fingerprint(self) -> Fingerprint:
+        """The model that made its vectors."""
+        return from_json(self._required_fact("model"), Fingerprint, "model")
+
+    @property
+    def settings(self) -> IndexSettings:
+        """How its texts are cut and its vectors stored."""
+        return from_json(self._required_fact("settings"), IndexSettings, "settings")
+
+    def check(self) -> list[str]:
+        """Read the whole file, and return a line for each fault."""
+        with self.reading() as database:
+            return find_faults(database, writable=self.writable)
+
+    def compact(self) -> None:
+        """Make the tables smaller, give free pages back, and leave one file without a log."""
+        with self.writing() as database:
+            for owner in owners_in(database):
+                for statement in owner.compacting:
+                    database.execute(statement)
+        with self._lock, translated_errors(self.path):
+            self.database.executescript("PRAGMA incremental_vacuum")  # `execute` does one step
+        self.checkpoint()
+
+    def checkpoint(self) -> None:
+        """Move the log (FILE-wal) into the file, as far as readers allow.
+
+        The timeout is short, because a reader may stay for long.
+        """
+        with self._lock, translated_errors(self.path), suppress(sqlite3.OperationalError):
+            self.database.execute(f"PRAGMA busy_timeout = {_CHECKPOINT_TIMEOUT_MS}")
+            try:
+                self.database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            finally:
+                self.database.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT * 1000:.0f}")
+
+    def close(self) -> None:
+        """Close the connection; the last one to close leaves no log."""
+        with self._lock:
+            self.database.close()

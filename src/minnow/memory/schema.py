@@ -1,0 +1,38 @@
+"""The tables of memories, which a file has once it was opened to keep some."""
+
+from __future__ import annotations
+
+from minnow.indexfile import TableOwner, register
+
+BACKGROUND = "memory_background"
+"""The fact that memories add: the mean cosine of unrelated texts with the file's model."""
+
+MEMORIES = register(
+    TableOwner(
+        tables=("memories", "memory_vectors", "memory_links"),
+        schema=(
+            """CREATE TABLE IF NOT EXISTS memories (
+                id INTEGER PRIMARY KEY AUTOINCREMENT, text TEXT NOT NULL, kind TEXT NOT NULL,
+                importance REAL NOT NULL, created INTEGER NOT NULL, used INTEGER NOT NULL,
+                times INTEGER NOT NULL, tags TEXT NOT NULL, wordings TEXT NOT NULL
+            )""",
+            """CREATE TABLE IF NOT EXISTS memory_vectors
+                (id INTEGER PRIMARY KEY REFERENCES memories ON DELETE CASCADE,
+                vector BLOB NOT NULL)""",
+            """CREATE TABLE IF NOT EXISTS memory_links (
+                insight INTEGER NOT NULL REFERENCES memories ON DELETE CASCADE,
+                source INTEGER NOT NULL REFERENCES memories ON DELETE CASCADE,
+                PRIMARY KEY (insight, source)
+            ) WITHOUT ROWID""",
+            "CREATE INDEX IF NOT EXISTS memory_links_by_source ON memory_links (source)",
+        ),
+        readable=frozenset({"memories"}),
+        checks=(
+            (
+                "SELECT count(*) FROM memories WHERE id NOT IN (SELECT id FROM memory_vectors)",
+                "memories have no vector",
+            ),
+        ),
+        kept=(("SELECT 1 FROM memories LIMIT 1", "memories"),),
+    )
+)

@@ -1,0 +1,95 @@
+"""Ids of chunks: all of them, those that a condition allows, and their vectors."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from minnow.errors import InputError
+from minnow.indexfile.checks import reading_rows
+from minnow.indexfile.encodings import decode_rows
+from minnow.indexfile.filters import select_where
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from minnow.indexfile import Store, VectorEncoding
+    from minnow.indexfile.filters import Parameters
+
+    Floats = NDArray[np.float32]
+    Ids = NDArray[np.int64]
+
+_HINT = (
+    "Columns are file, name, source, metadata, heading, text, number, start, headings; "
+    "values of the metadata are metadata->>'name'."
+)
+
+
+def allowed_ids(store: Store, where: str, parameters: Parameters = ()) -> Ids:
+    """Return the ids of the chunks that a condition allows, ascending.
+
+    The condition is an expression over the columns of the view `passages`, such as
+    `metadata->>'lang' = 'de' AND source LIKE 'docs/%'`; see `select_where` for what it may do. One
+    on documents alone is evaluated for each document, and not for each chunk.
+
+    Args:
+        store: The index.
+        where: The condition, in SQL.
+        parameters: The values of its ? or :name.
+
+    Raises:
+        InputError: It is not such a condition.
+        IndexFileError, OutputError: The file cannot be read.
+    """
+    by_source = "SELECT first_chunk, chunks FROM sources"
+    try:
+        rows = select_where(store, by_source, where, parameters, _HINT)
+    except InputError as error:
+        if "no such column" not in str(error):
+            raise
+        rows = select_where(store, "SELECT id, 1 FROM passages", where, parameters, _HINT)
+    with reading_rows("The chunks of the documents"):
+        return ids_of_ranges(rows)
+
+
+def chunk_ids(database: sqlite3.Connection) -> Ids:
+    """Return the ids of all chunks, ascending; read from the documents, which are few.
+
+    Raises:
+        IndexFileError: The documents cannot have these chunks.
+    """
+    rows = database.execute("SELECT first_chunk, chunks FROM documents WHERE chunks > 0").fetchall()
+    with reading_rows("The chunks of the documents"):
+        (last,) = database.execute("SELECT coalesce(max(id), 0) FROM chunks").fetchone()
+        if sum(count for _, count in rows) > last:
+            raise ValueError("there are not so many")
+        return ids_of_ranges(rows)
+
+
+def ids_of_ranges(ranges: Sequence[tuple[int, int]]) -> Ids:
+    """Return all whole numbers of some ranges, ascending.
+
+    Args:
+        ranges: The first number of each, and its length; they do not overlap.
+    """
+    pairs = np.array(ranges, np.int64).reshape(-1, 2)
+    pairs = pairs[np.argsort(pairs[:, 0])]
+    firsts, counts = pairs[:, 0], pairs[:, 1]
+    ends = np.cumsum(counts)
+    shifts = np.repeat(firsts - (ends - counts), counts)
+    ids: Ids = np.arange(len(shifts), dtype=np.int64) + shifts
+    return ids
+
+
+def vectors_of(
+    database: sqlite3.Connection, ids: Sequence[int], width: int, encoding: VectorEncoding
+) -> Floats:
+    """Return the vectors of some chunks, in their order: float32 of shape (ids, width)."""
+    question = "SELECT vector FROM vectors WHERE id = ?"
+    with reading_rows("A vector"):
+        rows = [database.execute(question, (id_,)).fetchone()[0] for id_ in ids]
+    return decode_rows(rows, width, encoding) if rows else np.empty((0, width), np.float32)
