@@ -20,9 +20,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from minnow.chunks import Chunk
+from minnow.processes import peak_memory
 from minnow.search import Fingerprint, Index, IndexSettings, make_store
 from minnow.search.writer import DocumentKey, Entry, Writer, digest_of
-from minnow.processes import peak_memory
 from minnow.vectors import normalize
 
 if TYPE_CHECKING:

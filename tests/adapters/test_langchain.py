@@ -232,7 +232,7 @@ class TestAdding:
             (["new"], {"metadatas": [{"when": datetime.date(2020, 1, 1)}]}, "'when' is no JSON"),
             (["new"], {"metadatas": []}, "1 texts, and 0 metadatas"),
             (["new"], {"ids": ["x", "y"]}, "1 texts, and 2 ids"),
-            (["new", "new"], {"ids": ["x", "x"]}, "'x' is there twice"),
+            (["new", "new"], {"ids": ["x", "x"]}, "Two records have the id 'x'"),
             ("new", {}, "one string"),
         ):
             with pytest.raises(InputError, match=told):

@@ -68,7 +68,7 @@ class TestRemember:
 
     @pytest.mark.parametrize(
         ("wrong", "told"),
-        [({"text": " "}, "empty"), ({"text": "a\0b"}, "NUL"), ({"text": "a\ud800"}, "half of a surrogate"),
+        [({"text": " "}, "empty"), ({"text": "a\0b"}, "NUL"), ({"text": "a\ud800"}, "half of a"),
          ({"text": "word " * 70}, "72 tokens"), ({"importance": 1.1}, "0 to 1"),
          ({"importance": float("nan")}, "0 to 1"), ({"at": NAIVE}, "time zone"),
          ({"tags": "ab"}, "list"), ({"tags": [""]}, "list"), ({"sources": [99]}, "no memory 99")],
