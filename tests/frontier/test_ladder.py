@@ -13,7 +13,6 @@ from fakes.checkpoint import random_tensors, write_model, write_weights
 from fakes.word_data import write_data
 
 from minnow.bundle import Bundle
-from minnow.convert import convert
 from minnow.datasets import read_beir
 from minnow.errors import (
     ConversionError,
@@ -25,7 +24,7 @@ from minnow.errors import (
 )
 from minnow.evaluate import RunOptions
 from minnow.export.gguf import GGUF_TYPES
-from minnow.frontier import Ladder, build_ladder, frontier_facts, ladder, measure
+from minnow.frontier import Ladder, build_ladder, frontier_facts, ladder, measure, rungs
 from minnow.recipe import RECIPES
 
 if TYPE_CHECKING:
@@ -41,14 +40,32 @@ REFUSED = (
 )
 
 
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model; for reading only."""
+    return write_model(tmp_path_factory.mktemp("source") / "model", pooling="mean")
+
+
+@pytest.fixture(scope="module")
+def made(source: Path) -> Path:
+    """The folder of its bundles; for reading only."""
+    return build(source, source.parent / "model.frontier").folder
+
+
 @pytest.fixture
-def model(tmp_path: Path) -> Path:
-    return write_model(tmp_path / "model", pooling="mean")
+def model(source: Path, tmp_path: Path) -> Path:
+    return shutil.copytree(source, tmp_path / "model")
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     return tmp_path / "a" / "model.frontier"
+
+
+@pytest.fixture
+def full(made: Path, folder: Path) -> Path:
+    """A folder with the bundles in it, which is also one that was moved."""
+    return shutil.copytree(made, folder)
 
 
 @pytest.fixture
@@ -70,19 +87,23 @@ def no_making(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object, **__: object) -> None:
         raise AssertionError
 
-    monkeypatch.setattr(ladder, "convert", fail)
-    monkeypatch.setattr(ladder, "write_gguf", fail)
+    monkeypatch.setattr(rungs, "convert", fail)
+    monkeypatch.setattr(rungs, "write_gguf", fail)
 
 
 def refuse(monkeypatch: pytest.MonkeyPatch, name: str, error: Exception) -> None:
-    """Have one recipe refused."""
+    """Have one recipe refused; no other is converted."""
 
-    def stubborn(*arguments: Any, recipe: Any, **options: Any) -> Bundle:
-        if recipe == RECIPES[name]:
-            raise error
-        return convert(*arguments, recipe=recipe, **options)
+    def refuse_one(*_: object, recipe: Any, **__: object) -> None:
+        assert recipe == RECIPES[name]
+        raise error
 
-    monkeypatch.setattr(ladder, "convert", stubborn)
+    monkeypatch.setattr(rungs, "convert", refuse_one)
+
+
+def use_recipes(monkeypatch: pytest.MonkeyPatch, **recipes: Any) -> None:
+    for module in (ladder, rungs):
+        monkeypatch.setattr(module, "RECIPES", recipes)
 
 
 def build(model: Path, folder: Path, **options: Any) -> Ladder:
@@ -92,7 +113,9 @@ def build(model: Path, folder: Path, **options: Any) -> Ladder:
 
 class TestBundles:
     @pytest.mark.extra("onnxruntime")
-    def test_one_for_each_recipe(self, model: Path, folder: Path) -> None:
+    def test_one_for_each_recipe_then_none_is_made_again(
+        self, model: Path, folder: Path, request: pytest.FixtureRequest
+    ) -> None:
         steps: list[str] = []
         made = build(model, folder, progress=steps.append)
         assert made.baseline == f"onnx:{model}"
@@ -102,61 +125,64 @@ class TestBundles:
             assert rung.path == folder / f"model-{rung.name}.minnow"
             assert f"{rung.name}: sealing" in steps
         assert made.notes == ()
-
-    def test_what_is_there_is_not_made_again(
-        self, model: Path, folder: Path, request: pytest.FixtureRequest
-    ) -> None:
-        made = build(model, folder)
         request.getfixturevalue("no_making")
         assert build(model, folder) == made
 
+    @pytest.mark.usefixtures("no_making")
+    def test_a_moved_folder_needs_nothing_new(self, model: Path, full: Path) -> None:
+        assert build(model, full, precisions=["fp16"]).folder == full
+
     @pytest.mark.parametrize("change", ["weights", "tokenizer", "bundle", "recipe"])
     def test_what_has_changed_is_made_again(
-        self, model: Path, folder: Path, change: str, monkeypatch: pytest.MonkeyPatch
+        self, model: Path, full: Path, change: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        first = build(model, folder, precisions=["fp16"]).rungs[0]
+        converted: list[Path] = []
+        monkeypatch.setattr(rungs, "convert", lambda _, path, **__: converted.append(path))
+        bundle = full / "model-fp16.minnow"
         if change == "weights":
             write_weights(model, random_tensors(model, seed=7))
         elif change == "tokenizer":
             path = model / "tokenizer_config.json"
             path.write_text(json.dumps({**json.loads(path.read_text()), "note": 1}))
         elif change == "bundle":
-            (first.path / "encoder.mnn").write_bytes(b"broken")
+            (bundle / "encoder.mnn").write_bytes(b"broken")
         else:
-            monkeypatch.setattr(ladder, "RECIPES", {**RECIPES, "fp16": RECIPES["fp32"]})
-        steps: list[str] = []
-        build(model, folder, precisions=["fp16"], progress=steps.append)
-        assert "fp16: sealing" in steps
+            use_recipes(monkeypatch, fp16=RECIPES["fp32"])
+        build(model, full, precisions=["fp16"])
+        assert converted == [bundle]
 
+    @pytest.mark.usefixtures("no_making")
     def test_by_default_all_in_a_folder_of_the_models_name(
-        self, model: Path, monkeypatch: pytest.MonkeyPatch
+        self, model: Path, made: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
+        shutil.copytree(made, model.parent / "model.frontier")
         monkeypatch.chdir(model.parent)
-        recipes = {name: RECIPES[name] for name in EXACT}
-        monkeypatch.setattr(ladder, "RECIPES", recipes)
-        made = build_ladder("model", gguf=[])
-        assert [str(rung.path) for rung in made.rungs] == [
+        use_recipes(monkeypatch, **{name: RECIPES[name] for name in EXACT})
+        ladder_ = build_ladder("model", gguf=[])
+        assert [str(rung.path) for rung in ladder_.rungs] == [
             f"model.frontier/model-{name}.minnow" for name in EXACT
         ]
 
+    @pytest.mark.usefixtures("no_making")
     def test_without_onnx_runtime_the_float32_bundle_is_the_baseline(
-        self, model: Path, folder: Path, absent: Callable[..., None]
+        self, model: Path, full: Path, absent: Callable[..., None]
     ) -> None:
         absent("onnxruntime")
-        made = build(model, folder, precisions=["fp16"])
-        assert made.baseline == str(folder / "model-fp32.minnow")
+        made = build(model, full, precisions=["fp16"])
+        assert made.baseline == str(full / "model-fp32.minnow")
         assert [rung.name for rung in made.rungs] == ["fp16"]
         assert "minnow-embed[onnxruntime]" in made.notes[0]
         with pytest.raises(InputError, match="nothing to compare"):
-            build(model, folder, precisions=["fp32"])
+            build(model, full, precisions=["fp32"])
 
 
 class TestRefusals:
     def test_a_refused_recipe_is_told_and_the_rest_goes_on(
-        self, model: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+        self, model: Path, full: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
+        shutil.rmtree(full / "model-fp16.minnow")
         refuse(monkeypatch, "fp16", ParityError(REFUSED, worst=0.912345))
-        exact, rung = build(model, folder).rungs
+        exact, rung = build(model, full).rungs
         assert exact.refusal is None
         assert rung.refusal is not None
         assert (rung.refusal.worst, rung.refusal.bar) == (0.912345, RECIPES["fp16"].bar)
@@ -164,11 +190,11 @@ class TestRefusals:
         assert not rung.path.exists()
 
     def test_the_proofs_own_words_are_understood(
-        self, model: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+        self, model: Path, full: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         strict = replace(RECIPES["fp16"], bar=1.5)
-        monkeypatch.setattr(ladder, "RECIPES", {**RECIPES, "fp16": strict})
-        refusal = build(model, folder).rungs[1].refusal
+        use_recipes(monkeypatch, **{**RECIPES, "fp16": strict})
+        refusal = build(model, full).rungs[1].refusal
         assert refusal is not None
         assert refusal.bar == 1.5
         assert refusal.worst is not None
@@ -185,14 +211,15 @@ class TestRefusals:
     def test_no_baseline(
         self,
         model: Path,
-        folder: Path,
+        full: Path,
         monkeypatch: pytest.MonkeyPatch,
         absent: Callable[..., None],
     ) -> None:
         absent("onnxruntime")
+        shutil.rmtree(full / "model-fp32.minnow")
         refuse(monkeypatch, "fp32", ParityError(REFUSED, worst=0.912345))
         with pytest.raises(ParityError, match=r"no baseline without it\. Install ONNX Runtime"):
-            build(model, folder)
+            build(model, full)
 
     @pytest.mark.parametrize("stop", [KeyboardInterrupt, ConversionError])
     def test_what_is_no_refusal_ends_it(
@@ -205,7 +232,7 @@ class TestRefusals:
         def stopping(*_: object, **__: object) -> None:
             raise stop
 
-        monkeypatch.setattr(ladder, "convert", stopping)
+        monkeypatch.setattr(rungs, "convert", stopping)
         with pytest.raises(stop):
             build(model, folder)
         assert not folder.parent.exists()
@@ -213,43 +240,43 @@ class TestRefusals:
 
 class TestGguf:
     def test_without_llama_cpp_it_says_so(
-        self, model: Path, folder: Path, absent: Callable[..., None]
+        self, model: Path, full: Path, absent: Callable[..., None]
     ) -> None:
         absent("llama_cpp")
-        made = build(model, folder, gguf=None)
+        made = build(model, full, gguf=None)
         assert {rung.format for rung in made.rungs} == {"bundle"}
         assert "There are no GGUF files" in made.notes[-1]
         assert "minnow-embed[llama-cpp]" in made.notes[-1]
         with pytest.raises(MissingExtraError, match="llama-cpp"):
-            build(model, folder, gguf=["q8_0"])
+            build(model, full, gguf=["q8_0"])
 
     @pytest.mark.extra("llama-cpp")
     def test_files_are_made_once(
-        self, model: Path, folder: Path, request: pytest.FixtureRequest
+        self, model: Path, full: Path, request: pytest.FixtureRequest
     ) -> None:
-        made = build(model, folder, gguf=["q8_0", "f16", "q8_0"])
+        made = build(model, full, gguf=["q8_0", "f16", "q8_0"])
         files = [rung for rung in made.rungs if rung.format == "gguf"]
         assert [rung.path.name for rung in files] == ["model-q8_0.gguf", "model-f16.gguf"]
         assert [rung.system for rung in files] == [f"gguf:{rung.path}" for rung in files]
         steps: list[str] = []
         files[0].path.write_bytes(files[0].path.read_bytes() + b"changed")
-        build(model, folder, gguf=["q8_0"], progress=steps.append)
+        build(model, full, gguf=["q8_0"], progress=steps.append)
         assert "GGUF q8_0: writing the GGUF (q8_0)" in steps
         request.getfixturevalue("no_making")
-        assert build(model, folder, gguf=["q8_0", "f16"]) == made
+        assert build(model, full, gguf=["q8_0", "f16"]) == made
 
     @pytest.mark.parametrize("error", [ParityError, UnsupportedModelError, ConversionError])
     @pytest.mark.extra("llama-cpp")
     def test_what_llama_cpp_cannot_do_is_told(
-        self, model: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, error: type[Exception]
+        self, model: Path, full: Path, monkeypatch: pytest.MonkeyPatch, error: type[Exception]
     ) -> None:
         def write_gguf(*_: object, **__: object) -> None:
-            raise error("It has no like.")
+            raise error("Not supported.")
 
-        monkeypatch.setattr(ladder, "write_gguf", write_gguf)
-        refusal = build(model, folder, gguf=["q8_0"]).rungs[-1].refusal
+        monkeypatch.setattr(rungs, "write_gguf", write_gguf)
+        refusal = build(model, full, gguf=["q8_0"]).rungs[-1].refusal
         assert refusal is not None
-        assert (refusal.reason, refusal.worst) == ("It has no like.", None)
+        assert (refusal.reason, refusal.worst) == ("Not supported.", None)
         assert refusal.bar == GGUF_TYPES["q8_0"].bar
 
 
@@ -260,20 +287,19 @@ class TestMistakes:
         with pytest.raises(InputError, match="no GGUF type 'q9'; choose f32"):
             build(model, folder, gguf=["q9"])
 
-    def test_a_place_that_is_taken(self, model: Path, folder: Path) -> None:
+    def test_a_place_that_is_taken(self, model: Path, made: Path) -> None:
         with pytest.raises(OutputError, match="is not a folder"):
             build(model, model / "config.json")
-        bundle = build(model, folder).rungs[0].path
         with pytest.raises(OutputError, match=r"is a bundle\. Name a folder"):
-            build(model, bundle)
+            build(model, made / "model-fp16.minnow")
 
 
 class TestMeasure:
     def test_without_onnx_runtime(
-        self, model: Path, folder: Path, tmp_path: Path, absent: Callable[..., None]
+        self, model: Path, full: Path, tmp_path: Path, absent: Callable[..., None]
     ) -> None:
         absent("onnxruntime")
-        made = build(model, folder)
+        made = build(model, full)
         dataset = read_beir(write_data(tmp_path / "data"))
         found = measure(made, dataset, RunOptions(cache=tmp_path / "cache", threads=1))
         assert found.has_baseline
@@ -284,11 +310,3 @@ class TestMeasure:
         assert half.result.against is not None
         assert found.best[-1] == exact.point
         json.dumps(frontier_facts(found), allow_nan=False)
-
-    def test_a_moved_folder_needs_nothing_new(
-        self, model: Path, folder: Path, request: pytest.FixtureRequest
-    ) -> None:
-        build(model, folder)
-        shutil.move(folder, folder.parent / "elsewhere")
-        request.getfixturevalue("no_making")
-        build(model, folder.parent / "elsewhere")
