@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from minnow.chunks.code import CODE, read_code
+from minnow.chunks.code import CODE_SUFFIXES, read_code
 
 PYTHON = '''"""What it is."""
 
@@ -97,4 +97,4 @@ def test_our_own_code() -> None:
 
 
 def test_kinds_are_lower_case_endings() -> None:
-    assert all(kind.startswith(".") and kind == kind.lower() for kind in CODE)
+    assert all(kind.startswith(".") and kind == kind.lower() for kind in CODE_SUFFIXES)

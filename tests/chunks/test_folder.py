@@ -7,9 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from minnow.chunks import Document, Section, find_documents, read_document, read_folder
-from minnow.chunks.folder import KINDS
+from minnow.chunks import Document, Section, find_documents, read_document
+from minnow.chunks.folder import SUFFIXES
 from minnow.errors import InputError
+
+
+def read_all(folder: Path) -> list[Document]:
+    return [read_document(path, name) for name, path in find_documents(folder).files.items()]
 
 
 def write(folder: Path, *names: str, content: str = "text") -> Path:
@@ -31,7 +35,7 @@ class TestFinding:
         write(tmp_path, "a.md", ".b.md", ".git/c.md", "d/e.pdf", "d/f")
         found = find_documents(tmp_path)
         assert list(found.files) == ["a.md"]
-        other = f"not one of {', '.join(KINDS)}"
+        other = f"not one of {', '.join(SUFFIXES)}"
         assert found.skipped == {
             ".b.md": "hidden",
             ".git": "hidden",
@@ -57,7 +61,7 @@ class TestFinding:
         found = find_documents(tmp_path)
         assert list(found.files) == ["v2/a.md"]
         assert list(found.skipped) == ["a.md", "latest", "v2/up"]
-        assert set(found.skipped.values()) == {"a link to what is read already"}
+        assert set(found.skipped.values()) == {"a link to a file or folder that is already listed"}
 
     def test_loops_and_broken_links(self, tmp_path: Path) -> None:
         write(tmp_path, "a.md")
@@ -82,7 +86,7 @@ class TestFinding:
             return real(path)
 
         monkeypatch.setattr(Path, "is_symlink", is_symlink)
-        found = find_documents(tmp_path, patient=True)
+        found = find_documents(tmp_path, skip_unreadable=True)
         assert list(found.files) == ["open/a.txt"]
         assert found.skipped["closed"].startswith("Cannot read")
         with pytest.raises(InputError, match=r"^Cannot read .*closed: Permission denied"):
@@ -97,7 +101,7 @@ class TestFinding:
 class TestReading:
     def test_each_kind_in_the_order_of_paths(self, tmp_path: Path) -> None:
         write(tmp_path, "b.md", "a.txt", content="# A\nb\n")
-        assert read_folder(tmp_path) == [
+        assert read_all(tmp_path) == [
             Document("a.txt", "# A\nb\n", (Section((), 0, 6),)),
             Document("b.md", "A\n\nb", (Section(("A",), 1, 4),)),
         ]
@@ -105,30 +109,30 @@ class TestReading:
     @pytest.mark.extra("index")
     def test_html(self, tmp_path: Path) -> None:
         write(tmp_path, "a.htm", content="<h1>A</h1><p>b")
-        assert read_folder(tmp_path)[0].text == "A\n\nb"
+        assert read_all(tmp_path)[0].text == "A\n\nb"
 
     def test_a_byte_order_mark_and_all_line_ends(self, tmp_path: Path) -> None:
         (tmp_path / "a.txt").write_bytes("\ufeffé\r\n鱼\rc\n".encode())
-        assert read_folder(tmp_path)[0].text == "é\n鱼\nc\n"
+        assert read_all(tmp_path)[0].text == "é\n鱼\nc\n"
 
     def test_an_empty_file(self, tmp_path: Path) -> None:
-        write(tmp_path, *(f"a{kind}" for kind in KINDS if "htm" not in kind), content="")
-        assert all(not document.sections for document in read_folder(tmp_path))
+        write(tmp_path, *(f"a{kind}" for kind in SUFFIXES if "htm" not in kind), content="")
+        assert all(not document.sections for document in read_all(tmp_path))
 
     @pytest.mark.parametrize("encoding", ["utf-16", "utf-8-sig"])
     def test_a_byte_order_mark_tells_the_encoding(self, tmp_path: Path, encoding: str) -> None:
         (tmp_path / "a.txt").write_bytes("é 鱼 🐟".encode(encoding))
-        assert read_folder(tmp_path)[0].text == "é 鱼 🐟"
+        assert read_all(tmp_path)[0].text == "é 鱼 🐟"
 
     @pytest.mark.extra("index")
     def test_html_in_the_encoding_that_it_states(self, tmp_path: Path) -> None:
         page = '<meta charset="iso-8859-1"><p>café'
         (tmp_path / "a.html").write_bytes(page.encode("latin-1"))
         (tmp_path / "b.html").write_bytes(page.encode())
-        assert [document.text for document in read_folder(tmp_path)] == ["café", "café"]
+        assert [document.text for document in read_all(tmp_path)] == ["café", "café"]
         (tmp_path / "b.html").write_bytes(b"<meta charset=klingon>\xe9")
         with pytest.raises(InputError, match="is not UTF-8"):
-            read_folder(tmp_path)
+            read_all(tmp_path)
 
     @pytest.mark.parametrize(
         ("content", "reason"),
@@ -141,7 +145,7 @@ class TestReading:
     def test_a_broken_file_is_named(self, tmp_path: Path, content: bytes, reason: str) -> None:
         (tmp_path / "a.md").write_bytes(content)
         with pytest.raises(InputError, match=rf"/a\.md {reason}"):
-            read_folder(tmp_path)
+            read_all(tmp_path)
 
     def test_a_file_that_is_gone_or_of_another_kind(self, tmp_path: Path) -> None:
         with pytest.raises(InputError, match=r"^Cannot read .*a\.md: No such file"):
@@ -152,5 +156,5 @@ class TestReading:
     def test_a_name_that_is_not_unicode(self, tmp_path: Path) -> None:
         (tmp_path / os.fsdecode(b"a\xe9.md")).write_text("text")
         with pytest.raises(InputError, match=r"'a\\udce9\.md' is not valid Unicode") as caught:
-            read_folder(tmp_path)
+            read_all(tmp_path)
         assert str(caught.value).isascii()

@@ -268,14 +268,14 @@ class TestLargeDocuments:
 
     @pytest.fixture(autouse=True)
     def small_parts(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("minnow.chunks.split._PART", 200)
+        monkeypatch.setattr("minnow.chunks.split._MAX_PART", 200)
 
     def test_sections_are_cut_as_ever(self, monkeypatch: pytest.MonkeyPatch) -> None:
         source = "".join(f"# Part {n}\n\n{numbered(10 * n, 10 * n + 25)}\n\n" for n in range(9))
         document = read_markdown("a.md", source)
         splitter = Splitter(words(), max_tokens=20)
         parts = list(splitter.stream(document))
-        monkeypatch.setattr("minnow.chunks.split._PART", 1_000_000)
+        monkeypatch.setattr("minnow.chunks.split._MAX_PART", 1_000_000)
         assert parts == splitter.split(document)
         assert len(parts) > 9
 

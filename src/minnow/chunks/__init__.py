@@ -1,20 +1,19 @@
-"""Documents on disk -> sections under headings -> chunks that fit into a model.
+"""Read documents into sections under headings, and cut those into chunks that fit a model.
 
-`find_documents` says which files of a folder are read and which are not, `read_folder` reads them,
-and a `Splitter` cuts their sections where the model's own tokenizer says that a text is full.
+`find_documents` lists the files of a folder that are documents, `read_document` reads one of them,
+and a `Splitter` cuts its sections into chunks, measured by the model's own tokenizer.
 """
 
-from minnow.chunks.folder import Found, find_documents, read_document, read_folder
+from minnow.chunks.folder import FolderListing, find_documents, read_document
 from minnow.chunks.outline import Document, Section
 from minnow.chunks.split import Chunk, Splitter
 
 __all__ = [
     "Chunk",
     "Document",
-    "Found",
+    "FolderListing",
     "Section",
     "Splitter",
     "find_documents",
     "read_document",
-    "read_folder",
 ]

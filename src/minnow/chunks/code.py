@@ -1,4 +1,4 @@
-"""Source code, divided where its definitions begin."""
+"""Source code, divided into sections at its definitions."""
 
 from __future__ import annotations
 
@@ -13,28 +13,28 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _PYTHON = (".py", ".pyi")
-CODE = (
+CODE_SUFFIXES = (
     *_PYTHON, ".c", ".cc", ".cpp", ".cs", ".cxx", ".dart", ".go", ".h", ".hpp", ".java", ".js",
     ".jsx", ".kt", ".kts", ".lua", ".m", ".mjs", ".mm", ".php", ".pl", ".proto", ".r", ".rb",
     ".rs", ".scala", ".sh", ".sql", ".swift", ".ts", ".tsx", ".zig",
 )  # fmt: skip
-"""How the names of files end that are read as source code, in lower case."""
+"""Suffixes of files that are read as source code, in lower case."""
 
-_ENOUGH = 800
+_MIN_SECTION = 800
 _BLOCK = re.compile(r"\n[^\S\n]*\n(?=[^\s)\]}])")
-"""An empty line, and behind it one that is not indented and closes nothing."""
+"""An empty line before a line that is not indented and closes nothing."""
 
 
 def read_code(path: str, source: str) -> Document:
-    """Read source code: all of it is text, and sections are its definitions.
+    """Read source code: all of it is text, and its definitions are sections.
 
-    Python is divided by its own parser: a section is a function, a method, or what is between
-    them, under the names of the classes and functions that it is in. Other languages, and Python
-    that does not parse, are divided at empty lines before lines that are not indented; short
-    blocks that follow each other are one section.
+    Python is divided by its own parser: a section is a function, a method, or the code between
+    them, under the names of the classes and functions that contain it. Other languages, and Python
+    that does not parse, are divided at empty lines before lines that are not indented; consecutive
+    short blocks are one section.
 
     Args:
-        path: The document's.
+        path: The path of the document.
         source: Its content.
     """
     if path.lower().endswith(_PYTHON):
@@ -47,7 +47,7 @@ def read_code(path: str, source: str) -> Document:
 
 def _python_sections(source: str) -> Iterator[Section]:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of strange escapes and comparisons in what is read
+        warnings.simplefilter("ignore")  # about escapes and comparisons in the source
         tree = ast.parse(source)
     lines = source.split("\n")
     starts = [0]
@@ -57,21 +57,17 @@ def _python_sections(source: str) -> Iterator[Section]:
     for names, first, last in _definitions(tree, ()):
         start = starts[first - 1]
         if source[end:start].strip():
-            yield Section(_outer(names), end, start)
+            yield Section(names[:-1], end, start)
         end = min(starts[last], len(source))
         yield Section(names, start, end)
     if source[end:].strip():
         yield Section((), end, len(source))
 
 
-def _outer(names: tuple[str, ...]) -> tuple[str, ...]:
-    return names[:-1]
-
-
 def _definitions(
     node: ast.AST, outer: tuple[str, ...]
 ) -> Iterator[tuple[tuple[str, ...], int, int]]:
-    """Names, first and last line of functions, and of methods in classes; nothing overlaps."""
+    """Yield names, first and last line of functions and methods; they do not overlap."""
     for child in getattr(node, "body", []):
         if not isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
             continue
@@ -87,7 +83,7 @@ def _definitions(
 def _blocks(source: str) -> Iterator[Section]:
     start = 0
     for match in _BLOCK.finditer(source):
-        if match.end() - start >= _ENOUGH:
+        if match.end() - start >= _MIN_SECTION:
             yield Section((), start, match.end())
             start = match.end()
     if source[start:].strip():

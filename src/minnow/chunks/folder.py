@@ -1,4 +1,4 @@
-"""A folder of documents: which files are read, and how."""
+"""The documents of a folder: which files are read, and how."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ import os
 import re
 from collections import deque
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from minnow.chunks.code import CODE, read_code
+from minnow.chunks.code import CODE_SUFFIXES, read_code
 from minnow.chunks.markdown import read_markdown
 from minnow.chunks.outline import Document, Section
 from minnow.chunks.webpage import read_html
@@ -35,9 +36,9 @@ _PROSE: Mapping[str, Callable[[str, str], Document]] = {
     ".text": read_text,
     ".rst": read_text,
 }
-_READERS = {**_PROSE, **dict.fromkeys(CODE, read_code)}
-KINDS = tuple(_PROSE)
-MARKUP = (".md", ".markdown", ".html", ".htm")
+_READERS = {**_PROSE, **dict.fromkeys(CODE_SUFFIXES, read_code)}
+SUFFIXES = tuple(_PROSE)
+MARKUP_SUFFIXES = (".md", ".markdown", ".html", ".htm")
 
 _BYTE_ORDER_MARKS = {
     codecs.BOM_UTF8: "utf-8-sig",
@@ -45,35 +46,37 @@ _BYTE_ORDER_MARKS = {
     codecs.BOM_UTF16_BE: "utf-16",
 }
 _CHARSET = re.compile(rb"<meta[^>]{0,200}charset\s*=\s*[\"']?\s*([\w.:-]{1,40})", re.IGNORECASE)
-_HEAD = 1024
+_CHARSET_BYTES = 1024
 
 
 @dataclass(frozen=True)
-class Found:
-    """What a folder holds.
+class FolderListing:
+    """The files of a folder.
 
     Attributes:
-        files: Files that are read, by their path relative to the folder, with slashes; sorted.
-        skipped: For each other file and folder, why it is not.
+        files: Documents, by their path relative to the folder, with slashes; sorted.
+        skipped: Other files and folders, each with the reason why it is skipped.
     """
 
     files: Mapping[str, Path]
     skipped: Mapping[str, str]
 
 
-def find_documents(folder: Path, kinds: Collection[str] = KINDS, *, patient: bool = False) -> Found:
-    """Look for documents in a folder and all folders in it.
+def find_documents(
+    folder: Path, suffixes: Collection[str] = SUFFIXES, *, skip_unreadable: bool = False
+) -> FolderListing:
+    """Find the documents in a folder and its subfolders.
 
-    Links are followed, but what they lead to is read once: under its own path where that is in the
-    folder too. Thus a link to a folder above it ends.
+    Links are followed, but each file is listed once, under its own path if that is in the folder
+    too. So a link to a parent folder does not recurse.
 
     Args:
-        folder: Where to look.
-        kinds: How the names of files end that are documents, in lower case.
-        patient: Skip a folder in it that cannot be read, rather than raise.
+        folder: The folder to search.
+        suffixes: The suffixes of documents, in lower case.
+        skip_unreadable: Skip a subfolder that cannot be read, rather than raise.
 
     Raises:
-        InputError: It is not a folder, or one in it cannot be read.
+        InputError: It is not a folder, or a subfolder cannot be read.
     """
     if not folder.is_dir():
         raise InputError(f"{folder} is not a folder.")
@@ -89,12 +92,12 @@ def find_documents(folder: Path, kinds: Collection[str] = KINDS, *, patient: boo
             skipped[name] = "hidden"
             continue
         if real in seen:
-            skipped[name] = "a link to what is read already"
+            skipped[name] = "a link to a file or folder that is already listed"
             continue
         try:
             inside = _entries(path)
         except InputError as error:
-            if not patient or path == folder:
+            if not skip_unreadable or path == folder:
                 raise
             skipped[name] = str(error)
             continue
@@ -102,21 +105,21 @@ def find_documents(folder: Path, kinds: Collection[str] = KINDS, *, patient: boo
             seen.add(real)
             for entry, is_link in inside:
                 (links if is_link else entries).append(entry)
-        elif path.suffix.lower() not in kinds:
-            skipped[name] = f"not one of {', '.join(kinds)}"
+        elif path.suffix.lower() not in suffixes:
+            skipped[name] = f"not one of {', '.join(suffixes)}"
         elif not path.is_file():
             skipped[name] = "not a file"
         else:
             seen.add(real)
             files[name] = path
-    return Found(dict(sorted(files.items())), dict(sorted(skipped.items())))
+    return FolderListing(dict(sorted(files.items())), dict(sorted(skipped.items())))
 
 
 def _entries(path: Path) -> list[tuple[Path, bool]] | None:
-    """What is in a folder, and which of it are links; None for what is no folder.
+    """Return the entries of a folder and whether each is a link; None if it is not a folder.
 
     Raises:
-        InputError: It cannot be looked at, or listed but not entered.
+        InputError: It cannot be listed or entered.
     """
     try:
         if not path.is_dir():
@@ -126,26 +129,16 @@ def _entries(path: Path) -> list[tuple[Path, bool]] | None:
         raise InputError(f"Cannot read {path}: {error.strerror}.") from error
 
 
-def read_folder(folder: Path) -> list[Document]:
-    """Read all documents of a folder, in the order of their paths.
-
-    Raises:
-        InputError: It is not a folder, or a document cannot be read; the message names it.
-        MissingExtraError: There is HTML, and the extra `index` is not installed.
-    """
-    return [read_document(path, name) for name, path in find_documents(folder).files.items()]
-
-
 def read_document(path: Path, name: str) -> Document:
-    """Read one file as its ending says.
+    """Read one file in the format of its suffix.
 
     Args:
-        path: Where it is.
-        name: What the document is to be called.
+        path: The file.
+        name: The path of the document.
 
     Raises:
-        InputError: It cannot be read, is in an unknown encoding, holds a NUL byte, has another
-            ending than those in KINDS and CODE, or `name` is not valid Unicode.
+        InputError: It cannot be read, is in an unknown encoding, holds a NUL byte, has a suffix
+            that is not in SUFFIXES or CODE_SUFFIXES, or `name` is not valid Unicode.
         MissingExtraError: It is HTML, and the extra `index` is not installed.
     """
     _reader(path)
@@ -157,14 +150,14 @@ def read_document(path: Path, name: str) -> Document:
 
 
 def parse_document(path: Path, name: str, content: bytes) -> Document:
-    """Read the content of a file as its ending says.
+    """Parse the content of a file in the format of its suffix.
 
-    It is UTF-8, or UTF-16 behind a byte order mark, or HTML in the encoding that it states.
+    The encoding is UTF-8, or UTF-16 with a byte order mark, or the one that HTML declares.
 
     Args:
-        path: Of the file.
-        name: What the document is to be called.
-        content: The file's.
+        path: The file.
+        name: The path of the document.
+        content: The content of the file.
 
     Raises:
         InputError, MissingExtraError: As `read_document`.
@@ -192,10 +185,8 @@ def _decode(path: Path, content: bytes) -> str:
     try:
         return content.decode(next(marks, "utf-8"))
     except UnicodeDecodeError as error:
-        stated = _CHARSET.search(content[:_HEAD]) if path.suffix.lower() in MARKUP[2:] else None
-        if stated:
-            try:
-                return content.decode(stated[1].decode())
-            except (LookupError, ValueError):
-                pass
+        is_html = _READERS[path.suffix.lower()] is read_html
+        if is_html and (declared := _CHARSET.search(content[:_CHARSET_BYTES])):
+            with suppress(LookupError, ValueError):
+                return content.decode(declared[1].decode())
         raise InputError(f"{path} is not UTF-8 (byte {error.start}: {error.reason}).") from error

@@ -1,4 +1,4 @@
-"""Markdown as its readers see it: CommonMark with tables, and the raw HTML in it."""
+"""Markdown as readers see it: CommonMark with tables and raw HTML."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from markdown_it.token import Token
 
-_DEEPEST = 100
+_MAX_NESTING = 100
 _FRONT_MATTER = re.compile(
     r"---[ \t]*\n"
     r"(?P<yaml>(?:(?:[\w'\"][\w.'\"-]*[ \t]*:.*|[ \t#\-].*|)\n)*?)"
@@ -50,15 +50,16 @@ _HTML = _VOID | {
 def read_markdown(path: str, source: str) -> Document:
     """Read Markdown.
 
-    Front matter is left out, but for its title, and so are ids of headings, as in `# Title {#id}`.
-    A tag that HTML does not know, without attributes, is a placeholder such as `<job>` and stays.
+    Front matter is left out, except for its title, and so are ids of headings, as in
+    `# Title {#id}`. An unknown tag without attributes is a placeholder such as `<job>`, and is kept
+    as text.
 
     Args:
-        path: The document's.
-        source: Its content, with line ends as Unix has them.
+        path: The path of the document.
+        source: Its content, with Unix line ends.
 
     Raises:
-        InputError: Lists or quotes are nested so deep that the parser would leave text out.
+        InputError: Lists or quotes are nested so deep that the parser would drop text.
 
     Source: https://spec.commonmark.org/0.31.2/
     """
@@ -67,8 +68,8 @@ def read_markdown(path: str, source: str) -> Document:
         found = _TITLE.search(front["yaml"] or front["toml"] or "")
         title = found["title"].strip() if found else ""
     tokens = _parser().parse(source[front.end() :] if front else source)
-    if max((token.level for token in tokens), default=0) >= _DEEPEST - 1:
-        raise InputError(f"{path} nests lists or quotes more than {_DEEPEST // 2 - 1} deep.")
+    if max((token.level for token in tokens), default=0) >= _MAX_NESTING - 1:
+        raise InputError(f"{path} nests lists or quotes more than {_MAX_NESTING // 2 - 1} deep.")
     for before, token in pairwise(tokens):
         if before.type == "heading_open" and token.children:
             last = token.children[-1]
@@ -80,8 +81,8 @@ def read_markdown(path: str, source: str) -> Document:
 
 @cache
 def _parser() -> MarkdownIt:
-    """CommonMark's own limit of nesting, 20, would drop what is in the eleventh list of lists."""
-    parser = MarkdownIt("commonmark", {"maxNesting": _DEEPEST})
+    """Return a parser; the default limit of nesting, 20, would drop the eleventh nested list."""
+    parser = MarkdownIt("commonmark", {"maxNesting": _MAX_NESTING})
     return parser.enable(["table", "strikethrough"])
 
 
@@ -115,7 +116,7 @@ def _feed_element(token: Token, outline: Outline) -> None:
 
 
 def _plain(tokens: Sequence[Token]) -> str:
-    """The text of an image's description."""
+    """Return the text of an image's description."""
     return "".join(
         _plain(token.children or ()) or token.content or (" " if token.tag == "br" else "")
         for token in tokens
@@ -123,7 +124,7 @@ def _plain(tokens: Sequence[Token]) -> str:
 
 
 class _RawHtml(HTMLParser):
-    """One piece of HTML, of which the elements may be closed in a later one."""
+    """Parser of one piece of HTML, whose elements may be closed in a later piece."""
 
     def __init__(self, outline: Outline) -> None:
         super().__init__()

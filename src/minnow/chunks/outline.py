@@ -1,4 +1,4 @@
-"""Markup as readable text, divided at its headings; Markdown and HTML both end here."""
+"""Readable text from the elements of Markdown or HTML, divided at its headings."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _HEADINGS = {f"h{level}": level for level in range(1, 7)}
-_LONGEST_HEADING = 300
+_MAX_HEADING = 300
 _PARAGRAPHS = (
     "address", "article", "aside", "blockquote", "caption", "center", "details", "dialog", "dl",
     "fieldset", "figure", "footer", "form", "header", "hgroup", "hr", "main", "ol", "p", "pre",
@@ -19,7 +19,7 @@ _PARAGRAPHS = (
 )  # fmt: skip
 _LINES = ("dd", "div", "dt", "figcaption", "legend", "li", "option", "summary", "tr")
 _LINE_ENDS = {**dict.fromkeys(_PARAGRAPHS, 2), **dict.fromkeys(_LINES, 1)}
-"""How many of them divide an element from what is before and after it."""
+"""The number of line ends before and after an element."""
 
 _HIDDEN = frozenset(("head", "iframe", "nav", "noscript", "script", "style", "svg", "template"))
 _HIDDEN_STYLE = re.compile(r"display\s*:\s*none|visibility\s*:\s*hidden", re.IGNORECASE)
@@ -29,12 +29,12 @@ _NO_ATTRIBUTES: Mapping[str, str | None] = MappingProxyType({})
 
 @dataclass(frozen=True)
 class Section:
-    """What stands under one heading, up to the next.
+    """The text under one heading, up to the next.
 
     Attributes:
-        headings: The headings that it stands under, the outermost first.
-        start: Where it begins in the document's text, in characters.
-        end: Where it ends; equal to `start` where there is only the heading.
+        headings: The headings above it, the outermost first.
+        start: Its start in the document's text, in characters.
+        end: Its end; equal to `start` if there is only the heading.
     """
 
     headings: tuple[str, ...]
@@ -47,9 +47,9 @@ class Document:
     """One file as readable text.
 
     Attributes:
-        path: Of the file, relative to the folder, with slashes.
-        text: All of it; headings are lines of their own.
-        sections: Its parts, in order; the headings' lines are in none of them.
+        path: The path of the file, relative to the folder, with slashes.
+        text: The text, with headings on lines of their own.
+        sections: Its parts, in order, without the lines of headings.
     """
 
     path: str
@@ -58,9 +58,9 @@ class Document:
 
 
 class Outline:
-    """Takes elements as HTML names them, opened and closed in order, and writes text.
+    """Turns elements of HTML, opened and closed in order, into text.
 
-    Every element that is opened has to be closed, `br` and `img` too.
+    Every opened element has to be closed, including `br` and `img`.
     """
 
     def __init__(self) -> None:
@@ -76,7 +76,7 @@ class Outline:
         self._lists: list[int | None] = []
         self._rows: list[tuple[int, int]] = []
         self._hider, self._hidden = "", 0
-        # What the next text needs in front of it:
+        # To be written before the next text:
         self._lines, self._space, self._mark = 0, False, ""
         self._tight = False
         self._raised = False
@@ -93,13 +93,13 @@ class Outline:
             self._end_heading()
             self._heading, self._level = [], _HEADINGS[tag]
         elif tag == "br":
-            self._apart(min(2, self._lines + 1))
+            self._separate(min(2, self._lines + 1))
         elif tag == "img":
             self.text(attributes.get("alt") or "")
         elif tag == "sup":
             self._raised = True
         else:
-            self._apart(self._lines_around(tag))
+            self._separate(self._lines_around(tag))
             self._open_block(tag, attributes)
 
     def close(self, tag: str) -> None:
@@ -113,10 +113,10 @@ class Outline:
             self._end_heading()
         else:
             self._close_block(tag)
-            self._apart(self._lines_around(tag))
+            self._separate(self._lines_around(tag))
 
     def text(self, text: str) -> None:
-        """Add text; white space is one space, but in `pre` it stays as it is."""
+        """Add text; white space becomes one space, except in `pre`."""
         if self._hidden or not text:
             return
         if self._code is not None:
@@ -130,11 +130,11 @@ class Outline:
             self._space, self._raised = text[-1].isspace(), False
 
     def document(self, path: str, title: str = "") -> Document:
-        """All that was added.
+        """Return the document of all that was added.
 
         Args:
-            path: Of the document.
-            title: The outermost heading, but where the text has one of level 1, which is its title.
+            path: Its path.
+            title: The outermost heading, unless the text has exactly one of level 1.
         """
         if self._code is not None:
             self._end_code()
@@ -175,7 +175,7 @@ class Outline:
             self._lines = 0
 
     def _bullet(self) -> str:
-        """The mark of the next item of the innermost list."""
+        """Return the mark of the next item of the innermost list."""
         number = self._lists[-1] if self._lists else None
         if number is not None:
             self._lists[-1] = number + 1
@@ -196,14 +196,14 @@ class Outline:
         self._code = None
         if code:
             self._write(code)
-        self._apart(_LINE_ENDS["pre"])
+        self._separate(_LINE_ENDS["pre"])
 
     def _end_heading(self) -> None:
         if self._heading is None:
             return
         title = " ".join("".join(self._heading).split())
         self._heading = None
-        is_heading = 0 < len(title) <= _LONGEST_HEADING
+        is_heading = 0 < len(title) <= _MAX_HEADING
         if is_heading:
             self._end_section()
             while self._path and self._path[-1][0] >= self._level:
@@ -228,8 +228,8 @@ class Outline:
         nested = tag in ("ul", "ol") and self._lists
         return 1 if nested else _LINE_ENDS.get(tag, 0)
 
-    def _apart(self, lines: int) -> None:
-        """Have the next text begin so many lines below; in a heading it is only a space."""
+    def _separate(self, lines: int) -> None:
+        """Begin the next text some lines below; in a heading, after a space."""
         if self._heading is not None:
             self._space |= lines > 0
         elif not self._tight:

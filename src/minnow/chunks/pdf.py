@@ -1,4 +1,4 @@
-"""PDF as text, a section for each page."""
+"""The text of a PDF, a section for each page."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ _BETWEEN = "\n\n"
 
 
 def read_pdf(path: str, content: bytes) -> Document:
-    """Read the text of a PDF; pictures of text are not read.
+    """Read the text of a PDF; images of text are not read.
 
-    pypdf is Python alone: what a broken file can do to it is raise.
+    pypdf is pure Python, so a broken file can raise an exception but not crash the process.
 
     Args:
-        path: The document's.
-        content: Of the file.
+        path: The path of the document.
+        content: The content of the file.
 
     Raises:
         InputError: It is broken, locked with a password, or holds no text.
@@ -39,7 +39,7 @@ def read_pdf(path: str, content: bytes) -> Document:
         raise
     except PyPdfError as error:
         raise InputError(f"{path} is not a PDF that can be read: {error}.") from error
-    except Exception as error:  # broken files raise what the place of the fault raises
+    except Exception as error:  # a broken file can raise anything
         raise InputError(f"{path} is not a PDF that can be read: {error!r}.") from error
     texts: list[str] = []
     sections, end = [], 0
@@ -55,6 +55,6 @@ def read_pdf(path: str, content: bytes) -> Document:
 
 
 def _clean(page: str) -> str:
-    """Without NUL and half characters, which broken fonts give."""
+    """Remove NUL and unpaired surrogates, which broken fonts yield."""
     valid = page.replace("\0", "").encode("utf-8", "replace").decode()
     return "\n".join(line.rstrip() for line in valid.splitlines()).strip("\n")

@@ -1,4 +1,4 @@
-"""Sections into chunks: none above the limit, no text lost, cut where a reader would cut."""
+"""Chunks of sections: within the limit, without loss of text, cut between sentences."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 
     from minnow.chunks.outline import Document
 
-_FEWEST_TOKENS = 16
+_MIN_TOKENS = 16
 _STRETCH = re.compile(r".{1,4000}(?=\s|\Z)|.{1,4000}", re.DOTALL)
-_STRETCHES_AT_A_TIME = 256
-_PART = 1_000_000
+_STRETCHES_PER_BATCH = 256
+_MAX_PART = 1_000_000
 _SPACE = re.compile(r"\s*")
 _EMPTY_LINES = re.compile(r"\s*\n")
 
-# What ends in a colon belongs to what follows it.
+# A line that ends in a colon belongs to the next one.
 _PARAGRAPH = re.compile(r"(?<![:：\s])\s*\n\s*\n")
 _SENTENCE = re.compile(
     r"(?<=[.!?…])(?<!e\.g\.)(?<!i\.e\.)[\"'”’»)\]]*\s+(?![\sa-z])"
@@ -40,15 +40,15 @@ _BREAKS = (_PARAGRAPH, _SENTENCE, _LINE, _WORD)
 
 @dataclass(frozen=True)
 class Chunk:
-    """A piece of a document that a model takes whole.
+    """A piece of a document that a model embeds without truncation.
 
     Attributes:
         document: The document's path.
-        number: Of the chunk in its document, from 1.
-        headings: The headings that it stands under, the outermost first.
-        text: What is embedded: headings, if they fit, in a line of their own, and the piece.
-        start: Where the piece begins in the document's text, in characters.
-        end: Where it ends.
+        number: Its number in the document, from 1.
+        headings: The headings above it, the outermost first.
+        text: The text to embed: a line of headings, if they fit, and the piece.
+        start: The start of the piece in the document's text, in characters.
+        end: Its end.
     """
 
     document: str
@@ -60,12 +60,12 @@ class Chunk:
 
     @property
     def id(self) -> str:
-        """Such as "alerting/index.md#3"."""
+        """The document and the number, such as "alerting/index.md#3"."""
         return f"{self.document}#{self.number}"
 
 
 class Splitter:
-    """Cuts documents with a model's own tokenizer."""
+    """Cuts documents into chunks, measured by a model's own tokenizer."""
 
     def __init__(
         self,
@@ -78,43 +78,43 @@ class Splitter:
         """Set the limits.
 
         Args:
-            tokenizer: The model's; padding and truncation that it asks for are left out.
+            tokenizer: The model's tokenizer; its padding and truncation are ignored.
             max_tokens: The longest chunk, special tokens and headings included.
-            overlap: About how many tokens of the chunk before, of the same section, to repeat.
+            overlap: About how many tokens of the previous chunk of the same section to repeat.
             with_headings: Put the headings in front of each chunk's text. Outer headings are left
-                out where all would take more than half of the tokens.
+                out if all would take more than half of the tokens.
 
         Raises:
             InputError: `max_tokens` is below 16, or `overlap` negative or above a quarter of it.
         """
-        if max_tokens < _FEWEST_TOKENS:
-            raise InputError(f"A chunk needs at least {_FEWEST_TOKENS} tokens, not {max_tokens}.")
+        if max_tokens < _MIN_TOKENS:
+            raise InputError(f"A chunk needs at least {_MIN_TOKENS} tokens, not {max_tokens}.")
         if not 0 <= overlap <= max_tokens // 4:
             raise InputError(
                 f"The overlap of chunks of {max_tokens} tokens should be from 0 to "
                 f"{max_tokens // 4}, not {overlap}."
             )
         self.max_tokens, self.overlap, self.with_headings = max_tokens, overlap, with_headings
-        self._tokenizer = _whole(tokenizer)
+        self._tokenizer = _without_limits(tokenizer)
 
     def split(self, document: Document) -> list[Chunk]:
         """Cut a document into chunks, in order.
 
-        A section is cut between paragraphs where that leaves no chunk less than half full, else
-        between sentences, lines or words; within a word only where it is longer than a chunk, or
-        than 4,000 characters. All characters but white space are in a chunk.
+        A section is cut between paragraphs if that leaves no chunk less than half full, otherwise
+        between sentences, lines or words; within a word only if it is longer than a chunk, or
+        than 4,000 characters. All characters except white space are in a chunk.
 
         Raises:
-            InputError: One character alone has more tokens than a chunk may have.
+            InputError: A single character has more tokens than a chunk may have.
         """
         return list(self.stream(document))
 
     def stream(self, document: Document) -> Iterator[Chunk]:
-        """The chunks that `split` gives, one by one.
+        """Yield the chunks that `split` returns.
 
-        A document of more than a million characters is measured in parts, so that only a part's
-        tokens are in memory. A section that is longer is divided there first, at an empty line,
-        a line's end or a space if there is one.
+        A document of more than a million characters is measured in parts, so that the tokens of
+        only one part are in memory. A longer section is first divided there, at an empty line, a
+        line end or a space if there is one.
         """
         number = 0
         for offset, part in _parts(document):
@@ -134,7 +134,7 @@ class Splitter:
         return len(self._tokenizer.encode(text))
 
     def _head(self, headings: tuple[str, ...]) -> str:
-        """The line of headings, without outer ones that there is no room for."""
+        """Return the line of headings, without outer ones that do not fit."""
         for first in range(len(headings) if self.with_headings else 0):
             head = " > ".join(headings[first:]) + "\n"
             if self._count(head) <= self.max_tokens // 2:
@@ -144,7 +144,7 @@ class Splitter:
     def _pieces(
         self, measured: _Measured, section: Section, head: str
     ) -> Iterator[tuple[int, int]]:
-        """Where each chunk of a section begins and ends."""
+        """Yield the start and end of each chunk of a section."""
         room = self.max_tokens - self.overlap - self._count(head)
         start = reach = measured.skip(_EMPTY_LINES, section.start, section.end)
         while measured.skip(_SPACE, start, section.end) < section.end:
@@ -154,10 +154,10 @@ class Splitter:
             reach = max(section.start, measured.back(start, self.overlap))
 
     def _stop(self, measured: _Measured, place: tuple[int, int, int], head: str, room: int) -> int:
-        """Where to end a piece from `start`, with what is repeated in front of it, before `end`.
+        """Return where to end a piece; `place` is (start with overlap, start, latest end).
 
-        To count the tokens that begin in a piece is exact for most tokenizers, but not for those
-        that join words or make something of white space. So the finished chunk is measured.
+        Counting the tokens that begin in a piece is exact for most tokenizers, but not for those
+        that join words or encode white space. So the finished chunk is tokenized.
         """
         reach, start, end = place
         first = measured.skip(_SPACE, start, end)
@@ -169,7 +169,7 @@ class Splitter:
             if stop == first + 1:
                 raise InputError(
                     f"A chunk of {self.max_tokens} tokens has no room for the character "
-                    f"{measured.text[first]!a}; allow more."
+                    f"{measured.text[first]!a}. Allow more tokens."
                 )
             room = min(room, measured.count(start, stop)) - excess
             if room < 1:
@@ -177,12 +177,12 @@ class Splitter:
 
 
 def _parts(document: Document) -> Iterator[tuple[int, list[Section]]]:
-    """Sections that are measured together, and where the text begins that they are in."""
+    """Yield sections that are measured together, and the start of their text."""
     part: list[Section] = []
     begin = 0
     for section in document.sections:
         for piece in _cut_section(document.text, section):
-            if part and piece.end - begin > _PART:
+            if part and piece.end - begin > _MAX_PART:
                 yield begin, part
                 part, begin = [], piece.start
             part.append(piece)
@@ -192,9 +192,9 @@ def _parts(document: Document) -> Iterator[tuple[int, list[Section]]]:
 
 def _cut_section(text: str, section: Section) -> Iterator[Section]:
     start = section.start
-    while section.end - start > _PART:
-        latest = start + _PART
-        earliest = latest - _PART // 10
+    while section.end - start > _MAX_PART:
+        latest = start + _MAX_PART
+        earliest = latest - _MAX_PART // 10
         cuts = (text.rfind(mark, earliest, latest) + len(mark) for mark in ("\n\n", "\n", " "))
         stop = next((cut for cut in cuts if cut > earliest), latest)
         yield Section(section.headings, start, stop)
@@ -203,29 +203,29 @@ def _cut_section(text: str, section: Section) -> Iterator[Section]:
 
 
 class _Measured:
-    """A text, and where its tokens begin."""
+    """A text, and the positions where its tokens begin."""
 
     def __init__(self, text: str, tokenizer: Tokenizer) -> None:
         self.text = text
         starts: list[int] = []
         stretches = _STRETCH.finditer(text)
-        while batch := list(islice(stretches, _STRETCHES_AT_A_TIME)):
+        while batch := list(islice(stretches, _STRETCHES_PER_BATCH)):
             encodings = tokenizer.encode_batch([m[0] for m in batch], add_special_tokens=False)
             for match, encoding in zip(batch, encodings, strict=True):
                 starts += [match.start() + start for start, _ in encoding.offsets]
         self._starts = array("q", sorted(starts))
 
     def skip(self, pattern: re.Pattern[str], at: int, end: int) -> int:
-        """Where a match that begins at `at` ends."""
+        """Return the end of a match at `at`, or `at` if there is none."""
         match = pattern.match(self.text, at, end)
         return match.end() if match else at
 
     def count(self, start: int, end: int) -> int:
-        """How many tokens begin there."""
+        """Return how many tokens begin between two positions."""
         return bisect_left(self._starts, end) - bisect_left(self._starts, start)
 
     def back(self, start: int, tokens: int) -> int:
-        """The first beginning of a word in the last tokens before `start`; itself for none."""
+        """Return the first start of a word in the last tokens before `start`; `start` if none."""
         before = bisect_left(self._starts, start)
         repeated = min(tokens, before)
         if not repeated:
@@ -237,7 +237,7 @@ class _Measured:
         return match.end() if match else start
 
     def cut(self, start: int, end: int, room: int) -> int:
-        """Where to end a piece of at most `room` tokens, by the best break that fills it well."""
+        """Return where to end a piece of at most `room` tokens: the best break that fills it."""
         first = bisect_left(self._starts, start)
         left = bisect_left(self._starts, end) - first
         if left <= room:
@@ -258,11 +258,11 @@ class _Measured:
         return [match.end() for match in matches if match.end() > start]
 
 
-def _whole(tokenizer: Tokenizer) -> Tokenizer:
-    """The tokenizer if it neither pads nor truncates, else one like it that does not."""
+def _without_limits(tokenizer: Tokenizer) -> Tokenizer:
+    """Return a tokenizer that neither pads nor truncates."""
     if tokenizer.padding is None and tokenizer.truncation is None:
         return tokenizer
-    whole: Tokenizer = type(tokenizer).from_str(tokenizer.to_str())
-    whole.no_padding()
-    whole.no_truncation()
-    return whole
+    copy: Tokenizer = type(tokenizer).from_str(tokenizer.to_str())
+    copy.no_padding()
+    copy.no_truncation()
+    return copy

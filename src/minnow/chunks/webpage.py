@@ -1,4 +1,4 @@
-"""HTML as its readers see it."""
+"""HTML as readers see it."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ if TYPE_CHECKING:
 
 
 def read_html(path: str, source: str) -> Document:
-    """Read HTML, without what a browser does not show and without navigation.
+    """Read HTML, without its hidden parts and navigation.
 
-    Of a page that marks its `main` part, only that is read: around it is what all pages repeat.
-    selectolax parses as browsers do, broken pages too, and a page of 5 MB in a fifth of a second.
+    If a page marks its `main` part, only that is read, because all pages of a site repeat the rest.
+    selectolax parses broken pages as browsers do, and a page of 5 MB in a fifth of a second.
 
     Args:
-        path: The document's.
+        path: The path of the document.
         source: Its content.
 
     Raises:
@@ -41,7 +41,7 @@ def read_html(path: str, source: str) -> Document:
 
 
 def _feed(root: LexborNode, outline: Outline) -> None:
-    """Feed a tree without recursion, for it may be deeper than Python's stack."""
+    """Feed a tree without recursion, because it may be deeper than Python's stack."""
     todo: list[LexborNode | str] = [root]
     while todo:
         node = todo.pop()
@@ -56,7 +56,7 @@ def _feed(root: LexborNode, outline: Outline) -> None:
 
 
 def _is_anchor(node: LexborNode) -> bool:
-    """Whether it is the ¶ or # that generators of documentation put behind a heading."""
+    """Return whether it is the ¶ or # that documentation generators add to a heading."""
     return (
         node.tag == "a"
         and (node.attributes.get("href") or "").startswith("#")

@@ -68,7 +68,7 @@ def _add(path: Path, result: FoundFiles) -> None:
 
 
 def _add_folder(folder: Path, name: str, result: FoundFiles) -> None:
-    found = find_documents(folder, ALL_KINDS, patient=True)
+    found = find_documents(folder, ALL_KINDS, skip_unreadable=True)
     result.files |= {_join(name, inner): file for inner, file in found.files.items()}
     for inner, reason in found.skipped.items():
         if reason.startswith("Cannot read"):

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from minnow.chunks.code import CODE
-from minnow.chunks.folder import KINDS, MARKUP, parse_document
+from minnow.chunks.code import CODE_SUFFIXES
+from minnow.chunks.folder import MARKUP_SUFFIXES, SUFFIXES, parse_document
 from minnow.chunks.outline import Document, Section
 from minnow.chunks.pdf import read_pdf
 from minnow.errors import InputError
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-ALL_KINDS = (*KINDS, ".pdf", ".jsonl", *CODE)
+ALL_KINDS = (*SUFFIXES, ".pdf", ".jsonl", *CODE_SUFFIXES)
 """Suffixes of the files that are indexed, in lower case."""
 
 _LARGEST_MARKUP = 32_000_000
@@ -68,7 +68,7 @@ def _parse(path: Path, name: str, content: bytes) -> Document:
     kind = path.suffix.lower()
     if kind == ".pdf":
         return read_pdf(name, content)
-    if kind in MARKUP and len(content) > _LARGEST_MARKUP:
+    if kind in MARKUP_SUFFIXES and len(content) > _LARGEST_MARKUP:
         raise InputError(
             f"{path} is larger than {_LARGEST_MARKUP / 1e6:.0f} MB, too much for a parser. "
             "Divide it, or name it .txt."
