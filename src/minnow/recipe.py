@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from minnow.model.spec import Interface
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+ReferenceName = Literal["checkpoint", "sentence-transformers", "author-onnx"]
+"""The yardsticks of a proof."""
 
 
 class Precision(str, Enum):

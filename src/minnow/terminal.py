@@ -36,18 +36,22 @@ def run(app: typer.Typer) -> NoReturn:
     """Run a command line on the process's arguments; see EPILOG for the exit codes."""
     _claim_stdout()
     stop_on_request()
-    warnings.showwarning = lambda message, *_, **__: print(
-        f"warning: {render_flags(str(message), app)}", file=sys.stderr
-    )
-    code = _outcome(app, sys.argv[1:])
+    code = outcome(app, sys.argv[1:])
     ignore_requests()
     sys.exit(code)
 
 
-def _outcome(app: typer.Typer, arguments: list[str]) -> int:
-    """Run a command; the exit code says how it ended, and stderr why."""
+def outcome(app: typer.Typer, arguments: list[str]) -> int:
+    """Run a command within this process, errors and warnings as lines on stderr.
+
+    Returns:
+        The exit code.
+    """
     try:
-        with _answering():
+        with warnings.catch_warnings(), _answering():
+            warnings.showwarning = lambda message, *_, **__: print(
+                f"warning: {render_flags(str(message), app)}", file=sys.stderr
+            )
             return _invoke(app, arguments)
     except BaseException as error:
         if stop_was_requested() or isinstance(error, (KeyboardInterrupt, typer.Abort)):

@@ -31,7 +31,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where a model has been converted by the program; for reading only."""
     folder = tmp_path_factory.mktemp("cli")
     write_model(folder / "model", pooling="mean", prompts=PROMPTS)
-    done = run_minnow("convert", "model", "-o", "tiny.minnow", "--json", cwd=folder)
+    done = run_minnow("convert", "model", "-o", "tiny.minnow", "--json", cwd=folder, alone=True)
     (folder / "stdout").write_text(done.stdout)
     (folder / "stderr").write_text(done.stderr)
     assert done.code == 0, done.stderr
@@ -153,7 +153,7 @@ class TestAnswers:
     ) -> None:
         done = run_minnow(
             "embed", "tiny.minnow", "--input", "-", "--json", "--batch-size", "1",
-            cwd=folder, stdin="fish\n\nFüße 鱼\n".encode(),
+            cwd=folder, stdin="fish\n\nFüße 鱼\n".encode(), alone=True,
         )  # fmt: skip
         answer = [json.loads(line) for line in done.stdout.splitlines()]
         assert [row["text"] for row in answer] == ["fish", "", "Füße 鱼"]
@@ -215,8 +215,11 @@ def test_the_answer_is_utf8_whatever_the_system_speaks(tmp_path: Path, options: 
 
 class TestHelp:
     @pytest.mark.parametrize("command", ["", *COMMANDS])
-    def test_it_fits_a_terminal_and_names_the_exit_codes(self, command: str) -> None:
-        done = run_minnow(*command.split(), "--help", env={"COLUMNS": "80"})
+    def test_it_fits_a_terminal_and_names_the_exit_codes(
+        self, command: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("COLUMNS", "80")
+        done = run_minnow(*command.split(), "--help")
         assert (done.code, done.stderr) == (0, "")
         assert max(map(len, done.stdout.splitlines())) <= 80
         assert " ".join(EPILOG.split()) in " ".join(done.stdout.split())
@@ -280,7 +283,8 @@ main()
     def test_3_no_such_model(self, arguments: list[str], tmp_path: Path) -> None:
         """The last of them where no network is."""
         nowhere = {"HF_ENDPOINT": "http://127.0.0.1:9", "HF_HOME": str(tmp_path / "home")}
-        done = run_minnow("convert", *arguments, "-o", "out", cwd=tmp_path, env=nowhere)
+        env = nowhere if arguments == ["no/model"] else None
+        done = run_minnow("convert", *arguments, "-o", "out", cwd=tmp_path, env=env)
         assert arguments[0].removeprefix("package:") in refused(done, 3)
         assert names(tmp_path) in ([], ["home"])
 
@@ -289,7 +293,6 @@ main()
         stub = 'def mnnconvert(arguments): print("out of luck")'
         done = convert_with_stub(stub, folder, tmp_path)
         assert "MNN's converter failed. It printed last: out of luck" in refused(done, 4)
-        assert "out of luck" in done.stderr
         assert "out" not in names(tmp_path)
 
     @converts

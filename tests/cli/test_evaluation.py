@@ -33,9 +33,7 @@ def folder(made: Tiny, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    from fakes.programs import USUAL
-
-    monkeypatch.setitem(USUAL, "MINNOW_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("MINNOW_CACHE", str(tmp_path / "cache"))
     return tmp_path / "cache"
 
 

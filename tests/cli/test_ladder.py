@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from fakes.checkpoint import WORDS, write_model
-from fakes.programs import USUAL, refused, run_minnow, stubs
+from fakes.programs import refused, run_minnow, stubs
 from fakes.word_data import write_data
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(autouse=True)
 def _cache(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(USUAL, "MINNOW_CACHE", str(folder / "cache"))
+    monkeypatch.setenv("MINNOW_CACHE", str(folder / "cache"))
 
 
 @pytest.mark.extra("onnxruntime")

@@ -165,4 +165,4 @@ class TestExample:
     def test_another_file_is_refused(self, place: Path, tmp_path: Path) -> None:
         (tmp_path / "a.db").touch()
         done = run_example(place, str(tmp_path / "a.db"), "--words", "x")
-        assert "is not an index that this program knows" in done.stderr
+        assert "is not an index that this program can read" in done.stderr

@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING
 
 import pytest
-from fakes.programs import USUAL, refused, run_minnow
+from fakes.programs import refused, run_minnow
 from fakes.word_data import write_data
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def folder(made: Tiny, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(autouse=True)
 def _cache(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(USUAL, "MINNOW_CACHE", str(folder / "cache"))
+    monkeypatch.setenv("MINNOW_CACHE", str(folder / "cache"))
 
 
 SMALL = ("--rounds", 2, "--documents", 6, "--queries", 4, "--threads", 1)

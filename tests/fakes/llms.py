@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from minnow.export import WordKind
 from minnow.export.mnn_llm.mtok import HEADER
-from minnow.export.mnn_llm.word_table import WordKind, store_words
+from minnow.export.mnn_llm.word_table import store_words
 from minnow.graph.nodes import Input, Nodes
 from minnow.processes import run_child
 

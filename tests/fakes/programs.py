@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 from typing import NamedTuple
+
+import pytest
+
+from minnow.cli import app
+from minnow.terminal import outcome
 
 TESTS = Path(__file__).parents[1]
 MINNOW = (sys.executable, "-m", "minnow")
@@ -84,17 +91,25 @@ def run_minnow(
     stdout: int = subprocess.PIPE,
     env: dict[str, str] | None = None,
     closed: tuple[int, ...] = (),
+    alone: bool = False,
 ) -> Done:
-    """Run the command line to its end; a hang is a failure.
+    """Run the command line to its end.
+
+    It runs within this process, which spares a test the imports, unless something asks for a
+    process of its own. There a hang is a failure.
 
     Args:
-        *arguments: Strings, bytes, or what `str` makes of them.
+        *arguments: Strings, bytes, or what `str` makes of them; for bytes a process is started.
         cwd: The folder to run it in.
         stdin: What it can read.
-        stdout: Another descriptor to write the answer to.
-        env: More of the environment.
-        closed: Standard streams that it starts without.
+        stdout: Another descriptor to write the answer to, by a process of its own.
+        env: More of the environment, of a process of its own.
+        closed: Standard streams that it starts without, in a process of its own.
+        alone: Start a process even so.
     """
+    whole = all(not isinstance(argument, bytes) for argument in arguments)
+    if whole and not (alone or env or closed or stdout != subprocess.PIPE):
+        return _run_here([str(argument) for argument in arguments], cwd, stdin)
     command = [*MINNOW, *(a if isinstance(a, bytes) else str(a) for a in arguments)]
     if closed:
         shut = " ".join(f"{number}>&-" for number in closed)
@@ -110,6 +125,22 @@ def run_minnow(
         check=False,
     )
     return Done(done.returncode, (done.stdout or b"").decode(), done.stderr.decode())
+
+
+def _run_here(arguments: list[str], cwd: Path | None, stdin: bytes) -> Done:
+    read = io.TextIOWrapper(io.BytesIO(stdin), encoding="utf-8")
+    out, err = (
+        io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True) for _ in range(2)
+    )
+    with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
+        warnings.simplefilter("default")
+        for name, value in {"argv": ["minnow", *arguments], "stdin": read, "stdout": out,
+                            "stderr": err}.items():  # fmt: skip
+            patch.setattr(sys, name, value)
+        if cwd is not None:
+            patch.chdir(cwd)
+        code = outcome(app, arguments)
+    return Done(code, *(each.buffer.getvalue().decode() for each in (out, err)))
 
 
 def refused(done: Done, code: int) -> str:

@@ -29,8 +29,8 @@ from minnow.cli.app import (
 )
 from minnow.engines import AUTO, ENGINES, EngineOptions, MemoryMode
 from minnow.model.spec import Choices, Interface
-from minnow.options import BATCH_SIZE
-from minnow.recipe import RECIPES, Graph, Grid, Rounding
+from minnow.options import BATCH_SIZE, OnTruncate, Role
+from minnow.recipe import RECIPES, Graph, Grid, Precision, ReferenceName, Rounding
 from minnow.terminal import EPILOG, UsageError
 
 if TYPE_CHECKING:
@@ -45,34 +45,9 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float32]
 
-PrecisionName = Enum("PrecisionName", {name: name for name in RECIPES}, type=str)  # type: ignore[misc]
 EngineName = Enum("EngineName", {name: name for name in (*ENGINES, AUTO)}, type=str)  # type: ignore[misc]
 
-_FP16, _MNN = PrecisionName("fp16"), EngineName("mnn")
-
-
-class ReferenceName(str, Enum):
-    """The yardsticks of a proof."""
-
-    CHECKPOINT = "checkpoint"
-    SENTENCE_TRANSFORMERS = "sentence-transformers"
-    AUTHOR_ONNX = "author-onnx"
-
-
-class Role(str, Enum):
-    """What a text is."""
-
-    QUERY = "query"
-    DOCUMENT = "document"
-
-
-class TruncatePolicy(str, Enum):
-    """What to do about texts over the limit."""
-
-    WARN = "warn"
-    ERROR = "error"
-    IGNORE = "ignore"
-
+_MNN = EngineName("mnn")
 
 BundleFolder = Annotated[
     Path, typer.Argument(metavar="BUNDLE", help="A folder that `minnow convert` wrote.")
@@ -86,14 +61,16 @@ ReferenceOption = Annotated[
 def convert_command(
     source: Source,
     output: Annotated[Path, typer.Option("--output", "-o", help="The folder for the bundle.")],
-    precision: Annotated[PrecisionName, typer.Option(help="How the weights are stored.")] = _FP16,
+    precision: Annotated[
+        Precision, typer.Option(help="Store the weights like this.")
+    ] = Precision.FP16,
     graph: Annotated[
         Graph, typer.Option(help="minnow's own graph, or the author's onnx/model.onnx.")
     ] = Graph.CANONICAL,
     interface: Annotated[
         Interface, typer.Option(help="What the encoder gives: token states, or pooled vectors.")
     ] = Interface.LAST_HIDDEN_STATE,
-    reference: ReferenceOption = ReferenceName.CHECKPOINT,
+    reference: ReferenceOption = "checkpoint",
     calibration: Annotated[
         str | None,
         typer.Option(
@@ -164,7 +141,7 @@ def convert_command(
         recipe=recipe,
         choices=Choices(pooling, normalize, max_tokens, query_prompt, document_prompt),
         calibration=read_calibration(calibration),
-        reference=reference.value,
+        reference=reference,
         shapes=[] if shapes is None else parse_shapes(shapes),
         revision=revision,
         offline=offline,
@@ -200,7 +177,7 @@ def verify_command(
         str | None,
         typer.Option(help="The model it was made from; by default what the manifest names."),
     ] = None,
-    reference: ReferenceOption = ReferenceName.CHECKPOINT,
+    reference: ReferenceOption = "checkpoint",
     offline: Offline = False,
     as_json: Json = False,
 ) -> None:
@@ -210,9 +187,7 @@ def verify_command(
     """
     from minnow.convert import verify
 
-    parity = verify(
-        bundle, source=source, reference=reference.value, offline=offline, progress=steps()
-    )
+    parity = verify(bundle, source=source, reference=reference, offline=offline, progress=steps())
     answer({"bundle": str(bundle), **proof_facts(parity)}, as_json)
 
 
@@ -257,8 +232,8 @@ def embed_command(
         int | None, typer.Option(min=1, help="Keep only the first dimensions.")
     ] = None,
     on_truncate: Annotated[
-        TruncatePolicy, typer.Option(help="What to do about texts over the limit.")
-    ] = TruncatePolicy.WARN,
+        OnTruncate, typer.Option(help="What to do about texts over the limit.")
+    ] = "warn",
     as_json: Json = False,
 ) -> None:
     """Embed texts: arguments, or a file's lines, streamed.
@@ -283,11 +258,11 @@ def embed_command(
             "prompt": prompt,
             "batch_size": batch_size,
             "truncate_dim": truncate_dim,
-            "on_truncate": on_truncate.value,
+            "on_truncate": on_truncate,
             "show_progress_bar": bool(input_ and output and sys.stderr.isatty()),
         }
         if role is not None:
-            options = embedder.role_options(role.value, options)
+            options = embedder.role_options(role, options)
         stream = embedder.encode_stream(texts or read_texts(input_ or "-"), **options)
         width = truncate_dim or embedder.width
         started = time.monotonic()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,22 +11,15 @@ import typer
 from minnow.cli.app import Json, Offline, answer, app, steps
 from minnow.cli.bundles import (
     BundleFolder,
-    ReferenceName,
     ReferenceOption,
     proof_facts,
     read_calibration,
 )
-from minnow.export.mnn_llm.word_table import WordKind
+from minnow.export import Target, WordKind
 from minnow.terminal import EPILOG
 
 if TYPE_CHECKING:
     from minnow.export.mnn_llm import Export
-
-
-class Target(str, Enum):
-    """Who reads what is exported."""
-
-    MNN_LLM = "mnn-llm"
 
 
 @app.command("export", epilog=EPILOG)
@@ -36,7 +28,7 @@ def export_command(
     output: Annotated[Path, typer.Option("--output", "-o", help="The folder to write.")],
     target: Annotated[
         Target, typer.Option(help="mnn-llm: MNN's own embedding engine.")
-    ] = Target.MNN_LLM,
+    ] = "mnn-llm",
     words: Annotated[
         WordKind | None,
         typer.Option(
@@ -51,7 +43,7 @@ def export_command(
         str | None,
         typer.Option(metavar="FILE", help="The text that the bundle was calibrated on, if any."),
     ] = None,
-    reference: ReferenceOption = ReferenceName.CHECKPOINT,
+    reference: ReferenceOption = "checkpoint",
     offline: Offline = False,
     as_json: Json = False,
 ) -> None:
@@ -73,12 +65,12 @@ def export_command(
         words=words,
         source=source,
         calibration=read_calibration(calibration),
-        reference=reference.value,
+        reference=reference,
         offline=offline,
         progress=steps(),
     )
     seconds = round(time.monotonic() - started, 1)
-    answer({"target": target.value, **_facts(exported), "seconds": seconds}, as_json)
+    answer({"target": target, **_facts(exported), "seconds": seconds}, as_json)
 
 
 def _facts(exported: Export) -> dict[str, Any]:

@@ -10,7 +10,6 @@ from typing import Annotated
 import typer
 
 from minnow.cli.app import Json, Offline, Source, app, steps
-from minnow.cli.bundles import PrecisionName
 from minnow.cli.evaluation import (
     BUILT_IN,
     Cache,
@@ -23,6 +22,7 @@ from minnow.cli.evaluation import (
     run_options,
 )
 from minnow.files import check_file
+from minnow.recipe import Precision
 from minnow.terminal import EPILOG, UsageError
 
 _NONE = "none"
@@ -36,7 +36,7 @@ def frontier_command(
     ] = BUILT_IN,
     split: Split = None,
     precision: Annotated[
-        list[PrecisionName] | None,
+        list[Precision] | None,
         typer.Option(help="Make this bundle; may be repeated. By default all."),
     ] = None,
     gguf: Annotated[

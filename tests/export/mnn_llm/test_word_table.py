@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from minnow.errors import InputError
-from minnow.export.mnn_llm.word_table import WordKind, WordTable, read_words, store_words
+from minnow.export import WordKind
+from minnow.export.mnn_llm.word_table import WordTable, read_words, store_words
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -13,13 +13,14 @@ from minnow.convert.mnn import convert_to_mnn
 from minnow.convert.provenance import tools
 from minnow.convert.quantize import quantize
 from minnow.errors import BundleError, ConversionError, InputError
+from minnow.export import WordKind
 from minnow.export.mnn_llm.card import export_card
 from minnow.export.mnn_llm.mtok import mtok_bytes, read_mtok
 from minnow.export.mnn_llm.proof import LIMITS, prove_export
 from minnow.export.mnn_llm.record import MNN_LLM, RECORD, Export, ExportRecord, check_destination
 from minnow.export.mnn_llm.settings import MODEL, WORDS, write_settings
 from minnow.export.mnn_llm.settings import TOKENIZER as MTOK
-from minnow.export.mnn_llm.word_table import WordKind, read_words, store_words
+from minnow.export.mnn_llm.word_table import read_words, store_words
 from minnow.export.mnn_llm.wordpiece import wordpiece_file
 from minnow.files import writing
 from minnow.graph.embedded import build_embedded_graph, embedded_inputs

@@ -10,30 +10,19 @@ transformers/llm/engine/src/diskembedding.cpp of MNN 3.6.1. What kind of rows a 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from minnow.errors import InputError
+from minnow.export import WordKind
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
 _SHRINKS = np.linspace(1, 0.6, 17, dtype=np.float32)
-
-
-class WordKind(str, Enum):
-    """How the numbers of a word table are stored."""
-
-    FP16 = "fp16"
-    BF16 = "bf16"
-    INT8 = "int8"
-    INT4 = "int4"
-
-
 _BITS = {WordKind.FP16: 16, WordKind.BF16: 16, WordKind.INT8: 8, WordKind.INT4: 4}
 _BLOCKS = {WordKind.INT8: 0, WordKind.INT4: 32}
 """How many neighbours share a step; 0 is a row."""
