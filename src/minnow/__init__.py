@@ -3,6 +3,7 @@
 | name | what it is |
 |---|---|
 | `Embedder` | opens a bundle; `encode`, `encode_query`, `encode_document`, `similarity` |
+| `EngineOptions` | which engine runs a bundle, with how many threads and how much memory |
 | `Bundle`, `Manifest`, `Parity` | what a bundle is, and what was proven of it |
 | `Recipe`, `RECIPES` | what is done to a model on its way into one |
 | `MinnowError` | the root of every error; see `minnow.errors` |
@@ -21,6 +22,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from minnow.bundle import Bundle, Manifest, Parity
     from minnow.embedder import Embedder, TruncationWarning
+    from minnow.engines import EngineOptions
     from minnow.errors import MinnowError
     from minnow.recipe import RECIPES, Recipe
 
@@ -28,6 +30,7 @@ __all__ = [
     "RECIPES",
     "Bundle",
     "Embedder",
+    "EngineOptions",
     "Manifest",
     "MinnowError",
     "Parity",
@@ -39,6 +42,7 @@ _HOMES = {
     "minnow.bundle": ("Bundle", "Manifest", "Parity"),
     "minnow.recipe": ("RECIPES", "Recipe"),
     "minnow.embedder": ("Embedder", "TruncationWarning"),
+    "minnow.engines": ("EngineOptions",),
     "minnow.errors": ("MinnowError",),
 }
 
