@@ -10,7 +10,7 @@ import pytest
 from fakes.sealed import OLD, contents, make
 
 from minnow.errors import OutputError
-from minnow.files import replace_folder, temporary_beside, writing
+from minnow.files import replace_folder, staging_folder, temporary_beside, whole_file, writing
 
 
 def test_bundles_can_be_sealed_in_any_thread(tmp_path: Path) -> None:
@@ -36,6 +36,44 @@ class TestWriting:
         with pytest.raises(OutputError) as caught, writing(Path("a/b")):
             raise error
         assert str(caught.value).startswith(message)
+
+
+class TestWholeFile:
+    def test_it_replaces_an_older_one_behind_a_link(self, tmp_path: Path) -> None:
+        (tmp_path / "a").write_text("old")
+        (tmp_path / "link").symlink_to("a")
+        with whole_file(tmp_path / "link") as staged:
+            staged.write_text("new")
+            assert (tmp_path / "a").read_text() == "old"
+        assert (tmp_path / "a").read_text() == "new"
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "link"]
+
+    @pytest.mark.parametrize("error", [KeyboardInterrupt(), OSError(errno.ENOSPC, "full")])
+    def test_a_failure_keeps_the_older_one(self, tmp_path: Path, error: BaseException) -> None:
+        (tmp_path / "a").write_text("old")
+
+        def write() -> None:
+            with whole_file(tmp_path / "a") as staged:
+                staged.write_text("half")
+                raise error
+
+        with pytest.raises(OutputError if isinstance(error, OSError) else KeyboardInterrupt):
+            write()
+        assert [path.name for path in tmp_path.iterdir()] == ["a"]
+        assert (tmp_path / "a").read_text() == "old"
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), OSError(errno.ENOSPC, "full")])
+def test_a_staging_folder_leaves_nothing(tmp_path: Path, error: BaseException) -> None:
+    def write() -> None:
+        with staging_folder(tmp_path / "new" / "newer" / "a") as staged:
+            assert staged.parent == tmp_path / "new" / "newer"
+            (staged / "file").write_text("half")
+            raise error
+
+    with pytest.raises(OutputError if isinstance(error, OSError) else KeyboardInterrupt):
+        write()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_temporary_names_are_hidden_beside_and_never_the_same() -> None:

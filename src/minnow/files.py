@@ -1,10 +1,10 @@
-"""Files and folders that come to be whole or not at all."""
+"""Files and folders that appear whole at their destination, or not at all."""
 
 from __future__ import annotations
 
 import os
 import shutil
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -34,13 +34,13 @@ def writing(destination: Path) -> Iterator[None]:
 
 
 def check_file(destination: Path) -> Path:
-    """Make sure that a file may be written, before long work begins.
+    """Check that a file can be written, before any long work starts.
 
     Returns:
-        The place that it will have, behind all links.
+        Its path without symbolic links.
 
     Raises:
-        OutputError: It is a folder, or there is no folder to write it in.
+        OutputError: The destination is a folder, or its parent is not.
     """
     with writing(destination):
         target = Path(os.path.realpath(destination))  # `resolve` raises at a loop of links
@@ -53,19 +53,62 @@ def check_file(destination: Path) -> Path:
     return target
 
 
+@contextmanager
+def whole_file(destination: Path) -> Iterator[Path]:
+    """Yield a hidden path beside a file; the file written there replaces it at the end.
+
+    Raises:
+        OutputError: The file cannot be written; an older one is kept.
+    """
+    target = check_file(destination)
+    staged = temporary_beside(target)
+    try:
+        with writing(destination):
+            yield staged
+            staged.replace(target)
+    finally:
+        with uninterrupted(), suppress(OSError):
+            staged.unlink()
+
+
+@contextmanager
+def staging_folder(destination: Path) -> Iterator[Path]:
+    """Make a hidden folder beside the destination to build in.
+
+    At the end it is removed unless it was renamed, and so are the parent directories that were
+    made for it, if they are empty.
+
+    Raises:
+        OutputError: The folder cannot be made or written.
+    """
+    with writing(destination):
+        place = destination.resolve()
+        made = [parent for parent in place.parents if not parent.exists()]
+    staged = temporary_beside(place)
+    try:
+        with writing(destination):
+            staged.mkdir(parents=True)
+            yield staged
+    finally:
+        remove_folder(staged)
+        for parent in made:
+            with suppress(OSError):
+                parent.rmdir()
+
+
 def temporary_beside(path: Path) -> Path:
-    """A hidden name in the same folder that nothing has yet."""
+    """Return a hidden path in the same folder that does not exist yet."""
     return path.with_name(f".{path.name}.{os.urandom(4).hex()}")
 
 
 def remove_folder(folder: Path) -> None:
-    """Remove a folder with all that is in it; a second Ctrl-C does not cut that short."""
+    """Remove a folder and its contents; a second Ctrl-C does not interrupt that."""
     with uninterrupted():
         shutil.rmtree(folder, ignore_errors=True)
 
 
 def sync(path: Path) -> None:
-    """Have the system write a file to the disk, or a folder where it can.
+    """Flush a file to the disk, or a folder where the system can.
 
     Raises:
         OSError: A file could not be written.
@@ -82,7 +125,7 @@ def sync(path: Path) -> None:
 
 
 def replace_folder(staged: Path, destination: Path) -> None:
-    """Rename a folder to where nothing, or an older folder, is.
+    """Rename a folder to a destination that does not exist, or that is an older folder.
 
     The older one is moved aside first, and back if the new one cannot take its place.
 
@@ -104,7 +147,7 @@ def replace_folder(staged: Path, destination: Path) -> None:
 
 
 def cache_folder() -> Path:
-    """Where vectors are kept: $MINNOW_CACHE, or minnow/ in the user's cache folder."""
+    """Return the folder of cached vectors and models: $MINNOW_CACHE, or one of the user's."""
     chosen = os.environ.get("MINNOW_CACHE")
     if chosen:
         return Path(chosen)

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import hashlib
 import os
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from minnow.errors import BundleError, OutputError
-from minnow.files import remove_folder, replace_folder, sync, temporary_beside, writing
+from minnow.files import replace_folder, staging_folder, sync, writing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Set
@@ -70,10 +70,10 @@ def _fault(folder: Path, name: str, record: FileRecord) -> str | None:
 
 @contextmanager
 def staging_beside(destination: Path, check: Callable[[Path], None]) -> Iterator[Path]:
-    """A folder beside the destination to build in; gone afterwards, whatever happens.
+    """Make a folder beside the destination to build in, if that may be replaced; see `files`.
 
     Args:
-        destination: Where what is built shall be.
+        destination: The folder to write.
         check: Raises OutputError for what may not be replaced.
 
     Raises:
@@ -81,18 +81,8 @@ def staging_beside(destination: Path, check: Callable[[Path], None]) -> Iterator
     """
     with writing(destination):
         check(destination)
-        place = destination.resolve()
-        made = [parent for parent in place.parents if not parent.exists()]
-    folder = temporary_beside(place)
-    try:
-        with writing(destination):
-            folder.mkdir(parents=True)
-            yield folder
-    finally:
-        remove_folder(folder)
-        for parent in made:
-            with suppress(OSError):
-                parent.rmdir()
+    with staging_folder(destination) as folder:
+        yield folder
 
 
 def put_in_place(

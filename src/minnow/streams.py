@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import json
 import sys
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from minnow.errors import InputError, OutputError
-from minnow.files import check_file, temporary_beside, writing
-from minnow.signals import uninterrupted
+from minnow.files import whole_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -109,18 +108,10 @@ def vector_file(path: Path, width: int) -> Iterator[VectorWriter]:
     kinds: dict[str, type[NpyWriter | JsonlWriter]] = {".npy": NpyWriter, ".jsonl": JsonlWriter}
     if path.suffix not in kinds:
         raise OutputError(f"{path} should end in .npy or .jsonl.")
-    target = check_file(path)
-    unfinished = temporary_beside(target)
-    try:
-        with writing(path):
-            with unfinished.open("xb") as file:
-                writer = kinds[path.suffix](file, width)
-                yield writer
-                writer.finish()
-            unfinished.replace(target)
-    finally:
-        with uninterrupted(), suppress(OSError):
-            unfinished.unlink()
+    with whole_file(path) as staged, staged.open("xb") as file:
+        writer = kinds[path.suffix](file, width)
+        yield writer
+        writer.finish()
 
 
 class NpyWriter:

@@ -14,7 +14,7 @@ import numpy as np
 from minnow.bundle import MANIFEST, Bundle
 from minnow.convert import token_counter
 from minnow.errors import InputError, OutputError
-from minnow.files import remove_folder, replace_folder, sync, temporary_beside, writing
+from minnow.files import replace_folder, staging_folder, sync
 from minnow.model.original import read_original
 from minnow.origin import find_origin
 from minnow.proof.probes import probe_texts
@@ -124,8 +124,9 @@ def write_check(
         reference.name,
     )
     progress("writing the folder")
-    with writing(destination):
-        _write(bundle, probes, expected.tobytes(), destination)
+    with staging_folder(destination) as staged:
+        _write(bundle, probes, expected.tobytes(), staged)
+        replace_folder(staged, destination.resolve())
     return destination
 
 
@@ -137,23 +138,17 @@ def _batches(lengths: Sequence[int], longest_mixed: int) -> tuple[tuple[int, ...
     return (*batches, *(tuple(mixed[i] for i in batch) for batch in padded))
 
 
-def _write(bundle: Bundle, probes: Probes, expected: bytes, destination: Path) -> None:
-    destination.parent.mkdir(parents=True, exist_ok=True)
-    staged = temporary_beside(destination.resolve())
-    try:
-        for name in (MANIFEST, *bundle.manifest.files):
-            target = staged / BUNDLE / name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(bundle.folder / name, target)
-        (staged / PROBES).write_bytes(msgspec.json.encode(probes) + b"\n")
-        (staged / EXPECTED).write_bytes(expected)
-        shutil.copyfile(Path(__file__).with_name(RUNNER), staged / RUNNER)
-        (staged / "README.md").write_text(_README, encoding="utf-8")
-        for path in (*staged.rglob("*"), staged):
-            sync(path)
-        replace_folder(staged, destination.resolve())
-    finally:
-        remove_folder(staged)
+def _write(bundle: Bundle, probes: Probes, expected: bytes, folder: Path) -> None:
+    for name in (MANIFEST, *bundle.manifest.files):
+        target = folder / BUNDLE / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(bundle.folder / name, target)
+    (folder / PROBES).write_bytes(msgspec.json.encode(probes) + b"\n")
+    (folder / EXPECTED).write_bytes(expected)
+    shutil.copyfile(Path(__file__).with_name(RUNNER), folder / RUNNER)
+    (folder / "README.md").write_text(_README, encoding="utf-8")
+    for path in (*folder.rglob("*"), folder):
+        sync(path)
 
 
 def _check_empty(destination: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -14,13 +13,12 @@ from minnow.bundle import Bundle
 from minnow.convert import convert, metadata_files
 from minnow.errors import BundleError, ConversionError, ParityError, UnsupportedModelError
 from minnow.export.gguf import GGUF_TYPES, write_gguf
-from minnow.files import temporary_beside, writing
+from minnow.files import whole_file
 from minnow.frontier.points import Format
 from minnow.model.checkpoint import weight_files
 from minnow.model.spec import Choices
 from minnow.recipe import RECIPES
 from minnow.sealing import sha256
-from minnow.signals import uninterrupted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -170,12 +168,5 @@ def _record_path(path: Path) -> Path:
 
 
 def _write_record(path: Path, record: _Record) -> None:
-    target = _record_path(path)
-    unfinished = temporary_beside(target)
-    try:
-        with writing(target):
-            unfinished.write_bytes(msgspec.json.encode(record) + b"\n")
-            unfinished.replace(target)
-    finally:
-        with uninterrupted(), suppress(OSError):
-            unfinished.unlink()
+    with whole_file(_record_path(path)) as staged:
+        staged.write_bytes(msgspec.json.encode(record) + b"\n")

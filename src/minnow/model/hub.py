@@ -26,6 +26,7 @@ from minnow.errors import (
     SourceNotFoundError,
     UnsupportedModelError,
 )
+from minnow.files import whole_file
 from minnow.model.layout import (
     AUTHOR_GRAPH,
     BEHAVIOUR_FILES,
@@ -143,11 +144,10 @@ def _remember_commit(folder: Path, revision: str) -> None:
     if revision == folder.name:
         return
     ref = folder.parent.parent / "refs" / revision
-    unfinished = ref.with_name(f"{ref.name}.{os.getpid()}.tmp")
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError, OutputError):
         ref.parent.mkdir(parents=True, exist_ok=True)
-        unfinished.write_text(folder.name, encoding="ascii")
-        unfinished.replace(ref)
+        with whole_file(ref) as staged:
+            staged.write_text(folder.name, encoding="ascii")
 
 
 # --- the network -------------------------------------------------------------------------

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
 from minnow.errors import MissingExtraError
-from minnow.files import check_file, temporary_beside, writing
+from minnow.files import whole_file
 from minnow.reporting import numbers, plots
-from minnow.signals import uninterrupted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -38,15 +36,8 @@ def write_page(page: str, path: Path) -> None:
     Raises:
         OutputError: It cannot be written; an existing one is kept.
     """
-    target = check_file(path)
-    unfinished = temporary_beside(target)
-    try:
-        with writing(path):
-            unfinished.write_text(page, encoding="utf-8", newline="\n")
-            unfinished.replace(target)
-    finally:
-        with uninterrupted(), suppress(OSError):
-            unfinished.unlink()
+    with whole_file(path) as staged:
+        staged.write_text(page, encoding="utf-8", newline="\n")
 
 
 def render(

@@ -10,15 +10,13 @@ import json
 import mmap
 import warnings
 import zlib
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from minnow.errors import MissingExtraError
-from minnow.files import temporary_beside, writing
-from minnow.signals import uninterrupted
+from minnow.files import whole_file
 from minnow.vectors import Similarity
 
 if TYPE_CHECKING:
@@ -166,18 +164,11 @@ def build_sidecar(
         progress(len(vectors))
     state = _state(store, ids, width, kind, dtype)
     path = sidecar_path(store.path)
-    unfinished = temporary_beside(path)
-    try:
-        with writing(path):
-            with unfinished.open("xb") as file:
-                body = graph.save()
-                facts = {"magic": _MAGIC, "state": asdict(state), "crc32": zlib.crc32(body)}
-                file.write(json.dumps(facts).encode().ljust(_HEADER, b"\0"))
-                file.write(body)
-            unfinished.replace(path)
-    finally:
-        with uninterrupted(), suppress(OSError):
-            unfinished.unlink()
+    with whole_file(path) as staged, staged.open("xb") as file:
+        body = graph.save()
+        facts = {"magic": _MAGIC, "state": asdict(state), "crc32": zlib.crc32(body)}
+        file.write(json.dumps(facts).encode().ljust(_HEADER, b"\0"))
+        file.write(body)
     return True
 
 

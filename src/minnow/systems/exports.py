@@ -10,7 +10,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 from minnow.errors import EngineError
-from minnow.files import cache_folder, remove_folder, temporary_beside, writing
+from minnow.files import cache_folder, staging_folder
 from minnow.processes import python_command, run_child
 
 if TYPE_CHECKING:
@@ -48,18 +48,13 @@ def made_once(
     folder = cache_folder() / f"{form}-{_key(files, packages)}"
     if folder.is_dir():
         return folder
-    with writing(folder):
-        staged = temporary_beside(folder)
-        staged.mkdir(parents=True)
+    with staging_folder(folder) as staged:
+        write(staged)
         try:
-            write(staged)
-            try:
-                staged.rename(folder)
-            except OSError:
-                if not folder.is_dir():  # else another process was first
-                    raise
-        finally:
-            remove_folder(staged)
+            staged.rename(folder)
+        except OSError:
+            if not folder.is_dir():  # else another process was first
+                raise
     return folder
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import sys
-from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -21,7 +20,7 @@ from minnow.convert import token_counter
 from minnow.errors import ConversionError, InputError, MissingExtraError, ParityError
 from minnow.export.gguf.file import gguf_metadata, write_file
 from minnow.export.gguf.vocabulary import other_tokens
-from minnow.files import check_file, remove_folder, sync, temporary_beside, writing
+from minnow.files import check_file, staging_folder, sync
 from minnow.model.original import read_original
 from minnow.model.source import ModelSource, resolve
 from minnow.model.spec import Choices
@@ -32,7 +31,7 @@ from minnow.signals import uninterrupted
 from minnow.vectors import rowwise_cosine
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
@@ -166,7 +165,7 @@ def write_gguf(
     if not (find_spec("gguf") and find_spec("llama_cpp")):
         raise MissingExtraError("Writing a GGUF file", "llama-cpp")
     target = check_file(Path(destination).absolute())
-    with _staging(target) as folder:
+    with staging_folder(target) as folder:
         progress(f"finding {source.name if isinstance(source, ModelSource) else source}")
         if not isinstance(source, ModelSource):
             source = resolve(source, revision=revision, offline=offline)
@@ -180,18 +179,6 @@ def write_gguf(
             staged.replace(target)
             sync(target.parent)
     return proof
-
-
-@contextmanager
-def _staging(target: Path) -> Iterator[Path]:
-    """A folder beside the target to work in; gone afterwards, whatever happens."""
-    folder = temporary_beside(target)
-    try:
-        with writing(target):
-            folder.mkdir()
-            yield folder
-    finally:
-        remove_folder(folder)
 
 
 def _write(original: Original, folder: Path, row: GgufType) -> Path:
