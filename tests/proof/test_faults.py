@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from fakes.bundles import quick_recipe
 from fakes.checkpoint import VOCABULARY, write_model, write_tokenizer
 
 from minnow.convert import convert
@@ -16,7 +17,7 @@ from minnow.errors import ConversionError, MinnowError, ParityError
 from minnow.graph.encoder import build_graph
 from minnow.model.spec import Interface
 from minnow.proof.verdict import prove as real_prove
-from minnow.recipe import RECIPES, Recipe, Rounding
+from minnow.recipe import RECIPES, Recipe
 from minnow.vectors import Pooling
 
 if TYPE_CHECKING:
@@ -36,23 +37,17 @@ def model(tmp_path: Path) -> Path:
     return write_model(tmp_path / "model", pooling="mean")
 
 
-def quick(precision: str, interface: Interface) -> Recipe:
-    """Whole numbers are rounded to the nearest, which takes no time, and searched with by none."""
-    recipe = replace(RECIPES[precision], interface=interface)
-    if recipe.rounds:
-        return replace(recipe, rounding=Rounding.NEAREST, calibration="", largest_fall=None)
+RECIPES_OF_A_FAULT = (
+    quick_recipe("fp16"),
+    quick_recipe("int4", Interface.SENTENCE_EMBEDDING),
+)
+"""Both interfaces; the bar of int4 would let many a fault through."""
+
+
+@pytest.fixture(params=RECIPES_OF_A_FAULT, ids=lambda recipe: recipe.precision.value)
+def recipe(request: pytest.FixtureRequest) -> Recipe:
+    recipe: Recipe = request.param
     return recipe
-
-
-@pytest.fixture(params=["fp16", "int4"])
-def precision(request: pytest.FixtureRequest) -> str:
-    """The bar of int4 would let many a fault through."""
-    return str(request.param)
-
-
-@pytest.fixture(params=list(Interface), ids=lambda interface: interface.value)
-def recipe(request: pytest.FixtureRequest, precision: str) -> Recipe:
-    return quick(precision, request.param)
 
 
 def refuse(model: Path, recipe: Recipe, error: type[MinnowError] = ParityError) -> str:
@@ -213,7 +208,7 @@ def test_other_numbers_than_the_rounded_ones(
         tensors["layer.1.value.bias"] = tensors["layer.1.value.bias"] + np.float32(0.01)
 
     change_graph_tensors(monkeypatch, change)
-    message = refuse(model, quick(precision, Interface.LAST_HIDDEN_STATE))
+    message = refuse(model, quick_recipe(precision))
     assert "does not give the vectors of the rounded numbers' forward pass" in message
     assert "no matter of precision" in message
 
@@ -221,12 +216,14 @@ def test_other_numbers_than_the_rounded_ones(
 class TestInThePooling:
     """Faults of a graph that pools; the network in it is right."""
 
-    @pytest.fixture(params=RECIPES)
+    @pytest.fixture(params=["fp16", "int4"])
     def recipe(self, request: pytest.FixtureRequest) -> Recipe:
-        return quick(request.param, Interface.SENTENCE_EMBEDDING)
+        return quick_recipe(request.param, Interface.SENTENCE_EMBEDDING)
 
-    def test_none(self, model: Path, recipe: Recipe) -> None:
-        bundle = convert(str(model), model.parent / "out", recipe=replace(recipe, bar=0.5))
+    @pytest.mark.parametrize("precision", RECIPES)
+    def test_none(self, model: Path, precision: str) -> None:
+        recipe = replace(quick_recipe(precision, Interface.SENTENCE_EMBEDDING), bar=0.5)
+        bundle = convert(str(model), model.parent / "out", recipe=recipe)
         assert bundle.manifest.parity.worst.worst > 0.99
 
     @pytest.mark.parametrize(

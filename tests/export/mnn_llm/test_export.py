@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from fakes.bundles import quick_recipe
 from fakes.checkpoint import edit_json, write_model
 
 import minnow.export.mnn_llm
@@ -30,7 +31,7 @@ from minnow.export.mnn_llm.wordpiece import wordpiece_file
 from minnow.graph.embedded import build_embedded_graph
 from minnow.graph.packed import pack_table
 from minnow.model.spec import Interface
-from minnow.recipe import RECIPES, Graph, Recipe, Rounding
+from minnow.recipe import RECIPES, Graph
 from minnow.vectors import Pooling
 
 if TYPE_CHECKING:
@@ -63,17 +64,9 @@ def one_table(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(minnow.export.mnn_llm, "wordpiece_file", made_once)
 
 
-def quick(precision: str) -> Recipe:
-    """Whole numbers are rounded to the nearest, which takes no time, and searched with by none."""
-    recipe = RECIPES[precision]
-    if recipe.rounds:
-        return replace(recipe, rounding=Rounding.NEAREST, calibration="", largest_fall=None)
-    return recipe
-
-
 def make(folder: Path, precision: str = "fp32", **model: Any) -> Bundle:
     source = write_model(folder / "model", **model)
-    return convert(str(source), folder / "tiny.minnow", recipe=quick(precision))
+    return convert(str(source), folder / "tiny.minnow", recipe=quick_recipe(precision))
 
 
 @pytest.fixture(scope="module")
@@ -172,7 +165,7 @@ def test_every_rounded_precision_and_kind_of_words(
 def test_text_is_lowered_where_the_source_asks(tmp_path: Path) -> None:
     source = write_model(tmp_path / "model", pooling="mean")
     edit_json(source / "sentence_bert_config.json", do_lower_case=True)
-    bundle = convert(str(source), tmp_path / "tiny.minnow", recipe=quick("fp32"))
+    bundle = convert(str(source), tmp_path / "tiny.minnow", recipe=quick_recipe("fp32"))
     assert export_mnn_llm(bundle, tmp_path / "llm").record.lowercase
 
 
@@ -223,7 +216,7 @@ class TestRefusals:
         content = json.loads(path.read_text())
         content["normalizer"] = {"type": "Lowercase"}
         path.write_text(json.dumps(content))
-        bundle = convert(str(source), tmp_path / "tiny.minnow", recipe=quick("fp32"))
+        bundle = convert(str(source), tmp_path / "tiny.minnow", recipe=quick_recipe("fp32"))
         assert "normalizer is Lowercase" in refuse(bundle, InputError)
 
     def test_a_changed_bundle(self, tmp_path: Path) -> None:
