@@ -1,4 +1,4 @@
-"""The model that a bundle was made from, found again; and the graph for engines other than MNN."""
+"""Finds the model that a bundle was made from, and writes its graph for engines other than MNN."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ def find_origin(
     offline: bool = False,
     with_author_graph: bool = False,
 ) -> ModelSource:
-    """Find the model that a bundle was made from, and make sure that it has the same weights.
+    """Find the model that a bundle was made from, and check that it has the same weights.
 
     Args:
         bundle: The bundle.
-        source: Where the model is now; by default where the manifest says.
-        offline: Make no network call at all.
+        source: Where the model is now; by default the source in the manifest.
+        offline: Make no network call.
         with_author_graph: Fetch the author's ONNX graph of a Hub model too, if it has one.
 
     Raises:
-        SourceError: It is not there.
+        SourceError: The model is not there.
         BundleError: It has other weights.
     """
     made_from = bundle.manifest.source
@@ -59,15 +59,15 @@ def find_origin(
 
 
 def rebuild_graph(bundle: Bundle, source: str | ModelSource | None = None) -> bytes:
-    """Write minnow's own graph of a bundle's network anew, in float32; no network call is made.
+    """Write minnow's own graph of a bundle's network in float32, without a network call.
 
     Args:
         bundle: The bundle.
-        source: Where the model that it was made from is now; by default where the manifest says.
+        source: Where the model is now; by default the source in the manifest.
 
     Returns:
-        A serialised `onnx.ModelProto` that gives token states, whatever the bundle's encoder
-        gives; see `minnow.graph.encoder.build_graph`.
+        A serialised `onnx.ModelProto` that gives token states, even where the bundle's encoder
+        gives vectors; see `minnow.graph.encoder.build_graph`.
 
     Raises:
         SourceError: The model is not there.

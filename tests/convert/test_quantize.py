@@ -147,7 +147,7 @@ class TestCalibrationText:
         assert rows == calibration_rows(model, texts)
 
     def test_too_little_text_is_refused(self, model: Original) -> None:
-        with pytest.raises(InputError, match=r"have \d+ tokens; 2000 are the least"):
+        with pytest.raises(InputError, match=r"have \d+ tokens, of at least 2000"):
             calibration_rows(model, ["fish"])
 
 

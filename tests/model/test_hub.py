@@ -187,7 +187,7 @@ class TestRevision:
         from fakes.hub import Reply
 
         monkeypatch.setattr(hub, "answer", lambda _: Reply(body=answer))
-        with pytest.raises(NetworkError, match="does not tell the commit"):
+        with pytest.raises(NetworkError, match="does not state the commit"):
             snapshot_of(TINY)
 
 

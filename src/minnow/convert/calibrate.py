@@ -1,13 +1,13 @@
-"""Rounding a network's weights layer by layer, each to make up for what those before it lost.
+"""Rounds a network's weights layer by layer; each matrix compensates for the error before it.
 
-Two passes go over the calibration text side by side: the model as published, and the one that is
-being rounded. Each matrix is first replaced by the one that, on the rounded pass's inputs, comes
-nearest to the published pass's outputs (least squares); then it is rounded so that errors make up
-for each other; then its bias takes up the mean of what is left. Where a residual is added, its
+Two passes read the calibration text side by side: one of the published model, one of the rounded
+model. A matrix is first replaced by the one that, on the rounded pass's inputs, comes nearest to
+the published pass's outputs (least squares). It is then rounded so that its errors cancel each
+other, and its bias takes up the mean of the remaining error. Where a residual is added, its
 difference counts as part of the output.
 
-Both passes begin with the published tables. Matrices that make up for the rounding of a word table
-make up for that of the words in the calibration text, and lose on all others.
+Both passes start from the published tables. Matrices that compensate for a rounded word table would
+compensate for the words of the calibration text only, and make all others worse.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ Floats = NDArray[np.float32]
 Tensors = dict[str, Floats]
 
 DAMPING = 0.3
-"""Added to the second moments, in parts of their mean: text of another kind is served too."""
+"""Added to the second moments, as a share of their mean: keeps weights from fitting one text."""
 
 
 def round_network(
@@ -85,7 +85,7 @@ def _round_block(
         candidate.add(candidate.linear(given, f"{name}.{part}"), block, norm)
 
     def round_inputs(parts: tuple[str, ...], norm: str) -> tuple[list[Floats], list[Floats]]:
-        """Round the matrices that read the states; return what they gave, and what they give."""
+        """Round the matrices that read the states; return their published and rounded outputs."""
         wanted, given = published.normed(block, norm), candidate.normed(block, norm)
         targets = [published.linear(wanted, f"{name}.{part}") for part in parts]
         moment = _Moment.of(given)
@@ -105,7 +105,7 @@ def _round_block(
 
 @dataclass(frozen=True)
 class _Moment:
-    """Mean and damped second moment about it of the inputs of a matrix."""
+    """Mean of a matrix's inputs, and their damped second moment about it."""
 
     mean: Floats
     centred: Floats
@@ -123,7 +123,7 @@ class _Moment:
 def _fit(
     name: str, target: Floats, given: Floats, moment: _Moment, rounded: Tensors, grid: Grid
 ) -> None:
-    """Round one matrix and set its bias; `rounded` gets both."""
+    """Round one matrix and set its bias, both in `rounded`."""
     from scipy.linalg import cho_factor, cho_solve
 
     weight, bias = rounded[f"{name}.weight"], rounded[f"{name}.bias"]
@@ -138,7 +138,7 @@ def _fit(
 
 
 class _Pass:
-    """A forward pass over all tokens of all texts at once; `states` is how far it has come."""
+    """A forward pass over all tokens of all texts at once, as far as `states`."""
 
     def __init__(
         self, network: Network, tensors: Mapping[str, Floats], rows: Sequence[Sequence[int]]
@@ -160,13 +160,13 @@ class _Pass:
         return np.concatenate([attend(q, k, v, attention) for q, k, v in texts])
 
     def normed(self, block: Block, norm: str) -> Floats:
-        """Return what a part of the block reads: the states, normalised where that comes first."""
+        """Return the input of a part of the block: the states, normalised in a pre-norm block."""
         if block.placement is Placement.PRE:
             return normalize_layer(self.states, block.norm, norm, self.tensors)
         return self.states
 
     def add(self, product: Floats, block: Block, norm: str) -> None:
-        """Add a part's output to the states, and normalise them where that comes after."""
+        """Add a part's output to the states, and normalise them in a post-norm block."""
         self.states = self.states + product
         if block.placement is Placement.POST:
             self.states = normalize_layer(self.states, block.norm, norm, self.tensors)

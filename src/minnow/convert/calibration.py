@@ -1,9 +1,9 @@
-"""The text that rounding is calibrated on: the user's, or what every machine has.
+"""The text that rounding is calibrated on: the user's, or text that every machine has.
 
-The built-in text is the reference that comes with Python (`pydoc_data.topics`, English prose on
-one subject) and, as much again, made-up sequences over the whole vocabulary: words drawn as often
-as they are common, words near to a few drawn at random, so that a sequence has a subject, and a few
-tokens over and over. With prose on one subject alone, weights fit that subject and no other.
+Half of the built-in text is the reference that comes with Python (`pydoc_data.topics`, English
+prose on one subject). The other half is made-up sequences over the whole vocabulary: common words
+by their frequency, mixed with neighbours of a few random words so that a sequence has a subject,
+and repetitions of a few tokens. Prose on one subject alone would fit the weights to that subject.
 """
 
 from __future__ import annotations
@@ -29,21 +29,21 @@ _SHORTEST_PARAGRAPH = 60
 _NEIGHBOURS = 60
 _SUBJECTS = 3
 _REPEATED = 8
-_COMMON = 30  # the higher, the less often the most common words are drawn
+_COMMON = 30  # a higher number draws the most common words less often
 
 
 def calibration_rows(original: Original, texts: Sequence[str] | None = None) -> list[list[int]]:
-    """Token ids to calibrate on, the same on every run.
+    """Return token ids to calibrate on, the same on every run.
 
     Args:
         original: The model.
-        texts: The user's; by default the built-in text.
+        texts: The user's text; by default the built-in text.
 
     Returns:
-        Ids of each text, special tokens included, cut off at the model's limit.
+        Ids of each text, special tokens included, truncated at the model's limit.
 
     Raises:
-        InputError: The texts are too few; or this Python lacks its reference.
+        InputError: The texts are too few, or this Python lacks its reference.
     """
     tokenizer = TextTokenizer(
         original.source.file("tokenizer.json"), max_tokens=original.embedding.max_tokens
@@ -55,7 +55,7 @@ def calibration_rows(original: Original, texts: Sequence[str] | None = None) -> 
     rows = list(_up_to(TOKENS // 2, ids))
     if texts is not None and sum(map(len, rows)) < _FEWEST:
         raise InputError(
-            f"The calibration texts have {sum(map(len, rows))} tokens; {_FEWEST} are the least. "
+            f"The calibration texts have {sum(map(len, rows))} tokens, of at least {_FEWEST}. "
             "Give more text of the kind that will be embedded."
         )
     return rows + list(_up_to(TOKENS // 2, _made_up(original, random)))
@@ -75,8 +75,8 @@ def _paragraphs() -> Iterator[str]:
         from pydoc_data.topics import topics
     except ImportError as error:
         raise InputError(
-            "This Python comes without its reference (pydoc_data), which weights are calibrated "
-            "on. Give text of your own with `calibration=`."
+            "This Python lacks its reference (pydoc_data), which weights are calibrated on. "
+            "Give text of your own with `calibration=`."
         ) from error
     for name in sorted(topics):
         for paragraph in topics[name].split("\n\n"):
@@ -86,9 +86,9 @@ def _paragraphs() -> Iterator[str]:
 
 
 def _made_up(original: Original, random: np.random.Generator) -> Iterator[list[int]]:
-    """Sequences without end: half common words, half words near to a few subjects.
+    """Yield sequences without end: half common words, half words near to a few subjects.
 
-    Every eighth is a few tokens of the whole vocabulary again and again, unknown ones among them.
+    Every eighth sequence repeats a few tokens of the whole vocabulary, unknown ones included.
     """
     tokenizer = load_whole_tokenizer(original.source.file("tokenizer.json"))
     first, *_, last = tokenizer.encode("a").ids
@@ -114,9 +114,9 @@ def _made_up(original: Original, random: np.random.Generator) -> Iterator[list[i
 
 
 def _words(vocabulary: dict[str, int]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Ids of words of two letters or more, and of all letters, in order.
+    """Return ids of words of two letters or more, and of all tokens of letters, in order.
 
-    Vocabularies are in order of frequency, but that of BERT has its single letters first.
+    Vocabularies are sorted by frequency, but that of BERT has its single letters first.
     """
     bare = {i: token.removeprefix("##").strip("Ġ▁") for token, i in vocabulary.items()}
     tokens = sorted(i for i, token in bare.items() if token.isalpha())

@@ -1,4 +1,4 @@
-"""A network's numbers as whole numbers of a few bits, as its recipe says."""
+"""Rounds a network's tables and matrices to integers of a few bits, as its recipe says."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _WORDS = "embeddings.word"
 
 @dataclass(frozen=True)
 class Rounded:
-    """What the graph is written from.
+    """A model's numbers, as the graph stores them.
 
     Attributes:
         tensors: All tensors; those on a grid have values of that grid.
@@ -54,13 +54,13 @@ def quantize(
 
     Args:
         original: The model.
-        recipe: What is rounded, and how.
+        recipe: The grids of tables and matrices, and the way to round.
         texts: Text to calibrate on, of the kind that will be embedded; by default the built-in
-            text. It has no effect where nothing is calibrated.
-        progress: Told each layer.
+            text. It has no effect where the recipe does not calibrate.
+        progress: Receives a line of text before each layer.
 
     Returns:
-        Tensors, packed tables and grids; the model's own tensors where nothing is rounded.
+        Tensors, packed tables and grids; the model's own tensors where the recipe rounds nothing.
 
     Raises:
         ConversionError: The model is too narrow to be packed.
@@ -100,7 +100,7 @@ def quantize(
 
 
 def _for_rows(grid: Grid, row: int) -> Grid:
-    """The grid with a block that divides a row, or without one."""
+    """Return the grid with a block that divides a row, or without blocks."""
     block = grid.block_in(row)
     return Grid(grid.bits, block if block < row else 0)
 

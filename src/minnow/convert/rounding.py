@@ -1,11 +1,11 @@
-"""Rounding a matrix to whole numbers of a few bits, so that its products change least.
+"""Rounds a matrix to integers of a few bits, so that its products change least.
 
 The codes are those of MNN's own quantiser: within a block of a row, weight = low + code * step,
 with low and step in half precision. That quantiser takes low and step from the smallest and the
-largest weight of a block. So in every block here one weight has the code 0 and one the largest,
-and what is rounded here comes through it unchanged.
+largest weight of a block. So every block here has one weight with code 0 and one with the largest
+code, and MNN's quantiser leaves the rounded weights unchanged.
 
-Source: Frantar et al., "GPTQ" (2022), in the form with columns in the order of their importance,
+Source: Frantar et al., "GPTQ" (2022), with columns sorted by importance,
 and Nagel et al., "Data-free quantization through weight equalization and bias correction" (2019)
 for the biases (`minnow.convert.calibrate`).
 """
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 Floats = NDArray[np.float32]
 
-_COLUMNS = 64  # columns whose errors are spread over the rest together
+_COLUMNS = 64  # columns whose errors are spread over the others in one product
 _SMALLEST_STEP = 2e-6  # MNN's quantiser takes a block with steps below 1e-6 for constant
 
 
@@ -36,24 +36,24 @@ class _Blocks:
     largest: int
 
     def codes(self, weights: Floats, block: NDArray[np.int64]) -> Floats:
-        """The nearest codes of weights of shape (rows, n), in the blocks of these numbers."""
+        """Return the nearest codes of weights (rows, n), given the block of each column."""
         codes = np.round((weights - self.low[:, block]) / self.step[:, block])
         return np.clip(codes, 0, np.float32(self.largest))
 
     def values(self, codes: Floats, block: NDArray[np.int64]) -> Floats:
-        """The weights that codes stand for."""
+        """Return the weights of codes."""
         return self.low[:, block] + codes * self.step[:, block]
 
 
 def round_weight(weight: Floats, grid: Grid, moment: NDArray[np.float64] | None = None) -> Floats:
-    """Round a matrix: to the nearest codes, or so that errors make up for each other.
+    """Round a matrix: to the nearest codes, or so that errors compensate for each other.
 
-    With `moment`, the columns are rounded one after another, and those not yet rounded take up
+    With `moment`, columns are rounded one after another, and the remaining columns compensate for
     each one's error in the outputs.
 
     Args:
         weight: float32 of shape (outputs, inputs).
-        grid: Bits, and the inputs that share a step.
+        grid: Bits, and the number of inputs that share a step.
         moment: Second moment of the inputs over calibration text, float64 of shape
             (inputs, inputs), positive definite.
 
@@ -73,7 +73,7 @@ def round_weight(weight: Floats, grid: Grid, moment: NDArray[np.float64] | None 
 
 
 def _fit(weight: Floats, size: int, bits: int, importance: Floats) -> _Blocks:
-    """Steps with the least squared error, weighed by how large each input is."""
+    """Find the steps with the least squared error, weighed by the size of each input."""
     rows, inputs = weight.shape
     parts = weight.reshape(rows, inputs // size, size)
     weighing = importance.reshape(1, -1, size)
@@ -99,10 +99,7 @@ def _as_half(numbers: Floats) -> Floats:
 
 
 def _extremes(weight: Floats, size: int, largest: int) -> Floats:
-    """The code that a weight has to have, or -1.
-
-    It is 0 for the smallest weight of a block, and `largest` for its largest.
-    """
+    """Return 0 for the smallest weight of a block, `largest` for its largest, and -1 elsewhere."""
     rows, inputs = weight.shape
     parts = weight.reshape(rows, inputs // size, size)
     forced = np.full_like(parts, -1)

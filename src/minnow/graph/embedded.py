@@ -1,7 +1,7 @@
-"""The graph of an encoder whose words are embedded before it, as MNN's own engine has it.
+"""The graph of a network that takes embedded words as input, for MNN's own engine.
 
-MNN-LLM reads the rows of a text's tokens from a file, and gives the graph one text at a time. All
-else is that of `minnow.graph.encoder`; the vector is pooled in the graph.
+MNN-LLM reads the rows of a text's tokens from a file, and gives the graph one text at a time. The
+rest is as in `minnow.graph.encoder`; the graph pools the vector.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from minnow.model.network import Network
 
 WORDS, MASK, POSITIONS = "input_ids", "attention_mask", "position_ids"
-"""The inputs, by the names that MNN's engine has for them."""
+"""The inputs, under the names that MNN's engine gives them."""
 OUTPUT = "sentence_embeddings"
 
 
@@ -36,7 +36,7 @@ def build_embedded_graph(
     *,
     in_parts: bool = False,
 ) -> Any:
-    """Write the encoder as an ONNX model that takes embedded words.
+    """Write a network as an ONNX model that takes embedded words.
 
     Inputs are `input_ids`, float32 of shape (seq, 1, width): the rows of the word table;
     `attention_mask`, float32 of shape (1, 1, seq, seq), of which the first row is read, 1 for a
@@ -67,7 +67,7 @@ def embedded_inputs(width: int) -> tuple[str, ...]:
 
 
 class _EmbeddedWriter(GraphWriter):
-    """The nodes that differ: those that read an input."""
+    """Replaces the nodes that read an input."""
 
     pooled_name = OUTPUT
     token_mask = "mask.tokens"  # noqa: S105  no secret
@@ -80,7 +80,7 @@ class _EmbeddedWriter(GraphWriter):
         ]
 
     def _mask(self) -> str:
-        """Every token sees the same ones, so that one row is enough for all."""
+        """Take the first row: every token attends to the same tokens."""
         first = self.constant("mask.first", [0], np.int64)
         second = self.constant("mask.second", [1], np.int64)
         axis = self.constant("mask.axis", [2], np.int64)

@@ -6,9 +6,9 @@ initialiser in their place is not matched, and GELU then runs as five operators)
 scale as a node of its own after the product of queries and keys (folded into the weights it
 makes the second product many times slower). It holds no ConstantOfShape, which MNN miscompiles.
 
-A feed-forward layer may be written in parts as wide as a state. Phones compute in float16, and
-MNN adds up in it too: the longer a sum, the more is lost, above all in large batches, which it
-multiplies by Strassen's method.
+A feed-forward part can be split into parts as wide as a state. Phones compute in float16, and MNN
+sums in it too: a longer sum loses more, above all in large batches, which it multiplies by
+Strassen's method.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from minnow.graph.nodes import Input, Nodes
+from minnow.graph.packed import unpack_rows
 from minnow.graph.pooled import MASK, one_token, several_tokens, unit_length
 from minnow.model.network import Activation, Placement
 from minnow.model.spec import Interface
@@ -70,10 +71,10 @@ def build_graph(
 
 
 class GraphWriter(Nodes):
-    """Appends a network's nodes; every method returns the name of the value that it added.
+    """The nodes of a network; a method that adds some returns the name of their value.
 
     Attributes:
-        pooled_name: What the output of pooled vectors is called.
+        pooled_name: Name of the output of pooled vectors.
         token_mask: The value that pooling reads: 1 for a token, 0 for padding; (batch, seq).
     """
 
@@ -124,17 +125,15 @@ class GraphWriter(Nodes):
         return [Input(name, self._shape or ("batch", "seq")) for name in self._network.inputs]
 
     def _mask(self) -> str:
-        """0 for a token, -MASKED for padding: float of shape (batch, 1, 1, seq)."""
+        """Add 0 for a token, -MASKED for padding: float of shape (batch, 1, 1, seq)."""
         mask = self.cast("attention_mask", "mask.float")
-        mask = self.node(
-            "Unsqueeze", [mask, self.constant("mask.axes", [1, 2], np.int64)], "mask.4d"
-        )
-        return self._far_below(mask)
+        axes = self.constant("mask.axes", [1, 2], np.int64)
+        return self._far_below(self.node("Unsqueeze", [mask, axes], "mask.4d"))
 
     def _far_below(self, mask: str) -> str:
-        """0 where a mask is 1, -MASKED where it is 0."""
-        mask = self.node("Sub", [mask, self.scalar("mask.one", 1.0)], "mask.shifted")
-        return self.node("Mul", [mask, self.scalar("mask.scale", MASKED)], "mask")
+        """Turn a mask of 1 and 0 into 0 and -MASKED."""
+        mask = self.with_number("Sub", mask, 1.0, "mask.shifted")
+        return self.with_number("Mul", mask, MASKED, "mask")
 
     def _embeddings(self) -> str:
         states = self._word_states()
@@ -153,11 +152,11 @@ class GraphWriter(Nodes):
         return self.node("Gather", [table, "token_type_ids"], "token_type", axis=0)
 
     def _words(self, name: str, table: NDArray[Any]) -> str:
-        """The table's rows of the batch's ids: shape (batch, seq, columns)."""
+        """Fetch a table's rows of the batch's ids: shape (batch, seq, columns)."""
         return self.node("Gather", [self.table(name, table), "input_ids"], f"{name}.rows", axis=0)
 
     def _positions(self) -> Callable[[str, NDArray[Any]], str]:
-        """A function from a table to its first `seq` rows: shape (1, seq, columns)."""
+        """Return a function that fetches a table's first `seq` rows: shape (1, seq, columns)."""
         start = self._network.positions.offset
         if self._shape is not None:
             end = start + self._shape[1]
@@ -174,91 +173,34 @@ class GraphWriter(Nodes):
         return first_rows
 
     def _rows(self, name: str, fetch: Callable[[str, NDArray[Any]], str]) -> str:
-        """Rows of a table, unpacked where it is packed: float of shape (.., seq, width)."""
+        """Fetch rows of a table, packed or not: float of shape (.., seq, width)."""
         packed = self._packed.get(name)
-        if packed is None:
-            return fetch(name, self._tensors[name])
-        codes = ""
-        for bits, plane in packed.planes:
-            stored = self._unsigned(fetch(f"{name}.plane{bits}", plane), f"{name}.plane{bits}")
-            part = self._parts(stored, bits, f"{name}.plane{bits}")
-            codes = self._after(codes, part, bits, f"{name}.codes{bits}") if codes else part
-        middle = self.scalar(f"{name}.middle", packed.middle)
-        centred = self.node("Sub", [codes, middle], f"{name}.centred")
-        scales = self._unsigned(fetch(f"{name}.scales", packed.scales), f"{name}.scales")
-        unit = self.scalar(f"{name}.unit", packed.unit)
-        steps = self.node("Mul", [scales, unit], f"{name}.steps")
-        values = self._in_steps(centred, steps, packed, name)
-        if packed.turn is None:
-            return values
-        stretches = self.reshape(values, [0, -1, len(packed.turn)], f"{name}.stretches")
-        turn = self.table(f"{name}.turn", packed.turn)
-        turned = self.node("MatMul", [stretches, turn], f"{name}.turned")
-        return self.reshape(turned, [0, -1, packed.width], f"{name}.joined")
-
-    def _in_steps(self, codes: str, steps: str, packed: PackedTable, name: str) -> str:
-        """Codes times the step of their group."""
-        if packed.groups == 1:
-            return self.node("Mul", [codes, steps], f"{name}.values")
-        grouped = [0, 0, packed.groups, packed.width // packed.groups]
-        codes = self.reshape(codes, grouped, f"{name}.groups")
-        steps = self.reshape(steps, [0, 0, packed.groups, 1], f"{name}.group_steps")
-        values = self.node("Mul", [codes, steps], f"{name}.group_values")
-        return self.reshape(values, [0, 0, packed.width], f"{name}.values")
-
-    def _unsigned(self, stored: str, name: str) -> str:
-        """An int8 as the byte that it stands for, a float from 0 to 255."""
-        number = self.cast(stored, f"{name}.float")
-        return self.node("Add", [number, self.scalar(f"{name}.least", 128.0)], f"{name}.bytes")
-
-    def _parts(self, stored: str, bits: int, name: str) -> str:
-        """The parts of each byte, the highest first, side by side on the last axis."""
-        rest, parts = stored, []
-        for shift in range(8 - bits, 0, -bits):
-            low = self.scalar(f"{name}.low{shift}", 2.0**-shift)
-            part = self.node("Mul", [rest, low], f"{name}.shifted{shift}")
-            part = self.node("Floor", [part], f"{name}.part{shift}")
-            high = self.scalar(f"{name}.high{shift}", 2.0**shift)
-            taken = self.node("Mul", [part, high], f"{name}.taken{shift}")
-            rest = self.node("Sub", [rest, taken], f"{name}.rest{shift}")
-            parts.append(part)
-        return self.node("Concat", [*parts, rest], f"{name}.parts", axis=-1) if parts else rest
-
-    def _after(self, codes: str, part: str, bits: int, name: str) -> str:
-        shifted = self.node(
-            "Mul", [codes, self.scalar(f"{name}.room", 2.0**bits)], f"{name}.shifted"
+        return (
+            unpack_rows(self, packed, name, fetch) if packed else fetch(name, self._tensors[name])
         )
-        return self.node("Add", [shifted, part], name)
 
     def _last(self, states: str, context: str, mask: str, name: str, block: Block) -> str:
         states = self._block(states, context, mask, name, block)
         return self._norm(states, self._network.final_norm, "final_norm")
 
     def _block(self, states: str, context: str, mask: str, name: str, block: Block) -> str:
-        """New states of some tokens, which attend to the whole context."""
-        pre, norms = (
-            block.placement is Placement.PRE,
-            (f"{name}.attention_norm", f"{name}.output_norm"),
-        )
-        some, everything = states, context
-        if pre:
-            everything = self._norm(context, block.norm, norms[0])
-            some = (
-                everything
-                if states == context
-                else self._norm(states, block.norm, norms[0], ".some")
-            )
-        attended = self._attention(some, everything, mask, name, block.attention)
-        states = self.node("Add", [attended, states], f"{name}.attended")
-        if pre:
-            normed = self._norm(states, block.norm, norms[1])
-            return self._feed_forward(normed, states, name, block.feed_forward)
-        states = self._norm(states, block.norm, norms[0])
-        states = self._feed_forward(states, states, name, block.feed_forward)
-        return self._norm(states, block.norm, norms[1])
+        """Compute new states of some tokens, which attend to the whole context."""
+
+        def norm(states: str, part: str, tail: str = "") -> str:
+            return self._norm(states, block.norm, f"{name}.{part}_norm", tail)
+
+        if block.placement is Placement.PRE:
+            read = norm(context, "attention")
+            asking = read if states == context else norm(states, "attention", ".asking")
+            attended = self._attention(asking, read, mask, name, block.attention)
+            states = self.node("Add", [attended, states], f"{name}.attended")
+            return self._feed_forward(norm(states, "output"), states, name, block.feed_forward)
+        attended = self._attention(states, context, mask, name, block.attention)
+        states = norm(self.node("Add", [attended, states], f"{name}.attended"), "attention")
+        return norm(self._feed_forward(states, states, name, block.feed_forward), "output")
 
     def _feed_forward(self, states: str, total: str, layer: str, part: FeedForward) -> str:
-        """A total and a feed-forward part's output, summed; its units in parts, if so wanted."""
+        """Add a feed-forward part's output to a total, a part of its units after another."""
         inner, output = f"{layer}.inner", f"{layer}.output"
         step = self._network.width if self._in_parts else part.width
         for start in range(0, part.width, step):
@@ -282,7 +224,7 @@ class GraphWriter(Nodes):
     def _product(
         self, states: str, name: str, weight: NDArray[Any], bias: NDArray[Any] | None
     ) -> str:
-        """States of shape (.., inputs) times a weight of shape (outputs, inputs), and a bias."""
+        """Multiply states of shape (.., inputs) by a weight (outputs, inputs), and add a bias."""
         table = self.table(f"{name}.weight", weight.T)
         if bias is None:
             return self.node("MatMul", [states, table], name)
@@ -290,15 +232,14 @@ class GraphWriter(Nodes):
         return self.node("Add", [product, self.table(f"{name}.bias", bias)], name)
 
     def _norm(self, states: str, norm: LayerNorm | None, name: str, tail: str = "") -> str:
-        """Normalised states; a norm that is applied once more has a tail behind its name."""
+        """Normalise states; a norm that is applied a second time needs a tail for its name."""
         if norm is None:
             return states
-        weight, bias = f"{name}.weight", f"{name}.bias"
-        if not tail:
-            self.table(weight, self._tensors[weight])
-            self.table(bias, self._tensors[bias])
+        tables = [
+            self.table(full, self._tensors[full]) for full in (f"{name}.weight", f"{name}.bias")
+        ]
         return self.node(
-            "LayerNormalization", [states, weight, bias], f"{name}{tail}", axis=-1, epsilon=norm.eps
+            "LayerNormalization", [states, *tables], f"{name}{tail}", axis=-1, epsilon=norm.eps
         )
 
     def _attention(
@@ -313,8 +254,7 @@ class GraphWriter(Nodes):
         key = heads(context, f"{name}.key", [0, 2, 3, 1])
         value = heads(context, f"{name}.value", [0, 2, 1, 3])
         scores = self.node("MatMul", [query, key], f"{name}.query_key")
-        scale = self.scalar(f"{name}.scale", attention.scale)
-        scores = self.node("Mul", [scores, scale], f"{name}.scaled")
+        scores = self.with_number("Mul", scores, attention.scale, f"{name}.scaled")
         scores = self.node("Add", [scores, mask], f"{name}.masked")
         weights = self.node("Softmax", [scores], f"{name}.weights", axis=-1)
         mixed = self.node("MatMul", [weights, value], f"{name}.mixed")
@@ -327,18 +267,18 @@ class GraphWriter(Nodes):
             return self.node("Relu", [x], name)
         if activation is Activation.GELU_TANH:
             return self._gelu_tanh(x, name)
-        root = self.node("Div", [x, self.scalar(f"{name}.root2", 2**0.5)], f"{name}.div")
+        root = self.with_number("Div", x, 2**0.5, f"{name}.div")
         error = self.node("Erf", [root], f"{name}.erf")
-        shifted = self.node("Add", [error, self.scalar(f"{name}.one", 1.0)], f"{name}.add")
+        shifted = self.with_number("Add", error, 1.0, f"{name}.add")
         product = self.node("Mul", [x, shifted], f"{name}.mul")
-        return self.node("Mul", [product, self.scalar(f"{name}.half", 0.5)], name)
+        return self.with_number("Mul", product, 0.5, name)
 
     def _gelu_tanh(self, x: str, name: str) -> str:
-        cube = self.node("Pow", [x, self.scalar(f"{name}.three", 3.0)], f"{name}.cube")
-        small = self.node("Mul", [cube, self.scalar(f"{name}.c", 0.044715)], f"{name}.small")
+        cube = self.with_number("Pow", x, 3.0, f"{name}.cube")
+        small = self.with_number("Mul", cube, 0.044715, f"{name}.small")
         inner = self.node("Add", [x, small], f"{name}.inner")
-        slope = self.scalar(f"{name}.slope", (2 / np.pi) ** 0.5)
-        tanh = self.node("Tanh", [self.node("Mul", [inner, slope], f"{name}.arg")], f"{name}.tanh")
-        shifted = self.node("Add", [tanh, self.scalar(f"{name}.one", 1.0)], f"{name}.add")
-        gate = self.node("Mul", [shifted, self.scalar(f"{name}.half", 0.5)], f"{name}.gate")
+        argument = self.with_number("Mul", inner, (2 / np.pi) ** 0.5, f"{name}.argument")
+        tanh = self.node("Tanh", [argument], f"{name}.tanh")
+        shifted = self.with_number("Add", tanh, 1.0, f"{name}.add")
+        gate = self.with_number("Mul", shifted, 0.5, f"{name}.gate")
         return self.node("Mul", [x, gate], name)

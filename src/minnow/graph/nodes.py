@@ -1,4 +1,4 @@
-"""The nodes of an ONNX graph that is being written, and the package that writes them."""
+"""The nodes of a new ONNX graph, and the package that writes them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Input:
     Attributes:
         name: Its name.
         axes: Its shape; a name stands for any length.
-        floats: Whether it is float32; else int32.
+        floats: True for float32, False for int32.
     """
 
     name: str
@@ -35,13 +35,13 @@ class Input:
 
 
 def import_onnx() -> Any:
-    """The onnx package.
+    """Import the onnx package.
 
     Raises:
         MissingExtraError: The extra `convert` is not installed.
     """
     try:
-        with uninterrupted():  # a signal's exception within this import may crash it
+        with uninterrupted():  # an exception raised by a signal could crash this import
             import onnx
     except ImportError as error:
         raise MissingExtraError("Conversion", "convert") from error
@@ -49,55 +49,60 @@ def import_onnx() -> Any:
 
 
 class Nodes:
-    """Appends nodes; every method that does returns the name of the value that it added."""
+    """The nodes of a new graph; a method that adds some returns the name of their value."""
 
     def __init__(self) -> None:
-        """Begin with none.
+        """Start without nodes.
 
         Raises:
             MissingExtraError: The extra `convert` is not installed.
         """
         self._onnx = import_onnx()
         self._nodes: list[Any] = []
-        self._initializers: list[Any] = []
+        self._initializers: dict[str, Any] = {}
 
     def node(self, operator: str, inputs: list[str], name: str, **attributes: object) -> str:
-        """Any operator with one output, which is called as the node is."""
+        """Add any operator with one output, which has the node's name."""
         self._nodes.append(
             self._onnx.helper.make_node(operator, inputs, [name], name=name, **attributes)
         )
         return name
 
     def table(self, name: str, values: NDArray[Any]) -> str:
-        """Values that belong to the model: an initialiser."""
-        array = np.ascontiguousarray(values)
-        self._initializers.append(self._onnx.numpy_helper.from_array(array, name))
+        """Add values that belong to the model, an initialiser, unless that name is there."""
+        if name not in self._initializers:
+            array = np.ascontiguousarray(values)
+            self._initializers[name] = self._onnx.numpy_helper.from_array(array, name)
         return name
 
     def constant(self, name: str, value: ArrayLike, dtype: type[np.generic]) -> str:
-        """Values that belong to an operator: a Constant node."""
+        """Add values that belong to an operator, a Constant node."""
         tensor = self._onnx.numpy_helper.from_array(np.asarray(value, dtype=dtype), name)
         return self.node("Constant", [], name, value=tensor)
 
     def scalar(self, name: str, value: float) -> str:
-        """One float32."""
+        """Add one float32."""
         return self.constant(name, value, np.float32)
 
+    def with_number(self, operator: str, value: str, number: float, name: str) -> str:
+        """Add an operator on a value and one float32."""
+        return self.node(operator, [value, self.scalar(f"{name}.number", number)], name)
+
     def reshape(self, value: str, shape: list[int], name: str) -> str:
-        """The value in another shape; 0 keeps an axis, -1 is what is left."""
+        """Add a reshape; 0 keeps an axis, -1 is as long as is left."""
         return self.node("Reshape", [value, self.constant(f"{name}.shape", shape, np.int64)], name)
 
     def cast(self, value: str, name: str) -> str:
-        """The value as float32."""
+        """Add a cast to float32."""
         return self.node("Cast", [value], name, to=self._onnx.TensorProto.FLOAT)
 
     def model(self, inputs: Iterable[Input], output: str, axes: list[str | int]) -> Any:
-        """All of it as an `onnx.ModelProto`.
+        """Return the whole graph as an `onnx.ModelProto`.
 
         Args:
             inputs: Its inputs.
             output: Name of the output, float32.
-            axes: Its shape.
+            axes: Shape of the output.
         """
         helper, types = self._onnx.helper, self._onnx.TensorProto
         given = [
@@ -107,7 +112,9 @@ class Nodes:
             for value in inputs
         ]
         result = [helper.make_tensor_value_info(output, types.FLOAT, axes)]
-        graph = helper.make_graph(self._nodes, "minnow", given, result, self._initializers)
+        graph = helper.make_graph(
+            self._nodes, "minnow", given, result, list(self._initializers.values())
+        )
         opsets = [helper.make_opsetid("", OPSET)]
         return helper.make_model(
             graph, opset_imports=opsets, ir_version=IR_VERSION, producer_name="minnow"

@@ -1,12 +1,12 @@
-"""Tables of numbers as whole numbers of a few bits, in a form that plain graph operators unpack.
+"""Tables of numbers as integers of a few bits, in a form that plain graph operators unpack.
 
-A code of 6 bits is stored as its upper 4 and its lower 2 bits, in planes of their own: a byte of a
-plane holds 8 / 4 or 8 / 2 of them. The parts of a byte belong to columns far apart (its highest
-part to the first stretch of columns, and so on), so that unpacking ends in one concatenation.
+A code of 6 bits is stored as its upper 4 and its lower 2 bits, each in a plane of its own: a byte
+of a plane holds 8 / 4 or 8 / 2 of them. The parts of a byte belong to columns far apart (its
+highest part to the first stretch of columns, ...), so that unpacking ends in one concatenation.
 
-A table may be turned before it is rounded, by a matrix of signs (Hadamard's), and turned back when
-it is unpacked. Errors are no smaller then, but like noise, alike in all columns, and the tokens of
-a text average them out. Without it, numbers below half a step are all rounded to half a step.
+A table can be turned by a matrix of signs (Hadamard's) before it is rounded, and turned back when
+it is unpacked. Errors then are no smaller, but equal noise in all columns, which the tokens of a
+text average out. Without it, all numbers below half a step are rounded to half a step.
 
 Source: Ashkboos et al., "QuaRot" (2024), for turning what is rounded; there it is activations.
 """
@@ -14,28 +14,30 @@ Source: Ashkboos et al., "QuaRot" (2024), for turning what is rounded; there it 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+
+    from minnow.graph.nodes import Nodes
 
 _PLANES = {8: (8,), 7: (4, 2, 1), 6: (4, 2), 5: (4, 1), 4: (4,), 3: (2, 1), 2: (2,)}
 TABLE_BITS = tuple(_PLANES)
-_BYTE = 128  # what a stored byte is less, so that it is an int8
+_BYTE = 128  # subtracted from a byte to store it as int8
 _SCALES = 255
 _WIDEST_TURN, _NARROWEST_TURN = 128, 32
 
 TURN_BITS = 2
 _TURN_ENTRY = 0.75
-"""So that the first and the last of the numbers of TURN_BITS are the entries, exactly."""
+"""Makes the first and the last of the numbers of TURN_BITS exactly the entries."""
 
 
 @dataclass(frozen=True)
 class PackedTable:
-    """Rows of numbers: value = (code - middle) * unit * scale, one scale for a group of columns.
+    """Rows of numbers: value = (code - middle) * unit * scale, with a scale per group of columns.
 
     If the table was turned, a row is then split into stretches, and each multiplied by `turn`.
 
@@ -44,9 +46,9 @@ class PackedTable:
         width: Columns.
         planes: Parts of the codes, the highest bits first: bits of a part, and int8 of shape
             (rows, width * bits / 8).
-        scales: int8 of shape (rows, groups): whole numbers from 1 to 255, less 128.
-        unit: What a scale of 1 stands for.
-        turn: float32 of shape (n, n), n columns to a stretch; None where it was not turned.
+        scales: int8 of shape (rows, groups): integers from 1 to 255, less 128.
+        unit: The value of a scale of 1.
+        turn: float32 of shape (n, n), n columns to a stretch; None for a table that is not turned.
     """
 
     bits: int
@@ -58,16 +60,16 @@ class PackedTable:
 
     @property
     def middle(self) -> float:
-        """The code, half a step between two, that stands for 0."""
+        """The code of 0, half-way between two integers."""
         return float(2**self.bits - 1) / 2
 
     @property
     def groups(self) -> int:
-        """How many scales a row has."""
+        """Number of scales in a row."""
         return int(self.scales.shape[1])
 
     def unpack(self) -> NDArray[np.float32]:
-        """The numbers that it stands for: float32 of shape (rows, width)."""
+        """Return the numbers that it stands for: float32 of shape (rows, width)."""
         codes = np.zeros((len(self.scales), self.width), np.int32)
         for bits, plane in self.planes:
             stored = plane.astype(np.int32) + _BYTE
@@ -83,19 +85,18 @@ class PackedTable:
 def pack_table(
     table: NDArray[np.float32], bits: int, group: int = 0, *, turned: bool = False
 ) -> PackedTable:
-    """Round a table to the nearest codes, with the scales that lose least.
+    """Round a table to the nearest codes, with the scales of least squared error.
 
-    Of each group's scales from half the one that reaches its largest number up to that one, the
-    one with the smallest squared error is taken.
+    A group's scale is searched from half of the one that reaches its largest number up to it.
 
     Args:
         table: float32 of shape (rows, width).
         bits: Bits of a code, 2 to 8.
-        group: Columns that share a scale; 0 is a whole row.
-        turned: Turn it first, if its width is a multiple of 32.
+        group: Columns that share a scale; 0 for a whole row.
+        turned: Turn the table first, if its width is a multiple of 32.
 
     Raises:
-        ValueError: There are no such codes, or the width is no multiple of what they need.
+        ValueError: There are no such codes, or the width does not suit them.
     """
     rows, width = table.shape
     group = group or width
@@ -103,7 +104,7 @@ def pack_table(
         raise ValueError(f"no packed table of {bits} bits, {width} columns in groups of {group}")
     middle = (2**bits - 1) / 2
     turn = _turn(width) if turned else None
-    if turn is not None:  # its transpose is its inverse, but for the length of its rows
+    if turn is not None:  # its inverse is its transpose, scaled by the length of its rows
         table = _in_stretches(table, turn.T / (turn[0] @ turn[0]))
     unit = float(np.abs(table).max()) / middle / _SCALES or 1.0
     groups = (table / np.float32(unit)).reshape(rows, width // group, group)
@@ -120,7 +121,7 @@ def pack_table(
 
 
 def _turn(width: int) -> NDArray[np.float32] | None:
-    """Hadamard's matrix, the signs of its columns drawn, as large as the width allows."""
+    """Return Hadamard's matrix with random signs of columns, as large as the width allows."""
     size = min(width & -width, _WIDEST_TURN)
     if size < _NARROWEST_TURN:
         return None
@@ -138,7 +139,7 @@ def _in_stretches(rows: NDArray[np.float32], turn: NDArray[np.float32]) -> NDArr
 
 
 def _best_scales(groups: NDArray[np.float32], bits: int) -> NDArray[np.float32]:
-    """Whole numbers from 1 to 255, one per group: float32 of shape (rows, groups)."""
+    """Find an integer from 1 to 255 for each group: float32 of shape (rows, groups)."""
     middle = np.float32((2**bits - 1) / 2)
     reach = np.abs(groups).max(-1) / middle
     best: NDArray[np.float32] = np.ones_like(reach)
@@ -168,3 +169,68 @@ def _planes(codes: NDArray[np.float32], bits: int) -> Iterator[tuple[int, NDArra
         for stretch in stretches:
             stored = (stored << part) | stretch
         yield part, (stored - _BYTE).astype(np.int8)
+
+
+# --- unpacking, as nodes of a graph ------------------------------------------------------
+
+
+def unpack_rows(
+    nodes: Nodes, table: PackedTable, name: str, fetch: Callable[[str, NDArray[Any]], str]
+) -> str:
+    """Add the nodes that fetch rows of a packed table and unpack them.
+
+    Args:
+        nodes: The graph.
+        table: The table.
+        name: Prefix of the names of all values.
+        fetch: Adds the nodes that fetch rows of one stored array, given its name and values.
+
+    Returns:
+        The name of a float value of shape (.., seq, width).
+    """
+
+    def fetch_bytes(part: str, stored: NDArray[np.int8]) -> str:
+        """Rows of an int8 array as the bytes that they stand for, floats from 0 to 255."""
+        number = nodes.cast(fetch(f"{name}.{part}", stored), f"{name}.{part}.float")
+        return nodes.with_number("Add", number, float(_BYTE), f"{name}.{part}.bytes")
+
+    codes = ""
+    for bits, plane in table.planes:
+        part = _split_bytes(nodes, fetch_bytes(f"plane{bits}", plane), bits, f"{name}.plane{bits}")
+        if codes:
+            shifted = nodes.with_number("Mul", codes, 2.0**bits, f"{name}.codes{bits}.shifted")
+            part = nodes.node("Add", [shifted, part], f"{name}.codes{bits}")
+        codes = part
+    codes = nodes.with_number("Sub", codes, table.middle, f"{name}.centred")
+    scales = fetch_bytes("scales", table.scales)
+    steps = nodes.with_number("Mul", scales, table.unit, f"{name}.steps")
+    values = _multiply_groups(nodes, codes, steps, table, name)
+    if table.turn is None:
+        return values
+    stretches = nodes.reshape(values, [0, -1, len(table.turn)], f"{name}.stretches")
+    turn = nodes.table(f"{name}.turn", table.turn)
+    turned = nodes.node("MatMul", [stretches, turn], f"{name}.turned")
+    return nodes.reshape(turned, [0, -1, table.width], f"{name}.joined")
+
+
+def _multiply_groups(nodes: Nodes, codes: str, steps: str, table: PackedTable, name: str) -> str:
+    """Multiply codes by the step of their group."""
+    if table.groups == 1:
+        return nodes.node("Mul", [codes, steps], f"{name}.values")
+    grouped = [0, 0, table.groups, table.width // table.groups]
+    codes = nodes.reshape(codes, grouped, f"{name}.groups")
+    steps = nodes.reshape(steps, [0, 0, table.groups, 1], f"{name}.group_steps")
+    values = nodes.node("Mul", [codes, steps], f"{name}.group_values")
+    return nodes.reshape(values, [0, 0, table.width], f"{name}.values")
+
+
+def _split_bytes(nodes: Nodes, stored: str, bits: int, name: str) -> str:
+    """Split each byte into parts, the highest first, side by side on the last axis."""
+    rest, parts = stored, []
+    for shift in range(8 - bits, 0, -bits):
+        part = nodes.with_number("Mul", rest, 2.0**-shift, f"{name}.shifted{shift}")
+        part = nodes.node("Floor", [part], f"{name}.part{shift}")
+        taken = nodes.with_number("Mul", part, 2.0**shift, f"{name}.taken{shift}")
+        rest = nodes.node("Sub", [rest, taken], f"{name}.rest{shift}")
+        parts.append(part)
+    return nodes.node("Concat", [*parts, rest], f"{name}.parts", axis=-1) if parts else rest

@@ -1,8 +1,8 @@
-"""Pooling and L2 normalisation as nodes of the graph, for an encoder that gives whole vectors.
+"""A head as nodes of the graph, for an encoder that gives whole vectors.
 
-All of it is written for half precision too, in which phones compute: what ends at 65504 and
-counts in whole numbers up to 2048. Weights are divided before they are summed with, and a vector
-is scaled to a largest number of 1 before it is squared.
+The nodes are safe in half precision too, in which phones compute: it ends at 65504, and counts in
+whole numbers up to 2048 only. So weights are divided before states are summed with them, and a
+vector is scaled to a largest number of 1 before it is squared.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ if TYPE_CHECKING:
 
 MASK = "attention_mask"
 SMALLEST = 2.0**-14
-"""The smallest number that half precision has in full; its inverse is finite there too."""
+"""The smallest normal number of half precision; its inverse is finite there too."""
 
 
 def one_token(
     nodes: Nodes, states: str, pooling: Pooling, longest: int, mask: str = MASK
 ) -> str | None:
-    """The state of the one token that pooling takes, if it takes one.
+    """Add the nodes that select the one token that pooling takes, if it takes one.
 
     Args:
-        nodes: What to append to.
+        nodes: The graph.
         states: Token states of shape (batch, seq, width), of any layer.
         pooling: The way to pool.
         longest: The most tokens that a text can have.
@@ -55,10 +55,10 @@ def several_tokens(
     longest: int,
     mask: str = MASK,
 ) -> str:
-    """What pooling makes of the last states of several tokens.
+    """Add the nodes that pool the last states of several tokens.
 
     Args:
-        nodes: What to append to.
+        nodes: The graph.
         states: Token states of shape (batch, seq, width).
         padding: 0 for a token, far below all states for padding; of shape (batch, 1, 1, seq).
         pooling: The way to pool; one that takes more than one token.
@@ -76,7 +76,7 @@ def several_tokens(
 
 
 def unit_length(nodes: Nodes, vectors: str) -> str:
-    """Vectors of shape (batch, width), scaled to length 1; a vector of zeros stays one."""
+    """Add the nodes that scale vectors of shape (batch, width) to length 1, but leave zeros."""
     smallest = nodes.scalar("unit.smallest", SMALLEST)
     size = nodes.node("Abs", [vectors], "unit.abs")
     size = nodes.node("ReduceMax", [size], "unit.max", axes=[1], keepdims=1)
@@ -90,7 +90,7 @@ def unit_length(nodes: Nodes, vectors: str) -> str:
 
 
 def _weighted_sum(nodes: Nodes, states: str, weights: str) -> str:
-    """States of shape (batch, seq, width), summed by weights of shape (batch, seq)."""
+    """Sum states of shape (batch, seq, width) by weights of shape (batch, seq)."""
     row = nodes.reshape(weights, [0, 1, -1], "pooling.row")
     return nodes.node("MatMul", [row, states], "pooling.sum")
 
@@ -105,7 +105,7 @@ def _row_sum(nodes: Nodes, rows: str, name: str) -> str:
 
 
 def _positions(nodes: Nodes, longest: int, mask: str, unit: float) -> str:
-    """Each token's number from 1, in some unit: float of shape (1, seq)."""
+    """Number the tokens from 1, in some unit: float of shape (1, seq)."""
     numbers = np.arange(1, longest + 1, dtype=np.float32)
     table = nodes.table("pooling.numbers", numbers[None] * np.float32(unit))
     shape = nodes.node("Shape", [mask], "pooling.shape")
@@ -127,7 +127,7 @@ def _mean_sqrt_len(nodes: Nodes, _: int, mask: str) -> str:
 
 
 def _weighted_mean(nodes: Nodes, longest: int, mask: str) -> str:
-    """Positions count in a power of two above all of them: their sum would be too large."""
+    """Weigh by position, in a unit above all of them: sums of whole numbers would be too large."""
     unit = 2.0 ** -np.ceil(np.log2(longest))
     positions = _positions(nodes, longest, mask, unit)
     weights = nodes.node("Mul", [_mask(nodes, mask), positions], "pooling.counted")
@@ -137,7 +137,7 @@ def _weighted_mean(nodes: Nodes, longest: int, mask: str) -> str:
 
 
 def _last(nodes: Nodes, longest: int, mask: str) -> str:
-    """1 for the token whose number is the count of tokens, 0 for all others."""
+    """Weigh by 1 the token whose number is the count of tokens, and all others by 0."""
     count = _row_sum(nodes, _mask(nodes, mask), "pooling.count")
     away = nodes.node("Sub", [_positions(nodes, longest, mask, 1.0), count], "pooling.away")
     away = nodes.node("Abs", [away], "pooling.distance")

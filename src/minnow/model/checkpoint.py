@@ -84,18 +84,15 @@ def tensor_names(names: Mapping[str, str], network: Network) -> dict[str, str]:
     """
     theirs = {}
     for our in tensor_shapes(network):
-        if our in names:
-            theirs[our] = names[our]
-            continue
-        module, _, kind = our.rpartition(".")
-        layer = module.split(".")[1] if module.startswith("layer.") else ""
-        row = names[module.replace(f"layer.{layer}.", "layer.{i}.", 1)]
-        theirs[our] = f"{row.format(i=layer)}.{kind}"
+        layer = our.split(".")[1] if our.startswith("layer.") else ""
+        row = our.replace(f"layer.{layer}.", "layer.{i}.", 1)
+        module, _, kind = row.rpartition(".")
+        theirs[our] = (names.get(row) or f"{names[module]}.{kind}").format(i=layer)
     return theirs
 
 
 def weight_files(source: ModelSource) -> list[Path]:
-    """The safetensors files of a source: one, or the shards that its index lists.
+    """Locate the safetensors files of a source: one, or the shards that its index lists.
 
     Raises:
         SourceNotFoundError: There is no safetensors file, or a shard is missing.
@@ -119,7 +116,7 @@ def read_tensors(source: ModelSource, spec: EncoderSpec) -> Tensors:
 
     Raises:
         CheckpointError: Tensors are missing, left over, misshapen, not floating point, or hold
-            NaN or infinity; all faults are named together.
+            NaN or infinity; the message names all faults.
         SourceNotFoundError: There is no safetensors file.
         MissingExtraError: The extra `convert` is not installed.
     """
@@ -156,26 +153,24 @@ def _collect(name: str, family: Family, network: Network, stored: Mapping[str, A
     tensors: Tensors = {}
     for our, shape in tensor_shapes(network).items():
         if theirs[our] in stored:
-            fault, tensor = _read_one(stored[theirs[our]], theirs[our], shape)
-            faults += fault
-            if tensor is not None:
-                tensors[our] = tensor
+            found = _read_one(stored[theirs[our]], theirs[our], shape)
+            if isinstance(found, str):
+                faults.append(found)
+            else:
+                tensors[our] = found
     if faults:
         shown = "; ".join(faults[:8]) + (f"; and {len(faults) - 8} more" if faults[8:] else "")
         raise CheckpointError(f"The checkpoint of {name} does not fit its config.json: {shown}.")
     return tensors
 
 
-def _read_one(
-    handle: Any, key: str, shape: tuple[int, ...]
-) -> tuple[list[str], NDArray[np.float32] | None]:
+def _read_one(handle: Any, key: str, shape: tuple[int, ...]) -> NDArray[np.float32] | str:
+    """Read a tensor, or say what is wrong with it."""
     view = handle.get_slice(key)
     if tuple(view.get_shape()) != shape:
-        return [f"{key} has shape {tuple(view.get_shape())}, not {shape}"], None
+        return f"{key} has shape {tuple(view.get_shape())}, not {shape}"
     if view.get_dtype() not in _FLOATS:
-        return [f"{key} is stored as {view.get_dtype()}, not as floating point"], None
+        return f"{key} is stored as {view.get_dtype()}, not as floating point"
     with np.errstate(over="ignore"):
         tensor = np.ascontiguousarray(handle.get_tensor(key), dtype=np.float32)
-    if not np.isfinite(tensor).all():
-        return [f"{key} holds NaN or infinity"], None
-    return [], tensor
+    return tensor if np.isfinite(tensor).all() else f"{key} holds NaN or infinity"

@@ -59,8 +59,8 @@ def read_encoder_spec(source: ModelSource) -> EncoderSpec:
 
     Raises:
         SourceNotFoundError: There is no config.json.
-        UnsupportedModelError: Not a family of the table, or a variant it does not describe;
-            all faults of the file are named together.
+        UnsupportedModelError: The table has no such family, or does not describe this variant;
+            the message names all faults of the file.
     """
     path = source.file("config.json")
     config = read_object(path)
@@ -78,55 +78,43 @@ def read_encoder_spec(source: ModelSource) -> EncoderSpec:
     ]
     faults += [f"{key} is missing" for key in family.config.values() if key not in values]
     if not faults:
-        faults = _value_faults(family, values)
+        faults = _value_faults(family.config, values)
     if faults:
         raise UnsupportedModelError(f"{path}: {'; '.join(faults)}.")
     return _build_spec(family, values)
 
 
-_INTEGERS = ("vocab_size", "width", "layers", "heads", "inner_width", "positions")
+_LEAST = {
+    **dict.fromkeys(("vocab_size", "width", "layers", "heads", "inner_width", "positions"), 1),
+    **dict.fromkeys(("token_types", "pad_token_id"), 0),
+}
 
 
-def _value_faults(family: Family, values: Mapping[str, Any]) -> list[str]:
-    keys = family.config
-    faults = [
-        f"{keys[name]} should be a positive integer, not {values[keys[name]]!r}"
-        for name in _INTEGERS
-        if not _is_integer(values[keys[name]], 1)
-    ]
-    faults += [
-        f"{keys[name]} should be an integer of at least 0, not {values[keys[name]]!r}"
-        for name in ("token_types", "pad_token_id")
-        if not _is_integer(values[keys[name]], 0)
-    ]
-    epsilon = values[keys["layer_norm_eps"]]
+def _value_faults(keys: Mapping[str, str], values: Mapping[str, Any]) -> list[str]:
+    faults = []
+    for name, least in _LEAST.items():
+        value = values[keys[name]]
+        if not isinstance(value, int) or isinstance(value, bool) or value < least:
+            wanted = "a positive integer" if least else "an integer of at least 0"
+            faults.append(f"{keys[name]} should be {wanted}, not {value!r}")
+    epsilon, activation = values[keys["layer_norm_eps"]], values[keys["activation"]]
     if not isinstance(epsilon, (int, float)) or not 0 < epsilon < 1:
-        faults.append(
-            f"{keys['layer_norm_eps']} should be a small positive number, not {epsilon!r}"
-        )
+        key = keys["layer_norm_eps"]
+        faults.append(f"{key} should be a small positive number, not {epsilon!r}")
     if not faults and values[keys["width"]] % values[keys["heads"]]:
         faults.append(f"{keys['width']} is not a multiple of {keys['heads']}")
-    activation = values[keys["activation"]]
     if str(activation) not in _ACTIVATIONS:
-        faults.append(
-            f"{keys['activation']} is {activation!r}, understood is {', '.join(_ACTIVATIONS)}"
-        )
+        known = ", ".join(_ACTIVATIONS)
+        faults.append(f"{keys['activation']} is {activation!r}, understood is {known}")
     return faults
-
-
-def _is_integer(value: object, least: int) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= least
 
 
 def _build_spec(family: Family, values: Mapping[str, Any]) -> EncoderSpec:
     keys = family.config
-    pad = values[keys["pad_token_id"]]
     return EncoderSpec(
         family=family.name,
-        **{name: values[keys[name]] for name in _INTEGERS},
-        position_offset=pad + 1 if family.positions_after_padding else 0,
-        token_types=values[keys["token_types"]],
+        **{name: values[keys[name]] for name in _LEAST},
+        position_offset=values[keys["pad_token_id"]] + 1 if family.positions_after_padding else 0,
         activation=_ACTIVATIONS[values[keys["activation"]]],
         layer_norm_eps=float(values[keys["layer_norm_eps"]]),
-        pad_token_id=pad,
     )

@@ -43,8 +43,8 @@ def read_embedding_spec(
 
     Args:
         source: The model's files.
-        encoder: Its network, for limits and widths.
-        choices: What the user decided instead.
+        encoder: Its hyperparameters, for limits and widths.
+        choices: Settings that replace those of the files.
 
     Raises:
         AmbiguousModelError: The files leave pooling or normalisation open, or contradict
@@ -76,7 +76,7 @@ _PLAIN_LIMITS = {
 
 
 def _read_limits(source: ModelSource) -> dict[str, Any]:
-    """The Transformer module's own file; since sentence-transformers 6 it can ask for more."""
+    """Read the Transformer module's own file; since sentence-transformers 6 it can ask for more."""
     path = next((p for name in SENTENCE_CONFIGS if (p := source.optional_file(name))), None)
     limits = read_object(path)
     foreign = [
@@ -95,7 +95,7 @@ _MODULES = ("Transformer", "Pooling", "Normalize")
 
 
 def _read_modules(source: ModelSource) -> dict[str, str] | None:
-    """Module class (`Transformer`, `Pooling`, `Normalize`) -> its folder; None without the file."""
+    """Read module class (`Transformer`, `Pooling`, `Normalize`) -> folder; None without a file."""
     path = source.optional_file("modules.json")
     if path is None:
         return None
@@ -120,7 +120,7 @@ def _read_modules(source: ModelSource) -> dict[str, str] | None:
 
 
 def _module_kind(name: str) -> str:
-    """`Pooling` of `sentence_transformers.(...).Pooling`; code of the author's own stays whole."""
+    """Return `Pooling` for `sentence_transformers.(...).Pooling`, but all of any other name."""
     return name.rsplit(".", 1)[-1] if name.startswith("sentence_transformers.") else name
 
 
@@ -151,7 +151,7 @@ def _read_pooling(
 
 
 def _pooling_modes(config: dict[str, Any], path: Path) -> list[Pooling]:
-    """Both schemas of sentence-transformers: `pooling_mode`, and a boolean per mode before it."""
+    """Read either schema of sentence-transformers: `pooling_mode`, or older booleans per mode."""
     if "pooling_mode" in config:
         named = config["pooling_mode"]
         try:
@@ -205,7 +205,7 @@ def read_prompts(source: ModelSource, choices: Choices = Choices()) -> Mapping[s
 
     Args:
         source: The model's files.
-        choices: What the user decided instead.
+        choices: Settings that replace those of the files.
 
     Raises:
         AmbiguousModelError: No prompt is named for queries or documents.

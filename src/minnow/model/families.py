@@ -9,15 +9,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from minnow.errors import UnsupportedModelError
-from minnow.model.network import (
-    Attention,
-    Block,
-    FeedForward,
-    LayerNorm,
-    LearnedPositions,
-    Network,
-    Words,
-)
+from minnow.model import network as net
+from minnow.model.network import Network
 from minnow.model.spec import EncoderSpec
 
 _BERT_CONFIG = {
@@ -65,16 +58,16 @@ _DISTILBERT_TENSORS = {
 
 def post_norm_network(spec: EncoderSpec) -> Network:
     """Describe an encoder as in Devlin et al., "BERT" (2018)."""
-    norm, head_size = LayerNorm(spec.layer_norm_eps), spec.width // spec.heads
-    block = Block(
-        Attention(spec.heads, head_size, scale=head_size**-0.5),
-        FeedForward(spec.inner_width, spec.activation),
+    norm, head_size = net.LayerNorm(spec.layer_norm_eps), spec.width // spec.heads
+    block = net.Block(
+        net.Attention(spec.heads, head_size, scale=head_size**-0.5),
+        net.FeedForward(spec.inner_width, spec.activation),
         norm,
     )
     return Network(
         width=spec.width,
-        words=Words(spec.vocab_size, spec.token_types),
-        positions=LearnedPositions(spec.positions, spec.position_offset),
+        words=net.Words(spec.vocab_size, spec.token_types),
+        positions=net.LearnedPositions(spec.positions, spec.position_offset),
         embedding_norm=norm,
         blocks=(block,) * spec.layers,
     )
@@ -87,15 +80,15 @@ class Family:
     Attributes:
         name: The family's name in a manifest.
         model_types: Values of `model_type` in config.json that belong to it.
-        prefix: What some checkpoints (task heads, pretraining) put before every tensor name.
-        network: Describes the forward pass of a model with such hyperparameters.
+        prefix: Prefix of every tensor name in some checkpoints (task heads, pretraining).
+        network: Describes the forward pass of a model with given hyperparameters.
         tensors: Our name of a tensor or of a weight/bias pair -> the checkpoint's.
         config: Our name of a hyperparameter -> the key in config.json.
         defaults: Values for keys that config.json may leave out, as `transformers` has them.
-        fixed: Values for keys that `transformers` does not read, whatever config.json says.
-        must_be: Keys of config.json that change the network -> the only values understood.
+        fixed: Values that replace those of config.json, for keys that `transformers` ignores.
+        must_be: Keys of config.json that change the network -> the only supported values.
         unused: Patterns (fnmatch) of tensors that belong to heads or buffers, not the encoder.
-        positions_after_padding: Positions count from pad_token_id + 1, as in fairseq's RoBERTa.
+        positions_after_padding: Positions start at pad_token_id + 1, as in fairseq's RoBERTa.
     """
 
     name: str
@@ -116,18 +109,19 @@ _ENCODER_ONLY: dict[str, tuple[object, ...]] = {
     "is_decoder": (False,),
     "add_cross_attention": (False,),
 }
+_BERT_DEFAULTS = {
+    "type_vocab_size": 2,
+    "hidden_act": "gelu",
+    "layer_norm_eps": 1e-12,
+    "pad_token_id": 0,
+}
 
 FAMILIES: tuple[Family, ...] = (
     Family(
         name="bert",
         model_types=("bert",),
         prefix="bert.",
-        defaults={
-            "type_vocab_size": 2,
-            "hidden_act": "gelu",
-            "layer_norm_eps": 1e-12,
-            "pad_token_id": 0,
-        },
+        defaults=_BERT_DEFAULTS,
         must_be=_ENCODER_ONLY,
         unused=("embeddings.position_ids", "embeddings.token_type_ids", "pooler.*", "cls.*"),
     ),
@@ -135,12 +129,7 @@ FAMILIES: tuple[Family, ...] = (
         name="roberta",
         model_types=("roberta", "xlm-roberta", "camembert"),
         prefix="roberta.",
-        defaults={
-            "type_vocab_size": 2,
-            "hidden_act": "gelu",
-            "layer_norm_eps": 1e-12,
-            "pad_token_id": 1,
-        },
+        defaults=_BERT_DEFAULTS | {"pad_token_id": 1},
         must_be=_ENCODER_ONLY,
         unused=("embeddings.position_ids", "embeddings.token_type_ids", "pooler.*", "lm_head.*"),
         positions_after_padding=True,
@@ -150,17 +139,13 @@ FAMILIES: tuple[Family, ...] = (
         model_types=("distilbert",),
         prefix="distilbert.",
         tensors=_DISTILBERT_TENSORS,
-        config={
-            "vocab_size": "vocab_size",
+        config=_BERT_CONFIG
+        | {
             "width": "dim",
             "layers": "n_layers",
             "heads": "n_heads",
             "inner_width": "hidden_dim",
-            "positions": "max_position_embeddings",
             "activation": "activation",
-            "layer_norm_eps": "layer_norm_eps",
-            "token_types": "type_vocab_size",
-            "pad_token_id": "pad_token_id",
         },
         defaults={"activation": "gelu", "pad_token_id": 0},
         fixed={"layer_norm_eps": 1e-12, "type_vocab_size": 0},

@@ -1,6 +1,6 @@
-"""What follows the token states, as data: what `minnow.graph.pooled` and the reference interpret.
+"""The head as data, which `minnow.graph.pooled` and `minnow.model.reference` interpret.
 
-Layers that a model puts between its pooling and its vector (Dense, LayerNorm) belong here.
+Layers that a model has between its pooling and its vector (Dense, LayerNorm) belong here.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from minnow.vectors import Pooling
 
 @dataclass(frozen=True)
 class Head:
-    """From the states of a text's tokens to its vector.
+    """The step from the states of a text's tokens to its vector.
 
     Attributes:
-        pooling: How they become one vector.
-        normalize: Whether that is scaled to length 1.
+        pooling: Makes one vector of the states.
+        normalize: Scale the vector to length 1.
     """
 
     pooling: Pooling

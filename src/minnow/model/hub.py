@@ -1,4 +1,4 @@
-"""Brings a model from the Hugging Face Hub into its cache, at one commit, and finds it there.
+"""Downloads a model from the Hugging Face Hub into its cache, at one commit, and finds it there.
 
 Importing this module imports huggingface_hub; `minnow.model.source` does so only for a Hub id.
 """
@@ -49,12 +49,12 @@ _TELEMETRY_SWITCH = "HF_HUB_DISABLE_TELEMETRY"
 
 @dataclass(frozen=True)
 class HubRequest:
-    """What is wanted of the Hub.
+    """A request to the Hub.
 
     Attributes:
         model_id: The model's id, `ORGANISATION/NAME`.
         revision: A branch, tag or commit.
-        with_author_graph: Whether the author's ONNX graph is wanted too.
+        with_author_graph: Fetch the author's ONNX graph too.
     """
 
     model_id: str
@@ -63,9 +63,9 @@ class HubRequest:
 
 
 def snapshot_of(request: HubRequest, *, offline: bool = False) -> Path:
-    """Get the folder of a model's files; its name is the commit.
+    """Return the folder of a model's files; its name is the commit.
 
-    A revision that is a commit already, and cached, needs no network.
+    A revision that is a cached commit needs no network.
 
     Args:
         request: The model.
@@ -73,7 +73,7 @@ def snapshot_of(request: HubRequest, *, offline: bool = False) -> Path:
 
     Raises:
         SourceNotFoundError: No such model, revision or file.
-        NetworkError: The Hub did not answer, or it may not be asked and the cache lacks a file.
+        NetworkError: The Hub did not answer, or is not allowed and the cache lacks a file.
         UnsupportedModelError: The model has no safetensors weights.
         SourceError: The Hub refuses access, or the index of the weights cannot be read.
         OutputError: The cache cannot be written.
@@ -95,10 +95,10 @@ def snapshot_of(request: HubRequest, *, offline: bool = False) -> Path:
 
 
 def _cached(request: HubRequest) -> Path:
-    """The complete snapshot in the cache; asks nobody.
+    """Find the complete snapshot in the cache, without a network call.
 
     Raises:
-        NetworkError: The revision is not cached, or not all of it.
+        NetworkError: The revision is not cached, or only in part.
     """
     expected = [*BEHAVIOUR_FILES, "[0-9]_*/config.json"]
     if request.with_author_graph:
@@ -136,10 +136,10 @@ def _cached_or_none(request: HubRequest) -> Path | None:
 
 
 def _remember_commit(folder: Path, revision: str) -> None:
-    """Note in the cache what a branch means, since huggingface_hub does not for a pinned commit.
+    """Record a branch's commit in the cache, which huggingface_hub omits for a pinned commit.
 
-    Without the note, `--offline` could not find the branch. It is written last, so that it never
-    leads to a half-downloaded commit; a cache that cannot be written still serves this run.
+    Without it, an offline run could not find the branch. It is written last, so that it never
+    leads to a partial download; this run works even if the cache cannot be written.
     """
     if revision == folder.name:
         return
@@ -154,13 +154,13 @@ def _remember_commit(folder: Path, revision: str) -> None:
 
 
 def _download(request: HubRequest) -> Path:
-    """Pin the revision to a commit, and fetch those of its files that are needed."""
+    """Pin the revision to a commit, and fetch the files that minnow reads."""
     with _hub_call(request):
         info = HfApi().model_info(
             request.model_id, revision=request.revision, timeout=constants.HF_HUB_ETAG_TIMEOUT
         )
     if info.sha is None or not _COMMIT.fullmatch(info.sha):
-        raise NetworkError(f"{constants.ENDPOINT} does not tell the commit of {request.model_id}.")
+        raise NetworkError(f"{constants.ENDPOINT} does not state the commit of {request.model_id}.")
     names = {sibling.rfilename for sibling in info.siblings or ()}
     check_names(names, request.model_id)
     needed = needed_files(names, with_author_graph=request.with_author_graph)
@@ -187,7 +187,7 @@ def _fetch(request: HubRequest, commit: str, names: list[str]) -> Path:
 
 @contextlib.contextmanager
 def _hub_call(request: HubRequest) -> Iterator[None]:
-    """Call huggingface_hub without its telemetry, and with our errors."""
+    """Call huggingface_hub without its telemetry, and raise our own errors."""
     with _no_telemetry():
         try:
             yield
@@ -197,10 +197,10 @@ def _hub_call(request: HubRequest) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _no_telemetry() -> Iterator[None]:
-    """Send nothing but the requests.
+    """Turn telemetry off.
 
-    huggingface_hub, which reads the constant, looks for AI agents that it runs under and tells
-    the Hub; its download library hf_xet, which reads the environment, reports every transfer.
+    huggingface_hub, which reads the constant, reports AI agents that it runs under to the Hub; its
+    download library hf_xet, which reads the environment, reports every transfer.
     """
     constant, environment = constants.HF_HUB_DISABLE_TELEMETRY, os.environ.get(_TELEMETRY_SWITCH)
     constants.HF_HUB_DISABLE_TELEMETRY = True
@@ -219,7 +219,7 @@ def _no_telemetry() -> Iterator[None]:
 
 
 def _our_error(error: Exception, request: HubRequest) -> MinnowError:
-    """Say in our words what huggingface_hub, or whichever HTTP library it uses, met."""
+    """Translate an error of huggingface_hub, or of the HTTP library that it uses."""
     model_id, hub = request.model_id, constants.ENDPOINT
     if isinstance(error, errors.LocalEntryNotFoundError) and isinstance(error.__cause__, Exception):
         error = error.__cause__
@@ -257,14 +257,14 @@ def _our_error(error: Exception, request: HubRequest) -> MinnowError:
 
 
 def _is_disk_fault(error: Exception) -> bool:
-    """Whether the disk is to blame; network errors can be OSErrors too, but name no file."""
+    """Return whether the disk failed; network errors can be OSErrors too, but name no file."""
     if isinstance(error, OSError) and (error.errno in _DISK_FULL or error.filename is not None):
         return True
     return "No space left on device" in str(error)
 
 
 def _root_reason(error: Exception) -> str:
-    """What the operating system said, which HTTP libraries wrap several times; else their words."""
+    """Return the operating system's message, which HTTP libraries wrap, or else their own."""
     reason = _one_line(error)
     link: BaseException | None = error
     while link is not None:

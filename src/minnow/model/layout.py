@@ -26,7 +26,7 @@ SENTENCE_CONFIGS = (
     "sentence_xlm-roberta_config.json",
     "sentence_xlnet_config.json",
 )
-"""The Transformer module's own file, under all the names that sentence-transformers gave it."""
+"""The Transformer module's own file, under every name that sentence-transformers has used."""
 
 BEHAVIOUR_FILES = (
     CONFIG,
@@ -38,7 +38,7 @@ BEHAVIOUR_FILES = (
     "special_tokens_map.json",
     "added_tokens.json",
 )
-"""Files that decide what the vectors are; a copy without one that the model has is not whole."""
+"""Files that change the vectors: a copy that lacks one of them is incomplete."""
 
 _OTHER_FILES = ("vocab.txt", "vocab.json", "merges.txt", "README.md")
 _MODULE_CONFIG = re.compile(r"[^/]*_[^/]*/config\.json")
@@ -46,7 +46,7 @@ _LICENCE = re.compile(r"(licen[sc]e|notice)[^/]*", re.IGNORECASE)
 
 
 def needed_files(names: Collection[str], *, with_author_graph: bool) -> list[str]:
-    """Choose what minnow reads of a repository, except shards: the index must be read first.
+    """Choose the files of a repository that minnow reads, except shards, which the index lists.
 
     Args:
         names: Paths of all files in the repository.
@@ -67,11 +67,11 @@ def needed_files(names: Collection[str], *, with_author_graph: bool) -> list[str
 
 
 def check_names(names: Collection[str], source: str) -> None:
-    """Make sure that these files can be a model that minnow reads.
+    """Check that these files can be a model that minnow reads.
 
     Args:
         names: Paths of all files of the source.
-        source: What to call the source in an error.
+        source: Name of the source in messages.
 
     Raises:
         SourceNotFoundError: There is no config.json.
@@ -89,10 +89,10 @@ def check_names(names: Collection[str], source: str) -> None:
 
 
 def check_shards(shards: Collection[str], names: Collection[str], source: str) -> None:
-    """Make sure that every weight file that the index lists is there.
+    """Check that every weight file that the index lists exists.
 
     Raises:
-        SourceNotFoundError: Some are not; the message names them.
+        SourceNotFoundError: Some are missing; the message names them.
     """
     if missing := sorted(set(shards) - set(names)):
         raise SourceNotFoundError(
@@ -102,15 +102,15 @@ def check_shards(shards: Collection[str], names: Collection[str], source: str) -
 
 
 def check_folder(folder: Path, source: str) -> None:
-    """Make sure that a folder holds a whole model.
+    """Check that a folder holds a whole model.
 
     Args:
         folder: The folder.
-        source: What to call it in an error.
+        source: Name of the source in messages.
 
     Raises:
-        SourceNotFoundError: No config.json, or a weight file that the index lists is missing.
-        UnsupportedModelError: No safetensors weights.
+        SourceNotFoundError: There is no config.json, or a weight file of the index is missing.
+        UnsupportedModelError: There are no safetensors weights.
         SourceError: The folder or the index cannot be read.
     """
     try:
@@ -123,10 +123,10 @@ def check_folder(folder: Path, source: str) -> None:
 
 
 def read_shards(index: Path) -> list[str]:
-    """Read which weight files, all beside it, a safetensors index lists.
+    """Read the names of the weight files that a safetensors index lists, all in its folder.
 
     Raises:
-        SourceError: It is not such an index, or lists a file elsewhere.
+        SourceError: It is not such an index, or lists a file outside its folder.
     """
     try:
         shards = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))

@@ -1,9 +1,9 @@
-"""A network's forward pass as data: what `minnow.graph` and `minnow.model.reference` interpret.
+"""A network's forward pass as data, which `minnow.graph` and `minnow.model.reference` interpret.
 
-A row of `minnow.model.families` builds a `Network` from a model's hyperparameters; nothing else
-asks which family a model is of. What a new family needs and no field says yet (another kind of
-norm, positions, attention or feed-forward part) becomes a field, or a type beside those that
-are here, and each of the interpreters learns it.
+A row of `minnow.model.families` builds a `Network` from a model's hyperparameters; no other code
+asks for the family. Another kind of norm, positions, attention or feed-forward part is a new field,
+or a new type beside those below, that both interpreters implement on their own; calibration uses
+the reference's formulas, `checkpoint.py` lists its tensors, and GGUF accepts or refuses it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ class Activation(str, Enum):
 
 
 class Placement(str, Enum):
-    """Where a block normalises the states: before each of its two parts, or after adding it."""
+    """Where a block normalises the states: before each of its parts, or after adding its output."""
 
     PRE = "pre"
     POST = "post"
@@ -32,7 +32,7 @@ class LayerNorm:
     """LayerNorm over the width, with a weight and a bias.
 
     Attributes:
-        eps: What is added to the variance.
+        eps: Added to the variance.
     """
 
     eps: float
@@ -76,7 +76,7 @@ class Attention:
     Attributes:
         heads: Heads, for queries, keys and values alike.
         head_size: Width of a head.
-        scale: What the products of queries and keys are multiplied by.
+        scale: Factor of the products of queries and keys.
     """
 
     heads: int
@@ -95,7 +95,7 @@ class FeedForward:
 
     Attributes:
         width: Units between the matrices.
-        activation: The function on them.
+        activation: The function applied to them.
     """
 
     width: int
@@ -110,7 +110,7 @@ class Block:
         attention: The first part.
         feed_forward: The second.
         norm: The kind of its two norms.
-        placement: Where they stand.
+        placement: Their place.
     """
 
     attention: Attention
@@ -125,9 +125,9 @@ class Network:
 
     Attributes:
         width: Length of a token state.
-        words: The tables that ids look up.
-        positions: What tells tokens apart by their place.
-        embedding_norm: The norm of the sum of both; None where there is none.
+        words: The tables of words and token types.
+        positions: The table of positions.
+        embedding_norm: The norm of the sum of all three; None where there is none.
         blocks: The layers, in the order in which they run.
         final_norm: The norm of the last block's states; None where there is none.
     """

@@ -26,7 +26,7 @@ Tensors = Mapping[str, NDArray[np.float32]]
 
 @dataclass(frozen=True)
 class Original:
-    """A model as its author published it, read and checked.
+    """A model as its author published it.
 
     Attributes:
         source: Its files.

@@ -1,4 +1,4 @@
-"""The yardstick: a network and its head, interpreted as plainly as the papers write them, in NumPy.
+"""The yardstick: a network and its head in NumPy, as plainly as the papers write them.
 
 One text at a time, no padding, no mask, no batch, float64: nothing here is shared with the graph,
 the converter or the engine that it judges.
@@ -58,7 +58,7 @@ class ReferenceModel:
         return normalize_layer(x, network.final_norm, "final_norm", tensors)
 
     def vector(self, ids: Sequence[int]) -> Doubles:
-        """Compute the text's vector, as the head makes it of the states.
+        """Compute the text's vector, by the head.
 
         Args:
             ids: The text's token ids, special tokens included, without padding.
@@ -95,7 +95,7 @@ class ReferenceModel:
         return normalize_layer(x, norm, name, self._tensors)
 
 
-# --- the formulas, of float64 here and of float32 in `minnow.convert.calibrate` ----------
+# --- formulas, which `minnow.convert.calibrate` uses in float32 --------------------------
 
 
 def embed(
@@ -108,7 +108,7 @@ def embed(
 
     Args:
         ids: Token ids, of shape (tokens,).
-        places: The place of each in its text, from 0.
+        places: Each token's place in its text, from 0.
         network: The network.
         tensors: Its tensors.
 
@@ -139,9 +139,9 @@ def attend(query: Floats, key: Floats, value: Floats, attention: Attention) -> F
     """Let each token of one text mix the values of all.
 
     Args:
-        query: What each token asks for: shape (tokens, width of all heads).
-        key: What each is asked by, in the same shape.
-        value: What each gives, in the same shape.
+        query: The queries, of shape (tokens, width of all heads).
+        key: The keys, in the same shape.
+        value: The values, in the same shape.
         attention: Heads and scale.
 
     Returns:
@@ -177,11 +177,11 @@ def _import_erf() -> Any:
 
 
 def pool_one(hidden: Doubles, head: Head) -> Doubles:
-    """Pool one text without padding; written apart from `minnow.vectors` on purpose.
+    """Pool one text without padding; it shares no code with `minnow.vectors` on purpose.
 
     Args:
         hidden: Token states, float64 of shape (tokens, width).
-        head: What makes a vector of them.
+        head: Pooling and normalisation.
 
     Returns:
         float64 of shape (width,).

@@ -1,4 +1,4 @@
-"""Turns what the user named into local files at a pinned revision.
+"""Finds the model that a user named, and brings its files onto this machine at a pinned revision.
 
 A source is an id on the Hugging Face Hub (`BAAI/bge-small-en-v1.5`), a folder, or an installed
 Python package that carries a model (`package:NAME`). Only the Hub needs the network, and only
@@ -28,7 +28,7 @@ class ModelSource:
     """A model's files on this machine, and where they came from.
 
     Attributes:
-        name: What the user named, normalised: a Hub id, `package:NAME` or an absolute folder.
+        name: The user's name for it, normalised: a Hub id, `package:NAME` or an absolute folder.
         kind: Where it was found.
         folder: The folder that holds the files.
         revision: The commit of a Hub model, the version of a package, None for a folder;
@@ -43,7 +43,7 @@ class ModelSource:
     model_id: str | None
 
     def file(self, relative: str) -> Path:
-        """Locate a file that must be there.
+        """Locate a required file.
 
         Args:
             relative: Path below the folder, with forward slashes.
@@ -57,7 +57,7 @@ class ModelSource:
         return path
 
     def optional_file(self, relative: str) -> Path | None:
-        """Locate a file, or give None where there is none.
+        """Locate a file; return None where there is none.
 
         Args:
             relative: Path below the folder, with forward slashes.
@@ -81,8 +81,8 @@ def resolve(
     """Find a model, and bring its files onto this machine.
 
     Args:
-        source: A Hub id, a folder, or `package:NAME`. A folder wins over an id so spelled.
-            What was found already is given back.
+        source: A Hub id, a folder, or `package:NAME`. A folder wins over an id of the same
+            spelling. A `ModelSource` is returned as it is.
         revision: Branch, tag or commit of a Hub model; `main` if None.
         offline: Use only what is cached; also in force where HF_HUB_OFFLINE is set.
         with_author_graph: Fetch the author's ONNX graph of a Hub model too, if it has one.
@@ -92,10 +92,10 @@ def resolve(
 
     Raises:
         SourceNotFoundError: No such model, revision, folder, package or file.
-        NetworkError: The Hub did not answer, or it may not be asked and the cache lacks a file.
+        NetworkError: The Hub did not answer, or is not allowed and the cache lacks a file.
         UnsupportedModelError: The model has no safetensors weights.
-        AmbiguousModelError: A package carries several models, or a revision was given for
-            something that has none.
+        AmbiguousModelError: A package carries several models, or a revision was given for a
+            source without revisions.
         SourceError: The Hub refuses access, or the model's files cannot be read.
         OutputError: The cache cannot be written.
     """
@@ -118,15 +118,15 @@ def resolve(
 
 
 def find_author_graph(source: ModelSource) -> Path | None:
-    """The author's ONNX file, onnx/model.onnx or model.onnx; None where there is none."""
+    """Locate the author's ONNX file, onnx/model.onnx or model.onnx; None where there is none."""
     return source.optional_file("onnx/model.onnx") or source.optional_file("model.onnx")
 
 
 def author_graph(source: ModelSource) -> Path:
-    """The author's ONNX file.
+    """Locate the author's ONNX file.
 
     Raises:
-        SourceNotFoundError: The source carries none.
+        SourceNotFoundError: The source has none.
     """
     path = find_author_graph(source)
     if path is None:
@@ -148,7 +148,7 @@ def _refuse_revision(name: str, revision: str | None, what: str) -> None:
 
 
 def _local_folder(name: str) -> Path | None:
-    """The folder of this name, or None where the name can only mean a model on the Hub."""
+    """Find the folder of this name; None where the name can only mean a model on the Hub."""
     if not name:
         raise SourceNotFoundError(
             "The model's name is empty. Give a Hub id, a folder or a package."
@@ -174,7 +174,7 @@ def _from_folder(folder: Path) -> ModelSource:
 
 
 def _cache_coordinates(folder: Path) -> tuple[str, str] | tuple[None, None]:
-    """Hub id and commit of a folder `models--ORG--NAME/snapshots/COMMIT` in a Hub cache."""
+    """Return Hub id and commit of a cached folder `models--ORG--NAME/snapshots/COMMIT`."""
     snapshots, repository = folder.parent.name, folder.parent.parent.name
     in_cache = snapshots == "snapshots" and repository.startswith("models--")
     if not in_cache or not _COMMIT.fullmatch(folder.name):
@@ -186,7 +186,7 @@ def _cache_coordinates(folder: Path) -> tuple[str, str] | tuple[None, None]:
 
 
 def _from_package(package: str) -> ModelSource:
-    """Find the model among a package's files; the package itself is never imported."""
+    """Find the model among a package's files, without importing the package."""
     package = re.sub(r"[-_.]+", "-", package).lower()
     if not package:
         raise SourceNotFoundError(f"Give the package's name after {_PACKAGE}")
@@ -213,9 +213,9 @@ def _from_package(package: str) -> ModelSource:
 
 
 def _model_folders(distribution: metadata.Distribution) -> list[Path]:
-    """Outermost folders of a package with a config.json and safetensors weights.
+    """Find the outermost folders of a package with a config.json and safetensors weights.
 
-    Outermost, because a model's own modules (`2_Dense/`) look the same.
+    A model's own modules (`2_Dense/`) look like models too; the outermost folder is the model.
     """
     names: dict[PurePosixPath, set[str]] = {}
     for file in distribution.files or ():

@@ -1,4 +1,4 @@
-"""Text to token ids, cut off where the model's limit is, with the source's own tokenizer.json."""
+"""Turns text into token ids, truncated at the model's limit, with the source's tokenizer.json."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ class TokenizedText:
     Attributes:
         ids: Token ids, special tokens included, without padding.
         truncated: Whether the text was longer than the limit.
-        count: The tokens that the text has, special tokens included, cut off or not.
-        counted_all: Whether that is all of them: of a huge text only the beginning is read.
+        count: Tokens of the text before truncation, special tokens included.
+        counted_all: Whether `count` covers the whole text: only the start of a huge one is read.
     """
 
     ids: list[int]
@@ -50,8 +50,8 @@ class TextTokenizer:
     def __init__(self, path: Path, *, max_tokens: int, lowercase: bool = False) -> None:
         """Load a tokenizer.json.
 
-        Padding and truncation that the file itself asks for are replaced: they are leftovers of
-        whoever saved it, and sentence-transformers ignores them too.
+        Padding and truncation that the file itself asks for are leftovers of a training run;
+        they are replaced, as sentence-transformers replaces them.
 
         Args:
             path: The tokenizer.json.
@@ -73,7 +73,7 @@ class TextTokenizer:
 
         Args:
             texts: Any strings; a lone surrogate cannot be encoded.
-            first: The number of the first text in messages.
+            first: Number of the first text in messages.
 
         Raises:
             InputError: A text is not a string or holds a lone surrogate; the message names it.
@@ -87,7 +87,7 @@ class TextTokenizer:
         ]
 
     def special_ids(self) -> tuple[list[int], list[int]]:
-        """The ids that the tokenizer puts before and behind every text; either may be empty."""
+        """Return the ids that the tokenizer puts before and after every text; both may be empty."""
         marked = self._tokenizer.encode("a").special_tokens_mask
         ids = self._tokenizer.encode("a").ids
         before = marked.index(0) if 0 in marked else len(marked)
@@ -95,15 +95,15 @@ class TextTokenizer:
         return ids[:before], ids[len(ids) - behind :]
 
     def token(self, token_id: int) -> str | None:
-        """The token of an id, as its vocabulary spells it; None where there is no such id."""
+        """Return the token of an id, as the vocabulary spells it; None for an unknown id."""
         token: str | None = self._tokenizer.id_to_token(token_id)
         return token
 
     def _encode_huge(self, text: str, head: int) -> TokenizedText:
         """Tokenise no more of a huge text than its first tokens need.
 
-        Cutting a text can change its last words only: a special token, or a run of white space,
-        may be cut in two. Where more words than that follow them, the first tokens are settled.
+        Cutting a text changes only the last words: it can split a special token, or a run of
+        white space. The first tokens are final where enough words follow them.
         """
         while head < len(text):
             encoding = self._encode(text[:head])
@@ -119,7 +119,7 @@ class TextTokenizer:
 
 
 def load_tokenizer(path: Path) -> Tokenizer:
-    """Load a tokenizer.json just as it is.
+    """Load a tokenizer.json unchanged.
 
     Raises:
         SourceError: The file is missing or not one that the `tokenizers` library reads.
@@ -150,7 +150,7 @@ def check_tokenizer(source: ModelSource, encoder: EncoderSpec) -> None:
 
     Raises:
         SourceError: Ids exceed the word table, vocab.txt or tokenizer_config.json contradicts
-            tokenizer.json, or the tokenizer cannot be read; all faults are named together.
+            tokenizer.json, or the tokenizer cannot be read; the message names all faults.
         SourceNotFoundError: There is no tokenizer.json.
     """
     path = source.file("tokenizer.json")
@@ -171,7 +171,7 @@ def check_tokenizer(source: ModelSource, encoder: EncoderSpec) -> None:
 
 
 def _vocabulary_faults(source: ModelSource, vocabulary: dict[str, int]) -> list[str]:
-    """vocab.txt, where a source has one, is the same vocabulary told by another file."""
+    """Compare vocab.txt, where a source has one, with the vocabulary of tokenizer.json."""
     path = source.optional_file("vocab.txt")
     if path is None:
         return []
@@ -192,13 +192,13 @@ _CASING = {
     "tokenize_chinese_chars": ("handle_chinese_chars", True),
     "strip_accents": ("strip_accents", None),
 }
-"""Key of tokenizer_config.json -> key of BertNormalizer, and what leaving it out means."""
+"""Key of tokenizer_config.json -> key of BertNormalizer, and the value of a missing key."""
 
 _VERBATIM_CLASSES = ("PreTrainedTokenizerFast", "TokenizersBackend")
 
 
 def _config_faults(source: ModelSource, tokenizer: Tokenizer) -> list[str]:
-    """Transformers lets tokenizer_config.json win where the two differ; minnow lets neither."""
+    """Compare tokenizer_config.json, which transformers prefers, with tokenizer.json."""
     path = source.optional_file("tokenizer_config.json")
     config = read_json(path) if path else {}
     if not isinstance(config, dict):
@@ -220,7 +220,7 @@ def _config_faults(source: ModelSource, tokenizer: Tokenizer) -> list[str]:
 
 
 def lowercase_first(tokenizer: Tokenizer) -> None:
-    """What sentence-transformers does for do_lower_case: put Lowercase before the normaliser."""
+    """Put Lowercase before the normaliser, as sentence-transformers does for do_lower_case."""
     from tokenizers.normalizers import Lowercase, Sequence
 
     normalizer = tokenizer.normalizer
@@ -230,7 +230,7 @@ def lowercase_first(tokenizer: Tokenizer) -> None:
 
 
 def _knows_no_long_runs(tokenizer: Tokenizer) -> bool:
-    """Whether a word over a limit is one unknown token, and white space none, as BERT has it."""
+    """Return whether, as in BERT, a long word is one unknown token and white space gives none."""
     from tokenizers.pre_tokenizers import BertPreTokenizer
 
     limit = getattr(tokenizer.model, "max_input_chars_per_word", _LONGEST_RUN)
@@ -243,23 +243,23 @@ def _knows_no_long_runs(tokenizer: Tokenizer) -> bool:
 
 
 def _tokenized(encoding: Encoding, *, counted_all: bool = True) -> TokenizedText:
-    """What is cut off comes in pieces, each with special tokens of its own."""
+    """Count the truncated pieces too, each of which has special tokens of its own."""
     rest = encoding.overflowing
     more = sum(len(piece) - sum(piece.special_tokens_mask) for piece in rest)
     return TokenizedText(encoding.ids, bool(rest), len(encoding.ids) + more, counted_all)
 
 
 def _last_word(encoding: Encoding) -> int:
-    """The number of the last word in it, counted from the start of the text."""
+    """Return the number of its last word, counted from the start of the text."""
     return max((word for word in encoding.word_ids if word is not None), default=0)
 
 
 def check_texts(texts: Sequence[object], *, first: int = 0) -> None:
-    """Refuse what no tokenizer can take.
+    """Check that a tokenizer can read these texts.
 
     Args:
-        texts: What should be strings.
-        first: The number of the first text in messages.
+        texts: Objects that should be strings.
+        first: Number of the first text in messages.
 
     Raises:
         InputError: A text is not a string or holds a lone surrogate; the message names it.

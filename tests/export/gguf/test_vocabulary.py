@@ -32,7 +32,7 @@ from tokenizers import (
 
 from minnow.errors import UnsupportedModelError
 from minnow.export.gguf import write_gguf
-from minnow.export.gguf.vocabulary import Kind, other_tokens, read_vocabulary, to_word_start
+from minnow.export.gguf.vocabulary import TokenKind, other_tokens, read_vocabulary, to_word_start
 from minnow.proof.probes import probe_texts
 
 if TYPE_CHECKING:
@@ -166,9 +166,9 @@ def test_the_metadata_of_a_wordpiece(tiny: Path) -> None:
     values = read(tiny)
     tokens, kinds = (values[f"tokenizer.ggml.{key}"] for key in ("tokens", "token_type"))
     assert tokens[:3] == ["[PAD]", "[UNK]", "[CLS]"]
-    assert kinds[:3] == [Kind.CONTROL] * 3
+    assert kinds[:3] == [TokenKind.CONTROL] * 3
     assert tokens[5] == "\u2581a"
-    assert kinds[5] == Kind.NORMAL
+    assert kinds[5] == TokenKind.NORMAL
     assert {k: v for k, v in values.items() if not isinstance(v, list)} == {
         "tokenizer.ggml.model": "bert",
         "tokenizer.ggml.pre": "default",
@@ -184,7 +184,7 @@ def test_the_metadata_of_a_wordpiece(tiny: Path) -> None:
 
 def test_rows_without_a_token_get_a_name(tmp_path: Path) -> None:
     values = read(rows_to_spare(write_model(tmp_path / "model")))
-    assert values["tokenizer.ggml.token_type"][-1] == Kind.UNUSED
+    assert values["tokenizer.ggml.token_type"][-1] == TokenKind.UNUSED
     assert len(set(values["tokenizer.ggml.tokens"])) == encoder_of(tmp_path / "model").vocab_size
 
 
@@ -196,7 +196,7 @@ def test_the_charsmap_goes_along(tmp_path: Path) -> None:
         stated["precompiled_charsmap"]
     )
     assert len(values["tokenizer.ggml.scores"]) == len(values["tokenizer.ggml.tokens"])
-    assert values["tokenizer.ggml.token_type"][3] == Kind.UNKNOWN
+    assert values["tokenizer.ggml.token_type"][3] == TokenKind.UNKNOWN
     assert np.isfinite(values["tokenizer.ggml.scores"]).all()
 
 

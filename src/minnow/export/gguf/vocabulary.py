@@ -1,8 +1,8 @@
-"""A model's tokenizer.json as llama.cpp's own tokenizers read it from GGUF metadata.
+"""A model's tokenizer.json as GGUF metadata for llama.cpp's own tokenizers.
 
-llama.cpp knows three tokenizers that sentence models use, and calls them `bert` (WordPiece),
-`gpt2` (byte-level BPE) and `t5` (Unigram). Each is fixed but for a few switches: what a
-tokenizer.json asks for beyond them is refused, since it would give other token ids.
+llama.cpp has three tokenizers that sentence models use: `bert` (WordPiece), `gpt2` (byte-level
+BPE) and `t5` (Unigram). Each has a few switches only. A tokenizer.json that needs more is refused,
+since it would give other token ids.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ if TYPE_CHECKING:
     from minnow.model.spec import EmbeddingSpec, EncoderSpec
 
     Lacks = Callable[[Mapping[str, Any], EmbeddingSpec], list[str]]
-    Values = Callable[["Tokens"], dict[str, Any]]
+    Values = Callable[["TokenTable"], dict[str, Any]]
 
 WORD_START = "\u2581"
 CONTINUES = "##"
 
 
-class Kind(IntEnum):
-    """What a token is to llama.cpp; values are those of the format."""
+class TokenKind(IntEnum):
+    """The kind of a token; values are those of the GGUF format."""
 
     NORMAL = 1
     UNKNOWN = 2
@@ -43,26 +43,26 @@ class Kind(IntEnum):
 
 
 @dataclass(frozen=True)
-class Tokens:
-    """The source's tokenizer, read.
+class TokenTable:
+    """A source's tokens.
 
     Attributes:
-        content: tokenizer.json, as `tokenizers` writes it again.
+        content: tokenizer.json, as `tokenizers` writes it.
         texts: The text of every id below the word table's rows; None where there is none.
-        kinds: What each of them is.
-        around: The two ids that go around every text.
-        lowercase: Whether text is lowercased before all else.
+        kinds: The kind of each of them.
+        around: The ids before and after every text.
+        lowercase: Whether text is lowercased first.
     """
 
     content: Mapping[str, Any]
     texts: list[str | None]
-    kinds: list[Kind]
+    kinds: list[TokenKind]
     around: tuple[int, int]
     lowercase: bool
 
     @property
     def model(self) -> Mapping[str, Any]:
-        """The part of tokenizer.json that splits words into tokens."""
+        """The section of tokenizer.json that splits words into tokens."""
         part: Mapping[str, Any] = self.content["model"]
         return part
 
@@ -74,23 +74,23 @@ def read_vocabulary(
 
     Args:
         source: The model's files.
-        encoder: Its network: the vocabulary is as long as the word table.
-        embedding: Whether text is lowercased first.
+        encoder: Its hyperparameters: the vocabulary is as long as the word table.
+        embedding: Says whether text is lowercased first.
 
     Returns:
-        Key -> str, bool, int, bytes or list, as GGUF's `tokenizer.ggml.*` keys want them.
+        Key -> str, bool, int, bytes or list, as GGUF's `tokenizer.ggml.*` keys require.
 
     Raises:
-        UnsupportedModelError: llama.cpp cannot tokenise as this tokenizer.json does; all that it
-            lacks is named together.
+        UnsupportedModelError: llama.cpp cannot tokenise as this tokenizer.json does; the message
+            names everything that it lacks.
     """
     tokenizer = load_whole_tokenizer(source.file("tokenizer.json"))
     content = json.loads(tokenizer.to_str())
     kind = (content.get("model") or {}).get("type")
     if kind not in _TOKENIZERS:
         raise UnsupportedModelError(
-            f"{source.name} has a tokenizer of type {kind!r}; llama.cpp has its like of "
-            f"{', '.join(_TOKENIZERS)} only."
+            f"{source.name} has a tokenizer of type {kind!r}; llama.cpp has "
+            f"{', '.join(_TOKENIZERS)}."
         )
     lacks, values = _TOKENIZERS[kind]
     faults = [*_around_faults(tokenizer), *_added_faults(tokenizer), *lacks(content, embedding)]
@@ -104,18 +104,18 @@ def read_vocabulary(
         "tokenizer.ggml.token_type_count": max(1, encoder.token_types),
         "tokenizer.ggml.padding_token_id": encoder.pad_token_id,
     }
-    tokens = Tokens(content, texts, kinds, (first, last), embedding.lowercase)
+    tokens = TokenTable(content, texts, kinds, (first, last), embedding.lowercase)
     found = {**values(tokens), **common}
     _check_unique(source, found["tokenizer.ggml.tokens"])
     return found
 
 
 def _check_unique(source: ModelSource, texts: list[str]) -> None:
-    """llama.cpp ends the whole process on two tokens of one text."""
+    """Check that no two tokens have one text: llama.cpp would abort the process."""
     if len(set(texts)) < len(texts):
         twice = next(text for text in texts if texts.count(text) > 1)
         raise UnsupportedModelError(
-            f"{source.name} has two tokens that llama.cpp could not tell apart: {twice!r}."
+            f"{source.name} has two tokens that llama.cpp cannot tell apart: {twice!r}."
         )
 
 
@@ -129,27 +129,27 @@ def _around_faults(tokenizer: Tokenizer) -> list[str]:
 
 
 def _added_faults(tokenizer: Tokenizer) -> list[str]:
-    """An added token that is no special one is searched for in the text as it stands."""
+    """Check that added tokens are matched in the plain text, as llama.cpp matches them."""
     return [
-        f"its added token {token.content!r} is not searched for in the plain text"
+        f"its added token {token.content!r} is not matched in the plain text"
         for token in tokenizer.get_added_tokens_decoder().values()
         if not token.special
         and (token.normalized or token.single_word or token.lstrip or token.rstrip)
     ]
 
 
-def _texts(tokenizer: Tokenizer, rows: int) -> tuple[list[str | None], list[Kind]]:
+def _texts(tokenizer: Tokenizer, rows: int) -> tuple[list[str | None], list[TokenKind]]:
     texts = [tokenizer.id_to_token(i) for i in range(rows)]
-    kinds = [Kind.UNUSED if text is None else Kind.NORMAL for text in texts]
+    kinds = [TokenKind.UNUSED if text is None else TokenKind.NORMAL for text in texts]
     for i, token in tokenizer.get_added_tokens_decoder().items():
-        kinds[i] = Kind.CONTROL if token.special else Kind.USER_DEFINED
+        kinds[i] = TokenKind.CONTROL if token.special else TokenKind.USER_DEFINED
     return texts, kinds
 
 
-def _spellings(tokens: Tokens, spell: Callable[[str], str] = str) -> list[str]:
-    """Every token's text; special tokens as they are, and a name for ids without one."""
+def _spellings(tokens: TokenTable, spell: Callable[[str], str] = str) -> list[str]:
+    """Spell every token; special tokens stay as they are, and ids without a token get a name."""
     return [
-        f"[PAD{i}]" if text is None else spell(text) if kind is Kind.NORMAL else text
+        f"[PAD{i}]" if text is None else spell(text) if kind is TokenKind.NORMAL else text
         for i, (text, kind) in enumerate(zip(tokens.texts, tokens.kinds, strict=True))
     ]
 
@@ -177,7 +177,7 @@ def _wordpiece_faults(content: Mapping[str, Any], _: EmbeddingSpec) -> list[str]
     return faults
 
 
-def _wordpiece(tokens: Tokens) -> dict[str, Any]:
+def _wordpiece(tokens: TokenTable) -> dict[str, Any]:
     normalizer = tokens.content["normalizer"]
     strips = normalizer["strip_accents"]
     return {
@@ -196,7 +196,7 @@ def _wordpiece(tokens: Tokens) -> dict[str, Any]:
 
 
 def to_word_start(token: str) -> str:
-    """llama.cpp marks the piece that starts a word, where WordPiece marks all others."""
+    """Mark the piece that starts a word, as llama.cpp does, where WordPiece marks all others."""
     continues = token.startswith(CONTINUES) and token != CONTINUES
     return token[len(CONTINUES) :] if continues else WORD_START + token
 
@@ -230,7 +230,7 @@ def _bpe_faults(content: Mapping[str, Any], embedding: EmbeddingSpec) -> list[st
 
 
 def _steps(content: Mapping[str, Any], part: str) -> list[dict[str, Any]]:
-    """The steps of a normalizer or pre-tokenizer, one or a sequence."""
+    """Return the steps of a normalizer or pre-tokenizer, which may be a sequence."""
     step = content.get(part) or {"normalizers": []}
     steps: list[dict[str, Any]] = step.get("normalizers", step.get("pretokenizers", [step]))
     return steps
@@ -240,7 +240,7 @@ def _lowercase_faults(embedding: EmbeddingSpec) -> list[str]:
     return ["it lowercases the text first"] if embedding.lowercase else []
 
 
-def _bpe(tokens: Tokens) -> dict[str, Any]:
+def _bpe(tokens: TokenTable) -> dict[str, Any]:
     return {
         "tokenizer.ggml.model": "gpt2",
         "tokenizer.ggml.pre": "roberta-bpe",
@@ -251,7 +251,7 @@ def _bpe(tokens: Tokens) -> dict[str, Any]:
     }
 
 
-def _bos_and_eos(tokens: Tokens) -> dict[str, Any]:
+def _bos_and_eos(tokens: TokenTable) -> dict[str, Any]:
     return {
         "tokenizer.ggml.bos_token_id": tokens.around[0],
         "tokenizer.ggml.eos_token_id": tokens.around[1],
@@ -280,16 +280,16 @@ def _unigram_faults(content: Mapping[str, Any], embedding: EmbeddingSpec) -> lis
 
 
 def _is_spacing(step: Mapping[str, Any]) -> bool:
-    """The charsmap, or what llama.cpp does to spaces anyway: runs become one, the ends go."""
+    """Return whether a step is the charsmap, or merges and strips spaces as llama.cpp does."""
     if step["type"] == "Replace":
         runs = step["pattern"] in ({"Regex": " {2,}"}, {"String": " "})
         return runs and step["content"] in (" ", WORD_START)
     return step["type"] in ("Precompiled", "Strip")
 
 
-def _unigram(tokens: Tokens) -> dict[str, Any]:
+def _unigram(tokens: TokenTable) -> dict[str, Any]:
     unknown = tokens.model["unk_id"]
-    kinds = [Kind.UNKNOWN if i == unknown else kind for i, kind in enumerate(tokens.kinds)]
+    kinds = [TokenKind.UNKNOWN if i == unknown else kind for i, kind in enumerate(tokens.kinds)]
     scores = [float(score) for _, score in tokens.model["vocab"]]
     steps = _steps(tokens.content, "normalizer")
     charsmaps = [step["precompiled_charsmap"] for step in steps if step["type"] == "Precompiled"]
@@ -314,16 +314,16 @@ _TOKENIZERS: dict[str, tuple[Lacks, Values]] = {
     "BPE": (_bpe_faults, _bpe),
     "Unigram": (_unigram_faults, _unigram),
 }
-"""Type -> what of a tokenizer.json llama.cpp's like of it lacks, and its metadata."""
+"""Type of tokenizer -> what llama.cpp's own lacks of a tokenizer.json, and its metadata."""
 
 
-# --- the proof's own reading -------------------------------------------------------------
+# --- reading back, for the proof ---------------------------------------------------------
 
 
 def other_tokens(source: ModelSource, texts: list[str]) -> list[str]:
-    """Tokens of the source that a GGUF file has not under the same id.
+    """Return the source's tokens that a GGUF file lacks under the same id.
 
-    It undoes llama.cpp's spelling instead of comparing with what was meant to be written.
+    It undoes llama.cpp's spelling, and shares no code with the writing.
 
     Args:
         source: The model's files.
