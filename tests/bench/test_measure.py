@@ -13,6 +13,7 @@ from minnow.bench import Benchmark, BenchOptions, bench, benchmark_facts, measur
 from minnow.bench.results import matrix_operations
 from minnow.datasets import Dataset
 from minnow.errors import EngineError, InputError, SourceNotFoundError
+from minnow.model.families import network_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -124,7 +125,7 @@ class TestRounds:
         long = Dataset("long", {"a": "fish " * 500}, {"q": "fish"}, {"q": {"a": 1}})
         found = bench([str(made.bundle.folder)], long, BenchOptions(threads=3, rounds=1))
         assert found.document_tokens == 24
-        assert found.operations == matrix_operations(made.bundle.manifest.encoder, [24])
+        assert found.operations == matrix_operations(network_of(made.bundle.manifest.encoder), [24])
 
 
 class TestBadInput:

@@ -45,7 +45,8 @@ def test_operations_are_those_of_the_graph(tmp_path: Path, lengths: list[int]) -
     folder = write_model(tmp_path / "model")
     source = ModelSource(str(folder), "folder", folder, None, None)
     encoder = read_encoder_spec(source)
-    model = build_graph(network_of(encoder), read_tensors(source, encoder))
+    network = network_of(encoder)
+    model = build_graph(network, read_tensors(source, encoder))
     products = [node for node in model.graph.node if node.op_type == "MatMul"]
     names = [name for node in products for name in (node.input[0], node.output[0])]
     model.graph.ClearField("output")
@@ -57,7 +58,7 @@ def test_operations_are_those_of_the_graph(tmp_path: Path, lengths: list[int]) -
         values: Any = evaluator.run(None, feeds)
         pairs = zip(values[::2], values[1::2], strict=True)
         counted += sum(2 * taken.shape[-1] * given.size for taken, given in pairs)
-    assert matrix_operations(encoder, lengths) == counted
+    assert matrix_operations(network, lengths) == counted
 
 
 def test_facts_are_json() -> None:

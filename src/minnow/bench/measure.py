@@ -14,6 +14,7 @@ from minnow.bench.machine import matmul_peak, this_machine
 from minnow.bench.results import Benchmark, Sample, Speed, matrix_operations
 from minnow.engines.base import default_threads
 from minnow.errors import InputError
+from minnow.model.families import network_of
 from minnow.model.spec import RolePrompts
 from minnow.systems import find_system, start_worker, tokenizer_of, with_unique_labels
 from minnow.systems.timing import Setup, Task, Timing
@@ -130,7 +131,7 @@ def bench(
         queries=len(texts.queries),
         query_tokens=(min(texts.query_lengths), max(texts.query_lengths)),
         threads=threads,
-        operations=None if encoder is None else matrix_operations(encoder, texts.lengths),
+        operations=matrix_operations(network_of(encoder), texts.lengths) if encoder else None,
         peak=Sample(tuple(peaks)),
         systems=tuple(_speed(s, rounds[s.label], memory[s.label]) for s in systems),
         notes=tuple(_notes(machine)),

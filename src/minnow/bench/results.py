@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import statistics
 from dataclasses import asdict, dataclass
+from math import prod
 from typing import TYPE_CHECKING, Any
 
 from minnow.bench.machine import Machine
+from minnow.model.checkpoint import linear_layers, tensor_shapes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from minnow.model.spec import EncoderSpec
+    from minnow.model.network import Network
 
 
 @dataclass(frozen=True)
@@ -129,20 +131,20 @@ class Benchmark:
         return Sample(tuple(each * rate for rate in system.tokens.values)).over(self.peak)
 
 
-def matrix_operations(encoder: EncoderSpec, lengths: Sequence[int]) -> float:
-    """Floating-point operations of a forward pass's matrix products, without padding.
+def matrix_operations(network: Network, lengths: Sequence[int]) -> float:
+    """Count floating-point operations of a forward pass's matrix products, without padding.
 
-    For a text of n tokens in a layer of width w and inner width f: 8nw² for query, key, value and
-    output, 4nwf for the feed-forward part, and 4n²w for attention itself; a product and its sum
-    count as two.
+    A product and its sum count as two. For a text of n tokens, a matrix of r rows and c columns
+    takes 2nrc, and the attention of a layer with heads of width w together 4n²w.
 
     Args:
-        encoder: The network.
+        network: The network.
         lengths: Tokens of each text.
     """
-    width, inner = encoder.width, encoder.inner_width
-    linear = 8 * width**2 + 4 * width * inner
-    return float(encoder.layers * sum(n * linear + 4 * n**2 * width for n in lengths))
+    shapes = tensor_shapes(network)
+    linear = sum(2 * prod(shapes[f"{name}.weight"]) for name in linear_layers(network))
+    attention = sum(4 * block.attention.width for block in network.blocks)
+    return float(sum(n * linear + n**2 * attention for n in lengths))
 
 
 # --- for machines ------------------------------------------------------------------------
