@@ -1,10 +1,11 @@
-"""What one call of `encode` asks for: the arguments, checked, and the prompt they come to."""
+"""Options of `encode`, checked, and the words of those of a search."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, TypedDict
+from enum import Enum
+from typing import TYPE_CHECKING, Literal, TypedDict, get_args
 
 from minnow.errors import InputError
 
@@ -13,10 +14,24 @@ if TYPE_CHECKING:
 
 OnTruncate = Literal["warn", "error", "ignore"]
 Role = Literal["query", "document"]
+SearchMode = Literal["vector", "keyword", "hybrid"]
+"""Search by meaning, by words, or by both; see `Index.search`."""
+SidecarUse = Literal["auto", "always", "never"]
+"""When an index searches its sidecar; see `Index.open`."""
 
 BATCH_SIZE = 32
-_POLICIES = ("warn", "error", "ignore")
 _NO_PROMPTS = {"query": "", "document": ""}
+
+
+class Fusion(str, Enum):
+    """How two rankings are fused; see `minnow.search.fusion`.
+
+    SCORES adds the scores, each scaled from the least possible to the greatest found ("TM2C2" in
+    the source at VECTOR_WEIGHT). RRF adds 1 / (60 + rank).
+    """
+
+    SCORES = "scores"
+    RRF = "rrf"
 
 
 class EncodeOptions(TypedDict, total=False):
@@ -72,8 +87,9 @@ def check_options(
         raise InputError(f"batch_size should be at least 1, not {batch_size}.")
     if dim is not None and not 0 < dim <= width:
         raise InputError(f"truncate_dim should be 1 to {width}, the model's width, not {dim}.")
-    if policy not in _POLICIES:
-        raise InputError(f"on_truncate should be {', '.join(_POLICIES)}, not {policy!r}.")
+    if policy not in get_args(OnTruncate):
+        names = ", ".join(get_args(OnTruncate))
+        raise InputError(f"on_truncate should be {names}, not {policy!r}.")
     return Options(
         prompt=_prompt(given, embedding),
         batch_size=batch_size,

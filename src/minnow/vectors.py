@@ -1,4 +1,4 @@
-"""Vectors from token states: pooling, L2 normalisation, similarity. Pure NumPy."""
+"""Vectors: pooled from token states, normalised, compared. Pure NumPy."""
 
 from __future__ import annotations
 
@@ -33,6 +33,21 @@ class Similarity(str, Enum):
     DOT = "dot"
     EUCLIDEAN = "euclidean"
     MANHATTAN = "manhattan"
+
+
+class VectorEncoding(str, Enum):
+    """How the numbers of a vector are stored, all little-endian.
+
+    FLOAT16 is IEEE 754 half precision. INT8 is a float32, the scale, and then a signed byte for
+    each number: value = scale * byte.
+    """
+
+    FLOAT16 = "float16"
+    INT8 = "int8"
+
+    def row_bytes(self, width: int) -> int:
+        """Return the length of a stored vector in bytes."""
+        return 2 * width if self is VectorEncoding.FLOAT16 else 4 + width
 
 
 def _weighted_sum(hidden: Floats, weights: Floats) -> Floats:

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from minnow.errors import IndexFileError
-from minnow.indexfile.encodings import VectorEncoding, decode_rows, encode_rows, page_size
+from minnow.indexfile.encodings import decode_rows, encode_rows, page_size
+from minnow.vectors import VectorEncoding
 
 NUMBERS = st.floats(-60000, 60000, width=32)
 VECTORS = arrays(np.float32, st.tuples(st.integers(0, 4), st.integers(1, 9)), elements=NUMBERS)

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from minnow.errors import IndexFileError
-from minnow.indexfile.encodings import VectorEncoding, encode_rows
+from minnow.indexfile.encodings import encode_rows
 from minnow.indexfile.matrix import Matrix, best
-from minnow.vectors import Similarity, similarity
+from minnow.vectors import Similarity, VectorEncoding, similarity
 
 F16 = VectorEncoding.FLOAT16
 WIDTH = 6

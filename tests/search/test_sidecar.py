@@ -17,7 +17,7 @@ from minnow.search.sidecar import sidecar_path
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from minnow.search.index import SidecarUse
+    from minnow.options import SidecarUse
 
 WORDS = "red green blue one two three fish river boat sleep".split()  # noqa: SIM905
 DOCS = {

@@ -44,9 +44,8 @@ if TYPE_CHECKING:
     from minnow.bundle import Bundle
     from minnow.engines import EngineArguments
     from minnow.indexfile.filters import Parameters
-    from minnow.options import OnTruncate
+    from minnow.options import OnTruncate, SearchMode
     from minnow.search import Hit
-    from minnow.search.index import Mode
 
     Scored = list[tuple[Document, float]]
 
@@ -126,7 +125,7 @@ class MinnowVectorStore(VectorStore):
         embedding: Embeddings,
         *,
         collection: str | None = None,
-        mode: Mode = "vector",
+        mode: SearchMode = "vector",
     ) -> None:
         """Open an index file; it is made where there is none.
 
@@ -246,7 +245,7 @@ class MinnowVectorStore(VectorStore):
         filter: Mapping[str, object] | None = None,  # noqa: A002
         where: str | None = None,
         params: Parameters = (),
-        mode: Mode | None = None,
+        mode: SearchMode | None = None,
     ) -> Scored:
         """The documents that answer a query, with their scores: the higher, the better.
 

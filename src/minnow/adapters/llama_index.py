@@ -52,10 +52,10 @@ if TYPE_CHECKING:
     from llama_index.core.vector_stores.types import MetadataFilters, VectorStoreQuery
 
     from minnow.indexfile.filters import Parameters
+    from minnow.options import SearchMode
     from minnow.search import Hit, Index
-    from minnow.search.index import Mode
 
-_WORDED: dict[VectorStoreQueryMode, Mode] = {
+_WORDED: dict[VectorStoreQueryMode, SearchMode] = {
     VectorStoreQueryMode.TEXT_SEARCH: "keyword",
     VectorStoreQueryMode.SPARSE: "keyword",
     VectorStoreQueryMode.HYBRID: "hybrid",

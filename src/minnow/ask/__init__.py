@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from minnow.indexfile.filters import Parameters
+    from minnow.options import SearchMode
     from minnow.search import Hit, Index
-    from minnow.search.index import Mode
 
 __all__ = [
     "Answer",
@@ -44,7 +44,7 @@ def ask(
     llm: LanguageModel,
     *,
     k: int = 5,
-    mode: Mode = "hybrid",
+    mode: SearchMode = "hybrid",
     where: str | None = None,
     params: Parameters = (),
     max_new_tokens: int = MAX_NEW_TOKENS,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 import warnings
 from contextlib import contextmanager
-from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,47 +13,18 @@ import typer
 from minnow.cli.app import Json, answer, app
 from minnow.cli.bundles import EngineName
 from minnow.engines import EngineOptions
+from minnow.options import Fusion, SearchMode, SidecarUse
 from minnow.progress import show_progress
 from minnow.terminal import EPILOG, UsageError
+from minnow.vectors import VectorEncoding
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from minnow.search import IndexingReport, IndexingState, Store
-    from minnow.search.index import Mode
 
 _MNN = EngineName("mnn")
 _SKIPPED = 8
-
-
-class VectorsName(str, Enum):
-    """How vectors are stored."""
-
-    FLOAT16 = "float16"
-    INT8 = "int8"
-
-
-class ModeName(str, Enum):
-    """What is searched with."""
-
-    VECTOR = "vector"
-    KEYWORD = "keyword"
-    HYBRID = "hybrid"
-
-
-class FusionName(str, Enum):
-    """How both are put together."""
-
-    SCORES = "scores"
-    RRF = "rrf"
-
-
-class SidecarName(str, Enum):
-    """When there is a sidecar."""
-
-    AUTO = "auto"
-    ALWAYS = "always"
-    NEVER = "never"
 
 
 BundleOption = Annotated[
@@ -63,7 +33,7 @@ BundleOption = Annotated[
 ]
 IndexFile = Annotated[Path, typer.Argument(metavar="FILE", help="What `minnow index` wrote.")]
 ModeOption = Annotated[
-    ModeName | None,
+    SearchMode | None,
     typer.Option(help="By meaning, by words, or both; both with a bundle, else by words."),
 ]
 WhereOption = Annotated[
@@ -101,7 +71,7 @@ def index_command(
         int | None, typer.Option(min=0, help="Tokens of the chunk before to repeat; 0 at first.")
     ] = None,
     encoding: Annotated[
-        VectorsName | None,
+        VectorEncoding | None,
         typer.Option("--vectors", help="How vectors are stored; float16 for a new index."),
     ] = None,
     rebuild: Annotated[
@@ -111,9 +81,9 @@ def index_command(
         bool, typer.Option("--remove", help="Drop what was indexed from these paths; no bundle.")
     ] = False,
     sidecar: Annotated[
-        SidecarName,
+        SidecarUse,
         typer.Option(help="FILE.usearch, for quick search: from 100 000 chunks on, or as said."),
-    ] = SidecarName.AUTO,
+    ] = "auto",
     engine: Engine = _MNN,
     source: ModelSource = None,
     threads: Threads = None,
@@ -130,7 +100,7 @@ def index_command(
     Example: minnow index handbook notes.md --bundle bge-small.minnow --output docs.index
     """
     import minnow.memory  # noqa: F401  a rebuild asks its tables too
-    from minnow.search import VectorEncoding, index_paths, open_index, open_model
+    from minnow.search import index_paths, open_index, open_model
     from minnow.search.paths import find_files
 
     if remove_paths:
@@ -146,7 +116,7 @@ def index_command(
             model,
             max_tokens=chunk_tokens,
             overlap=overlap,
-            encoding=None if encoding is None else VectorEncoding(encoding.value),
+            encoding=encoding,
             rebuild=rebuild,
         )
         with _closing(store), _progress() as progress:
@@ -198,15 +168,15 @@ def _progress() -> Iterator[Callable[[IndexingState], None]]:
         yield show
 
 
-def _make_sidecar(output: Path, sidecar: SidecarName) -> None:
+def _make_sidecar(output: Path, sidecar: SidecarUse) -> None:
     from minnow.search import Index
     from minnow.search.sidecar import LARGE, is_installed
 
-    if sidecar is SidecarName.NEVER:
+    if sidecar == "never":
         return
     with Index.open(output, sidecar="never") as index:
         count = len(index)
-        if sidecar is SidecarName.AUTO and (count < LARGE or not is_installed()):
+        if sidecar == "auto" and (count < LARGE or not is_installed()):
             return
         show = sys.stderr.isatty()
         with show_progress("sidecar", count, "vectors", show=show) as advance:
@@ -248,13 +218,13 @@ def search_command(
     k: Annotated[int, typer.Option("-k", min=1, max=1000, help="Most hits.")] = 5,
     mode: ModeOption = None,
     fusion: Annotated[
-        FusionName, typer.Option(help="hybrid: add scores, or fuse ranks (RRF).")
-    ] = FusionName.SCORES,
+        Fusion, typer.Option(help="hybrid: add scores, or fuse ranks (RRF).")
+    ] = Fusion.SCORES,
     where: WhereOption = None,
     sidecar: Annotated[
-        SidecarName,
+        SidecarUse,
         typer.Option(help="Look into FILE.usearch: from 100 000 chunks on, or as said."),
-    ] = SidecarName.AUTO,
+    ] = "auto",
     engine: Engine = _MNN,
     source: ModelSource = None,
     threads: Threads = None,
@@ -276,9 +246,9 @@ def search_command(
         file,
         bundle if chosen != "keyword" else None,
         EngineOptions(engine=engine.value, source=source, threads=threads),
-        sidecar=sidecar.value,
+        sidecar=sidecar,
     ) as index:
-        hits = index.search(query, k, mode=chosen, where=where, fusion=fusion.value)
+        hits = index.search(query, k, mode=chosen, where=where, fusion=fusion)
     if as_json:
         print(json_of(query, chosen, hits))
     elif hits:
@@ -287,11 +257,11 @@ def search_command(
         warnings.warn("nothing was found.", stacklevel=1)
 
 
-def chosen_mode(mode: ModeName | None, bundle: Path | None) -> Mode:
+def chosen_mode(mode: SearchMode | None, bundle: Path | None) -> SearchMode:
     """How to search: both ways with a bundle, else by words."""
-    chosen: Mode = "keyword" if bundle is None else "hybrid"
+    chosen: SearchMode = "keyword" if bundle is None else "hybrid"
     if mode is not None:
-        chosen = mode.value
+        chosen = mode
     if chosen != "keyword" and bundle is None:
         raise UsageError(f"--mode {chosen} needs the model: give it with --bundle.")
     return chosen

@@ -4,13 +4,13 @@
 tables as a `TableOwner`.
 """
 
-from minnow.indexfile.encodings import VectorEncoding
 from minnow.indexfile.fingerprint import Fingerprint, check_fingerprint
 from minnow.indexfile.models import BundleModel, SearchModel, open_model
 from minnow.indexfile.opening import make_store, open_store
 from minnow.indexfile.schema import TableOwner, register
 from minnow.indexfile.settings import IndexSettings
 from minnow.indexfile.store import Store
+from minnow.vectors import VectorEncoding
 
 __all__ = [
     "BundleModel",

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from enum import Enum
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from minnow.errors import IndexFileError
+from minnow.vectors import VectorEncoding
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,21 +22,6 @@ _PAGE_SIZES = (8192, 16384, 32768, 65536)
 _PAGE_OVERHEAD = 12
 _CELL_OVERHEAD = 10
 _TOLERATED_SLACK = 0.03
-
-
-class VectorEncoding(str, Enum):
-    """How the numbers of a vector are stored, all little-endian.
-
-    FLOAT16 is IEEE 754 half precision. INT8 is a float32, the scale, and then a signed byte for
-    each number: value = scale * byte.
-    """
-
-    FLOAT16 = "float16"
-    INT8 = "int8"
-
-    def row_bytes(self, width: int) -> int:
-        """Return the length of a stored vector in bytes."""
-        return 2 * width if self is VectorEncoding.FLOAT16 else _SCALE_BYTES + width
 
 
 def encode_rows(vectors: Floats, encoding: VectorEncoding) -> list[bytes]:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterator
 
-    from minnow.indexfile.encodings import VectorEncoding
+    from minnow.vectors import VectorEncoding
 
     Doubles = NDArray[np.float64]
     Floats = NDArray[np.float32]

@@ -8,7 +8,8 @@ from typing import TypeVar
 import msgspec
 
 from minnow.errors import IndexFileError
-from minnow.indexfile.encodings import VectorEncoding, page_size
+from minnow.indexfile.encodings import page_size
+from minnow.vectors import VectorEncoding
 
 T = TypeVar("T")
 

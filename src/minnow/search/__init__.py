@@ -16,8 +16,8 @@ from minnow.indexfile import (
     open_model,
     open_store,
 )
+from minnow.options import Fusion
 from minnow.search.collection import Collection
-from minnow.search.fusion import Fusion
 from minnow.search.index import Index
 from minnow.search.indexing import (
     IndexingReport,

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from minnow.indexfile import SearchModel, Store
     from minnow.indexfile.filters import Parameters
-    from minnow.search.index import Mode
+    from minnow.options import SearchMode
     from minnow.search.records import Record
     from minnow.search.results import Hit
 
@@ -117,7 +117,7 @@ class Collection:
         query: str,
         k: int,
         *,
-        mode: Mode = "hybrid",
+        mode: SearchMode = "hybrid",
         where: str | None = None,
         params: Parameters = (),
     ) -> list[Hit]:

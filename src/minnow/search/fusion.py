@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from enum import Enum
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -24,17 +23,6 @@ VECTOR_WEIGHT = 0.8
 """The weight of vectors where scores are added: Bruch, Gai and Ingber, An Analysis of Fusion
 Functions for Hybrid Retrieval, ACM TOIS 42(1), 2023 (https://arxiv.org/abs/2210.11934), who find
 it good on all data sets that they did not tune on."""
-
-
-class Fusion(str, Enum):
-    """How two rankings are fused.
-
-    SCORES adds the scores, each scaled from the least possible to the greatest found ("TM2C2" in
-    the source at VECTOR_WEIGHT). RRF adds 1 / (60 + rank).
-    """
-
-    SCORES = "scores"
-    RRF = "rrf"
 
 
 def fuse_ranks(rankings: tuple[Ranking, Ranking], count: int) -> Ranking:

@@ -6,7 +6,7 @@ import warnings
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 
@@ -15,8 +15,9 @@ from minnow.errors import InputError
 from minnow.indexfile import open_model, open_store
 from minnow.indexfile.matrix import Matrix, Ranking, best, exact_scores, read_vectors
 from minnow.indexfile.opened import OpenIndexFile
+from minnow.options import Fusion, SearchMode, SidecarUse
 from minnow.search.chunk_ids import allowed_ids, chunk_ids, vectors_of
-from minnow.search.fusion import DEPTH, Fusion, fuse_ranks, fuse_scores
+from minnow.search.fusion import DEPTH, fuse_ranks, fuse_scores
 from minnow.search.hits import read_hits, scores_of
 from minnow.search.keyword import MOST_SCORED, Keywords
 from minnow.search.sidecar import LARGE, build_sidecar, open_sidecar
@@ -38,11 +39,7 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float32]
     Ids = NDArray[np.int64]
 
-Mode = Literal["vector", "keyword", "hybrid"]
-SidecarUse = Literal["auto", "always", "never"]
 
-_MODES = ("vector", "keyword", "hybrid")
-_SIDECAR_USES = ("auto", "always", "never")
 MOST_HITS = MOST_SCORED
 
 
@@ -76,8 +73,9 @@ class Index(OpenIndexFile):
             IndexFileError: The index is of another model.
             InputError: `sidecar` is none of the three.
         """
-        if sidecar not in _SIDECAR_USES:
-            raise InputError(f"sidecar should be {', '.join(_SIDECAR_USES)}, not {sidecar!r}.")
+        if sidecar not in get_args(SidecarUse):
+            names = ", ".join(get_args(SidecarUse))
+            raise InputError(f"sidecar should be {names}, not {sidecar!r}.")
         super().__init__(store, model)
         self._use = sidecar
         self._kind = Similarity(self.fingerprint.similarity)
@@ -137,7 +135,7 @@ class Index(OpenIndexFile):
         query: str,
         k: int = 10,
         *,
-        mode: Mode = "hybrid",
+        mode: SearchMode = "hybrid",
         where: str | None = None,
         params: Parameters = (),
         fusion: Fusion | Literal["scores", "rrf"] = Fusion.SCORES,
@@ -165,7 +163,7 @@ class Index(OpenIndexFile):
         queries: Iterable[str],
         k: int = 10,
         *,
-        mode: Mode = "hybrid",
+        mode: SearchMode = "hybrid",
         where: str | None = None,
         params: Parameters = (),
         fusion: Fusion | Literal["scores", "rrf"] = Fusion.SCORES,
@@ -175,8 +173,8 @@ class Index(OpenIndexFile):
             raise InputError("queries is one string; search takes one, search_many several.")
         questions = list(queries)
         _check_count(k)
-        if mode not in _MODES:
-            raise InputError(f"mode should be {', '.join(_MODES)}, not {mode!r}.")
+        if mode not in get_args(SearchMode):
+            raise InputError(f"mode should be {', '.join(get_args(SearchMode))}, not {mode!r}.")
         if fusion not in list(Fusion):
             raise InputError(f"fusion should be {', '.join(Fusion)}, not {fusion!r}.")
         vectors = None if mode == "keyword" else self._embed(questions)

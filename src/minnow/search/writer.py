@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from minnow.chunks import Chunk
-    from minnow.indexfile.encodings import VectorEncoding
     from minnow.indexfile.store import Store
+    from minnow.vectors import VectorEncoding
 
     Floats = NDArray[np.float32]
 

@@ -11,6 +11,8 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from minnow.options import SearchMode
+
 MAX_DIMENSIONS = 2**31 - 1
 MAX_TOKEN_ID = 2**31 - 1
 MAX_QUESTION = 10_000
@@ -81,7 +83,7 @@ class SearchRequest(Request):
 
     query: Annotated[str, Meta(min_length=1, max_length=MAX_QUESTION)]
     k: Annotated[int, Meta(ge=1, le=100, description="How many to find at most.")] = 10
-    mode: Literal["hybrid", "vector", "keyword"] = "hybrid"
+    mode: SearchMode = "hybrid"
     where: (
         Annotated[
             str,
