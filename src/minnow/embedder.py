@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import sys
-import threading
 import warnings
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -14,6 +12,7 @@ import numpy as np
 from minnow.bundle import ENCODER, TOKENIZER, Bundle
 from minnow.engine_choice import open_chosen
 from minnow.engines import EngineOptions, open_engine
+from minnow.engines.forks import ForkSafeLock
 from minnow.errors import InputError
 from minnow.model.spec import Interface
 from minnow.model.tokenizer import TextTokenizer
@@ -49,9 +48,7 @@ __all__ = ["Embedder", "EncodeOptions", "OnTruncate", "Role", "TruncationWarning
 _MANY = 64
 """Batches enough for every lane."""
 
-_counting = threading.Lock()
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=lambda: globals().update(_counting=threading.Lock()))
+_counting = ForkSafeLock()
 
 
 class TruncationWarning(UserWarning):

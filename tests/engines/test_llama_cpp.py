@@ -13,13 +13,8 @@ import pytest
 from fakes.gguf_files import Made, make, write_decoder
 from fakes.programs import run_python
 
-from minnow.engines.llama_cpp import (
-    BATCH_TEXTS,
-    BATCH_TOKENS,
-    LlamaCppEmbedder,
-    batches,
-    stated_prompts,
-)
+from minnow.engines.llama_cpp import LlamaCppEmbedder, batches
+from minnow.engines.llama_cpp_model import BATCH_TEXTS, BATCH_TOKENS, stated_prompts
 from minnow.errors import EngineError, InputError, MissingExtraError
 from minnow.export.gguf.file import gguf_metadata, write_file
 from minnow.vectors import Similarity, rowwise_cosine
@@ -359,6 +354,6 @@ print(engine.threads, engine.encode(["fish"]).shape)
         def fail(name: str) -> None:
             raise RuntimeError("Failed to load\nshared library")
 
-        monkeypatch.setattr("minnow.engines.llama_cpp.importlib.import_module", fail)
+        monkeypatch.setattr("minnow.engines.llama_cpp_model.importlib.import_module", fail)
         with pytest.raises(EngineError, match="cannot be imported: Failed to load shared"):
             LlamaCppEmbedder(made.file)

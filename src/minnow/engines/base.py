@@ -1,4 +1,4 @@
-"""The two protocols between text and vectors, and the batch that one of them takes."""
+"""Protocols of the engines, the batch that token engines run, and checks that they share."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 TOKENS_PER_BATCH = 1024
 BATCHES_PER_LANE = 2
-"""Where there are fewer, all threads on each batch are done sooner."""
+"""With fewer batches, all threads on one batch after the other finish sooner."""
 
 ENCODER_INPUTS = frozenset({"input_ids", "attention_mask", "token_type_ids"})
 
@@ -58,7 +58,7 @@ class TokenBatch:
 
         Args:
             rows: At least one row; each holds at least one id.
-            pad_token_id: What fills up the shorter rows.
+            pad_token_id: The id that fills up shorter rows.
         """
         longest = max(len(row) for row in rows)
         ids = np.full((len(rows), longest), pad_token_id, dtype=np.int32)
@@ -76,13 +76,13 @@ class TokenBatch:
 
 
 def batches_by_length(lengths: Sequence[int], batch_size: int) -> Iterator[NDArray[np.intp]]:
-    """Indices of texts to run together: alike in length, the longest first.
+    """Yield indices of texts to run together: similar in length, the longest first.
 
-    The longest go first so that memory peaks, and fails, early.
+    The longest come first so that memory peaks, and fails, early.
 
     Args:
         lengths: Tokens of each text; at least 1.
-        batch_size: Most texts in a batch; of long ones there are fewer, see TOKENS_PER_BATCH.
+        batch_size: Most texts in a batch; long ones go in smaller batches, see TOKENS_PER_BATCH.
     """
     order = np.argsort(-np.asarray(lengths, dtype=np.intp), kind="stable")
     start = 0
@@ -100,7 +100,7 @@ class Engine(Protocol):
     interface: Interface
 
     def run(self, batch: TokenBatch) -> NDArray[np.float32]:
-        """One forward pass: float32 of the shape that `output_shape` says of its interface.
+        """Run one forward pass: float32 of the shape that `output_shape` gives for its interface.
 
         Raises:
             EngineError: The batch does not fit the model, or the runtime failed.
@@ -108,11 +108,11 @@ class Engine(Protocol):
         ...
 
     def lanes(self, batches: int) -> Sequence[Engine]:
-        """Engines to run so many batches on, side by side, each in a thread of the caller's.
+        """Return engines to run so many batches on, side by side, each in a thread of the caller.
 
-        Together they use the threads that `run` uses alone. Where batches are too few for that
-        to pay, or the runtime gains nothing by it, the engine itself is the only one. Lanes are
-        closed with the engine.
+        Together they use the threads that `run` uses alone. Where batches are too few, or the
+        runtime gains nothing by it, the engine itself is the only one. Closing the engine closes
+        its lanes.
 
         Raises:
             EngineError: The engine is closed.
@@ -125,17 +125,17 @@ class Engine(Protocol):
 
 
 class TextEmbedder(Protocol):
-    """A text engine: it tokenises and pools itself."""
+    """A text engine: it tokenises and pools texts itself."""
 
     name: str
 
     @property
     def similarity_kind(self) -> Similarity:
-        """How the model's vectors are meant to be compared."""
+        """The similarity that the model's vectors are made for."""
         ...
 
     def encode_query(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """Vectors of questions: float32 of shape (texts, width), in the order of the texts.
+        """Embed questions: float32 of shape (texts, width), in the order of the texts.
 
         Raises:
             InputError: A text is not a string, or not valid Unicode.
@@ -144,7 +144,7 @@ class TextEmbedder(Protocol):
         ...
 
     def encode_document(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """Vectors of passages; see `encode_query`."""
+        """Embed passages; see `encode_query`."""
         ...
 
     def close(self) -> None:
@@ -153,7 +153,7 @@ class TextEmbedder(Protocol):
 
 
 def check_threads(threads: int | None) -> None:
-    """Refuse a number of threads that no runtime can have.
+    """Check a number of threads.
 
     Raises:
         EngineError: It is below 1.
@@ -176,18 +176,18 @@ def check_memory(memory: str) -> MemoryMode:
 
 
 def usable_cpus() -> int:
-    """The CPUs that this process may use."""
+    """Return the number of CPUs that this process may use."""
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return usable or 1
 
 
 def default_threads() -> int:
-    """The CPUs this process may use, four at most: more slow down short texts."""
+    """Return `usable_cpus`, four at most: more threads slow down short texts."""
     return min(4, usable_cpus())
 
 
 def check_batch(batch: TokenBatch, spec: EncoderSpec) -> None:
-    """Refuse what a runtime would answer with silent nonsense.
+    """Refuse a batch that a runtime would silently compute nonsense for.
 
     Raises:
         EngineError: Shapes differ, values are not integers, a row is empty or too long, padding
@@ -222,7 +222,7 @@ def check_batch(batch: TokenBatch, spec: EncoderSpec) -> None:
 
 
 def output_shape(batch: TokenBatch, spec: EncoderSpec, interface: Interface) -> tuple[int, ...]:
-    """(batch, tokens, width) for token states, (batch, width) for vectors."""
+    """Return (batch, tokens, width) for token states, (batch, width) for vectors."""
     if interface is Interface.SENTENCE_EMBEDDING:
         return batch.shape[0], spec.width
     return *batch.shape, spec.width
@@ -234,7 +234,7 @@ def check_output(
     spec: EncoderSpec,
     interface: Interface = Interface.LAST_HIDDEN_STATE,
 ) -> None:
-    """Refuse an output of another shape than the batch asks for.
+    """Check the shape of an output.
 
     Raises:
         EngineError: The shape is not that of `output_shape`.
@@ -247,10 +247,10 @@ def check_output(
 
 
 def model_name(model: Path | bytes) -> str:
-    """What to call a model in an error: its path, or that it was never a file."""
+    """Return the name of a model for messages: its path, or that it was never a file."""
     return "the rebuilt graph" if isinstance(model, bytes) else str(model)
 
 
 def one_line(error: Exception) -> str:
-    """A runtime's message without its line breaks."""
+    """Return a runtime's message without its line breaks."""
     return " ".join(str(error).split())

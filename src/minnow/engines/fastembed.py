@@ -1,7 +1,7 @@
 """The fastembed text engine: its own tokenizer, batching and pooling, on the CPU.
 
-fastembed knows models by name and downloads them. Any other is a folder in the form that
-`write_model` gives it, told to fastembed as a custom model; nothing is asked of the network then.
+fastembed knows models by name and downloads them. Any other model is a folder that `write_model`
+writes, which fastembed opens as a custom model without the network.
 """
 
 from __future__ import annotations
@@ -46,12 +46,12 @@ def write_model(
     """Write a model's files as fastembed reads them, for the same vectors.
 
     Args:
-        folder: Where; it is there, and empty.
+        folder: An existing, empty folder.
         tokenizer: The model's tokenizer.json.
         encoder: The network, for its padding.
         embedding: How its vectors are made: the limit, and whether texts are lowercased.
-        graph: An ONNX file whose first output is token states; it is linked where it can be.
-            Or its content, whose inputs are widened then, see `widen_inputs`.
+        graph: An ONNX file whose first output is token states, which is linked where possible; or
+            the content of one, whose inputs are widened, see `widen_inputs`.
 
     Raises:
         EngineError: fastembed has no such pooling, or the tokenizer no padding.
@@ -81,7 +81,7 @@ def write_model(
 
 
 def widen_inputs(graph: bytes) -> bytes:
-    """Let a graph take ids of 64 bits, all that fastembed gives: a cast to 32 behind each input.
+    """Widen a graph's inputs to ids of 64 bits, as fastembed passes them, with a cast behind each.
 
     Raises:
         MissingExtraError: The extra `convert` is not installed.
@@ -123,7 +123,7 @@ class FastembedEmbedder:
 
         Args:
             folder: A model in fastembed's form.
-            embedding: How its vectors are made; its prompts are put before texts.
+            embedding: How its vectors are made; its prompts go before texts.
             width: Length of a vector.
             threads: CPU threads of a forward pass; by default ONNX Runtime's own choice.
 
@@ -138,7 +138,7 @@ class FastembedEmbedder:
             from fastembed.common.model_description import ModelSource, PoolingType
         except ImportError as error:
             raise MissingExtraError("The engine fastembed", "fastembed") from error
-        name = f"minnow/{os.urandom(8).hex()}"  # fastembed keeps a table, and no name twice
+        name = f"minnow/{os.urandom(8).hex()}"  # fastembed refuses a name that it knows
         TextEmbedding.add_custom_model(
             name,
             pooling=PoolingType[pooling],
@@ -164,11 +164,11 @@ class FastembedEmbedder:
 
     @property
     def similarity_kind(self) -> Similarity:
-        """How the model's vectors are meant to be compared."""
+        """The similarity that the model's vectors are made for."""
         return self._embedding.similarity
 
     def token_ids(self, texts: Sequence[str]) -> list[list[int]]:
-        """Ids of each text as the model is given them, special tokens included."""
+        """Return the ids of each text as the model reads them, special tokens included."""
         check_texts(texts)
         rows = self._open().model.tokenize(list(texts))
         return [
@@ -176,7 +176,7 @@ class FastembedEmbedder:
         ]
 
     def encode(self, texts: Sequence[str], *, batch_size: int = BATCH_TEXTS) -> NDArray[np.float32]:
-        """Vectors of texts as they are, without a prompt: float32 of shape (texts, width).
+        """Embed texts without a prompt: float32 of shape (texts, width).
 
         Raises:
             EngineError: fastembed failed, or the engine is closed.
@@ -185,15 +185,15 @@ class FastembedEmbedder:
         return self._rows("", texts, batch_size)
 
     def encode_query(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """Vectors of questions, behind the query prompt; raises as `encode` does."""
+        """Embed questions behind the query prompt; raises as `encode` does."""
         return self._rows(self._embedding.role_prompts.query, texts)
 
     def encode_document(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """Vectors of passages, behind the document prompt; raises as `encode` does."""
+        """Embed passages behind the document prompt; raises as `encode` does."""
         return self._rows(self._embedding.role_prompts.document, texts)
 
     def close(self) -> None:
-        """Let go of the model; encoding fails from then on."""
+        """Release the model; encoding fails from then on."""
         self._model = None
 
     def _open(self) -> Any:
@@ -222,10 +222,10 @@ class FastembedEmbedder:
 
 
 def _pooling(pooling: Pooling) -> str:
-    """What fastembed calls it.
+    """Return fastembed's name of a pooling.
 
     Raises:
-        EngineError: It has none such.
+        EngineError: fastembed does not have it.
     """
     if pooling not in _POOLINGS:
         known = ", ".join(each.value for each in _POOLINGS)
@@ -234,7 +234,7 @@ def _pooling(pooling: Pooling) -> str:
 
 
 def _link(file: Path, name: Path) -> None:
-    """The same file under another name; a copy where the system cannot."""
+    """Link a file under another name; copy it where the system cannot."""
     try:
         os.link(file.resolve(), name)
     except OSError:

@@ -1,4 +1,4 @@
-"""Many batches on one engine, as many side by side as it has lanes."""
+"""Runs many batches on one engine, side by side on its lanes."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ Result = TypeVar("Result")
 def run_batches(
     engine: Engine, batches: Sequence[Batch], work: Callable[[Engine, Batch], Result]
 ) -> Iterator[tuple[int, Result]]:
-    """Do the same work with every batch, on the engine's lanes.
+    """Run a function on every batch, on the engine's lanes.
 
     Args:
-        engine: What to work with.
-        batches: The largest first, so that none is left alone at the end.
-        work: Called with a lane and a batch; from a thread for each lane, where there are several.
+        engine: The engine.
+        batches: The largest first, so that no lane is busy alone at the end.
+        work: Receives a lane and a batch; each of several lanes has its own thread.
 
     Yields:
-        The number of each batch and what came of it, in the order in which they are done.
+        The number of each batch and its result, in the order in which they finish.
 
     Raises:
-        Exception: Of `work`, the first; what runs beside it is waited for, the rest is not begun.
+        Exception: The first that `work` raises; batches that already run finish, no other starts.
     """
     lanes = engine.lanes(len(batches))
     if len(lanes) == 1:

@@ -7,7 +7,6 @@ import importlib
 import os
 import sys
 import threading
-import weakref
 from contextlib import contextmanager, nullcontext, suppress
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +21,7 @@ from minnow.engines.base import (
     check_threads,
     default_threads,
 )
+from minnow.engines.forks import ForkSafeLock, RuntimeThreads
 from minnow.errors import EngineError
 from minnow.model.spec import Interface
 from minnow.signals import uninterrupted
@@ -40,7 +40,7 @@ MEMORY_MODES: Mapping[MemoryMode, int] = {
     MemoryMode.HIGH: 1,
     MemoryMode.LOW: 2,
 }
-"""MNN's BackendConfig::MemoryMode. From Python it is read as a number; a string is ignored."""
+"""MNN's BackendConfig::MemoryMode; from Python MNN reads a number and ignores a string."""
 
 ROUNDING, BY_BLOCK = 5, 2
 """MNN's hint DYNAMIC_QUANT_OPTIONS: a scale for each block of a token's activations, not for all.
@@ -48,7 +48,8 @@ ROUNDING, BY_BLOCK = 5, 2
 With one for all, low memory is 16 times further from the exact vectors, and 1 to 6 % faster.
 """
 
-_importing = threading.Lock()
+_importing = ForkSafeLock()
+_threads = RuntimeThreads()
 
 
 def import_mnn() -> Any:
@@ -69,7 +70,7 @@ def import_mnn() -> Any:
 
 @contextmanager
 def _stdout_to_null() -> Iterator[None]:
-    """Point file descriptor 1 at nothing; what is buffered before and within goes its own way."""
+    """Point file descriptor 1 at the null device, without losing what is buffered before."""
     _flush()
     try:
         saved = os.dup(1)
@@ -95,31 +96,8 @@ def _flush() -> None:
         ctypes.CDLL(None).fflush(None)
 
 
-class _ThreadPool:
-    """MNN's OpenMP threads. They do not survive a fork: whoever waits for them then, hangs."""
-
-    started = False
-    lost = False
-
-
-_engines: weakref.WeakSet[MnnEngine] = weakref.WeakSet()
-
-
-def _after_fork() -> None:
-    """In a forked child, have every engine open a session anew, and with one thread only."""
-    global _importing
-    _importing = threading.Lock()
-    _ThreadPool.lost = _ThreadPool.lost or _ThreadPool.started
-    for engine in _engines:
-        engine._after_fork()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
-
-
 LANES = 4
-"""The most sessions that work side by side: each has weights and memory of its own."""
+"""The most sessions that work side by side: each has its own weights and memory."""
 
 
 class MnnEngine:
@@ -147,11 +125,11 @@ class MnnEngine:
             spec: The network in it, for checking batches.
             threads: CPU threads of a forward pass; by default those of the machine, four at most.
             memory: "low" keeps weights that are whole numbers (8 bits and fewer) as they are in
-                RAM, and rounds activations to 8 bits as it runs: less RAM, coarser vectors.
-                "normal" and "high" compute in float32 with the weights' own values. Weights
-                that are floats are run alike by all three. With "low" the length that a batch
-                is padded to changes a text's vector, about as much as the rounding does.
-            interface: What the encoder gives: the name of the output that is read.
+                RAM, and rounds activations to 8 bits at run time: less RAM, coarser vectors.
+                "normal" and "high" compute in float32 with the weights' own values. All three
+                run weights that are floats alike. With "low" the length that a batch is padded
+                to changes a text's vector, about as much as the rounding does.
+            interface: The output of the encoder to read.
 
         Raises:
             InputError: `memory` is none of the three.
@@ -160,13 +138,13 @@ class MnnEngine:
         check_threads(threads)
         self.memory = check_memory(memory)
         self.interface = interface
-        self.threads = 1 if _ThreadPool.lost else threads or default_threads()
+        self.threads = 1 if _threads.lost else threads or default_threads()
         self._model, self._spec = model.absolute(), spec
         self._lock = threading.Lock()
         self._session: _Session | None = self._open()
         self._lanes: tuple[MnnEngine, ...] = ()
         self._closed = False
-        _engines.add(self)
+        _threads.engines.add(self)
 
     def run(self, batch: TokenBatch) -> NDArray[np.float32]:
         """One forward pass.
@@ -230,17 +208,18 @@ class MnnEngine:
     def _open(self) -> _Session:
         return _Session(self._model, self._spec, self.threads, self.memory, self.interface.value)
 
-    def _after_fork(self) -> None:
+    def after_fork(self) -> None:
+        """Open a new session with the next batch, and with one thread where threads are lost."""
         self._lock = threading.Lock()
         if self._session is not None:
             _Session.abandoned.append(self._session)
         self._session = None
-        if _ThreadPool.lost:
+        if _threads.lost:
             self.threads = 1
 
 
 class _Session:
-    """An interpreter, its session and the shape it is resized to."""
+    """An interpreter, its session, and the shape of its inputs."""
 
     abandoned: list[_Session] = []  # noqa: RUF012  never freed: their threads died in a fork
 
@@ -252,7 +231,7 @@ class _Session:
         self._shape: tuple[int, int] | None = None
         if not model.is_file():
             raise EngineError(f"MNN cannot load {model}: there is no such file.")
-        _ThreadPool.started = _ThreadPool.started or threads > 1
+        _threads.started = _threads.started or threads > 1
         try:
             self._interpreter = mnn.Interpreter(_private_path(model))
             if memory is MemoryMode.LOW:
@@ -260,7 +239,7 @@ class _Session:
             self._session = self._interpreter.createSession(
                 {"backend": "CPU", "numThread": threads, "memory": MEMORY_MODES[memory]}
             )
-        except Exception as error:  # MNN raises bare Exception, and says no more than this
+        except Exception as error:  # MNN raises a bare Exception without a reason
             raise EngineError(
                 f"MNN cannot load {model}: it is not an MNN model, or not a whole one."
             ) from error
@@ -315,7 +294,7 @@ _opened = iter(range(sys.maxsize))
 
 
 def _private_path(model: Path) -> str:
-    """Another spelling of the path each time.
+    """Spell the path differently each time.
 
     Interpreters that MNN opens on the same string share one object and one lock.
     """

@@ -42,8 +42,9 @@ class OnnxRuntimeEngine:
         """Load the model.
 
         Args:
-            model: An ONNX file, or its content, with inputs input_ids, attention_mask and, if it
-                likes, token_type_ids; its output of shape (batch, tokens, width) is taken.
+            model: An ONNX file, or its content, with the inputs input_ids, attention_mask and
+                optionally token_type_ids; the engine reads its output of shape (batch, tokens,
+                width).
             spec: The network in it, for checking batches.
             threads: CPU threads of a forward pass; by default ONNX Runtime's own choice.
 
@@ -81,7 +82,7 @@ class OnnxRuntimeEngine:
         self._output = outputs[0]
 
     def run(self, batch: TokenBatch) -> NDArray[np.float32]:
-        """One forward pass: float32 of shape (batch, tokens, width).
+        """Run one forward pass: float32 of shape (batch, tokens, width).
 
         Raises:
             EngineError: The batch does not fit the model, or ONNX Runtime failed.
@@ -101,7 +102,7 @@ class OnnxRuntimeEngine:
         return states
 
     def lanes(self, batches: int) -> Sequence[Engine]:
-        """Itself: its own threads share out a batch well."""
+        """Return the engine itself: its own threads share a batch well."""
         return (self,)
 
     def close(self) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -18,6 +17,7 @@ from minnow.engines.base import (
     model_name,
     one_line,
 )
+from minnow.engines.forks import RuntimeThreads
 from minnow.engines.openvino_library import own_signal_stack, without_telemetry
 from minnow.errors import EngineError, MissingExtraError
 from minnow.model.spec import Interface
@@ -32,23 +32,11 @@ if TYPE_CHECKING:
     from minnow.model.spec import EncoderSpec
 
 
-class _Runtime:
-    """OpenVINO's threads. They do not survive a fork: whoever compiles a model then, hangs."""
-
-    started = False
-    lost = False
-
-
-def _after_fork() -> None:
-    _Runtime.lost = _Runtime.lost or _Runtime.started
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
+_threads = RuntimeThreads()
 
 
 def _refuse_after_fork() -> None:
-    if _Runtime.lost:
+    if _threads.lost:
         raise EngineError(
             "OpenVINO was used before this process was forked, and cannot load a model any "
             "more. Open the engine before the fork, or start processes with 'spawn'."
@@ -76,12 +64,13 @@ class OpenVinoEngine:
         """Load the model.
 
         Args:
-            model: An ONNX file, or its content, with inputs input_ids, attention_mask and, if it
-                likes, token_type_ids; its output of shape (batch, tokens, width) is taken.
+            model: An ONNX file, or its content, with the inputs input_ids, attention_mask and
+                optionally token_type_ids; the engine reads its output of shape (batch, tokens,
+                width).
             spec: The network in it, for checking batches.
             threads: CPU threads of a forward pass; by default OpenVINO's own choice.
-            precision: What OpenVINO computes in. Its own default would be bf16 wherever the CPU
-                has instructions for that.
+            precision: The type that OpenVINO computes in. Its own default is bf16 wherever the
+                CPU has instructions for it.
 
         Raises:
             EngineError: OpenVINO refuses the file, or it is not an encoder; or OpenVINO was used
@@ -101,7 +90,7 @@ class OpenVinoEngine:
         self._whole: _Lane | None = self._compile({"PERFORMANCE_HINT": "LATENCY"}, requests=1)[0]
 
     def run(self, batch: TokenBatch) -> NDArray[np.float32]:
-        """One forward pass: float32 of shape (batch, tokens, width).
+        """Run one forward pass: float32 of shape (batch, tokens, width).
 
         Raises:
             EngineError: The batch does not fit the model, or OpenVINO failed.
@@ -109,17 +98,17 @@ class OpenVinoEngine:
         return self._opened().run(batch)
 
     def lanes(self, batches: int) -> Sequence[Engine]:
-        """A stream for each thread, where there are batches enough for all.
+        """Return a stream for each thread, where there are enough batches for all.
 
-        Streams share the weights. They are made when they are first asked for, which takes about
-        as long as loading did; in a forked child there are none.
+        Streams share the weights. The first call makes them, which takes about as long as loading
+        did; a forked child makes none.
 
         Raises:
             EngineError: The engine is closed.
         """
         with self._lock:
             self._opened()
-            if self.threads == 1 or batches < self.threads * BATCHES_PER_LANE or _Runtime.lost:
+            if self.threads == 1 or batches < self.threads * BATCHES_PER_LANE or _threads.lost:
                 return (self,)
             if not self._lanes:
                 streams = {"NUM_STREAMS": str(self.threads)}
@@ -141,7 +130,7 @@ class OpenVinoEngine:
 
     def _compile(self, hints: Mapping[str, str], requests: int) -> tuple[_Lane, ...]:
         runtime = _import_openvino()
-        _Runtime.started = True
+        _threads.started = True
         model, name = self._model, model_name(self._model)
         try:
             with own_signal_stack():
@@ -197,7 +186,7 @@ class _Lane:
 
 
 def computes_bf16() -> bool:
-    """Whether this machine's CPU has instructions for bfloat16, as OpenVINO sees it.
+    """Return whether this CPU has instructions for bfloat16, according to OpenVINO.
 
     Raises:
         EngineError: OpenVINO was used before this process was forked.

@@ -1,4 +1,4 @@
-"""What loading OpenVINO does to a process besides, undone. Nothing is imported here."""
+"""Undoes the side effects of loading OpenVINO, without importing it."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _TELEMETRY = "openvino_telemetry"
 
 @contextmanager
 def without_telemetry() -> Iterator[None]:
-    """Import what one likes of OpenVINO, and not its telemetry.
+    """Import OpenVINO without its telemetry.
 
     The package sends an event to Google Analytics each time it is imported, and writes an id into
-    the home folder, unless openvino_telemetry is not to be found: then it takes a stub. So does
+    the home folder; without openvino_telemetry it falls back to a stub. So does
     nncf, which optimum-intel imports.
     """
     if _TELEMETRY in sys.modules:
@@ -44,11 +44,11 @@ class _SignalStack(ctypes.Structure):
 
 @contextmanager
 def own_signal_stack() -> Iterator[None]:
-    """Give this thread the stack back that it handles signals on.
+    """Restore the stack on which this thread handles signals.
 
-    OpenVINO's CPU plugin sets another when it is loaded, and frees it when it goes. Of two
-    plugins that go in the order in which they came, the second brings back the first one's, which
-    is gone: the next Ctrl-C is then a segmentation fault.
+    OpenVINO's CPU plugin sets another stack when it is loaded, and frees it when it is unloaded. If
+    two plugins are unloaded in the order in which they were loaded, the second restores the stack
+    of the first, which is freed: the next Ctrl-C is then a segmentation fault.
     """
     if sys.platform != "linux":
         yield

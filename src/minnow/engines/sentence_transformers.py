@@ -1,6 +1,6 @@
 """The sentence-transformers text engine: its own tokenizer, batching and pooling, on the CPU.
 
-It runs the network on torch, or on ONNX Runtime or OpenVINO through optimum, its back ends.
+The network runs on torch, or through optimum on ONNX Runtime or OpenVINO.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _MODULES = {
     "onnx": ("onnxruntime", "optimum.onnxruntime"),
     "openvino": ("openvino", "optimum.intel.openvino"),
 }
-"""What each back end imports besides sentence-transformers."""
+"""Modules that each back end imports besides sentence-transformers."""
 
 
 def export_model(folder: Path, destination: Path, backend: Backend) -> None:
@@ -40,7 +40,7 @@ def export_model(folder: Path, destination: Path, backend: Backend) -> None:
 
     Args:
         folder: A sentence-transformers model with its weights.
-        destination: A folder, made if need be; all files of the model come to be in it.
+        destination: The folder that receives all files of the model; it is made if need be.
         backend: "onnx" or "openvino".
 
     Raises:
@@ -72,11 +72,11 @@ class SentenceTransformersEmbedder:
         Args:
             folder: A sentence-transformers model with its weights; for another back end than torch
                 with its graph instead, as `export_model` writes it.
-            threads: CPU threads, of all of torch in this process; by default torch's own choice.
-                Those of a back end likewise, of this model.
-            query_prompt: Put before queries, whatever the model's files say.
-            document_prompt: Put before documents, likewise.
-            backend: What runs the network.
+            threads: CPU threads, on torch for this whole process; by default the choice of torch
+                or of the back end.
+            query_prompt: Prefix of queries, in place of the model's.
+            document_prompt: Prefix of documents, in place of the model's.
+            backend: The runtime of the network.
 
         Raises:
             EngineError: sentence-transformers refuses the folder.
@@ -95,30 +95,30 @@ class SentenceTransformersEmbedder:
 
     @property
     def similarity_kind(self) -> Similarity:
-        """How the model's vectors are meant to be compared."""
+        """The similarity that the model's vectors are made for."""
         return Similarity(self._open().similarity_fn_name)
 
     def token_ids(self, texts: Sequence[str]) -> list[list[int]]:
-        """Ids of each text as the model is given them, special tokens included."""
+        """Return the ids of each text as the model reads them, special tokens included."""
         model = self._open()
         limit = model.max_seq_length
         rows = [model.tokenizer(t, truncation=True, max_length=limit) for t in texts]
         return [list(row["input_ids"]) for row in rows]
 
     def encode(self, texts: Sequence[str], *, batch_size: int = 32) -> NDArray[np.float32]:
-        """Vectors of texts as they are, without a prompt: float32 of shape (texts, width)."""
+        """Embed texts without a prompt: float32 of shape (texts, width)."""
         return self._rows(self._open().encode, texts, prompt="", batch_size=batch_size)
 
     def encode_query(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """Vectors of questions, behind the query prompt if there is one."""
+        """Embed questions behind the query prompt if there is one."""
         return self._rows(self._open().encode_query, texts, prompt=self._query_prompt)
 
     def encode_document(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """Vectors of passages, behind the document prompt if there is one."""
+        """Embed passages behind the document prompt if there is one."""
         return self._rows(self._open().encode_document, texts, prompt=self._document_prompt)
 
     def close(self) -> None:
-        """Let go of the model; encoding fails from then on."""
+        """Release the model; encoding fails from then on."""
         self._model = None
 
     def _open(self) -> Any:
@@ -150,7 +150,7 @@ def _import_torch() -> Any:
 def _load(
     folder: Path, backend: Backend, threads: int | None = None, *, export: bool = False
 ) -> Any:
-    """The model, loaded; importing its back end tells nobody."""
+    """Load the model; importing its back end sends no telemetry."""
     _import_torch()
     from sentence_transformers import SentenceTransformer
 
@@ -177,7 +177,7 @@ def _load(
 
 
 def _thread_options(backend: Backend, threads: int | None) -> dict[str, Any]:
-    """What a back end is told, by the options that sentence-transformers documents."""
+    """Return the options that sentence-transformers documents for a back end's threads."""
     if backend == "onnx":
         import onnxruntime
 

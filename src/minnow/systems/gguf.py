@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 def find(place: str, offline: bool) -> Found:
     """Of one file."""
-    from minnow.engines.llama_cpp import stated_prompts
+    from minnow.engines.llama_cpp_model import stated_prompts
 
     del offline
     file = Path(place).expanduser()

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from minnow.engines.llama_cpp import (
+from minnow.engines.llama_cpp_model import (
     DOCUMENT_PROMPT,
     MAX_TOKENS,
     NORMALIZE,
