@@ -319,7 +319,7 @@ class TestOptions:
             vectors_of(model, Row(), None, precision="int8")
 
     def test_threads_are_not_for_an_embedder(self, plain: Embedder) -> None:
-        with pytest.raises(InputError, match="threads is for a bundle; an embedder has its engine"):
+        with pytest.raises(InputError, match="threads is for a bundle; an embedder already has"):
             MtebModel(plain, threads=2)
 
 

@@ -1,4 +1,4 @@
-"""mteb 2 runs its tasks on a bundle: the leaderboard's scores of what is really shipped.
+"""Adapter for mteb 2: a bundle gets the leaderboard's scores, as it is shipped.
 
 ```python
 import mteb
@@ -8,8 +8,8 @@ model = MtebModel("bge-small.minnow")
 results = mteb.evaluate(model, tasks=mteb.get_tasks(tasks=["SciFact"]))
 ```
 
-mteb keeps scores by name and revision. The name is `minnow/bge-small-en-v1.5-fp16`, because a
-conversion is not the original; the revision is a digest of all that makes the vectors.
+mteb stores scores by name and revision. The name is `minnow/bge-small-en-v1.5-fp16`, because a
+conversion is not the original; the revision is a digest of everything that the vectors depend on.
 """
 
 from __future__ import annotations
@@ -51,18 +51,18 @@ class MtebModel:
     """A bundle as mteb's `EncoderProtocol`.
 
     Attributes:
-        embedder: What makes the vectors; close it to free its memory.
-        mteb_model_meta: What mteb writes beside the scores.
+        embedder: The embedder of the bundle; close it to free its memory.
+        mteb_model_meta: The metadata that mteb stores with the scores.
     """
 
     def __init__(
         self, bundle: str | Path | Bundle | Embedder, **engine: Unpack[EngineArguments]
     ) -> None:
-        """Open a bundle, or take an embedder that is open already.
+        """Open a bundle, or take an open embedder.
 
-        Texts over the limit are cut off without a warning, as for every model of the leaderboard;
-        an embedder keeps its own `on_truncate`. It has no manifest, so its revision is another one
-        each time: mteb never takes old scores for its scores.
+        Texts over the limit are truncated without a warning, as for every model of the
+        leaderboard; an embedder keeps its own `on_truncate`. An embedder has no manifest, so it
+        gets a new revision each time, and mteb never reuses old scores for it.
 
         Args:
             bundle: The folder that `minnow convert` wrote, or an embedder.
@@ -71,13 +71,13 @@ class MtebModel:
         Raises:
             BundleError: Not a bundle, or a file in it has changed.
             EngineError: The runtime cannot load it.
-            InputError: Such arguments were given for an embedder.
+            InputError: Arguments for the engine were given with an embedder.
             MissingExtraError: The extra `mteb` is not installed.
         """
         if isinstance(bundle, Embedder):
             if engine:
                 given = ", ".join(engine)
-                raise InputError(f"{given} is for a bundle; an embedder has its engine already.")
+                raise InputError(f"{given} is for a bundle; an embedder already has its engine.")
             self.embedder, manifest = bundle, None
         else:
             bundle = bundle if isinstance(bundle, Bundle) else Bundle.open(bundle)
@@ -96,19 +96,19 @@ class MtebModel:
         precision: str | None = None,
         **options: Unpack[EncodeOptions],
     ) -> NDArray[np.float32]:
-        """Embed the texts of a task, behind the prompt that the model has for it.
+        """Embed the texts of a task, each after the model's prompt for it.
 
-        That is the first named `TASK-ROLE`, `TASK`, `TYPE-ROLE` or `TYPE`, as mteb looks for them
-        (`Retrieval-query`, `STS`); else that for the role; without a role, the default prompt.
+        That is the first one named `TASK-ROLE`, `TASK`, `TYPE-ROLE` or `TYPE`, in mteb's order
+        (`Retrieval-query`, `STS`); otherwise the role's prompt; without a role, the default prompt.
 
         Args:
-            inputs: Batches; `text` holds the texts, those of documents behind their titles.
+            inputs: Batches; `text` holds the texts, those of documents after their titles.
             task_metadata: The task's name and type.
             hf_split: Not used.
             hf_subset: Not used.
             prompt_type: The role.
-            precision: float32, which is what there is.
-            **options: Those of `Embedder.encode`, from the `encode_kwargs` of `mteb.evaluate`.
+            precision: None or float32.
+            **options: Options of `Embedder.encode`, from the `encode_kwargs` of `mteb.evaluate`.
 
         Returns:
             float32 of shape (texts, width).
@@ -129,7 +129,7 @@ class MtebModel:
         return self.embedder.encode(texts, **options)
 
     def similarity(self, embeddings1: Vectors, embeddings2: Vectors) -> torch.Tensor:
-        """Compare every vector with every other, as the model means them to be compared.
+        """Compare every vector with every other by the model's similarity.
 
         Args:
             embeddings1: float32 of shape (rows, width) or (width,).
@@ -155,7 +155,7 @@ class MtebModel:
 
 
 def _describe(embedder: Embedder, manifest: Manifest | None) -> ModelMeta:
-    """What mteb wants to know of a model; None where nobody knows."""
+    """Return mteb's metadata of a model; fields that are unknown are None."""
     try:
         from mteb.models.model_meta import ModelMeta, ScoringFunction
     except ImportError as error:
@@ -178,7 +178,7 @@ def _describe(embedder: Embedder, manifest: Manifest | None) -> ModelMeta:
 
 
 def _origin(manifest: Manifest) -> dict[str, Any]:
-    """What only a bundle knows of itself."""
+    """Return the fields that only a bundle's manifest has."""
     from mteb.types import Licenses
 
     source = manifest.source
@@ -195,7 +195,7 @@ def _origin(manifest: Manifest) -> dict[str, Any]:
 
 
 def _digest(manifest: Manifest) -> str:
-    """Twelve digits that change with anything that the vectors depend on."""
+    """Return twelve digits that change with anything that the vectors depend on."""
     files = [manifest.files[name].sha256 for name in (ENCODER, TOKENIZER)]
     content = msgspec.json.encode([files, manifest.encoder, manifest.embedding])
     return hashlib.sha256(content).hexdigest()[:12]

@@ -7,7 +7,7 @@ import sys
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TextIO, TypeVar
 
 import typer
 
@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from minnow.datasets import Dataset
     from minnow.evaluate import RunOptions
     from minnow.export.gguf import GgufProof
+
+Result = TypeVar("Result")
 
 BUILT_IN = "builtin"
 FORMS = (
@@ -115,7 +117,6 @@ def compare_command(
     from minnow.evaluate import compare
     from minnow.evaluate.report import render_report
     from minnow.evaluate.results import comparison_facts
-    from minnow.reporting.pages import write_page
 
     if report is not None:
         check_file(report)
@@ -124,13 +125,8 @@ def compare_command(
         threads, cache, query_prompt, document_prompt, fresh=fresh, offline=offline
     )
     comparison = compare(systems, chosen, options, margin=margin, across_models=across_models)
-    if report is not None:
-        write_page(render_report(comparison), report)
-        print(f"The report is {report}.", file=sys.stderr)
-    if as_json:
-        print(json.dumps(comparison_facts(comparison), ensure_ascii=False))
-    else:
-        print_comparison(comparison, sys.stdout)
+    write_report(report, comparison, render_report)
+    print_result(comparison, comparison_facts, print_comparison, as_json=as_json)
 
 
 @app.command("evaluate", epilog=EPILOG)
@@ -256,6 +252,29 @@ def _read(
             print(f"skipped {name}: {reason}", file=sys.stderr)
         return chosen
     return read_dataset(dataset, split)
+
+
+def write_report(path: Path | None, result: Result, render: Callable[[Result], str]) -> None:
+    """Write the HTML page of a result, if a path is given."""
+    from minnow.reporting.pages import write_page
+
+    if path is not None:
+        write_page(render(result), path)
+        print(f"The report is {path}.", file=sys.stderr)
+
+
+def print_result(
+    result: Result,
+    facts: Callable[[Result], dict[str, Any]],
+    tables: Callable[[Result, TextIO], None],
+    *,
+    as_json: bool,
+) -> None:
+    """Print a result as one JSON object, or as tables."""
+    if as_json:
+        print(json.dumps(facts(result), ensure_ascii=False))
+    else:
+        tables(result, sys.stdout)
 
 
 def read_dataset(dataset: str, split: str | None) -> Dataset:

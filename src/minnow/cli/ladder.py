@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -18,8 +17,10 @@ from minnow.cli.evaluation import (
     Report,
     Split,
     Threads,
+    print_result,
     read_dataset,
     run_options,
+    write_report,
 )
 from minnow.files import check_file
 from minnow.recipe import Precision
@@ -76,7 +77,6 @@ def frontier_command(
     from minnow.cli.frontier_tables import print_frontier
     from minnow.frontier import build_ladder, frontier_facts, measure
     from minnow.frontier.report import render_report
-    from minnow.reporting.pages import write_page
 
     if gguf is not None and _NONE in gguf and len(gguf) > 1:
         raise UsageError("Give --gguf none, or types, and not both.")
@@ -94,10 +94,5 @@ def frontier_command(
     print(f"All of them are in {ladder.folder}.", file=sys.stderr)
     options = run_options(threads, cache, None, None, fresh=fresh, offline=offline)
     found = measure(ladder, chosen, options, margin=margin)
-    if report is not None:
-        write_page(render_report(found), report)
-        print(f"The report is {report}.", file=sys.stderr)
-    if as_json:
-        print(json.dumps(frontier_facts(found), ensure_ascii=False))
-    else:
-        print_frontier(found, sys.stdout)
+    write_report(report, found, render_report)
+    print_result(found, frontier_facts, print_frontier, as_json=as_json)

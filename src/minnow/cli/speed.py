@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from typing import Annotated
 
 import typer
@@ -16,7 +14,9 @@ from minnow.cli.evaluation import (
     Split,
     Systems,
     Threads,
+    print_result,
     read_dataset,
+    write_report,
 )
 from minnow.files import check_file
 from minnow.terminal import EPILOG
@@ -56,7 +56,6 @@ def bench_command(
     from minnow.bench import BenchOptions, bench, benchmark_facts
     from minnow.bench.report import render_report
     from minnow.cli.speed_tables import print_benchmark
-    from minnow.reporting.pages import write_page
 
     if report is not None:
         check_file(report)
@@ -69,10 +68,5 @@ def bench_command(
         progress=steps(),
     )
     found = bench(systems, read_dataset(dataset, split), options)
-    if report is not None:
-        write_page(render_report(found), report)
-        print(f"The report is {report}.", file=sys.stderr)
-    if as_json:
-        print(json.dumps(benchmark_facts(found), ensure_ascii=False))
-    else:
-        print_benchmark(found, sys.stdout)
+    write_report(report, found, render_report)
+    print_result(found, benchmark_facts, print_benchmark, as_json=as_json)
