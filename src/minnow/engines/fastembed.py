@@ -16,7 +16,7 @@ import numpy as np
 
 from minnow.engines.base import check_threads, one_line
 from minnow.errors import EngineError, MissingExtraError
-from minnow.model.tokenizer import check_texts, load_whole_tokenizer, lowercase_first
+from minnow.model.tokenizer import check_texts, load_whole_tokenizer
 from minnow.vectors import Pooling
 
 if TYPE_CHECKING:
@@ -60,9 +60,7 @@ def write_model(
         OSError: The folder cannot be written.
     """
     _pooling(embedding.pooling)
-    whole = load_whole_tokenizer(tokenizer)
-    if embedding.lowercase:
-        lowercase_first(whole)
+    whole = load_whole_tokenizer(tokenizer, lowercase=embedding.lowercase)
     padding = whole.id_to_token(encoder.pad_token_id)
     if padding is None:
         raise EngineError(f"{tokenizer} has no token with the id {encoder.pad_token_id} to pad by.")

@@ -11,7 +11,7 @@ from minnow.bundle import TOKENIZER, Bundle
 from minnow.embedder import Embedder
 from minnow.engines import EngineOptions
 from minnow.indexfile.fingerprint import Fingerprint
-from minnow.model.tokenizer import load_whole_tokenizer, lowercase_first
+from minnow.model.tokenizer import load_whole_tokenizer
 from minnow.vectors import Similarity, normalize
 
 if TYPE_CHECKING:
@@ -67,9 +67,8 @@ class BundleModel:
     def __init__(self, bundle: Bundle, embedder: Embedder) -> None:
         """Take over a bundle and its open embedder."""
         self.fingerprint = Fingerprint.of(bundle.manifest)
-        self.tokenizer = load_whole_tokenizer(bundle.folder / TOKENIZER)
-        if embedder.embedding.lowercase:
-            lowercase_first(self.tokenizer)
+        lowercase = embedder.embedding.lowercase
+        self.tokenizer = load_whole_tokenizer(bundle.folder / TOKENIZER, lowercase=lowercase)
         self.embedder = embedder
         prompt = embedder.embedding.role_prompts.document
         alone, behind = (len(self.tokenizer.encode(text)) for text in ("a", prompt + "a"))

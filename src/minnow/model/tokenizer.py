@@ -62,9 +62,7 @@ class TextTokenizer:
             SourceError: The file is not one that the `tokenizers` library reads.
         """
         self.max_tokens = max_tokens
-        self._tokenizer = load_whole_tokenizer(path)
-        if lowercase:
-            lowercase_first(self._tokenizer)
+        self._tokenizer = load_whole_tokenizer(path, lowercase=lowercase)
         self._tokenizer.enable_truncation(max_tokens)
         self._shortens_runs = _knows_no_long_runs(self._tokenizer)
 
@@ -133,8 +131,12 @@ def load_tokenizer(path: Path) -> Tokenizer:
     return tokenizer
 
 
-def load_whole_tokenizer(path: Path) -> Tokenizer:
+def load_whole_tokenizer(path: Path, *, lowercase: bool = False) -> Tokenizer:
     """Load a tokenizer.json without the padding and truncation that the file asks for.
+
+    Args:
+        path: The tokenizer.json.
+        lowercase: Lowercase the text first, where the tokenizer does not.
 
     Raises:
         SourceError: The file is missing or not one that the `tokenizers` library reads.
@@ -142,6 +144,8 @@ def load_whole_tokenizer(path: Path) -> Tokenizer:
     tokenizer = load_tokenizer(path)
     tokenizer.no_padding()
     tokenizer.no_truncation()
+    if lowercase:
+        lowercase_first(tokenizer)
     return tokenizer
 
 

@@ -25,7 +25,7 @@ from minnow.export.mnn_llm.wordpiece import wordpiece_file
 from minnow.files import writing
 from minnow.graph.embedded import build_embedded_graph, embedded_inputs
 from minnow.model.original import read_original
-from minnow.model.tokenizer import load_whole_tokenizer, lowercase_first
+from minnow.model.tokenizer import load_whole_tokenizer
 from minnow.origin import find_origin
 from minnow.recipe import RECIPES, Graph, Precision, Rounding
 from minnow.sealing import file_records, put_in_place, sha256, staging_beside
@@ -173,10 +173,8 @@ def _check(bundle: Bundle, calibration: Sequence[str] | None) -> None:
 
 
 def _tokenizer(bundle: Bundle) -> TokenizerFile:
-    tokenizer = load_whole_tokenizer(bundle.folder / TOKENIZER)
-    if bundle.manifest.embedding.lowercase:
-        lowercase_first(tokenizer)
-    return wordpiece_file(tokenizer)
+    lowercase = bundle.manifest.embedding.lowercase
+    return wordpiece_file(load_whole_tokenizer(bundle.folder / TOKENIZER, lowercase=lowercase))
 
 
 def _original(

@@ -11,7 +11,7 @@ from minnow.convert import token_counter
 from minnow.engines.base import default_threads
 from minnow.errors import ConversionError, ParityError
 from minnow.export.mnn_llm.engine import engine_ids, engine_vectors
-from minnow.model.tokenizer import load_whole_tokenizer, lowercase_first
+from minnow.model.tokenizer import load_whole_tokenizer
 from minnow.proof.probes import probe_texts
 from minnow.proof.references import CheckpointReference
 from minnow.proof.verdict import Run, check_ids, judge
@@ -134,9 +134,8 @@ def cut_texts(original: Original, texts: Sequence[str]) -> list[str]:
 
     A text is cut behind the character that its last token within the limit ends with.
     """
-    tokenizer = load_whole_tokenizer(original.source.file("tokenizer.json"))
-    if original.embedding.lowercase:
-        lowercase_first(tokenizer)
+    path, lowercase = original.source.file("tokenizer.json"), original.embedding.lowercase
+    tokenizer = load_whole_tokenizer(path, lowercase=lowercase)
     return [_cut(tokenizer, text, original.embedding.max_tokens) for text in texts]
 
 
