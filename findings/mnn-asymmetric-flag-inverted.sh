@@ -7,7 +7,7 @@
 #   quantisation exactly, which only an asymmetric grid can do. With the flag they are off by a whole step.
 # Versions: mnn 3.6.1 (PyPI wheel), onnx 1.23.2.
 # Seen: comparing quantised embedding models made with and without the flag.
-# Matters: whoever follows the help gets a less accurate model. Leave the flag out, or name the method in a
+# Matters: following the help gives a less accurate model. Leave the flag out, or name the method in a
 #   compression file.
 set -euo pipefail
 

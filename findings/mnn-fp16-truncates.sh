@@ -2,10 +2,10 @@
 # MNN's converter rounds toward zero with --fp16.
 #
 # Expected: float32 weights become the nearest float16, as NumPy's astype gives it.
-# Happens: the fraction is cut off. Every weight's magnitude shrinks or stays: a bias toward zero, and twice
+# Happens: excess digits are dropped. Every weight's magnitude shrinks or stays: a bias toward zero, and twice
 #   the root mean square error of rounding to the nearest.
 # Versions: mnn 3.6.1 (PyPI wheel), onnx 1.23.2.
-# Seen: comparing the cosines of converted embedding models with those of weights rounded beforehand.
+# Seen: comparing the cosines of converted embedding models with those of weights that were rounded before the conversion.
 # Matters: the error of a half-precision embedding model is larger than it has to be. Round the weights to
 #   float16 (and back) before you convert: values that are exact in float16 pass through unchanged.
 set -euo pipefail
@@ -78,7 +78,7 @@ error, least = (float(np.sqrt(np.mean((w - weights) ** 2))) for w in (stored, ne
 kept = bool((run("rounded.mnn", np.eye(64, dtype=np.float32)) == nearest).all())
 print(f"weights that did not grow: {shrunk:.0%} (rounding to the nearest: about half)")
 print(f"error of --fp16: {error:.2e}; of rounding to the nearest: {least:.2e}")
-print(f"weights that were rounded beforehand pass unchanged: {kept}")
+print(f"weights rounded before the conversion pass unchanged: {kept}")
 if not (shrunk == 1 and error > 1.8 * least and kept):
     sys.exit("The behaviour has changed.")
 PROGRAM
