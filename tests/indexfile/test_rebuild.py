@@ -1,10 +1,11 @@
-"""Begun anew: what came from files goes, what programs put in stays."""
+"""Rebuilds: what came from files is deleted, what programs put in stays."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 import pytest
+from fakes.programs import answer_of
 from fakes.remembering import open_memory
 from fakes.searching import FakeModel, contents_of, run_index, write_documents
 
@@ -62,3 +63,38 @@ def test_without_any_all_may_be_other(file: Path) -> None:
     assert store.fact("memory_background") is None  # it was the other model's
     store.close()
     assert contents_of(file) == []
+
+
+def test_memories_stay_where_their_room_was_not_imported(file: Path) -> None:
+    """A program that only searches and indexes knows nothing of the tables of memories."""
+    with Collection(file, FakeModel()) as collection:
+        collection.remove(["1"])
+    script = (
+        "import sys\n"
+        "from pathlib import Path\n"
+        "from fakes.searching import FakeModel\n"
+        "from minnow.errors import IndexFileError\n"
+        "from minnow.search import open_index\n"
+        "file = Path(sys.argv[1])\n"
+        "for changes in ({'weights_sha256': 'c' * 64}, {}):\n"
+        "    try:\n"
+        "        open_index(file, FakeModel(**changes), rebuild=True).close()\n"
+        "    except IndexFileError as error:\n"
+        "        print(error)\n"
+        "assert 'minnow.memory' not in sys.modules\n"
+    )
+    (line,) = answer_of(script, file).splitlines()
+    assert "holds rows in the table 'memories', which would be lost" in line
+    with open_memory(file) as memory:
+        assert [item.text for item in memory.items()] == ["fish sleep"]
+        assert memory.check() == []
+
+
+def test_facts_of_the_old_model_are_dropped(file: Path) -> None:
+    store = open_index(file, FakeModel())
+    identity = store.id
+    store.put_fact("memory_background", "0.5")
+    store.close()
+    store = open_index(file, FakeModel(), rebuild=True)
+    assert (store.id, store.fact("memory_background")) == (identity, None)
+    store.close()

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 _ROWS_AT_A_TIME = 8192
 _SELECTIVE = 0.1
+_GROUP = 64
 _SCORES_AT_A_TIME = 32_000_000
 _PRODUCTS = (Similarity.COSINE, Similarity.DOT)
 
@@ -136,7 +137,7 @@ class Matrix:
             for query, scores in zip(block, _approximate(block, columns, kind), strict=True):
                 row = scores if mask is None else np.where(mask, scores, -np.inf)
                 chosen = _candidates(row, count, 2 * rounding(query, self._longest, kind))
-                exact = exact_scores(query, columns[:, chosen], kind)
+                exact = exact_scores(query, columns.take(chosen, axis=1), kind)
                 found.append(best(ids[chosen], exact, count))
         return found
 
@@ -154,7 +155,7 @@ class Matrix:
         places = np.minimum(np.searchsorted(self.ids, ids), max(0, len(self.ids) - 1))
         there = self.ids[places] == ids if len(self.ids) else np.zeros(len(ids), bool)
         scores = np.full(len(ids), -np.inf)
-        scores[there] = exact_scores(query, self.columns[:, places[there]], kind)
+        scores[there] = exact_scores(query, self.columns.take(places[there], axis=1), kind)
         return scores
 
 
@@ -214,11 +215,16 @@ def _approximate(queries: Floats, columns: Floats, kind: Similarity) -> Floats:
 
 def _candidates(scores: NDArray[np.floating], count: int, margin: float = 0.0) -> NDArray[np.intp]:
     """Return the places of the largest scores, and of those that are less by up to a margin."""
-    least = -np.inf
-    if len(scores) > count:
-        least = float(np.partition(scores, len(scores) - count)[len(scores) - count]) - margin
-    enough = scores >= least if np.isfinite(least) else scores != -np.inf
-    return np.flatnonzero(enough)
+    least, groups = -np.inf, len(scores) // _GROUP
+    if groups > count:  # at least `count` groups, and so scores, reach this: faster than sorting
+        maxima = scores[: groups * _GROUP].reshape(_GROUP, groups).max(axis=0)
+        least = float(np.partition(maxima, groups - count)[groups - count]) - margin
+    places = np.flatnonzero(scores >= least if np.isfinite(least) else scores != -np.inf)
+    if len(places) > count:
+        left = scores[places]
+        least = float(np.partition(left, len(left) - count)[len(left) - count]) - margin
+        places = places[left >= least] if np.isfinite(least) else places
+    return places
 
 
 def read_vectors(

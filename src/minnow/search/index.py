@@ -333,8 +333,10 @@ class Index(OpenIndexFile):
         nearest = self._nearest(vectors, depth, allowed)
         for query, vector, near in zip(queries, vectors, nearest, strict=True):
             worded = self._keywords.search(query, MOST_SCORED, allowed)
-            ids = np.union1d(near.ids, worded.ids[:depth])
-            nearness, keywords = self._nearness(vector, ids), scores_of(worded, ids)
+            others = np.setdiff1d(worded.ids[:depth], near.ids)
+            ids = np.concatenate([near.ids, others])
+            nearness = np.concatenate([near.scores, self._nearness(vector, others)])
+            keywords = scores_of(worded, ids)
             if fusion is Fusion.RRF:
                 ranking = fuse_ranks((near.top(depth), worded.top(depth)), k)
             else:
