@@ -102,6 +102,26 @@ def test_imports_of_python_examples_exist(page: Path) -> None:
             assert [name.name for name in node.names if not hasattr(module, name.name)] == []
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_options_of_shell_examples_exist(page: Path) -> None:
+    text = page.read_text(encoding="utf-8").replace("\\\n", " ")
+    for line in re.findall(r"^ *\$? ?minnow (.+)$", "\n".join(_blocks(text)), re.M):
+        words = re.split(
+            r"[\s=\[\]]+", re.split(r" [#|<>] ?", re.sub(r"\"[^\"]*\"", "TEXT", line))[0]
+        )
+        command, words = COMMANDS[words[0]], words[1:]
+        if hasattr(command, "commands"):
+            command, words = command.commands[words[0]], words[1:]
+        known = {option for parameter in command.params for option in parameter.opts}
+        assert {word for word in words if re.match(r"-\D", word)} - known == set(), line
+
+
+def _blocks(text: str) -> list[str]:
+    """Return the blocks of code that are in no language."""
+    found = re.findall(r"^ *```(\w*)\n(.*?)^ *```", text, re.S | re.M)
+    return [block for language, block in found if language in ("", "sh")]
+
+
 _EXTRAS = {
     "minnow.adapters.langchain": "langchain_core",
     "minnow.adapters.llama_index": "llama_index.core",
