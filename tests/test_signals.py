@@ -25,7 +25,7 @@ NUMBERS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 @pytest.fixture(autouse=True)
 def _as_before(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(signals, "_asked", [])
+    monkeypatch.setattr(signals, "_requested", [])
     handlers = [signal.getsignal(number) for number in NUMBERS]
     yield
     for number, handler in zip(NUMBERS, handlers, strict=True):

@@ -1,4 +1,4 @@
-"""Text in, vectors out: tokenise, batch by length, run the engine, pool, normalise."""
+"""The class that users open and call: prompts, options, warnings."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from minnow.options import (
     EncodeOptions,
     OnTruncate,
     Role,
+    check_iterable,
     check_options,
-    several,
     with_role,
 )
 from minnow.pipeline import Pipeline
@@ -46,21 +46,21 @@ if TYPE_CHECKING:
 __all__ = ["Embedder", "EncodeOptions", "OnTruncate", "Role", "TruncationWarning"]
 
 _MANY = 64
-"""Batches enough for every lane."""
+"""Enough batches for every lane."""
 
 _counting = ForkSafeLock()
 
 
 class TruncationWarning(UserWarning):
-    """Texts were longer than the model's limit, and their ends were cut off."""
+    """Texts are longer than the model's limit; their ends were cut off."""
 
 
 class Embedder:
     """Turns texts into vectors with a bundle.
 
-    Names and habits are those of sentence-transformers: a string gives one vector of shape
+    Names and conventions are those of sentence-transformers: a string gives one vector of shape
     (width,), a list gives (texts, width), always float32, in the order of the input.
-    Safe to call from several threads, and after a fork.
+    It can be used from several threads, and after a fork.
 
     ```python
     with Embedder.open("bge-small.minnow") as embedder:
@@ -86,9 +86,8 @@ class Embedder:
             engine: Ids in, token states or vectors out.
             tokenizer: Texts in, ids out.
             encoder: The network that the engine runs.
-            embedding: How its token states become one vector; where the engine gives vectors,
-                how it has made them.
-            name: What to call it in messages and reports.
+            embedding: How its token states become one vector, here or in the engine.
+            name: Its name in messages and reports.
             on_truncate: What to do about texts over the limit: warn, refuse, or say nothing.
         """
         self.name = name
@@ -194,7 +193,7 @@ class Embedder:
 
     @property
     def similarity_kind(self) -> Similarity:
-        """How the model's vectors are meant to be compared."""
+        """The similarity that the model's vectors are made for."""
         return self.embedding.similarity
 
     @property
@@ -214,25 +213,24 @@ class Embedder:
         normalize_embeddings: bool = False,
         on_truncate: OnTruncate | None = None,
     ) -> Floats:
-        """Embed texts as they are, or behind a prompt.
+        """Embed texts, behind a prompt if there is one.
 
         Args:
             texts: One string, or several.
-            prompt_name: One of the model's prompts (`embedding.prompts`) to put before each text.
-            prompt: A prompt of your own; wins over `prompt_name`.
+            prompt_name: The name of one of the model's prompts (`embedding.prompts`).
+            prompt: Another prompt, in place of `prompt_name`.
             batch_size: Most texts in one forward pass; long texts go in smaller batches.
             show_progress_bar: Show progress on stderr.
             truncate_dim: Keep only the first dimensions of each vector (Matryoshka models).
-            normalize_embeddings: Scale the result to length 1, also where the model does not;
-                after `truncate_dim`.
-            on_truncate: Another choice than the embedder's, for this call.
+            normalize_embeddings: Scale the result to length 1, after `truncate_dim`.
+            on_truncate: For this call, in place of the embedder's choice.
 
         Returns:
             float32 of shape (width,) for a string, (texts, width) for several; (0, width) for none.
 
         Raises:
             InputError: A text is not a string or not valid Unicode, a text is over the limit and
-                `on_truncate` is "error", or an argument is out of range. Nothing is half done.
+                `on_truncate` is "error", or an argument is out of range.
             EngineError: The runtime failed, or gave NaN.
         """
         options = self._options(
@@ -246,7 +244,7 @@ class Embedder:
                 "on_truncate": on_truncate,
             }
         )
-        rows = [texts] if isinstance(texts, str) else list(several(texts))
+        rows = [texts] if isinstance(texts, str) else list(check_iterable(texts))
         vectors = np.empty((len(rows), options.width), dtype=np.float32)
         start = 0
         for block, found in self._stream(rows, options, len(rows)):
@@ -272,7 +270,7 @@ class Embedder:
         checked = self._options(options)
         if isinstance(texts, str):
             raise InputError("texts is one string; encode_stream takes several, or use encode.")
-        return self._stream(several(texts), checked, None)
+        return self._stream(check_iterable(texts), checked, None)
 
     def encode_query(self, texts: str | Iterable[str], **options: Unpack[EncodeOptions]) -> Floats:
         """Embed questions: `encode` with the model's prompt for queries, if it has one.
@@ -291,11 +289,11 @@ class Embedder:
         return self.encode(texts, **self.role_options("document", options))
 
     def role_options(self, role: Role, options: EncodeOptions) -> EncodeOptions:
-        """The options with the prompt of a role, unless they choose a prompt themselves."""
+        """Add the prompt of a role to options that choose no prompt themselves."""
         return with_role(role, options, self.embedding)
 
     def similarity(self, a: Floats, b: Floats) -> Floats:
-        """Compare vectors as the model means them to be compared (cosine unless it says so).
+        """Compare vectors by the model's similarity, which is the cosine unless it states another.
 
         Args:
             a: float32 of shape (rows, width) or (width,).
@@ -309,7 +307,7 @@ class Embedder:
     def encode_batch(self, texts: Sequence[str]) -> Floats:
         """Embed texts in one forward pass, all padded to the longest, in the given order.
 
-        This is for measuring and proving; `encode` makes better batches.
+        This is for measurements and proofs; `encode` makes better batches.
 
         Args:
             texts: At least one text, without prompts.
@@ -320,14 +318,14 @@ class Embedder:
         return self.pipeline.forward(self.pipeline.engine, self.token_ids(texts))
 
     def token_ids(self, texts: Sequence[str]) -> list[list[int]]:
-        """The ids that the encoder is given for each text, special tokens included."""
+        """Return the ids of each text as the encoder reads them, special tokens included."""
         return [text.ids for text in self.pipeline.tokenizer.tokenize(texts)]
 
     def warmup(self, *, bulk: bool = False) -> None:
-        """Do now what is slow the first time, so that no request has to wait for it.
+        """Run the model once, so that no request has to wait for work that is slow the first time.
 
         Args:
-            bulk: Also what many texts at once need: one session for each thread, with its memory.
+            bulk: Also open the sessions for many texts at once, one per thread.
 
         Raises:
             EngineError: The runtime failed.
@@ -350,7 +348,7 @@ class Embedder:
     def _stream(
         self, texts: Iterable[str], options: Options, total: int | None
     ) -> Iterator[tuple[list[str], Floats]]:
-        """Blocks of texts with their vectors, in order."""
+        """Yield blocks of texts with their vectors, in order."""
         seen = cut = 0
         with show_progress("embedding", total, "texts", show=options.show_progress) as advance:
             for block, vectors, over in self.pipeline.stream(texts, options, advance):
@@ -368,7 +366,7 @@ class Embedder:
 
 
 def _level_of_caller() -> int:
-    """The stacklevel, for a warning, of the first frame outside of this file."""
+    """Return the stacklevel of the first frame outside this file."""
     level, frame = 1, sys._getframe(1)
     while frame.f_back is not None and frame.f_globals.get("__name__") == __name__:
         level, frame = level + 1, frame.f_back

@@ -31,7 +31,7 @@ CHECKED_TEXTS = (
     "minnow " * 100,
     "The sea is deep, and what lives in it is seldom seen by those who live on land. " * 60,
 )
-"""From one word to beyond the limit of most models."""
+"""Texts from one word to over the limit of most models."""
 
 
 T = TypeVar("T", bound=TextEmbedder)
@@ -49,7 +49,7 @@ def open_chosen(options: EngineOptions, bundle: Bundle, open_: Callable[..., T])
             `interface`.
 
     Returns:
-        The embedder, and a sentence that says why it is this one.
+        The embedder, and the reason for the choice, as a sentence.
 
     Raises:
         SourceError, BundleError, EngineError, MissingExtraError: It cannot be opened.
@@ -90,7 +90,7 @@ def open_chosen(options: EngineOptions, bundle: Bundle, open_: Callable[..., T])
 
 
 def _rebuilt(bundle: Bundle, source: str | None) -> bytes:
-    from minnow.origin import rebuild_graph  # a tenth of a cold start, which MNN alone is spared
+    from minnow.origin import rebuild_graph  # a tenth of a cold start, which MNN does not need
 
     return rebuild_graph(bundle, source)
 
@@ -128,7 +128,7 @@ def _check_agreement(
 def _worst_cosine(embedder: TextEmbedder, own: TextEmbedder, agreement: float) -> float:
     found, expected = (each.encode_document(CHECKED_TEXTS) for each in (embedder, own))
     cosines = rowwise_cosine(found, expected)
-    worst = int(cosines.argmin())  # NaN counts as the least of all
+    worst = int(cosines.argmin())  # NaN counts as the lowest
     if not cosines[worst] >= agreement:
         raise ParityError(
             "It does not give the bundle's vectors: the cosine of "

@@ -48,15 +48,15 @@ class EncodeOptions(TypedDict, total=False):
 
 @dataclass(frozen=True)
 class Options:
-    """What one call asks for.
+    """The checked options of one call.
 
     Attributes:
-        prompt: Put before each text; may be empty.
+        prompt: Prefix of each text; may be empty.
         batch_size: Most texts in one forward pass.
         width: Length of the vectors to return.
-        normalize: Scale them to length 1.
+        normalize: Whether to scale them to length 1.
         on_truncate: What to do about texts over the limit.
-        show_progress: Show progress on stderr.
+        show_progress: Whether to show progress on stderr.
     """
 
     prompt: str
@@ -70,13 +70,13 @@ class Options:
 def check_options(
     given: EncodeOptions, embedding: EmbeddingSpec, width: int, on_truncate: OnTruncate
 ) -> Options:
-    """Fill in what is not given, and check what is.
+    """Check the arguments of a call, and fill in defaults.
 
     Args:
         given: The caller's arguments.
         embedding: The model's prompts.
         width: Length of the model's vectors.
-        on_truncate: What to do about texts over the limit where the caller does not say.
+        on_truncate: The default for texts over the limit.
 
     Raises:
         InputError: An argument is out of range, or the model has no such prompt.
@@ -100,11 +100,11 @@ def check_options(
     )
 
 
-def several(texts: Iterable[str]) -> Iterable[str]:
-    """The texts, if they can be gone through one by one.
+def check_iterable(texts: Iterable[str]) -> Iterable[str]:
+    """Check that the argument is an iterable of texts.
 
     Raises:
-        InputError: They cannot, or they are bytes.
+        InputError: It is not iterable, or it is bytes.
     """
     if isinstance(texts, bytes):
         raise InputError("texts is bytes, not a string: decode it first.")
@@ -114,7 +114,7 @@ def several(texts: Iterable[str]) -> Iterable[str]:
 
 
 def _prompt(given: EncodeOptions, embedding: EmbeddingSpec) -> str:
-    """`prompt`, else the prompt named `prompt_name`, else the model's default.
+    """Return `prompt`, else the prompt named `prompt_name`, else the model's default.
 
     As in sentence-transformers, every model has prompts named query and document, empty unless
     its files say otherwise.
@@ -132,9 +132,9 @@ def _prompt(given: EncodeOptions, embedding: EmbeddingSpec) -> str:
 
 
 def with_role(role: Role, given: EncodeOptions, embedding: EmbeddingSpec) -> EncodeOptions:
-    """The options with the prompt of a role, unless they choose a prompt themselves.
+    """Add the prompt of a role to options that choose no prompt themselves.
 
-    A role without a prompt gets none: the model's default prompt is for plain `encode`.
+    A role without a prompt gets an empty one: the default prompt is for plain `encode`.
     """
     if given.get("prompt") is not None or given.get("prompt_name") is not None:
         return given

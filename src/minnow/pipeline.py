@@ -1,4 +1,4 @@
-"""From texts to vectors, a block at a time: tokenise, batch by length, run, pool, normalise."""
+"""Turns texts into vectors by the block: tokenise, batch by length, run, pool, normalise."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 WINDOW = 4096
-"""Texts in a block: enough to find many of a length, few enough for flat memory."""
+"""Texts in a block: enough to batch many of one length, few enough for flat memory."""
 
 
 @dataclass(frozen=True)
 class Pipeline:
-    """What stands between texts and vectors.
+    """The steps between texts and vectors.
 
     Attributes:
         engine: Ids in, token states or vectors out.
@@ -45,7 +45,7 @@ class Pipeline:
         encoder: The network that the engine runs.
         embedding: How its token states become one vector; where the engine gives vectors, how it
             has made them.
-        name: What to call it in messages.
+        name: Its name in messages.
     """
 
     engine: Engine
@@ -57,19 +57,19 @@ class Pipeline:
     def stream(
         self, texts: Iterable[str], options: Options, advance: Callable[[int], None]
     ) -> Iterator[tuple[list[str], Floats, int]]:
-        """Embed texts block by block, and tokenise the next block beside each.
+        """Embed texts block by block; a thread tokenises the next block meanwhile.
 
         Args:
-            texts: Read a block ahead. What reading them raises comes after the block before.
-            options: Checked.
-            advance: Told how many texts more are done.
+            texts: Read one block ahead; an error of reading is raised after the block before.
+            options: Checked options.
+            advance: Receives the number of texts of each finished batch.
 
         Yields:
             The texts, their vectors (float32 of shape (texts, width)), and how many were cut off.
 
         Raises:
             InputError: A text is not valid, is empty where the model adds no token, or is over
-                the limit where that is refused; the message has its number in the stream.
+                the limit where the options refuse that; the message has its number.
             EngineError: The runtime failed, or gave NaN.
         """
         rest, start = iter(texts), 0
@@ -78,7 +78,9 @@ class Pipeline:
         while block:
             following, fault = _read(rest) if len(block) == WINDOW else ([], None)
             start += len(block)
-            with _beside(partial(self._tokenize, following, options, start), following) as tokens:
+            with _in_thread(
+                partial(self._tokenize, following, options, start), following
+            ) as tokens:
                 vectors = self._embed(rows, options, advance)
             yield block, vectors, sum(row.truncated for row in rows)
             if fault is not None:
@@ -86,10 +88,10 @@ class Pipeline:
             block, rows = following, tokens() if following else []
 
     def forward(self, engine: Engine, ids: list[list[int]]) -> Floats:
-        """One forward pass of the whole model: float32 of shape (texts, width).
+        """Run one forward pass of the whole model: float32 of shape (texts, width).
 
         Args:
-            engine: The pipeline's, or a lane of it.
+            engine: The engine of the pipeline, or a lane of it.
             ids: Token ids of at least one text.
 
         Raises:
@@ -107,7 +109,7 @@ class Pipeline:
         return normalize(vectors) if self.embedding.normalize and not pooled else vectors
 
     def _tokenize(self, texts: list[str], options: Options, start: int) -> list[TokenizedText]:
-        """Ids of some texts; `start` is the first's number in the stream."""
+        """Tokenise texts, of which the first has the number `start` in the stream."""
         prefixed = [options.prompt + t if isinstance(t, str) else t for t in texts]
         rows = self.tokenizer.tokenize(prefixed, first=start)
         if options.on_truncate == "error":
@@ -137,10 +139,10 @@ class Pipeline:
 
 
 @contextmanager
-def _beside(work: Callable[[], T], needed: object) -> Iterator[Callable[[], T]]:
-    """Do some work in a thread, where it is needed; yields what gives the result, or raises.
+def _in_thread(work: Callable[[], T], needed: object) -> Iterator[Callable[[], T]]:
+    """Run a function in a thread, if needed; yield a function that returns its result, or raises.
 
-    The thread has ended when the block has: none is waited for in a forked child.
+    The thread ends with the block, so that a forked child never waits for it.
     """
     if not needed:
         yield work
@@ -150,8 +152,8 @@ def _beside(work: Callable[[], T], needed: object) -> Iterator[Callable[[], T]]:
 
 
 def _read(texts: Iterator[str]) -> tuple[list[str], Exception | None]:
-    """The next block, or why it cannot be read."""
+    """Read the next block; return it, or the error."""
     try:
         return list(islice(texts, WINDOW)), None
-    except Exception as error:  # the caller's; it gets it back
+    except Exception as error:  # of the caller's iterable; `stream` raises it
         return [], error

@@ -1,7 +1,7 @@
 """Child processes for code that may crash, hang or run out of memory.
 
-`run_child` runs a program to its end. A `Worker` answers requests, and `serve_requests` is the
-other end of it, in the child.
+`run_child` runs a program to its end. A `Worker` answers requests: its program calls
+`serve_requests`.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class ChildProcess:
     Closing kills it with all that it started.
 
     Attributes:
-        name: What it is, for messages.
+        name: Its name in messages.
         pid: Its process id.
         started: The monotonic clock when it was started, in seconds.
     """
@@ -65,12 +65,12 @@ class ChildProcess:
         """Start it.
 
         Args:
-            name: What it is, for messages.
+            name: Its name in messages.
             command: The program and its arguments.
-            log: The file that receives all that it prints; by default a temporary one.
-            folder: Where it runs; by default in a temporary directory of its own.
+            log: The file for all that it prints; by default a temporary one.
+            folder: Its working directory; by default a temporary one.
             environment: Variables to add to the environment.
-            hint: What a crash most likely means, for messages.
+            hint: The likely cause of a crash, for messages.
             piped: Connect its stdin and stdout to this process; only stderr is its log then.
         """
         self.name, self._hint = name, hint
@@ -95,10 +95,7 @@ class ChildProcess:
         self.pid = self._process.pid
 
     def wait(self, timeout: float) -> int | None:
-        """Wait until it ends, then kill what is left of its session.
-
-        Args:
-            timeout: Seconds after which it is killed too.
+        """Wait so many seconds for its end, then kill what is left of its session.
 
         Returns:
             Its exit code, negative for a signal; None if it was still running.
@@ -121,9 +118,9 @@ class ChildProcess:
         return self._log.read_text(encoding="utf-8", errors="replace")
 
     def last_output(self) -> str:
-        """Return a sentence with the last lines of its log, behind a space; empty if it has none.
+        """Return a sentence with the end of its log, after a space; empty if the log is.
 
-        Indented lines are left out: they are the frames of a traceback.
+        It omits indented lines, which are the frames of a traceback.
         """
         lines = [line.rstrip() for line in self.output().splitlines()]
         kept = [line for line in lines if line and not line.startswith((" ", "\t", *_NOISE))]
@@ -131,18 +128,16 @@ class ChildProcess:
         return f" It printed last: {tail.rstrip('.')}." if tail else ""
 
     def ending(self, code: int) -> str:
-        """Return how it ended, as a sentence without a subject.
-
-        Args:
-            code: Its exit code.
-        """
+        """Describe an exit code, as a sentence that the name of the process begins."""
         if code == -signal.SIGKILL or "bad_alloc" in self.last_output():
             return (
                 "was killed, most likely because memory ran out: use a smaller model, or close "
                 "other programs."
             )
         if code < 0:
-            return f"crashed with {_signal_name(-code)}{self._hint and f': {self._hint}'}."
+            names = {each.value: each.name for each in signal.Signals}
+            hint = f": {self._hint}" if self._hint else ""
+            return f"crashed with {names.get(-code, f'signal {-code}')}{hint}."
         return "failed." if code else "ended without an answer."
 
     def close(self) -> None:
@@ -155,16 +150,6 @@ class ChildProcess:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-
-def _signal_name(number: int) -> str:
-    try:
-        return signal.Signals(number).name
-    except ValueError:
-        return f"signal {number}"
-
-
-# --- a program that runs to its end ------------------------------------------------------
 
 
 def run_child(
@@ -181,10 +166,10 @@ def run_child(
     """Run a program to its end.
 
     Args:
-        name: What it is, for messages.
+        name: Its name in messages.
         command: The program and its arguments.
-        log: The file that receives all that it prints; by default a temporary one.
-        folder: Where it runs; by default in a temporary directory.
+        log: The file for all that it prints; by default a temporary one.
+        folder: Its working directory; by default a temporary one.
         result: The file that it writes; an older one is removed first.
         timeout: Seconds after which it counts as hung, and is killed.
         environment: Variables to add to the environment.
@@ -229,7 +214,7 @@ class Worker(ChildProcess):
     """A child process that answers requests, each reply within a time limit.
 
     Requests go to its stdin and replies come from its stdout, as lines of JSON. A reply carries
-    the number of its request, so that those to a request that was given up are passed over.
+    the number of its request, so that replies to an abandoned request are skipped.
     """
 
     def __init__(
@@ -241,14 +226,9 @@ class Worker(ChildProcess):
         folder: Path | None = None,
         hint: str = "",
     ) -> None:
-        """Start it.
+        """Start a program that calls `serve_requests`; the arguments are those of `ChildProcess`.
 
-        Args:
-            name: What it is, for messages.
-            command: A program that calls `serve_requests`.
-            timeout: Seconds after which a reply counts as missing, and the process is killed.
-            folder: Where it runs; by default in a temporary directory of its own.
-            hint: What a crash most likely means, for messages.
+        A reply has `timeout` seconds to come; after that the process is killed.
         """
         super().__init__(name, command, folder=folder, hint=hint, piped=True)
         self._timeout, self._number, self._closed = timeout, 0, False
@@ -259,15 +239,11 @@ class Worker(ChildProcess):
             thread.start()
 
     def request(self, message: object, reply: type[T]) -> T:
-        """Send a request, and return the first reply to it.
-
-        Args:
-            message: Anything that msgspec encodes as JSON.
-            reply: The type of the reply.
+        """Send a request, anything that msgspec encodes as JSON; return the first reply to it.
 
         Raises:
             EngineError: The process crashed, did not answer in time, or is closed.
-            MinnowError: The error that the process ended with.
+            MinnowError: The error that ended the process.
         """
         self.send(message)
         answer = self.receive(reply)
@@ -280,30 +256,28 @@ class Worker(ChildProcess):
         if self._closed:
             raise EngineError(f"{self.name} is closed; open it again.")
         self._number += 1
-        self._requests.put(
-            msgspec.json.encode({"number": self._number, "content": message}) + b"\n"
-        )
+        self._requests.put(_encode(self._number, message))
 
     def send_end(self) -> None:
         """Close its stdin: there are no more requests."""
         self._requests.put(None)
 
     def receive(self, reply: type[T]) -> T | None:
-        """Return the next reply to the last request; None when the process has ended well.
+        """Return the next reply to the last request, or an announcement before the first.
 
-        Before any request this is what the process says of its own accord.
+        None means that the process has ended well.
 
         Raises:
             EngineError, MinnowError: As `request`.
         """
         while line := self._next_line():
-            found = msgspec.json.decode(line, type=_Reply)
+            found = msgspec.json.decode(line, type=_Message)
             if found.error:
                 error: Exception = getattr(minnow.errors, found.error)(*found.arguments)
                 raise error
             if found.number == self._number:
                 return msgspec.json.decode(found.content, type=reply)
-        self._replies.put(b"")  # for whoever asks again
+        self._replies.put(b"")  # for the next call
         code = self.wait(self._timeout)
         if code == 0:
             return None
@@ -329,11 +303,11 @@ class Worker(ChildProcess):
             self.close()
             raise EngineError(
                 f"{self.name} did not answer within {self._timeout:.0f} s and was stopped. If it "
-                f"only needs longer, raise timeout.{printed}"
+                f"only needs longer, give a larger timeout.{printed}"
             ) from None
 
     def _write(self) -> None:
-        """Pass requests on, in a thread: a process that hangs does not read them."""
+        """Write requests, in a thread: a process that hangs does not read them."""
         assert self._process.stdin is not None
         with suppress(OSError), self._process.stdin as stdin:  # it has ended; `receive` says how
             for line in iter(self._requests.get, None):
@@ -341,7 +315,7 @@ class Worker(ChildProcess):
                 stdin.flush()
 
     def _read(self) -> None:
-        """Collect replies, in a thread: no other way to wait has a time limit everywhere."""
+        """Read replies, in a thread: no other way to wait has a timeout on every system."""
         assert self._process.stdout is not None
         with self._process.stdout as stdout:
             for line in stdout:
@@ -349,18 +323,22 @@ class Worker(ChildProcess):
         self._replies.put(b"")
 
 
-class _Request(msgspec.Struct):
-    number: int
-    content: msgspec.Raw
-
-
-class _Reply(msgspec.Struct):
-    """A reply, or the error of minnow.errors that ended the process: its name and arguments."""
+class _Message(msgspec.Struct):
+    """A request or a reply; or an error of minnow.errors, by its name and arguments."""
 
     number: int
     content: msgspec.Raw = msgspec.Raw(b"null")
     error: str = ""
     arguments: list[Any] = []
+
+
+def _encode(number: int, content: object) -> bytes:
+    message = _Message(number)
+    if isinstance(content, MinnowError):
+        message.error, message.arguments = type(content).__name__, list(content.__reduce__()[1])
+    else:
+        message.content = msgspec.Raw(msgspec.json.encode(content))
+    return msgspec.json.encode(message) + b"\n"
 
 
 # --- in the child ------------------------------------------------------------------------
@@ -369,7 +347,7 @@ class _Reply(msgspec.Struct):
 class Parent:
     """The process that started this one as a `Worker`.
 
-    It takes what was stdout; all that this process prints goes to stderr from then on.
+    Replies go to it on the former stdout; all that this process prints goes to stderr.
     """
 
     def __init__(self) -> None:
@@ -378,53 +356,36 @@ class Parent:
         os.dup2(2, 1)
 
     def requests(self, kind: type[T]) -> Iterator[T]:
-        """Read requests until there are no more.
-
-        Args:
-            kind: Their type.
-        """
+        """Yield requests, decoded as a type, until there are no more."""
         for line in sys.stdin.buffer:
-            request = msgspec.json.decode(line, type=_Request)
+            request = msgspec.json.decode(line, type=_Message)
             self._number = request.number
             yield msgspec.json.decode(request.content, type=kind)
 
     def reply(self, content: object) -> None:
-        """Answer the last request; before any, say something of your own accord."""
-        self._send(_Reply(self._number, msgspec.Raw(msgspec.json.encode(content))))
-
-    def fail(self, error: MinnowError) -> None:
-        """Have the parent raise an error."""
-        arguments = list(error.__reduce__()[1])
-        self._send(_Reply(self._number, error=type(error).__name__, arguments=arguments))
-
-    def _send(self, reply: _Reply) -> None:
-        self._replies.write(msgspec.json.encode(reply) + b"\n")
+        """Answer the last request, or announce something before the first; raise an error there."""
+        self._replies.write(_encode(self._number, content))
         self._replies.flush()
 
 
 def serve_requests(work: Callable[[Parent], None]) -> int:
-    """Do the work of a `Worker`, in the child; its errors of minnow.errors reach the parent.
+    """Run a function that replies to requests; return the exit code of the process.
 
-    Args:
-        work: Reads requests and replies to them.
-
-    Returns:
-        The exit code.
+    An error of minnow.errors is raised in the parent.
     """
     parent = Parent()
     try:
         work(parent)
     except MinnowError as error:
-        parent.fail(error)
+        parent.reply(error)
         return 1
     return 0
 
 
 def peak_memory() -> int:
-    """Return the most memory that this process held at once, in bytes.
+    """Return the most memory that this process has held, in bytes.
 
-    Linux carries getrusage's figure over from the process that started this one, so its own
-    is read where there is one.
+    On Linux getrusage also counts the parent process before the start, so /proc comes first.
     """
     try:
         lines = Path("/proc/self/status").read_text().splitlines()

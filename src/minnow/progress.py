@@ -13,13 +13,13 @@ if TYPE_CHECKING:
 def show_progress(
     task: str, total: int | None, unit: str, *, show: bool
 ) -> Iterator[Callable[[int], None]]:
-    """A bar on stderr; yields what to call with the number of things done.
+    """Show a bar on stderr; yield a function that advances it by a number of items.
 
     Args:
-        task: What is being done.
-        total: How many things there are, if known.
-        unit: What they are, in the plural.
-        show: Whether to show anything at all.
+        task: The name of the work.
+        total: The number of items, if known.
+        unit: The name of the items, in the plural.
+        show: Whether to show the bar.
     """
     if not show:
         yield lambda _: None

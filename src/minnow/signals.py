@@ -1,6 +1,6 @@
 """Requests to stop: Ctrl-C, SIGTERM, and the terminal that goes away.
 
-This module imports next to nothing, so that it can be there first.
+This module imports almost nothing, so that the program can load it first.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ _REQUESTS = [
 ]
 
 
-_asked: list[float] = []
+_requested: list[float] = []
 _SAME_REQUEST = 1.0
 
 
 class Stopped(KeyboardInterrupt):
     """A request to stop.
 
-    It has a class of its own because Python, where a plain KeyboardInterrupt has passed through
-    an `exec` (as it may within an import), forgets the exit code and kills itself.
+    It has its own class because Python ignores the exit code and kills itself after a plain
+    KeyboardInterrupt has passed through an `exec`, as may happen within an import.
     """
 
 
@@ -39,29 +39,29 @@ def stop_on_request() -> None:
 
 
 def _stop(*_: object) -> None:
-    """Raise `Stopped`, but not again at once: an impatient second Ctrl-C would cut cleaning up."""
-    again = bool(_asked) and time.monotonic() - _asked[0] < _SAME_REQUEST
+    """Raise `Stopped`, but not twice within a second: that would interrupt the cleaning up."""
+    again = bool(_requested) and time.monotonic() - _requested[0] < _SAME_REQUEST
     if not again:
-        _asked[:] = [time.monotonic()]
+        _requested[:] = [time.monotonic()]
         raise Stopped
 
 
 def stop_was_requested() -> bool:
-    """Whether `Stopped` was raised, even where a library made another error of it."""
-    return bool(_asked)
+    """Return whether `Stopped` was raised, even if a library turned it into another error."""
+    return bool(_requested)
 
 
 def ignore_requests() -> None:
-    """Let nothing interrupt what is left to do at the end of a program."""
+    """Ignore further requests at the end of a program."""
     for number in _REQUESTS:
         signal.signal(number, signal.SIG_IGN)
 
 
 @contextmanager
 def uninterrupted() -> Iterator[None]:
-    """Hold requests back for a moment that must not be cut in two.
+    """Postpone requests during work that must not be interrupted.
 
-    Python runs its signal handlers in the main thread only; elsewhere nothing can interrupt.
+    Python runs its signal handlers in the main thread only, so other threads are not affected.
     """
     if threading.current_thread() is not threading.main_thread():
         yield

@@ -1,4 +1,4 @@
-"""Texts from files and vectors to files, a block at a time, at flat memory."""
+"""Reads texts from files and writes vectors to files, by the block, at flat memory."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 
 
 def read_texts(name: str) -> Iterator[str]:
-    """Texts of a file: a line each, or the `text` of each object where the name ends in .jsonl.
+    """Read the texts of a file: its lines, or the `text` of each object in a .jsonl file.
 
     Args:
         name: A path, or "-" for lines on standard input.
 
     Yields:
-        Every text, empty lines too, so that row n of the vectors is line n of the file.
+        Every text, also empty lines, so that row n of the vectors is line n of the file.
 
     Raises:
         InputError: The file cannot be read, a line is not UTF-8 or holds a NUL byte (which no
@@ -74,7 +74,7 @@ def _json_texts(lines: Iterator[str], name: str) -> Iterator[str]:
 
 
 def _valid(text: str, number: int, name: str) -> str:
-    """JSON can spell half of a surrogate pair, which is no character."""
+    """Refuse half of a surrogate pair, which JSON can spell and which is no character."""
     try:
         text.encode()
     except UnicodeEncodeError as error:
@@ -86,7 +86,7 @@ def _valid(text: str, number: int, name: str) -> str:
 
 
 class VectorWriter(Protocol):
-    """Takes blocks of vectors in order."""
+    """A writer of blocks of vectors, in order."""
 
     def write(self, texts: Sequence[str], vectors: Floats) -> None:
         """Append the vectors of these texts: float32 of shape (texts, width)."""
@@ -95,7 +95,7 @@ class VectorWriter(Protocol):
 
 @contextmanager
 def vector_file(path: Path, width: int) -> Iterator[VectorWriter]:
-    """A file to write vectors to, under a temporary name until all are there.
+    """Open a file for vectors; it replaces an older file when all are written.
 
     Args:
         path: Ends in .npy (one float32 array of shape (texts, width)) or .jsonl (an object with
@@ -103,7 +103,8 @@ def vector_file(path: Path, width: int) -> Iterator[VectorWriter]:
         width: Length of a vector.
 
     Raises:
-        OutputError: Another ending, or the file cannot be written; an older one is kept.
+        OutputError: The path has another ending, or the file cannot be written; an older one is
+            kept.
     """
     kinds: dict[str, type[NpyWriter | JsonlWriter]] = {".npy": NpyWriter, ".jsonl": JsonlWriter}
     if path.suffix not in kinds:
@@ -115,7 +116,7 @@ def vector_file(path: Path, width: int) -> Iterator[VectorWriter]:
 
 
 class NpyWriter:
-    """One float32 array; its header is written again when the number of rows is known.
+    """Writer of one float32 array; it writes the header again when the number of rows is known.
 
     NumPy leaves room in a header for the first axis to grow (numpy.lib.format, GROWTH_AXIS).
     """
@@ -143,7 +144,7 @@ class NpyWriter:
 
 
 class JsonlWriter:
-    """An object with `text` and `embedding` per line."""
+    """Writer of an object with `text` and `embedding` per line."""
 
     def __init__(self, file: IO[bytes], width: int) -> None:
         del width
@@ -156,11 +157,11 @@ class JsonlWriter:
             self._file.write(json.dumps(row, ensure_ascii=False).encode() + b"\n")
 
     def finish(self) -> None:
-        """Nothing is left to write."""
+        """Do nothing: all is written."""
 
 
 class LineWriter:
-    """A JSON array per line."""
+    """Writer of a JSON array per line."""
 
     def __init__(self, file: IO[bytes], width: int) -> None:
         del width

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Pooling(str, Enum):
-    """How one vector is made of a text's token states; values are sentence-transformers' names."""
+    """Ways to make one vector of a text's token states; values are sentence-transformers' names."""
 
     CLS = "cls"
     MEAN = "mean"
@@ -27,7 +27,7 @@ class Pooling(str, Enum):
 
 
 class Similarity(str, Enum):
-    """How two vectors are compared; values are sentence-transformers' names."""
+    """Ways to compare two vectors; values are sentence-transformers' names."""
 
     COSINE = "cosine"
     DOT = "dot"
@@ -91,7 +91,7 @@ _POOLINGS: dict[Pooling, Callable[[Floats, Floats], Floats]] = {
 
 
 def pool(hidden: NDArray[np.float32], mask: NDArray[np.int32], pooling: Pooling) -> Floats:
-    """Make one vector per text from the states of its tokens.
+    """Pool the token states of each text into one vector.
 
     Padding must be on the right: the first token of every row is a real one.
 
@@ -121,7 +121,7 @@ def normalize(vectors: NDArray[np.float32]) -> Floats:
 
 
 def rowwise_cosine(a: NDArray[np.floating], b: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Cosine of each row of `a` with the same row of `b`, in float64.
+    """Return the cosine of each row of `a` with the same row of `b`, in float64.
 
     Args:
         a: Shape (rows, width).
@@ -141,14 +141,14 @@ def rowwise_cosine(a: NDArray[np.floating], b: NDArray[np.floating]) -> NDArray[
 def similarity(
     a: NDArray[np.float32], b: NDArray[np.float32], kind: Similarity = Similarity.COSINE
 ) -> Floats:
-    """Compare every row of `a` with every row of `b`; larger is more alike.
+    """Compare every row of `a` with every row of `b`; larger is more similar.
 
     Distances are negated, as sentence-transformers does.
 
     Args:
         a: float32 of shape (rows, width) or (width,).
         b: float32 of shape (others, width) or (width,).
-        kind: What to compute.
+        kind: The similarity.
 
     Returns:
         float32 of shape (rows, others).

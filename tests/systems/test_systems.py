@@ -184,7 +184,7 @@ def test_a_pooling_decides_too(made: Tiny, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "kind", "message"),
     [
-        ("gguf:", InputError, "nothing behind the colon"),
+        ("gguf:", InputError, "names no file or source behind the colon"),
         ("gguf:no.gguf", MinnowError, "no.gguf"),
         ("onyx:model", InputError, "no system 'onyx'.*gguf:FILE"),
         ("no-such-folder", BundleError, "not a folder"),

@@ -21,11 +21,11 @@ _LIKELIEST = 40
 
 
 class RefusalError(Exception):
-    """The engine cannot; the message goes on after the folder's name."""
+    """The engine cannot do a job; the message follows the LLM's name."""
 
 
-class Engine:
-    """One LLM, and the answer that it is at."""
+class LlmEngine:
+    """One LLM, and the answer that it is generating."""
 
     def __init__(self, config: str, changes: str, temperature: float, rows: int) -> None:
         import MNN.llm as llm  # `from MNN import llm` is another module, of C
@@ -41,7 +41,7 @@ class Engine:
         self._waiting: list[int] = []
 
     def answer(self, job: str, messages: list[list[str]]) -> dict[str, Any]:
-        """Do a job; or why not, as "error"."""
+        """Do a job, and return the reply; a refusal is its "error"."""
         try:
             if job == "next":
                 return self.next()
@@ -50,14 +50,14 @@ class Engine:
             return {"error": str(error)}
 
     def render(self, messages: list[list[str]]) -> dict[str, Any]:
-        """The text that messages come to, and its tokens."""
+        """Return the text that the chat template makes of messages, and its number of tokens."""
         text = self._engine.apply_chat_template(
             [{"role": role, "content": content} for role, content in messages]
         )
         return {"text": text, "tokens": len(self._engine.tokenizer_encode(text))}
 
     def start(self, messages: list[list[str]]) -> dict[str, Any]:
-        """Forget what was before; what is read is read with the first token."""
+        """Clear the KV cache; the engine reads the messages with the first token."""
         self._engine.generate_init()
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._waiting = self._engine.tokenizer_encode(self.render(messages)["text"])
@@ -66,7 +66,7 @@ class Engine:
         return {"tokens": len(self._waiting)}
 
     def next(self) -> dict[str, Any]:
-        """The next token as whole characters; a stop token ends the answer."""
+        """Return the next token as whole characters; a stop token ends the answer."""
         token = self._pick(self._logits(self._waiting))
         self._waiting = [token]
         self._engine.context.update(current_token=token)
@@ -75,7 +75,7 @@ class Engine:
         return {"text": self._decoder.decode(self._bytes(token))}
 
     def _logits(self, tokens: list[int]) -> "np.ndarray[Any, np.dtype[np.float32]]":
-        """Of what follows the last token: float32 of shape (vocabulary,)."""
+        """Return the logits after the last token: float32 of shape (vocabulary,)."""
         if max(tokens) >= self._rows:
             raise RefusalError(
                 f"has a word table of {self._rows} rows, and none for token {max(tokens)}: it "
@@ -92,7 +92,7 @@ class Engine:
         return logits
 
     def _pick(self, logits: "np.ndarray[Any, np.dtype[np.float32]]") -> int:
-        """The likeliest token; with a temperature, one of the likeliest by chance."""
+        """Return the likeliest token; with a temperature, sample one of the likeliest."""
         if not self._temperature:
             return int(logits.argmax())
         best = np.argsort(logits)[-_LIKELIEST:]
@@ -112,7 +112,7 @@ def main() -> None:
     parent = Parent()
     config, changes, temperature, rows = sys.argv[1:]
     try:
-        engine = Engine(config, changes, float(temperature), int(rows))
+        engine = LlmEngine(config, changes, float(temperature), int(rows))
     except RefusalError as error:
         parent.reply({"error": str(error)})
         return
@@ -123,4 +123,4 @@ def main() -> None:
 
 if __name__ == "__main__":
     main()
-    os._exit(0)  # MNN's destructors crash in some orders, when there is nothing left to lose
+    os._exit(0)  # MNN's destructors crash in some orders

@@ -1,7 +1,7 @@
-"""How fast are systems, beside each other, on this machine?
+"""Speed of systems, compared on this machine.
 
-`bench` has them embed the same texts, each in a process of its own, in turn and several times;
-`benchmark_facts` is what came out as plain values. `minnow.bench.report` draws it.
+`bench` measures how they embed the same texts, each in its own process, in turn and several times;
+`benchmark_facts` returns the result as plain values, and `minnow.bench.report` draws it.
 """
 
 from minnow.bench.machine import Machine

@@ -1,4 +1,4 @@
-"""What a benchmark ran on: the machine in words, and how fast it multiplies matrices."""
+"""The machine of a benchmark, and how fast it multiplies matrices."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from minnow.engines.base import usable_cpus
 from minnow.errors import EngineError
 from minnow.processes import python_command, run_child
 
-_TELLING = ("avx2", "avx512f", "avx512_bf16", "avx512_vnni", "amx_bf16", "amx_int8", "asimd",
+_INSTRUCTIONS = ("avx2", "avx512f", "avx512_bf16", "avx512_vnni", "amx_bf16", "amx_int8", "asimd",
             "asimdhp", "asimddp", "i8mm", "bf16", "sve")  # fmt: skip
 
 _SIZE, _SECONDS = 1536, 0.7
@@ -31,17 +31,16 @@ _BLAS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_M
 
 @dataclass(frozen=True)
 class Machine:
-    """What a benchmark ran on.
+    """The machine of a benchmark.
 
     Attributes:
         processor: Its name.
-        cpus: Those that this process may use.
-        instructions: Of the kinds that matter to matrices, those that the processor has.
-        memory: In bytes; 0 where the system does not say.
+        cpus: Number of CPUs that this process may use.
+        instructions: Those of its instruction sets that matter to matrices.
+        memory: In bytes; 0 if unknown.
         system: Its name and version.
         python: Its version.
-        load: Processes that wanted to run in the minute before, by the system's count; None where
-            it does not say.
+        load: The load average of the last minute; None if unknown.
     """
 
     processor: str
@@ -54,12 +53,12 @@ class Machine:
 
 
 def this_machine() -> Machine:
-    """The one that this process runs on."""
+    """Describe the machine of this process."""
     name, flags = _processor()
     return Machine(
         processor=name or platform.processor() or platform.machine(),
         cpus=usable_cpus(),
-        instructions=tuple(name for name in _TELLING if name in flags),
+        instructions=tuple(name for name in _INSTRUCTIONS if name in flags),
         memory=_memory(),
         system=f"{platform.system()} {platform.release()}, {platform.machine()}",
         python=platform.python_version(),
@@ -68,7 +67,7 @@ def this_machine() -> Machine:
 
 
 def _processor() -> tuple[str, set[str]]:
-    """Name and flags, as Linux tells them; both are empty elsewhere."""
+    """Read name and flags on Linux; both are empty elsewhere."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
@@ -88,10 +87,10 @@ def _memory() -> int:
 
 
 def matmul_peak(threads: int) -> float:
-    """Floating-point operations a second of NumPy's float32 product of large matrices.
+    """Measure NumPy's float32 product of large matrices, in floating-point operations a second.
 
-    The best of many products, in a process of its own with so many threads. It is a yardstick, not
-    a limit: a runtime that computes in bfloat16 may be above it.
+    It is the best of many products, in a child process with so many threads; a runtime that
+    computes in bfloat16 may exceed it.
 
     Raises:
         EngineError: NumPy failed.

@@ -1,4 +1,4 @@
-"""Systems in turn, round after round, each in a process of its own."""
+"""Measures systems in turn, round after round, each in its own process."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ TIMEOUT = 3600.0
 
 @dataclass(frozen=True)
 class BenchOptions:
-    """How to measure.
+    """Options of a benchmark.
 
     Attributes:
-        documents: How many to embed at once, evenly spread over the data set's.
-        queries: How many to embed one by one: those whose tokens are nearest to 16.
-        rounds: How often to measure everything; one more goes before, and does not count.
+        documents: Number of documents to embed at once, evenly spread over the data set.
+        queries: Number of queries to embed one by one: those nearest to 16 tokens.
+        rounds: Number of rounds; one more comes first, as a warm-up.
         threads: CPU threads of each system; by default those of the machine, four at most.
         offline: Make no network call at all.
         progress: Receives a line of text before each step.
@@ -62,7 +62,7 @@ class BenchOptions:
 
 @dataclass(frozen=True)
 class _Texts:
-    """What is embedded."""
+    """The texts to embed, and their tokens."""
 
     documents: list[str]
     queries: list[str]
@@ -72,7 +72,7 @@ class _Texts:
 
 @dataclass(frozen=True)
 class _Round:
-    """One system's figures of one round."""
+    """The figures of one system in one round."""
 
     tokens: float
     p50: float
@@ -84,18 +84,19 @@ class _Round:
 def bench(
     names: Sequence[str], dataset: Dataset, options: BenchOptions = BenchOptions()
 ) -> Benchmark:
-    """Measure how fast systems are, beside each other.
+    """Measure how fast systems are, compared with each other.
 
-    All systems are open at once, each in its own process, and one at a time works. In every round
-    each has its turn; the order goes round too, so that none is always the first.
+    All systems are open at once, each in its own process, and one works at a time. Each round
+    starts with another system, so that none is always the first.
 
     Args:
-        names: Systems as `minnow.systems` has them, the baseline first.
+        names: Names of systems, see `minnow.systems`; the baseline first.
         dataset: Documents and queries to embed.
         options: How to measure.
 
     Raises:
-        InputError: No systems, no texts, a number out of range, or none has a tokenizer.json.
+        InputError: There are no systems or texts, a number is out of range, or no system has a
+            tokenizer.json.
         MinnowError: A system cannot be found or loaded, fails, crashes or gives NaN.
     """
     _check(names, options)
@@ -147,7 +148,7 @@ def _check(names: Sequence[str], options: BenchOptions) -> None:
 
 
 def _choose(dataset: Dataset, systems: Sequence[System], options: BenchOptions) -> _Texts:
-    """Documents evenly spread, and the queries nearest to 16 tokens; all counted."""
+    """Choose documents evenly, and the queries nearest to 16 tokens; count their tokens."""
     tokenizer = tokenizer_of(systems)
     limit = next((s.max_tokens for s in systems if s.max_tokens), None)
     prompts = next((s.prompts for s in systems if s.prompts), RolePrompts("", ""))
@@ -174,12 +175,12 @@ def _choose(dataset: Dataset, systems: Sequence[System], options: BenchOptions) 
 
 
 class _Child:
-    """A system that is open in a process of its own.
+    """A system that is open in its own process.
 
     Attributes:
         load_seconds: From the start of the process until the system was open.
         cold_seconds: From the start of the process until it had its first vector.
-        peak_bytes: The most memory that the process has held.
+        peak_bytes: The most memory that the process has held, in bytes.
     """
 
     def __init__(self, worker: Worker, setup: Setup) -> None:
@@ -189,11 +190,11 @@ class _Child:
         self.cold_seconds = first - worker.started
 
     def documents(self, texts: list[str]) -> float:
-        """Seconds that all of them took together."""
+        """Embed documents all at once; return the seconds."""
         return self._ask(Task("documents", texts))[0]
 
     def queries(self, texts: list[str]) -> list[float]:
-        """Seconds that each took, one after the other."""
+        """Embed queries one after the other; return the seconds of each."""
         return self._ask(Task("queries", texts))
 
     def _ask(self, message: Setup | Task) -> list[float]:
@@ -210,7 +211,7 @@ def _opened(system: System, *, threads: int, first: str, timeout: float) -> Iter
 
 
 def _in_turn(systems: Sequence[System], number: int) -> Iterator[System]:
-    """All of them, each round from another one on."""
+    """Yield all systems, starting with another one in each round."""
     start = number % len(systems)
     yield from systems[start:]
     yield from systems[:start]
@@ -252,6 +253,6 @@ def _speed(system: System, rounds: Sequence[_Round], memory: int) -> Speed:
 def _notes(machine: Machine) -> Iterator[str]:
     if machine.load is not None and machine.load > BUSY:
         yield (
-            f"The machine was busy when this began (load {machine.load}): trust the ratios more "
+            f"The machine was busy at the start (load {machine.load}): trust the ratios more "
             "than the figures."
         )

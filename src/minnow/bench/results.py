@@ -1,4 +1,4 @@
-"""What a benchmark found: plain values, for tables, pages and machines."""
+"""Results of a benchmark as plain values."""
 
 from __future__ import annotations
 
@@ -18,50 +18,50 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Sample:
-    """A figure, measured several times.
+    """A figure that was measured several times.
 
     Attributes:
-        values: One for each time, in order; at least one.
+        values: The measurements, in order; at least one.
     """
 
     values: tuple[float, ...]
 
     @property
     def median(self) -> float:
-        """The middle one."""
+        """The middle value."""
         return statistics.median(self.values)
 
     @property
     def low(self) -> float:
-        """The least."""
+        """The lowest value."""
         return min(self.values)
 
     @property
     def high(self) -> float:
-        """The greatest."""
+        """The highest value."""
         return max(self.values)
 
     def over(self, other: Sample) -> Sample:
-        """Ratios of the values of the same round, which had the same machine."""
+        """Return the ratios of values of the same round."""
         pairs = zip(self.values, other.values, strict=True)
         return Sample(tuple(mine / theirs for mine, theirs in pairs))
 
 
 @dataclass(frozen=True)
 class Speed:
-    """How fast a system is.
+    """Speed of a system.
 
     Attributes:
-        name: As the user named it.
+        name: Its name, as the user wrote it.
         label: A short name, unique within a benchmark.
-        runtime: What ran it, with its version.
-        size: Bytes of the files that it needs.
-        tokens: Tokens of documents a second, all documents at once; a value for each round.
-        p50: The middle of the times of the queries of a round, one by one, in seconds.
-        p95: The 95th percentile of those.
-        cold: Seconds from the start of a process to its first vector, a process each.
-        load: Seconds of those until the system was open.
-        peak_bytes: The most memory that its process held, all rounds through.
+        runtime: The runtime with its version.
+        size: Total size of its files in bytes.
+        tokens: Tokens of documents a second, all documents at once; one value per round.
+        p50: Median time of a query of a round, one by one, in seconds.
+        p95: 95th percentile of these times.
+        cold: Seconds from the start of a new process to its first vector.
+        load: Seconds of these until the system was open.
+        peak_bytes: The most memory that its process held in all rounds.
     """
 
     name: str
@@ -81,19 +81,19 @@ class Benchmark:
     """Systems on one machine, measured in turn.
 
     Attributes:
-        machine: Which.
-        measured: When, as an ISO 8601 date.
-        dataset: Where the texts are from.
-        documents: How many were embedded at once.
-        document_tokens: Of all of them together, special tokens included.
-        queries: How many were embedded one by one.
+        machine: The machine.
+        measured: The date, in ISO 8601.
+        dataset: The name of the data set.
+        documents: Number of documents, embedded at once.
+        document_tokens: Their tokens in total, special tokens included.
+        queries: Number of queries, embedded one by one.
         query_tokens: The fewest and the most tokens of one.
-        threads: CPU threads that each system was given.
+        threads: CPU threads of each system.
         operations: Floating-point operations that the model's matrix products take for all the
-            documents; None where no system says what its network is.
+            documents; None where no system states its network.
         peak: Operations a second of NumPy's float32 matrix product, a value for each round.
         systems: The baseline first.
-        notes: What a reader should know.
+        notes: Notes for the reader.
     """
 
     machine: Machine
@@ -111,19 +111,19 @@ class Benchmark:
 
     @property
     def baseline(self) -> Speed:
-        """What all are compared with."""
+        """The first system, with which the others are compared."""
         return self.systems[0]
 
     @property
     def rounds(self) -> int:
-        """How often everything was measured."""
+        """Number of measured rounds."""
         return len(self.peak.values)
 
     def peak_share(self, system: Speed) -> Sample | None:
-        """Matrix products for the documents, as a share of what NumPy's did in the same round.
+        """Return a system's matrix operations a second as a share of NumPy's in the same round.
 
-        Padding and all other work count for nothing. Where a system computes in fewer bits, it may
-        be above 1. None where the network is not known.
+        Padding and all other work do not count. A system that computes in fewer bits may exceed 1.
+        None where the network is not known.
         """
         if self.operations is None:
             return None
@@ -151,7 +151,7 @@ def matrix_operations(network: Network, lengths: Sequence[int]) -> float:
 
 
 def benchmark_facts(found: Benchmark) -> dict[str, Any]:
-    """A benchmark as plain values, ready for JSON: medians, and what they are medians of."""
+    """Return a benchmark as plain values for JSON: medians, and all measurements."""
     return {
         "measured": found.measured,
         "machine": asdict(found.machine),
@@ -176,7 +176,7 @@ FIGURES: dict[str, Callable[[Speed], Sample]] = {
     "cold_start_seconds": lambda system: system.cold,
     "load_seconds": lambda system: system.load,
 }
-"""The figures of a system that are measured several times, by the names that JSON has."""
+"""The figures of a system that are measured several times, by their names in JSON."""
 
 
 def _speed(found: Benchmark, system: Speed) -> dict[str, Any]:

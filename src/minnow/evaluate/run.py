@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from minnow.errors import InputError
 from minnow.evaluate.cache import VectorCache
 from minnow.evaluate.results import ResourceUsage
-from minnow.evaluate.worker import SIMILARITY, Event, Request
+from minnow.evaluate.worker import SIMILARITY, EncodeRequest, Event
 from minnow.systems import System, start_worker
 from minnow.vectors import Similarity
 
@@ -36,12 +36,12 @@ class Embedded:
     """A data set as vectors.
 
     Attributes:
-        system: What made them.
+        system: The system that computed them.
         queries: float32 of shape (queries, width), in the data set's order.
         documents: float32 of shape (documents, width).
-        similarity: How they are meant to be compared.
-        usage: What making them took.
-        ran: Whether a process ran for it; else all is from the cache.
+        similarity: The similarity that they are made for.
+        usage: The time and memory that it took.
+        ran: Whether a process ran; otherwise all vectors are from the cache.
     """
 
     system: System
@@ -124,7 +124,7 @@ def _run(
     """Have a worker embed what is missing."""
     with start_worker(system, "minnow.evaluate.worker", timeout) as worker:
         worker.send(
-            Request(
+            EncodeRequest(
                 system=system.name,
                 started=worker.started,
                 fingerprint=system.fingerprint,

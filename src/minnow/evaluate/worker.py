@@ -1,6 +1,6 @@
 """The worker that embeds texts with one system, and puts their vectors into the cache by the block.
 
-It answers a Request with an Event for each block.
+It answers an EncodeRequest with an Event for each block.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ SIMILARITY = "similarity"
 
 
 @dataclass(frozen=True)
-class Request:
-    """What to embed.
+class EncodeRequest:
+    """Texts to embed with a system.
 
     Attributes:
-        system: As the user wrote it.
+        system: Its name, as the user wrote it.
         started: The monotonic clock when this process was started.
-        fingerprint: Of the system, which names its cache.
+        fingerprint: The fingerprint of the system, which names its cache.
         cache: The folder of the caches.
         threads: CPU threads.
-        prompts: For a system whose files do not state any.
+        prompts: Prompts of a system whose files do not state any.
         query: Id and text of each query.
         document: Id and text of each document.
     """
@@ -70,12 +70,12 @@ def main() -> int:
 
 
 def _serve(parent: Parent) -> None:
-    for request in parent.requests(Request):
+    for request in parent.requests(EncodeRequest):
         for event in _embed(request):
             parent.reply(event)
 
 
-def _embed(request: Request) -> Iterator[Event]:
+def _embed(request: EncodeRequest) -> Iterator[Event]:
     embedder = open_system(request.system, threads=request.threads, prompts=request.prompts)
     load_seconds = time.monotonic() - request.started
     embedder.encode_query(["warm"])  # the first call of some runtimes allocates and compiles

@@ -1,6 +1,6 @@
-"""What can be put side by side: `SYSTEM` on the command line, found, and opened.
+"""Systems that can be compared: `SYSTEM` on the command line, found, and opened.
 
-| written | what runs it |
+| written | runtime |
 |---|---|
 | `FOLDER` | MNN, on a bundle that `minnow convert` wrote |
 | `gguf:FILE` | llama.cpp, with its own tokenizer and pooling |
@@ -11,9 +11,9 @@
 | `st-onnx:SOURCE`, `st-openvino:SOURCE` | the same on ONNX Runtime or OpenVINO |
 
 SOURCE is a Hub id, a folder or `package:NAME`; for `onnx` and `openvino` also a bundle, whose graph
-is then rebuilt from the checkpoint that it was made from. They run the author's own ONNX graph
-where the source has one, else minnow's; so does fastembed. The back ends of sentence-transformers
-run the author's graph too, else one that they export.
+is rebuilt from the checkpoint that it was made from. They and fastembed run the author's own ONNX
+graph where the source has one, else minnow's. The back ends of sentence-transformers run the
+author's graph too, else one that they export.
 """
 
 from __future__ import annotations
@@ -39,23 +39,23 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
     from minnow.engines import TextEmbedder
-    from minnow.systems.found import Found
+    from minnow.systems.found import FoundSystem
 
 
 @dataclass(frozen=True)
 class System:
-    """A system that is there, but not loaded.
+    """A system that was found, but is not loaded.
 
     Attributes:
         name: As the user wrote it.
         label: A short name.
-        runtime: What runs it, with its version.
-        size: Bytes of the files that it needs.
-        fingerprint: Of all that decides its vectors: 64 hexadecimal digits.
-        prompts: What it puts before texts; None where its files do not say.
+        runtime: The runtime with its version.
+        size: Total size of its files in bytes.
+        fingerprint: Hash of all that decides its vectors: 64 hexadecimal digits.
+        prompts: Its prompts; None where its files do not state any.
         tokenizer: Its tokenizer.json, if it has one.
         encoder: Its network, where its files say.
-        max_tokens: Where it cuts texts off, special tokens included; likewise.
+        max_tokens: Its limit in tokens, special tokens included, where its files say.
     """
 
     name: str
@@ -78,10 +78,10 @@ def find_system(name: str, *, offline: bool = False, prompts: RolePrompts | None
         prompts: For a system whose files do not state any.
 
     Raises:
-        InputError: It is written wrongly.
+        InputError: The name has no valid form.
         SourceError: There is no such model.
         BundleError: It is not a bundle, or a file in it has changed.
-        MissingExtraError: What runs it is not installed.
+        MissingExtraError: Its runtime is not installed.
     """
     kind, place = _parse(name)
     row = KINDS[kind]
@@ -92,12 +92,12 @@ def find_system(name: str, *, offline: bool = False, prompts: RolePrompts | None
     found = row.find(place, offline)
     stated = found.prompts or prompts
     size = sum(path.stat().st_size for path in found.files)
-    parts = [kind, runtime, found.runs, version("minnow-embed"), str(stated)]
+    parts = [kind, runtime, found.variant, version("minnow-embed"), str(stated)]
     parts += [f"{path.name} {sha256(path)}" for path in found.files]
     return System(
         name=name,
         label=_label(kind, place),
-        runtime=runtime + found.runs,
+        runtime=runtime + found.variant,
         size=size,
         fingerprint=hashlib.sha256("\n".join(parts).encode()).hexdigest(),
         prompts=stated,
@@ -140,7 +140,7 @@ def start_worker(system: System, module: str, timeout: float) -> Worker:
 
 
 def first_tokenizer(names: Sequence[str], *, offline: bool = False) -> Tokenizer:
-    """The tokenizer of the first system that has a tokenizer.json; see `tokenizer_of`.
+    """Load the tokenizer of the first system that has a tokenizer.json; see `tokenizer_of`.
 
     Raises:
         MinnowError: As `find_system` and `tokenizer_of`.
@@ -149,13 +149,13 @@ def first_tokenizer(names: Sequence[str], *, offline: bool = False) -> Tokenizer
 
 
 def tokenizer_of(systems: Iterable[System]) -> Tokenizer:
-    """The tokenizer of the first system that has a tokenizer.json, without limit and padding.
+    """Load the tokenizer of the first system that has one, without limit and padding.
 
     Args:
-        systems: Found; no more of them are looked at than need be.
+        systems: Systems; the search ends at the first that has one.
 
     Raises:
-        InputError: None has; a GGUF carries its tokenizer in a form of its own.
+        InputError: No system has a tokenizer.json.
     """
     for system in systems:
         if system.tokenizer is not None:
@@ -167,7 +167,7 @@ def tokenizer_of(systems: Iterable[System]) -> Tokenizer:
 
 
 def with_unique_labels(systems: Sequence[System]) -> list[System]:
-    """Short names where they differ; else whole ones; and numbers where even those do not."""
+    """Make labels unique: short names, else whole names, else with a number behind."""
     names: dict[str, set[str]] = {}
     for system in systems:
         names.setdefault(system.label, set()).add(system.name)
@@ -182,17 +182,17 @@ def with_unique_labels(systems: Sequence[System]) -> list[System]:
 
 
 def _label(kind: str, place: str) -> str:
-    """`gguf:model-q8_0.gguf`, `st:all-MiniLM-L6-v2`, `bge-small.minnow`."""
+    """Return a label such as `gguf:model-q8_0.gguf` or `bge-small.minnow`."""
     last = Path(place).expanduser().resolve().name.removeprefix("package:")
     return f"{kind}:{last}" if kind else last
 
 
 def _parse(name: str) -> tuple[str, str]:
-    """Kind and place; the kind of a bundle is an empty string."""
+    """Split a name into kind and place; the kind of a bundle is an empty string."""
     kind, colon, place = name.partition(":")
     if colon and kind in KINDS:
         if not place.strip():
-            raise InputError(f"{name} names nothing behind the colon. {_FORMS}")
+            raise InputError(f"{name} names no file or source behind the colon. {_FORMS}")
         return kind, place
     if colon and not Path(name).exists():
         raise InputError(f"There is no system {kind!r}: {_FORMS}")
@@ -206,17 +206,16 @@ def _parse(name: str) -> tuple[str, str]:
 
 
 @dataclass(frozen=True)
-class Kind:
+class SystemKind:
     """One row of the table of systems.
 
     Attributes:
-        module: Its `find` has what stands behind the colon, and whether to stay offline, for the
-            files; its `open_` has that, threads and prompts for the system, loaded. It is imported
-            when one of them is called.
-        runtime: What runs it, with places for versions.
-        packages: The distributions that do, in the order of those places.
-        extra: What to install where that is missing.
-        options: What both are told besides.
+        module: Its `find` takes the part behind the colon, and whether to stay offline; its
+            `open_` takes that part, threads and prompts. It is imported when one is called.
+        runtime: The name of the runtime, with placeholders for versions.
+        packages: The distributions of the runtime, in the order of the placeholders.
+        extra: The extra to install where a distribution is missing.
+        options: Further arguments of both functions.
     """
 
     module: str
@@ -225,31 +224,31 @@ class Kind:
     extra: str = ""
     options: Mapping[str, str] = field(default_factory=dict)
 
-    def find(self, place: str, offline: bool) -> Found:
-        """The files of a system of this kind."""
-        found: Found = import_module(self.module).find(place, offline, **self.options)
+    def find(self, place: str, offline: bool) -> FoundSystem:
+        """Find the files of a system of this kind."""
+        found: FoundSystem = import_module(self.module).find(place, offline, **self.options)
         return found
 
     def open(self, place: str, threads: int, prompts: RolePrompts | None) -> TextEmbedder:
-        """A system of this kind, loaded."""
+        """Load a system of this kind."""
         module = import_module(self.module)
         embedder: TextEmbedder = module.open_(place, threads, prompts, **self.options)
         return embedder
 
 
-def _on_graph(engine: str, runtime: str, package: str) -> Kind:
+def _on_graph(engine: str, runtime: str, package: str) -> SystemKind:
     options = {"engine": engine}
-    return Kind("minnow.systems.graphs", runtime, (package,), package, options)
+    return SystemKind("minnow.systems.graphs", runtime, (package,), package, options)
 
 
-def _sentence_transformers(backend: str, runtime: str, *packages: str, extra: str) -> Kind:
+def _sentence_transformers(backend: str, runtime: str, *packages: str, extra: str) -> SystemKind:
     module, own = "minnow.systems.sentence_transformers", "sentence-transformers"
-    return Kind(module, f"{own} {runtime}", (own, *packages), extra, {"backend": backend})
+    return SystemKind(module, f"{own} {runtime}", (own, *packages), extra, {"backend": backend})
 
 
-KINDS: Mapping[str, Kind] = {
-    "": Kind("minnow.systems.bundles", "MNN {}", ("mnn",)),
-    "gguf": Kind(
+KINDS: Mapping[str, SystemKind] = {
+    "": SystemKind("minnow.systems.bundles", "MNN {}", ("mnn",)),
+    "gguf": SystemKind(
         "minnow.systems.gguf",
         "llama.cpp (llama-cpp-python {})",
         ("llama-cpp-python",),
@@ -258,7 +257,7 @@ KINDS: Mapping[str, Kind] = {
     "onnx": _on_graph("onnxruntime", "ONNX Runtime {}", "onnxruntime"),
     "openvino": _on_graph("openvino", "OpenVINO {}", "openvino"),
     "openvino-bf16": _on_graph("openvino-bf16", "OpenVINO {} in bfloat16", "openvino"),
-    "fastembed": Kind(
+    "fastembed": SystemKind(
         "minnow.systems.fastembed",
         "fastembed {} on ONNX Runtime {}",
         ("fastembed", "onnxruntime"),

@@ -1,6 +1,6 @@
-"""Models in the form that another library wants, each made once and kept in the cache.
+"""Models in the form that another library reads, each made once and kept in the cache.
 
-Making one takes seconds. It is made when a system is found, so that it is no part of loading.
+Making one takes seconds. It happens when a system is found, so that loading does not include it.
 """
 
 from __future__ import annotations
@@ -30,20 +30,20 @@ export_model(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3])
 def made_once(
     form: str, files: Sequence[Path], packages: Sequence[str], write: Callable[[Path], None]
 ) -> Path:
-    """The folder of a model in another form: from the cache, or written there now.
+    """Return the folder of a model in another form, from the cache or written there now.
 
-    It is known by where the files lie, their sizes and times, so that opening a system need not
-    read them all. It may be deleted at any time.
+    The cache key has the paths, sizes and times of the files, so that opening a system need not
+    read them all. The folder may be deleted at any time.
 
     Args:
-        form: What it is called.
-        files: What it is made of.
-        packages: Distributions that make it; another version makes another.
+        form: The name of the form.
+        files: The files that it is made of.
+        packages: Distributions that make it; their versions are part of the key.
         write: Fills an empty folder.
 
     Raises:
         OutputError: The cache cannot be written.
-        MinnowError: As `write` does; nothing is kept then.
+        MinnowError: An error of `write`; the cache does not keep anything then.
     """
     folder = cache_folder() / f"{form}-{_key(files, packages)}"
     if folder.is_dir():

@@ -1,4 +1,4 @@
-"""Models on fastembed."""
+"""Systems that are models on fastembed."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from minnow.model.config import read_encoder_spec
 from minnow.model.embedding import read_embedding_spec
 from minnow.model.source import find_author_graph, resolve
 from minnow.systems.exports import made_once
-from minnow.systems.found import Found
+from minnow.systems.found import FoundSystem
 from minnow.systems.sources import graph_content, graph_files, model_files
 
 if TYPE_CHECKING:
@@ -21,25 +21,25 @@ if TYPE_CHECKING:
     from minnow.model.spec import RolePrompts
 
 
-def find(place: str, offline: bool) -> Found:
-    """Of a source."""
+def find(place: str, offline: bool) -> FoundSystem:
+    """Find the files of a source, and prepare fastembed's form of it."""
     source = resolve(place, offline=offline, with_author_graph=not offline)
     encoder = read_encoder_spec(source)
     embedding = read_embedding_spec(source, encoder)
     made = _fastembed_folder(source)
     own = find_author_graph(source) is None
-    return Found(
+    return FoundSystem(
         files=(*model_files(source, weights=False), *graph_files(made / GRAPH)),
         prompts=embedding.role_prompts,
         tokenizer=source.file(TOKENIZER),
-        runs=", minnow's graph" if own else ", the author's graph",
+        variant=", minnow's graph" if own else ", the author's graph",
         encoder=encoder,
         max_tokens=embedding.max_tokens,
     )
 
 
 def open_(place: str, threads: int, _: RolePrompts | None) -> TextEmbedder:
-    """Of a source."""
+    """Load a source."""
     source = resolve(place, offline=True)
     encoder = read_encoder_spec(source)
     return FastembedEmbedder(
@@ -51,7 +51,7 @@ def open_(place: str, threads: int, _: RolePrompts | None) -> TextEmbedder:
 
 
 def _fastembed_folder(source: ModelSource) -> Path:
-    """The model in fastembed's form."""
+    """Return the folder of the model in fastembed's form."""
     author = find_author_graph(source)
     files = (*model_files(source, weights=author is None), *graph_files(author))
 

@@ -1,4 +1,4 @@
-"""What is found of a system before it is opened."""
+"""The files of a system, found before it is opened."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from minnow.model.spec import EncoderSpec, RolePrompts
 
 
 @dataclass(frozen=True)
-class Found:
-    """The files of a system, and what they say; see `System`."""
+class FoundSystem:
+    """The files of a system, and the facts in them; see `System`."""
 
     files: tuple[Path, ...]
     prompts: RolePrompts | None
     tokenizer: Path | None
-    runs: str = ""
+    variant: str = ""
     encoder: EncoderSpec | None = None
     max_tokens: int | None = None

@@ -1,4 +1,4 @@
-"""ONNX graphs, on ONNX Runtime or OpenVINO."""
+"""Systems that are ONNX graphs on ONNX Runtime or OpenVINO."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from minnow.model.config import read_encoder_spec
 from minnow.model.embedding import read_embedding_spec
 from minnow.model.source import find_author_graph, resolve
 from minnow.systems import bundles
-from minnow.systems.found import Found
+from minnow.systems.found import FoundSystem
 from minnow.systems.sources import graph_files, model_files, own_graph
 
 if TYPE_CHECKING:
@@ -24,8 +24,8 @@ def _is_bundle(place: str) -> bool:
     return (Path(place) / MANIFEST).is_file()
 
 
-def find(place: str, offline: bool, *, engine: str) -> Found:
-    """Of a source, or of a bundle."""
+def find(place: str, offline: bool, *, engine: str) -> FoundSystem:
+    """Find the files of a source or of a bundle, and prepare the graph."""
     del engine
     if _is_bundle(place):
         return _find_graph_of_bundle(place)
@@ -34,29 +34,29 @@ def find(place: str, offline: bool, *, engine: str) -> Found:
     embedding = read_embedding_spec(source, encoder)
     author = find_author_graph(source)
     if author is None:
-        own_graph(source)  # written now, so that it is no part of loading
-    return Found(
+        own_graph(source)  # written now, so that loading does not include it
+    return FoundSystem(
         files=(*model_files(source, weights=author is None), *graph_files(author)),
         prompts=embedding.role_prompts,
         tokenizer=source.file(TOKENIZER),
-        runs=", minnow's graph" if author is None else ", the author's graph",
+        variant=", minnow's graph" if author is None else ", the author's graph",
         encoder=encoder,
         max_tokens=embedding.max_tokens,
     )
 
 
-def _find_graph_of_bundle(place: str) -> Found:
+def _find_graph_of_bundle(place: str) -> FoundSystem:
     from minnow.origin import find_origin
 
     stated = bundles.find(place, offline=True)
     bundle = Bundle.open(place)
     source = find_origin(bundle, offline=True)
     files = (*model_files(source, weights=True), bundle.folder / MANIFEST)
-    return replace(stated, files=files, runs=", minnow's graph")
+    return replace(stated, files=files, variant=", minnow's graph")
 
 
 def open_(place: str, threads: int, _: RolePrompts | None, *, engine: str) -> TextEmbedder:
-    """Of a source, or of a bundle."""
+    """Load the graph of a source or of a bundle."""
     from minnow.embedder import Embedder
 
     options = EngineOptions(engine, threads, agreement=0.0)  # the A/B itself compares

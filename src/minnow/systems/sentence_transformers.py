@@ -1,4 +1,4 @@
-"""Models on sentence-transformers: on torch, or on one of its back ends."""
+"""Systems that are models on sentence-transformers: on torch, or on one of its back ends."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from minnow.model.embedding import read_prompts
 from minnow.model.source import resolve
 from minnow.model.spec import RolePrompts, role_prompts
 from minnow.systems.exports import export_with_sentence_transformers, made_once
-from minnow.systems.found import Found
+from minnow.systems.found import FoundSystem
 from minnow.systems.sources import graph_files, model_files
 
 if TYPE_CHECKING:
@@ -26,11 +26,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class _BackendFiles:
-    """What a back end needs besides a model's other files.
+    """Requirements of a back end besides a model's other files.
 
     Attributes:
         packages: The distributions that run it.
-        graphs: Where it looks for its form of the network.
+        graphs: Paths at which it looks for its form of the network.
     """
 
     packages: tuple[str, ...]
@@ -49,22 +49,22 @@ _FILES: Mapping[Backend, _BackendFiles] = {
 }
 
 
-def find(place: str, offline: bool, *, backend: Backend) -> Found:
-    """Of a source."""
+def find(place: str, offline: bool, *, backend: Backend) -> FoundSystem:
+    """Find the files of a source, and prepare the back end's form of it."""
     source = resolve(place, offline=offline, with_author_graph=backend == "onnx" and not offline)
-    files, runs = model_files(source, weights=True), ""
+    files, variant = model_files(source, weights=True), ""
     if backend != "torch":
-        files, runs = _backend_files(source, backend)
-    return Found(
+        files, variant = _backend_files(source, backend)
+    return FoundSystem(
         files=files,
         prompts=_prompts(source),
         tokenizer=source.optional_file(TOKENIZER),
-        runs=runs,
+        variant=variant,
     )
 
 
 def open_(place: str, threads: int, _: RolePrompts | None, *, backend: Backend) -> TextEmbedder:
-    """Of a source."""
+    """Load a source."""
     source = resolve(place, offline=True)
     prompts = _prompts(source)
     return SentenceTransformersEmbedder(
@@ -77,7 +77,7 @@ def open_(place: str, threads: int, _: RolePrompts | None, *, backend: Backend) 
 
 
 def _backend_files(source: ModelSource, backend: Backend) -> tuple[tuple[Path, ...], str]:
-    """What a back end reads, and whose graph that is."""
+    """Return the files that a back end reads, and whose graph it runs."""
     folder = _backend_folder(source, backend)
     if folder == source.folder:
         graph = _backend_graph(source, backend)
@@ -91,7 +91,7 @@ def _backend_graph(source: ModelSource, backend: Backend) -> Path | None:
 
 
 def _backend_folder(source: ModelSource, backend: Backend) -> Path:
-    """The model as a back end reads it: the source, or what sentence-transformers exports."""
+    """Return the model as a back end reads it: the source, or an export of it."""
     if _backend_graph(source, backend) is not None:
         return source.folder
     return made_once(

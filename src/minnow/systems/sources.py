@@ -1,4 +1,4 @@
-"""The files of a source, which several kinds of systems run; and minnow's graph of it, in one."""
+"""Files of a source that several kinds of systems read, and minnow's graph of it as a file."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ GRAPH = "model.onnx"
 
 
 def model_files(source: ModelSource, *, weights: bool) -> tuple[Path, ...]:
-    """The files of a source that decide its vectors, with or without its weights."""
+    """Return the files of a source that decide its vectors, with or without its weights."""
     names = {
         path.relative_to(source.folder).as_posix()
         for path in source.folder.rglob("*")
@@ -31,7 +31,7 @@ def model_files(source: ModelSource, *, weights: bool) -> tuple[Path, ...]:
 
 
 def graph_files(graph: Path | None) -> tuple[Path, ...]:
-    """A graph, and the file of its weights where they are apart."""
+    """Return a graph, and the file of its weights where they are separate."""
     if graph is None:
         return ()
     weights = (graph.with_name(graph.name + "_data"), graph.with_suffix(".bin"))
@@ -39,15 +39,16 @@ def graph_files(graph: Path | None) -> tuple[Path, ...]:
 
 
 def graph_content(source: ModelSource) -> bytes:
-    """Minnow's graph of a source, serialised."""
+    """Return minnow's graph of a source, serialised."""
     original = read_original(source)
     content: bytes = graph.build_graph(original.network, original.tensors).SerializeToString()
     return content
 
 
 def own_graph(source: ModelSource) -> Path:
-    """Minnow's graph of a source, in a file."""
-    writer = sorted(Path(graph.__file__).parent.glob("*.py"))
+    """Return the file of minnow's graph of a source, from the cache or written now."""
+    package = Path(graph.__file__).parents[1]
+    writer = sorted(file for room in ("graph", "model") for file in (package / room).glob("*.py"))
     files = (*model_files(source, weights=True), *writer)
 
     def write(folder: Path) -> None:

@@ -25,13 +25,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Setup:
-    """What to open.
+    """A system to open.
 
     Attributes:
-        system: As the user wrote it.
+        system: Its name, as the user wrote it.
         threads: CPU threads.
-        prompts: For a system whose files do not state any.
-        first: A query to embed at once.
+        prompts: Prompts of a system whose files do not state any.
+        first: The first query to embed.
     """
 
     system: str
@@ -42,7 +42,7 @@ class Setup:
 
 @dataclass(frozen=True)
 class Task:
-    """What to embed: documents all at once, or queries one by one."""
+    """Texts to embed: documents all at once, or queries one by one."""
 
     kind: Literal["documents", "queries"]
     texts: list[str]

@@ -1,4 +1,4 @@
-"""MNN's own embedding engine on an exported folder, in a child process: native code may crash."""
+"""MNN's own embedding engine on an exported folder, in a child process: it may crash."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ CHILD = Path(__file__).with_name("engine_child.py")
 
 
 def engine_ids(folder: Path, texts: Sequence[str], work: Path) -> list[list[int]]:
-    """Token ids of each text, special tokens included, as the engine has them.
+    """Tokenise texts with the engine; return the ids of each, special tokens included.
 
     Args:
         folder: An exported folder.
@@ -39,7 +39,7 @@ def engine_ids(folder: Path, texts: Sequence[str], work: Path) -> list[list[int]
 def engine_vectors(
     folder: Path, texts: Sequence[str], threads: int, work: Path
 ) -> NDArray[np.float32]:
-    """The vector of each text, one at a time: float32 of shape (texts, width).
+    """Embed texts one at a time: float32 of shape (texts, width).
 
     Args:
         folder: An exported folder.

@@ -1,10 +1,10 @@
-"""Runs MNN's own embedding engine; a program of its own, because native code may crash or hang.
+"""The program that runs MNN's own embedding engine: native code may crash or hang.
 
 Usage: python engine_child.py ids CONFIG.json THREADS TEXTS.json ANSWER
        python engine_child.py vectors CONFIG.json THREADS TEXTS.json ANSWER
 
-`ids` writes JSON, a list for each text; `vectors` a .npy of shape (texts, width). A model that
-could not be loaded takes the process down when it is used.
+`ids` writes JSON, a list for each text; `vectors` a .npy of shape (texts, width). Using a model
+that could not be loaded crashes the process.
 """
 
 import json
@@ -14,7 +14,7 @@ from typing import Any
 
 
 def main() -> int:
-    """Load, run, write; 0 when it worked."""
+    """Load, run and write; return 0 on success."""
     job, config, threads, question, answer = sys.argv[1:]
     texts = json.loads(Path(question).read_text(encoding="utf-8"))
     {"ids": write_ids, "vectors": write_vectors}[job](
@@ -26,12 +26,12 @@ def main() -> int:
 def write_ids(config: Path, threads: int, texts: list[str], answer: Path) -> None:
     """Tokenise.
 
-    From Python the embedding engine does not tell ids. The class for LLMs does, with the same
-    tokenizer; it reads that first, and then says that the model has no logits.
+    From Python the embedding engine returns no ids. The class for LLMs does, with the same
+    tokenizer, which it reads before it reports that the model has no logits.
     """
     import MNN.llm as llm  # `from MNN import llm` is another module, of C
 
-    changed = _changed(config, thread_num=threads, llm_weight=config.name)  # one that is there
+    changed = _changed(config, thread_num=threads, llm_weight=config.name)  # any file that exists
     engine = llm.create(str(changed), False)
     engine.load()
     ids = [engine.tokenizer_encode(engine.apply_chat_template(text)) for text in texts]
@@ -50,7 +50,7 @@ def write_vectors(config: Path, threads: int, texts: list[str], answer: Path) ->
 
 
 def _changed(config: Path, **settings: Any) -> Path:
-    """The same settings but for some, in a file of this process's folder."""
+    """Write a copy of the settings with some changed, into this process's folder."""
     content = json.loads(config.read_text(encoding="utf-8"))
     content |= {"base_dir": f"{config.parent}/", **settings}
     changed = Path("settings.json").absolute()
