@@ -183,7 +183,7 @@ def test_another_activation_is_refused(folder: Path, value: object) -> None:
     with pytest.raises(UnsupportedModelError) as caught:
         encoder_of(folder)
 
-    assert f"hidden_act is {value!r}, understood is gelu, " in str(caught.value)
+    assert f"hidden_act is {value!r}, but minnow supports gelu, " in str(caught.value)
 
 
 def test_heads_share_the_width_evenly(folder: Path) -> None:
@@ -207,7 +207,7 @@ def test_a_variant_of_the_network_is_refused(
 ) -> None:
     write_json(tmp_path / "config.json", {**CONFIGS[family], "vocab_size": 50, key: value})
 
-    with pytest.raises(UnsupportedModelError, match=f"{key} is {value!r}, understood is "):
+    with pytest.raises(UnsupportedModelError, match=f"{key} is {value!r}, but minnow supports "):
         encoder_of(tmp_path)
 
 

@@ -58,7 +58,7 @@ def build_graph(
         packed: Tables to store packed, in place of the tensor of that name: embeddings.word,
             embeddings.position.
         head: What follows the token states, to have the graph do that too.
-        shape: The only (batch, seq) that the graph shall take, for accelerators that need that.
+        shape: The only (batch, seq) of the graph, for accelerators that need a fixed shape.
         in_parts: Write feed-forward layers in parts, for sums in half precision.
 
     Returns:

@@ -8,7 +8,7 @@ A table can be turned by a matrix of signs (Hadamard's) before it is rounded, an
 it is unpacked. Errors then are no smaller, but equal noise in all columns, which the tokens of a
 text average out. Without it, all numbers below half a step are rounded to half a step.
 
-Source: Ashkboos et al., "QuaRot" (2024), for turning what is rounded; there it is activations.
+Source: Ashkboos et al., "QuaRot" (2024), which turns activations; here it is a table.
 """
 
 from __future__ import annotations

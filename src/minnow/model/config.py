@@ -72,7 +72,7 @@ def read_encoder_spec(source: ModelSource) -> EncoderSpec:
         raise UnsupportedModelError(f"{path} {stated}; minnow converts {known}.")
     values = {**family.defaults, **config, **family.fixed}
     faults = [
-        f"{key} is {values[key]!r}, understood is {' or '.join(map(repr, allowed))}"
+        f"{key} is {values[key]!r}, but minnow supports {' or '.join(map(repr, allowed))}"
         for key, allowed in family.must_be.items()
         if key in values and values[key] not in allowed
     ]
@@ -105,7 +105,7 @@ def _value_faults(keys: Mapping[str, str], values: Mapping[str, Any]) -> list[st
         faults.append(f"{keys['width']} is not a multiple of {keys['heads']}")
     if str(activation) not in _ACTIVATIONS:
         known = ", ".join(_ACTIVATIONS)
-        faults.append(f"{keys['activation']} is {activation!r}, understood is {known}")
+        faults.append(f"{keys['activation']} is {activation!r}, but minnow supports {known}")
     return faults
 
 

@@ -142,7 +142,7 @@ def _read_pooling(
         raise AmbiguousModelError(f"{path} asks for {named} of the poolings at once. {options}")
     if config.get("include_prompt", True) is not True:
         raise UnsupportedModelError(
-            f"{path} leaves the prompt out of pooling, which minnow cannot."
+            f"{path} leaves the prompt out of pooling, which minnow does not support."
         )
     width = config.get("embedding_dimension", config.get("word_embedding_dimension"))
     if width is not None and width != encoder.width:
