@@ -63,6 +63,11 @@ def test_a_row_of_another_length_is_damage() -> None:
         decode_rows([b"123"], 2, F16)
 
 
+def test_a_row_that_is_not_finite_is_damage() -> None:
+    with pytest.raises(IndexFileError, match="not finite: the file is damaged"):
+        decode_rows([np.array([1, np.nan], "<f2").tobytes()], 2, F16)
+
+
 @pytest.mark.parametrize("row", [388, 516, 768, 772, 1028, 1536, 2048, 4096])
 def test_pages_are_filled(row: int) -> None:
     size = page_size(row)

@@ -23,6 +23,7 @@ from fakes.searching import (
 
 from minnow.errors import IndexFileError, InputError, OutputError
 from minnow.indexfile import schema
+from minnow.indexfile.checks import is_unicode
 from minnow.search import (
     Index,
     IndexSettings,
@@ -342,6 +343,31 @@ class TestWriting:
             "count of chunks is wrong",
         ]
         store.close()
+
+    def test_keywords_of_other_texts_are_told(self, file: Path) -> None:
+        store = open_store(file, writable=True)
+        with store.writing() as database:
+            database.execute("UPDATE chunks SET text = 'something else' WHERE id = 1")
+        (fault,) = store.check()
+        assert fault.startswith("the keywords do not fit the texts (")
+        store.close()
+
+    def test_a_file_without_its_id_is_damaged(self, file: Path) -> None:
+        store = open_store(file, writable=True)
+        with store.writing() as database:
+            database.execute("DELETE FROM meta WHERE name = 'id'")
+        with pytest.raises(IndexFileError, match="has no id: the file is damaged"):
+            store.id  # noqa: B018
+        store.close()
+
+    def test_files_that_were_read_whole_are_marked(self, file: Path) -> None:
+        with closing(sqlite3.connect(file)) as database:
+            rows = database.execute("SELECT length(sha256) FROM files").fetchall()
+        assert rows == [(32,)] * len(DOCUMENTS)
+
+
+def test_a_text_with_a_lone_surrogate_is_not_unicode() -> None:
+    assert [is_unicode(text) for text in ("fish 鱼 🐟", "a\ud800b")] == [True, False]
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")

@@ -258,6 +258,7 @@ class TestJsonLines:
         assert run(path) == {
             "added": 1, "changed": 1, "unchanged": 1, "removed": 1, "embedded": 1, "reused": 1,
         }  # fmt: skip
+        assert [row[1] for row in contents_of(FILE)] == ["7", "a", "new"]
 
     @pytest.mark.parametrize(
         ("line", "reason"),
