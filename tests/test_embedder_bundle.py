@@ -256,16 +256,27 @@ class TestRealWeights:
 class TestAgreement:
     """Names and habits are those of sentence-transformers, over the same model."""
 
-    @pytest.fixture
-    def pair(self, made: Tiny, tmp_path: Path) -> Callable[..., tuple[Embedder, Any]]:
-        def open_both(
+    @pytest.fixture(scope="class")
+    def pair(
+        self, made: Tiny, tmp_path_factory: pytest.TempPathFactory
+    ) -> Callable[..., tuple[Embedder, Any]]:
+        """Open the model in both libraries, once for each configuration."""
+        opened: dict[str, tuple[Embedder, Any]] = {}
+
+        def open_both(*arguments: Any, **config: Any) -> tuple[Embedder, Any]:
+            key = repr((arguments, config))
+            if key not in opened:
+                opened[key] = open_new(*arguments, **config)
+            return opened[key]
+
+        def open_new(
             prompts: dict[str, str] = PROMPTS,
             default: str | None = None,
             similarity: str = "cosine",
         ) -> tuple[Embedder, Any]:
             from sentence_transformers import SentenceTransformer
 
-            folder = tmp_path / "model"
+            folder = tmp_path_factory.mktemp("agreement") / "model"
             shutil.copytree(made.source.folder, folder)
             config = {"prompts": prompts, "default_prompt_name": default}
             write_json(

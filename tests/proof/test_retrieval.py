@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from fakes.checkpoint import write_model
+from fakes.checkpoint import source_of, write_model
 from fakes.programs import run_minnow
 
 from minnow.bundle import Bundle
@@ -17,7 +17,6 @@ from minnow.datasets import builtin_dataset
 from minnow.errors import ParityError
 from minnow.evaluate import rank, score, to_rankings
 from minnow.model.original import Original, read_original
-from minnow.model.source import resolve
 from minnow.proof import retrieval
 from minnow.proof.references import CheckpointReference
 from minnow.proof.retrieval import prove_retrieval, searched_dataset
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from fakes.bundles import BundleStore
     from numpy.typing import NDArray
 
 pytestmark = [pytest.mark.extra("convert")]
@@ -36,10 +36,9 @@ PROMPTS = {"query": "ask: ", "document": "said: "}
 
 
 @pytest.fixture(scope="module")
-def sealed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Original, Bundle]:
-    folder = tmp_path_factory.mktemp("retrieval")
-    source = resolve(str(write_model(folder / "model", pooling="mean", prompts=PROMPTS)))
-    return read_original(source), convert(source, folder / "out", recipe=RECIPES["int8"])
+def sealed(bundle_store: BundleStore) -> tuple[Original, Bundle]:
+    bundle = bundle_store.bundle(RECIPES["int8"], pooling="mean", prompts=PROMPTS)
+    return read_original(source_of(bundle.folder.parent / "model")), bundle
 
 
 @dataclass
