@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from emulator import Emulator
 
-    from minnow.device import Answered
+    from minnow.device import DeviceResult
     from minnow.proof.probes import Probe
 
 VECTORS = "fp16-vectors"
@@ -78,15 +78,15 @@ def chosen(probes: Sequence[Probe], words: Sequence[int]) -> list[Probe]:
     return found
 
 
-def row(recipe: str, answered: Answered) -> str:
+def row(recipe: str, result: DeviceResult) -> str:
     """Return a row of the table."""
-    worst = {figures.batching: f"{figures.worst:.6f}" for figures in answered.figures}
-    lowest = answered.worst
+    runs, lowest = result.parity.runs, result.parity.worst
+    worst = {run.batching: f"{run.worst:.6f}" for run in runs}
     cells = [
-        recipe, answered.answer.precision, worst.get("one by one", ""), worst.get("mixed", ""),
-        f"{min(figures.p5 for figures in answered.figures):.6f}", lowest.worst_text,
-        f"{lowest.worst_shape[0]}x{lowest.worst_shape[1]}", str(answered.bar),
-        "passed" if answered.passed else "failed",
+        recipe, result.answer.precision, worst.get("one by one", ""), worst.get("mixed", ""),
+        f"{min(run.p5 for run in runs):.6f}", lowest.worst_text,
+        f"{lowest.worst_shape[0]}x{lowest.worst_shape[1]}", str(result.parity.bar),
+        "passed" if result.passed else "failed",
     ]  # fmt: skip
     return "| " + " | ".join(cells) + " |"
 

@@ -11,7 +11,8 @@ import pytest
 from arm64 import chosen, row
 from emulator import Emulator, SetUpError, apt_options, pip_arguments, set_up
 
-from minnow.device.answer import Answer, Answered, Figures
+from minnow.bundle import Parity, ParityRun
+from minnow.device import DeviceAnswer, DeviceResult
 from minnow.proof.probes import Probe, probe_texts
 
 
@@ -76,12 +77,13 @@ def test_a_text_is_chosen_once() -> None:
 
 
 def test_a_row_says_the_worst() -> None:
-    answer = Answer(1, "check.py", "m", "3.6.1", "low", 1, ((0, 0),))
-    figures = (
-        Figures("one by one", 1, 0.99, 0.98, 0.97, "ocean", (1, 3)),
-        Figures("mixed", 4, 0.99, 0.96, 0.95, "fox", (4, 9)),
+    answer = DeviceAnswer(1, "check.py", "m", "3.6.1", "low", 1, ((0, 0),))
+    runs = (
+        ParityRun(1, "one by one", 0.99, 0.98, 0.97, "ocean", (1, 3)),
+        ParityRun(1, "mixed", 0.99, 0.96, 0.95, "fox", (4, 9)),
     )
-    written = row("fp16", Answered("answer.json", answer, 0.96, figures))
+    parity = Parity("a reference", 4, 0.96, runs)
+    written = row("fp16", DeviceResult("answer.json", answer, parity, (1, 4)))
     assert written == (
         "| fp16 | low | 0.970000 | 0.950000 | 0.960000 | fox | 4x9 | 0.96 | failed |"
     )

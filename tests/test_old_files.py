@@ -73,6 +73,6 @@ def test_device_answers_are_read(tmp_path: Path) -> None:
     small, whole = read_answers(folder)
     assert (small.name, small.passed) == ("answer-1x16.json", True)
     assert (whole.name, whole.passed) == ("answer.json", True)
-    assert whole.worst.worst_text in {"empty", "whitespace-mix"}
-    assert whole.worst.worst == pytest.approx(0.999998, abs=1e-6)
-    assert small.worst.worst_shape == (1, 16)
+    assert whole.parity.worst.worst_text in {"empty", "whitespace-mix"}
+    assert whole.parity.worst.worst == pytest.approx(0.999998, abs=1e-6)
+    assert small.parity.worst.worst_shape == (1, 16)

@@ -1,6 +1,6 @@
-"""A bundle: a folder with an encoder, its tokenizer, and a manifest that vouches for both.
+"""A bundle: a folder with an encoder, its tokenizer, and a manifest with the hash of every file.
 
-`seal` is the only writer. A bundle exists whole or not at all.
+`seal` is the only writer. A bundle exists completely or not at all.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
@@ -29,6 +29,8 @@ from minnow.sealing import (
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
+T = TypeVar("T")
+
 FORMAT = 1
 MANIFEST = "minnow.json"
 ENCODER = "encoder.mnn"
@@ -46,8 +48,8 @@ class ParityRun:
         mean: Mean cosine over the texts.
         p5: 5th percentile.
         worst: The lowest cosine.
-        worst_text: The name of the text that had it.
-        worst_shape: The (batch, tokens) that it was run in.
+        worst_text: The name of the text with the lowest cosine.
+        worst_shape: The (batch, tokens) that this text was run in.
     """
 
     threads: int
@@ -61,17 +63,17 @@ class ParityRun:
 
 @dataclass(frozen=True)
 class Retrieval:
-    """How much of a data set the staged bytes find, beside the reference.
+    """How well the staged bytes find the documents of a data set, compared with the reference.
 
     Attributes:
-        dataset: What was searched.
+        dataset: The name of the data set.
         fingerprint: SHA-256 of its texts and judgements.
-        documents: How many.
-        queries: How many.
-        measure: The measure of both values.
-        reference: The reference's, from 0 to 1.
-        candidate: That of the staged bytes.
-        largest_fall: How far it may be below the reference's.
+        documents: The number of documents.
+        queries: The number of queries.
+        measure: The name of the measure.
+        reference: The reference's value, from 0 to 1.
+        candidate: The value of the staged bytes.
+        max_ndcg_drop: How far the candidate may be below the reference.
     """
 
     dataset: str
@@ -81,19 +83,19 @@ class Retrieval:
     measure: str
     reference: float
     candidate: float
-    largest_fall: float
+    max_ndcg_drop: float
 
 
 @dataclass(frozen=True)
 class Parity:
-    """What the proof found: the staged bytes against a reference that does not share their path.
+    """The figures of a proof: the staged bytes against a reference on another path.
 
     Attributes:
         reference: What the vectors were compared with.
-        texts: How many probe texts.
-        bar: What the worst of them had to reach.
+        texts: The number of probe texts.
+        bar: The cosine that the worst text had to reach.
         runs: The cosines, one row per way to run; at least one.
-        retrieval: What is found with the vectors; None where the recipe does not ask.
+        retrieval: The figures of a search with the vectors; None if the recipe asks for none.
     """
 
     reference: str
@@ -120,7 +122,7 @@ class SourceRecord:
         name: What the user named.
         kind: hub, folder or package.
         revision: The commit of the Hub, or the version of the package, if there is one.
-        model_id: The model's id on the Hub, where known.
+        model_id: The model's id on the Hub, if known.
         weights_sha256: SHA-256 over the weight files, in name order.
         license: The licence that the source states, if it does.
     """
@@ -140,8 +142,8 @@ class FixedShape:
     Attributes:
         batch: Texts at once.
         tokens: Tokens of each; shorter texts are padded, with mask 0.
-        file: Its MNN file in the bundle; inputs and output are called as encoder.mnn's are.
-        parity: What its own proof found, over the probe texts that fit.
+        file: Its MNN file in the bundle; inputs and output have the names of encoder.mnn's.
+        parity: The figures of its own proof, on the probe texts that fit.
     """
 
     batch: int
@@ -158,13 +160,13 @@ class Manifest:
         source: Where the model came from.
         encoder: The network.
         embedding: How its vectors are made.
-        choices: What the user decided of it, in place of the source's files.
-        recipe: What was done to it.
-        parity: What the proof found.
-        tools: Name -> version of what made it.
+        choices: What the user decided in place of the source's files.
+        recipe: How the model was made small.
+        parity: The figures of the proof.
+        tools: Name -> version of each tool that made the bundle.
         fixed_shapes: Encoders of one shape each, beside encoder.mnn.
-        files: Path in the bundle -> size and hash; all files but the manifest itself.
-        format: Version of this form.
+        files: Path in the bundle -> size and hash; all files except the manifest itself.
+        format: The version of this form.
     """
 
     source: SourceRecord
@@ -180,7 +182,7 @@ class Manifest:
 
     @property
     def output(self) -> str:
-        """What the encoder gives, in words: dtype, shape, and of what length vectors are."""
+        """A description of what the encoder gives: dtype, shape, and the length of vectors."""
         width = self.encoder.width
         if self.recipe.interface is Interface.LAST_HIDDEN_STATE:
             return f"float32 of shape (batch, seq, {width}), to be pooled"
@@ -193,8 +195,8 @@ class Bundle:
     """A sealed bundle on disk.
 
     Attributes:
-        folder: Where it is.
-        manifest: What its minnow.json says.
+        folder: The folder.
+        manifest: The content of its minnow.json.
     """
 
     folder: Path
@@ -205,7 +207,7 @@ class Bundle:
         """Read a bundle's manifest; `check_files` compares the files with it.
 
         Raises:
-            BundleError: Not a folder, no manifest, a broken one, or one of a newer form.
+            BundleError: The folder or its manifest is missing, broken, or of a newer format.
         """
         folder = Path(folder)
         path = folder / MANIFEST
@@ -234,7 +236,7 @@ class Bundle:
     def check_files(self) -> None:
         """Compare every file with the size and hash in the manifest.
 
-        Files that the manifest does not list are none of its business: nothing reads them.
+        Files that the manifest does not list are ignored: nothing reads them.
 
         Raises:
             BundleError: Files are missing or have changed; all of them are named.
@@ -247,6 +249,44 @@ class Bundle:
             )
 
 
+def encoder_file(shape: tuple[int, int]) -> str:
+    """Return the name of a fixed shape's encoder in a bundle."""
+    return f"encoder-{shape_name(shape)}.mnn"
+
+
+def shape_name(shape: tuple[int, int]) -> str:
+    """Return a shape of batch and tokens as it is written: 1x32."""
+    return f"{shape[0]}x{shape[1]}"
+
+
+_WRITTEN_NAMES = {"max_ndcg_drop": "largest_fall"}
+"""Names in Python -> names in the JSON of a recipe and of what a search found."""
+
+
+def to_json(record: object) -> dict[str, Any]:
+    """Return a manifest or the record of an export as its JSON form, under the written names."""
+    return _rename(msgspec.to_builtins(record), _WRITTEN_NAMES)
+
+
+def from_json(content: bytes, kind: type[T]) -> T:
+    """Read the JSON form of a manifest or of an export's record.
+
+    Raises:
+        MsgspecError, UnicodeDecodeError, RecursionError: It is something else.
+    """
+    values = msgspec.json.decode(content, type=dict[str, Any])
+    return msgspec.convert(_rename(values, {b: a for a, b in _WRITTEN_NAMES.items()}), kind)
+
+
+def _rename(record: dict[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
+    """Rename the keys of `recipe` and of `parity.retrieval`, in place."""
+    parity = record.get("parity")
+    for owner, key in ((record, "recipe"), (parity, "retrieval")):
+        if isinstance(owner, dict) and isinstance(owner.get(key), dict):
+            owner[key] = {names.get(name, name): value for name, value in owner[key].items()}
+    return record
+
+
 def _decode_manifest(content: bytes, path: Path) -> Manifest:
     try:
         version = msgspec.json.decode(content, type=dict[str, object]).get("format")
@@ -254,7 +294,7 @@ def _decode_manifest(content: bytes, path: Path) -> Manifest:
             raise BundleError(
                 f"{path} has format {version}; this minnow reads up to {FORMAT}. Update minnow."
             )
-        manifest = msgspec.json.decode(content, type=Manifest)
+        manifest = from_json(content, Manifest)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise BundleError(f"{path} is not a manifest of a bundle: {error}.") from error
     needed = (ENCODER, TOKENIZER, *(shape.file for shape in manifest.fixed_shapes))
@@ -275,10 +315,10 @@ def _escapes(name: str) -> bool:
 
 
 def staging(destination: Path) -> AbstractContextManager[Path]:
-    """A folder beside the destination to build a bundle in; gone afterwards, whatever happens.
+    """Make a staging directory for a bundle; it is removed at the end, whatever happens.
 
     Args:
-        destination: Where the bundle shall be: nothing, an empty folder, or an older bundle.
+        destination: Where the bundle will be: nothing, an empty folder, or an older bundle.
 
     Raises:
         OutputError: The destination is something else, or cannot be written.
@@ -292,19 +332,19 @@ def seal(staged: Path, manifest: Manifest, destination: Path) -> Bundle:
     An older bundle at the destination is replaced only when the new one is complete.
 
     Args:
-        staged: The folder from `staging`, complete but for the manifest.
-        manifest: What is known, without the file records.
-        destination: Where the bundle shall be.
+        staged: The folder from `staging`, complete except for the manifest.
+        manifest: The manifest, without the file records.
+        destination: Where the bundle will be.
 
     Returns:
         The sealed bundle.
 
     Raises:
-        OutputError: It cannot be written; an older bundle is still in place.
+        OutputError: The bundle cannot be written; an older one is still in place.
     """
     with writing(destination):
         sealed = replace(manifest, files=file_records(staged))
-        put_in_place(staged, sealed, MANIFEST, destination, _check_destination)
+        put_in_place(staged, to_json(sealed), MANIFEST, destination, _check_destination)
     return Bundle(destination, sealed)
 
 

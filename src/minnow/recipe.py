@@ -1,22 +1,24 @@
-"""What is done to a model on its way into a bundle, as data."""
+"""Recipes: how a model is made small on its way into a bundle, as data."""
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Literal
 
+from minnow.errors import InputError
 from minnow.model.spec import Interface
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 ReferenceName = Literal["checkpoint", "sentence-transformers", "author-onnx"]
 """The yardsticks of a proof."""
 
 
 class Precision(str, Enum):
-    """How numbers are stored: as floats, or as whole numbers of so many bits on the whole."""
+    """How numbers are stored: as floats, or as integers of about so many bits."""
 
     FP32 = "fp32"
     FP16 = "fp16"
@@ -27,7 +29,7 @@ class Precision(str, Enum):
 
 
 class Rounding(str, Enum):
-    """How weights come to be whole numbers: each to the nearest, or calibrated on text."""
+    """How weights are rounded to integers: each to the nearest, or calibrated on text."""
 
     NEAREST = "nearest"
     CALIBRATED = "calibrated"
@@ -38,22 +40,22 @@ _SIXTEEN = 16
 
 @dataclass(frozen=True)
 class Grid:
-    """Whole numbers in place of floats.
+    """A grid of integers in place of floats.
 
     Attributes:
         bits: Bits of a number, 2 to 8.
-        block: How many neighbours in a row share a step; 0 is all of it. For weights MNN knows
-            multiples of 16.
+        block: How many neighbours in a row share a step; 0 means the whole row. For weights, MNN
+            supports multiples of 16.
     """
 
     bits: int
     block: int = 0
 
     def block_in(self, row: int) -> int:
-        """How many neighbours share a step in a row of so many numbers.
+        """Return how many neighbours share a step in a row of so many numbers.
 
-        Where the block does not divide the row, fewer: the most that do, in steps of 16; all of the
-        row where none do.
+        If the block does not divide the row, it is the largest smaller size that does, in steps of
+        16; the whole row if none does.
         """
         smaller = (size for size in range(self.block, 0, -_SIXTEEN) if row % size == 0)
         return next(smaller, row)
@@ -71,21 +73,21 @@ class Graph(str, Enum):
 
 @dataclass(frozen=True)
 class Recipe:
-    """What is done to a model on its way into a bundle.
+    """How a model is made small on its way into a bundle.
 
     Attributes:
         precision: The name of how numbers are stored.
         bar: The lowest cosine to the reference that the worst text may have.
-        exact_gelu: Compute GELU with erf; else with MNN's faster tanh polynomial.
+        exact_gelu: Compute GELU with erf; otherwise with MNN's faster tanh polynomial.
         graph: Where the graph comes from.
         biz_code: The business code that the converter writes into the model.
         weights: The grid of the layers' matrices; None leaves them floats.
-        words: The grid of the word table; likewise.
-        positions: The grid of the position table; likewise.
-        rounding: How the matrices get to their grid.
-        calibration: The text that they were calibrated on, in words; empty where they were not.
-        largest_fall: How far nDCG@10 on the built-in data set may be below the reference's; None
-            where the bar leaves nothing to look for.
+        words: The grid of the word table; None leaves it floats.
+        positions: The grid of the position table; None leaves it floats.
+        rounding: How the matrices are rounded to their grid.
+        calibration: A description of the text that they were calibrated on; empty if they were not.
+        max_ndcg_drop: How far nDCG@10 on the built-in data set may be below the reference's; None
+            searches nothing. minnow.json calls it largest_fall.
         interface: What the encoder gives: token states, or vectors that it has pooled itself.
     """
 
@@ -99,7 +101,7 @@ class Recipe:
     positions: Grid | None = None
     rounding: Rounding = Rounding.NEAREST
     calibration: str = ""
-    largest_fall: float | None = None
+    max_ndcg_drop: float | None = None
     interface: Interface = Interface.LAST_HIDDEN_STATE
 
     @property
@@ -110,8 +112,13 @@ class Recipe:
 
     @property
     def rounds(self) -> bool:
-        """Whether any numbers become whole ones."""
+        """Whether any numbers are rounded to integers."""
         return bool(self.grids)
+
+    @property
+    def stored_bar(self) -> float | None:
+        """The bar against a forward pass over the very numbers stored; None if none are rounded."""
+        return RECIPES["fp32" if self.exact_gelu else "fp16"].bar if self.rounds else None
 
 
 def _whole(
@@ -121,7 +128,7 @@ def _whole(
     positions: Grid,
     *,
     bar: float,
-    largest_fall: float,
+    max_ndcg_drop: float,
 ) -> Recipe:
     return Recipe(
         precision,
@@ -132,16 +139,59 @@ def _whole(
         positions=positions,
         rounding=Rounding.CALIBRATED,
         calibration="built-in text",
-        largest_fall=largest_fall,
+        max_ndcg_drop=max_ndcg_drop,
     )
 
 
 RECIPES: Mapping[str, Recipe] = {
     "fp32": Recipe(Precision.FP32, bar=0.999999, exact_gelu=True),
     "fp16": Recipe(Precision.FP16, bar=0.9999, exact_gelu=False),
-    "int8": _whole(Precision.INT8, Grid(8, 64), Grid(8), Grid(8), bar=0.998, largest_fall=0.01),
-    "int6": _whole(Precision.INT6, Grid(7, 64), Grid(5, 64), Grid(8), bar=0.99, largest_fall=0.02),
-    "int5": _whole(Precision.INT5, Grid(6, 64), Grid(4, 64), Grid(8), bar=0.96, largest_fall=0.02),
-    "int4": _whole(Precision.INT4, Grid(5, 96), Grid(3, 64), Grid(6), bar=0.9, largest_fall=0.03),
+    "int8": _whole(Precision.INT8, Grid(8, 64), Grid(8), Grid(8), bar=0.998, max_ndcg_drop=0.01),
+    "int6": _whole(Precision.INT6, Grid(7, 64), Grid(5, 64), Grid(8), bar=0.99, max_ndcg_drop=0.02),
+    "int5": _whole(Precision.INT5, Grid(6, 64), Grid(4, 64), Grid(8), bar=0.96, max_ndcg_drop=0.02),
+    "int4": _whole(Precision.INT4, Grid(5, 96), Grid(3, 64), Grid(6), bar=0.9, max_ndcg_drop=0.03),
 }
-"""Words get fewer bits: a word's error is one token's, a matrix's goes through all layers."""
+"""Words get fewer bits: the error of a word stays in one token, that of a matrix reaches all."""
+
+
+def check_recipe(recipe: Recipe) -> None:
+    """Check that a recipe contradicts neither itself nor what MNN can store.
+
+    Raises:
+        InputError: It does; the message says what to change.
+    """
+    name, floats = recipe.precision.value, (Precision.FP32, Precision.FP16)
+    if recipe.rounds and recipe.precision in floats:
+        raise InputError(f"{name} rounds nothing; take another precision and change its grids.")
+    if recipe.rounds and recipe.graph is Graph.AUTHOR:
+        raise InputError(
+            f"The author's graph is converted as fp32 or fp16; for {name} take minnow's own graph."
+        )
+    if recipe.interface is not Interface.LAST_HIDDEN_STATE and recipe.graph is Graph.AUTHOR:
+        raise InputError(
+            f"The author's graph gives {Interface.LAST_HIDDEN_STATE.value}; for "
+            f"{recipe.interface.value} take minnow's own graph (`graph=canonical`)."
+        )
+    for what, grid in recipe.grids.items():
+        if not 2 <= grid.bits <= 8:
+            raise InputError(f"{what} can have 2 to 8 bits, not {grid.bits}.")
+        if grid.block < 0 or (what == "weights" and grid.block % 16):
+            raise InputError(
+                f"{what} cannot share steps in blocks of {grid.block}: "
+                + ("MNN knows multiples of 16." if what == "weights" else "give 0 or more.")
+            )
+
+
+def describe_calibration(texts: Sequence[str], recipe: Recipe) -> str:
+    """Describe the user's calibration text, for `Recipe.calibration`: the number and the hash.
+
+    Raises:
+        InputError: The recipe calibrates nothing.
+    """
+    if recipe.rounding is not Rounding.CALIBRATED:
+        raise InputError(
+            f"{recipe.precision.value} with rounding {recipe.rounding.value} calibrates nothing: "
+            "leave the calibration text out, or take int8 or less."
+        )
+    digest = hashlib.sha256("\n".join(texts).encode()).hexdigest()
+    return f"{len(texts)} texts of the user's, SHA-256 {digest[:16]}"

@@ -1,6 +1,7 @@
-"""Folders that vouch for their files: built beside their place, hashed, recorded, renamed.
+"""Sealed folders: built in a staging directory, hashed, recorded, renamed into place.
 
-A folder exists whole or not at all. What its record says is the business of who writes it.
+A folder exists completely or not at all. Its record, a JSON file, lists every other file; the rest
+of the record is up to the caller.
 """
 
 from __future__ import annotations
@@ -23,14 +24,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class FileRecord:
-    """Size in bytes and SHA-256 of a file in a bundle."""
+    """Size in bytes and SHA-256 of a file in a sealed folder."""
 
     size: int
     sha256: str
 
 
 def sha256(*paths: Path) -> str:
-    """SHA-256 over the content of files, one after the other, as 64 hexadecimal digits."""
+    """Hash the content of files, one after the other; return 64 hexadecimal digits."""
     digest = hashlib.sha256()
     for path in paths:
         with path.open("rb") as file:
@@ -40,7 +41,7 @@ def sha256(*paths: Path) -> str:
 
 
 def file_records(folder: Path) -> dict[str, FileRecord]:
-    """Size and hash of every file below a folder, by its path in it."""
+    """Return size and hash of every file below a folder, by its path in the folder."""
     return {
         path.relative_to(folder).as_posix(): FileRecord(path.stat().st_size, sha256(path))
         for path in sorted(folder.rglob("*"))
@@ -49,7 +50,7 @@ def file_records(folder: Path) -> dict[str, FileRecord]:
 
 
 def file_faults(folder: Path, files: Mapping[str, FileRecord]) -> dict[str, str]:
-    """What is wrong with the files of a folder, by name, in words; nothing where all are intact."""
+    """Describe what is wrong with the files of a folder, by name; intact files are left out."""
     found = {name: _fault(folder, name, record) for name, record in files.items()}
     return {name: fault for name, fault in found.items() if fault is not None}
 
@@ -70,14 +71,14 @@ def _fault(folder: Path, name: str, record: FileRecord) -> str | None:
 
 @contextmanager
 def staging_beside(destination: Path, check: Callable[[Path], None]) -> Iterator[Path]:
-    """Make a folder beside the destination to build in, if that may be replaced; see `files`.
+    """Make a staging directory beside the destination; it is removed at the end, whatever happens.
 
     Args:
-        destination: The folder to write.
-        check: Raises OutputError for what may not be replaced.
+        destination: Where the finished folder will be.
+        check: Raises OutputError if the destination must not be replaced.
 
     Raises:
-        OutputError: The destination is something else, or cannot be written.
+        OutputError: The destination must not be replaced, or cannot be written.
     """
     with writing(destination):
         check(destination)
@@ -91,14 +92,14 @@ def put_in_place(
     """Write a folder's record last, and rename the folder into place.
 
     Args:
-        staged: The folder from `staging_beside`, complete but for the record.
-        record: What is known of it; written as JSON.
+        staged: The folder from `staging_beside`, complete except for the record.
+        record: The record's content; written as JSON.
         name: The record's file name.
-        destination: Where the folder shall be.
-        check: As for `staging_beside`; asked once more.
+        destination: Where the folder will be.
+        check: As for `staging_beside`; called once more.
 
     Raises:
-        OSError: It cannot be written; an older folder is still in place.
+        OSError: The folder cannot be written; an older one is still in place.
     """
     text = msgspec.json.format(msgspec.json.encode(record), indent=2)
     (staged / name).write_bytes(text + b"\n")
@@ -110,15 +111,16 @@ def put_in_place(
 
 
 def check_replaceable(destination: Path, what: str, known: Callable[[], Set[str]]) -> None:
-    """Only nothing, an empty folder, or one of our own with no files of others may be replaced.
+    """Check that a destination is free, an empty folder, or a sealed folder with no other files.
 
     Args:
-        destination: The place.
-        what: What our own holds, for messages: "bundle" or "export".
-        known: Paths in our own that may go; raises BundleError where it is something else.
+        destination: The destination.
+        what: What the sealed folder is, for messages: "bundle" or "export".
+        known: Returns the paths of the sealed folder's own files; raises BundleError if the
+            destination is no such folder.
 
     Raises:
-        OutputError: It may not be replaced.
+        OutputError: The destination must not be replaced.
     """
     if not os.path.lexists(destination):
         return

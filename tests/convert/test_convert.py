@@ -377,7 +377,7 @@ def test_a_local_source_converts_on_a_machine_without_a_network(
 def test_a_reference_that_cannot_be_had_is_told_before_the_conversion(
     model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("minnow.convert._convert_graph", lambda *_: pytest.fail("too late"))
+    monkeypatch.setattr("minnow.convert.write_encoders", lambda *_, **__: pytest.fail("too late"))
     with pytest.raises(MinnowError, match=r"no ONNX graph|minnow-embed\[onnxruntime\]"):
         convert(str(model), tmp_path / "out", reference="author-onnx")
     assert {path.name for path in tmp_path.iterdir()} == {"model"}

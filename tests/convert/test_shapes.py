@@ -126,7 +126,7 @@ def test_they_give_the_bundle_s_vectors(
     model = write_model(tmp_path / "model", pooling=pooling)
     recipe = replace(
         RECIPES[precision], interface=interface, rounding=Rounding.NEAREST, calibration="",
-        largest_fall=None,
+        max_ndcg_drop=None,
     )  # fmt: skip
     bundle = convert(str(model), tmp_path / "out", recipe=recipe, shapes=[(2, 12)])
     manifest = bundle.manifest
@@ -169,10 +169,10 @@ def test_a_wrong_one_is_refused(
         return graph
 
     model = write_model(tmp_path / "model", pooling="mean")
-    monkeypatch.setattr("minnow.convert.build_graph", build)
+    monkeypatch.setattr("minnow.convert.encoders.build_graph", build)
     recipe = RECIPES[precision]
     if recipe.rounds:
-        recipe = replace(recipe, rounding=Rounding.NEAREST, calibration="", largest_fall=None)
+        recipe = replace(recipe, rounding=Rounding.NEAREST, calibration="", max_ndcg_drop=None)
     with pytest.raises(ParityError, match="padded to 1x16"):
         convert(str(model), tmp_path / "out", recipe=recipe, shapes=[(1, 16)])
     assert not (tmp_path / "out").exists()

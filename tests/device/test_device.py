@@ -69,7 +69,7 @@ def test_every_pooling_passes(
     assert run(folder, "--precision", "normal", "--threads", "2").returncode == 0
     [found] = read_answers(folder)
     assert found.passed
-    assert found.worst.worst >= 0.999999
+    assert found.parity.worst.worst >= 0.999999
     assert found.answer.threads == 2
 
 
@@ -119,9 +119,10 @@ def test_other_vectors_fail(copy: Path) -> None:
     vectors.tofile(copy / "answer.f32")
     [found] = read_answers(copy)
     assert not found.passed
-    assert found.worst.batching == "one by one"
+    assert found.parity.worst.batching == "one by one"
     assert (
-        found.worst.worst_text == json.loads((copy / "probes.json").read_text())["texts"][3]["name"]
+        found.parity.worst.worst_text
+        == json.loads((copy / "probes.json").read_text())["texts"][3]["name"]
     )
 
 
@@ -131,7 +132,7 @@ def test_nan_fails_whatever_the_bar(copy: Path) -> None:
     vectors.tofile(copy / "answer.f32")
     [found] = read_answers(copy, bar=-1)
     assert not found.passed
-    assert np.isnan(found.worst.worst)
+    assert np.isnan(found.parity.worst.worst)
 
 
 def test_other_ids_fail(copy: Path) -> None:
@@ -163,7 +164,7 @@ def repeat_a_row(folder: Path) -> None:
         (lambda f: change(f, manifest_sha256="0" * 64), "another folder"),
         (lambda f: change(f, probes_sha256="0" * 64), "another folder"),
         (drop_a_row, "1 are missing"),
-        (repeat_a_row, "there twice"),
+        (repeat_a_row, "are unknown or repeated"),
         (lambda f: (f / "probes.json").unlink(), "cannot be read"),
         (lambda f: (f / "probes.json").write_text("[]"), "cannot be understood"),
         (lambda f: (f / "expected.f32").write_bytes(b""), "has 0 bytes"),

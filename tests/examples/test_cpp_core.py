@@ -15,10 +15,10 @@ from fakes.checkpoint import write_model
 
 from minnow import Embedder
 from minnow.bundle import ENCODER, MANIFEST
-from minnow.convert import convert, token_counter
+from minnow.convert import convert
 from minnow.model.source import resolve
 from minnow.model.spec import Interface
-from minnow.proof.probes import probe_texts
+from minnow.proof.probes import probe_texts, token_counter
 from minnow.recipe import RECIPES, Rounding
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def test_vectors_are_those_of_python(
 def test_vectors_of_rounded_numbers_and_low_memory(program: Program, tmp_path: Path) -> None:
     model = write_model(tmp_path / "model", pooling="mean")
     nearest = replace(
-        RECIPES["int8"], rounding=Rounding.NEAREST, calibration="", largest_fall=None, bar=0.99
+        RECIPES["int8"], rounding=Rounding.NEAREST, calibration="", max_ndcg_drop=None, bar=0.99
     )
     bundle = convert(str(model), tmp_path / "bundle", recipe=nearest)
     for memory in ("normal", "low"):

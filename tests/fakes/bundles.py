@@ -47,7 +47,7 @@ def quick_recipe(precision: str, interface: Interface = Interface.LAST_HIDDEN_ST
     """Return a recipe that rounds to the nearest number and proves no search: both take seconds."""
     recipe = replace(RECIPES[precision], interface=interface)
     if recipe.rounds:
-        return replace(recipe, rounding=Rounding.NEAREST, calibration="", largest_fall=None)
+        return replace(recipe, rounding=Rounding.NEAREST, calibration="", max_ndcg_drop=None)
     return recipe
 
 

@@ -118,7 +118,7 @@ def test_it_converts_and_gives_the_vectors_of_sentence_transformers(
     row: Family, precision: str, pooling: str, tmp_path: Path
 ) -> None:
     interface = Interface.LAST_HIDDEN_STATE if pooling == "mean" else Interface.SENTENCE_EMBEDDING
-    recipe = replace(RECIPES[precision], interface=interface, largest_fall=None)
+    recipe = replace(RECIPES[precision], interface=interface, max_ndcg_drop=None)
     bundle = convert(
         str(write(tmp_path / "model", row, pooling)),
         tmp_path / "bundle",

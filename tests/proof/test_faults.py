@@ -16,7 +16,7 @@ from minnow.convert import mnn as converter
 from minnow.errors import ConversionError, MinnowError, ParityError
 from minnow.graph.encoder import build_graph
 from minnow.model.spec import Interface
-from minnow.proof.verdict import prove as real_prove
+from minnow.proof.bundles import prove_bundle
 from minnow.recipe import RECIPES, Recipe
 from minnow.vectors import Pooling
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from minnow.graph.nodes import Nodes
     from minnow.model.head import Head
+    from minnow.proof.verdict import Candidate
 
 pytestmark = pytest.mark.extra("convert")
 
@@ -72,7 +73,7 @@ def change_graph_tensors(
         still = {name: table for name, table in packed.items() if changed[name] is tensors[name]}
         return build_graph(network, changed, still, *rest, **options)
 
-    monkeypatch.setattr(f"{PIPELINE}.build_graph", build)
+    monkeypatch.setattr(f"{PIPELINE}.encoders.build_graph", build)
 
 
 def change_graph(monkeypatch: pytest.MonkeyPatch, **changes: Any) -> None:
@@ -81,7 +82,7 @@ def change_graph(monkeypatch: pytest.MonkeyPatch, **changes: Any) -> None:
     def build(network: Any, tensors: Any, packed: Any, head: Head, **options: Any) -> Any:
         return build_graph(network, tensors, packed, replace(head, **changes), **options)
 
-    monkeypatch.setattr(f"{PIPELINE}.build_graph", build)
+    monkeypatch.setattr(f"{PIPELINE}.encoders.build_graph", build)
 
 
 def test_the_unchanged_model_is_sealed(model: Path, recipe: Recipe) -> None:
@@ -90,11 +91,11 @@ def test_the_unchanged_model_is_sealed(model: Path, recipe: Recipe) -> None:
 
 
 def test_wrong_pooling(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def prove(folder: Any, encoder: Any, embedding: Any, *rest: Any, **more: Any) -> Any:
-        wrong = replace(embedding, pooling=Pooling.CLS)
-        return real_prove(folder, encoder, wrong, *rest, **more)
+    def prove(candidate: Candidate, *rest: Any, **more: Any) -> Any:
+        wrong = replace(candidate.embedding, pooling=Pooling.CLS)
+        return prove_bundle(replace(candidate, embedding=wrong), *rest, **more)
 
-    monkeypatch.setattr(f"{PIPELINE}.prove", prove)
+    monkeypatch.setattr(f"{PIPELINE}.prove_bundle", prove)
     message = refuse(model, RECIPES["fp16"])
     assert "Refused" in message
     assert "cosine" in message
@@ -109,7 +110,7 @@ def test_permuted_vocabulary_in_the_bundle(
         swapped = (*VOCABULARY[:at], VOCABULARY[at + 1], VOCABULARY[at], *VOCABULARY[at + 2 :])
         write_tokenizer(folder, swapped)
 
-    monkeypatch.setattr(f"{PIPELINE}._copy_metadata", copy)
+    monkeypatch.setattr(f"{PIPELINE}.copy_metadata", copy)
     assert "other token ids" in refuse(model, recipe)
 
 
@@ -172,7 +173,7 @@ def test_truncated_encoder(model: Path, recipe: Recipe, monkeypatch: pytest.Monk
         converter.convert_to_mnn(graph, encoder, *rest, **more)
         encoder.write_bytes(encoder.read_bytes()[:-1000])
 
-    monkeypatch.setattr(f"{PIPELINE}.convert_to_mnn", cut)
+    monkeypatch.setattr(f"{PIPELINE}.encoders.convert_to_mnn", cut)
     refuse(model, recipe, MinnowError)
 
 
@@ -194,7 +195,7 @@ def test_converter_that_writes_nothing(
 
         return Garbage()
 
-    monkeypatch.setattr(f"{PIPELINE}.build_graph", write)
+    monkeypatch.setattr(f"{PIPELINE}.encoders.build_graph", write)
     assert "converter" in refuse(model, recipe, ConversionError)
 
 

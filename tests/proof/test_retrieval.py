@@ -20,6 +20,7 @@ from minnow.model.original import Original, read_original
 from minnow.proof import retrieval
 from minnow.proof.references import CheckpointReference
 from minnow.proof.retrieval import prove_retrieval, searched_dataset
+from minnow.proof.verdict import Candidate
 from minnow.recipe import RECIPES
 from minnow.vectors import Similarity, normalize
 
@@ -63,12 +64,13 @@ class Seer:
         return rows
 
 
-def prove(sealed: tuple[Original, Bundle], reference: Any, fall: float) -> Any:
+def prove(sealed: tuple[Original, Bundle], reference: Any, drop: float) -> Any:
     original, bundle = sealed
-    return prove_retrieval(
-        bundle.folder, original.encoder, original.embedding, reference, searched_dataset(),
-        largest_fall=fall, advice="Do better.",
+    candidate = Candidate(
+        bundle.folder, original.encoder, original.embedding,
+        bar=0.9, max_ndcg_drop=drop, advice="Do better.",
     )  # fmt: skip
+    return prove_retrieval(candidate, reference)
 
 
 def test_what_is_searched_has_all_answers_and_others() -> None:
@@ -98,7 +100,7 @@ def test_the_manifest_tells_what_was_found(sealed: tuple[Original, Bundle]) -> N
     expected = score(dataset, to_rankings(dataset, indices)).means["nDCG@10"]
     assert found.reference == pytest.approx(expected, abs=1e-12)
     assert 0 < found.reference < 1
-    assert abs(found.candidate - found.reference) <= found.largest_fall == 0.01
+    assert abs(found.candidate - found.reference) <= found.max_ndcg_drop == 0.01
     assert Bundle.open(bundle.folder).manifest.parity.retrieval == found
 
 
@@ -169,7 +171,7 @@ def test_nan_is_refused(sealed: tuple[Original, Bundle]) -> None:
 def test_a_refusal_leaves_nothing(tmp_path: Path) -> None:
     """A recipe that asks for more than the reference finds."""
     model = write_model(tmp_path / "model")
-    recipe = replace(RECIPES["int8"], largest_fall=-0.5)
+    recipe = replace(RECIPES["int8"], max_ndcg_drop=-0.5)
     with pytest.raises(ParityError, match=r"finds less than .*\(`calibration=`\)\.$"):
         convert(str(model), tmp_path / "out", recipe=recipe)
     assert [path.name for path in tmp_path.iterdir()] == ["model"]

@@ -353,5 +353,5 @@ def _retrieval(found: Retrieval | None) -> dict[str, Any]:
         "searched": f"{found.dataset}, {found.queries} questions",
         "reference_ndcg_10": found.reference,
         "ndcg_10": found.candidate,
-        "largest_fall": found.largest_fall,
+        "largest_fall": found.max_ndcg_drop,
     }

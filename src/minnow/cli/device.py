@@ -16,7 +16,7 @@ from minnow.errors import ParityError
 from minnow.terminal import EPILOG, UsageError
 
 if TYPE_CHECKING:
-    from minnow.device import Answered
+    from minnow.device import DeviceResult
 
 
 @app.command("device-check", epilog=EPILOG)
@@ -70,7 +70,7 @@ def device_check_command(
         print(f"{folder}: copy it to the device, and run there: python check.py --precision low")
 
 
-def _show(found: list[Answered], folder: Path, as_json: bool) -> None:
+def _show(found: list[DeviceResult], folder: Path, as_json: bool) -> None:
     """Print every answer, and fail where one failed."""
     if as_json:
         print(json.dumps([_facts(each) for each in found], ensure_ascii=False))
@@ -78,26 +78,29 @@ def _show(found: list[Answered], folder: Path, as_json: bool) -> None:
         _print(found)
     failed = [each for each in found if not each.passed]
     if failed:
-        worst = min(failed, key=lambda each: each.worst.worst)
-        differ = f" Other token ids: {', '.join(worst.answer.ids_differ[:4])}."
+        result = min(failed, key=lambda each: each.parity.worst.worst)
+        worst, ids_differ = result.parity.worst, result.answer.ids_differ
         raise ParityError(
             f"{len(failed)} of {len(found)} answers in {folder} do not give the reference's "
-            f"vectors. The worst text of {worst.name}, {worst.worst.worst_text}, has cosine "
-            f"{worst.worst.worst:.6f}; the bar is {worst.bar}."
-            f"{differ if worst.answer.ids_differ else ''}",
-            worst=worst.worst.worst,
+            f"vectors. The worst text of {result.name}, {worst.worst_text}, has cosine "
+            f"{worst.worst:.6f}; the bar is {result.parity.bar}."
+            + (f" Other token ids: {', '.join(ids_differ[:4])}." if ids_differ else ""),
+            worst=worst.worst,
         )
 
 
-def _facts(each: Answered) -> dict[str, Any]:
+def _facts(each: DeviceResult) -> dict[str, Any]:
     said = {k: v for k, v in asdict(each.answer).items() if k not in ("rows", "format")}
-    rows = [
-        {k: None if v != v else v for k, v in asdict(row).items()} for row in each.figures
-    ]  # NaN is not JSON
-    return {"answer": each.name, **said, "bar": each.bar, "passed": each.passed, "runs": rows}
+    rows = []
+    for run, vectors in zip(each.parity.runs, each.vectors, strict=True):
+        row = {"batching": run.batching, "vectors": vectors, **asdict(run)}
+        del row["threads"]  # stands in the answer
+        rows.append({k: None if v != v else v for k, v in row.items()})  # NaN is not JSON
+    bar = each.parity.bar
+    return {"answer": each.name, **said, "bar": bar, "passed": each.passed, "runs": rows}
 
 
-def _print(found: list[Answered]) -> None:
+def _print(found: list[DeviceResult]) -> None:
     console = console_for(sys.stdout)
     for each in found:
         said = each.answer
@@ -107,9 +110,9 @@ def _print(found: list[Answered]) -> None:
             f"{said.precision}{shape}, threads {said.threads}",
             "batches", "texts", "mean", "5th percentile", "worst", "worst text", "shape",
         )  # fmt: skip
-        for row in each.figures:
+        for row, vectors in zip(each.parity.runs, each.vectors, strict=True):
             cosines = (f"{value:.6f}" for value in (row.mean, row.p5, row.worst))
             where = f"{row.worst_shape[0]}x{row.worst_shape[1]}"
-            table.add_row(row.batching, str(row.vectors), *cosines, row.worst_text, where)
+            table.add_row(row.batching, str(vectors), *cosines, row.worst_text, where)
         console.print(table)
-        console.print(f"{'passed' if each.passed else 'failed'}: the bar is {each.bar}")
+        console.print(f"{'passed' if each.passed else 'failed'}: the bar is {each.parity.bar}")

@@ -195,7 +195,7 @@ def _retrieval(found: Retrieval | None) -> str:
     return (
         f"\nA search of {found.dataset} ({found.documents} documents, {found.queries} questions)\n"
         f"has {found.measure} {found.candidate:.4f} with this encoder.mnn, {found.reference:.4f} "
-        f"with the reference;\nit may be {found.largest_fall:g} below."
+        f"with the reference;\nit may be {found.max_ndcg_drop:g} below."
     )
 
 

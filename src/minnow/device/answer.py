@@ -1,4 +1,4 @@
-"""Reads what a device answered, and compares it with the reference."""
+"""A device's answers: read, checked, and compared with the reference."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 import msgspec
 import numpy as np
 
-from minnow.bundle import MANIFEST
+from minnow.bundle import MANIFEST, Parity
 from minnow.device.folder import BUNDLE, PROBES, Probes, read_probes
 from minnow.errors import InputError
+from minnow.proof.verdict import Run, measure
 from minnow.recipe import RECIPES
 from minnow.sealing import sha256
-from minnow.vectors import rowwise_cosine
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,13 +26,13 @@ LOW = "low"
 
 
 @dataclass(frozen=True)
-class Answer:
+class DeviceAnswer:
     """What a runner says of its vectors; `answer.json` is its JSON form.
 
     Attributes:
-        format: Version of this form.
-        runner: Which program.
-        machine: What it ran on.
+        format: The version of this form.
+        runner: The name of the program.
+        machine: What the program ran on.
         mnn: MNN's version there.
         precision: low, normal or high.
         threads: CPU threads.
@@ -42,8 +42,8 @@ class Answer:
         ids_differ: Names of texts that the runner's own tokenizer gives other ids.
         lengths: The least and the greatest length before vectors were scaled; None where one is
             not finite.
-        manifest_sha256: Hash of the bundle's manifest there.
-        probes_sha256: Hash of probes.json there.
+        manifest_sha256: The hash of the bundle's manifest there.
+        probes_sha256: The hash of probes.json there.
     """
 
     format: int
@@ -62,56 +62,28 @@ class Answer:
 
 
 @dataclass(frozen=True)
-class Figures:
-    """The cosines of one way to run the texts.
-
-    Attributes:
-        batching: "one by one", or "mixed" for padded batches.
-        vectors: How many.
-        mean: Mean cosine.
-        p5: 5th percentile.
-        worst: The lowest; NaN where a vector is not finite.
-        worst_text: The text that had it.
-        worst_shape: The (batch, tokens) it ran in.
-    """
-
-    batching: str
-    vectors: int
-    mean: float
-    p5: float
-    worst: float
-    worst_text: str
-    worst_shape: tuple[int, int]
-
-
-@dataclass(frozen=True)
-class Answered:
+class DeviceResult:
     """An answer, compared with the reference.
 
     Attributes:
-        name: Its file.
+        name: The name of the answer's file.
         answer: What the runner says.
-        bar: What the worst cosine had to reach.
-        figures: One row for each way to run the texts.
+        parity: The cosines, one row for each way to run the texts, and the bar.
+        vectors: The number of vectors in each row.
     """
 
     name: str
-    answer: Answer
-    bar: float
-    figures: tuple[Figures, ...]
-
-    @property
-    def worst(self) -> Figures:
-        """The row with the lowest cosine; NaN is the lowest of all."""
-        return min(self.figures, key=lambda row: row.worst if row.worst == row.worst else -2.0)
+    answer: DeviceAnswer
+    parity: Parity
+    vectors: tuple[int, ...]
 
     @property
     def passed(self) -> bool:
         """Whether the ids are the reference's, and every cosine reaches the bar."""
-        return not self.answer.ids_differ and self.worst.worst >= self.bar
+        return not self.answer.ids_differ and self.parity.worst.worst >= self.parity.bar
 
 
-def read_answers(folder: str | Path, bar: float | None = None) -> list[Answered]:
+def read_answers(folder: str | Path, bar: float | None = None) -> list[DeviceResult]:
     """Read all answers in a folder that `write_check` wrote, answer*.json, in the order of names.
 
     Args:
@@ -120,7 +92,7 @@ def read_answers(folder: str | Path, bar: float | None = None) -> list[Answered]
             precision at most that of fp16.
 
     Raises:
-        InputError: There is no answer, or one is damaged, not whole, or of another folder.
+        InputError: There is no answer, or one is damaged, incomplete, or of another folder.
         BundleError: The folder's bundle cannot be read.
     """
     folder = Path(folder)
@@ -131,7 +103,7 @@ def read_answers(folder: str | Path, bar: float | None = None) -> list[Answered]
             f"{folder} holds no answer. Run check.py on the device, and copy answer.json and "
             "answer.f32 back here."
         )
-    found = []
+    results = []
     for name in names:
         answer = _read(folder / name)
         _check_origin(folder, name, answer)
@@ -139,37 +111,39 @@ def read_answers(folder: str | Path, bar: float | None = None) -> list[Answered]
         _check_rows(folder / name, answer, probes)
         ours = bundle.manifest.recipe.bar
         usual = min(ours, RECIPES["fp16"].bar) if answer.precision == LOW else ours
-        figures = _figures(answer, probes, vectors, expected)
-        found.append(Answered(name, answer, usual if bar is None else bar, figures))
-    return found
+        bar_here = usual if bar is None else bar
+        results.append(
+            DeviceResult(name, answer, *_parity(answer, probes, vectors, expected, bar_here))
+        )
+    return results
 
 
-def _read(path: Path) -> Answer:
+def _read(path: Path) -> DeviceAnswer:
     try:
         content = path.read_bytes()
-        said = msgspec.json.decode(content, type=Answer)
+        answer = msgspec.json.decode(content, type=DeviceAnswer)
     except OSError as error:
         raise InputError(f"{path} cannot be read ({error.strerror}).") from error
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise InputError(f"{path} is not an answer of a runner: {error}.") from error
-    if said.format != FORMAT:
-        raise InputError(f"{path} has format {said.format}; this minnow reads {FORMAT}.")
-    return said
+    if answer.format != FORMAT:
+        raise InputError(f"{path} has format {answer.format}; this minnow reads {FORMAT}.")
+    return answer
 
 
-def _check_origin(folder: Path, name: str, answer: Answer) -> None:
+def _check_origin(folder: Path, name: str, answer: DeviceAnswer) -> None:
     """Compare the hashes that the runner gave, if it did, with the folder's own."""
     files = {"manifest_sha256": f"{BUNDLE}/{MANIFEST}", "probes_sha256": PROBES}
     for attribute, file in files.items():
-        said = getattr(answer, attribute)
-        if said is not None and said != sha256(folder / file):
+        stated = getattr(answer, attribute)
+        if stated is not None and stated != sha256(folder / file):
             raise InputError(
                 f"{folder / name} answers another folder: its {file} is not the one here. Copy "
                 "this folder to the device again."
             )
 
 
-def _vectors(path: Path, answer: Answer, width: int) -> NDArray[np.float32]:
+def _vectors(path: Path, answer: DeviceAnswer, width: int) -> NDArray[np.float32]:
     file = path.with_suffix(".f32")
     try:
         content = file.read_bytes()
@@ -183,8 +157,12 @@ def _vectors(path: Path, answer: Answer, width: int) -> NDArray[np.float32]:
     return np.frombuffer(content, "<f4").reshape(-1, width)
 
 
-def _check_rows(path: Path, answer: Answer, probes: Probes) -> None:
-    """Every text of every batch has to be there, once."""
+def _check_rows(path: Path, answer: DeviceAnswer, probes: Probes) -> None:
+    """Check that every text of every batch is there, once.
+
+    Raises:
+        InputError: Rows are missing, unknown or repeated.
+    """
     wanted = {
         (text, number)
         for number, batch in enumerate(probes.batches)
@@ -196,7 +174,7 @@ def _check_rows(path: Path, answer: Answer, probes: Probes) -> None:
         raise InputError(
             f"{path} does not answer the texts of {PROBES}: of {len(wanted)} rows, {len(missing)} "
             f"are missing, and {len(answer.rows) - len(wanted) + len(missing)} are unknown or "
-            "there twice. Run the check again."
+            "repeated. Run the check again."
         )
 
 
@@ -205,35 +183,33 @@ def _fits(batch: Sequence[int], probes: Probes, shape: tuple[int, int] | None) -
     return shape is None or (len(batch) <= shape[0] and longest <= shape[1])
 
 
-def _figures(
-    answer: Answer, probes: Probes, vectors: NDArray[np.float32], expected: NDArray[np.float32]
-) -> tuple[Figures, ...]:
-    cosines = rowwise_cosine(vectors, expected[[text for text, _ in answer.rows]])
-    alone = np.array([len(probes.batches[batch]) == 1 for _, batch in answer.rows])
-    ways = {"one by one": np.flatnonzero(alone), "mixed": np.flatnonzero(~alone)}
-    return tuple(
-        _row(name, chosen, cosines, answer, probes) for name, chosen in ways.items() if len(chosen)
-    )
-
-
-def _row(
-    name: str,
-    chosen: NDArray[np.intp],
-    cosines: NDArray[np.float64],
-    answer: Answer,
+def _parity(
+    answer: DeviceAnswer,
     probes: Probes,
-) -> Figures:
-    found = cosines[chosen]
-    worst = int(chosen[np.where(np.isnan(found), -2.0, found).argmin()])
-    text, batch = answer.rows[worst]
-    together = probes.batches[batch]
-    shape = answer.shape or (len(together), max(len(probes.texts[i].ids) for i in together))
-    return Figures(
-        name,
-        len(chosen),
-        float(found.mean()),
-        float(np.percentile(found, 5)),
-        float(cosines[worst]),
-        probes.texts[text].name,
-        shape,
-    )
+    vectors: NDArray[np.float32],
+    expected: NDArray[np.float32],
+    bar: float,
+) -> tuple[Parity, tuple[int, ...]]:
+    """Measure the texts that ran alone, and those in padded batches; return the counts too."""
+    names = [text.name for text in probes.texts]
+    alone = np.array([len(probes.batches[batch]) == 1 for _, batch in answer.rows])
+    runs = [
+        Run(
+            answer.threads,
+            batching,
+            vectors[chosen],
+            [_shape(answer, probes, answer.rows[i][1]) for i in chosen],
+            [answer.rows[i][0] for i in chosen],
+        )
+        for batching, mask in (("one by one", alone), ("mixed", ~alone))
+        if len(chosen := np.flatnonzero(mask))
+    ]
+    rows = tuple(measure(run, expected, names) for run in runs)
+    counts = tuple(len(run.vectors) for run in runs)
+    return Parity(probes.reference, len(names), bar, rows), counts
+
+
+def _shape(answer: DeviceAnswer, probes: Probes, batch: int) -> tuple[int, int]:
+    """Return the (batch, tokens) that a batch ran in."""
+    texts = probes.batches[batch]
+    return answer.shape or (len(texts), max(len(probes.texts[i].ids) for i in texts))

@@ -1,11 +1,11 @@
-"""Runs a bundle's encoder on the texts of probes.json, and writes the vectors.
+"""Run a bundle's encoder on the texts of probes.json, and write the vectors.
 
     python check.py [--precision low|normal|high] [--threads N] [--memory normal|high|low]
                     [--shape BxT] [--name answer]
 
-A program of its own for the device: MNN and NumPy are all it needs, and Python 3.8. Texts are run
-as probes.json says, alone and in padded batches. With --shape the fixed-shape file of that shape
-runs those that fit. NAME.json and NAME.f32 are written at the end, or not at all.
+This program runs on the device; it needs Python 3.8, MNN and NumPy only. Texts are run as
+probes.json says, alone and in padded batches. With --shape, the fixed-shape file of that shape runs
+the batches that fit. NAME.json and NAME.f32 are written at the end, or not at all.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Encoder:
         self.names = sorted(self.interpreter.getSessionInputAll(self.session))
 
     def run(self, ids: Any, mask: Any) -> Any:
-        """What the encoder gives for int32 arrays of shape (batch, tokens): float32."""
+        """Run int32 arrays of shape (batch, tokens); return the output, float32."""
         mnn = self.mnn
         feeds = {"input_ids": ids, "attention_mask": mask, "token_type_ids": np.zeros_like(ids)}
         if ids.shape != self.shape:
@@ -70,7 +70,7 @@ class Encoder:
 
 
 def pool(states: Any, mask: Any, how: str) -> Any:
-    """States of shape (batch, tokens, width) to vectors of (batch, width), in float64."""
+    """Pool states of shape (batch, tokens, width) to vectors of (batch, width), in float64."""
     states = states.astype(np.float64)
     weights = mask.astype(np.float64)
     if how == "cls":
@@ -89,7 +89,7 @@ def pool(states: Any, mask: Any, how: str) -> Any:
 
 
 def pad(rows: Any, pad_id: int, shape: Any) -> Any:
-    """Ids and mask, int32 of shape (batch, tokens); rows that are missing repeat the first."""
+    """Return ids and mask, int32 of the shape; the first row is repeated where rows are missing."""
     ids, mask = np.full(shape, pad_id, np.int32), np.zeros(shape, np.int32)
     for i in range(shape[0]):
         row = rows[i] if i < len(rows) else rows[0]
@@ -99,7 +99,7 @@ def pad(rows: Any, pad_id: int, shape: Any) -> Any:
 
 
 def digest(path: Path) -> str:
-    """SHA-256 of a file."""
+    """Return the SHA-256 of a file."""
     found = hashlib.sha256()
     with path.open("rb") as file:
         for block in iter(lambda: file.read(1 << 20), b""):
@@ -108,7 +108,7 @@ def digest(path: Path) -> str:
 
 
 def check_copy(manifest: Any) -> None:
-    """Stop where a file of the bundle did not come over whole."""
+    """Stop if a file of the bundle was not copied completely."""
     for name, record in sorted(manifest["files"].items()):
         path = HERE / "bundle" / name
         if not path.is_file() or digest(path) != record["sha256"]:
@@ -116,7 +116,7 @@ def check_copy(manifest: Any) -> None:
 
 
 def batches_for(probes: Any, shape: Any) -> list[Any]:
-    """(number, indices) of the batches to run: all, or those that fit a fixed shape."""
+    """Return (number, indices) of the batches to run: all, or those that fit a fixed shape."""
     lengths = [len(text["ids"]) for text in probes["texts"]]
     return [
         (number, batch)
@@ -126,7 +126,7 @@ def batches_for(probes: Any, shape: Any) -> list[Any]:
 
 
 def answer(options: Any, manifest: Any, probes: Any) -> Any:
-    """The vectors, which rows they are, and their lengths before they were scaled."""
+    """Return the vectors, the (text, batch) of each, and their lengths before scaling."""
     interface = manifest["recipe"].get("interface", "last_hidden_state")
     embedding, pad_id = manifest["embedding"], manifest["encoder"]["pad_token_id"]
     written = options.shape and "-{}x{}".format(*options.shape)
@@ -156,7 +156,7 @@ def answer(options: Any, manifest: Any, probes: Any) -> Any:
 
 
 def write(path: Path, content: bytes) -> None:
-    """A file, whole or not at all."""
+    """Write a file completely or not at all."""
     part = path.with_name(path.name + ".part")
     with part.open("wb") as file:
         file.write(content)
@@ -166,7 +166,7 @@ def write(path: Path, content: bytes) -> None:
 
 
 def shape_of(written: str) -> tuple[int, int]:
-    """`1x32` as (1, 32)."""
+    """Parse `1x32` as (1, 32)."""
     try:
         batch, tokens = map(int, written.split("x"))
     except ValueError:
@@ -177,7 +177,7 @@ def shape_of(written: str) -> tuple[int, int]:
 
 
 def read_options() -> argparse.Namespace:
-    """What the command line says."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(description="Run a bundle on the texts of probes.json.")
     parser.add_argument("--precision", choices=["low", "normal", "high"], default="low")
     parser.add_argument("--memory", choices=sorted(MEMORY), default="normal")
@@ -195,7 +195,7 @@ def read_options() -> argparse.Namespace:
 
 
 def mnn_version() -> str:
-    """The version of the package."""
+    """Return the version of MNN's package."""
     try:
         return version("MNN")
     except PackageNotFoundError:
@@ -203,7 +203,7 @@ def mnn_version() -> str:
 
 
 def main() -> None:
-    """Check the copy, run, write."""
+    """Check the copy, run the texts, write the answer."""
     options = read_options()
     manifest_path, probes_path = HERE / "bundle" / "minnow.json", HERE / "probes.json"
     manifest = json.loads(manifest_path.read_text(encoding="utf-8"))
@@ -212,7 +212,7 @@ def main() -> None:
         raise SystemExit("probes.json has a format that this check.py does not know.")
     check_copy(manifest)
     vectors, rows, lengths = answer(options, manifest, probes)
-    said = {
+    answer_json = {
         "format": 1,
         "runner": "check.py",
         "machine": f"{platform.system()} {platform.release()} {platform.machine()}",
@@ -226,11 +226,11 @@ def main() -> None:
         "manifest_sha256": digest(manifest_path),
         "probes_sha256": digest(probes_path),
     }
-    told = HERE / f"{options.name}.json"
-    if told.exists():
-        told.unlink()
+    answer_path = HERE / f"{options.name}.json"
+    if answer_path.exists():
+        answer_path.unlink()
     write(HERE / f"{options.name}.f32", vectors.tobytes())
-    write(told, json.dumps(said).encode("utf-8"))
+    write(answer_path, json.dumps(answer_json).encode("utf-8"))
     sys.stderr.write(f"{len(rows)} vectors are in {options.name}.f32\n")
 
 

@@ -1,4 +1,4 @@
-"""Writes the folder that is copied to a device: the bundle, texts, expected vectors, a runner."""
+"""The folder that is copied to a device: the bundle, texts, expected vectors, a runner."""
 
 from __future__ import annotations
 
@@ -12,14 +12,12 @@ import msgspec
 import numpy as np
 
 from minnow.bundle import MANIFEST, Bundle
-from minnow.convert import token_counter
 from minnow.errors import InputError, OutputError
 from minnow.files import replace_folder, staging_folder, sync
 from minnow.model.original import read_original
 from minnow.origin import find_origin
-from minnow.proof.probes import probe_texts
+from minnow.proof.bundles import mixed_batches
 from minnow.proof.references import CheckpointReference
-from minnow.proof.verdict import mixed_batches
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -59,7 +57,7 @@ class Probes:
         batches: Indices of texts that are run together, padded to the longest: every text alone,
             then the longest with the shortest.
         reference: What the expected vectors are from.
-        format: Version of this form.
+        format: The version of this form.
     """
 
     max_tokens: int
@@ -81,17 +79,17 @@ def write_check(
 ) -> Path:
     """Write a folder to copy to a device; it exists whole or not at all.
 
-    The expected vectors are those of the checkpoint that the bundle was made from, so the model
-    has to be at hand.
+    The expected vectors are those of the checkpoint that the bundle was made from, so that model
+    must be available.
 
     Args:
         bundle: The bundle.
-        destination: Where: nothing, or an empty folder.
+        destination: The folder to write: nothing must be there yet, or an empty folder.
         source: The model it was made from; by default the one that its manifest names.
         offline: Make no network call at all.
-        choose: Which of the probe texts to take; by default all.
+        choose: Chooses some of the probe texts; by default all.
         longest_mixed: The most tokens of a text that is also run in padded batches.
-        progress: Told each step.
+        progress: Receives a line of text before each step.
 
     Returns:
         The folder.
@@ -111,9 +109,9 @@ def write_check(
     progress(f"finding {source or manifest.source.name}")
     original = read_original(find_origin(bundle, source, offline=offline), manifest.choices)
     limit = manifest.embedding.max_tokens
-    chosen = choose(probe_texts(limit, token_counter(original.source)))
-    texts = [probe.text for probe in chosen]
     reference = CheckpointReference(original)
+    chosen = choose(reference.probes)
+    texts = [probe.text for probe in chosen]
     progress(f"computing the reference ({reference.name})")
     ids = reference.token_ids(texts)
     expected = reference.vectors(texts).astype("<f4")
@@ -131,7 +129,7 @@ def write_check(
 
 
 def _batches(lengths: Sequence[int], longest_mixed: int) -> tuple[tuple[int, ...], ...]:
-    """Every text alone; then in batches those that are short enough."""
+    """Return every text alone, then the texts that are short enough in padded batches."""
     mixed = [i for i, length in enumerate(lengths) if length <= longest_mixed]
     batches = [(i,) for i in range(len(lengths))]
     padded = mixed_batches([lengths[i] for i in mixed])
@@ -164,11 +162,11 @@ def read_probes(
     """Read what `write_check` wrote.
 
     Returns:
-        The bundle, the texts, and a row of float32 for each.
+        The bundle, the texts, and the expected vectors: float32 of shape (texts, width).
 
     Raises:
-        InputError: The folder is not one that `minnow device-check` wrote, or not whole.
-        BundleError: Its bundle cannot be read.
+        InputError: `minnow device-check` did not write the folder, or a file is missing or damaged.
+        BundleError: The folder's bundle cannot be read.
     """
     try:
         content, expected = (folder / PROBES).read_bytes(), (folder / EXPECTED).read_bytes()

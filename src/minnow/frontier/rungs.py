@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from minnow.bundle import Bundle
-from minnow.convert import convert, metadata_files
+from minnow.convert import convert
+from minnow.convert.provenance import metadata_files
 from minnow.errors import BundleError, ConversionError, ParityError, UnsupportedModelError
 from minnow.export.gguf import GGUF_TYPES, write_gguf
 from minnow.files import whole_file

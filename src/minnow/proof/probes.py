@@ -12,8 +12,12 @@ from dataclasses import dataclass
 from itertools import cycle, islice
 from typing import TYPE_CHECKING
 
+from minnow.model.tokenizer import load_whole_tokenizer
+
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from minnow.model.source import ModelSource
 
 SMALLEST_LIMIT = 8
 """Below this many tokens the sized probes are no longer different texts."""
@@ -260,11 +264,18 @@ def probe_texts(limit: int, count_tokens: Callable[[str], int]) -> list[Probe]:
     return fixed + sized
 
 
+def token_counter(source: ModelSource) -> Callable[[str], int]:
+    """Return a function from a text to the number of its ids in the source's tokenizer, uncut."""
+    tokenizer = load_whole_tokenizer(source.file("tokenizer.json"))
+    return lambda text: len(tokenizer.encode(text).ids)
+
+
 def _text_of_size(size: int, count_tokens: Callable[[str], int], *, first_word: int) -> str:
     """Build a text of exactly `size` tokens.
 
-    The first guess, a token a word, is right for most English vocabularies. Otherwise the most
-    words that fit are found by bisection and the rest is filled with tokens of one character.
+    The first guess, one token per word, is right for most English vocabularies. Otherwise the
+    largest number of words that fit is found by bisection, and the rest is filled with tokens of
+    one character.
     """
     words_at_most = max(size - count_tokens(""), 0)
     text = _running_text(words_at_most, first_word)

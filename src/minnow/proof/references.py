@@ -1,17 +1,21 @@
-"""The yardsticks of the proof, each on a path of its own from text to vector."""
+"""The references of the proof, each on a path of its own from text to vector."""
 
 from __future__ import annotations
 
 import re
+from abc import ABC, abstractmethod
 from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from minnow.engines.base import default_threads
+from minnow.errors import InputError
 from minnow.model.reference import ReferenceModel, pool_one
 from minnow.model.source import author_graph
 from minnow.model.tokenizer import load_whole_tokenizer
+from minnow.proof.probes import probe_texts, token_counter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -19,29 +23,79 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from minnow.model.original import Original
-    from minnow.proof.verdict import Reference
+    from minnow.proof.probes import Probe
 
 
-class _SourceTokens:
+class Reference(ABC):
+    """What candidates are compared with; it shares neither engine, batching nor pooling with them.
+
+    The probe texts, their token ids and their vectors are computed once.
+
+    Attributes:
+        name: What the vectors are from, for messages and manifests.
+    """
+
+    name: str
+
+    def __init__(self, original: Original, probes: Sequence[Probe] | None = None) -> None:
+        """Take a model, and its probe texts where they are built already."""
+        self._original = original
+        self._probes = probes
+
+    @property
+    def probes(self) -> Sequence[Probe]:
+        """The texts of the proof."""
+        if self._probes is None:
+            source, embedding = self._original.source, self._original.embedding
+            self._probes = probe_texts(embedding.max_tokens, token_counter(source))
+        return self._probes
+
+    @cached_property
+    def probe_ids(self) -> list[list[int]]:
+        """The token ids of each probe text."""
+        return self.token_ids([probe.text for probe in self.probes])
+
+    @cached_property
+    def probe_vectors(self) -> NDArray[np.floating]:
+        """The vector of each probe text: shape (texts, width)."""
+        return self.vectors([probe.text for probe in self.probes])
+
+    def compute(self, progress: Callable[[str], None]) -> None:
+        """Compute ids and vectors of the probe texts now, unless that was done already."""
+        if "probe_vectors" not in self.__dict__:
+            progress(f"computing the reference ({self.name})")
+        _ = self.probe_ids, self.probe_vectors
+
+    @abstractmethod
+    def token_ids(self, texts: Sequence[str]) -> list[list[int]]:
+        """Return the ids of each text, special tokens included, cut off at the model's limit."""
+
+    @abstractmethod
+    def vectors(self, texts: Sequence[str]) -> NDArray[np.floating]:
+        """Return one vector per text: shape (texts, width)."""
+
+
+class _SourceTokens(Reference):
     """Token ids from the source's own tokenizer.json, whole, then cut with plain slices."""
 
-    def __init__(self, original: Original) -> None:
+    def __init__(self, original: Original, probes: Sequence[Probe] | None = None) -> None:
+        super().__init__(original, probes)
         self._tokenizer = load_whole_tokenizer(original.source.file("tokenizer.json"))
-        self._embedding = original.embedding
         specials = self._tokenizer.get_added_tokens_decoder().values()
         self._special = re.compile(f"({'|'.join(re.escape(t.content) for t in specials)})")
 
     def token_ids(self, texts: Sequence[str]) -> list[list[int]]:
-        """Ids of each text, special tokens included, cut off at the limit."""
+        """Return the ids of each text, special tokens included, cut off at the limit."""
         return [self._ids(text) for text in texts]
 
     def _ids(self, text: str) -> list[int]:
-        if self._embedding.lowercase:
+        embedding = self._original.embedding
+        if embedding.lowercase:
             parts = self._special.split(text)
             text = "".join(part if i % 2 else _lower(part) for i, part in enumerate(parts))
         encoding = self._tokenizer.encode(text)
         ids, special = list(encoding.ids), list(encoding.special_tokens_mask)
-        limit = self._embedding.max_tokens
+        limit = embedding.max_tokens
         if len(ids) <= limit:
             return ids
         closing = next(n for n in range(len(ids)) if not special[-1 - n])
@@ -49,20 +103,24 @@ class _SourceTokens:
 
 
 def _lower(text: str) -> str:
-    """Lowercase character by character: unlike `str.lower`, without Greek's final sigma."""
+    """Lowercase a text by the character: unlike `str.lower`, without Greek's final sigma."""
     return "".join(character.lower() for character in text)
 
 
 class CheckpointReference(_SourceTokens):
     """The plain NumPy forward pass over the source's tensors, one text at a time."""
 
-    def __init__(self, original: Original, numbers: str = "the checkpoint's") -> None:
-        super().__init__(original)
+    def __init__(
+        self,
+        original: Original,
+        numbers: str = "the checkpoint's",
+        probes: Sequence[Probe] | None = None,
+    ) -> None:
+        super().__init__(original, probes)
         self.name = f"{numbers} forward pass in NumPy, float64"
-        self._original = original
 
     def vectors(self, texts: Sequence[str]) -> NDArray[np.float64]:
-        """One vector per text: float64 of shape (texts, width)."""
+        """Return one vector per text: float64 of shape (texts, width)."""
         from threadpoolctl import threadpool_limits
 
         original = self._original
@@ -83,35 +141,40 @@ class AuthorGraphReference(_SourceTokens):
         path = author_graph(original.source)
         self.name = f"the author's {path.parent.name}/{path.name} in ONNX Runtime"
         self._engine = OnnxRuntimeEngine(path, original.encoder)
-        self._encoder = original.encoder
 
     def vectors(self, texts: Sequence[str]) -> NDArray[np.float64]:
-        """One vector per text: float64 of shape (texts, width)."""
+        """Return one vector per text: float64 of shape (texts, width)."""
         from minnow.engines.base import TokenBatch
 
-        rows = []
+        original, rows = self._original, []
         for ids in self.token_ids(texts):
-            hidden = self._engine.run(TokenBatch.pad([ids], self._encoder.pad_token_id))[0]
-            rows.append(pool_one(hidden.astype(np.float64), self._embedding.head))
+            hidden = self._engine.run(TokenBatch.pad([ids], original.encoder.pad_token_id))[0]
+            rows.append(pool_one(hidden.astype(np.float64), original.head))
         return np.stack(rows)
 
 
-class SentenceTransformersReference:
+class SentenceTransformersReference(Reference):
     """sentence-transformers on the source's folder, one text at a time."""
 
     def __init__(self, original: Original) -> None:
         from minnow.engines.sentence_transformers import SentenceTransformersEmbedder
 
+        super().__init__(original)
         self._model = SentenceTransformersEmbedder(original.source.folder)
         self.name = self._model.name
 
     def token_ids(self, texts: Sequence[str]) -> list[list[int]]:
-        """Ids of each text, special tokens included, cut off at the limit."""
+        """Return the ids of each text, special tokens included, cut off at the limit."""
         return self._model.token_ids(texts)
 
     def vectors(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """One vector per text: float32 of shape (texts, width)."""
+        """Return one vector per text: float32 of shape (texts, width)."""
         return self._model.encode(texts, batch_size=1)
+
+
+def stored_reference(stored: Original, reference: Reference) -> Reference:
+    """Return the forward pass over rounded numbers, with the probe texts of another reference."""
+    return CheckpointReference(stored, "the rounded numbers'", reference.probes)
 
 
 REFERENCES: dict[str, Callable[[Original], Reference]] = {
@@ -119,3 +182,13 @@ REFERENCES: dict[str, Callable[[Original], Reference]] = {
     "sentence-transformers": SentenceTransformersReference,
     "author-onnx": AuthorGraphReference,
 }
+
+
+def check_reference(name: str) -> None:
+    """Check a reference's name.
+
+    Raises:
+        InputError: There is no such reference.
+    """
+    if name not in REFERENCES:
+        raise InputError(f"There is no reference {name!r}; choose {', '.join(REFERENCES)}.")

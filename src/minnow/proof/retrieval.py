@@ -1,4 +1,4 @@
-"""The other half of the proof: are the same things found with the staged bytes' vectors?
+"""The search that completes the proof: do the staged bytes' vectors find the same documents?
 
 Cosines say how far vectors moved, not whether that matters to a search. What is searched is a part
 of the built-in data set: all documents that answer a question, and one in four of the others.
@@ -6,6 +6,7 @@ of the built-in data set: all documents that answer a question, and one in four 
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,17 +15,13 @@ from minnow.bundle import Retrieval
 from minnow.datasets import Dataset, builtin_dataset
 from minnow.embedder import Embedder
 from minnow.errors import EngineError, ParityError
-from minnow.model.spec import Interface
 from minnow.vectors import similarity
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
     from numpy.typing import NDArray
 
-    from minnow.model.spec import EmbeddingSpec, EncoderSpec
-    from minnow.proof.verdict import Reference
+    from minnow.proof.references import Reference
+    from minnow.proof.verdict import Candidate, Progress
     from minnow.vectors import Similarity
 
     Vectors = NDArray[np.floating]
@@ -34,8 +31,9 @@ _DEPTH = 10
 _EVERY = 4
 
 
+@cache
 def searched_dataset() -> Dataset:
-    """A part of the built-in data set, for a search that takes seconds.
+    """Return a part of the built-in data set, for a search that takes seconds.
 
     Raises:
         InputError: This Python comes without the sources of its library.
@@ -49,47 +47,39 @@ def searched_dataset() -> Dataset:
 
 
 def prove_retrieval(
-    folder: Path,
-    encoder: EncoderSpec,
-    embedding: EmbeddingSpec,
-    reference: Reference,
-    dataset: Dataset,
-    *,
-    largest_fall: float,
-    interface: Interface = Interface.LAST_HIDDEN_STATE,
-    advice: str = "",
-    progress: Callable[[str], None] = lambda _: None,
+    candidate: Candidate, reference: Reference, progress: Progress = lambda _: None
 ) -> Retrieval:
     """Search a data set with a folder's encoder.mnn, and with the reference.
 
     Args:
-        folder: Staged or sealed files.
-        encoder: The network that the files claim to hold.
-        embedding: How the files claim that vectors are made, and compared.
-        reference: The yardstick.
-        dataset: What to search.
-        largest_fall: How far nDCG@10 may be below the reference's.
-        interface: What the files claim that the encoder gives.
-        advice: What to do if it is further.
-        progress: Told what is going on.
+        candidate: The folder; its `max_ndcg_drop` says how far nDCG@10 may be below the
+            reference's.
+        reference: What it is compared with.
+        progress: Receives a line of text before each step.
 
     Returns:
         What both find.
 
     Raises:
-        ParityError: It is further, or a vector is not finite.
+        ParityError: nDCG@10 is further below, or a vector is not finite.
     """
+    assert candidate.max_ndcg_drop is not None
+    dataset, embedding = searched_dataset(), candidate.embedding
     queries, documents = list(dataset.queries.values()), list(dataset.documents.values())
-    found = f"{len(queries)} questions, {len(documents)} documents"
-    progress(f"searching with the staged encoder ({found})")
+    counts = f"{len(queries)} questions, {len(documents)} documents"
+    progress(f"searching with the staged encoder ({counts})")
     try:
         with Embedder.from_files(
-            folder, encoder, embedding, interface=interface, on_truncate="ignore"
+            candidate.path,
+            candidate.encoder,
+            embedding,
+            interface=candidate.interface,
+            on_truncate="ignore",
         ) as embedder:
             ours = (embedder.encode_query(queries), embedder.encode_document(documents))
     except EngineError as error:
         raise ParityError(f"The converted model does not run on {dataset.name}: {error}") from error
-    candidate = _ndcg(dataset, ours, embedding.similarity)
+    reached = _ndcg(dataset, ours, embedding.similarity)
     progress("searching with the reference")
     prompts = embedding.role_prompts
     theirs = (
@@ -97,11 +87,12 @@ def prove_retrieval(
         reference.vectors([prompts.document + text for text in documents]),
     )
     expected = _ndcg(dataset, theirs, embedding.similarity)
-    if not candidate >= expected - largest_fall:
+    if not reached >= expected - candidate.max_ndcg_drop:
         raise ParityError(
-            f"Refused: the converted model finds less than {reference.name}. Its {MEASURE} on "
-            f"{dataset.name} ({found}), is {candidate:.4f}, the reference's {expected:.4f}; it may "
-            f"be {largest_fall:g} below. Nothing was written. {advice}".rstrip()
+            f"Refused: {candidate.name} finds less than {reference.name}. Its {MEASURE} on "
+            f"{dataset.name} ({counts}) is {reached:.4f}, the reference's {expected:.4f}; it may "
+            f"be {candidate.max_ndcg_drop:g} below. "
+            f"Nothing was written. {candidate.advice}".rstrip()
         )
     return Retrieval(
         dataset=dataset.name,
@@ -110,16 +101,16 @@ def prove_retrieval(
         queries=len(queries),
         measure=MEASURE,
         reference=expected,
-        candidate=candidate,
-        largest_fall=largest_fall,
+        candidate=reached,
+        max_ndcg_drop=candidate.max_ndcg_drop,
     )
 
 
 def _ndcg(dataset: Dataset, vectors: tuple[Vectors, Vectors], kind: Similarity) -> float:
-    """Mean nDCG@10 of an exact search; NaN where a vector has NaN.
+    """Return the mean nDCG@10 of an exact search; NaN where a vector has NaN.
 
-    All judgements are 1. Written out, so that whoever converts needs no ir-measures: that needs a
-    compiler on some machines. A test compares the two.
+    All judgements are 1. The measure is written out here because ir-measures, with which a test
+    compares it, needs a compiler on some machines.
 
     Source: Järvelin and Kekäläinen, "Cumulated gain-based evaluation of IR techniques", 2002.
     """

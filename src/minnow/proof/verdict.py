@@ -1,27 +1,26 @@
-"""The proof: the staged bytes, through the real embedder, against a reference of another path."""
+"""The verdict: vectors and token ids of a candidate, against a reference of another path."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from minnow.bundle import Parity, ParityRun
-from minnow.embedder import Embedder
 from minnow.engines.base import default_threads
-from minnow.errors import EngineError, ParityError
-from minnow.model.spec import Interface
+from minnow.errors import ParityError
+from minnow.model.spec import EmbeddingSpec, EncoderSpec, Interface
 from minnow.vectors import rowwise_cosine
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-    from pathlib import Path
+    from collections.abc import Callable
 
     from numpy.typing import NDArray
 
-    from minnow.model.spec import EmbeddingSpec, EncoderSpec
-    from minnow.proof.probes import Probe
+    from minnow.proof.references import Reference
 
     Vectors = NDArray[np.floating]
     Progress = Callable[[str], None]
@@ -29,230 +28,215 @@ if TYPE_CHECKING:
 UNIT_ERROR = 1e-3
 """How far a length may be from 1. Of vectors that are not scaled to it, lengths may differ as much
 as a vector at the bar differs in direction."""
+SHOWN = 8
+"""How many names or faults an error message lists."""
 
-MIXED_BATCH = 4
-_SHOWN = 8
 
+@dataclass(frozen=True)
+class Candidate:
+    """Files that claim to give a model's vectors, and what they have to reach.
 
-class Reference(Protocol):
-    """What a candidate is measured against; it shares neither engine, batching nor pooling."""
+    Attributes:
+        path: The staged or sealed folder or file.
+        encoder: The network that the files claim to hold.
+        embedding: How the files claim that vectors are made.
+        bar: The lowest cosine that any text may have, in any run.
+        interface: What the files claim that the encoder gives.
+        name: What the files are, in error messages.
+        tokenizer: What tokenises, in error messages.
+        max_other_ids: The largest share of texts that may get other token ids than the reference's;
+            the vectors of such texts are not compared.
+        max_ndcg_drop: How far nDCG@10 may be below the reference's; None if nothing is searched.
+        advice: What the user can do if the bar is missed.
+        stored_bar: For rounded numbers, what `judge_stored` takes as the bar. The bar of few bits
+            leaves room for what rounding takes; a fault of the graph, such as wrong pooling or a
+            mask that is ignored, must not hide in it.
+    """
 
-    name: str
-
-    def token_ids(self, texts: Sequence[str]) -> list[list[int]]:
-        """Ids of each text, special tokens included, cut off at the model's limit."""
-        ...
-
-    def vectors(self, texts: Sequence[str]) -> Vectors:
-        """One vector per text: shape (texts, width)."""
-        ...
+    path: Path
+    encoder: EncoderSpec
+    embedding: EmbeddingSpec
+    bar: float
+    interface: Interface = Interface.LAST_HIDDEN_STATE
+    name: str = "the converted model"
+    tokenizer: str = "the bundle's tokenizer"
+    max_other_ids: float = 0.0
+    max_ndcg_drop: float | None = None
+    advice: str = ""
+    stored_bar: float | None = None
 
 
 @dataclass(frozen=True)
 class Run:
-    """One way to run the probes.
+    """Vectors of texts, run in one way.
 
     Attributes:
         threads: CPU threads.
-        batching: "one by one", or "mixed" for padded batches of unlike lengths.
-        vectors: One per probe.
-        shapes: The (batch, tokens) that each was run in.
+        batching: "one by one", "mixed" for padded batches of unlike lengths, or "padded to" a
+            fixed shape.
+        vectors: One per text: shape (texts, width).
+        shapes: The (batch, tokens) that each text was run in.
+        texts: The index of each text among the reference's; all of them by default, in order.
     """
 
     threads: int
     batching: str
     vectors: Vectors
-    shapes: list[tuple[int, int]]
+    shapes: Sequence[tuple[int, int]]
+    texts: Sequence[int] | None = None
 
-
-def prove(
-    folder: Path,
-    encoder: EncoderSpec,
-    embedding: EmbeddingSpec,
-    reference: Reference,
-    probes: Sequence[Probe],
-    *,
-    bar: float,
-    interface: Interface = Interface.LAST_HIDDEN_STATE,
-    advice: str = "",
-    progress: Progress = lambda _: None,
-) -> Parity:
-    """Compare a folder's encoder.mnn and tokenizer.json with a reference, on every probe.
-
-    Token ids must be equal. Vectors are compared one by one and in padded batches of unlike
-    lengths, each with one thread and with several.
-
-    Args:
-        folder: Staged or sealed files.
-        encoder: The network that the files claim to hold.
-        embedding: How the files claim that vectors are made.
-        reference: The yardstick.
-        probes: The texts.
-        bar: The lowest cosine that any text may have, in any run.
-        interface: What the files claim that the encoder gives.
-        advice: What to do if the bar is missed.
-        progress: Told what is going on.
-
-    Returns:
-        What was found, all of it at or above the bar.
-
-    Raises:
-        ParityError: Ids differ, a vector is below the bar or not finite, or its length differs;
-            the message names texts, shapes and cosines.
-    """
-    texts = [probe.text for probe in probes]
-    progress(f"computing the reference ({reference.name})")
-    expected_ids = reference.token_ids(texts)
-    expected = reference.vectors(texts)
-    runs: list[Run] = []
-    for threads in (1, max(2, default_threads())):
-        progress(f"running the staged encoder, {threads} thread{'s' * (threads > 1)}")
-        try:
-            with Embedder.from_files(
-                folder,
-                encoder,
-                embedding,
-                threads=threads,
-                interface=interface,
-                on_truncate="ignore",
-            ) as embedder:
-                check_ids(probes, embedder.token_ids(texts), expected_ids, "the bundle's tokenizer")
-                runs += _run(embedder, texts, expected_ids, threads)
-        except EngineError as error:
-            raise ParityError(
-                f"The converted model does not run on the probe texts: {error}"
-            ) from error
-    return judge(
-        runs, expected, probes, reference.name, bar, normalized=embedding.normalize, advice=advice
-    )
-
-
-def judge(
-    runs: Sequence[Run],
-    expected: Vectors,
-    probes: Sequence[Probe],
-    reference: str,
-    bar: float,
-    *,
-    normalized: bool,
-    advice: str = "",
-) -> Parity:
-    """Compare the vectors of several runs with a reference's.
-
-    Args:
-        runs: Vectors of all probes, one for each way to run them.
-        expected: The reference's, of shape (probes, width).
-        probes: The texts.
-        reference: The reference's name.
-        bar: The lowest cosine that any text may have, in any run.
-        normalized: Whether lengths are to be 1.
-        advice: What to do if the bar is missed.
-
-    Raises:
-        ParityError: A vector is below the bar or not finite, or its length differs.
-    """
-    rows: list[ParityRun] = []
-    faults: list[str] = []
-    for run in runs:
-        row, below = _compare(run, expected, probes, bar, normalized=normalized)
-        rows.append(row)
-        faults += below
-    parity = Parity(reference=reference, texts=len(probes), bar=bar, runs=tuple(rows))
-    if faults:
-        raise ParityError(_refusal(parity, faults, advice), worst=parity.worst.worst)
-    return parity
-
-
-def check_ids(
-    probes: Sequence[Probe],
-    ids: Sequence[Sequence[int]],
-    expected: Sequence[Sequence[int]],
-    who: str,
-) -> None:
-    """Compare token ids with a reference's.
-
-    Raises:
-        ParityError: They differ; the message names texts.
-    """
-    unlike = [probe.name for probe, a, b in zip(probes, ids, expected, strict=True) if a != b]
-    if unlike:
-        shown = ", ".join(unlike[:_SHOWN]) + (", ..." if unlike[_SHOWN:] else "")
-        raise ParityError(
-            f"Refused: {who} gives other token ids than the reference's for "
-            f"{len(unlike)} of {len(probes)} probe texts ({shown})."
+    def only(self, texts: Sequence[int]) -> Run:
+        """Return the run of some of the texts; this one has all of them."""
+        return replace(
+            self, vectors=self.vectors[texts], shapes=[self.shapes[i] for i in texts], texts=texts
         )
 
 
-def _run(embedder: Embedder, texts: list[str], ids: list[list[int]], threads: int) -> list[Run]:
-    lengths = [len(row) for row in ids]
-    singles = np.stack([embedder.encode(text, prompt="") for text in texts])
-    mixed = np.empty_like(singles)
-    mixed_shapes = [(0, 0)] * len(texts)
-    for batch in mixed_batches(lengths):
-        mixed[batch] = embedder.encode_batch([texts[i] for i in batch])
-        for i in batch:
-            mixed_shapes[i] = (len(batch), max(lengths[j] for j in batch))
-    return [
-        Run(threads, "one by one", singles, [(1, length) for length in lengths]),
-        Run(threads, "mixed", mixed, mixed_shapes),
-    ]
+def thread_counts() -> tuple[int, int]:
+    """Return the numbers of CPU threads that every candidate runs with: one and several."""
+    return 1, max(2, default_threads())
 
 
-def mixed_batches(lengths: Sequence[int]) -> list[list[int]]:
-    """Indices of batches of the longest with the shortest, so that padding is heavy."""
-    order = sorted(range(len(lengths)), key=lambda i: lengths[i])
-    half = MIXED_BATCH // 2
-    batches = []
-    while order:
-        batches.append(order[-half:] + order[:-half][:half])
-        order = order[:-half][half:]
-    return batches
+def equal_ids(
+    candidate: Candidate, ids: Sequence[Sequence[int]], reference: Reference
+) -> list[int]:
+    """Compare a candidate's token ids of all probe texts with the reference's.
+
+    Returns:
+        The indices of the texts with equal ids.
+
+    Raises:
+        ParityError: More ids differ than the candidate is allowed; the message names texts.
+    """
+    names = [probe.name for probe in reference.probes]
+    pairs = zip(ids, reference.probe_ids, strict=True)
+    equal = [i for i, (found, expected) in enumerate(pairs) if list(found) == list(expected)]
+    other = [name for i, name in enumerate(names) if i not in equal]
+    if len(other) > candidate.max_other_ids * len(names):
+        raise ParityError(
+            f"Refused: {candidate.tokenizer} gives other token ids than the reference's for "
+            f"{len(other)} of {len(names)} probe texts ({listed(other)}). Nothing was written."
+        )
+    return equal
 
 
-def _compare(
-    run: Run, expected: Vectors, probes: Sequence[Probe], bar: float, *, normalized: bool
-) -> tuple[ParityRun, list[str]]:
-    cosines = rowwise_cosine(run.vectors, expected)
-    ranked = np.where(np.isnan(cosines), -2.0, cosines)
-    worst = int(ranked.argmin())
-    row = ParityRun(
+def measure(run: Run, expected: Vectors, names: Sequence[str]) -> ParityRun:
+    """Summarise the cosines of a run.
+
+    Args:
+        run: The vectors.
+        expected: The reference's vector of every text, of shape (all texts, width).
+        names: The name of every text.
+
+    Returns:
+        The figures; a cosine that is NaN counts as the lowest of all.
+    """
+    texts = _texts(run)
+    cosines = rowwise_cosine(run.vectors, expected[texts])
+    worst = int(_ranked(cosines).argmin())
+    return ParityRun(
         threads=run.threads,
         batching=run.batching,
         mean=float(cosines.mean()),
         p5=float(np.percentile(cosines, 5)),
         worst=float(cosines[worst]),
-        worst_text=probes[worst].name,
+        worst_text=names[texts[worst]],
         worst_shape=run.shapes[worst],
     )
+
+
+def lowest_of(runs: Sequence[Run], expected: Vectors) -> Run:
+    """Combine runs of the same texts: each text has the vector of the run where it is worst."""
+    texts = _texts(runs[0])
+    cosines = np.stack([_ranked(rowwise_cosine(run.vectors, expected[texts])) for run in runs])
+    chosen = cosines.argmin(0)
+    return Run(
+        runs[0].threads,
+        "the worst of all runs",
+        np.stack([runs[run].vectors[row] for row, run in enumerate(chosen)]),
+        [runs[run].shapes[row] for row, run in enumerate(chosen)],
+        texts,
+    )
+
+
+def judge(candidate: Candidate, runs: Sequence[Run], reference: Reference) -> Parity:
+    """Compare the vectors of several runs with the reference's.
+
+    Args:
+        candidate: What was run; it says what the bar is, and whether lengths have to be 1.
+        runs: The vectors of the reference's probe texts, one run for each way to run them.
+        reference: What they are compared with.
+
+    Returns:
+        The figures, all of them at or above the bar.
+
+    Raises:
+        ParityError: A vector is below the bar or not finite, or its length differs; the message
+            names texts, shapes and cosines.
+    """
+    expected = reference.probe_vectors
+    names = [probe.name for probe in reference.probes]
+    parity = Parity(
+        reference=reference.name,
+        texts=len(_texts(runs[0])),
+        bar=candidate.bar,
+        runs=tuple(measure(run, expected, names) for run in runs),
+    )
+    faults = [fault for run in runs for fault in _faults(candidate, run, expected, names)]
+    if faults:
+        worst = parity.worst
+        raise ParityError(
+            f"Refused: {candidate.name} does not give the vectors of {reference.name}. The worst "
+            f"text, {worst.worst_text}, has cosine {worst.worst:.6f}; the bar is {parity.bar}. "
+            f"Nothing was written. {candidate.advice}".rstrip()
+            + "\n  "
+            + listed(faults, "\n  "),
+            worst=worst.worst,
+        )
+    return parity
+
+
+def judge_stored(candidate: Candidate, runs: Sequence[Run], stored: Reference) -> None:
+    """Compare with a forward pass over the very numbers that the files store.
+
+    Raises:
+        ParityError: As `judge`, with the candidate's `stored_bar` as the bar.
+    """
+    assert candidate.stored_bar is not None
+    advice = "This is no matter of precision: the graph computes something else."
+    judge(replace(candidate, bar=candidate.stored_bar, advice=advice), runs, stored)
+
+
+def listed(names: Sequence[str], separator: str = ", ") -> str:
+    """Join names or faults for an error message, which shows the first few of them."""
+    more = f"{separator}and {len(names) - SHOWN} more" if names[SHOWN:] else ""
+    return separator.join(names[:SHOWN]) + more
+
+
+def _faults(candidate: Candidate, run: Run, expected: Vectors, names: Sequence[str]) -> list[str]:
+    """List cosines below the bar, the lowest first, and lengths that differ too much."""
+    texts = _texts(run)
+    cosines = rowwise_cosine(run.vectors, expected[texts])
     where = f"{run.batching}, {run.threads} thread{'s' * (run.threads > 1)}"
     faults = [
-        f"{probes[i].name}: cosine {cosines[i]:.6f} in shape {run.shapes[i]} ({where})"
-        for i in np.argsort(ranked, kind="stable")
-        if not cosines[i] >= bar
+        f"{names[texts[i]]}: cosine {cosines[i]:.6f} in shape {run.shapes[i]} ({where})"
+        for i in np.argsort(_ranked(cosines), kind="stable")
+        if not cosines[i] >= candidate.bar
     ]
-    allowed = UNIT_ERROR if normalized else float(np.sqrt(2 * (1 - bar)))
-    return row, faults + _length_faults(run, expected, probes, allowed)
-
-
-def _length_faults(
-    run: Run, expected: Vectors, probes: Sequence[Probe], allowed: float
-) -> list[str]:
-    ratios = np.linalg.norm(run.vectors, axis=1) / np.linalg.norm(expected, axis=1)
-    return [
-        f"{probes[i].name}: {ratio:.6f} times the reference's length in shape {run.shapes[i]}"
-        for i, ratio in enumerate(ratios)
-        if not abs(ratio - 1) <= allowed
+    normalized = candidate.embedding.normalize
+    allowed = UNIT_ERROR if normalized else float(np.sqrt(2 * (1 - candidate.bar)))
+    lengths = np.linalg.norm(run.vectors, axis=1) / np.linalg.norm(expected[texts], axis=1)
+    return faults + [
+        f"{names[texts[i]]}: {length:.6f} times the reference's length in shape {run.shapes[i]}"
+        for i, length in enumerate(lengths)
+        if not abs(length - 1) <= allowed
     ]
 
 
-def _refusal(parity: Parity, faults: list[str], advice: str) -> str:
-    worst = parity.worst
-    more = f"\n  and {len(faults) - _SHOWN} more" if faults[_SHOWN:] else ""
-    return (
-        f"Refused: the converted model does not give the vectors of {parity.reference}. The worst "
-        f"text, {worst.worst_text}, has cosine {worst.worst:.6f}; the bar is {parity.bar}. "
-        f"Nothing was written. {advice}".rstrip()
-        + "\n  "
-        + "\n  ".join(faults[:_SHOWN])
-        + more
-    )
+def _texts(run: Run) -> Sequence[int]:
+    return range(len(run.vectors)) if run.texts is None else run.texts
+
+
+def _ranked(cosines: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Replace NaN by a number below any cosine."""
+    return np.where(np.isnan(cosines), -2.0, cosines)

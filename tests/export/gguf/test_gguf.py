@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -300,7 +301,10 @@ def test_vectors_of_another_length(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     model = write_model(tmp_path / "model", pooling="mean", normalize=False)
     norms = ("layer.1.output_norm.weight", "layer.1.output_norm.bias")
     change_tensors(monkeypatch, lambda name, t: t * np.float32(1.1 if name in norms else 1))
-    assert "a length that is off by 10" in refuse(model)
+    message = refuse(model)
+    times = [float(found) for found in re.findall(r"([\d.]+) times the reference's", message)]
+    assert times == [pytest.approx(1.1, abs=0.001)] * 8
+    assert ": cosine" not in message
 
 
 # --- the child process -------------------------------------------------------------------

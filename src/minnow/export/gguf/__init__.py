@@ -1,8 +1,8 @@
 """A model goes in, a GGUF file comes out that llama.cpp runs, proven as a bundle is.
 
-It is the other side of an A/B. The file is written from the same specs and tensors as a bundle. It
-also states what llama.cpp does not know: the model's own limit, where minnow's engine cuts a text
-off, and its prompts. What llama.cpp cannot represent is refused.
+The file is written from the same specs and tensors as a bundle. It also states what llama.cpp does
+not know: the model's prompts, and its limit, at which minnow's engine cuts a text off. A model that
+llama.cpp cannot represent is refused.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from minnow.convert import token_counter
 from minnow.errors import ConversionError, InputError, MissingExtraError, ParityError
 from minnow.export.gguf.file import gguf_metadata, write_file
 from minnow.export.gguf.vocabulary import other_tokens
@@ -25,17 +24,24 @@ from minnow.model.original import read_original
 from minnow.model.source import ModelSource, resolve
 from minnow.model.spec import Choices
 from minnow.processes import TIMEOUT, run_child
-from minnow.proof.probes import probe_texts
 from minnow.proof.references import CheckpointReference
+from minnow.proof.verdict import (
+    Candidate,
+    Run,
+    equal_ids,
+    judge,
+    listed,
+    lowest_of,
+    measure,
+    thread_counts,
+)
 from minnow.signals import uninterrupted
-from minnow.vectors import rowwise_cosine
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from numpy.typing import NDArray
+    from collections.abc import Callable
 
     from minnow.model.original import Original
+    from minnow.proof.references import Reference
 
     Progress = Callable[[str], None]
 
@@ -43,13 +49,11 @@ CHILD = (sys.executable, "-m", "minnow.export.gguf.child")
 OTHER_IDS = 1 / 8
 """The largest share of probe texts with other token ids than the model's.
 
-llama.cpp's WordPiece knows no longest word (the original: 100 characters), takes more marks for
-accents (it drops Hindi's vowel signs, and of a Korean syllable all but the first letter) and more
-characters for spaces (U+000B): 7 of 131 texts with an English vocabulary. A wrong switch, such as
-kept accents, shows in three times as many.
+llama.cpp's WordPiece has no longest word (the original stops at 100 characters), and it takes more
+marks for accents (it drops Hindi's vowel signs, and all but the first letter of a Korean syllable)
+and more characters for spaces (U+000B): 7 of 131 texts differ with an English vocabulary. A wrong
+setting, such as kept accents, shows in three times as many.
 """
-
-_SHOWN = 8
 
 
 @dataclass(frozen=True)
@@ -93,7 +97,7 @@ GGUF_TYPES = {
 
 @dataclass(frozen=True)
 class GgufProof:
-    """What the proof found: the staged file in llama.cpp against the checkpoint.
+    """The figures of the proof: the staged file in llama.cpp against the checkpoint.
 
     A text's cosine is its lowest over four runs: with one thread and with several, alone and in
     a batch. The cosines are of the texts whose token ids are the model's own.
@@ -101,15 +105,15 @@ class GgufProof:
     Attributes:
         type: A key of `GGUF_TYPES`.
         size: Bytes of the file.
-        engine: The llama.cpp that ran it.
+        engine: The llama.cpp that ran the file.
         reference: What the vectors were compared with.
-        texts: How many probe texts.
-        other_ids: Names of those that llama.cpp's tokenizer gives other ids than the model's.
-        bar: What the worst of the others had to reach.
+        texts: The number of probe texts.
+        other_ids: Names of the texts that llama.cpp's tokenizer gives other ids than the model's.
+        bar: What the worst of the other texts had to reach.
         mean: Mean cosine.
         p5: 5th percentile.
         worst: The lowest cosine.
-        worst_text: The name of the text that had it.
+        worst_text: The name of the text with the lowest cosine.
     """
 
     type: str
@@ -137,7 +141,7 @@ def write_gguf(
 ) -> GgufProof:
     """Write a model as a GGUF file, and prove that llama.cpp gives the same vectors with it.
 
-    Everything is made in a hidden folder beside the destination; only what passes the proof is
+    Everything is built in a hidden folder beside the destination; only what passes the proof is
     renamed into place. An older file there is replaced at the very end, or not at all.
 
     Args:
@@ -147,13 +151,13 @@ def write_gguf(
         choices: What the user decides in place of the source's files.
         revision: Branch, tag or commit on the Hub.
         offline: Make no network call at all.
-        progress: Told each step.
+        progress: Receives a line of text before each step.
 
     Returns:
-        What the proof found.
+        The figures of the proof.
 
     Raises:
-        SourceError: The model cannot be found, read or understood, or llama.cpp has not its like.
+        SourceError: The model cannot be found, read or understood, or llama.cpp cannot run it.
         ConversionError: llama.cpp's quantiser failed, crashed or hung.
         ParityError: The file does not give the checkpoint's vectors in llama.cpp.
         OutputError: The destination cannot be written.
@@ -182,7 +186,7 @@ def write_gguf(
 
 
 def _write(original: Original, folder: Path, row: GgufType) -> Path:
-    """Write the staged file, by way of float32 where llama.cpp's quantiser makes the type."""
+    """Write the staged file; llama.cpp's quantiser makes some types from one of float32."""
     metadata, staged = gguf_metadata(original), folder / "model.gguf"
     if row.written:
         write_file(staged, original, metadata, file_type=row.number, matrices=row.written)
@@ -198,10 +202,10 @@ def _write(original: Original, folder: Path, row: GgufType) -> Path:
 
 
 def _run_child(job: str, *arguments: object, log: Path) -> None:
-    """Have `gguf_child` do a job, in the folder of its log.
+    """Run a job of the child program, in the folder of its log.
 
     Raises:
-        ConversionError: It failed, crashed or hung.
+        ConversionError: The child failed, crashed or hung.
     """
     run_child(
         f"llama.cpp ({job})",
@@ -223,59 +227,63 @@ def _prove(staged: Path, original: Original, kind: str, progress: Progress) -> G
         ParityError: It does not run, holds another vocabulary, gives too many texts other token
             ids, or gives a vector that is below the bar, not finite or of another length.
     """
-    probes = probe_texts(original.embedding.max_tokens, token_counter(original.source))
-    names, texts = [probe.name for probe in probes], [probe.text for probe in probes]
+    candidate = Candidate(
+        staged,
+        original.encoder,
+        original.embedding,
+        bar=GGUF_TYPES[kind].bar,
+        name="the GGUF",
+        tokenizer="llama.cpp's tokenizer",
+        max_other_ids=OTHER_IDS,
+    )
     reference = CheckpointReference(original)
-    progress(f"computing the reference ({reference.name})")
-    expected_ids, expected = reference.token_ids(texts), reference.vectors(texts)
+    reference.compute(progress)
     progress("running the staged file in llama.cpp")
-    told, runs = _run_staged(staged, texts)
-    equal = [a == b for a, b in zip(told["ids"], expected_ids, strict=True)]
-    same = np.flatnonzero(equal)
-    other = [name for name, is_equal in zip(names, equal, strict=True) if not is_equal]
-    _check_stated(original, told["stated"])
-    _check_tokens(original.source, told["tokens"], other, len(probes))
-    names = [names[i] for i in same]
-    runs, expected = runs[:, same], expected[same]
-    cosines = np.stack([rowwise_cosine(run, expected) for run in runs])
-    lowest = np.where(np.isnan(cosines), -2.0, cosines).min(0)
-    proof = GgufProof(
+    said, runs = _run_staged(staged, reference)
+    _check_stated(original, said["stated"])
+    _check_vocabulary(original.source, said["tokens"])
+    equal = equal_ids(candidate, said["ids"], reference)
+    runs = [run.only(equal) for run in runs]
+    judge(candidate, runs, reference)
+    names = [probe.name for probe in reference.probes]
+    lowest = measure(lowest_of(runs, reference.probe_vectors), reference.probe_vectors, names)
+    return GgufProof(
         type=kind,
         size=staged.stat().st_size,
-        engine=told["engine"],
+        engine=said["engine"],
         reference=reference.name,
-        texts=len(probes),
-        other_ids=tuple(other),
-        bar=GGUF_TYPES[kind].bar,
-        mean=float(lowest.mean()),
-        p5=float(np.percentile(lowest, 5)),
-        worst=float(lowest.min()),
-        worst_text=names[lowest.argmin()],
+        texts=len(names),
+        other_ids=tuple(name for i, name in enumerate(names) if i not in equal),
+        bar=candidate.bar,
+        mean=lowest.mean,
+        p5=lowest.p5,
+        worst=lowest.worst,
+        worst_text=lowest.worst_text,
     )
-    faults = _cosine_faults(names, lowest, proof.bar)
-    if not original.embedding.normalize:
-        faults += _length_faults(names, runs, expected, proof.bar)
-    if faults:
-        raise ParityError(
-            f"Refused: the GGUF does not give the vectors of {reference.name}. The worst text, "
-            f"{proof.worst_text}, has cosine {proof.worst:.6f}; the bar of {kind} is {proof.bar}. "
-            "Nothing was written.\n  " + _some(faults, "\n  "),
-            worst=proof.worst,
-        )
-    return proof
 
 
-def _run_staged(staged: Path, texts: list[str]) -> tuple[dict[str, Any], NDArray[np.float32]]:
-    """What the child tells of the file, and its vectors, of shape (runs, texts, width)."""
-    question, answer = staged.with_name("texts.json"), staged.with_name("answer.npz")
-    question.write_text(json.dumps(texts), encoding="utf-8")
+def _run_staged(staged: Path, reference: Reference) -> tuple[dict[str, Any], list[Run]]:
+    """Run the probe texts in the child; return what it says of the file, and its runs."""
+    texts, result = staged.with_name("texts.json"), staged.with_name("result.npz")
+    texts.write_text(json.dumps([probe.text for probe in reference.probes]), encoding="utf-8")
     try:
-        _run_child("run", staged, question, answer, log=staged.with_name("run.log"))
+        _run_child("run", staged, texts, result, log=staged.with_name("run.log"))
     except ConversionError as error:
         raise ParityError(f"The GGUF does not run on the probe texts: {error}") from error
-    with np.load(answer) as arrays:
-        told: dict[str, Any] = json.loads(str(arrays["told"]))
-        return told, arrays["vectors"]
+    with np.load(result) as arrays:
+        said: dict[str, Any] = json.loads(str(arrays["said"]))
+        vectors = arrays["vectors"]
+    alone = [(1, len(ids)) for ids in said["ids"]]
+    together = [(len(alone), max(tokens for _, tokens in alone))] * len(alone)
+    ways = [
+        (threads, *way)
+        for threads in thread_counts()
+        for way in (("one by one", alone), ("all together", together))
+    ]
+    return said, [
+        Run(threads, batching, rows, shapes)
+        for (threads, batching, shapes), rows in zip(ways, vectors, strict=True)
+    ]
 
 
 def _check_stated(original: Original, stated: dict[str, Any]) -> None:
@@ -292,42 +300,10 @@ def _check_stated(original: Original, stated: dict[str, Any]) -> None:
         raise ParityError(f"Refused: the GGUF states {'; '.join(unlike)}. Nothing was written.")
 
 
-def _check_tokens(source: ModelSource, tokens: list[str], other: list[str], probes: int) -> None:
-    """Refuse another vocabulary, and another tokenizer."""
+def _check_vocabulary(source: ModelSource, tokens: list[str]) -> None:
     unlike = other_tokens(source, tokens)
     if unlike:
         raise ParityError(
             f"Refused: {len(unlike)} tokens of the GGUF are not those of {source.name}: "
-            f"{_some(unlike)}. Nothing was written."
+            f"{listed(unlike)}. Nothing was written."
         )
-    if len(other) > OTHER_IDS * probes:
-        raise ParityError(
-            f"Refused: llama.cpp's tokenizer gives other token ids than the model's for "
-            f"{len(other)} of {probes} probe texts ({_some(other)}). Nothing was written."
-        )
-
-
-def _cosine_faults(names: Sequence[str], lowest: NDArray[np.float64], bar: float) -> list[str]:
-    return [
-        f"{names[i]}: cosine {lowest[i]:.6f}"
-        for i in np.argsort(lowest, kind="stable")
-        if not lowest[i] >= bar
-    ]
-
-
-def _length_faults(
-    names: Sequence[str], runs: NDArray[np.float32], expected: NDArray[np.float64], bar: float
-) -> list[str]:
-    """Lengths may differ as much as a vector at the bar differs in direction."""
-    ratios = np.linalg.norm(runs, axis=2) / np.linalg.norm(expected, axis=1)
-    furthest = np.abs(ratios - 1).max(0)
-    return [
-        f"{name}: a length that is off by {100 * off:.2f} %"
-        for name, off in zip(names, furthest, strict=True)
-        if not off <= np.sqrt(2 * (1 - bar))
-    ]
-
-
-def _some(names: Sequence[str], between: str = ", ") -> str:
-    more = f"{between}and {len(names) - _SHOWN} more" if names[_SHOWN:] else ""
-    return between.join(names[:_SHOWN]) + more

@@ -3,7 +3,7 @@
 Usage: python -m minnow.export.gguf.child quantize SOURCE.gguf RESULT.gguf FTYPE
        python -m minnow.export.gguf.child run MODEL.gguf TEXTS.json RESULT.npz
 
-`run` tells what the file states, the token ids of each text, the text of each token, and the
+`run` writes what the file states, the token ids of each text, the text of each token, and the
 vectors: with one thread and with several, text by text and all together.
 """
 
@@ -20,12 +20,13 @@ import numpy as np
 from minnow.engines.base import default_threads
 from minnow.engines.llama_cpp import LlamaCppEmbedder
 from minnow.errors import MinnowError
+from minnow.proof.verdict import thread_counts
 
 STATED = ("max_tokens", "normalize", "similarity_kind", "query_prompt", "document_prompt")
 
 
 def main() -> int:
-    """Do the one job; 0 when it worked."""
+    """Do the job; return the exit code."""
     job, *arguments = sys.argv[1:]
     try:
         return {"quantize": quantize, "run": run}[job](*arguments)
@@ -35,7 +36,7 @@ def main() -> int:
 
 
 def quantize(source: str, result: str, ftype: str) -> int:
-    """Have llama.cpp write a file again in another type; it says on stderr what it does."""
+    """Have llama.cpp rewrite a file in another type; it logs to stderr."""
     import llama_cpp
 
     settings = llama_cpp.llama_model_quantize_default_params()
@@ -48,14 +49,14 @@ def quantize(source: str, result: str, ftype: str) -> int:
 
 
 def run(model: str, texts: str, result: str) -> int:
-    """Write what llama.cpp makes of the texts: `told`, and `vectors` of (runs, texts, width)."""
+    """Write what llama.cpp gives for the texts: `said`, and `vectors` of (runs, texts, width)."""
     content = json.loads(Path(texts).read_text(encoding="utf-8"))
     runs = []
-    for threads in (1, max(2, default_threads())):
+    for threads in thread_counts():
         embedder = LlamaCppEmbedder(Path(model), threads=threads)
         runs.append(np.concatenate([embedder.encode([text]) for text in content]))
         runs.append(embedder.encode(content))
-        told = {
+        said = {
             "engine": embedder.name,
             "stated": {name: getattr(embedder, name) for name in STATED},
             "ids": embedder.token_ids(content),
@@ -63,7 +64,7 @@ def run(model: str, texts: str, result: str) -> int:
         }
         embedder.close()
     with Path(result).open("wb") as file:
-        np.savez(file, told=json.dumps(told), vectors=np.stack(runs))
+        np.savez(file, said=json.dumps(said), vectors=np.stack(runs))
     return 0
 
 

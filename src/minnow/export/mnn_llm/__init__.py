@@ -7,8 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from minnow.bundle import CARD, TOKENIZER, Bundle
-from minnow.convert import REFERENCES, calibration_in_words
+from minnow.bundle import CARD, TOKENIZER, Bundle, to_json
 from minnow.convert.mnn import convert_to_mnn
 from minnow.convert.provenance import tools
 from minnow.convert.quantize import quantize
@@ -27,7 +26,8 @@ from minnow.graph.embedded import build_embedded_graph, embedded_inputs
 from minnow.model.original import read_original
 from minnow.model.tokenizer import load_whole_tokenizer
 from minnow.origin import find_origin
-from minnow.recipe import RECIPES, Graph, Precision, Rounding
+from minnow.proof.references import REFERENCES, check_reference
+from minnow.recipe import RECIPES, Graph, Precision, Rounding, describe_calibration
 from minnow.sealing import file_records, put_in_place, sha256, staging_beside
 
 if TYPE_CHECKING:
@@ -95,8 +95,7 @@ def export_mnn_llm(
     """
     destination = Path(destination).absolute()
     bundle = bundle if isinstance(bundle, Bundle) else Bundle.open(bundle)
-    if reference not in REFERENCES:
-        raise InputError(f"There is no reference {reference!r}; choose {', '.join(REFERENCES)}.")
+    check_reference(reference)
     recipe = bundle.manifest.recipe
     kind = _word_kind(words, recipe)
     _check(bundle, calibration)
@@ -133,7 +132,7 @@ def export_mnn_llm(
         progress("sealing")
         with writing(destination):
             record = replace(record, files=file_records(folder))
-            put_in_place(folder, record, RECORD, destination, check_destination)
+            put_in_place(folder, to_json(record), RECORD, destination, check_destination)
         return Export(destination, record)
 
 
@@ -163,7 +162,7 @@ def _check(bundle: Bundle, calibration: Sequence[str] | None) -> None:
         )
     if calibration is None and recipe.rounding is not Rounding.CALIBRATED:
         return
-    given = BUILT_IN if calibration is None else calibration_in_words(calibration, recipe)
+    given = BUILT_IN if calibration is None else describe_calibration(calibration, recipe)
     if given != recipe.calibration:
         known = recipe.calibration or "text that it does not name"
         raise InputError(

@@ -1,4 +1,4 @@
-"""The proof of an exported folder: MNN's own engine runs it, against the reference."""
+"""The proof of an exported folder, which MNN's own engine runs."""
 
 from __future__ import annotations
 
@@ -7,38 +7,38 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from minnow.convert import token_counter
-from minnow.engines.base import default_threads
 from minnow.errors import ConversionError, ParityError
 from minnow.export.mnn_llm.engine import engine_ids, engine_vectors
 from minnow.model.tokenizer import load_whole_tokenizer
-from minnow.proof.probes import probe_texts
-from minnow.proof.references import CheckpointReference
-from minnow.proof.verdict import Run, check_ids, judge
-from minnow.recipe import RECIPES
+from minnow.proof.references import CheckpointReference, stored_reference
+from minnow.proof.verdict import (
+    Candidate,
+    Run,
+    equal_ids,
+    judge,
+    judge_stored,
+    thread_counts,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from tokenizers import Tokenizer
 
     from minnow.bundle import Parity
     from minnow.model.original import Original
-    from minnow.proof.probes import Probe
-    from minnow.proof.verdict import Reference
+    from minnow.proof.references import Reference
+    from minnow.proof.verdict import Progress
     from minnow.recipe import Recipe
 
-    Progress = Callable[[str], None]
-
 NUL = "\0"
-"""A text from Python may not hold it; the tokenizers that are exported drop it."""
+"""A text from Python must not hold it; the tokenizers that are exported drop it."""
 LIMITS = (
     "cuts nothing off: the app cuts a text at max_tokens",
     "takes one text at a time: no batches",
     "puts no prompt before a text: the app does",
     "takes no text with U+0000 from Python",
 )
-_WHO = "MNN's own tokenizer"
 _WHOLE = 1 << 30
 
 
@@ -52,85 +52,79 @@ def prove_export(
 ) -> Parity:
     """Compare a staged folder in MNN's own engine with a reference, on every probe.
 
-    Token ids must be equal, of whole texts and of those cut at the limit. Vectors are of texts cut
-    at the limit, one by one, with one thread and with several. Where numbers were rounded, they are
-    compared with a forward pass over the very numbers that were stored, too.
+    Token ids must be equal, both of whole texts and of texts cut at the limit. The vectors are of
+    texts cut at the limit, one by one, with one thread and with several. Where numbers were
+    rounded, the vectors are also compared with a forward pass over the very numbers stored.
 
     Args:
         folder: The staged files.
         original: The model.
         stored: The model with the numbers that were stored.
         recipe: Decides the bar.
-        reference: The yardstick.
-        progress: Told what is going on.
+        reference: What the folder is compared with.
+        progress: Receives a line of text before each step.
 
     Returns:
-        What was found, all of it at or above the bar.
+        The figures, all of them at or above the bar.
 
     Raises:
-        ParityError: The engine does not run it, ids differ, a vector is below the bar or not
-            finite, or its length differs; the message names texts and cosines.
+        ParityError: The engine does not run the folder, ids differ, a vector is below the bar or
+            not finite, or its length differs; the message names texts and cosines.
     """
-    embedding = original.embedding
-    probes = probe_texts(embedding.max_tokens, token_counter(original.source))
+    candidate = Candidate(
+        folder,
+        original.encoder,
+        original.embedding,
+        bar=recipe.bar,
+        tokenizer="MNN's own tokenizer",
+        advice="Take words of more bits (`words=`).",
+        stored_bar=recipe.stored_bar,
+    )
     try:
-        with tempfile.TemporaryDirectory(prefix="minnow-") as work:
-            progress("tokenising in MNN's own engine")
-            cut = _prove_ids(folder, original, probes, Path(work))
-            runs = []
-            for threads in (1, max(2, default_threads())):
-                progress(f"running MNN's own engine, {threads} thread{'s' * (threads > 1)}")
-                vectors = engine_vectors(folder, cut, threads, Path(work))
-                runs.append(Run(threads, "one by one", vectors, _shapes(original, probes)))
+        runs = _run_engine(candidate, original, reference, progress)
     except ConversionError as error:
         raise ParityError(f"The exported folder does not run on the probe texts: {error}") from (
             error
         )
-    texts = [probe.text for probe in probes]
     if recipe.rounds:
-        rounded = CheckpointReference(stored, "the rounded numbers'")
-        progress(f"computing the reference ({rounded.name})")
-        judge(
-            runs,
-            rounded.vectors(texts),
-            probes,
-            rounded.name,
-            RECIPES["fp32" if recipe.exact_gelu else "fp16"].bar,
-            normalized=embedding.normalize,
-            advice="This is no matter of precision: the exported graph computes something else.",
-        )
-    progress(f"computing the reference ({reference.name})")
-    expected = reference.vectors(texts)
-    return judge(
-        runs,
-        expected,
-        probes,
-        reference.name,
-        recipe.bar,
-        normalized=embedding.normalize,
-        advice="Take words of more bits (`words=`).",
-    )
+        rounded = stored_reference(stored, reference)
+        rounded.compute(progress)
+        judge_stored(candidate, runs, rounded)
+    reference.compute(progress)
+    return judge(candidate, runs, reference)
 
 
-def _prove_ids(folder: Path, original: Original, probes: Sequence[Probe], work: Path) -> list[str]:
-    """Compare ids of whole texts, and of texts cut at the limit; returns the latter."""
+def _run_engine(
+    candidate: Candidate, original: Original, reference: Reference, progress: Progress
+) -> list[Run]:
+    """Compare the ids of whole texts and of cut texts; run the latter.
+
+    Raises:
+        ConversionError: The engine failed, crashed or hung.
+        ParityError: Ids differ.
+    """
+    probes = reference.probes
     texts = [probe.text for probe in probes]
-    endless = replace(original.embedding, max_tokens=_WHOLE)
-    whole = CheckpointReference(replace(original, embedding=endless)).token_ids(texts)
     cut = cut_texts(original, texts)
-    found = engine_ids(folder, [text.replace(NUL, "") for text in texts] + cut, work)
-    check_ids(probes, found[: len(texts)], whole, _WHO)
-    check_ids(probes, found[len(texts) :], CheckpointReference(original).token_ids(texts), _WHO)
-    return cut
-
-
-def _shapes(original: Original, probes: Sequence[Probe]) -> list[tuple[int, int]]:
-    ids = CheckpointReference(original).token_ids([probe.text for probe in probes])
-    return [(1, len(row)) for row in ids]
+    endless = replace(original, embedding=replace(original.embedding, max_tokens=_WHOLE))
+    limited = CheckpointReference(original, probes=probes)
+    shapes = [(1, len(row)) for row in limited.probe_ids]
+    runs = []
+    with tempfile.TemporaryDirectory(prefix="minnow-") as work:
+        progress("tokenising in MNN's own engine")
+        whole = [text.replace(NUL, "") for text in texts]
+        ids = engine_ids(candidate.path, whole + cut, Path(work))
+        equal_ids(candidate, ids[: len(texts)], CheckpointReference(endless, probes=probes))
+        equal_ids(candidate, ids[len(texts) :], limited)
+        for threads in thread_counts():
+            progress(f"running MNN's own engine, {threads} thread{'s' * (threads > 1)}")
+            vectors = engine_vectors(candidate.path, cut, threads, Path(work))
+            runs.append(Run(threads, "one by one", vectors, shapes))
+    return runs
 
 
 def cut_texts(original: Original, texts: Sequence[str]) -> list[str]:
-    """Texts as an app hands them to the engine: no longer than the limit, without U+0000.
+    """Cut texts as an app does before it calls the engine, and drop U+0000 from them.
 
     A text is cut behind the character that its last token within the limit ends with.
     """

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from minnow.bundle import Parity, SourceRecord
+from minnow.bundle import Parity, SourceRecord, from_json
 from minnow.errors import BundleError
 from minnow.recipe import Recipe
 from minnow.sealing import FileRecord, check_replaceable, file_faults
@@ -83,7 +83,7 @@ class Export:
         """
         path = Path(folder) / RECORD
         try:
-            record = msgspec.json.decode(path.read_bytes(), type=ExportRecord)
+            record = from_json(path.read_bytes(), ExportRecord)
         except OSError as error:
             raise BundleError(
                 f"{folder} is not an exported folder: {RECORD} cannot be read ({error.strerror})."

@@ -1,0 +1,90 @@
+"""The encoders of a bundle: a graph, made small by a recipe, converted to MNN."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from minnow.bundle import ENCODER, encoder_file, shape_name
+from minnow.convert.author import adopt_graph
+from minnow.convert.mnn import convert_to_mnn
+from minnow.convert.quantize import quantize
+from minnow.graph.encoder import build_graph
+from minnow.model.source import author_graph
+from minnow.model.spec import Interface
+from minnow.recipe import Graph, Grid, Recipe
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from minnow.model.original import Original
+
+    Progress = Callable[[str], None]
+
+LOG = "conversion.log"
+
+
+def write_encoders(
+    original: Original,
+    folder: Path,
+    recipe: Recipe,
+    *,
+    shapes: Sequence[tuple[int, int]] = (),
+    calibration: Sequence[str] | None = None,
+    progress: Progress = lambda _: None,
+) -> Original:
+    """Write encoder.mnn, and an encoder for each fixed shape.
+
+    Returns:
+        The model with the numbers that the encoders store.
+
+    Raises:
+        SourceError: The author's graph cannot be converted.
+        ConversionError: MNN's converter failed.
+    """
+    step = f"converting to MNN ({recipe.precision.value}"
+    if recipe.graph is Graph.AUTHOR:
+        progress(f"{step}, the author's graph)")
+        graph = adopt_graph(author_graph(original.source), original.encoder)
+        _Writer(folder, recipe, original.encoder.inputs, {}).write(graph)
+        return original
+    rounded = quantize(original, recipe, calibration, progress)
+    writer = _Writer(folder, recipe, original.encoder.inputs, rounded.grids)
+    pools = recipe.interface is Interface.SENTENCE_EMBEDDING
+    build = partial(
+        build_graph,
+        original.network,
+        rounded.tensors,
+        rounded.packed,
+        original.head if pools else None,
+        in_parts=not recipe.rounds,  # weights that share a step are not taken apart
+    )
+    progress(f"{step})")
+    writer.write(build())
+    for shape in shapes:
+        progress(f"{step}, {shape_name(shape)})")
+        writer.write(build(shape=shape), shape)
+    return replace(original, tensors=rounded.tensors)
+
+
+@dataclass(frozen=True)
+class _Writer:
+    """Converts graphs to MNN files in a folder."""
+
+    folder: Path
+    recipe: Recipe
+    inputs: Sequence[str]
+    grids: Mapping[str, Grid]
+
+    def write(self, model: Any, shape: tuple[int, int] | None = None) -> None:
+        """Convert an ONNX model to encoder.mnn, or to the encoder of a fixed shape."""
+        graph = self.folder / "graph.onnx"
+        graph.write_bytes(model.SerializeToString())
+        encoder = self.folder / (encoder_file(shape) if shape else ENCODER)
+        log = self.folder / (f"{encoder.stem}.log" if shape else LOG)
+        inputs = [f"{name}:int:{shape_name(shape)}" if shape else name for name in self.inputs]
+        convert_to_mnn(graph, encoder, self.recipe, inputs, grids=self.grids, log=log)
+        graph.unlink()

@@ -1,0 +1,197 @@
+"""The proof of a bundle's files: its encoders, run through the real embedder and engine."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from minnow.bundle import ENCODER, FixedShape, encoder_file, shape_name
+from minnow.embedder import Embedder
+from minnow.engines.base import TokenBatch
+from minnow.engines.mnn import MnnEngine
+from minnow.errors import EngineError, InputError, ParityError
+from minnow.model.spec import Interface
+from minnow.proof.retrieval import prove_retrieval
+from minnow.proof.verdict import Run, equal_ids, judge, judge_stored, thread_counts
+from minnow.vectors import normalize, pool
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from minnow.bundle import Parity
+    from minnow.proof.references import Reference
+    from minnow.proof.verdict import Candidate, Progress, Vectors
+
+    Shape = tuple[int, int]
+
+MIXED_BATCH = 4
+
+
+def prove_bundle(
+    candidate: Candidate,
+    reference: Reference,
+    *,
+    shapes: Sequence[Shape] = (),
+    stored: Reference | None = None,
+    progress: Progress = lambda _: None,
+) -> tuple[Parity, tuple[FixedShape, ...]]:
+    """Compare a folder's encoders and tokenizer.json with a reference, on every probe text.
+
+    Token ids must be equal. The vectors of encoder.mnn are compared one by one and in padded
+    batches of unlike lengths, each with one thread and with several; those of a fixed shape's
+    encoder padded to its shape. Then a data set is searched, if the candidate says so.
+
+    Args:
+        candidate: The folder, and what its vectors have to reach.
+        reference: What they are compared with.
+        shapes: The (batch, tokens) that the folder has encoders of, beside encoder.mnn.
+        stored: For rounded numbers, the forward pass over the very numbers that the files store.
+        progress: Receives a line of text before each step.
+
+    Returns:
+        The figures of encoder.mnn, and those of each shape's encoder.
+
+    Raises:
+        InputError: No text is short enough for a shape.
+        ParityError: An encoder does not run, ids differ, a vector is below the bar or not finite,
+            its length differs, or a search finds less; the message names texts and figures.
+    """
+    reference.compute(progress)
+    runs = run_encoder(candidate, reference, progress)
+    fixed = [run_fixed_shape(candidate, shape, reference, progress) for shape in shapes]
+    if stored is not None:
+        stored.compute(progress)
+        for each in (runs, *fixed):
+            judge_stored(candidate, each, stored)
+    parity = judge(candidate, runs, reference)
+    proven = tuple(
+        FixedShape(*shape, encoder_file(shape), judge(candidate, each, reference))
+        for shape, each in zip(shapes, fixed, strict=True)
+    )
+    if candidate.max_ndcg_drop is not None:
+        parity = replace(parity, retrieval=prove_retrieval(candidate, reference, progress))
+    return parity, proven
+
+
+def run_encoder(candidate: Candidate, reference: Reference, progress: Progress) -> list[Run]:
+    """Run encoder.mnn on the probe texts, through the embedder that users open.
+
+    Raises:
+        ParityError: It does not run, or token ids differ.
+    """
+    texts = [probe.text for probe in reference.probes]
+    runs: list[Run] = []
+    for threads in thread_counts():
+        progress(f"running the staged encoder, {threads} thread{'s' * (threads > 1)}")
+        try:
+            with Embedder.from_files(
+                candidate.path,
+                candidate.encoder,
+                candidate.embedding,
+                threads=threads,
+                interface=candidate.interface,
+                on_truncate="ignore",
+            ) as embedder:
+                equal_ids(candidate, embedder.token_ids(texts), reference)
+                runs += _run(embedder, texts, [len(ids) for ids in reference.probe_ids], threads)
+        except EngineError as error:
+            raise _does_not_run(candidate, ENCODER, error) from error
+    return runs
+
+
+def _run(embedder: Embedder, texts: list[str], lengths: list[int], threads: int) -> list[Run]:
+    singles = np.stack([embedder.encode(text, prompt="") for text in texts])
+    mixed = np.empty_like(singles)
+    mixed_shapes = [(0, 0)] * len(texts)
+    for batch in mixed_batches(lengths):
+        mixed[batch] = embedder.encode_batch([texts[i] for i in batch])
+        for i in batch:
+            mixed_shapes[i] = (len(batch), max(lengths[j] for j in batch))
+    return [
+        Run(threads, "one by one", singles, [(1, length) for length in lengths]),
+        Run(threads, "mixed", mixed, mixed_shapes),
+    ]
+
+
+def mixed_batches(lengths: Sequence[int]) -> list[list[int]]:
+    """Put the longest texts in batches with the shortest, so that padding is heavy.
+
+    Args:
+        lengths: Tokens of each text.
+
+    Returns:
+        Indices of the texts of each batch.
+    """
+    order = sorted(range(len(lengths)), key=lambda i: lengths[i])
+    half = MIXED_BATCH // 2
+    batches = []
+    while order:
+        batches.append(order[-half:] + order[:-half][:half])
+        order = order[:-half][half:]
+    return batches
+
+
+def run_fixed_shape(
+    candidate: Candidate, shape: Shape, reference: Reference, progress: Progress
+) -> list[Run]:
+    """Run the encoder of a fixed shape on the probe texts that fit, padded to the shape.
+
+    Raises:
+        InputError: No text is short enough for the shape.
+        ParityError: The encoder does not run.
+    """
+    progress(f"running the encoder of shape {shape_name(shape)}")
+    ids = reference.probe_ids
+    fits = [i for i, row in enumerate(ids) if len(row) <= shape[1]]
+    if not fits:
+        raise InputError(
+            f"No probe text fits the shape {shape_name(shape)}. Give a shape of more tokens."
+        )
+    file = candidate.path / encoder_file(shape)
+    runs = []
+    for threads in thread_counts():
+        try:
+            engine = MnnEngine(
+                file, candidate.encoder, threads=threads, interface=candidate.interface
+            )
+            vectors = _vectors(engine, [ids[i] for i in fits], shape, candidate)
+            engine.close()
+        except EngineError as error:
+            raise _does_not_run(candidate, file.name, error) from error
+        padded_to = f"padded to {shape_name(shape)}"
+        runs.append(Run(threads, padded_to, vectors, [shape] * len(fits), fits))
+    return runs
+
+
+def _vectors(
+    engine: MnnEngine, rows: Sequence[list[int]], shape: Shape, candidate: Candidate
+) -> Vectors:
+    """Return a vector for each row of ids, run in batches of exactly the shape."""
+    vectors = []
+    for start in range(0, len(rows), shape[0]):
+        some = rows[start : start + shape[0]]
+        batch = pad_to(some, shape, candidate.encoder.pad_token_id)
+        output = engine.run(batch)
+        if engine.interface is Interface.LAST_HIDDEN_STATE:
+            output = pool(output, batch.attention_mask, candidate.embedding.pooling)
+            output = normalize(output) if candidate.embedding.normalize else output
+        vectors.append(output[: len(some)])
+    return np.concatenate(vectors)
+
+
+def pad_to(rows: Sequence[Sequence[int]], shape: Shape, pad_token_id: int) -> TokenBatch:
+    """Return a batch of exactly the shape; the first row is repeated where rows are missing."""
+    full = [*rows, *[rows[0]] * (shape[0] - len(rows))]
+    batch = TokenBatch.pad(full, pad_token_id)
+    room = ((0, 0), (0, shape[1] - batch.shape[1]))
+    ids = np.pad(batch.input_ids, room, constant_values=pad_token_id)
+    mask = np.pad(batch.attention_mask, room)
+    return replace(batch, input_ids=ids, attention_mask=mask, token_type_ids=np.zeros_like(ids))
+
+
+def _does_not_run(candidate: Candidate, file: str, error: EngineError) -> ParityError:
+    return ParityError(
+        f"Refused: {file} of {candidate.name} does not run on the probe texts: {error}"
+    )
