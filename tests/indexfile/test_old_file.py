@@ -11,7 +11,7 @@ import pytest
 from fakes.searching import FakeModel, contents_of, open_fake, run_index, write_documents
 
 from minnow.errors import IndexFileError
-from minnow.indexfile import make_store
+from minnow.indexfile.opening import make_store
 from minnow.memory import Memory, MemoryKind
 from minnow.search import Collection, Record, open_index, open_store
 

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     import random
     from collections.abc import Sequence
 
-    from minnow.indexfile.models import Floats
+    from minnow.indexfile.encodings import Floats
 
 
 @pytest.fixture

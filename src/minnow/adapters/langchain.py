@@ -51,7 +51,7 @@ if TYPE_CHECKING:
 
 
 class MinnowEmbeddings(Embeddings):
-    """A bundle's vectors: of documents, and of queries, behind the model's prompts for each.
+    """Embeddings of documents and queries by a bundle, with the model's prompts for each.
 
     Attributes:
         model: The open bundle; `model.tokens` and `model.most_tokens` are for text splitters.
@@ -67,7 +67,7 @@ class MinnowEmbeddings(Embeddings):
         """Open a bundle; `close` frees its memory.
 
         Args:
-            bundle: The folder that `minnow convert` wrote.
+            bundle: The directory that `minnow convert` wrote.
             on_truncate: What to do about documents over the limit: refuse, warn, or say nothing.
                 Queries are cut off with a warning.
             **engine: Which engine runs it, and how, as in `Embedder.open`.
@@ -80,10 +80,10 @@ class MinnowEmbeddings(Embeddings):
         self.model = self._stack.enter_context(opened)
 
     def embed_documents(self, texts: list[str]) -> list[list[float]]:
-        """The vectors of documents, as `Embedder.encode_document` makes them.
+        """Embed documents with `Embedder.encode_document`.
 
         Raises:
-            InputError: A text is too long, and `on_truncate` is "error"; or it is no text.
+            InputError: A text is too long, and `on_truncate` is "error"; or it is no string.
         """
         embedder = self.model.embedder
         rows: list[list[float]] = embedder.encode_document(
@@ -92,7 +92,7 @@ class MinnowEmbeddings(Embeddings):
         return rows
 
     def embed_query(self, text: str) -> list[float]:
-        """The vector of a query, as `Embedder.encode_query` makes it."""
+        """Embed a query with `Embedder.encode_query`."""
         row: list[float] = self.model.embedder.encode_query(text).tolist()
         return row
 
@@ -108,10 +108,10 @@ class MinnowEmbeddings(Embeddings):
 
 
 class MinnowVectorStore(VectorStore):
-    """An index file: its texts are found by vectors, words, or both.
+    """An index file whose texts are found by vectors, words, or both.
 
-    What `minnow index` put into the file is found too, unless the store has a collection. Such
-    documents have `source` and `heading` in their metadata, and ids such as "docs/fish.md#2".
+    Without a collection, documents of `minnow index` in the file are found too. They
+    have `source` and `heading` in their metadata, and ids such as "docs/fish.md#2".
 
     Every search takes `filter`, a mapping of metadata that has to be equal; `where` and `params`, a
     condition in SQL as in `Index.search`; and `mode`. Scores are what `Index.search` gives, the
@@ -127,13 +127,13 @@ class MinnowVectorStore(VectorStore):
         collection: str | None = None,
         mode: SearchMode = "vector",
     ) -> None:
-        """Open an index file; it is made where there is none.
+        """Open an index file, or make it where there is none.
 
         Args:
-            file: Where it is, or shall be.
-            embedding: The model that it was made with, or shall be.
-            collection: A name for what is put in here. Nothing else is found then.
-            mode: What is searched with: "vector", "keyword" or "hybrid".
+            file: The index file.
+            embedding: The model that it was made with, or is to be made with.
+            collection: A name for the texts added here; with one nothing else is found.
+            mode: The default mode of searches: "vector", "keyword" or "hybrid".
 
         Raises:
             InputError: `embedding` is not minnow's, or the collection cannot have that name.
@@ -161,13 +161,7 @@ class MinnowVectorStore(VectorStore):
     ) -> MinnowVectorStore:
         """Open an index file and add texts to it.
 
-        Args:
-            texts: As in `add_texts`.
-            embedding: As in `MinnowVectorStore`.
-            metadatas: As in `add_texts`.
-            ids: As in `add_texts`.
-            file: As in `MinnowVectorStore`; it is needed.
-            **kwargs: Those of `MinnowVectorStore`.
+        The arguments are those of `add_texts` and `MinnowVectorStore`; `file` is required.
 
         Raises:
             InputError, IndexFileError, OutputError: As there.
@@ -184,7 +178,7 @@ class MinnowVectorStore(VectorStore):
 
     @property
     def embeddings(self) -> MinnowEmbeddings:
-        """What makes the vectors."""
+        """The model that makes the vectors."""
         return self._embedding
 
     def add_texts(
@@ -198,10 +192,10 @@ class MinnowVectorStore(VectorStore):
         """Add texts, or replace those with the same ids: all of them, or none if that fails.
 
         Args:
-            texts: None longer than the model takes.
+            texts: Texts, none of them longer than the model takes.
             metadatas: JSON values by name, for each text.
-            ids: One for each text; where it is None, one is made.
-            **_: Not used; LangChain's indexing gives `batch_size`.
+            ids: An id for each text; for None one is generated.
+            **_: Ignored; LangChain's indexing passes `batch_size`.
 
         Returns:
             The ids.
@@ -222,19 +216,19 @@ class MinnowVectorStore(VectorStore):
         return named
 
     def delete(self, ids: list[str] | None = None, **_: Any) -> bool:
-        """Drop texts that were added here by their ids; all of them where no ids are given.
+        """Delete texts that were added here by id; all of them if no ids are given.
 
-        Documents of `minnow index` stay: `minnow index --remove` drops those.
+        Documents of `minnow index` stay; `remove_paths()` deletes those.
         """
         self.collection.remove(ids)
         return True
 
     def get_by_ids(self, ids: Sequence[str], /) -> list[Document]:
-        """The documents with these ids, in their order; without those that are not there."""
+        """Return the documents with these ids, in their order; unknown ids are ignored."""
         return [self._document(hit) for hit in self.collection.get(ids)]
 
     def similarity_search(self, query: str, k: int = 4, **kwargs: Any) -> list[Document]:
-        """The documents that answer a query; see `similarity_search_with_score`."""
+        """Find the documents that answer a query; see `similarity_search_with_score`."""
         return [document for document, _ in self.similarity_search_with_score(query, k, **kwargs)]
 
     def similarity_search_with_score(
@@ -247,15 +241,15 @@ class MinnowVectorStore(VectorStore):
         params: Parameters = (),
         mode: SearchMode | None = None,
     ) -> Scored:
-        """The documents that answer a query, with their scores: the higher, the better.
+        """Find the documents that answer a query, with their scores; higher is better.
 
         Args:
             query: The question.
-            k: How many to find at most, from 1 to 1000.
+            k: The most documents, from 1 to 1000.
             filter: Metadata that has to be equal: strings, numbers, booleans, None.
             where: A condition in SQL, as in `Index.search`.
             params: Its values.
-            mode: Another one than the store's.
+            mode: The mode of this search; by default the store's.
 
         Raises:
             InputError: An argument is out of range, or a filter cannot be used.
@@ -268,7 +262,7 @@ class MinnowVectorStore(VectorStore):
     def similarity_search_by_vector(
         self, embedding: list[float], k: int = 4, **kwargs: Any
     ) -> list[Document]:
-        """The documents nearest to a vector; it takes `filter`, `where` and `params`."""
+        """Find the documents nearest to a vector; takes `filter`, `where` and `params`."""
         return [self._document(hit) for hit in self._near(embedding, k, **kwargs)]
 
     def max_marginal_relevance_search(
@@ -279,7 +273,7 @@ class MinnowVectorStore(VectorStore):
         lambda_mult: float = 0.5,
         **kwargs: Any,
     ) -> list[Document]:
-        """Documents that answer a query and differ from each other.
+        """Find documents that answer a query and differ from each other.
 
         See `max_marginal_relevance_search_by_vector`.
         """
@@ -296,13 +290,13 @@ class MinnowVectorStore(VectorStore):
         lambda_mult: float = 0.5,
         **kwargs: Any,
     ) -> list[Document]:
-        """Documents near to a vector that differ from each other.
+        """Find documents near to a vector that differ from each other.
 
         Args:
             embedding: The vector.
-            k: How many to find at most.
-            fetch_k: How many of the nearest to choose from, up to 1000.
-            lambda_mult: From 0, as different as can be, to 1, as near as can be.
+            k: The most documents.
+            fetch_k: Number of nearest documents to choose from, up to 1000.
+            lambda_mult: From 0 for the most diverse to 1 for the nearest.
             **kwargs: `filter`, `where` and `params`.
         """
         hits = self._near(embedding, max(k, fetch_k), **kwargs)
@@ -324,14 +318,14 @@ class MinnowVectorStore(VectorStore):
     def _similarity_search_with_relevance_scores(
         self, query: str, k: int = 4, **kwargs: Any
     ) -> Scored:
-        """Scores from 0 to 1: cosines, of which those below 0 count as 0; or those of "hybrid"."""
+        """Return scores from 0 to 1: cosines, with negative ones as 0, or those of "hybrid"."""
         mode = kwargs.get("mode") or self._mode
         kind = self._embedding.model.embedder.similarity_kind
         if mode == "keyword" or (mode == "vector" and kind is not Similarity.COSINE):
-            told = "BM25" if mode == "keyword" else f"The {kind.value} similarity of this model"
+            score = "BM25" if mode == "keyword" else f"The {kind.value} similarity of this model"
             raise InputError(
-                f"{told} has no scale from 0 to 1; take similarity_search_with_score, or another "
-                "mode."
+                f"{score} has no scale from 0 to 1; use `similarity_search_with_score()`, or "
+                "another mode."
             )
         found = self.similarity_search_with_score(query, k, **kwargs)
         return [(document, min(1.0, max(0.0, score))) for document, score in found]
@@ -339,7 +333,7 @@ class MinnowVectorStore(VectorStore):
     async def _asimilarity_search_with_relevance_scores(
         self, query: str, k: int = 4, **kwargs: Any
     ) -> Scored:
-        """The same in a thread."""
+        """Run the same in a thread."""
         search = self._similarity_search_with_relevance_scores
         return await run_in_executor(None, search, query, k, **kwargs)
 
@@ -364,7 +358,7 @@ class MinnowVectorStore(VectorStore):
 def _condition(
     wanted: Mapping[str, object] | None, where: str | None, params: Parameters
 ) -> tuple[str | None, Parameters]:
-    """LangChain's filter and a condition in SQL as one."""
+    """Join LangChain's filter and a condition in SQL."""
     try:
         conditions = [has_value(key, value) for key, value in (wanted or {}).items()]
     except AttributeError as error:

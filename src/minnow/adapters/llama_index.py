@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import ExitStack
-from functools import partial
+from functools import partial, wraps
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -63,19 +63,21 @@ _WORDED: dict[VectorStoreQueryMode, SearchMode] = {
 _FIELDS = ("_node_content", "_node_type", "document_id", "doc_id", "ref_doc_id")
 _BATCH = 256
 _MMR_FACTOR = 4
-"""Candidates of which MMR chooses one, as in LlamaIndex's own stores."""
+"""Number of candidates for each result of MMR, as in LlamaIndex's own stores."""
+
+
+def _in_thread(method: Callable[..., Any]) -> Any:
+    """Make a coroutine function of a method, which runs it in a thread."""
+
+    @wraps(method)
+    async def call(*args: Any, **kwargs: Any) -> Any:
+        return await asyncio.to_thread(method, *args, **kwargs)
+
+    return call
 
 
 class MinnowEmbedding(BaseEmbedding):
-    """A bundle's vectors: of texts, and of queries, behind the model's prompts for each.
-
-    Attributes:
-        bundle: Its folder.
-        engine: As in `Embedder.open`.
-        source: As in `Embedder.open`.
-        threads: As in `Embedder.open`.
-        on_truncate: What to do about texts over the limit.
-    """
+    """Embeddings of texts and queries by a bundle, with the model's prompts for each."""
 
     bundle: str
     engine: str = "mnn"
@@ -99,14 +101,14 @@ class MinnowEmbedding(BaseEmbedding):
         """Open a bundle; `close` frees its memory.
 
         Args:
-            bundle: The folder that `minnow convert` wrote.
+            bundle: The directory that `minnow convert` wrote.
             engine: As in `Embedder.open`.
             source: As in `Embedder.open`.
             threads: As in `Embedder.open`.
-            on_truncate: What to do about texts over the limit: refuse, warn, or say nothing.
-                Queries are cut off with a warning.
-            embed_batch_size: Texts that LlamaIndex passes on at once.
-            **kwargs: Those of `BaseEmbedding`.
+            on_truncate: What to do with texts over the limit: "error", "warn" or "ignore". Queries
+                are truncated with a warning.
+            embed_batch_size: Number of texts in a batch of LlamaIndex.
+            **kwargs: Arguments of `BaseEmbedding`.
 
         Raises:
             InputError: There is no such argument.
@@ -133,11 +135,11 @@ class MinnowEmbedding(BaseEmbedding):
 
     @classmethod
     def class_name(cls) -> str:
-        """The name in LlamaIndex's records."""
+        """Return the name for LlamaIndex's serialization."""
         return "MinnowEmbedding"
 
     def __reduce__(self) -> tuple[Callable[[], MinnowEmbedding], tuple[()]]:
-        """Another process opens the bundle itself; LlamaIndex's workers are such."""
+        """Pickle the arguments, so that LlamaIndex's worker processes open the bundle again."""
         left = ("callback_manager", "rate_limiter")
         fields = {name: value for name, value in self.__dict__.items() if name not in left}
         return partial(MinnowEmbedding, **fields), ()
@@ -164,20 +166,15 @@ class MinnowEmbedding(BaseEmbedding):
         ).tolist()
         return rows
 
-    async def _aget_query_embedding(self, query: str) -> list[float]:
-        return await asyncio.to_thread(self._get_query_embedding, query)
-
-    async def _aget_text_embedding(self, text: str) -> list[float]:
-        return await asyncio.to_thread(self._get_text_embedding, text)
-
-    async def _aget_text_embeddings(self, texts: list[str]) -> list[list[float]]:
-        return await asyncio.to_thread(self._get_text_embeddings, texts)
+    _aget_query_embedding = _in_thread(_get_query_embedding)
+    _aget_text_embedding = _in_thread(_get_text_embedding)
+    _aget_text_embeddings = _in_thread(_get_text_embeddings)
 
 
 class MinnowVectorStore(BasePydanticVectorStore):
-    """An index file: its nodes are found by vectors, words, or both.
+    """An index file whose nodes are found by vectors, words, or both.
 
-    What `minnow index` put into the file is found too, unless the store has a collection. Such
+    Without a collection, documents of `minnow index` in the file are found too. Such
     nodes have `source` and `heading` in their metadata, and ids such as "docs/fish.md#2".
 
     Query modes are "default" (vectors), "text_search" and "sparse" (words), "hybrid" (both) and
@@ -192,13 +189,13 @@ class MinnowVectorStore(BasePydanticVectorStore):
     def __init__(
         self, file: str | Path, embedding: MinnowEmbedding, *, collection: str | None = None
     ) -> None:
-        """Open an index file; it is made where there is none.
+        """Open an index file, or make it where there is none.
 
         Args:
-            file: Where it is, or shall be.
-            embedding: The model that it was made with, or shall be. Give it to `VectorStoreIndex`
-                as `embed_model`, too.
-            collection: A name for what is put in here. Nothing else is found then.
+            file: The index file.
+            embedding: The model that it was made with, or is to be made with. Pass it to
+                `VectorStoreIndex` as `embed_model` too.
+            collection: A name for the nodes added here; with one nothing else is found.
 
         Raises:
             InputError: `embedding` is not minnow's, or the collection cannot have that name.
@@ -215,7 +212,7 @@ class MinnowVectorStore(BasePydanticVectorStore):
 
     @classmethod
     def class_name(cls) -> str:
-        """The name in LlamaIndex's records."""
+        """Return the name for LlamaIndex's serialization."""
         return "MinnowVectorStore"
 
     @property
@@ -235,7 +232,7 @@ class MinnowVectorStore(BasePydanticVectorStore):
         return [node.node_id for node in nodes]
 
     def delete(self, ref_doc_id: str, **_: Any) -> None:
-        """Drop the nodes of a document that were added here."""
+        """Delete the nodes of a document that were added here."""
         where, params = join_where([has_value("ref_doc_id", ref_doc_id)], None)
         self._collection.remove(where=where, params=params)
 
@@ -245,24 +242,26 @@ class MinnowVectorStore(BasePydanticVectorStore):
         filters: MetadataFilters | None = None,
         **_: Any,
     ) -> None:
-        """Drop nodes that were added here: those with these ids, and of which the filters are true.
+        """Delete the nodes added here that have these ids and fulfil the filters.
 
         Raises:
-            InputError: Neither is given: `clear` drops all.
+            InputError: Neither is given: `clear` deletes all.
         """
         if node_ids is None and filters is None:
-            raise InputError("Say which nodes: node_ids, filters, or both. clear() drops all.")
+            raise InputError(
+                "Say which nodes: give `node_ids`, `filters`, or both. `clear()` deletes all."
+            )
         where, params = join_where(conditions_of(filters), None)
         self._collection.remove(node_ids, where=where, params=params)
 
     def clear(self) -> None:
-        """Drop all nodes that were added here; what `minnow index` put into the file stays."""
+        """Delete all nodes that were added here; documents of `minnow index` stay."""
         self._collection.remove()
 
     def get_nodes(
         self, node_ids: list[str] | None = None, filters: MetadataFilters | None = None
     ) -> list[BaseNode]:
-        """The nodes with these ids, and of which the filters are true."""
+        """Return the nodes that have these ids and fulfil the filters."""
         where, params = join_where(conditions_of(filters), None)
         if node_ids is None:
             return [self._node(hit) for hit in self._collection.select(where, params)]
@@ -283,13 +282,13 @@ class MinnowVectorStore(BasePydanticVectorStore):
         """Find nodes.
 
         Args:
-            query: What to find, how, and among which.
+            query: The query, with its mode and filters.
             where: A condition in SQL, as in `Index.search`.
             params: Its values.
             **kwargs: `mmr_threshold`, as LlamaIndex's own stores take it.
 
         Raises:
-            InputError: The mode or a filter is not one that there is, or a number is out of range.
+            InputError: The mode or a filter is unknown, or a number is out of range.
             IndexFileError, OutputError: The file is damaged, or cannot be read.
         """
         conditions = conditions_of(query.filters)
@@ -305,36 +304,12 @@ class MinnowVectorStore(BasePydanticVectorStore):
             ids=[self._collection.id_of(hit) for hit in hits],
         )
 
-    async def async_add(self, nodes: Sequence[BaseNode], **kwargs: Any) -> list[str]:
-        """`add`, in a thread."""
-        return await asyncio.to_thread(self.add, nodes, **kwargs)
-
-    async def adelete(self, ref_doc_id: str, **kwargs: Any) -> None:
-        """`delete`, in a thread."""
-        await asyncio.to_thread(self.delete, ref_doc_id, **kwargs)
-
-    async def adelete_nodes(
-        self,
-        node_ids: list[str] | None = None,
-        filters: MetadataFilters | None = None,
-        **kwargs: Any,
-    ) -> None:
-        """`delete_nodes`, in a thread."""
-        await asyncio.to_thread(self.delete_nodes, node_ids, filters, **kwargs)
-
-    async def aclear(self) -> None:
-        """`clear`, in a thread."""
-        await asyncio.to_thread(self.clear)
-
-    async def aget_nodes(
-        self, node_ids: list[str] | None = None, filters: MetadataFilters | None = None
-    ) -> list[BaseNode]:
-        """`get_nodes`, in a thread."""
-        return await asyncio.to_thread(self.get_nodes, node_ids, filters)
-
-    async def aquery(self, query: VectorStoreQuery, **kwargs: Any) -> VectorStoreQueryResult:
-        """`query`, in a thread."""
-        return await asyncio.to_thread(self.query, query, **kwargs)
+    async_add = _in_thread(add)
+    adelete = _in_thread(delete)
+    adelete_nodes = _in_thread(delete_nodes)
+    aclear = _in_thread(clear)
+    aget_nodes = _in_thread(get_nodes)
+    aquery = _in_thread(query)
 
     def close(self) -> None:
         """Close the file; the embedding stays open."""
@@ -374,7 +349,7 @@ class MinnowVectorStore(BasePydanticVectorStore):
         return [near[i] for i in chosen]
 
     def _among(self, ids: list[str]) -> Condition:
-        """Nodes with some ids."""
+        """Match nodes with some ids."""
         own = all_of([Condition("file = ?", (self._collection.path,)), is_one_of("name", ids)])
         if not any("#" in id_ for id_ in ids):
             return own
@@ -395,9 +370,9 @@ def _record(node: BaseNode) -> Record:
         )
     try:
         known = node_to_metadata_dict(node, remove_text=True)
-    except ValueError as error:  # pydantic's, of what it cannot write as JSON
+    except ValueError as error:  # from pydantic, for values that are no JSON
         raise InputError(f"The node {node.node_id!r} cannot be kept: {error}.") from error
-    # The node's own values, so that what is no JSON is refused, and not written another way.
+    # The original values, so that those that are no JSON are refused and not converted.
     metadata = {**node.metadata, **{name: known[name] for name in _FIELDS}}
     text = node.get_content(metadata_mode=MetadataMode.NONE)
     return Record(node.node_id, text, metadata, node.embedding)

@@ -1,4 +1,4 @@
-"""LlamaIndex's filters on metadata as conditions in SQL, which mean what its own stores mean."""
+"""LlamaIndex's metadata filters as conditions in SQL, with the meaning of its own stores."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ _OPERATORS_ON_LISTS = {
 
 
 def conditions_of(filters: MetadataFilters | None) -> list[Condition]:
-    """LlamaIndex's filters as one condition, or none.
+    """Translate LlamaIndex's filters to at most one condition.
 
     Raises:
         InputError: A filter has a value that its operator does not take.

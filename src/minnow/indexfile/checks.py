@@ -15,10 +15,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def reading_rows(what: str) -> Iterator[None]:
-    """Report values that minnow never writes as damage, while rows are converted.
-
-    Args:
-        what: The rows, for messages.
+    """Report values in some rows that minnow never writes as damage, while they are converted.
 
     Raises:
         IndexFileError: A value is missing, or of another kind.
@@ -38,15 +35,15 @@ def is_unicode(text: str) -> bool:
     return True
 
 
+def is_storable(text: str) -> bool:
+    """Return whether SQLite can hold a text: NUL ends it, and a lone surrogate is no UTF-8."""
+    return "\0" not in text and is_unicode(text)
+
+
 def find_faults(database: sqlite3.Connection, *, writable: bool) -> list[str]:
-    """Check SQLite's pages, the foreign keys, and each owner's tables.
+    """Check pages, foreign keys and the tables of each owner; return a line for each fault.
 
-    Args:
-        database: The file, in a transaction.
-        writable: Whether checks that SQLite takes for changes may run.
-
-    Returns:
-        A line for each fault.
+    Checks that SQLite takes for changes run on a writable file only.
     """
     found = [str(line) for (line,) in database.execute("PRAGMA integrity_check") if line != "ok"]
     for table, row, parent, _ in database.execute("PRAGMA foreign_key_check"):

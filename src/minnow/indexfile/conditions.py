@@ -81,12 +81,7 @@ def is_one_of(column: str, values: Sequence[str]) -> Condition:
 def join_where(
     conditions: Sequence[Condition], where: str | None, params: Parameters = ()
 ) -> tuple[str | None, Parameters]:
-    """Join conditions with a user's, as `Index.search` takes them.
-
-    Args:
-        conditions: Conditions that all have to hold.
-        where: The user's condition in SQL, which has to hold too.
-        params: The values of its ? or :name.
+    """Join conditions with a user's, which `Index.search` takes as `where` and `params`.
 
     Returns:
         One condition, None where there is none at all, and its values.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from minnow.errors import IndexFileError
 from minnow.vectors import VectorEncoding
@@ -12,9 +13,10 @@ from minnow.vectors import VectorEncoding
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from numpy.typing import NDArray
 
-    Floats = NDArray[np.float32]
+Doubles = NDArray[np.float64]
+Floats = NDArray[np.float32]
+Ids = NDArray[np.int64]
 
 _SCALE_BYTES = 4
 _LARGEST = 127
@@ -25,11 +27,7 @@ _TOLERATED_SLACK = 0.03
 
 
 def encode_rows(vectors: Floats, encoding: VectorEncoding) -> list[bytes]:
-    """Encode vectors as blobs.
-
-    Args:
-        vectors: float32 of shape (rows, width), finite.
-        encoding: How to store them.
+    """Encode vectors, float32 of shape (rows, width) and finite, as blobs.
 
     Raises:
         ValueError: A number is not finite, or too large for float16.

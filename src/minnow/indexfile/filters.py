@@ -33,8 +33,8 @@ def select_where(
     Args:
         store: The index.
         question: The query, up to its WHERE.
-        where: The condition.
-        parameters: The values of its ? or :name.
+        where: The condition, with ? or :name for `parameters`.
+        parameters: Their values.
         hint: The columns there are, for messages.
 
     Raises:

@@ -14,19 +14,19 @@ from minnow.errors import IndexFileError
 if TYPE_CHECKING:
     from minnow.bundle import Manifest
 
-SAME = (
-    "weights_sha256",
-    "tokenizer_sha256",
-    "pooling",
-    "normalize",
-    "query_prompt",
-    "document_prompt",
-    "lowercase",
-    "max_tokens",
-    "width",
-    "similarity",
-)
-"""Fields that have to be equal."""
+SAME = {
+    "weights_sha256": "the weights",
+    "tokenizer_sha256": "the tokenizer",
+    "pooling": "the pooling",
+    "normalize": "whether vectors are normalised",
+    "query_prompt": "the prompt of queries",
+    "document_prompt": "the prompt of documents",
+    "lowercase": "whether texts are lowercased",
+    "max_tokens": "the limit in tokens",
+    "width": "the length of vectors",
+    "similarity": "the similarity",
+}
+"""Fields that have to be equal, and their names in messages."""
 
 LEAST_PARITY = 0.99
 """The worst cosine that both bundles need, where they store the same weights differently.
@@ -34,17 +34,6 @@ LEAST_PARITY = 0.99
 Two vectors with that cosine to the reference have one of at least 0.96 to each other (the angles
 add up); typical texts have far more.
 """
-
-_LABELS = {
-    "weights_sha256": "the weights",
-    "tokenizer_sha256": "the tokenizer",
-    "normalize": "whether vectors are normalised",
-    "query_prompt": "the prompt of queries",
-    "document_prompt": "the prompt of documents",
-    "lowercase": "whether texts are lowercased",
-    "max_tokens": "the limit in tokens",
-    "width": "the length of vectors",
-}
 
 
 @dataclass(frozen=True)
@@ -121,15 +110,10 @@ class Fingerprint:
 
 
 def check_fingerprint(stored: Fingerprint, given: Fingerprint, name: str) -> None:
-    """Check that a bundle's vectors may be compared with those of an index.
+    """Check that a given bundle's vectors may be compared with those of a named index.
 
     The fields in SAME must be equal. Where the bundles' recipes differ, so that the same weights
     are stored in another precision, the worst cosine of either proof must reach LEAST_PARITY.
-
-    Args:
-        stored: The bundle that the index was made with.
-        given: The bundle to use now.
-        name: The index, for messages.
 
     Raises:
         IndexFileError: They may not; the message says what differs, and what to do.
@@ -152,7 +136,7 @@ def check_fingerprint(stored: Fingerprint, given: Fingerprint, name: str) -> Non
 
 
 def _difference(key: str, stored: Fingerprint, given: Fingerprint) -> str:
-    what, ours, theirs = _LABELS.get(key, f"the {key}"), getattr(stored, key), getattr(given, key)
+    what, ours, theirs = SAME[key], getattr(stored, key), getattr(given, key)
     if key.endswith("sha256"):
         return f"{what} (SHA-256 {ours[:12]}... there, {theirs[:12]}... here)"
     return f"{what} ({ours!r} there, {theirs!r} here)"

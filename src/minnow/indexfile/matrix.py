@@ -22,11 +22,9 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterator
 
+    from minnow.indexfile.encodings import Doubles, Floats, Ids
     from minnow.vectors import VectorEncoding
 
-    Doubles = NDArray[np.float64]
-    Floats = NDArray[np.float32]
-    Ids = NDArray[np.int64]
 
 _ROWS_AT_A_TIME = 8192
 _SELECTIVE = 0.1
@@ -53,13 +51,7 @@ class Ranking:
 
 
 def best(ids: Ids, scores: NDArray[np.floating], count: int) -> Ranking:
-    """Return the rows with the largest scores.
-
-    Args:
-        ids: int64 of shape (rows,).
-        scores: Of the same shape; rows with -inf are left out.
-        count: The most to return.
-    """
+    """Return up to `count` rows with the largest scores; rows with -inf are left out."""
     chosen = _candidates(scores, count)
     ids, scores = ids[chosen], scores[chosen]
     order = np.lexsort((ids, -scores))[:count]
@@ -87,9 +79,7 @@ class Matrix:
     def refresh(self, database: sqlite3.Connection, ids: Ids) -> None:
         """Read new rows and drop deleted ones; rows never change, and ids are not used again.
 
-        Args:
-            database: The file.
-            ids: Of all rows that the table has now, ascending.
+        `ids` are those of all rows that the table has now, ascending.
 
         Raises:
             IndexFileError: A vector is missing, or has a wrong length.

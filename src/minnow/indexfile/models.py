@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from numpy.typing import NDArray
     from tokenizers import Tokenizer
 
-    Floats = NDArray[np.float32]
+    from minnow.indexfile.encodings import Floats
+
 
 _AT_A_TIME = 1000
 

@@ -12,6 +12,7 @@ from minnow.errors import IndexFileError, InputError
 from minnow.files import check_file
 from minnow.indexfile import schema
 from minnow.indexfile.documents import DOCUMENTS
+from minnow.indexfile.encodings import page_size
 from minnow.indexfile.settings import to_json
 from minnow.indexfile.sqlite_errors import BUSY_TIMEOUT, translated_errors
 from minnow.indexfile.store import Store
@@ -129,7 +130,9 @@ def _pragma(database: sqlite3.Connection, name: str) -> int:
 def _create(
     database: sqlite3.Connection, fingerprint: Fingerprint, settings: IndexSettings
 ) -> None:
-    database.execute(f"PRAGMA page_size = {settings.page_size(fingerprint.width)}")
+    database.execute(
+        f"PRAGMA page_size = {page_size(settings.encoding.row_bytes(fingerprint.width))}"
+    )
     database.execute("PRAGMA auto_vacuum = INCREMENTAL")
     database.execute("PRAGMA journal_mode = WAL")
     with _exclusive_transaction(database):

@@ -22,11 +22,6 @@ def rebuild(store: Store, fingerprint: Fingerprint, settings: IndexSettings) -> 
 
     All facts but the file's id are replaced or dropped, because they describe the old model.
 
-    Args:
-        store: The index, open for writing.
-        fingerprint: The model that makes its vectors from now on.
-        settings: How it cuts texts and stores vectors from now on.
-
     Raises:
         IndexFileError: The file holds something with vectors that cannot be made again, such as
             records, memories, or rows of tables that no registered owner knows; and those would

@@ -8,7 +8,6 @@ from typing import TypeVar
 import msgspec
 
 from minnow.errors import IndexFileError
-from minnow.indexfile.encodings import page_size
 from minnow.vectors import VectorEncoding
 
 T = TypeVar("T")
@@ -38,16 +37,8 @@ class IndexSettings:
     encoding: VectorEncoding = VectorEncoding.FLOAT16
     readers: int = READERS
 
-    def page_size(self, width: int) -> int:
-        """Return the page size of SQLite that vectors of this width fill well, in bytes."""
-        return page_size(self.encoding.row_bytes(width))
-
     def check_equal(self, wanted: IndexSettings, name: str) -> None:
-        """Check that the requested settings are the file's; the readers may differ.
-
-        Args:
-            wanted: The requested settings.
-            name: The index, for messages.
+        """Check that the wanted settings are those of a named file; the readers may differ.
 
         Raises:
             IndexFileError: They differ.
@@ -73,12 +64,7 @@ def to_json(fact: object) -> str:
 
 
 def from_json(text: str, kind: type[T], name: str) -> T:
-    """Read what `to_json` wrote.
-
-    Args:
-        text: The JSON.
-        kind: Its type.
-        name: The fact, for messages.
+    """Read what `to_json` wrote of a named fact.
 
     Raises:
         IndexFileError: It is something else.

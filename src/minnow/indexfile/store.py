@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING
+from contextlib import ExitStack, contextmanager, suppress
+from typing import TYPE_CHECKING, TypeVar
 
-from minnow.errors import IndexFileError, OutputError
+from minnow.errors import IndexFileError, InputError, OutputError
 from minnow.indexfile.checks import find_faults, reading_rows
-from minnow.indexfile.fingerprint import Fingerprint
+from minnow.indexfile.fingerprint import Fingerprint, check_fingerprint
 from minnow.indexfile.schema import owners_in
 from minnow.indexfile.settings import IndexSettings, from_json
 from minnow.indexfile.sqlite_errors import BUSY_TIMEOUT, translated_errors
@@ -17,6 +17,10 @@ from minnow.indexfile.sqlite_errors import BUSY_TIMEOUT, translated_errors
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from minnow.indexfile.models import SearchModel
+
+Self = TypeVar("Self", bound="OpenIndexFile")
 
 _CHECKPOINT_TIMEOUT_MS = 200
 
@@ -173,3 +177,48 @@ class Store:
         """Close the connection; the last one to close leaves no log."""
         with self._lock:
             self.database.close()
+
+
+class OpenIndexFile:
+    """What every class that users open on an index file shares.
+
+    Attributes:
+        store: The file.
+        fingerprint: The model that made its vectors.
+        settings: How its texts are cut and its vectors stored.
+    """
+
+    def __init__(self, store: Store, model: SearchModel | None) -> None:
+        """Check that a model, if there is one, fits the file.
+
+        Raises:
+            IndexFileError: The file is of another model.
+        """
+        self._stack = ExitStack()
+        self.store, self._model = store, model
+        self.fingerprint, self.settings = store.fingerprint, store.settings
+        if model is not None:
+            check_fingerprint(self.fingerprint, model.fingerprint, str(store.path))
+
+    def check(self) -> list[str]:
+        """Read the whole file, and return a line for each fault."""
+        return self.store.check()
+
+    def close(self) -> None:
+        """Close the file, and the model if it was opened with the file."""
+        self.store.close()
+        self._stack.close()
+
+    def __enter__(self: Self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _require_model(self, purpose: str, alternative: str = "") -> SearchModel:
+        if self._model is None:
+            raise InputError(
+                f"{purpose} {self.store.path}, give the bundle it was made with "
+                f"({self.fingerprint.shown}){alternative}."
+            )
+        return self._model

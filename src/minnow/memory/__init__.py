@@ -11,12 +11,5 @@ from minnow.memory.retention import Retention
 from minnow.memory.scoring import Weights
 
 __all__ = [
-    "Grouping",
-    "Item",
-    "Memory",
-    "MemoryKind",
-    "Observation",
-    "Recalled",
-    "Retention",
-    "Weights",
-]
+    "Grouping", "Item", "Memory", "MemoryKind", "Observation", "Recalled", "Retention", "Weights",
+]  # fmt: skip

@@ -15,11 +15,8 @@ import numpy as np
 from minnow.vectors import Similarity, similarity
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    from minnow.indexfile.models import SearchModel
 
-    from minnow.indexfile import SearchModel
-
-    Floats = NDArray[np.float32]
 
 UNRELATED = (
     "The train to the coast leaves at noon.",

@@ -10,9 +10,7 @@ import numpy as np
 from minnow.errors import InputError
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Floats = NDArray[np.float32]
+    from minnow.indexfile.encodings import Floats
 
 
 @dataclass(frozen=True)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta, timezone
 from enum import Enum
 from typing import Any
 
 from minnow.errors import InputError
-from minnow.indexfile.checks import is_unicode
+from minnow.indexfile.checks import is_storable, is_unicode
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _MILLISECOND = timedelta(milliseconds=1)
@@ -55,7 +55,7 @@ class Observation:
         if not isinstance(self.text, str) or not self.text.strip():
             raise InputError("A memory needs a text; this one is empty.")
         shown = repr(self.text[:60])
-        if "\0" in self.text or not is_unicode(self.text):
+        if not is_storable(self.text):
             raise InputError(
                 f"The text {shown} holds a NUL character or half of a surrogate pair. Remove it."
             )
@@ -101,18 +101,8 @@ class Item:
 
     def facts(self) -> dict[str, Any]:
         """Return the fields as JSON values, with times in ISO 8601."""
-        return {
-            "id": self.id,
-            "text": self.text,
-            "kind": self.kind.value,
-            "importance": self.importance,
-            "created": self.created.isoformat(),
-            "used": self.used.isoformat(),
-            "times": self.times,
-            "tags": list(self.tags),
-            "wordings": list(self.wordings),
-            "sources": list(self.sources),
-        }
+        times = {"created": self.created.isoformat(), "used": self.used.isoformat()}
+        return asdict(self) | {"kind": self.kind.value} | times
 
 
 @dataclass(frozen=True)

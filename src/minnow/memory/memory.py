@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 
 from minnow.engines import EngineOptions
 from minnow.errors import InputError
-from minnow.indexfile import IndexSettings, make_store, open_model, open_store
 from minnow.indexfile.encodings import decode_rows, encode_rows
-from minnow.indexfile.models import find_too_long
-from minnow.indexfile.opened import OpenIndexFile
-from minnow.indexfile.settings import DEFAULT_TOKENS, from_json
+from minnow.indexfile.models import find_too_long, open_model
+from minnow.indexfile.opening import make_store, open_store
+from minnow.indexfile.settings import DEFAULT_TOKENS, IndexSettings, from_json
+from minnow.indexfile.store import OpenIndexFile
 from minnow.memory import rows
 from minnow.memory.closeness import background, least_cosine
 from minnow.memory.clusters import Grouping, average_linkage
@@ -28,23 +28,23 @@ from minnow.memory.view import View
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Sequence
 
-    import numpy as np
-    from numpy.typing import NDArray
     from typing_extensions import Unpack
 
     from minnow.bundle import Bundle
     from minnow.engines import EngineArguments
-    from minnow.indexfile import SearchModel, Store
+    from minnow.indexfile.encodings import Floats
     from minnow.indexfile.filters import Parameters
+    from minnow.indexfile.models import SearchModel
+    from minnow.indexfile.store import Store
     from minnow.memory.items import Item, Recalled
     from minnow.memory.retention import Retention
 
-    Floats = NDArray[np.float32]
 
 DUPLICATE = 0.95
 """The closeness from which two texts are taken to say the same."""
 
 _AT_A_TIME = 256
+_PURPOSE = "To remember, recall and reflect in"
 _MOST_RECALLED = 1000
 
 
@@ -166,13 +166,7 @@ class Memory(OpenIndexFile):
         sources. A text repeats a memory if their vectors are close enough and their numbers are
         the same; insights are merged with insights only.
 
-        Args:
-            text: The text, which has to fit the model whole.
-            importance: From 0, everyday, to 1.
-            at: Its time, with a time zone; now by default.
-            tags: Words to find it by.
-            sources: Ids of the memories that an insight was concluded from; none for an
-                observation.
+        The arguments are the fields of `Observation`.
 
         Returns:
             The memory; `times` says whether it was merged.
@@ -250,7 +244,7 @@ class Memory(OpenIndexFile):
         """
         if not 1 <= k <= _MOST_RECALLED:
             raise InputError(f"k is {k}; it should be from 1 to {_MOST_RECALLED}.")
-        model = self._model_needed()
+        model = self._require_model(_PURPOSE)
         vector, now = model.encode_queries([query])[0], self._now()
         with self.store.reading():
             allowed = self._view.allowed(tags, where, params)
@@ -356,12 +350,9 @@ class Memory(OpenIndexFile):
     def _now(self) -> int:
         return milliseconds_of(self._clock())
 
-    def _model_needed(self) -> SearchModel:
-        return self._require_model("To remember, recall and reflect in")
-
     def _encode(self, texts: Sequence[str]) -> tuple[Floats, list[bytes]]:
         """Embed texts: their vectors, and the same as blobs."""
-        model = self._model_needed()
+        model = self._require_model(_PURPOSE)
         if found := find_too_long(model, texts):
             number, tokens = found
             raise InputError(
@@ -375,7 +366,7 @@ class Memory(OpenIndexFile):
         """Return the model's background, which is computed once for each file."""
         known = self.store.fact(BACKGROUND)
         if known is None:
-            known = repr(round(background(self._model_needed()), 4))
+            known = repr(round(background(self._require_model(_PURPOSE)), 4))
             if self.store.writable:
                 self.store.put_fact(BACKGROUND, known)
         return from_json(known, float, BACKGROUND)

@@ -14,14 +14,11 @@ from minnow.vectors import Similarity, normalize
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from numpy.typing import NDArray
-
-    from minnow.indexfile import Store
+    from minnow.indexfile.encodings import Floats, Ids
+    from minnow.indexfile.store import Store
     from minnow.memory.items import Item, Observation
     from minnow.memory.view import View
 
-    Floats = NDArray[np.float32]
-    Ids = NDArray[np.int64]
 
 _AT_A_TIME = 256
 

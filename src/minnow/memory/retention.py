@@ -12,12 +12,10 @@ from minnow.errors import InputError
 from minnow.memory.scoring import recency, scores
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
+    from minnow.indexfile.encodings import Ids
     from minnow.memory.rows import RankingData
     from minnow.memory.scoring import Weights
 
-    Ids = NDArray[np.int64]
 
 _MILLISECOND = timedelta(milliseconds=1)
 
@@ -50,13 +48,9 @@ class Retention:
 
 
 def outdated(data: RankingData, now: int, retention: Retention, weights: Weights) -> Ids:
-    """Return the ids of the memories to forget, ascending.
+    """Return the ids of the memories to forget, ascending; of equal scores the older id.
 
-    Args:
-        data: Of all memories.
-        now: The time, in milliseconds since 1970.
-        retention: The rules.
-        weights: Weights of recency and importance; of equal scores the older id is forgotten.
+    The time is in milliseconds since 1970.
     """
     spared = np.zeros(len(data.ids), bool)
     if retention.spare is not None:

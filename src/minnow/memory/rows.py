@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterable, Sequence
 
-    from minnow.indexfile import Store
+    from minnow.indexfile.store import Store
     from minnow.memory.items import Observation
 
 COLUMNS = ("id", "text", "kind", "importance", "created", "used", "times", "tags", "wordings")
@@ -145,11 +145,7 @@ def insert(
 
 
 def copy(database: sqlite3.Connection, items: Sequence[Item], vectors: Sequence[bytes]) -> int:
-    """Write memories of another file without their links, except those that exist already.
-
-    Returns:
-        The number of memories written.
-    """
+    """Write new memories of another file without their links, and return how many there were."""
     known, count = _known(database), 0
     for item, vector in zip(items, vectors, strict=True):
         if _identity(item) not in known:

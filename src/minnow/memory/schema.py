@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from minnow.indexfile import TableOwner, register
+from minnow.indexfile.schema import TableOwner, register
 
 BACKGROUND = "memory_background"
 """The fact that memories add: the mean cosine of unrelated texts with the file's model."""

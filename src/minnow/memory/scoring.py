@@ -16,10 +16,8 @@ import numpy as np
 from minnow.errors import InputError
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    from minnow.indexfile.encodings import Doubles, Ids
 
-    Doubles = NDArray[np.float64]
-    Ids = NDArray[np.int64]
 
 _HOUR = 3_600_000
 _ALIKE = 0.5
@@ -54,10 +52,8 @@ class Weights:
 def recency(used: Ids, now: int, decay: float) -> Doubles:
     """Return the recency of memories: float64 of shape (memories,), from 0 to 1.
 
-    Args:
-        used: The last use of each in milliseconds since 1970, int64 of shape (memories,).
-        now: The time, in the same unit; later uses count as now.
-        decay: Factor for an hour.
+    Times are in milliseconds since 1970; later uses count as now. `decay` is the factor of an
+    hour.
     """
     hours = np.maximum(0, now - used) / _HOUR
     left: Doubles = np.power(decay, hours)
@@ -77,11 +73,7 @@ def scores(
 ) -> Doubles:
     """Return the weighted sums of the scaled parts, float64 of shape (memories,).
 
-    Args:
-        relevance: Similarities to the query; None where there is no query.
-        recencies: The values of `recency`.
-        importance: Importances.
-        weights: Weights of the three.
+    The relevance is the similarity to the query, and None where there is no query.
     """
     total = weights.recency * scaled(recencies) + weights.importance * scaled(importance)
     return total if relevance is None else total + weights.relevance * scaled(relevance)

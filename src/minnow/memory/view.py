@@ -18,16 +18,13 @@ from minnow.vectors import Similarity, normalize
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from numpy.typing import NDArray
-
-    from minnow.indexfile import Store
+    from minnow.indexfile.encodings import Floats, Ids
     from minnow.indexfile.filters import Parameters
+    from minnow.indexfile.store import Store
     from minnow.memory.items import Item
     from minnow.memory.rows import RankingData
     from minnow.memory.scoring import Weights
 
-    Floats = NDArray[np.float32]
-    Ids = NDArray[np.int64]
 
 _HINT = f"Columns are {', '.join(rows.COLUMNS)}; times are in milliseconds since 1970."
 _BY_TAG = (
@@ -65,12 +62,7 @@ class View:
     ) -> list[Recalled]:
         """Return the memories with the greatest scores for a query; of equal ones the older first.
 
-        Args:
-            query: Its vector, float32 of shape (width,).
-            count: The most to return.
-            allowed: Ids that may be found, ascending.
-            now: The time, in milliseconds since 1970.
-            weights: Weights of the parts of the score.
+        The query is float32 of shape (width,), ids are ascending, the time is in milliseconds.
         """
         data = self.refresh()
         chosen = np.isin(data.ids, allowed, assume_unique=True)

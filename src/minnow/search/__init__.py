@@ -5,17 +5,11 @@ add texts of their own as `Record`s, with `put_records` and `remove_records`, or
 `docs/index-format.md` describes the file, for readers in other languages.
 """
 
-from minnow.indexfile import (
-    BundleModel,
-    Fingerprint,
-    IndexSettings,
-    SearchModel,
-    Store,
-    VectorEncoding,
-    make_store,
-    open_model,
-    open_store,
-)
+from minnow.indexfile.fingerprint import Fingerprint
+from minnow.indexfile.models import BundleModel, SearchModel, open_model
+from minnow.indexfile.opening import make_store, open_store
+from minnow.indexfile.settings import IndexSettings
+from minnow.indexfile.store import Store
 from minnow.options import Fusion
 from minnow.search.collection import Collection
 from minnow.search.index import Index
@@ -28,27 +22,11 @@ from minnow.search.indexing import (
 )
 from minnow.search.records import Record, put_records, remove_records
 from minnow.search.results import Hit
+from minnow.vectors import VectorEncoding
 
 __all__ = [
-    "BundleModel",
-    "Collection",
-    "Fingerprint",
-    "Fusion",
-    "Hit",
-    "Index",
-    "IndexSettings",
-    "IndexingReport",
-    "IndexingState",
-    "Record",
-    "SearchModel",
-    "Store",
-    "VectorEncoding",
-    "index_paths",
-    "make_store",
-    "open_index",
-    "open_model",
-    "open_store",
-    "put_records",
-    "remove_paths",
-    "remove_records",
-]
+    "BundleModel", "Collection", "Fingerprint", "Fusion", "Hit", "Index", "IndexSettings",
+    "IndexingReport", "IndexingState", "Record", "SearchModel", "Store", "VectorEncoding",
+    "index_paths", "make_store", "open_index", "open_model", "open_store", "put_records",
+    "remove_paths", "remove_records",
+]  # fmt: skip

@@ -15,13 +15,11 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Sequence
 
-    from numpy.typing import NDArray
-
-    from minnow.indexfile import Store, VectorEncoding
+    from minnow.indexfile.encodings import Floats, Ids
     from minnow.indexfile.filters import Parameters
+    from minnow.indexfile.store import Store
+    from minnow.vectors import VectorEncoding
 
-    Floats = NDArray[np.float32]
-    Ids = NDArray[np.int64]
 
 _HINT = (
     "Columns are file, name, source, metadata, heading, text, number, start, headings; "
@@ -35,11 +33,6 @@ def allowed_ids(store: Store, where: str, parameters: Parameters = ()) -> Ids:
     The condition is an expression over the columns of the view `passages`, such as
     `metadata->>'lang' = 'de' AND source LIKE 'docs/%'`; see `select_where` for what it may do. One
     on documents alone is evaluated for each document, and not for each chunk.
-
-    Args:
-        store: The index.
-        where: The condition, in SQL.
-        parameters: The values of its ? or :name.
 
     Raises:
         InputError: It is not such a condition.
@@ -71,11 +64,7 @@ def chunk_ids(database: sqlite3.Connection) -> Ids:
 
 
 def ids_of_ranges(ranges: Sequence[tuple[int, int]]) -> Ids:
-    """Return all whole numbers of some ranges, ascending.
-
-    Args:
-        ranges: The first number of each, and its length; they do not overlap.
-    """
+    """Return all numbers of ranges, ascending; each is a first number and a count."""
     pairs = np.array(ranges, np.int64).reshape(-1, 2)
     pairs = pairs[np.argsort(pairs[:, 0])]
     firsts, counts = pairs[:, 0], pairs[:, 1]

@@ -6,10 +6,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from minnow.indexfile import open_store
 from minnow.indexfile.conditions import Condition, all_of, is_one_of, join_where
 from minnow.indexfile.documents import COLLECTION
-from minnow.indexfile.opening import is_writable
+from minnow.indexfile.opening import is_writable, open_store
 from minnow.search.index import Index
 from minnow.search.indexing import open_index
 from minnow.search.records import (
@@ -22,16 +21,13 @@ from minnow.search.records import (
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    import numpy as np
-    from numpy.typing import NDArray
-
-    from minnow.indexfile import SearchModel, Store
+    from minnow.indexfile.encodings import Floats
     from minnow.indexfile.filters import Parameters
+    from minnow.indexfile.models import SearchModel
+    from minnow.indexfile.store import Store
     from minnow.options import SearchMode
     from minnow.search.records import Record
     from minnow.search.results import Hit
-
-    Floats = NDArray[np.float32]
 
 
 class Collection:

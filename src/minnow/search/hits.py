@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from minnow.indexfile.encodings import Ids
     from minnow.indexfile.matrix import Ranking
 
-    Ids = NDArray[np.int64]
     _Row = tuple[str, int, tuple[str, ...], str, int, int, dict[str, Any]]
 
 _PASSAGE_WORDS = 40
@@ -38,12 +38,8 @@ def read_hits(
 ) -> list[Hit]:
     """Return the hits of a ranking.
 
-    Args:
-        database: The index, in the transaction that ranked them.
-        ranking: The chunks found.
-        query: The question, which selects the passages; may be empty.
-        vector: Similarities of vectors, if those were computed.
-        keyword: BM25, if that was computed.
+    The query selects the passages, and may be empty. `vector` and `keyword` are the rankings by
+    similarity and by BM25, if those were computed.
     """
     rows = [_row(database, id_) for id_ in ranking.ids.tolist()]
     pieces = [text[body:] for _, _, _, text, body, _, _ in rows]
@@ -52,22 +48,13 @@ def read_hits(
     words = None if keyword is None else scores_of(keyword, ranking.ids).tolist()
     return [
         Hit(
-            rank=i + 1,
-            id=int(ranking.ids[i]),
-            score=float(ranking.scores[i]),
-            vector_score=None if near is None else near[i],
-            keyword_score=None if words is None else words[i],
-            source=source,
-            number=number,
-            headings=headings,
-            text=text,
-            body=body,
-            start=start,
-            passage=" ".join((shown[i] or beginning(pieces[i])).split()),
-            metadata=metadata,
+            i + 1, int(ranking.ids[i]), float(ranking.scores[i]),
+            None if near is None else near[i], None if words is None else words[i],
+            source, number, headings, text, body, start,
+            " ".join((shown[i] or beginning(pieces[i])).split()), metadata,
         )
         for i, (source, number, headings, text, body, start, metadata) in enumerate(rows)
-    ]
+    ]  # fmt: skip
 
 
 def _row(database: sqlite3.Connection, id_: int) -> _Row:

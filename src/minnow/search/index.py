@@ -12,9 +12,10 @@ import numpy as np
 
 from minnow.engines import EngineOptions
 from minnow.errors import InputError
-from minnow.indexfile import open_model, open_store
 from minnow.indexfile.matrix import Matrix, Ranking, best, exact_scores, read_vectors
-from minnow.indexfile.opened import OpenIndexFile
+from minnow.indexfile.models import open_model
+from minnow.indexfile.opening import open_store
+from minnow.indexfile.store import OpenIndexFile
 from minnow.options import Fusion, SearchMode, SidecarUse
 from minnow.search.chunk_ids import allowed_ids, chunk_ids, vectors_of
 from minnow.search.fusion import DEPTH, fuse_ranks, fuse_scores
@@ -31,13 +32,12 @@ if TYPE_CHECKING:
 
     from minnow.bundle import Bundle
     from minnow.engines import EngineArguments
-    from minnow.indexfile import SearchModel, Store
+    from minnow.indexfile.encodings import Floats, Ids
     from minnow.indexfile.filters import Parameters
+    from minnow.indexfile.models import SearchModel
+    from minnow.indexfile.store import Store
     from minnow.search.results import Hit
     from minnow.search.sidecar import Sidecar
-
-    Floats = NDArray[np.float32]
-    Ids = NDArray[np.int64]
 
 
 MOST_HITS = MOST_SCORED
@@ -182,18 +182,12 @@ class Index(OpenIndexFile):
             allowed = None if where is None else allowed_ids(self.store, where, params)
             if vectors is None:
                 found = [self._keywords.search(query, k, allowed) for query in questions]
-                return [
-                    read_hits(database, ranking, query, keyword=ranking)
-                    for query, ranking in zip(questions, found, strict=True)
-                ]
-            if mode == "vector":
-                return [
-                    read_hits(database, ranking, query, vector=ranking)
-                    for query, ranking in zip(
-                        questions, self._nearest(vectors, k, allowed), strict=True
-                    )
-                ]
-            return self._hybrid(questions, vectors, k, allowed, Fusion(fusion))
+            elif mode == "vector":
+                found = self._nearest(vectors, k, allowed)
+            else:
+                return self._hybrid(questions, vectors, k, allowed, Fusion(fusion))
+            pairs = zip(questions, found, strict=True)
+            return [read_hits(database, rank, query, **{mode: rank}) for query, rank in pairs]
 
     def search_vectors(
         self,
@@ -227,12 +221,7 @@ class Index(OpenIndexFile):
             return [read_hits(database, ranking, "", vector=ranking) for ranking in rankings]
 
     def select(self, where: str, params: Parameters = ()) -> list[Hit]:
-        """Return all chunks that a condition allows, in the file's order, with scores of 0.
-
-        Args:
-            where: As in `search`.
-            params: As in `search`.
-        """
+        """Return all chunks that a condition allows, in the file's order, with scores of 0."""
         with self.store.reading() as database:
             ids = allowed_ids(self.store, where, params)
             return read_hits(database, Ranking(ids, np.zeros(len(ids))), "")

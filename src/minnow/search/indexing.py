@@ -14,19 +14,22 @@ from typing import TYPE_CHECKING
 
 from minnow.chunks import Chunk, Splitter
 from minnow.errors import InputError, MissingExtraError
-from minnow.indexfile import IndexSettings, VectorEncoding, check_fingerprint, make_store
+from minnow.indexfile.fingerprint import check_fingerprint
+from minnow.indexfile.opening import make_store
 from minnow.indexfile.rebuild import rebuild as rebuild_store
-from minnow.indexfile.settings import DEFAULT_TOKENS, READERS, to_json
+from minnow.indexfile.settings import DEFAULT_TOKENS, READERS, IndexSettings, to_json
 from minnow.search.paths import find_files, is_under
 from minnow.search.reading import documents_of
-from minnow.search.writer import Entry, Writer
+from minnow.search.writer import Entry, Writer, batches
+from minnow.vectors import VectorEncoding
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from minnow.chunks import Document
-    from minnow.indexfile import SearchModel, Store
+    from minnow.indexfile.models import SearchModel
+    from minnow.indexfile.store import Store
     from minnow.search.reading import FoundDocument
 
 _BATCH = 256
@@ -187,11 +190,7 @@ def index_paths(
 
 
 def remove_paths(paths: Sequence[Path], store: Store) -> int:
-    """Drop everything that was indexed from these paths, whether they exist or not.
-
-    Returns:
-        The number of documents dropped.
-    """
+    """Drop what was indexed from paths, whether they exist or not; return how many documents."""
     writer = Writer(store)
     names = [name for name in writer.files() if is_under(name, paths)]
     count = sum(len(writer.documents(name)) for name in names)
@@ -324,7 +323,7 @@ class _Run:
 
     def _long(self, entry: Entry, document: Document) -> None:
         """Embed a document in parts, save their vectors, and write the document at the end."""
-        for texts in _batches(chunk.text for chunk in self._splitter.stream(document)):
+        for texts in batches((chunk.text for chunk in self._splitter.stream(document)), _BATCH):
             missing = [
                 text
                 for text, row in zip(texts, self.writer.staged(texts), strict=True)
@@ -346,20 +345,9 @@ class _Run:
     def _embed(self, texts: list[str]) -> dict[str, bytes]:
         """Embed texts in batches, and return the encoded vectors by text."""
         made: dict[str, bytes] = {}
-        for batch in _batches(texts):
+        for batch in batches(texts, _BATCH):
             rows = self.writer.rows(self._model.encode_documents(batch))
             made.update(zip(batch, rows, strict=True))
             self._report.embedded += len(batch)
             self.report_progress()
         return made
-
-
-def _batches(texts: Iterable[str]) -> Iterator[list[str]]:
-    batch: list[str] = []
-    for text in texts:
-        batch.append(text)
-        if len(batch) == _BATCH:
-            yield batch
-            batch = []
-    if batch:
-        yield batch

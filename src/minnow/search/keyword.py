@@ -22,9 +22,8 @@ from minnow.indexfile.matrix import Ranking, best
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from numpy.typing import NDArray
+    from minnow.indexfile.encodings import Ids
 
-    Ids = NDArray[np.int64]
 
 MOST_SCORED = 1000
 """The most chunks to compute BM25 of; of more with a word of the query, those with the rarest."""

@@ -34,10 +34,7 @@ class FoundFiles:
 
 
 def find_files(paths: Iterable[Path]) -> FoundFiles:
-    """Find documents.
-
-    Args:
-        paths: Files, and directories, which are searched at any depth.
+    """Find documents in files, and in directories at any depth.
 
     Raises:
         InputError: A path does not exist, cannot be read, or is no kind of document.

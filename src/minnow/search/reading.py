@@ -51,11 +51,7 @@ def documents_of(
     `contents`, `content`), and optionally an `id` (or `_id`; else the line's number), a `title`,
     which becomes the heading, and `metadata`, an object. Other keys are metadata too.
 
-    Args:
-        path: Path of the file.
-        name: Name of the file in the index.
-        content: Content of the file.
-        faults: Receives a message for each line that cannot be read.
+    The list of faults receives a message for each line that cannot be read.
     """
     if path.suffix.lower() == ".jsonl":
         yield from _lines(name, content, faults)

@@ -12,12 +12,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from minnow.chunks import Chunk
 from minnow.errors import InputError
-from minnow.indexfile.checks import is_unicode
+from minnow.indexfile.checks import is_storable
 from minnow.indexfile.documents import COLLECTION
+from minnow.indexfile.encodings import Floats
 from minnow.indexfile.models import find_too_long
 from minnow.search.chunk_ids import allowed_ids
 from minnow.search.writer import DocumentKey, Entry, Writer, digest_of
@@ -27,10 +27,10 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterable
 
-    from minnow.indexfile import SearchModel, Store
     from minnow.indexfile.filters import Parameters
+    from minnow.indexfile.models import SearchModel
+    from minnow.indexfile.store import Store
 
-Floats = NDArray[np.float32]
 
 DEFAULT_COLLECTION = "records"
 _BEGINNING = 40
@@ -59,7 +59,7 @@ def collection_path(name: str) -> str:
     Raises:
         InputError: The name is empty, or holds "#", NUL or a lone surrogate.
     """
-    if not isinstance(name, str) or not name or "#" in name or _is_broken(name):
+    if not isinstance(name, str) or not name or "#" in name or not is_storable(name):
         raise InputError(f"A collection cannot be called {name!a}. Use letters and digits.")
     return COLLECTION + name
 
@@ -170,14 +170,14 @@ def _check(records: Sequence[Record], database: sqlite3.Connection) -> None:
     seen = set()
     for record in records:
         name = record.id
-        if not isinstance(name, str) or not name or _is_broken(name):
+        if not isinstance(name, str) or not name or not is_storable(name):
             raise InputError(f"An id should be a string that is not empty, not {name!a}.")
         if name in seen:
             raise InputError(f"Two records have the id {name!r}.")
         seen.add(name)
         if not isinstance(record.text, str):
             raise InputError(f"The text of {name!r} is {type(record.text).__name__}, not a string.")
-        if _is_broken(record.text):
+        if not is_storable(record.text):
             raise InputError(
                 f"The text of {name!r} holds a NUL character or half of a surrogate pair."
             )
@@ -256,8 +256,3 @@ def _shown(record: Record) -> str:
     """Describe a record for a message by its id and the beginning of its text."""
     text = " ".join(record.text[:_BEGINNING].split())
     return f"{record.id!r} ({text!r}...)" if len(record.text) > _BEGINNING else repr(record.id)
-
-
-def _is_broken(text: str) -> bool:
-    """Return whether SQLite cannot hold a text: NUL ends it, and a lone surrogate is no UTF-8."""
-    return "\0" in text or not is_unicode(text)

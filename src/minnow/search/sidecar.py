@@ -23,12 +23,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from pathlib import Path
 
-    from numpy.typing import NDArray
+    from minnow.indexfile.encodings import Floats, Ids
+    from minnow.indexfile.store import Store
 
-    from minnow.indexfile import Store
-
-    Floats = NDArray[np.float32]
-    Ids = NDArray[np.int64]
 
 LARGE = 100_000
 """Indexes with as many chunks get a sidecar, where usearch is installed."""
@@ -94,14 +91,7 @@ def is_installed() -> bool:
 
 
 def open_sidecar(store: Store, ids: Ids, width: int, kind: Similarity) -> Sidecar | None:
-    """Open the sidecar of an index; None if there is none of its present state.
-
-    Args:
-        store: The index.
-        ids: Ids of all its chunks, ascending.
-        width: Length of a vector.
-        kind: How vectors are compared.
-    """
+    """Open the sidecar of an index; None if there is none of its present state, its chunks' ids."""
     path = sidecar_path(store.path)
     if kind not in _METRICS or not path.is_file() or not is_installed():
         return None
@@ -143,7 +133,7 @@ def build_sidecar(
         ids: Ids of all its chunks, ascending.
         blocks: The ids in blocks, with their vectors: float32 of shape (ids, width).
         width: Length of a vector.
-        kind: How vectors are compared.
+        kind: Similarity of vectors.
         dtype: "f16" or "i8": numbers within the graph.
         progress: Receives the number of vectors added since the last call.
 

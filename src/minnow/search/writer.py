@@ -6,7 +6,8 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from itertools import islice
+from typing import TYPE_CHECKING, TypeVar
 
 from minnow.errors import InputError
 from minnow.indexfile.checks import reading_rows
@@ -18,14 +19,13 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterable, Iterator, Sequence
 
-    import numpy as np
-    from numpy.typing import NDArray
-
     from minnow.chunks import Chunk
+    from minnow.indexfile.encodings import Floats
     from minnow.indexfile.store import Store
     from minnow.vectors import VectorEncoding
 
-    Floats = NDArray[np.float32]
+
+T = TypeVar("T")
 
 _DIGEST_BYTES = 16
 _AT_A_TIME = 1000
@@ -219,7 +219,7 @@ def _put(database: sqlite3.Connection, entry: Entry, chunks: Iterable[tuple[Chun
     row = database.execute("SELECT seq FROM sqlite_sequence WHERE name = 'chunks'").fetchone()
     first = (row[0] if row else 0) + 1
     count = 0
-    for block in _blocks(chunks):
+    for block in batches(chunks, _AT_A_TIME):
         texts = [
             (first + count + i, document, len(chunk.text) - (chunk.end - chunk.start),
              chunk.start, _headings(chunk), chunk.text)
@@ -250,14 +250,8 @@ def read_headings(stored: str | None, text: str, body: int) -> tuple[str, ...]:
     return tuple(text[: body - 1].split(_SEPARATOR)) if body else ()
 
 
-def _blocks(
-    chunks: Iterable[tuple[Chunk, bytes]],
-) -> Iterator[list[tuple[Chunk, bytes]]]:
-    block = []
-    for pair in chunks:
-        block.append(pair)
-        if len(block) == _AT_A_TIME:
-            yield block
-            block = []
-    if block:
-        yield block
+def batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    """Divide items into lists of a size; the last may be shorter."""
+    left = iter(items)
+    while batch := list(islice(left, size)):
+        yield batch
