@@ -324,7 +324,7 @@ class MinnowVectorStore(VectorStore):
         if mode == "keyword" or (mode == "vector" and kind is not Similarity.COSINE):
             score = "BM25" if mode == "keyword" else f"The {kind.value} similarity of this model"
             raise InputError(
-                f"{score} has no scale from 0 to 1; use `similarity_search_with_score()`, or "
+                f"{score} has no scale from 0 to 1; use similarity_search_with_score, or "
                 "another mode."
             )
         found = self.similarity_search_with_score(query, k, **kwargs)

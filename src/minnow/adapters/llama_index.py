@@ -249,7 +249,7 @@ class MinnowVectorStore(BasePydanticVectorStore):
         """
         if node_ids is None and filters is None:
             raise InputError(
-                "Say which nodes: give `node_ids`, `filters`, or both. `clear()` deletes all."
+                "Say which nodes: give node_ids, filters, or both. clear() deletes all."
             )
         where, params = join_where(conditions_of(filters), None)
         self._collection.remove(node_ids, where=where, params=params)
