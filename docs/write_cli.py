@@ -1,4 +1,4 @@
-"""Writes docs/cli.md: the help of the program and of every command. Run by `make docs`."""
+"""Write docs/cli.md, the help of the program and of every command; `make docs` runs this."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ COMMANDS = ("", "convert", "verify", "embed", "info", "export", "device-check", 
 
 
 def help_of(command: str) -> str:
-    """What `minnow COMMAND --help` prints, 80 columns wide."""
+    """Return the output of `minnow COMMAND --help`, 80 columns wide."""
     arguments = [sys.executable, "-m", "minnow", *command.split(), "--help"]
     environment = {**os.environ, "COLUMNS": "80", "TERMINAL_WIDTH": "80"}
     answer = subprocess.run(
