@@ -46,7 +46,7 @@ def test_thoughts_are_no_part(items: list[Item]) -> None:
 
 
 def test_an_answer_without_an_end_is_dropped(items: list[Item]) -> None:
-    with pytest.warns(UserWarning, match="no end within 2 tokens.*memories 1, 2, 3"):
+    with pytest.warns(UserWarning, match="did not finish within 2 tokens.*memories 1, 2, 3"):
         assert conclude_with(FakeLlm(), max_new_tokens=2)(items) is None
 
 

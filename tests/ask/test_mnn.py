@@ -131,7 +131,7 @@ class TestWhatItReads:
         with MnnLlm.open(make_llm(tmp_path / "a", template="")) as llm:
             assert not llm.has_template
             assert llm.count(ask("Hi.")) == 3
-            with pytest.raises(EngineError, match="was given nothing to read"):
+            with pytest.raises(EngineError, match="got no tokens to read"):
                 llm.complete("")
             assert llm.complete("Hi.") == SAID
 

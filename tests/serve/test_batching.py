@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 POISON = 13
 
 
-class FakeWorker:
+class FakeModel:
     """A model whose vector of a text is its first id and its length.
 
     Attributes:
@@ -55,57 +55,57 @@ def text(first: int, length: int = 4) -> list[int]:
 
 
 def run(
-    test: Callable[[Batcher, FakeWorker], Coroutine[Any, Any, None]],
+    test: Callable[[Batcher, FakeModel], Coroutine[Any, Any, None]],
     lanes: int = 1,
     on_batch: Callable[[Batch], None] = lambda _: None,
     **limits: Any,
-) -> FakeWorker:
+) -> FakeModel:
     """Run a test with a batcher and one model; nothing is left in the queue after it."""
-    worker = FakeWorker(lanes)
+    model = FakeModel(lanes)
 
     async def main() -> None:
         batcher = Batcher(Limits(**limits), on_batch)
-        batcher.add(worker)
+        batcher.add(model)
         try:
-            await asyncio.wait_for(test(batcher, worker), 20)
+            await asyncio.wait_for(test(batcher, model), 20)
             assert (batcher.tokens, batcher.texts) == (0, 0)
         finally:
-            worker.gate.set()
+            model.gate.set()
             batcher.close()
             await batcher.drained()
 
     asyncio.run(main())
-    return worker
+    return model
 
 
-async def behind(batcher: Batcher, worker: FakeWorker) -> asyncio.Task[Any]:
+async def behind(batcher: Batcher, model: FakeModel) -> asyncio.Task[Any]:
     """Keep a lane busy, so that what comes next has to wait."""
-    worker.gate.clear()
-    task = asyncio.create_task(batcher.embed(worker, [text(1)]))
+    model.gate.clear()
+    task = asyncio.create_task(batcher.embed(model, [text(1)]))
     await asyncio.sleep(0.01)
     return task
 
 
-async def waiting(batcher: Batcher, worker: FakeWorker, *jobs: list[list[int]]) -> list[Any]:
-    tasks = [asyncio.create_task(batcher.embed(worker, job)) for job in jobs]
+async def waiting(batcher: Batcher, model: FakeModel, *jobs: list[list[int]]) -> list[Any]:
+    tasks = [asyncio.create_task(batcher.embed(model, job)) for job in jobs]
     await asyncio.sleep(0.01)
     return tasks
 
 
 def test_vectors_come_back_in_order() -> None:
-    async def test(batcher: Batcher, worker: FakeWorker) -> None:
+    async def test(batcher: Batcher, model: FakeModel) -> None:
         rows = [text(i, 1 + i % 7) for i in range(20, 120)]
-        found = await batcher.embed(worker, rows)
+        found = await batcher.embed(model, rows)
         assert found.tolist() == [[row[0], len(row)] for row in rows]
 
     run(test, lanes=3)
 
 
 def test_what_waits_is_merged() -> None:
-    async def test(batcher: Batcher, worker: FakeWorker) -> None:
-        first = await behind(batcher, worker)
-        tasks = await waiting(batcher, worker, *([text(i)] for i in range(20, 30)))
-        worker.gate.set()
+    async def test(batcher: Batcher, model: FakeModel) -> None:
+        first = await behind(batcher, model)
+        tasks = await waiting(batcher, model, *([text(i)] for i in range(20, 30)))
+        model.gate.set()
         found = await asyncio.gather(first, *tasks)
         assert [vectors[0, 0] for vectors in found] == [1, *range(20, 30)]
 
@@ -115,8 +115,8 @@ def test_what_waits_is_merged() -> None:
 def test_a_batch_has_at_most_the_tokens_of_one() -> None:
     batches: list[Batch] = []
 
-    async def test(batcher: Batcher, worker: FakeWorker) -> None:
-        await batcher.embed(worker, [text(i, 200) for i in range(20, 40)])
+    async def test(batcher: Batcher, model: FakeModel) -> None:
+        await batcher.embed(model, [text(i, 200) for i in range(20, 40)])
 
     run(test, on_batch=batches.append)
     assert [batch.texts for batch in batches] == [5, 5, 5, 5]
@@ -124,9 +124,9 @@ def test_a_batch_has_at_most_the_tokens_of_one() -> None:
 
 
 def test_one_alone_gets_all_threads_and_many_get_lanes() -> None:
-    async def test(batcher: Batcher, worker: FakeWorker) -> None:
-        await batcher.embed(worker, [text(1)])
-        await batcher.embed(worker, [text(i, 300) for i in range(20, 40)])
+    async def test(batcher: Batcher, model: FakeModel) -> None:
+        await batcher.embed(model, [text(1)])
+        await batcher.embed(model, [text(i, 300) for i in range(20, 40)])
 
     runs = run(test, lanes=2).runs
     assert runs[0][0] == "whole"
@@ -134,15 +134,15 @@ def test_one_alone_gets_all_threads_and_many_get_lanes() -> None:
 
 
 def test_a_huge_request_does_not_starve_a_small_one() -> None:
-    async def test(batcher: Batcher, worker: FakeWorker) -> None:
-        first = await behind(batcher, worker)
+    async def test(batcher: Batcher, model: FakeModel) -> None:
+        first = await behind(batcher, model)
         huge, small = await waiting(
-            batcher, worker, [text(100, 250) for _ in range(400)], [text(7, 5)]
+            batcher, model, [text(100, 250) for _ in range(400)], [text(7, 5)]
         )
-        worker.gate.set()
+        model.gate.set()
         await small
         assert not huge.done()
-        assert len(worker.runs) <= 4
+        assert len(model.runs) <= 4
         await asyncio.gather(first, huge)
 
     run(test)
@@ -151,11 +151,11 @@ def test_a_huge_request_does_not_starve_a_small_one() -> None:
 def test_a_small_request_does_not_keep_off_others() -> None:
     """All jobs of one text are served in the order in which they came, as far as lengths allow."""
 
-    async def test(batcher: Batcher, worker: FakeWorker) -> None:
-        first = await behind(batcher, worker)
+    async def test(batcher: Batcher, model: FakeModel) -> None:
+        first = await behind(batcher, model)
         jobs = [[text(100 + i, 240)] for i in range(12)]
-        tasks = await waiting(batcher, worker, *jobs)
-        worker.gate.set()
+        tasks = await waiting(batcher, model, *jobs)
+        model.gate.set()
         await asyncio.gather(first, *tasks)
 
     order = run(test).order[1:]
@@ -164,16 +164,16 @@ def test_a_small_request_does_not_keep_off_others() -> None:
 
 
 def test_cancelled_work_is_not_run() -> None:
-    async def test(batcher: Batcher, worker: FakeWorker) -> None:
-        first = await behind(batcher, worker)
+    async def test(batcher: Batcher, model: FakeModel) -> None:
+        first = await behind(batcher, model)
         cancelled, kept = await waiting(
-            batcher, worker, [text(50 + i) for i in range(100)], [text(7)]
+            batcher, model, [text(50 + i) for i in range(100)], [text(7)]
         )
         assert batcher.texts == 102
         cancelled.cancel()
         await asyncio.sleep(0)
         assert (batcher.texts, batcher.tokens) == (2, 8)
-        worker.gate.set()
+        model.gate.set()
         await asyncio.gather(first, kept)
         assert cancelled.cancelled()
 
@@ -181,28 +181,28 @@ def test_cancelled_work_is_not_run() -> None:
 
 
 def test_cancelling_what_runs_lets_the_next_go_on() -> None:
-    async def test(batcher: Batcher, worker: FakeWorker) -> None:
-        first = await behind(batcher, worker)
+    async def test(batcher: Batcher, model: FakeModel) -> None:
+        first = await behind(batcher, model)
         first.cancel()
         await asyncio.sleep(0)
-        worker.gate.set()
-        assert (await batcher.embed(worker, [text(9)]))[0, 0] == 9
+        model.gate.set()
+        assert (await batcher.embed(model, [text(9)]))[0, 0] == 9
 
     run(test)
 
 
 @pytest.mark.parametrize("limits", [{"max_queue_tokens": 20}, {"max_queue_texts": 5}])
 def test_a_full_queue_refuses_and_says_when_to_come_again(limits: dict[str, Any]) -> None:
-    async def test(batcher: Batcher, worker: FakeWorker) -> None:
-        first = await behind(batcher, worker)
-        (second,) = await waiting(batcher, worker, [text(i) for i in range(20, 24)])
+    async def test(batcher: Batcher, model: FakeModel) -> None:
+        first = await behind(batcher, model)
+        (second,) = await waiting(batcher, model, [text(i) for i in range(20, 24)])
         with pytest.raises(ApiError) as refused:
-            await batcher.embed(worker, [text(30)])
+            await batcher.embed(model, [text(30)])
         assert refused.value.status == 429
         assert int(refused.value.headers["Retry-After"]) >= 1
-        worker.gate.set()
+        model.gate.set()
         await asyncio.gather(first, second)
-        assert (await batcher.embed(worker, [text(30)])).shape == (1, 2)
+        assert (await batcher.embed(model, [text(30)])).shape == (1, 2)
 
     run(test, **limits)
 
@@ -210,54 +210,54 @@ def test_a_full_queue_refuses_and_says_when_to_come_again(limits: dict[str, Any]
 def test_what_is_alone_is_never_too_much() -> None:
     """Else it could never be answered."""
 
-    async def test(batcher: Batcher, worker: FakeWorker) -> None:
-        assert len(await batcher.embed(worker, [text(i) for i in range(20, 40)])) == 20
+    async def test(batcher: Batcher, model: FakeModel) -> None:
+        assert len(await batcher.embed(model, [text(i) for i in range(20, 40)])) == 20
 
     run(test, max_queue_tokens=3, max_queue_texts=1)
 
 
 def test_a_failure_is_of_the_one_that_caused_it() -> None:
-    async def test(batcher: Batcher, worker: FakeWorker) -> None:
-        first = await behind(batcher, worker)
+    async def test(batcher: Batcher, model: FakeModel) -> None:
+        first = await behind(batcher, model)
         good, bad, other = await waiting(
-            batcher, worker, [text(20), text(21)], [text(POISON), text(22)], [text(23)]
+            batcher, model, [text(20), text(21)], [text(POISON), text(22)], [text(23)]
         )
-        worker.gate.set()
+        model.gate.set()
         assert (await good)[:, 0].tolist() == [20, 21]
         assert (await other)[:, 0].tolist() == [23]
         with pytest.raises(EngineError, match="poison"):
             await bad
         await first
-        assert (await batcher.embed(worker, [text(24)]))[0, 0] == 24
+        assert (await batcher.embed(model, [text(24)]))[0, 0] == 24
 
     run(test)
 
 
 def test_when_it_closes_nobody_waits_on() -> None:
-    async def test(batcher: Batcher, worker: FakeWorker) -> None:
-        first = await behind(batcher, worker)
-        (second,) = await waiting(batcher, worker, [text(20)])
+    async def test(batcher: Batcher, model: FakeModel) -> None:
+        first = await behind(batcher, model)
+        (second,) = await waiting(batcher, model, [text(20)])
         batcher.close()
         for task in (first, second):
             with pytest.raises(ApiError) as refused:
                 await task
             assert refused.value.status == 503
         with pytest.raises(ApiError):
-            await batcher.embed(worker, [text(21)])
+            await batcher.embed(model, [text(21)])
 
     run(test)
 
 
 def test_models_share_the_lanes_of_the_machine() -> None:
-    other = FakeWorker(1)
+    other = FakeModel(1)
 
-    async def test(batcher: Batcher, worker: FakeWorker) -> None:
+    async def test(batcher: Batcher, model: FakeModel) -> None:
         batcher.add(other)
-        first = await behind(batcher, worker)
+        first = await behind(batcher, model)
         rest = asyncio.create_task(batcher.embed(other, [text(5)]))
         await asyncio.sleep(0.02)
         assert other.runs == []
-        worker.gate.set()
+        model.gate.set()
         assert (await rest)[0, 0] == 5
         await first
 

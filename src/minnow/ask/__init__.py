@@ -1,7 +1,7 @@
-"""Questions to documents, answered by an LLM on MNN's own engine, with citations.
+"""Answers to questions from documents, by an LLM on MNN's own engine, with citations.
 
-`ask` searches an index, gives the LLM the passages that fit its window, and reads the numbers that
-it cites back. `docs/ask.md` says what of an answer is proven, and what is not.
+`ask` searches an index, gives the LLM the passages that fit its window, and checks the numbers that
+it cites. `docs/ask.md` says what of an answer is proven, and what is not.
 """
 
 from __future__ import annotations
@@ -53,15 +53,15 @@ def ask(
     """Find passages that answer a question, and have an LLM answer from them.
 
     Args:
-        index: Where to look.
+        index: The index to search.
         question: The question.
-        llm: Who answers; not asked where nothing is found.
-        k: Passages to find at most.
+        llm: The LLM; not asked where nothing is found.
+        k: Most passages to find.
         mode: As in `Index.search`.
         where: As in `Index.search`.
         params: As in `Index.search`.
-        max_new_tokens: The longest answer; so much of the window is kept for it.
-        on_text: Told the answer while it is made, in pieces of whole characters.
+        max_new_tokens: The longest answer; the window keeps room for it.
+        on_text: Called with pieces of the answer while it is made, each of whole characters.
 
     Raises:
         InputError: The question does not fit the LLM's window, or an argument is out of range.
@@ -82,7 +82,7 @@ def prompt_for(
     *,
     max_new_tokens: int = MAX_NEW_TOKENS,
 ) -> Prompt:
-    """What an LLM is told of what was found, at least one hit; see `ask`."""
+    """Write the prompt for what was found, at least one hit; see `ask`."""
     return build_prompt(
         question,
         hits,
@@ -100,7 +100,7 @@ def answer_from(
     max_new_tokens: int = MAX_NEW_TOKENS,
     on_text: Callable[[str], None] = lambda _: None,
 ) -> Answer:
-    """Have an LLM answer what it is told; see `ask`."""
+    """Have an LLM answer a prompt; see `ask`."""
     said: list[str] = []
     last = Piece("", 0)
     for last in llm.generate(prompt.messages, max_new_tokens):

@@ -1,4 +1,4 @@
-"""An answer, and what of its citations is true: that there is such a passage."""
+"""Answer of an LLM, and a check of its citations: whether there is such a passage."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ _THOUGHT = "</think>"
 
 @dataclass(frozen=True)
 class Answer:
-    """What an LLM said to a question, and what it was given.
+    """Answer of an LLM to a question, and the passages that it read.
 
     Attributes:
         question: The question.
-        text: What it said; empty if nothing was found, and so nothing was asked.
-        passages: What it was given; the first is number 1.
-        left_out: What was found too, and had no room in its window.
-        cut: Whether the first passage is a part of what was found.
-        prompt_tokens: What it read, in tokens.
-        tokens: What it wrote.
-        complete: Whether it stopped by itself; False where it came to the limit.
+        text: The answer; empty if nothing was found, so that the LLM was not asked.
+        passages: The passages that it read; the first is number 1.
+        left_out: Hits that had no room in its window.
+        cut: Whether the first passage was cut to fit.
+        prompt_tokens: Tokens that it read.
+        tokens: Tokens that it wrote.
+        complete: Whether it stopped by itself; False where it reached the limit.
     """
 
     question: str
@@ -44,24 +44,24 @@ class Answer:
 
     @property
     def citations(self) -> tuple[int, ...]:
-        """The numbers that it cites, each once, as they come; what it thought before is no part."""
+        """Cited numbers, each once, in their order; thoughts before the answer are ignored."""
         return tuple(dict.fromkeys(_cited_in(said_in(self.text), len(self.passages))))
 
     @property
     def cited(self) -> Mapping[int, Hit]:
-        """The passages that it cites, by number."""
+        """Cited passages, by number."""
         return {n: self.passages[n - 1] for n in sorted(self.citations) if self._is_there(n)}
 
     @property
     def unknown(self) -> tuple[int, ...]:
-        """The numbers that it cites and no passage has."""
+        """Cited numbers that no passage has."""
         return tuple(n for n in self.citations if not self._is_there(n))
 
     def _is_there(self, number: int) -> bool:
         return 1 <= number <= len(self.passages)
 
     def warnings(self) -> Iterator[str]:
-        """What whoever reads it should know."""
+        """Generate a warning for each thing that a reader should know."""
         if not self.passages:
             yield "nothing was found, so the LLM was not asked."
             return
@@ -81,7 +81,7 @@ class Answer:
             yield "the answer cites no passage: nothing shows where it comes from."
 
     def facts(self) -> dict[str, Any]:
-        """As JSON has it."""
+        """Return all fields, citations and warnings as plain values."""
         passages = [
             {"citation": n, "cited": n in self.citations, **hit.facts()}
             for n, hit in enumerate(self.passages, 1)
@@ -100,17 +100,17 @@ class Answer:
         }
 
     def json(self) -> str:
-        """As one JSON object."""
+        """Return the facts as JSON."""
         return json.dumps(self.facts(), ensure_ascii=False)
 
 
 def said_in(text: str) -> str:
-    """What is behind the thoughts that some models write first."""
+    """Return a text without the thoughts that some models write first."""
     return text.rpartition(_THOUGHT)[2]
 
 
 def _cited_in(text: str, count: int) -> Iterator[int]:
-    """Numbers in square brackets, as in [1], [1, 3] and [1-3]."""
+    """Find numbers in square brackets, as in [1], [1, 3] and [1-3]."""
     for citation in _CITATION.finditer(text):
         for first, last in _PART.findall(citation[1]):
             low, high = int(first), int(last or first)
@@ -118,7 +118,7 @@ def _cited_in(text: str, count: int) -> Iterator[int]:
 
 
 def print_sources(answer: Answer, stream: IO[str]) -> None:
-    """The passages that are cited, a line or two for each: number, document, headings."""
+    """Print the cited passages, a line or two for each: number, document, headings."""
     if answer.cited:
         stream.write("\nSources\n")
     for number, hit in answer.cited.items():

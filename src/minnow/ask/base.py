@@ -1,4 +1,4 @@
-"""What an LLM is to whoever asks it: messages in, pieces of text out."""
+"""Interface of an LLM: messages in, pieces of text out."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ class Message:
     """One turn of a conversation.
 
     Attributes:
-        role: Whose it is.
-        content: What is said, as plain text.
+        role: The speaker.
+        content: Plain text.
     """
 
     role: Literal["system", "user"]
@@ -24,12 +24,12 @@ class Message:
 
 @dataclass(frozen=True)
 class Piece:
-    """A part of an answer.
+    """Part of an answer.
 
     Attributes:
         text: Whole characters; empty where a token holds a part of one.
-        tokens: How many were made so far.
-        end: Why nothing follows: the LLM stopped, or it came to the limit. None if more follows.
+        tokens: The number of tokens so far.
+        end: Why it is the last: the LLM stopped, or reached the limit. None if more follows.
     """
 
     text: str
@@ -38,26 +38,26 @@ class Piece:
 
 
 class LanguageModel(Protocol):
-    """An LLM that is loaded.
+    """Loaded LLM.
 
     Attributes:
-        window: Tokens that it reads and writes at most, in all.
-        markers: What its chat template puts around turns, such as "<|im_end|>": within a message
-            they would end it.
+        window: Most tokens that it reads and writes, in all.
+        markers: Marks that its chat template puts around turns, such as "<|im_end|>"; within a
+            message they would end it.
     """
 
     window: int
     markers: frozenset[str]
 
     def count(self, messages: Sequence[Message]) -> int:
-        """Tokens of messages as it reads them, with all that its chat template adds."""
+        """Count the tokens of messages, with all that the chat template adds."""
         ...
 
     def generate(self, messages: Sequence[Message], max_new_tokens: int) -> Iterator[Piece]:
-        """Answer, piece by piece, the last with its `end`; whoever stops reading stops it.
+        """Generate an answer in pieces, the last with its `end`; to stop reading stops the LLM.
 
         Raises:
             InputError: Messages and answer do not fit the window.
-            EngineError: It failed.
+            EngineError: The LLM failed.
         """
         ...

@@ -1,4 +1,4 @@
-"""What an LLM concludes from memories: a callable for `Memory.reflect`."""
+"""Conclusions of an LLM from memories: a callable for `Memory.reflect`."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ MAX_NEW_TOKENS = 96
 def conclude_with(
     llm: LanguageModel, *, max_new_tokens: int = MAX_NEW_TOKENS
 ) -> Callable[[Sequence[Item]], str | None]:
-    """Have an LLM conclude something from each cluster of memories.
+    """Return a function that has an LLM conclude something from a cluster of memories.
 
-    It reads the newest of them that fit its window, the oldest first. What it says is its own. An
-    answer that was cut off at the limit is dropped, with a warning.
+    The LLM reads the newest memories that fit its window, the oldest first. The conclusion is not
+    checked. An answer that was cut off at the limit is dropped, with a warning.
 
     ```python
     from minnow.ask import MnnLlm, conclude_with
@@ -42,12 +42,12 @@ def conclude_with(
     ```
 
     Args:
-        llm: Who concludes.
-        max_new_tokens: The longest conclusion; so much of the window is kept for it.
+        llm: The LLM.
+        max_new_tokens: The longest conclusion; the window keeps room for it.
 
     Returns:
-        A function of memories; None where nothing follows. It raises InputError where no memory
-        fits the window, and EngineError where the LLM fails.
+        A function of memories, which returns None where nothing follows. It raises InputError where
+        no memory fits the window, and EngineError where the LLM fails.
     """
 
     def conclude(items: Sequence[Item]) -> str | None:
@@ -58,7 +58,7 @@ def conclude_with(
         if last.end != "stop":
             numbers = ", ".join(str(item.id) for item in items)
             warnings.warn(
-                f"the LLM came to no end within {max_new_tokens} tokens, so nothing was concluded "
+                f"the LLM did not finish within {max_new_tokens} tokens, so nothing was concluded "
                 f"from the memories {numbers}.",
                 stacklevel=2,
             )
@@ -72,13 +72,13 @@ def conclude_with(
 def _messages(
     items: Sequence[Item], llm: LanguageModel, max_new_tokens: int
 ) -> tuple[Message, Message]:
-    """The rules, and as many of the last memories as fit."""
+    """Return the rules, and as many of the last memories as fit."""
     marks = marks_of(llm.markers)
     notes = [f"- {plain(item.text, marks)}" for item in items]
 
-    def told(count: int) -> tuple[Message, Message]:
+    def messages(count: int) -> tuple[Message, Message]:
         return Message("system", RULES), Message("user", "\n".join(notes[-count:]))
 
     room = llm.window - max_new_tokens
-    count = longest(range(1, len(notes) + 1), lambda n: llm.count(told(n)) <= room)
-    return told(count or 1)
+    count = longest(range(1, len(notes) + 1), lambda n: llm.count(messages(n)) <= room)
+    return messages(count or 1)

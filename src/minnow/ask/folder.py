@@ -1,8 +1,8 @@
-"""The folder of an LLM for MNN, read and checked before the engine sees it.
+"""Folder of an LLM for MNN, checked before the engine reads it.
 
-The engine takes defaults for a config.json that it cannot parse, and reads a word table past its
-end; both give an LLM that babbles. The source is transformers/llm/engine/src/llmconfig.hpp and
-diskembedding.cpp of MNN 3.6.1.
+The engine uses defaults for a config.json that it cannot parse, and reads a word table past its
+end; in both cases the LLM writes nonsense. The source is transformers/llm/engine/src/llmconfig.hpp
+and diskembedding.cpp of MNN 3.6.1.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 CONFIG, LLM_CONFIG = "config.json", "llm_config.json"
 WINDOW = 2048
-"""Where the folder states none: MNN's own default of `max_all_tokens`."""
+"""The window where the folder states none: MNN's own default of `max_all_tokens`."""
 _WINDOWS = ("max_all_tokens", "max_position_embeddings")
 _FILES = {
     "llm_model": "llm.mnn",
@@ -31,22 +31,22 @@ _FILES = {
     "tokenizer_file": "tokenizer.txt",
     "embedding_file": "embeddings_bf16.bin",
 }
-"""What the engine reads, by its key in config.json, and the name that it takes by default."""
+"""Files that the engine reads: keys of config.json, and the engine's default names."""
 _EMBEDDING = {"minnow.json": "a minnow bundle", "export.json": "what `minnow export` wrote"}
 _LOGITS = struct.pack("<I", 6) + b"logits\0"
-"""A name as the FlatBuffers of a graph have it."""
+"""The name of an output in a graph's FlatBuffers."""
 _WHOSE = "an LLM for MNN has config.json, llm_config.json, llm.mnn, its weights and a tokenizer"
 
 
 @dataclass(frozen=True)
 class LlmFolder:
-    """An LLM on disk.
+    """LLM on disk.
 
     Attributes:
         path: The folder.
         model: Its llm.mnn.
-        window: Tokens that it reads and writes at most.
-        rows: Token ids that its word table has.
+        window: Most tokens that it reads and writes, in all.
+        rows: The rows of its word table, one for each token id.
         settings: config.json and llm_config.json together, as the engine joins them.
     """
 
@@ -57,7 +57,7 @@ class LlmFolder:
     settings: Mapping[str, Any]
 
     def has_logits(self) -> bool:
-        """Whether the graph names what the engine takes from an LLM."""
+        """Return whether the graph has the output that the engine reads."""
         with (
             self.model.open("rb") as file,
             mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content,
@@ -66,14 +66,14 @@ class LlmFolder:
 
 
 def read_llm_folder(path: Path, window: int | None = None) -> LlmFolder:
-    """Read what the folder says of its LLM.
+    """Read and check the folder of an LLM.
 
     Args:
         path: The folder.
-        window: What to take for its window, whatever it says.
+        window: The window, in place of what the folder states.
 
     Raises:
-        InputError: The window is no positive number.
+        InputError: The window is not a positive number.
         SourceNotFoundError: There is no such folder, or a file is missing.
         UnsupportedModelError: It is an embedding model.
         SourceError: A file of it is damaged.
@@ -117,7 +117,9 @@ def _read_json(path: Path) -> dict[str, Any]:
     except ValueError as error:  # no JSON, or no UTF-8
         raise SourceError(f"{path} is damaged: {error}. Copy or export the LLM again.") from error
     if not isinstance(content, dict):
-        raise SourceError(f"{path} is damaged: it is no JSON object. Copy or export the LLM again.")
+        raise SourceError(
+            f"{path} is damaged: it is not a JSON object. Copy or export the LLM again."
+        )
     return content
 
 
@@ -127,10 +129,10 @@ def _window(settings: Mapping[str, Any]) -> int:
 
 
 def _rows(settings: Mapping[str, Any], file: Path) -> int:
-    """How many rows the word table has.
+    """Count the rows of the word table.
 
     Raises:
-        SourceError: It has none, or ends in the middle.
+        SourceError: It has none, or is cut off.
     """
     size, tie = file.stat().st_size, _tie(settings)
     start, end, needed = tie["weight_offset"], size, 0
@@ -154,7 +156,7 @@ def _width(settings: Mapping[str, Any]) -> int:
 
 
 def _tie(settings: Mapping[str, Any]) -> dict[str, int]:
-    """Where the word table is, and of how many bits; bfloat16 in a file of its own by default."""
+    """Return the place and the bits of the word table; by default bfloat16 in its own file."""
     given = settings.get("tie_embeddings", {"quant_bit": 16})
     names = ("weight_offset", "alpha_offset", "alpha_size", "quant_bit")
     if isinstance(given, list):
@@ -171,10 +173,10 @@ def _tie(settings: Mapping[str, Any]) -> dict[str, int]:
 
 
 def changed_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """What minnow sets otherwise than a folder; all else is the folder's.
+    """Return the settings that minnow changes; all others are the folder's.
 
-    Each question is by itself, and one token follows another, so that a limit is a limit. Models
-    that may think first do not, as far as their template lets them be told.
+    The engine forgets one question before the next, and generates one token at a time, so that
+    limits hold. Models that may think first are told not to, if their template has a switch.
     """
     changed: dict[str, Any] = {
         "reuse_kv": False,
@@ -188,6 +190,6 @@ def changed_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def markers_in(frame: str) -> Iterator[str]:
-    """What in a chat template without its messages looks like a mark, such as "<|im_end|>"."""
+    """Find what looks like a mark, such as "<|im_end|>", in a chat template without messages."""
     for found in re.finditer(r"<[^\s<>]+>|\[/?[A-Za-z_]\w*\]", frame):
         yield found[0]

@@ -23,19 +23,19 @@ if TYPE_CHECKING:
 CHILD = Path(__file__).with_name("mnn_child.py")
 TIMEOUT = 600.0
 _TAG = re.compile(r"<(?=(?:img|audio)>)")
-"""Where a model that sees or hears would open what is named behind it, a file or an address."""
+"""Tags after which a model with vision or audio would open a file or an address."""
 _SYSTEM, _USER = 'minnow\n"asks" a <system>', 'minnow\n"asks" a <user>'
-"""Two texts that no chat template has, and none leaves alone that makes JSON or HTML of them."""
+"""Two texts that no chat template contains, and that escaping for JSON or HTML would change."""
 
 
 class _Reply(msgspec.Struct):
-    """What the child process answers.
+    """Reply of the child process.
 
     Attributes:
         tokens: A number of tokens.
         text: A text.
         end: Whether the answer ends here.
-        error: What went wrong, to be read behind the LLM's name; empty if nothing did.
+        error: What went wrong, to be read after the LLM's name; empty if nothing did.
     """
 
     tokens: int = 0
@@ -45,7 +45,7 @@ class _Reply(msgspec.Struct):
 
 
 class MnnLlm:
-    """An LLM on MNN's engine; loaded once, asked as often as you like, by one thread at a time.
+    """LLM on MNN's engine; loaded once, and used by one thread at a time.
 
     ```python
     from minnow.ask import MnnLlm
@@ -55,13 +55,13 @@ class MnnLlm:
     ```
 
     Attributes:
-        window: Tokens that it reads and writes at most.
-        markers: What its chat template puts around turns.
+        window: Most tokens that it reads and writes, in all.
+        markers: Marks that its chat template puts around turns.
         has_template: Whether it has a chat template; else it reads plain text.
     """
 
     def __init__(self, folder: LlmFolder, process: Worker) -> None:
-        """Join a folder with its process; `open` starts one."""
+        """Join a folder with its process; `open` starts it."""
         self.window = folder.window
         self._folder, self._process = folder, process
         self._takes_system = True
@@ -80,10 +80,10 @@ class MnnLlm:
 
         Args:
             folder: A folder of MNN-LLM: config.json, llm_config.json, llm.mnn, and so on.
-            window: Tokens that it reads and writes at most; by default what the folder states,
-                else 2048.
-            temperature: 0 takes the likeliest token each time, so that an answer can be had
-                again; above, one of the 40 likeliest by chance.
+            window: Most tokens that it reads and writes; by default what the folder states, else
+                2048.
+            temperature: 0 takes the likeliest token each time, so that answers are repeatable;
+                above 0, one of the 40 likeliest is sampled.
             timeout: Seconds after which loading, reading or one token counts as hung.
 
         Raises:
@@ -116,37 +116,37 @@ class MnnLlm:
 
     @property
     def process_id(self) -> int:
-        """Its process id."""
+        """Process id of the child."""
         return self._process.pid
 
     def count(self, messages: Sequence[Message]) -> int:
-        """Tokens of messages as it reads them, with all that its chat template adds.
+        """Count the tokens of messages, with all that the chat template adds.
 
         Raises:
             InputError: A message holds U+0000 or a lone surrogate.
-            EngineError: It crashed.
+            EngineError: The LLM crashed.
         """
         return self._ask_with("render", messages).tokens
 
     def render(self, messages: Sequence[Message]) -> str:
-        """The text that messages come to: what it reads.
+        """Render messages as the text that the LLM reads.
 
         Raises:
             InputError: A message holds U+0000 or a lone surrogate.
-            EngineError: It crashed.
+            EngineError: The LLM crashed.
         """
         return self._ask_with("render", messages).text
 
     def generate(self, messages: Sequence[Message], max_new_tokens: int) -> Iterator[Piece]:
-        """Answer, piece by piece, the last with its `end`; whoever stops reading stops it.
+        """Generate an answer in pieces, the last with its `end`; to stop reading stops the LLM.
 
         Args:
-            messages: What is said to it.
+            messages: The conversation.
             max_new_tokens: The longest answer.
 
         Raises:
             InputError: Messages and answer do not fit the window, or a message cannot be read.
-            EngineError: It crashed, or hung.
+            EngineError: The LLM crashed, or timed out.
         """
         if max_new_tokens < 1:
             raise InputError(f"An answer has at least 1 token, not {max_new_tokens}.")
@@ -164,17 +164,17 @@ class MnnLlm:
             yield Piece(reply.text, made, "limit" if made == max_new_tokens else None)
 
     def complete(self, prompt: str, max_new_tokens: int = 512) -> str:
-        """The whole answer to one message of a user.
+        """Return the whole answer to one message of a user.
 
         Raises:
             InputError: Prompt and answer do not fit the window, or the prompt cannot be read.
-            EngineError: It crashed, or hung.
+            EngineError: The LLM crashed, or timed out.
         """
         messages = [Message("user", prompt)]
         return "".join(piece.text for piece in self.generate(messages, max_new_tokens))
 
     def close(self) -> None:
-        """End its process."""
+        """Stop the child process."""
         self._process.close()
 
     def __enter__(self) -> MnnLlm:
@@ -184,10 +184,10 @@ class MnnLlm:
         self.close()
 
     def _read_template(self) -> tuple[frozenset[str], bool]:
-        """Its markers, and whether there is a template at all.
+        """Return the template's marks, and whether there is a template.
 
         Raises:
-            UnsupportedModelError: What a user says is not in what it makes of that.
+            UnsupportedModelError: The template loses or changes a user's message.
         """
         system, user = Message("system", _SYSTEM), Message("user", _USER)
         text = self.render([system, user])
@@ -195,14 +195,15 @@ class MnnLlm:
         text = self.render([system, user])
         if _USER not in text:
             raise UnsupportedModelError(
-                f"The chat template of the LLM in {self._folder.path} loses or garbles in MNN's "
-                "engine what it is given. Put another into llm_config.json, as jinja.chat_template."
+                f"The chat template of the LLM in {self._folder.path} loses or garbles its "
+                "messages in MNN's engine. Put another into llm_config.json, as "
+                "jinja.chat_template."
             )
         frame = text.replace(_SYSTEM, "").replace(_USER, "")
         return frozenset(markers_in(frame)), bool(frame.strip())
 
     def _ask_with(self, job: str, messages: Sequence[Message]) -> _Reply:
-        given = self._said(messages)
+        given = self._turns(messages)
         for _, content in given:
             _check_text(content)
         return self._ask(job=job, messages=given)
@@ -210,8 +211,8 @@ class MnnLlm:
     def _ask(self, **request: Any) -> _Reply:
         return _checked(self._process.request(request, _Reply), self._process)
 
-    def _said(self, messages: Sequence[Message]) -> list[tuple[str, str]]:
-        """Roles and texts; one text where the template has no place for a system's."""
+    def _turns(self, messages: Sequence[Message]) -> list[tuple[str, str]]:
+        """Return roles and texts; one text where the template has no place for a system's."""
         texts = [_TAG.sub("< ", message.content) for message in messages]
         if self._takes_system:
             return [(message.role, text) for message, text in zip(messages, texts, strict=True)]
@@ -238,10 +239,10 @@ def _check_loaded(folder: LlmFolder, process: Worker) -> None:
 
 
 def _check_text(text: str) -> None:
-    """Refuse what the engine cannot be given: it reads C strings of UTF-8."""
+    """Refuse texts that are not C strings of UTF-8, which the engine reads."""
     if "\0" in text:
         raise InputError("The prompt holds U+0000; take it out.")
     try:
         text.encode()
     except UnicodeEncodeError:
-        raise InputError("The prompt holds half a surrogate pair; it is no valid text.") from None
+        raise InputError("The prompt holds half a surrogate pair; it is not valid text.") from None

@@ -62,7 +62,7 @@ class LlmEngine:
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._waiting = self._engine.tokenizer_encode(self.render(messages)["text"])
         if not self._waiting:
-            raise RefusalError("was given nothing to read.")
+            raise RefusalError("got no tokens to read.")
         return {"tokens": len(self._waiting)}
 
     def next(self) -> dict[str, Any]:

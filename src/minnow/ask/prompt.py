@@ -1,4 +1,4 @@
-"""Hits and a question -> what an LLM is told, within its window."""
+"""Prompt for an LLM: a question with the passages that fit its window."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ _SENTENCE_END = re.compile(r"(?<=[.!?…])[\"'”’»)\]]*(?=\s)|(?<=[。！？
 
 @dataclass(frozen=True)
 class Prompt:
-    """What an LLM is told.
+    """Messages for an LLM.
 
     Attributes:
         question: The question.
         messages: The rules, then passages and question.
-        passages: The hits that it is given; the first is number 1. One that was cut has less text.
-        left_out: Those that it has no room for.
-        tokens: What the messages come to.
-        cut: Whether the first passage, then the only one, is a part of its hit.
+        passages: The hits in it; the first is number 1. A hit that was cut has less text.
+        left_out: Hits that had no room.
+        tokens: Tokens of the messages.
+        cut: Whether the first passage, then the only one, was cut to fit.
     """
 
     question: str
@@ -65,10 +65,10 @@ def build_prompt(
     Args:
         question: The question.
         hits: What was found, the best first; at least one.
-        count: Tokens of messages, as the LLM reads them.
-        window: Tokens that the LLM reads and writes at most.
-        reserve: How many of those are kept for the answer.
-        markers: What would end a message within it; a space is put into each.
+        count: Counts the tokens of messages, as the LLM reads them.
+        window: Most tokens that the LLM reads and writes, in all.
+        reserve: How many of them are kept for the answer.
+        markers: Marks that would end a message; a space is put into each.
 
     Raises:
         InputError: The question does not fit, or no word of the first passage does.
@@ -106,7 +106,7 @@ def _check_room(needed: int, window: int, reserve: int) -> None:
 
 
 class _Writer:
-    """Puts passages and the question into messages; what could be taken for a mark is no more."""
+    """Writer of messages, in which no passage contains a mark."""
 
     def __init__(self, question: str, markers: Collection[str]) -> None:
         self._marks = marks_of(markers)
@@ -114,8 +114,8 @@ class _Writer:
 
     def messages(self, passages: Sequence[Hit], *, cut: bool = False) -> tuple[Message, ...]:
         blocks = [self._block(i + 1, hit, cut) for i, hit in enumerate(passages)]
-        told = "\n\n".join([*blocks, f"Question: {self._question}"])
-        return Message("system", RULES), Message("user", told)
+        content = "\n\n".join([*blocks, f"Question: {self._question}"])
+        return Message("system", RULES), Message("user", content)
 
     def _block(self, number: int, hit: Hit, cut: bool) -> str:
         place = ", ".join(filter(None, (hit.source, " > ".join(hit.headings))))
@@ -125,19 +125,19 @@ class _Writer:
 
 
 def marks_of(markers: Collection[str]) -> re.Pattern[str]:
-    """What would end a fence or a turn, where a text has it."""
+    """Return a pattern of what would end a passage or a turn within a text."""
     marks = [_FENCE, *map(re.escape, sorted(markers, key=len, reverse=True))]
     return re.compile("|".join(marks), re.IGNORECASE)
 
 
 def plain(text: str, marks: re.Pattern[str]) -> str:
-    """A text as data: a space is put into each mark, and U+0000 is replaced."""
+    """Return a text with a space in each mark, and with U+0000 replaced."""
     text = text.replace("\0", "\ufffd")
     return marks.sub(lambda found: f"{found[0][0]} {found[0][1:]}", text)
 
 
 def _cut(hit: Hit, fits: Callable[[Hit], bool]) -> Hit | None:
-    """The longest beginning that fits, to a word's end; to a sentence's, if that is half of it."""
+    """Cut a hit to what fits, at a word's end; at a sentence's, if half or more remains."""
     text = hit.piece
 
     def part(end: int) -> Hit:
@@ -155,7 +155,7 @@ def _cut(hit: Hit, fits: Callable[[Hit], bool]) -> Hit | None:
 
 
 def longest(ends: Sequence[int], fits: Callable[[int], bool]) -> int | None:
-    """The last of them that fits, where those before it do; what is given back was tried."""
+    """Return the last of the ends that fits, by binary search; the result was tried."""
     last, reach = -1, 0
     while reach < len(ends) and fits(ends[reach]):
         last, reach = reach, 2 * reach + 1

@@ -1,42 +1,18 @@
 """The command line: parse, call, print."""
 
-from __future__ import annotations
+from importlib import import_module
 
-from typing import TYPE_CHECKING
-
-from minnow.cli import (
-    asking,
-    bundles,
-    device,
-    evaluation,
-    exporting,
-    ladder,
-    remembering,
-    searching,
-    serving,
-    speed,
-)
 from minnow.cli.app import app
 from minnow.terminal import run
 
-if TYPE_CHECKING:
-    from types import ModuleType
-
 __all__ = ["app", "main"]
 
-COMMANDS: tuple[ModuleType, ...] = (
-    bundles,
-    exporting,
-    device,
-    evaluation,
-    ladder,
-    remembering,
-    searching,
-    asking,
-    serving,
-    speed,
-)
-"""The modules that put their commands into `app`."""
+_COMMANDS = ("bundles", "exporting", "device", "evaluation", "ladder", "speed", "searching",
+             "asking", "remembering", "serving")  # fmt: skip
+"""The modules that add their commands to `app`, in the order of the help."""
+
+for _module in _COMMANDS:
+    import_module(f"minnow.cli.{_module}")
 
 
 def main() -> None:

@@ -1,20 +1,25 @@
-"""The program without its commands: its options, and how an answer is printed."""
+"""The program without its commands, and what all of them print."""
 
 from __future__ import annotations
 
 import json
 import sys
 import time
+from contextlib import contextmanager
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
+from minnow.progress import show_progress
 from minnow.terminal import EPILOG, render_flags
-from minnow.vectors import Pooling
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+    from typing import TextIO
+
+T = TypeVar("T")
 
 app = typer.Typer(
     name="minnow",
@@ -24,29 +29,6 @@ app = typer.Typer(
     rich_markup_mode=None,
     add_completion=False,
 )
-
-Json = Annotated[bool, typer.Option("--json", help="Print the answer as JSON.")]
-Offline = Annotated[bool, typer.Option("--offline", help="Make no network call at all.")]
-Source = Annotated[
-    str, typer.Argument(metavar="SOURCE", help="A Hub id, a folder, or package:NAME.")
-]
-Revision = Annotated[str | None, typer.Option(help="Branch, tag or commit on the Hub.")]
-PoolingChoice = Annotated[
-    Pooling | None, typer.Option(help="Pool this way, whatever the source says.")
-]
-NormalizeChoice = Annotated[
-    bool | None,
-    typer.Option("--normalize/--no-normalize", help="Scale vectors to length 1, or do not."),
-]
-MaxTokensChoice = Annotated[
-    int | None, typer.Option(help="Cut texts off here, special tokens included.")
-]
-QueryPromptChoice = Annotated[
-    str | None, typer.Option(help="Put this before queries; may be empty.")
-]
-DocumentPromptChoice = Annotated[
-    str | None, typer.Option(help="Put this before documents; may be empty.")
-]
 
 
 @app.callback()
@@ -61,7 +43,7 @@ def _main_options(
         ),
     ] = False,
 ) -> None:
-    """Only the options before a command."""
+    """Take the options that stand before a command."""
 
 
 def _print_version(on: bool) -> None:
@@ -71,17 +53,45 @@ def _print_version(on: bool) -> None:
         raise typer.Exit
 
 
-def answer(facts: dict[str, Any], as_json: bool) -> None:
+def print_facts(facts: dict[str, Any], as_json: bool) -> None:
     """Print facts, a line each, or as one JSON object."""
     if as_json:
-        print(json.dumps(facts, ensure_ascii=False))
+        print_json(facts)
         return
     width = max(map(len, facts))
     for name, value in facts.items():
         print(f"{name.replace('_', ' '):<{width}}  {_shown(name, value)}")
 
 
+def print_json(value: object) -> None:
+    """Print a value as JSON on one line."""
+    print(json.dumps(value, ensure_ascii=False))
+
+
+def print_result(
+    result: T,
+    *,
+    as_json: bool,
+    facts: Callable[[T], dict[str, Any]],
+    tables: Callable[[T, TextIO], None],
+    report: Path | None,
+    render: Callable[[T], str],
+) -> None:
+    """Print a result as tables or as JSON, and write its report if one is wanted."""
+    if report is not None:
+        from minnow.reporting.pages import write_page
+
+        write_page(render(result), report)
+        print(f"The report is {report}.", file=sys.stderr)
+    if as_json:
+        print_json(facts(result))
+    else:
+        tables(result, sys.stdout)
+
+
 def _shown(name: str, value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     if isinstance(value, int) and name.endswith("_bytes"):
         return f"{value / 1e6:.1f} MB"
     if isinstance(value, float) and name.endswith("_cosine"):
@@ -89,27 +99,31 @@ def _shown(name: str, value: object) -> str:
     if isinstance(value, float) and name.endswith("ndcg_10"):
         return f"{value:.4f}"
     if isinstance(value, dict):
-        return (
-            ", ".join(f"{k} {v!r}" if isinstance(v, str) else f"{k} {v}" for k, v in value.items())
-            or "none"
-        )
+        rows = (f"{k} {v!r}" if isinstance(v, str) else f"{k} {v}" for k, v in value.items())
+        return ", ".join(rows) or "none"
     if isinstance(value, list):
         return (" x " if name.endswith("_shape") else ", ").join(map(str, value)) or "none"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
     return "not stated" if value is None else str(value)
 
 
 def with_flags(message: str) -> str:
-    """Return a message of the library, its parameters shown as flags."""
+    """Return a message of the library with its parameters shown as flags."""
     return render_flags(message, app)
 
 
 def steps() -> Callable[[str], None]:
-    """Print each step on stderr with the seconds since the start."""
+    """Return a function that prints a step on stderr, with the seconds since now."""
     started = time.monotonic()
 
     def show(step: str) -> None:
         print(f"{time.monotonic() - started:6.1f} s  {step}", file=sys.stderr, flush=True)
 
     return show
+
+
+@contextmanager
+def show_run(label: str, texts: int) -> Iterator[Callable[[int], None]]:
+    """Print a line on stderr for a system that is run; on a terminal show a bar too."""
+    print(f"running {label}: {texts} texts to embed", file=sys.stderr, flush=True)
+    with show_progress(label, texts, "texts", show=sys.stderr.isatty()) as advance:
+        yield advance

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import warnings
 from pathlib import Path
@@ -10,14 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from minnow.cli.app import Json, app, steps
-from minnow.cli.searching import (
-    BundleOption,
-    IndexFile,
-    ModeOption,
-    WhereOption,
-    chosen_mode,
-)
+from minnow.cli.app import app, print_json, steps
+from minnow.cli.options import BundleOption, Json, Window
+from minnow.cli.searching import IndexFile, ModeOption, WhereOption, chosen_mode
 from minnow.terminal import EPILOG
 
 if TYPE_CHECKING:
@@ -29,21 +23,19 @@ def ask_command(
     file: IndexFile,
     question: Annotated[str, typer.Argument(metavar="QUESTION", help="What to answer.")],
     llm: Annotated[
-        Path, typer.Option("--llm", help="The LLM: a folder of MNN-LLM, with config.json.")
+        Path, typer.Option("--llm", help="Ask this LLM: a folder of MNN-LLM, with config.json.")
     ],
     bundle: BundleOption = None,
-    k: Annotated[int, typer.Option("-k", min=1, max=1000, help="Most passages to find.")] = 5,
+    k: Annotated[int, typer.Option("-k", min=1, max=1000, help="Find this many passages.")] = 5,
     mode: ModeOption = None,
     where: WhereOption = None,
-    max_tokens: Annotated[int, typer.Option(min=1, help="The longest answer, in tokens.")] = 512,
-    window: Annotated[
-        int | None,
-        typer.Option(
-            min=1, help="Tokens that the LLM reads and writes; what its folder says, else 2048."
-        ),
-    ] = None,
+    max_tokens: Annotated[
+        int, typer.Option(min=1, help="End the answer after these tokens.")
+    ] = 512,
+    window: Window = None,
     temperature: Annotated[
-        float, typer.Option(min=0, max=100, help="0: the same answer each time; above: by chance.")
+        float,
+        typer.Option(min=0, max=100, help="Sample at this temperature; 0 does not."),
     ] = 0.0,
     prompt_only: Annotated[
         bool, typer.Option("--prompt-only", help="Print what the LLM would read, and end.")
@@ -52,8 +44,8 @@ def ask_command(
 ) -> None:
     """Answer a question from an index, with an LLM on MNN.
 
-    The LLM is given the passages that fit its window, and cites them by number. The passages cited
-    are listed behind the answer; a number that no passage has is warned of. What the answer says is
+    The LLM reads the passages that fit its window, and cites them by number. The cited passages are
+    listed after the answer; a number that no passage has gives a warning. What the answer says is
     the LLM's own: check it where it matters.
 
     Example: minnow ask docs.index "how do fish sleep?" --llm qwen3-mnn --bundle bge-small.minnow
@@ -83,11 +75,11 @@ def ask_command(
 
 
 def _print_answer(answer: Answer, *, as_json: bool) -> None:
-    """What has not been shown yet, and what is to be known of it."""
+    """Print the sources of an answer that was printed while it was made, and its warnings."""
     from minnow.ask.answer import print_sources
 
     if as_json:
-        print(answer.json())
+        print_json(answer.facts())
         return
     if answer.passages:
         print()
@@ -102,7 +94,7 @@ def _show(text: str) -> None:
 
 
 def _ignore(_: str) -> None:
-    """Where nobody looks."""
+    pass
 
 
 def _print_prompt(prompt: Prompt, llm: MnnLlm, *, as_json: bool) -> None:
@@ -119,4 +111,4 @@ def _print_prompt(prompt: Prompt, llm: MnnLlm, *, as_json: bool) -> None:
         "left_out": len(prompt.left_out),
         "cut": prompt.cut,
     }
-    print(json.dumps(facts, ensure_ascii=False))
+    print_json(facts)

@@ -5,32 +5,29 @@ from __future__ import annotations
 import sys
 import time
 from dataclasses import replace
-from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from minnow.bundle import ENCODER, Bundle
-from minnow.cli.app import (
-    DocumentPromptChoice,
+from minnow.cli.app import app, print_facts, steps, with_flags
+from minnow.cli.fields import options_from_fields
+from minnow.cli.options import (
+    BundleFolder,
+    EngineMemoryChoice,
     Json,
-    MaxTokensChoice,
-    NormalizeChoice,
+    ModelChoices,
     Offline,
-    PoolingChoice,
-    QueryPromptChoice,
+    OriginOption,
+    Output,
+    ReferenceOption,
     Revision,
     Source,
-    answer,
-    app,
-    steps,
-    with_flags,
 )
-from minnow.engines import AUTO, ENGINES, EngineOptions, MemoryMode
-from minnow.model.spec import Choices, Interface
+from minnow.model.spec import Interface
 from minnow.options import BATCH_SIZE, OnTruncate, Role
-from minnow.recipe import RECIPES, Graph, Grid, Precision, ReferenceName, Rounding
+from minnow.recipe import RECIPES, Graph, Grid, Precision, Rounding
 from minnow.terminal import EPILOG, UsageError
 
 if TYPE_CHECKING:
@@ -45,49 +42,42 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float32]
 
-EngineName = Enum("EngineName", {name: name for name in (*ENGINES, AUTO)}, type=str)  # type: ignore[misc]
-
-_MNN = EngineName("mnn")
-
-BundleFolder = Annotated[
-    Path, typer.Argument(metavar="BUNDLE", help="A folder that `minnow convert` wrote.")
-]
-ReferenceOption = Annotated[
-    ReferenceName, typer.Option("--reference", help="What the vectors are compared with.")
-]
-
 
 @app.command("convert", epilog=EPILOG)
+@options_from_fields
 def convert_command(
     source: Source,
-    output: Annotated[Path, typer.Option("--output", "-o", help="The folder for the bundle.")],
+    output: Output,
     precision: Annotated[
         Precision, typer.Option(help="Store the weights like this.")
     ] = Precision.FP16,
     graph: Annotated[
-        Graph, typer.Option(help="minnow's own graph, or the author's onnx/model.onnx.")
+        Graph, typer.Option(help="Convert minnow's own graph, or the author's onnx/model.onnx.")
     ] = Graph.CANONICAL,
     interface: Annotated[
-        Interface, typer.Option(help="What the encoder gives: token states, or pooled vectors.")
+        Interface, typer.Option(help="Have the encoder give token states, or pooled vectors.")
     ] = Interface.LAST_HIDDEN_STATE,
     reference: ReferenceOption = "checkpoint",
     calibration: Annotated[
         str | None,
         typer.Option(
-            metavar="FILE", help="For int8 to int4: text like yours, a line each, or .jsonl."
+            metavar="FILE",
+            help="Calibrate int8 to int4 on text like yours: a line each, or .jsonl.",
         ),
     ] = None,
     weights: Annotated[
         str | None,
-        typer.Option(metavar="BITS[/BLOCK]", help="For experts: bits of the layers' matrices."),
+        typer.Option(metavar="BITS[/BLOCK]", help="For experts: set the bits of the matrices."),
     ] = None,
     words: Annotated[
         str | None,
-        typer.Option(metavar="BITS[/BLOCK]", help="For experts: bits of the word table."),
+        typer.Option(metavar="BITS[/BLOCK]", help="For experts: set the bits of the word table."),
     ] = None,
     positions: Annotated[
         str | None,
-        typer.Option(metavar="BITS[/BLOCK]", help="For experts: bits of the position table."),
+        typer.Option(
+            metavar="BITS[/BLOCK]", help="For experts: set the bits of the position table."
+        ),
     ] = None,
     rounding: Annotated[
         Rounding | None,
@@ -101,13 +91,10 @@ def convert_command(
     ] = None,
     revision: Revision = None,
     offline: Offline = False,
-    pooling: PoolingChoice = None,
-    normalize: NormalizeChoice = None,
-    max_tokens: MaxTokensChoice = None,
-    query_prompt: QueryPromptChoice = None,
-    document_prompt: DocumentPromptChoice = None,
+    *,
+    chosen: ModelChoices,
     biz_code: Annotated[
-        str | None, typer.Option(help="The business code that MNN writes into the model.")
+        str | None, typer.Option(help="Write this business code into the MNN model.")
     ] = None,
     as_json: Json = False,
 ) -> None:
@@ -125,21 +112,25 @@ def convert_command(
     from minnow.convert import convert
     from minnow.convert.shapes import parse_shapes
 
-    grids = {"weights": weights, "words": words, "positions": positions}
-    chosen: dict[str, Any] = {
-        name: _grid(name, grid) for name, grid in grids.items() if grid is not None
+    changes: dict[str, Any] = {
+        "weights": _grid("weights", weights),
+        "words": _grid("words", words),
+        "positions": _grid("positions", positions),
+        "rounding": rounding,
+        "biz_code": biz_code,
     }
-    recipe = replace(RECIPES[precision.value], graph=graph, interface=interface, **chosen)
-    if rounding is not None:
-        recipe = replace(recipe, rounding=rounding)
-    if biz_code is not None:
-        recipe = replace(recipe, biz_code=biz_code)
+    recipe = replace(
+        RECIPES[precision.value],
+        graph=graph,
+        interface=interface,
+        **{name: value for name, value in changes.items() if value is not None},
+    )
     started = time.monotonic()
     bundle = convert(
         source,
         output,
         recipe=recipe,
-        choices=Choices(pooling, normalize, max_tokens, query_prompt, document_prompt),
+        choices=chosen.choices(),
         calibration=read_calibration(calibration),
         reference=reference,
         shapes=[] if shapes is None else parse_shapes(shapes),
@@ -147,11 +138,13 @@ def convert_command(
         offline=offline,
         progress=steps(),
     )
-    facts = {**_facts(bundle), "seconds": round(time.monotonic() - started, 1)}
-    answer(facts, as_json)
+    seconds = round(time.monotonic() - started, 1)
+    print_facts({**_facts(bundle), "seconds": seconds}, as_json)
 
 
-def _grid(name: str, written: str) -> Grid:
+def _grid(name: str, written: str | None) -> Grid | None:
+    if written is None:
+        return None
     bits, _, block = written.partition("/")
     try:
         return Grid(int(bits), int(block or 0))
@@ -162,7 +155,7 @@ def _grid(name: str, written: str) -> Grid:
 
 
 def read_calibration(name: str | None) -> list[str] | None:
-    """The texts of a file to calibrate on, if one is named."""
+    """Read the texts of a calibration file, if one is named."""
     if name is None:
         return None
     from minnow.streams import read_texts
@@ -173,10 +166,7 @@ def read_calibration(name: str | None) -> list[str] | None:
 @app.command("verify", epilog=EPILOG)
 def verify_command(
     bundle: BundleFolder,
-    source: Annotated[
-        str | None,
-        typer.Option(help="The model it was made from; by default what the manifest names."),
-    ] = None,
+    source: OriginOption = None,
     reference: ReferenceOption = "checkpoint",
     offline: Offline = False,
     as_json: Json = False,
@@ -188,10 +178,11 @@ def verify_command(
     from minnow.convert import verify
 
     parity = verify(bundle, source=source, reference=reference, offline=offline, progress=steps())
-    answer({"bundle": str(bundle), **proof_facts(parity)}, as_json)
+    print_facts({"bundle": str(bundle), **proof_facts(parity)}, as_json)
 
 
 @app.command("embed", epilog=EPILOG)
+@options_from_fields
 def embed_command(
     bundle: BundleFolder,
     texts: Annotated[
@@ -200,7 +191,7 @@ def embed_command(
     input_: Annotated[
         str | None,
         typer.Option(
-            "--input", "-i", help="A file with a text per line (.jsonl: its `text`); - for stdin."
+            "--input", "-i", help="Read a text per line (.jsonl: its `text`); - reads stdin."
         ),
     ] = None,
     role: Annotated[
@@ -210,36 +201,25 @@ def embed_command(
         str | None, typer.Option(help="Put this text first, in place of a role's.")
     ] = None,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="A .npy or .jsonl file.")
+        Path | None, typer.Option("--output", "-o", help="Write a .npy or .jsonl file.")
     ] = None,
-    engine: Annotated[
-        EngineName,
-        typer.Option(help="auto and the others need extras and the model; for bulk on a server."),
-    ] = _MNN,
-    source: Annotated[
-        str | None,
-        typer.Option(help="Where the model is, for --engine; by default what the manifest names."),
-    ] = None,
-    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads.")] = None,
-    memory: Annotated[
-        MemoryMode,
-        typer.Option(help="low: int8 weights and smaller take less RAM, vectors are coarser."),
-    ] = MemoryMode.NORMAL,
+    *,
+    engine: EngineMemoryChoice,
     batch_size: Annotated[
-        int, typer.Option(min=1, help="Most texts in a forward pass.")
+        int, typer.Option(min=1, help="Run at most this many texts at once.")
     ] = BATCH_SIZE,
     truncate_dim: Annotated[
         int | None, typer.Option(min=1, help="Keep only the first dimensions.")
     ] = None,
     on_truncate: Annotated[
-        OnTruncate, typer.Option(help="What to do about texts over the limit.")
+        OnTruncate, typer.Option(help="Do this where a text is over the model's limit.")
     ] = "warn",
     as_json: Json = False,
 ) -> None:
     """Embed texts: arguments, or a file's lines, streamed.
 
     Without --output each vector is a JSON array on a line of its own, or with --json an object
-    with `text` and `embedding`. With --output the answer is a summary.
+    with `text` and `embedding`. With --output a summary is printed.
 
     Example: minnow embed bge-small.minnow --role query "how do fish sleep?"
 
@@ -250,9 +230,8 @@ def embed_command(
 
     if bool(texts) == bool(input_):
         raise UsageError("Give texts as arguments, or a file with --input, and not both.")
-    engine_options = EngineOptions(engine.value, threads, memory, source)
-    with Embedder.open(bundle, engine_options) as embedder:
-        if engine is not _MNN:
+    with Embedder.open(bundle, engine.options()) as embedder:
+        if engine.engine.value != "mnn":
             print(f"engine: {with_flags(embedder.engine_reason)}", file=sys.stderr, flush=True)
         options: EncodeOptions = {
             "prompt": prompt,
@@ -273,11 +252,12 @@ def embed_command(
         with vector_file(output, width) as file:
             count = _write_all(file, stream)
     seconds = round(time.monotonic() - started, 2)
-    answer({"output": str(output), "texts": count, "width": width, "seconds": seconds}, as_json)
+    facts = {"output": str(output), "texts": count, "width": width, "seconds": seconds}
+    print_facts(facts, as_json)
 
 
 def _write_all(writer: VectorWriter, stream: Iterator[tuple[list[str], Floats]]) -> int:
-    """Write every block, and say so on stderr once there is more than one."""
+    """Write every block; after the first, print on stderr how many texts were embedded."""
     count = 0
     for texts, vectors in stream:
         if count:
@@ -295,7 +275,7 @@ def info_command(bundle: BundleFolder, as_json: Json = False) -> None:
 
     Example: minnow info bge-small.minnow --json
     """
-    answer(_facts(Bundle.open(bundle)), as_json)
+    print_facts(_facts(Bundle.open(bundle)), as_json)
 
 
 def _facts(bundle: Bundle) -> dict[str, Any]:
@@ -331,7 +311,7 @@ def _facts(bundle: Bundle) -> dict[str, Any]:
 
 
 def proof_facts(parity: Parity) -> dict[str, Any]:
-    """What a proof found, as plain values."""
+    """Return the figures of a proof as plain values."""
     worst = parity.worst
     return {
         "reference": parity.reference,

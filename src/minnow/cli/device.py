@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -10,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from minnow.cli.app import Json, Offline, app, steps
-from minnow.cli.tables import console_for, table_of
+from minnow.cli.app import app, print_json, steps
+from minnow.cli.options import Json, Offline, OriginOption
 from minnow.errors import ParityError
 from minnow.terminal import EPILOG, UsageError
 
@@ -26,7 +25,7 @@ def device_check_command(
         typer.Argument(metavar="[BUNDLE]", help="A folder that `minnow convert` wrote."),
     ] = None,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="The folder to write, for the device.")
+        Path | None, typer.Option("--output", "-o", help="Write this folder, for the device.")
     ] = None,
     read: Annotated[
         Path | None, typer.Option(metavar="FOLDER", help="Read the answers in such a folder.")
@@ -34,21 +33,20 @@ def device_check_command(
     bar: Annotated[
         float | None,
         typer.Option(
-            min=-1, max=1, help="With --read: the lowest cosine to pass; by default the recipe's."
+            min=-1,
+            max=1,
+            help="With --read: pass cosines from this on; by default the recipe's bar.",
         ),
     ] = None,
-    source: Annotated[
-        str | None,
-        typer.Option(help="The model it was made from; by default what the manifest names."),
-    ] = None,
+    source: OriginOption = None,
     offline: Offline = False,
     as_json: Json = False,
 ) -> None:
     """Check a bundle on a phone or a board.
 
-    First a folder is written: the bundle, the texts of the proof, the vectors that they should
-    have, and check.py, which needs MNN and numpy only. Copy it to the device, run check.py there,
-    and copy its answers back into the folder. Then --read compares them with the vectors.
+    First write a folder: the bundle, the texts of the proof, the vectors that they should have, and
+    check.py, which needs MNN and numpy only. Copy it to the device, run check.py there, and copy
+    its answers back into the folder. Then --read compares them with the vectors.
 
     Example: minnow device-check bge-small.minnow --output phone
 
@@ -56,16 +54,15 @@ def device_check_command(
     """
     from minnow.device import read_answers, write_check
 
-    if read is not None:
-        if bundle is not None or output is not None:
-            raise UsageError("Give BUNDLE and --output to write a folder, or --read to read one.")
+    if (read is None) is (bundle is None) or (bundle is None) is not (output is None):
+        raise UsageError("Give BUNDLE and --output to write a folder, or --read to read one.")
+    if bundle is None or output is None:
+        assert read is not None
         _show(read_answers(read, bar), read, as_json)
         return
-    if bundle is None or output is None:
-        raise UsageError("Give BUNDLE and --output to write a folder, or --read to read one.")
     folder = write_check(bundle, output, source=source, offline=offline, progress=steps())
     if as_json:
-        print(json.dumps({"folder": str(folder)}))
+        print_json({"folder": str(folder)})
     else:
         print(f"{folder}: copy it to the device, and run there: python check.py --precision low")
 
@@ -73,7 +70,7 @@ def device_check_command(
 def _show(found: list[DeviceResult], folder: Path, as_json: bool) -> None:
     """Print every answer, and fail where one failed."""
     if as_json:
-        print(json.dumps([_facts(each) for each in found], ensure_ascii=False))
+        print_json([_facts(each) for each in found])
     else:
         _print(found)
     failed = [each for each in found if not each.passed]
@@ -101,6 +98,8 @@ def _facts(each: DeviceResult) -> dict[str, Any]:
 
 
 def _print(found: list[DeviceResult]) -> None:
+    from minnow.cli.tables import console_for, table_of
+
     console = console_for(sys.stdout)
     for each in found:
         said = each.answer

@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from minnow.cli.app import Json, Offline, answer, app, steps
-from minnow.cli.bundles import (
-    BundleFolder,
-    ReferenceOption,
-    proof_facts,
-    read_calibration,
-)
+from minnow.cli.app import app, print_facts, steps
+from minnow.cli.bundles import proof_facts, read_calibration
+from minnow.cli.options import BundleFolder, Json, Offline, OriginOption, Output, ReferenceOption
 from minnow.export import Target, WordKind
 from minnow.terminal import EPILOG
 
@@ -25,23 +20,20 @@ if TYPE_CHECKING:
 @app.command("export", epilog=EPILOG)
 def export_command(
     bundle: BundleFolder,
-    output: Annotated[Path, typer.Option("--output", "-o", help="The folder to write.")],
+    output: Output,
     target: Annotated[
-        Target, typer.Option(help="mnn-llm: MNN's own embedding engine.")
+        Target, typer.Option(help="Write for this loader; mnn-llm is MNN's own embedding engine.")
     ] = "mnn-llm",
     words: Annotated[
         WordKind | None,
         typer.Option(
-            help="How the word table is stored; by default fp16 for fp32, bf16 for fp16, else int8."
+            help="Store the word table so: by default fp16 for fp32, bf16 for fp16, else int8."
         ),
     ] = None,
-    source: Annotated[
-        str | None,
-        typer.Option(help="The model it was made from; by default what the manifest names."),
-    ] = None,
+    source: OriginOption = None,
     calibration: Annotated[
         str | None,
-        typer.Option(metavar="FILE", help="The text that the bundle was calibrated on, if any."),
+        typer.Option(metavar="FILE", help="Take the text that the bundle was calibrated on."),
     ] = None,
     reference: ReferenceOption = "checkpoint",
     offline: Offline = False,
@@ -70,7 +62,7 @@ def export_command(
         progress=steps(),
     )
     seconds = round(time.monotonic() - started, 1)
-    answer({"target": target, **_facts(exported), "seconds": seconds}, as_json)
+    print_facts({"target": target, **_facts(exported), "seconds": seconds}, as_json)
 
 
 def _facts(exported: Export) -> dict[str, Any]:

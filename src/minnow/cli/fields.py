@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 import inspect
-from dataclasses import Field, fields, is_dataclass
+from dataclasses import Field, field, fields, is_dataclass
 from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+
+def option(default: Any, help_: str, *names: str, **more: Any) -> Any:
+    """Declare a field that is an option of the commands which take its dataclass.
+
+    Args:
+        default: Its value where the option is not given.
+        help_: One line.
+        *names: Its names on the command line; by default made from the field's.
+        **more: More arguments of `typer.Option`.
+    """
+    return field(default=default, metadata={"help": help_, "names": names, **more})
 
 
 def options_from_fields(command: Callable[..., None]) -> Callable[..., None]:
@@ -28,7 +40,7 @@ def options_from_fields(command: Callable[..., None]) -> Callable[..., None]:
             continue
         assert isinstance(kind, type)
         types = get_type_hints(kind)
-        options = {f.name: _option(f, types[f.name]) for f in fields(kind) if f.metadata}
+        options = {f.name: _parameter(f, types[f.name]) for f in fields(kind) if f.metadata}
         groups[parameter.name] = kind, {name: option.name for name, option in options.items()}
         parameters += options.values()
 
@@ -46,10 +58,10 @@ def options_from_fields(command: Callable[..., None]) -> Callable[..., None]:
     return run
 
 
-def _option(field: Field[Any], kind: Any) -> inspect.Parameter:
-    name, default = field.name, field.default
+def _parameter(field: Field[Any], kind: Any) -> inspect.Parameter:
+    name, default, more = field.name, field.default, dict(field.metadata)
     if isinstance(default, tuple):
         name, default, kind = name.removesuffix("s"), list(default), list[str]
-    annotation = Annotated[kind, typer.Option(**field.metadata)]
+    annotation = Annotated[kind, typer.Option(*more.pop("names", ()), **more)]
     keyword = inspect.Parameter.KEYWORD_ONLY
     return inspect.Parameter(name, keyword, default=default, annotation=annotation)

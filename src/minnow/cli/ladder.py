@@ -8,20 +8,10 @@ from typing import Annotated
 
 import typer
 
-from minnow.cli.app import Json, Offline, Source, app, steps
-from minnow.cli.evaluation import (
-    BUILT_IN,
-    Cache,
-    Fresh,
-    Margin,
-    Report,
-    Split,
-    Threads,
-    print_result,
-    read_dataset,
-    run_options,
-    write_report,
-)
+from minnow.cli.app import app, print_result, steps
+from minnow.cli.evaluation import BUILT_IN, DatasetName, Margin, Report, Split, read_dataset
+from minnow.cli.fields import options_from_fields
+from minnow.cli.options import Json, RunChoice, Source
 from minnow.files import check_file
 from minnow.recipe import Precision
 from minnow.terminal import EPILOG, UsageError
@@ -30,11 +20,10 @@ _NONE = "none"
 
 
 @app.command("frontier", epilog=EPILOG)
+@options_from_fields
 def frontier_command(
     source: Source,
-    dataset: Annotated[
-        str, typer.Option(help="A folder in BEIR's layout, or builtin: Python's docstrings.")
-    ] = BUILT_IN,
+    dataset: DatasetName = BUILT_IN,
     split: Split = None,
     precision: Annotated[
         list[Precision] | None,
@@ -51,15 +40,13 @@ def frontier_command(
     output: Annotated[
         Path | None,
         typer.Option(
-            "--output", "-o", help="The folder for all of them; by default NAME.frontier."
+            "--output", "-o", help="Write all of them to this folder; by default NAME.frontier."
         ),
     ] = None,
-    threads: Threads = None,
     margin: Margin = 0.01,
     report: Report = None,
-    cache: Cache = None,
-    fresh: Fresh = False,
-    offline: Offline = False,
+    *,
+    run: RunChoice,
     as_json: Json = False,
 ) -> None:
     """Make a model in every precision: size against fidelity.
@@ -67,8 +54,8 @@ def frontier_command(
     It converts the model once for each precision, and to GGUF files for llama.cpp. Then it
     measures size, fidelity, retrieval, load time, memory and speed, and says which lie on the
     frontier: no other is both smaller and more faithful. The baseline is the source in ONNX
-    Runtime, else the bundle in float32. What the proof refuses is told, and left out. Bundles and
-    files that are there already, made of the same weights, are not made again.
+    Runtime, else the bundle in float32. What the proof refuses is reported, and left out.
+    Bundles and files that exist already, made of the same weights, are not made again.
 
     Example: minnow frontier BAAI/bge-small-en-v1.5 --report frontier.html
 
@@ -88,11 +75,15 @@ def frontier_command(
         output,
         precisions=[name.value for name in precision] if precision else None,
         gguf=[] if gguf == [_NONE] else gguf or None,
-        offline=offline,
+        offline=run.offline,
         progress=steps(),
     )
     print(f"All of them are in {ladder.folder}.", file=sys.stderr)
-    options = run_options(threads, cache, None, None, fresh=fresh, offline=offline)
-    found = measure(ladder, chosen, options, margin=margin)
-    write_report(report, found, render_report)
-    print_result(found, frontier_facts, print_frontier, as_json=as_json)
+    print_result(
+        measure(ladder, chosen, run.options(), margin=margin),
+        as_json=as_json,
+        facts=frontier_facts,
+        tables=print_frontier,
+        report=report,
+        render=render_report,
+    )

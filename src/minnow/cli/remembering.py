@@ -1,8 +1,7 @@
-"""The commands around memories: keep them, find them, reflect on them, let them go."""
+"""The commands around memories: keep, find, group and forget them."""
 
 from __future__ import annotations
 
-import json
 import re
 import sys
 import warnings
@@ -14,7 +13,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from minnow.cli.app import Json, answer, app
+from minnow.cli.app import app, print_facts, print_json
+from minnow.cli.options import Json, Window
 from minnow.terminal import EPILOG, UsageError
 
 if TYPE_CHECKING:
@@ -29,18 +29,22 @@ app.add_typer(memory_app, name="memory", rich_help_panel=None)
 
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
-File = Annotated[
-    Path, typer.Argument(metavar="FILE", help="The file of memories; an index will do.")
-]
+File = Annotated[Path, typer.Argument(metavar="FILE", help="A file of memories, or an index.")]
 BundleOption = Annotated[
-    Path, typer.Option("--bundle", "-b", help="The model: a folder that `minnow convert` wrote.")
+    Path,
+    typer.Option("--bundle", "-b", help="Use this model, a folder that `minnow convert` wrote."),
 ]
 Tags = Annotated[
-    list[str] | None, typer.Option("--tag", "-t", metavar="TAG", help="Only with it; again.")
+    list[str] | None,
+    typer.Option(
+        "--tag", "-t", metavar="TAG", help="Only memories with this tag; may be repeated."
+    ),
 ]
 Where = Annotated[
     str | None,
-    typer.Option(metavar="SQL", help="Only such: text, kind, importance, created, used, times."),
+    typer.Option(
+        metavar="SQL", help="Only such memories: text, kind, importance, created, used, times."
+    ),
 ]
 
 
@@ -51,25 +55,32 @@ def add_command(
     texts: Annotated[
         list[str] | None, typer.Argument(metavar="TEXT...", help="What to remember; - reads lines.")
     ] = None,
-    importance: Annotated[float, typer.Option(min=0, max=1, help="From 0, everyday, to 1.")] = 0.5,
+    importance: Annotated[
+        float, typer.Option(min=0, max=1, help="Rate them from 0, everyday, to 1.")
+    ] = 0.5,
     at: Annotated[
-        str | None, typer.Option(metavar="TIME", help="When it was, as 2026-03-01T09:30; now.")
+        str | None,
+        typer.Option(metavar="TIME", help="Date them, as 2026-03-01T09:30; default: now."),
     ] = None,
     tag: Annotated[
-        list[str] | None, typer.Option("--tag", "-t", metavar="TAG", help="A tag; again.")
+        list[str] | None,
+        typer.Option("--tag", "-t", metavar="TAG", help="Give them this tag; may be repeated."),
     ] = None,
     source: Annotated[
-        list[int] | None, typer.Option(metavar="ID", help="It follows from this memory; again.")
+        list[int] | None,
+        typer.Option(metavar="ID", help="Say that they follow from this memory; may be repeated."),
     ] = None,
     copy_from: Annotated[
         Path | None,
-        typer.Option("--from", metavar="FILE", help="Take over another file's, for a new model."),
+        typer.Option(
+            "--from", metavar="FILE", help="Copy the memories of a file, for a new model."
+        ),
     ] = None,
     as_json: Json = False,
 ) -> None:
     """Remember texts; make the file if it is not there.
 
-    A text that says what a memory says is merged with it, and listed there as another wording.
+    A text that says the same as a memory is merged with it, and listed there as another wording.
 
     Example: minnow memory add my.memory -b bge-small.minnow "Emma eats no peanuts." -t family
     """
@@ -81,7 +92,7 @@ def add_command(
     with Memory.open(file, bundle) as memory:
         if copy_from is not None:
             with Memory.open(copy_from, writable=False) as other:
-                answer({"file": str(file), "taken_over": memory.copy_from(other)}, as_json)
+                print_facts({"file": str(file), "taken_over": memory.copy_from(other)}, as_json)
             return
         when = None if at is None else _time(at)
         seen = [
@@ -90,7 +101,7 @@ def add_command(
         ]
         items = memory.remember_many(seen)
     if as_json:
-        _print_json(items)
+        _print_items_as_json(items)
         return
     times = Counter(item.id for item in items)
     for text, item in zip(wanted, items, strict=True):
@@ -104,19 +115,19 @@ def add_command(
 @memory_app.command("recall", epilog=EPILOG)
 def recall_command(
     file: File,
-    query: Annotated[str, typer.Argument(metavar="QUESTION", help="What to think of.")],
+    query: Annotated[str, typer.Argument(metavar="QUESTION", help="What to recall for.")],
     bundle: BundleOption,
-    k: Annotated[int, typer.Option("-k", min=1, max=1000, help="Most memories.")] = 5,
-    relevance: Annotated[float, typer.Option(min=0, help="Weight of the similarity.")] = 1.0,
-    recency: Annotated[float, typer.Option(min=0, help="Weight of the last use.")] = 1.0,
-    importance: Annotated[float, typer.Option(min=0, help="Weight of the importance.")] = 1.0,
+    k: Annotated[int, typer.Option("-k", min=1, max=1000, help="Print this many memories.")] = 5,
+    relevance: Annotated[float, typer.Option(min=0, help="Weigh the similarity by this.")] = 1.0,
+    recency: Annotated[float, typer.Option(min=0, help="Weigh the last use by this.")] = 1.0,
+    importance: Annotated[float, typer.Option(min=0, help="Weigh the importance by this.")] = 1.0,
     decay: Annotated[
-        float, typer.Option(max=1, help="What an hour leaves of the recency.")
+        float, typer.Option(max=1, help="Multiply the recency by this for every hour.")
     ] = 0.995,
     tag: Tags = None,
     where: Where = None,
     touch: Annotated[
-        bool, typer.Option("--touch/--no-touch", help="Count what is found as used now, or not.")
+        bool, typer.Option("--touch/--no-touch", help="Count what is found as used now, or do not.")
     ] = True,
     as_json: Json = False,
 ) -> None:
@@ -132,7 +143,7 @@ def recall_command(
     with Memory.open(file, bundle, writable=touch, create=False) as memory:
         found = memory.recall(query, k, weights=weights, tags=tag or (), where=where, touch=touch)
     if as_json:
-        _print_json(found)
+        _print_items_as_json(found)
     elif found:
         _print_recalled(found)
     else:
@@ -145,23 +156,24 @@ def reflect_command(
     bundle: BundleOption,
     llm: Annotated[
         Path | None,
-        typer.Option("--llm", help="Who concludes: a folder of MNN-LLM. Else groups are shown."),
+        typer.Option(
+            "--llm", help="Let this LLM conclude, a folder of MNN-LLM; else print groups."
+        ),
     ] = None,
-    last: Annotated[int, typer.Option(min=1, help="Look at this many of the newest.")] = 100,
+    last: Annotated[int, typer.Option(min=1, help="Group this many of the newest memories.")] = 100,
     closeness: Annotated[
-        float, typer.Option(max=1, help="Of a group: 0 has nothing in common, 1 is the same.")
+        float,
+        typer.Option(max=1, help="Group what is this close: 0 is unrelated, 1 the same."),
     ] = 0.4,
-    smallest: Annotated[int, typer.Option(min=2, help="The fewest memories of a group.")] = 3,
-    window: Annotated[
-        int | None, typer.Option(min=1, help="Tokens that the LLM reads and writes, as in `ask`.")
-    ] = None,
+    smallest: Annotated[int, typer.Option(min=2, help="Leave out groups of fewer memories.")] = 3,
+    window: Window = None,
     as_json: Json = False,
 ) -> None:
-    """Group recent memories by subject, and have conclusions drawn.
+    """Group recent memories by subject, and remember what follows from them.
 
-    Only memories that nothing was concluded from yet. With an LLM each group is handed to it, and
-    what it concludes is remembered as an insight. Without, the groups are printed; a conclusion of
-    yours is remembered with: minnow memory add FILE "..." --source ID --source ID
+    Only memories that nothing was concluded from yet are grouped. With an LLM each group is handed
+    to it, and its conclusion is remembered as an insight. Without, the groups are printed; remember
+    a conclusion of yours with: minnow memory add FILE "..." --source ID --source ID
 
     Example: minnow memory reflect my.memory -b bge-small.minnow --llm qwen3-mnn
     """
@@ -171,11 +183,11 @@ def reflect_command(
     with Memory.open(file, bundle, writable=llm is not None, create=False) as memory:
         if llm is not None:
             insights = _conclude(memory, grouping, llm, window)
-            _print_json(insights) if as_json else _print_items(insights)
+            _print_items_as_json(insights) if as_json else _print_items(insights)
             return
         clusters = memory.clusters(grouping)
     if as_json:
-        print(json.dumps([[item.facts() for item in c] for c in clusters], ensure_ascii=False))
+        print_json([[item.facts() for item in cluster] for cluster in clusters])
         return
     for number, cluster in enumerate(clusters, start=1):
         print(f"{number}.  {len(cluster)} memories")
@@ -185,7 +197,7 @@ def reflect_command(
 
 
 def _conclude(memory: Memory, grouping: Grouping, llm: Path, window: int | None) -> list[Item]:
-    """The insights of an LLM, which is loaded only where there is something to conclude from."""
+    """Return the insights of an LLM, which is loaded only if there is anything to conclude from."""
     from minnow.ask import MnnLlm, conclude_with
 
     if not memory.clusters(grouping):
@@ -204,7 +216,9 @@ def list_command(
     file: File,
     tag: Tags = None,
     where: Where = None,
-    limit: Annotated[int | None, typer.Option("-n", min=1, help="Only the newest.")] = None,
+    limit: Annotated[
+        int | None, typer.Option("-n", min=1, help="Print only this many of the newest.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """List memories, the newest first.
@@ -215,30 +229,30 @@ def list_command(
 
     with Memory.open(file, writable=False) as memory:
         items = memory.items(tags=tag or (), where=where, limit=limit)
-    _print_json(items) if as_json else _print_items(items)
+    _print_items_as_json(items) if as_json else _print_items(items)
 
 
 @memory_app.command("forget", epilog=EPILOG)
 def forget_command(
     file: File,
     ids: Annotated[
-        list[int] | None, typer.Argument(metavar="ID...", help="These memories.")
+        list[int] | None, typer.Argument(metavar="ID...", help="Forget these memories.")
     ] = None,
     unused_for: Annotated[
-        str | None, typer.Option(metavar="TIME", help="Those not used for 90d, 12h, 6w.")
+        str | None, typer.Option(metavar="TIME", help="Forget those not used for 90d, 12h, 6w.")
     ] = None,
     keep: Annotated[
-        int | None, typer.Option(min=0, help="All but this many, by recency and importance.")
+        int | None, typer.Option(min=0, help="Forget all but this many, by recency and importance.")
     ] = None,
     spare: Annotated[
-        float | None, typer.Option(min=0, max=1, help="But none of at least this importance.")
+        float | None, typer.Option(min=0, max=1, help="Keep those of at least this importance.")
     ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say which.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only print which.")] = False,
     as_json: Json = False,
 ) -> None:
     """Forget memories, by number or by a rule.
 
-    What was concluded from them stays. The memories that went are printed.
+    What was concluded from them stays. The forgotten memories are printed.
 
     Example: minnow memory forget my.memory 12 13
 
@@ -259,23 +273,23 @@ def forget_command(
             gone = memory.forget(*ids or ())
     for missing in sorted(set(ids or ()) - {item.id for item in gone}):
         warnings.warn(f"there is no memory {missing}.", stacklevel=1)
-    _print_json(gone) if as_json else _print_items(gone)
+    _print_items_as_json(gone) if as_json else _print_items(gone)
 
 
 def _lines(text: str) -> list[str]:
-    """The text, or what stdin has."""
+    """Return the text, or for "-" the lines of stdin."""
     if text != "-":
         return [text]
     return [line for line in sys.stdin.read().splitlines() if line.strip()]
 
 
 def _time(text: str) -> datetime:
-    """A moment in ISO 8601; without a time zone it is this machine's."""
+    """Read a time in ISO 8601; without a time zone it is local time."""
     try:
         at = datetime.fromisoformat(re.sub(r"[zZ]$", "+00:00", text))
         return at if at.tzinfo else at.astimezone()
     except (ValueError, OverflowError, OSError) as error:
-        raise UsageError(f"{text!r} is no time; write it as 2026-03-01T09:30.") from error
+        raise UsageError(f"{text!r} is not a time; write it as 2026-03-01T09:30.") from error
 
 
 def _span(text: str | None) -> timedelta | None:
@@ -283,19 +297,19 @@ def _span(text: str | None) -> timedelta | None:
         return None
     found = re.fullmatch(r"(\d{1,6})([mhdw])", text)
     if found is None:
-        raise UsageError(f"{text!r} is no span of time; write 30m, 12h, 90d or 6w.")
+        raise UsageError(f"{text!r} is not a span of time; write 30m, 12h, 90d or 6w.")
     return timedelta(**{_UNITS[found[2]]: int(found[1])})
 
 
 def _shown(at: datetime) -> str:
-    """A moment as this machine's clock has it; in UTC where that has no such year."""
+    """Write a time as local time; as UTC where local time has no such year."""
     with suppress(ValueError, OverflowError, OSError):
         at = at.astimezone()
     return at.strftime("%Y-%m-%d %H:%M")
 
 
-def _print_json(found: Sequence[Item | Recalled]) -> None:
-    print(json.dumps([one.facts() for one in found], ensure_ascii=False))
+def _print_items_as_json(found: Sequence[Item | Recalled]) -> None:
+    print_json([one.facts() for one in found])
 
 
 def _print_recalled(found: Sequence[Recalled]) -> None:

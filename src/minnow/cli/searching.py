@@ -1,18 +1,18 @@
-"""The commands around an index: put documents into it, and find them."""
+"""The commands around an index: put documents into it, and search it."""
 
 from __future__ import annotations
 
 import sys
 import warnings
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from minnow.cli.app import Json, answer, app
-from minnow.cli.bundles import EngineName
-from minnow.engines import EngineOptions
+from minnow.cli.app import app, print_facts
+from minnow.cli.fields import options_from_fields
+from minnow.cli.options import BundleOption, EngineChoice, Json
 from minnow.options import Fusion, SearchMode, SidecarUse
 from minnow.progress import show_progress
 from minnow.terminal import EPILOG, UsageError
@@ -21,40 +21,26 @@ from minnow.vectors import VectorEncoding
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from minnow.search import IndexingReport, IndexingState, Store
+    from minnow.search import IndexingReport, IndexingState
 
-_MNN = EngineName("mnn")
 _SKIPPED = 8
 
-
-BundleOption = Annotated[
-    Path | None,
-    typer.Option("--bundle", "-b", help="The model: a folder that `minnow convert` wrote."),
-]
 IndexFile = Annotated[Path, typer.Argument(metavar="FILE", help="What `minnow index` wrote.")]
 ModeOption = Annotated[
     SearchMode | None,
-    typer.Option(help="By meaning, by words, or both; both with a bundle, else by words."),
+    typer.Option(help="Search by meaning, by words, or both: with a bundle by both, else words."),
 ]
 WhereOption = Annotated[
     str | None,
     typer.Option(
         metavar="SQL",
-        help="Only such documents: file, name, source, metadata->>'...', heading, text.",
+        help="Search such documents only: file, name, source, metadata->>'...', heading, text.",
     ),
 ]
-Engine = Annotated[
-    EngineName,
-    typer.Option(help="auto and the others need extras and the model; for bulk on a server."),
-]
-ModelSource = Annotated[
-    str | None,
-    typer.Option(help="Where the model is, for --engine; by default what the manifest names."),
-]
-Threads = Annotated[int | None, typer.Option(min=1, help="CPU threads.")]
 
 
 @app.command("index", epilog=EPILOG)
+@options_from_fields
 def index_command(
     paths: Annotated[
         list[Path],
@@ -62,17 +48,17 @@ def index_command(
             metavar="PATH...", help="Files and folders of Markdown, text, HTML, PDF, code, JSONL."
         ),
     ],
-    output: Annotated[Path, typer.Option("--output", "-o", help="The index, one file.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Write the index to this file.")],
     bundle: BundleOption = None,
     chunk_tokens: Annotated[
-        int | None, typer.Option(min=16, help="Most tokens of a chunk; 256 for a new index.")
+        int | None, typer.Option(min=16, help="Cut chunks of at most this; 256 for a new index.")
     ] = None,
     overlap: Annotated[
-        int | None, typer.Option(min=0, help="Tokens of the chunk before to repeat; 0 at first.")
+        int | None, typer.Option(min=0, help="Repeat these tokens of the chunk before; 0 if new.")
     ] = None,
     encoding: Annotated[
         VectorEncoding | None,
-        typer.Option("--vectors", help="How vectors are stored; float16 for a new index."),
+        typer.Option("--vectors", help="Store vectors like this; float16 for a new index."),
     ] = None,
     rebuild: Annotated[
         bool, typer.Option("--rebuild", help="Drop all that came from files first.")
@@ -82,18 +68,17 @@ def index_command(
     ] = False,
     sidecar: Annotated[
         SidecarUse,
-        typer.Option(help="FILE.usearch, for quick search: from 100 000 chunks on, or as said."),
+        typer.Option(help="Make FILE.usearch for fast search: auto from 100 000 chunks on."),
     ] = "auto",
-    engine: Engine = _MNN,
-    source: ModelSource = None,
-    threads: Threads = None,
+    *,
+    engine: EngineChoice,
     as_json: Json = False,
 ) -> None:
     """Put documents into an index, or bring it up to date.
 
-    What has not changed is not embedded again; what is gone from these paths goes. It may be
-    stopped at any moment, and run again. Documents that cannot be read are listed at the end, the
-    rest is indexed, and the exit code is 8.
+    What has not changed is not embedded again; documents that are gone from these paths are
+    removed. The command can be stopped at any moment, and run again. Documents that cannot be read
+    are listed at the end, the rest is indexed, and the exit code is 8.
 
     A line of JSONL is a document: {"id": ..., "text": ..., "title": ..., "metadata": {...}}.
 
@@ -108,9 +93,8 @@ def index_command(
         return
     if bundle is None:
         raise UsageError("Give the model with --bundle.")
-    find_files(paths)  # a path that is wrong is told before anything is made, or dropped
-    options = EngineOptions(engine=engine.value, source=source, threads=threads)
-    with open_model(bundle, options) as model:
+    find_files(paths)  # a wrong path is an error before anything is made or dropped
+    with open_model(bundle, engine.options()) as model:
         store = open_index(
             output,
             model,
@@ -119,46 +103,38 @@ def index_command(
             encoding=encoding,
             rebuild=rebuild,
         )
-        with _closing(store), _progress() as progress:
+        with closing(store), _progress() as progress:
             report = index_paths(paths, store, model, progress=progress)
             if report.added or report.changed or report.removed:
                 store.compact()
     _make_sidecar(output, sidecar)
-    _tell(report, output, as_json=as_json)
-
-
-@contextmanager
-def _closing(store: Store) -> Iterator[None]:
-    try:
-        yield
-    finally:
-        store.close()
+    _print_report(report, output, as_json=as_json)
 
 
 def _remove(paths: list[Path], output: Path, *, as_json: bool) -> None:
     from minnow.search import open_store, remove_paths
 
     store = open_store(output, writable=True)
-    with _closing(store):
+    with closing(store):
         count = remove_paths(paths, store)
         if count:
             store.compact()
-    answer({"index": str(output), "removed": count}, as_json)
+    print_facts({"index": str(output), "removed": count}, as_json)
 
 
 @contextmanager
 def _progress() -> Iterator[Callable[[IndexingState], None]]:
-    """A bar where somebody looks, else a line now and then, on stderr."""
-    looks = sys.stderr.isatty()
-    done = told = 0
-    with show_progress("indexing", None, "chunks", show=looks) as advance:
+    """Show a bar on a terminal, else a line on stderr now and then."""
+    is_terminal = sys.stderr.isatty()
+    done = printed = 0
+    with show_progress("indexing", None, "chunks", show=is_terminal) as advance:
 
         def show(state: IndexingState) -> None:
-            nonlocal done, told
+            nonlocal done, printed
             advance(state.report.embedded - done)
             done = state.report.embedded
-            if not looks and done - told >= 1000:
-                told = done
+            if not is_terminal and done - printed >= 1000:
+                printed = done
                 print(
                     f"{done} chunks embedded, {state.done} of {state.files} files",
                     file=sys.stderr,
@@ -183,8 +159,8 @@ def _make_sidecar(output: Path, sidecar: SidecarUse) -> None:
             index.build_sidecar(progress=advance)
 
 
-def _tell(report: IndexingReport, output: Path, *, as_json: bool) -> None:
-    """Print what was done; the exit code says whether all could be read."""
+def _print_report(report: IndexingReport, output: Path, *, as_json: bool) -> None:
+    """Print what was done; exit with an error code where a document could not be read."""
     from minnow.search import Index
     from minnow.search.results import one_line
 
@@ -205,34 +181,34 @@ def _tell(report: IndexingReport, output: Path, *, as_json: bool) -> None:
         "embedded": report.embedded,
         "file_bytes": output.stat().st_size,
     }
-    answer(facts | ({"reasons": report.skipped} if as_json else {}), as_json)
+    print_facts(facts | ({"reasons": report.skipped} if as_json else {}), as_json)
     if report.skipped:
         raise typer.Exit(_SKIPPED)
 
 
 @app.command("search", epilog=EPILOG)
+@options_from_fields
 def search_command(
     file: IndexFile,
     query: Annotated[str, typer.Argument(metavar="QUESTION", help="What to look for.")],
     bundle: BundleOption = None,
-    k: Annotated[int, typer.Option("-k", min=1, max=1000, help="Most hits.")] = 5,
+    k: Annotated[int, typer.Option("-k", min=1, max=1000, help="Print this many hits.")] = 5,
     mode: ModeOption = None,
     fusion: Annotated[
-        Fusion, typer.Option(help="hybrid: add scores, or fuse ranks (RRF).")
+        Fusion, typer.Option(help="For hybrid: add scores, or fuse ranks (RRF).")
     ] = Fusion.SCORES,
     where: WhereOption = None,
     sidecar: Annotated[
         SidecarUse,
-        typer.Option(help="Look into FILE.usearch: from 100 000 chunks on, or as said."),
+        typer.Option(help="Search in FILE.usearch: auto from 100 000 chunks on."),
     ] = "auto",
-    engine: Engine = _MNN,
-    source: ModelSource = None,
-    threads: Threads = None,
+    *,
+    engine: EngineChoice,
     as_json: Json = False,
 ) -> None:
-    """Find what answers a question in an index.
+    """Search an index for what answers a question.
 
-    Words in "double quotation marks" have to follow each other, where words count.
+    Where words count, those in "double quotation marks" have to follow each other.
 
     Example: minnow search docs.index "how do fish sleep?" --bundle bge-small.minnow
 
@@ -245,7 +221,7 @@ def search_command(
     with Index.open(
         file,
         bundle if chosen != "keyword" else None,
-        EngineOptions(engine=engine.value, source=source, threads=threads),
+        engine.options(),
         sidecar=sidecar,
     ) as index:
         hits = index.search(query, k, mode=chosen, where=where, fusion=fusion)
@@ -258,7 +234,7 @@ def search_command(
 
 
 def chosen_mode(mode: SearchMode | None, bundle: Path | None) -> SearchMode:
-    """How to search: both ways with a bundle, else by words."""
+    """Choose how to search: both ways with a bundle, else by words."""
     chosen: SearchMode = "keyword" if bundle is None else "hybrid"
     if mode is not None:
         chosen = mode

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from minnow.cli.app import app
-from minnow.cli.bundles import EngineName
 from minnow.cli.fields import options_from_fields
-from minnow.engines import EngineOptions, MemoryMode
+from minnow.cli.options import EngineMemoryChoice
 from minnow.errors import MissingExtraError, ServeError
 from minnow.serve.settings import Limits, Settings
 from minnow.terminal import EPILOG
-
-_MNN = EngineName("mnn")
 
 
 @app.command("serve", epilog=EPILOG, context_settings={"auto_envvar_prefix": "MINNOW"})
@@ -40,26 +38,14 @@ def serve_command(
     *,
     settings: Settings,
     limits: Limits,
-    engine: Annotated[
-        EngineName,
-        typer.Option(help="auto and the others need extras and the model."),
-    ] = _MNN,
-    source: Annotated[
-        str | None,
-        typer.Option(help="Where the model is, for --engine."),
-    ] = None,
-    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads.")] = None,
-    memory: Annotated[
-        MemoryMode,
-        typer.Option(help="low: less RAM, coarser vectors."),
-    ] = MemoryMode.NORMAL,
+    engine: EngineMemoryChoice,
 ) -> None:
-    """Serve bundles over HTTP, as OpenAI's embeddings are used.
+    """Serve bundles over HTTP, with OpenAI's embeddings API.
 
     POST /v1/embeddings, GET /v1/models, POST /tokenize, POST /similarity, POST /search,
     GET /health, GET /health/ready, GET /metrics, GET /openapi.json, and a page at / to try it.
-    Every option has an environment variable. Ctrl-C or SIGTERM: requests that are begun are
-    finished. The address is printed on stdout once requests are taken.
+    Every option has an environment variable. The address is printed on stdout once the server
+    accepts requests. On Ctrl-C or SIGTERM it finishes open requests, and stops.
 
     Example: minnow serve bge-small.minnow
 
@@ -78,14 +64,12 @@ def serve_command(
             stacklevel=1,
         )
     log_to_stderr()
-    options = EngineOptions(engine.value, threads, memory, source)
-    serve(
-        find_bundles(bundles), settings, options, index, lambda address: print(address, flush=True)
-    )
+    show = partial(print, flush=True)
+    serve(find_bundles(bundles), settings, engine.options(), index, show)
 
 
 def _key(given: str, file: Path | None) -> str:
-    """The key, from a file where there is one."""
+    """Return the key, read from its file if there is one."""
     if file is None:
         return given
     if given:
@@ -99,5 +83,5 @@ def _key(given: str, file: Path | None) -> str:
         why = error.strerror if isinstance(error, OSError) else "it is not text in UTF-8"
         raise ServeError(f"The key cannot be read from {file}: {why}.") from error
     if not key:
-        raise ServeError(f"There is no key in {file}.")
+        raise ServeError(f"{file} is empty: it should hold the key.")
     return key

@@ -6,18 +6,9 @@ from typing import Annotated
 
 import typer
 
-from minnow.cli.app import Json, Offline, app, steps
-from minnow.cli.evaluation import (
-    BUILT_IN,
-    DatasetName,
-    Report,
-    Split,
-    Systems,
-    Threads,
-    print_result,
-    read_dataset,
-    write_report,
-)
+from minnow.cli.app import app, print_result, steps
+from minnow.cli.evaluation import BUILT_IN, DatasetName, Report, Split, Systems, read_dataset
+from minnow.cli.options import Json, Offline
 from minnow.files import check_file
 from minnow.terminal import EPILOG
 
@@ -28,23 +19,25 @@ def bench_command(
     dataset: DatasetName = BUILT_IN,
     split: Split = None,
     documents: Annotated[
-        int, typer.Option(min=1, help="How many of the data set's documents to embed at once.")
+        int, typer.Option(min=1, help="Embed this many of the data set's documents at once.")
     ] = 256,
     queries: Annotated[
-        int, typer.Option(min=1, help="How many of its queries to embed, one by one.")
+        int, typer.Option(min=1, help="Embed this many of its queries, one by one.")
     ] = 40,
     rounds: Annotated[
-        int, typer.Option(min=1, help="How often to measure each; one more goes before.")
+        int, typer.Option(min=1, help="Measure each this often, after one round to warm up.")
     ] = 5,
-    threads: Threads = None,
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="Use this many CPU threads for each system.")
+    ] = None,
     offline: Offline = False,
     report: Report = None,
     as_json: Json = False,
 ) -> None:
     """Measure how fast systems are, beside each other.
 
-    Each runs in a process of its own, and one at a time works. In every round each embeds the same
-    documents at once, then the queries one by one, and is then started afresh for the time to its
+    Each runs in a process of its own, one at a time. In every round each embeds the same
+    documents at once, then the queries one by one, and is then started again for the time to its
     first vector. Figures are medians of the rounds, with the least and the greatest. Ratios are
     medians of those within a round: a machine that others slow down slows both. Embedding includes
     tokenising and pooling.
@@ -67,6 +60,11 @@ def bench_command(
         offline=offline,
         progress=steps(),
     )
-    found = bench(systems, read_dataset(dataset, split), options)
-    write_report(report, found, render_report)
-    print_result(found, benchmark_facts, print_benchmark, as_json=as_json)
+    print_result(
+        bench(systems, read_dataset(dataset, split), options),
+        as_json=as_json,
+        facts=benchmark_facts,
+        tables=print_benchmark,
+        report=report,
+        render=render_report,
+    )

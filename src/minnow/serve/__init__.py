@@ -1,4 +1,4 @@
-"""Bundles over HTTP, as OpenAI's embeddings are used: `minnow serve`.
+"""Bundles over HTTP, with OpenAI's embeddings API: `minnow serve`.
 
 `serve` needs the extra `serve`; `Settings` and `Limits` are what it is told.
 """

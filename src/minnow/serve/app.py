@@ -33,7 +33,7 @@ _WITH_NAME = "/v1/models/"
 
 
 def build_app(service: Service) -> ASGIApp:
-    """The ASGI application of a service; to start and close that is the caller's."""
+    """Build the ASGI application of a service, which the caller starts and closes."""
     settings = service.settings
     middleware = [Middleware(Guarded, settings=settings, is_public=_PUBLIC.__contains__)]
     if settings.cors_origins:
@@ -57,7 +57,7 @@ def build_app(service: Service) -> ASGIApp:
         exception_handlers={
             ApiError: _answer_error,
             HTTPException: _answer_http,
-            Exception: _answer_fault,
+            Exception: _answer_internal_error,
         },
     )
     inner.router.redirect_slashes = False
@@ -65,17 +65,17 @@ def build_app(service: Service) -> ASGIApp:
 
 
 def _route(service: Service, endpoint: Endpoint) -> Route:
-    asked = _asked if endpoint.request is not None else _got
+    handler = _answer_post if endpoint.request is not None else _answer_get
     path = endpoint.path.replace("{model}", "{model:path}")
-    return Route(path, partial(asked, service, endpoint), methods=[endpoint.method])
+    return Route(path, partial(handler, service, endpoint), methods=[endpoint.method])
 
 
-async def _got(service: Service, endpoint: Endpoint, request: Request) -> Response:
+async def _answer_get(service: Service, endpoint: Endpoint, request: Request) -> Response:
     return await endpoint.handle(service, b"", request.path_params)
 
 
-async def _asked(service: Service, endpoint: Endpoint, request: Request) -> Response:
-    """Read a request's body and answer it, if there is room, and while its client waits."""
+async def _answer_post(service: Service, endpoint: Endpoint, request: Request) -> Response:
+    """Read a request's body and answer it, if there is room, and as long as its client waits."""
     service.check_taking()
     limits = service.settings.limits
     if service.requests >= limits.max_requests:
@@ -107,12 +107,12 @@ async def _answer_http(_: Request, error: Exception) -> Response:
     return answer_of(of_http(error.status_code, error.headers))
 
 
-async def _answer_fault(_: Request, __: Exception) -> Response:
+async def _answer_internal_error(_: Request, __: Exception) -> Response:
     return answer_of(internal_error())
 
 
 def _name_of(path: str) -> str:
-    """A path as the table has it, for figures and the log."""
+    """Return the path of the table of endpoints, for metrics and the log."""
     if path.startswith(_WITH_NAME):
         return f"{_WITH_NAME}{{model}}"
     return path if path in _NAMES else "other"

@@ -1,7 +1,7 @@
 """Requests of many connections, merged into batches for the engines.
 
-All of a batcher's state belongs to the event loop: only forward passes run in threads. So nothing
-is locked, and what is cancelled is out of the queue at once.
+All of a batcher's state belongs to the event loop: only forward passes run in threads. So it needs
+no lock, and a cancelled request leaves the queue at once.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ if TYPE_CHECKING:
     Ids = Sequence[int]
 
 CANDIDATES = 256
-"""Texts among which those alike in length are looked for."""
+"""How many waiting texts are considered for a batch of similar lengths."""
 
 _LONGEST_ADVICE = 60
 
 
-class Worker(Protocol):
-    """A model, as a batcher sees it."""
+class BatchModel(Protocol):
+    """Model, as the batcher uses it."""
 
     @property
     def width(self) -> int:
@@ -49,16 +49,16 @@ class Worker(Protocol):
 
     @property
     def lanes(self) -> Sequence[Engine]:
-        """What computes side by side, each one batch at a time."""
+        """Engines that run side by side, one batch at a time each."""
         ...
 
     @property
     def whole(self) -> Engine:
-        """What computes one batch with all threads; a lane, where there is one only."""
+        """Engine that runs one batch with all threads; a lane where there is only one."""
         ...
 
     def forward(self, lane: Engine, rows: list[Ids]) -> Floats:
-        """Vectors of token ids: float32 of shape (rows, width). Called in a thread.
+        """Return vectors of token ids: float32 of shape (rows, width). Called in a thread.
 
         Raises:
             Exception: The runtime failed.
@@ -68,13 +68,13 @@ class Worker(Protocol):
 
 @dataclass(frozen=True)
 class Batch:
-    """A forward pass that was made.
+    """Figures of a forward pass.
 
     Attributes:
-        texts: Rows of it.
-        tokens: Without padding.
-        padded: With padding.
-        seconds: That it took.
+        texts: Its rows.
+        tokens: Its tokens without padding.
+        padded: Its tokens with padding.
+        seconds: Its duration.
     """
 
     texts: int
@@ -85,18 +85,19 @@ class Batch:
 
 @dataclass(eq=False)
 class _Job:
-    """What one request asks for.
+    """Texts of one request.
 
     Attributes:
-        worker: The model.
+        model: The model.
         rows: Token ids of each text.
-        vectors: What is done so far; float32 of shape (texts, width).
-        done: Told when all are.
-        waiting: Texts that are not begun, the longest first.
-        alone: Whether its texts are kept from those of others, because they failed together.
+        vectors: The vectors so far; float32 of shape (texts, width).
+        done: Resolved when all vectors are there.
+        waiting: Indices of texts in no batch yet, the longest first.
+        left: How many texts have no vector yet.
+        alone: Whether its texts share no batch with others, because they failed together.
     """
 
-    worker: Worker
+    model: BatchModel
     rows: Sequence[Ids]
     vectors: Floats
     done: asyncio.Future[None]
@@ -107,7 +108,7 @@ class _Job:
 
 @dataclass(frozen=True)
 class _Seat:
-    """A text that may go into the next batch."""
+    """Candidate for the next batch."""
 
     job: _Job
     index: int
@@ -118,22 +119,22 @@ class _Seat:
 
 
 class Batcher:
-    """One queue for all models, and as many batches at once as the machine has lanes for.
+    """One queue for all models, and as many batches at once as the machine has lanes.
 
-    A lane that is free takes what has come in meanwhile; it never waits for more. Jobs take
-    turns: each batch begins with a text of the next one, and those of others that are alike in
-    length fill it up. So a job of thousands of texts does not hold up one of one.
+    A free lane takes the texts that have arrived by then; it never waits for more. Jobs take turns:
+    each batch starts with a text of the next job, and texts of similar length of all jobs fill it
+    up. So a job of thousands of texts does not delay a job of one.
     """
 
     def __init__(self, limits: Limits, on_batch: Callable[[Batch], None] = lambda _: None) -> None:
-        """Begin with no models.
+        """Start without models.
 
         Args:
             limits: How much may wait.
-            on_batch: Told of each forward pass.
+            on_batch: Called after each forward pass.
         """
         self._limits, self._on_batch = limits, on_batch
-        self._idle: dict[Worker, list[Engine]] = {}
+        self._idle: dict[BatchModel, list[Engine]] = {}
         self._jobs: deque[_Job] = deque()
         self._open: set[_Job] = set()
         self._slots = self._free = 0
@@ -142,10 +143,10 @@ class Batcher:
         self._closed = False
         self.tokens = self.texts = 0
 
-    def add(self, worker: Worker) -> None:
-        """Take work for a model, whose lanes are ready."""
-        self._idle[worker] = list(worker.lanes)
-        more = max(0, len(worker.lanes) - self._slots)
+    def add(self, model: BatchModel) -> None:
+        """Accept texts for a model, whose lanes are ready."""
+        self._idle[model] = list(model.lanes)
+        more = max(0, len(model.lanes) - self._slots)
         self._slots, self._free = self._slots + more, self._free + more
         if more:
             old, self._executor = (
@@ -156,7 +157,7 @@ class Batcher:
                 old.shutdown(wait=False)
 
     def check_room(self, tokens: int = 1, texts: int = 1) -> None:
-        """Refuse what would have to wait too long. What is alone is never refused.
+        """Refuse texts that would have to wait too long; an empty queue takes any request.
 
         Raises:
             ApiError: The queue is full, or closed.
@@ -177,17 +178,17 @@ class Batcher:
 
     @property
     def seconds_to_wait(self) -> int:
-        """About how long what waits will take; at least 1."""
+        """Estimate of the time until the queue is empty, in seconds; at least 1."""
         seconds = self.tokens / self._rate if self._rate else 1.0
         return int(min(max(1.0, seconds), _LONGEST_ADVICE))
 
-    async def embed(self, worker: Worker, rows: Sequence[Ids]) -> Floats:
-        """Vectors of token ids, in their order: float32 of shape (rows, width).
+    async def embed(self, model: BatchModel, rows: Sequence[Ids]) -> Floats:
+        """Compute vectors of token ids, in their order: float32 of shape (rows, width).
 
-        When the caller is cancelled, what is not begun is forgotten.
+        When the caller is cancelled, its texts leave the queue.
 
         Args:
-            worker: A model that was added.
+            model: A model that was added.
             rows: At least one; each holds at least one id.
 
         Raises:
@@ -197,9 +198,9 @@ class Batcher:
         tokens = sum(map(len, rows))
         self.check_room(tokens, len(rows))
         job = _Job(
-            worker,
+            model,
             rows,
-            np.empty((len(rows), worker.width), dtype=np.float32),
+            np.empty((len(rows), model.width), dtype=np.float32),
             asyncio.get_running_loop().create_future(),
             deque(sorted(range(len(rows)), key=lambda i: -len(rows[i]))),
             len(rows),
@@ -216,7 +217,7 @@ class Batcher:
         return job.vectors
 
     def close(self) -> None:
-        """Refuse what comes, and what is not done; batches that run are left to their end."""
+        """Refuse new and waiting requests; running batches finish."""
         self._closed = True
         for job in list(self._open):
             _fail(job, _stopping())
@@ -236,28 +237,28 @@ class Batcher:
             self._jobs.remove(job)
 
     def _dispatch(self) -> None:
-        """Begin batches while there are lanes for them."""
+        """Start batches while there are lanes for them."""
         while self._free and not self._closed and (job := self._next_job()) is not None:
             seats = self._seats(job)
             chosen = [seats[i] for i in pick([len(seat.ids) for seat in seats], BATCH_SIZE)]
             self._leave_queue(chosen)
-            self._begin(job.worker, chosen)
+            self._begin(job.model, chosen)
 
     def _next_job(self) -> _Job | None:
-        """Whose turn it is; it goes to the end of the queue."""
+        """Return the job whose turn it is, and move it to the end of the queue."""
         for _ in range(len(self._jobs)):
             job = self._jobs[0]
             self._jobs.rotate(-1)
-            if self._idle[job.worker]:
+            if self._idle[job.model]:
                 return job
         return None
 
     def _seats(self, job: _Job) -> list[_Seat]:
-        """What may go into its batch: a share of each job's texts, its own first."""
+        """Return candidates for a batch: a share of each job's texts, its own first."""
         others = [] if job.alone else [
             other
             for other in islice(self._jobs, CANDIDATES)
-            if other.worker is job.worker and other is not job and not other.alone
+            if other.model is job.model and other is not job and not other.alone
         ]  # fmt: skip
         share = max(1, CANDIDATES // (1 + len(others)))
         return [_Seat(one, i) for one in (job, *others) for i in islice(one.waiting, share)]
@@ -269,28 +270,28 @@ class Batcher:
             if not job.waiting:
                 self._jobs.remove(job)
 
-    def _begin(self, worker: Worker, seats: list[_Seat]) -> None:
-        """Run a batch: with all threads where nothing else is there to do."""
-        idle = self._idle[worker]
-        alone = self._free == self._slots and not self._jobs and worker.whole not in worker.lanes
-        lane, slots = (worker.whole, self._slots) if alone else (idle.pop(), 1)
+    def _begin(self, model: BatchModel, seats: list[_Seat]) -> None:
+        """Run a batch, with all threads if nothing else is waiting or running."""
+        idle = self._idle[model]
+        alone = self._free == self._slots and not self._jobs and model.whole not in model.lanes
+        lane, slots = (model.whole, self._slots) if alone else (idle.pop(), 1)
         self._free -= slots
         running = asyncio.get_running_loop().run_in_executor(
-            self._executor, _timed, worker, lane, [seat.ids for seat in seats]
+            self._executor, _timed, model, lane, [seat.ids for seat in seats]
         )
-        running.add_done_callback(partial(self._end, worker, seats, lane, slots))
+        running.add_done_callback(partial(self._end, model, seats, lane, slots))
 
     def _end(
         self,
-        worker: Worker,
+        model: BatchModel,
         seats: list[_Seat],
         lane: Engine,
         slots: int,
         running: asyncio.Future[tuple[Floats, float]],
     ) -> None:
         self._free += slots
-        if lane is not worker.whole or lane in worker.lanes:
-            self._idle[worker].append(lane)
+        if lane is not model.whole or lane in model.lanes:
+            self._idle[model].append(lane)
         if running.cancelled():
             return
         error = running.exception()
@@ -307,7 +308,7 @@ class Batcher:
         self._dispatch()
 
     def _fail_batch(self, seats: list[_Seat], error: BaseException) -> None:
-        """Whose texts failed by themselves, fails; who shared the batch tries again alone."""
+        """Fail a job that was alone in a failed batch; jobs that shared it try again alone."""
         jobs = {seat.job for seat in seats}
         for job in jobs & self._open:
             if len(jobs) == 1:
@@ -327,9 +328,9 @@ class Batcher:
         self._on_batch(Batch(len(seats), tokens, max(lengths) * len(seats), seconds))
 
 
-def _timed(worker: Worker, lane: Engine, rows: list[Ids]) -> tuple[Floats, float]:
+def _timed(model: BatchModel, lane: Engine, rows: list[Ids]) -> tuple[Floats, float]:
     started = time.perf_counter()
-    return worker.forward(lane, rows), time.perf_counter() - started
+    return model.forward(lane, rows), time.perf_counter() - started
 
 
 def _fail(job: _Job, error: BaseException) -> None:

@@ -1,7 +1,4 @@
-"""A connection: HTTP/1.1 as uvicorn reads it, with bounds before a request is one.
-
-What is here happens before any key is looked at, so nobody may take much by it.
-"""
+"""HTTP/1.1 connection of uvicorn, with limits on what a client sends before its key is checked."""
 
 from __future__ import annotations
 
@@ -17,29 +14,29 @@ if TYPE_CHECKING:
     import asyncio
 
 HEAD_BYTES = 65_536
-"""Of a request's line and headers, or of what follows its body; what comes in one read is added."""
+"""Most bytes of a request's line and headers, or after its body, besides those of one read."""
 
 _PIPELINED = 64
 """Requests that may wait on a connection for the answer to the one before."""
 
 
 class Connection(HttpToolsProtocol):
-    """Keeps little of what has no end, and answers what offers another protocol.
+    """Connection with limits on unfinished requests, which declines to switch protocols.
 
-    A head is waited for no longer than a next request is.
+    A request's head has to arrive within the timeout of an idle connection.
     """
 
     _unread = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Wait for a request, as after an answer."""
+        """Start the timeout that otherwise starts after a response."""
         super().connection_made(transport)
         self.timeout_keep_alive_task = self.loop.call_later(
             self.timeout_keep_alive, self.timeout_keep_alive_handler
         )
 
     def data_received(self, data: bytes) -> None:
-        """Read on; the time to wait is over when a head is whole, not before."""
+        """Feed the parser; the timeout ends with a complete head, not with its first byte."""
         self._unread += len(data)
         try:
             self.parser.feed_data(data)
@@ -54,12 +51,12 @@ class Connection(HttpToolsProtocol):
                 self._refuse(ApiError(status, message, "headers_too_large"))
 
     def on_message_begin(self) -> None:
-        """Called by the parser at a request's first byte."""
+        """Handle the parser's event: a request's first byte."""
         self._unread = 0
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
-        """Called by the parser; what it raises, the parser makes an error of its own."""
+        """Handle the parser's event: a complete head. The parser wraps what this raises."""
         if self.parser.should_upgrade():
             return
         if len(self.pipeline) >= _PIPELINED:
@@ -68,23 +65,23 @@ class Connection(HttpToolsProtocol):
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
-        """Called by the parser with a part of a body."""
+        """Handle the parser's event: a part of a body."""
         self._unread = 0
         super().on_body(body)
 
     def on_message_complete(self) -> None:
-        """Called by the parser; it takes a request that offers a protocol to be without a body."""
+        """Handle the parser's event: the end, which comes early where a protocol is offered."""
         if not self.parser.should_upgrade():
             super().on_message_complete()
 
     def _decline(self, rest: bytes) -> None:
-        """Read a request again as if it offered no other protocol, as RFC 9110, 7.8 allows.
+        """Parse a request again without its offer of a protocol, as RFC 9110, 7.8 allows.
 
         Java's own client offers HTTP/2 with every first request, and sends the body behind it.
         """
         kept = [header for header in self.headers if header[0] != b"upgrade"]
         if len(kept) == len(self.headers):
-            self._refuse(bad_request("This server is no proxy."))
+            self._refuse(bad_request("This server is not a proxy."))
             return
         version = self.parser.get_http_version().encode()
         head = b"%b %b HTTP/%b\r\n" % (self.parser.get_method(), self.url, version)
@@ -93,7 +90,7 @@ class Connection(HttpToolsProtocol):
         self.data_received(head + lines + b"\r\n" + rest)
 
     def _refuse(self, error: ApiError) -> None:
-        """Hang up; with an answer, where it could not be taken for that of another request."""
+        """Close the connection, with a response unless one to another request is under way."""
         if self.cycle is None or self.cycle.response_complete:
             head = (
                 f"HTTP/1.1 {error.status.value} {error.status.phrase}\r\n"

@@ -1,4 +1,4 @@
-"""What a client is told when it gets no answer, in OpenAI's form.
+"""Error responses, in OpenAI's form.
 
 `{"error": {"message", "type", "param", "code"}}`, as OpenAI's API reference has it and as the
 clients made for it read it.
@@ -17,14 +17,14 @@ JSON = "application/json"
 
 @dataclass
 class ApiError(Exception):
-    """A request that is not answered as it asked.
+    """Error response to a request.
 
     Attributes:
-        status: Of HTTP.
+        status: The HTTP status.
         message: What happened, to which input, and what to do; never a text of the request.
         code: A word for programs.
-        param: The field that is at fault.
-        headers: Besides those of every answer.
+        param: The field of the request that is wrong.
+        headers: More headers.
     """
 
     status: HTTPStatus
@@ -35,29 +35,29 @@ class ApiError(Exception):
 
     @property
     def type(self) -> str:
-        """OpenAI's word for the kind."""
+        """OpenAI's word for the kind of error."""
         if self.status == HTTPStatus.TOO_MANY_REQUESTS:
             return "requests"
         return "server_error" if self.status >= 500 else "invalid_request_error"
 
     @property
     def content(self) -> bytes:
-        """As it is sent, in JSON."""
+        """The body, as JSON."""
         return to_json(ErrorAnswer(ErrorDetail(self.message, self.type, self.param, self.code)))
 
 
 def bad_request(message: str, param: str | None = None, code: str | None = None) -> ApiError:
-    """A request that no server like this could answer."""
+    """Make the error for an invalid request."""
     return ApiError(HTTPStatus.BAD_REQUEST, message, code, param)
 
 
 def too_many(message: str, param: str | None = "input") -> ApiError:
-    """A request that asks for more than this server takes at once."""
+    """Make the error for a request over this server's limits."""
     return ApiError(HTTPStatus.UNPROCESSABLE_ENTITY, message, "request_too_large", param)
 
 
 def unauthorized(*, given: bool) -> ApiError:
-    """No key, or a wrong one."""
+    """Make the error for a missing or wrong key."""
     message = (
         "The API key is not this server's."
         if given
@@ -69,7 +69,7 @@ def unauthorized(*, given: bool) -> ApiError:
 
 
 def unknown_model(name: str, there_are: list[str]) -> ApiError:
-    """A model that is not served."""
+    """Make the error for a model that is not served."""
     shown = name if len(name) <= 80 else f"{name[:80]}…"
     return ApiError(
         HTTPStatus.NOT_FOUND,
@@ -80,7 +80,7 @@ def unknown_model(name: str, there_are: list[str]) -> ApiError:
 
 
 def busy(message: str, seconds: int) -> ApiError:
-    """Come back later."""
+    """Make the error for a full queue: try again after some seconds."""
     return ApiError(
         HTTPStatus.TOO_MANY_REQUESTS,
         message,
@@ -90,14 +90,14 @@ def busy(message: str, seconds: int) -> ApiError:
 
 
 def unavailable(message: str, code: str) -> ApiError:
-    """Not yet, or no longer."""
+    """Make the error for a server that is starting or stopping."""
     return ApiError(HTTPStatus.SERVICE_UNAVAILABLE, message, code, headers={"Retry-After": "1"})
 
 
 def of_http(status: int, headers: Mapping[str, str] | None) -> ApiError:
-    """A refusal of the framework's: no such path, not this method, or a broken request."""
+    """Make an error of the framework's: no such path, not this method, or a broken request."""
     messages = {
-        HTTPStatus.NOT_FOUND: "There is no such path here; GET /openapi.json tells all.",
+        HTTPStatus.NOT_FOUND: "There is no such path; GET /openapi.json lists all.",
         HTTPStatus.METHOD_NOT_ALLOWED: "The path does not answer this method.",
     }
     known = HTTPStatus(status)
@@ -106,7 +106,7 @@ def of_http(status: int, headers: Mapping[str, str] | None) -> ApiError:
 
 
 def internal_error() -> ApiError:
-    """A fault of ours; what it was is in the log, without texts."""
+    """Make the error for a bug; the log says where it is, without texts."""
     return ApiError(
         HTTPStatus.INTERNAL_SERVER_ERROR,
         "The server failed on this request; its log says where.",

@@ -1,4 +1,4 @@
-"""What stands before the endpoints: who may ask, how much is read, and what is told of it."""
+"""ASGI middleware: host and key checks, limits on bodies, metrics and the log."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("minnow.serve")
 
 _UNSENT = 499
-"""What is counted for a request whose client did not wait; the number is nginx's."""
+"""Status of a request whose client went away; the number is nginx's."""
 
 
 class GoneError(Exception):
@@ -35,35 +35,35 @@ class GoneError(Exception):
 
 
 def answer_of(error: ApiError) -> Response:
-    """An error as it is sent."""
+    """Return the response for an error."""
     return Response(error.content, error.status, dict(error.headers), media_type=JSON)
 
 
 class Watched:
-    """Counts and times every request, and logs faults of ours without what was sent."""
+    """Middleware that counts and times requests, and logs bugs without the texts of a request."""
 
     def __init__(
         self, app: ASGIApp, metrics: Metrics, route: Callable[[str], str], *, access_log: bool
     ) -> None:
-        """Watch an application; `route` gives a path's name, which is never a client's own."""
+        """Wrap an application; `route` returns a path of the table of endpoints."""
         self._app, self._metrics, self._route = app, metrics, route
         self._access_log = access_log
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """As ASGI has it."""
+        """Handle an ASGI event."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         started, status = time.perf_counter(), _UNSENT
 
-        async def told(message: Message) -> None:
+        async def watched_send(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
             await send(message)
 
         try:
-            await self._app(scope, receive, told)
+            await self._app(scope, receive, watched_send)
         except GoneError:
             status = _UNSENT
         except Exception as error:
@@ -71,9 +71,9 @@ class Watched:
                 raise
             log.error("%s failed at:\n%s", self._route(scope["path"]), _where(error))
         finally:
-            self._tell(scope, status, time.perf_counter() - started)
+            self._record(scope, status, time.perf_counter() - started)
 
-    def _tell(self, scope: Scope, status: int, seconds: float) -> None:
+    def _record(self, scope: Scope, status: int, seconds: float) -> None:
         route = self._route(scope["path"])
         self._metrics.requests.labels(route, str(status)).inc()
         self._metrics.seconds.labels(route).observe(seconds)
@@ -84,29 +84,29 @@ class Watched:
 
 
 def _method(scope: Scope) -> str:
-    """A method that HTTP knows, or none: it is the client's own word."""
+    """Return the method, or "?" for one that HTTP does not know: a client may send any text."""
     known = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
     return scope["method"] if scope["method"] in known else "?"
 
 
 def _where(error: Exception) -> str:
-    """The lines that an error came by, and its kind; not its message, which may hold a text."""
+    """Return an error's traceback and type; not its message, which may hold a text."""
     lines = [f"  {frame.filename}:{frame.lineno} {frame.name}"
              for frame in traceback.extract_tb(error.__traceback__)]  # fmt: skip
     return "\n".join([*lines, f"  {type(error).__name__}"])
 
 
 class Guarded:
-    """Lets through what calls the server by a name of its own, and has the key."""
+    """Middleware that lets requests through that use an allowed host name and have the key."""
 
     def __init__(self, app: ASGIApp, settings: Settings, is_public: Callable[[str], bool]) -> None:
-        """Guard an application; `is_public` says which paths need no key."""
+        """Wrap an application; `is_public` says which paths need no key."""
         self._app, self._is_public = app, is_public
         self._hosts = settings.hosts
         self._key = settings.api_key.encode()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """As ASGI has it."""
+        """Handle an ASGI event."""
         if scope["type"] == "http" and (error := self._refuse(scope)) is not None:
             await answer_of(error)(scope, receive, send)
             return
@@ -131,7 +131,7 @@ class Guarded:
 
 
 def _host_name(header: str) -> str:
-    """The name in a Host header, without the port and without the brackets of IPv6."""
+    """Return the name in a Host header, without port and IPv6 brackets."""
     if header.startswith("["):
         return header[1:].partition("]")[0].lower()
     return header.partition(":")[0].lower()
@@ -140,17 +140,17 @@ def _host_name(header: str) -> str:
 async def read_body(
     scope: Scope, receive: Receive, limits: Limits, hold: Callable[[int], None]
 ) -> bytes:
-    """A JSON body, read no further than the limit.
+    """Read a JSON body, up to the limit.
 
     Args:
-        scope: Of the request.
-        receive: Gives its parts.
-        limits: How large it may be, and how long it may take.
-        hold: Told the bytes of each part; raises where there is no room for them.
+        scope: The ASGI scope.
+        receive: The ASGI function that returns its parts.
+        limits: The largest size, and the longest time.
+        hold: Called with the size of each part; raises where there is no room for it.
 
     Raises:
-        ApiError: It is not said to be JSON, is too large, or does not come to an end in time.
-        GoneError: The client went away.
+        ApiError: It is not declared as JSON, is too large, or does not arrive in time.
+        GoneError: The client closed its connection.
     """
     headers = Headers(scope=scope)
     kind = headers.get("content-type", "").partition(";")[0].strip().lower()
@@ -200,10 +200,10 @@ def _too_large(limits: Limits) -> ApiError:
 
 
 async def unless_gone(receive: Receive, work: Awaitable[Response]) -> Response:
-    """Do the work of a request that is read, unless its client goes away.
+    """Await the response to a request, and cancel it if the client goes away.
 
     Raises:
-        GoneError: It did; the work was cancelled.
+        GoneError: The client closed its connection.
     """
     task, gone = asyncio.ensure_future(work), asyncio.ensure_future(receive())
     try:

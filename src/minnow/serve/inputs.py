@@ -1,4 +1,4 @@
-"""From what a request holds to the token ids that a model is given."""
+"""Inputs of requests, checked and tokenised."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Rows:
-    """Texts as a model is given them.
+    """Tokenised texts.
 
     Attributes:
-        ids: Token ids of each, special tokens included.
-        truncated: Which were longer than the limit.
+        ids: Token ids of each text, special tokens included.
+        truncated: Indices of texts that were longer than the limit.
     """
 
     ids: list[list[int]]
@@ -35,20 +35,20 @@ class Rows:
 
     @property
     def tokens(self) -> int:
-        """All of them."""
+        """How many tokens there are in all."""
         return sum(map(len, self.ids))
 
     def joined(self, others: Rows) -> Rows:
-        """These, and others behind them."""
+        """Return these rows followed by others."""
         over = [len(self.ids) + i for i in others.truncated]
         return Rows(self.ids + others.ids, self.truncated + over)
 
 
 def decode(body: bytes, kind: type[Asked]) -> Asked:
-    """A request's body, checked.
+    """Decode and check a request's body.
 
     Raises:
-        ApiError: It is not JSON, or not of this kind; the message has the place.
+        ApiError: It is not JSON, or not of this kind; the message names the place.
     """
     try:
         return msgspec.json.decode(body, type=kind)
@@ -72,8 +72,8 @@ def check_count(count: int, most: int, param: str, what: str | None = None) -> N
     Args:
         count: How many there are.
         most: How many there may be.
-        param: The field that is at fault.
-        what: That it is, in words, where the field alone is not.
+        param: The field of the request.
+        what: How to call it in the message, if not by the field's name.
 
     Raises:
         ApiError: There are none, or too many.
@@ -89,7 +89,7 @@ def check_count(count: int, most: int, param: str, what: str | None = None) -> N
 
 
 def texts_of(given: str | list[str], most: int, param: str) -> list[str]:
-    """One text or several, as a list.
+    """Return one text or several as a list.
 
     Raises:
         ApiError: There are too many.
@@ -108,14 +108,14 @@ def rows_of(
     truncate: bool,
     most: int,
 ) -> Rows:
-    """The `input` of a request for embeddings, of any of its four forms.
+    """Tokenise the `input` of a request for embeddings, in any of its four forms.
 
     Args:
-        model: Whose tokenizer it is for.
+        model: The model.
         given: A text, several, ids of a text, or ids of several.
-        prompt: Put before each text; ids have theirs in them already.
-        chosen: Whether the request chose the prompt: it cannot for ids.
-        truncate: Cut off what is too long, rather than refuse it.
+        prompt: Put before each text, not before ids.
+        chosen: Whether the request chose the prompt, which is an error for ids.
+        truncate: Cut off texts that are too long, rather than refuse them.
         most: How many inputs a request may have.
 
     Raises:
@@ -137,8 +137,8 @@ def rows_of(
     check_count(len(lists), most, "input")
     if prompt and chosen:
         raise bad_request(
-            "A prompt cannot be put before token ids: they should have it in them already. Leave "
-            "out input_type and prompt_name, or send text.",
+            "A prompt cannot be put before token ids: they should contain it already. Leave out "
+            "input_type and prompt_name, or send text.",
             "input",
         )
     rows = [[i for i in row if isinstance(i, int)] for row in lists if isinstance(row, list)]
@@ -148,7 +148,7 @@ def rows_of(
 def tokenized(
     model: ServedModel, texts: Sequence[str], prompt: str, *, truncate: bool, param: str = "input"
 ) -> Rows:
-    """Token ids of texts, each behind a prompt.
+    """Tokenise texts, each after a prompt.
 
     Raises:
         ApiError: A text is empty, is not valid, or is too long; the message has its number.
@@ -163,7 +163,7 @@ def tokenized(
 
 
 def questions(model: ServedModel, texts: Sequence[str], *, truncate: bool) -> Rows:
-    """Token ids of questions, each behind the model's prompt for them; see `tokenized`."""
+    """Tokenise questions, each after the model's prompt for queries; see `tokenized`."""
     prompt = model.prompt("query", None)
     return tokenized(model, texts, prompt, truncate=truncate, param="query")
 
@@ -171,7 +171,7 @@ def questions(model: ServedModel, texts: Sequence[str], *, truncate: bool) -> Ro
 def tokens_of(
     model: ServedModel, texts: Sequence[str], prompt: str, *, param: str = "input"
 ) -> list[TokenizedText]:
-    """Texts, each behind a prompt, cut off at the model's limit.
+    """Tokenise texts, each after a prompt, cut off at the model's limit.
 
     Raises:
         ApiError: A text is empty, or is not valid; the message has its number.
@@ -189,10 +189,10 @@ def tokens_of(
 
 
 def _checked_ids(model: ServedModel, rows: list[list[int]], *, truncate: bool) -> Rows:
-    """Ids as the model's own tokenizer gives them.
+    """Check ids that a client made with the model's tokenizer, special tokens included.
 
-    They should have its special tokens. Clients made for OpenAI send ids of OpenAI's tokenizers,
-    which would come to some vector without an error; those have no such tokens.
+    Clients made for OpenAI send ids of OpenAI's tokenizers, which would give some vector without
+    an error; their ids have no such tokens.
     """
     before, behind = model.special_ids
     over = []

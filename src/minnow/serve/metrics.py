@@ -27,10 +27,10 @@ _TEXTS = (1, 2, 4, 8, 16, 32)
 
 
 class Metrics:
-    """The figures of one server, in a registry of its own."""
+    """Prometheus metrics of one server, in their own registry."""
 
     def __init__(self) -> None:
-        """Begin at zero."""
+        """Create the metrics."""
         self._registry = registry = CollectorRegistry()
         ProcessCollector(registry=registry)
         self.requests = Counter(
@@ -38,14 +38,14 @@ class Metrics:
             registry=registry,
         )  # fmt: skip
         self.seconds = Histogram(
-            "minnow_request_seconds", "From a request's head to its answer.", ["route"],
+            "minnow_request_seconds", "Seconds from a request to its response.", ["route"],
             buckets=_SECONDS, registry=registry,
         )  # fmt: skip
         self.cancelled = Counter(
             "minnow_cancelled_requests", "Requests whose client went away.", registry=registry
         )
-        self._texts = Counter("minnow_texts", "Texts taken.", ["model"], registry=registry)
-        self._tokens = Counter("minnow_tokens", "Tokens taken.", ["model"], registry=registry)
+        self._texts = Counter("minnow_texts", "Texts embedded.", ["model"], registry=registry)
+        self._tokens = Counter("minnow_tokens", "Tokens embedded.", ["model"], registry=registry)
         self._truncated = Counter(
             "minnow_truncated_texts", "Texts cut off.", ["model"], registry=registry
         )
@@ -60,7 +60,7 @@ class Metrics:
         )
 
     def watch(self, name: str, text: str, value: Callable[[], float]) -> None:
-        """Add a gauge that is read when it is asked for."""
+        """Add a gauge, which calls the function when it is read."""
         Gauge(name, text, registry=self._registry).set_function(value)
 
     def on_batch(self, batch: Batch) -> None:
@@ -70,11 +70,11 @@ class Metrics:
         self._padding.inc(batch.padded - batch.tokens)
 
     def on_rows(self, model: str, rows: Rows) -> None:
-        """Count the texts of a request that is answered."""
+        """Count the texts of a request that was answered."""
         self._texts.labels(model).inc(len(rows.ids))
         self._tokens.labels(model).inc(rows.tokens)
         self._truncated.labels(model).inc(len(rows.truncated))
 
     def page(self) -> bytes:
-        """All of it in Prometheus' text format."""
+        """Return all metrics in Prometheus' text format."""
         return generate_latest(self._registry)

@@ -1,4 +1,4 @@
-"""The bundles that are served, by name."""
+"""Served models, by name."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float32]
 
 _MANY_BATCHES = 10_000
-"""Batches enough for every lane of any engine."""
+"""More batches than any engine has lanes."""
 
 _ROLES: Mapping[str, Role] = {
     "query": "query",
@@ -34,14 +34,14 @@ _ROLES: Mapping[str, Role] = {
     "search_document": "document",
     "passage": "document",
 }
-"""What clients of other services call the two roles (Cohere's and NVIDIA's words among them)."""
+"""Words of other services for the two roles (Cohere's and NVIDIA's among them)."""
 
 
 class ServedModel:
-    """A bundle under a name: open, warm, and ready for batches."""
+    """Open bundle with a name, warmed up for batches."""
 
     def __init__(self, name: str, bundle: Bundle, embedder: Embedder) -> None:
-        """Warm an open bundle up: no request has to wait for what is slow the first time.
+        """Warm up an open bundle, so that no request waits for what is slow the first time.
 
         Raises:
             EngineError: The runtime failed.
@@ -65,16 +65,16 @@ class ServedModel:
 
     @property
     def max_tokens(self) -> int:
-        """The longest text in tokens, special tokens included."""
+        """Most tokens of a text, special tokens included."""
         return self.embedder.max_tokens
 
     @property
     def vocabulary(self) -> int:
-        """How many token ids there are."""
+        """Number of token ids."""
         return self.manifest.encoder.vocab_size
 
     def forward(self, lane: Engine, rows: list[Sequence[int]]) -> Floats:
-        """Vectors of token ids, on a lane: float32 of shape (rows, width).
+        """Run a lane on token ids: float32 of shape (rows, width).
 
         Raises:
             EngineError: The runtime failed, or gave NaN.
@@ -82,7 +82,7 @@ class ServedModel:
         return self._pipeline.forward(lane, [list(row) for row in rows])
 
     def prompt(self, input_type: str | None, prompt_name: str | None) -> str:
-        """What to put before each text; as `Embedder.encode` and its sisters choose it.
+        """Return the text to put before each input, as `Embedder.encode` chooses it.
 
         Raises:
             ApiError: Both are given, or the model has no such prompt.
@@ -98,7 +98,7 @@ class ServedModel:
             raise bad_request(str(error), "prompt_name") from error
 
     def facts(self) -> Model:
-        """What a client may want to know of it."""
+        """Describe the model to clients."""
         embedding = self.manifest.embedding
         return Model(
             id=self.name,
@@ -117,11 +117,11 @@ class ServedModel:
 
 
 def find_bundles(arguments: Sequence[str]) -> dict[str, Bundle]:
-    """The bundles of a command line, by the names that clients call them by.
+    """Open the bundles of a command line, by the names that clients use.
 
     Args:
-        arguments: Each a folder, or NAME=FOLDER; a folder's own name is without `.minnow`. A name
-            may be one of the Hub's, with a slash.
+        arguments: Each a folder, or NAME=FOLDER; by default the name is the folder's without
+            `.minnow`. A name may have a slash, as on the Hub.
 
     Raises:
         BundleError: One is not a bundle.
@@ -133,7 +133,7 @@ def find_bundles(arguments: Sequence[str]) -> dict[str, Bundle]:
     for argument in arguments:
         name, folder = _named(argument)
         if name in found:
-            raise ServeError(f"Two bundles are called {name}. Give one another name: NAME=FOLDER.")
+            raise ServeError(f"Two bundles are called {name}. Rename one: NAME=FOLDER.")
         found[name] = Bundle.open(folder)
     return found
 
@@ -147,7 +147,7 @@ def _named(argument: str) -> tuple[str, Path]:
 
 
 def open_model(name: str, bundle: Bundle, options: EngineOptions) -> ServedModel:
-    """Open a bundle, and warm it up.
+    """Open and warm up a bundle.
 
     Raises:
         BundleError, EngineError, SourceError, MissingExtraError: As `Embedder.open`.
@@ -161,15 +161,15 @@ def open_model(name: str, bundle: Bundle, options: EngineOptions) -> ServedModel
 
 
 def model_named(models: Mapping[str, ServedModel], name: str | None) -> ServedModel:
-    """The model that a request asks for; the only one, where it does not say.
+    """Return the model that a request names; without a name, the only one.
 
     Raises:
-        ApiError: There is none of that name.
+        ApiError: There is no such model, or several and no name.
     """
     if name is None and len(models) == 1:
         return next(iter(models.values()))
     if name is None:
-        raise bad_request(f"Say which model: {', '.join(models)}.", "model")
+        raise bad_request(f"Name a model: {', '.join(models)}.", "model")
     if name not in models:
         raise unknown_model(name, list(models))
     return models[name]

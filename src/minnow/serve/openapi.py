@@ -1,4 +1,4 @@
-"""The OpenAPI document, made of the table of endpoints and of the types that check requests."""
+"""OpenAPI document, made from the table of endpoints and the types that check requests."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _IDS: dict[str, Any] = {"type": "array", "minItems": 1, "items": _ID}
 
 
 def document(service: Service, table: Sequence[Endpoint]) -> bytes:
-    """The document of one server: its models are named in it, and its key where it has one."""
+    """Write the document of one server, with its models, limits and authentication."""
     types = {each.request for each in table} | {each.answer for each in table} | {ErrorAnswer}
     named = sorted((kind for kind in types if kind is not None), key=lambda kind: kind.__name__)
     _, schemas = msgspec.json.schema_components(named, ref_template=_TEMPLATE)
@@ -96,7 +96,7 @@ def _responses(service: Service, endpoint: Endpoint) -> dict[str, Any]:
 
 
 def _name_models(schemas: dict[str, Any], names: list[str]) -> None:
-    """Say which models there are, wherever a request names one."""
+    """List the models wherever a request names one."""
     for schema in schemas.values():
         model = schema["properties"].get("model")
         if model is not None and schema.get("additionalProperties") is False:
@@ -104,7 +104,7 @@ def _name_models(schemas: dict[str, Any], names: list[str]) -> None:
 
 
 def _limit_inputs(schemas: dict[str, Any], most: int) -> None:
-    """Say which forms inputs have, and how many a request may have."""
+    """Describe the forms of inputs, and how many a request may have."""
     schemas[EmbeddingsRequest.__name__]["properties"]["input"]["anyOf"] = [
         {"title": "A text", **_TEXT},
         {"title": "Several texts", "type": "array", "minItems": 1, "items": _TEXT},

@@ -1,4 +1,4 @@
-"""The page at `/`: one file, which loads nothing else."""
+"""Page at `/`: one file, which loads nothing else."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ HTML = "text/html"
 
 
 def page(service: Service) -> Response:
-    """The page, and the policy under which a browser lets it do no more than it has to."""
+    """Return the page, with a policy that lets it call this server and nothing else."""
     del service
     content, policy = _page()
     headers = {

@@ -1,4 +1,4 @@
-"""Which of the texts that wait go into one forward pass."""
+"""Choice of the waiting texts that go into one forward pass."""
 
 from __future__ import annotations
 
@@ -14,21 +14,20 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 OVERHEAD = 16
-"""What a forward pass costs besides its tokens, in tokens.
+"""Fixed cost of a forward pass, in tokens.
 
-Measured on all-MiniLM-L6-v2 in CPU time, from 1x8 to 32x16: 4 ms, and 0.23 ms a token. It is the
-resizing to a new shape, and reading the weights once.
+Measured on all-MiniLM-L6-v2 in CPU time, from 1x8 to 32x16: 4 ms, and 0.23 ms a token. The fixed
+part is resizing to a new shape, and reading the weights once.
 """
 
 
 def pick(lengths: Sequence[int], batch_size: int) -> NDArray[np.intp]:
-    """Choose texts to run together: the first, and others about as long.
+    """Choose texts to run together: the first, whose turn it is, and others about as long.
 
-    The first is whose turn it is. Beside it goes what makes the batch cost least for each token
-    that is not padding.
+    The others are those that make the batch's cost for each token without padding the lowest.
 
     Args:
-        lengths: Tokens of each text that waits; at least 1 each.
+        lengths: Tokens of each waiting text; at least 1.
         batch_size: Most texts in a batch; of long ones there are fewer, see TOKENS_PER_BATCH.
 
     Returns:

@@ -1,6 +1,6 @@
-"""The endpoints: what each is asked, and what it answers.
+"""Endpoints: their requests and responses.
 
-The table at the end is what the application is made of, and the OpenAPI document.
+The application and the OpenAPI document are made from the table at the end.
 """
 
 from __future__ import annotations
@@ -29,7 +29,6 @@ from minnow.serve.inputs import (
 )
 from minnow.serve.page import HTML, page
 from minnow.serve.schemas import (
-    Answer,
     Embedding,
     EmbeddingsAnswer,
     EmbeddingsRequest,
@@ -37,14 +36,15 @@ from minnow.serve.schemas import (
     Model,
     ModelsAnswer,
     Request,
+    ResponseBody,
     SearchAnswer,
     SearchHit,
     SearchRequest,
     SimilarityAnswer,
     SimilarityRequest,
     TokenizeAnswer,
+    TokenizedInput,
     TokenizeRequest,
-    Tokens,
     Usage,
     to_json,
 )
@@ -61,10 +61,10 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float32]
 
 TRUNCATED = "X-Minnow-Truncated"
-"""Header of an answer: how many texts were cut off; absent where none was."""
+"""Header of a response: how many texts were cut off; absent where none was."""
 
 _LARGE = 100_000
-"""Numbers of an answer that are not written in the event loop."""
+"""Numbers above which a response is encoded in a thread, not in the event loop."""
 
 Handler = Callable[["Service", bytes, "Mapping[str, str]"], Awaitable[Response]]
 
@@ -75,16 +75,16 @@ class Endpoint:
 
     Attributes:
         method: GET or POST.
-        path: As OpenAPI writes it.
+        path: In OpenAPI's notation.
         handle: Called with the service, the body and the parameters of the path.
-        summary: In a line.
+        summary: One line.
         request: Type of the body.
-        answer: Type of the answer; None where it is not JSON.
-        media: Type of the answer's content.
-        public: Whether it is answered without the key.
-        errors: Statuses of errors that it may answer, besides those of every endpoint.
-        also: Other statuses with an answer of the same type.
-        of_index: Whether it is there only where the server has an index.
+        answer: Type of the response; None where it is not JSON.
+        media: Media type of the response.
+        public: Whether it needs no key.
+        errors: Statuses of errors that it may return, besides those of every endpoint.
+        also: Other statuses with a response of the same type.
+        of_index: Whether it exists only where the server has an index.
     """
 
     method: str
@@ -92,7 +92,7 @@ class Endpoint:
     handle: Handler
     summary: str
     request: type[Request] | None = None
-    answer: type[Answer] | None = None
+    answer: type[ResponseBody] | None = None
     media: str = JSON
     public: bool = False
     errors: tuple[int, ...] = ()
@@ -145,7 +145,7 @@ def _truncates(service: Service, asked: bool | None) -> bool:
 
 
 def _shortened(vectors: Floats, dimensions: int, model: ServedModel) -> Floats:
-    """The first dimensions; of length 1 where the model's vectors are."""
+    """Return the first dimensions, of length 1 where the model's vectors are."""
     part = vectors[:, :dimensions]
     return normalize(part) if model.manifest.embedding.normalize else part
 
@@ -177,7 +177,7 @@ async def _tokenize(service: Service, body: bytes, _: Mapping[str, str]) -> Resp
         prompt = model.prompt(asked.input_type, asked.prompt_name)
         texts = texts_of(asked.input, service.settings.limits.max_inputs, "input")
         data = [
-            Tokens(
+            TokenizedInput(
                 index=i,
                 ids=row.ids,
                 tokens=[model.tokenizer.token(token) or "" for token in row.ids],
@@ -280,28 +280,29 @@ def _json(content: bytes, truncated: int = 0) -> Response:
     return Response(content, headers=headers, media_type=JSON)
 
 
-_ASKED = (400, 404, 408, 413, 415, 422, 429, 500, 503)
+_POST_ERRORS = (400, 404, 408, 413, 415, 422, 429, 500, 503)
 
 ENDPOINTS: tuple[Endpoint, ...] = (
-    Endpoint("POST", "/v1/embeddings", _embeddings, "Vectors of texts.",
-             EmbeddingsRequest, EmbeddingsAnswer, errors=_ASKED),
-    Endpoint("GET", "/v1/models", _models, "The models.", answer=ModelsAnswer, errors=(503,)),
-    Endpoint("GET", "/v1/models/{model}", _model, "A model.", answer=Model, errors=(404, 503)),
-    Endpoint("POST", "/tokenize", _tokenize, "Token ids of texts.",
-             TokenizeRequest, TokenizeAnswer, errors=_ASKED),
-    Endpoint("POST", "/similarity", _similarity, "How alike questions and passages are.",
-             SimilarityRequest, SimilarityAnswer, errors=_ASKED),
-    Endpoint("POST", "/search", _search, "Passages of the index that answer a question.",
-             SearchRequest, SearchAnswer, errors=_ASKED, of_index=True),
-    Endpoint("GET", "/health", _live, "Whether the server lives.",
+    Endpoint("POST", "/v1/embeddings", _embeddings, "Embed texts.",
+             EmbeddingsRequest, EmbeddingsAnswer, errors=_POST_ERRORS),
+    Endpoint("GET", "/v1/models", _models, "List the models.", answer=ModelsAnswer, errors=(503,)),
+    Endpoint("GET", "/v1/models/{model}", _model, "Describe a model.",
+             answer=Model, errors=(404, 503)),
+    Endpoint("POST", "/tokenize", _tokenize, "Tokenise texts.",
+             TokenizeRequest, TokenizeAnswer, errors=_POST_ERRORS),
+    Endpoint("POST", "/similarity", _similarity, "Compare questions with passages.",
+             SimilarityRequest, SimilarityAnswer, errors=_POST_ERRORS),
+    Endpoint("POST", "/search", _search, "Search the index for passages that answer a question.",
+             SearchRequest, SearchAnswer, errors=_POST_ERRORS, of_index=True),
+    Endpoint("GET", "/health", _live, "Report that the server runs.",
              answer=HealthAnswer, public=True),
-    Endpoint("GET", "/health/ready", _ready, "Whether it takes requests.",
+    Endpoint("GET", "/health/ready", _ready, "Report whether the server accepts requests.",
              answer=HealthAnswer, public=True, also=(503,)),
-    Endpoint("GET", "/metrics", _metrics, "Figures for Prometheus.", media="text/plain"),
-    Endpoint("GET", "/", _page, "A page to try a model with.", media=HTML, public=True),
+    Endpoint("GET", "/metrics", _metrics, "Return metrics for Prometheus.", media="text/plain"),
+    Endpoint("GET", "/", _page, "Return a page to try a model with.", media=HTML, public=True),
 )  # fmt: skip
 
 
 def endpoints(*, indexed: bool) -> tuple[Endpoint, ...]:
-    """The table of a server with an index, or of one without."""
+    """Return the table of a server, with or without an index."""
     return tuple(each for each in ENDPOINTS if indexed or not each.of_index)

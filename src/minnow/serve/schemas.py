@@ -1,4 +1,4 @@
-"""Requests and answers: decoded, checked and described by the same types.
+"""Requests and responses: decoded, checked and described by the same types.
 
 Their JSON Schemas are the OpenAPI document's (`openapi.py`). Only `input` is wider here than there:
 no type can say that a list is of one kind; `inputs.py` sees to that.
@@ -44,11 +44,11 @@ Truncate = Annotated[
 
 
 class Request(Struct, forbid_unknown_fields=True, kw_only=True):
-    """What a client sends. A field that is not known is refused: it may be a slip of the pen."""
+    """Body of a request. Unknown fields are refused: they may be typing errors."""
 
 
 class EmbeddingsRequest(Request):
-    """As OpenAI's `POST /v1/embeddings` has it, and three fields more."""
+    """Body of OpenAI's `POST /v1/embeddings`, and three more fields."""
 
     model: str
     input: Input
@@ -101,18 +101,18 @@ class SearchRequest(Request):
     truncate: Truncate | None = None
 
 
-class Answer(Struct, kw_only=True):
-    """What a client gets."""
+class ResponseBody(Struct, kw_only=True):
+    """Body of a response."""
 
 
-class Usage(Answer):
-    """Tokens that were computed, special tokens and prompts included."""
+class Usage(ResponseBody):
+    """Computed tokens, special tokens and prompts included."""
 
     prompt_tokens: int
     total_tokens: int
 
 
-class Embedding(Answer):
+class Embedding(ResponseBody):
     """The vector of an input."""
 
     index: int
@@ -129,7 +129,7 @@ Truncated = Annotated[
 ]
 
 
-class EmbeddingsAnswer(Answer):
+class EmbeddingsAnswer(ResponseBody):
     """Vectors, in the order of the inputs."""
 
     data: list[Embedding]
@@ -139,7 +139,7 @@ class EmbeddingsAnswer(Answer):
     truncated: Truncated | UnsetType = UNSET
 
 
-class Model(Answer):
+class Model(ResponseBody):
     """A model that is served."""
 
     id: str
@@ -154,15 +154,15 @@ class Model(Answer):
     owned_by: str = "minnow"
 
 
-class ModelsAnswer(Answer):
+class ModelsAnswer(ResponseBody):
     """Every model that is served."""
 
     data: list[Model]
     object: Literal["list"] = "list"
 
 
-class Tokens(Answer):
-    """A text as the model is given it."""
+class TokenizedInput(ResponseBody):
+    """Text as the model reads it."""
 
     index: int
     ids: list[int]
@@ -174,17 +174,17 @@ class Tokens(Answer):
     ]
 
 
-class TokenizeAnswer(Answer):
-    """Texts as the model is given them."""
+class TokenizeAnswer(ResponseBody):
+    """Texts as the model reads them."""
 
-    data: list[Tokens]
+    data: list[TokenizedInput]
     model: str
     max_tokens: int
     object: Literal["list"] = "list"
 
 
-class SimilarityAnswer(Answer):
-    """How alike questions and passages are; larger is more alike."""
+class SimilarityAnswer(ResponseBody):
+    """Similarities of questions and passages; larger is more similar."""
 
     scores: Annotated[list[list[float]], Meta(description="A row for each question.")]
     similarity: str
@@ -194,7 +194,7 @@ class SimilarityAnswer(Answer):
     truncated_documents: Truncated | UnsetType = UNSET
 
 
-class SearchHit(Answer):
+class SearchHit(ResponseBody):
     """A chunk that was found."""
 
     rank: int
@@ -210,8 +210,8 @@ class SearchHit(Answer):
     metadata: dict[str, Any]
 
 
-class SearchAnswer(Answer):
-    """What answers the question, the best first."""
+class SearchAnswer(ResponseBody):
+    """Hits, the best first."""
 
     hits: list[SearchHit]
     mode: str
@@ -220,15 +220,15 @@ class SearchAnswer(Answer):
     truncated: Truncated | UnsetType = UNSET
 
 
-class HealthAnswer(Answer):
-    """Whether the server lives, and whether it takes requests."""
+class HealthAnswer(ResponseBody):
+    """State of the server."""
 
     status: Literal["ready", "starting", "stopping"]
     models: list[str]
 
 
 class ErrorDetail(Struct):
-    """What happened."""
+    """Description of an error."""
 
     message: str
     type: str

@@ -1,4 +1,4 @@
-"""An index, searched with the vectors of the server's own queue."""
+"""Index that the server searches, with vectors from its own queue."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _WARMING = "minnow"
 
 
 class _QueuedModel(BundleModel):
-    """A served model as the model of an index: its questions wait in the queue like all else."""
+    """Served model as the model of an index; its questions go through the server's queue."""
 
     def __init__(self, model: ServedModel, embed: Embed) -> None:
         super().__init__(model.bundle, model.embedder)
@@ -39,7 +39,7 @@ class _QueuedModel(BundleModel):
         self._loop = asyncio.get_running_loop()
 
     def encode_queries(self, texts: Sequence[str]) -> Floats:
-        """Vectors of questions; called in a thread."""
+        """Return vectors of questions; called in a thread."""
         rows = questions(self._model, texts, truncate=True)
         work = _awaited(self._embed(self._model, rows))
         vectors = asyncio.run_coroutine_threadsafe(work, self._loop).result()
@@ -52,19 +52,19 @@ async def _awaited(work: Awaitable[Floats]) -> Floats:
 
 
 class Searcher:
-    """An index file and the model of the server that it was made with.
+    """Index file with the served model that it was made with.
 
     Attributes:
-        model: That model.
+        model: The model.
     """
 
     def __init__(self, model: ServedModel, index: Index) -> None:
-        """Join the two; `open_searcher` finds the model."""
+        """Join a model and an index; `open_searcher` finds the model."""
         self.model, self._index = model, index
         self._threads = ThreadPoolExecutor(2, thread_name_prefix="minnow-search")
 
     async def search(self, asked: SearchRequest) -> list[Hit]:
-        """What answers a question.
+        """Search the index.
 
         Raises:
             InputError: The condition or a number cannot be used.
@@ -77,11 +77,11 @@ class Searcher:
         )
 
     async def warm(self) -> None:
-        """Read what is read at the first search."""
+        """Search once, so that no request waits for what the first search reads."""
         await self._in_thread(lambda: self._index.search(_WARMING, 1))
 
     async def close(self) -> None:
-        """Close the file; searches that run are waited for, which need the event loop."""
+        """Wait for running searches, which need the event loop, and close the file."""
         await asyncio.to_thread(self._threads.shutdown, wait=True, cancel_futures=True)
         self._index.close()
 

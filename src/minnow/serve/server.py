@@ -1,4 +1,4 @@
-"""The server: a socket, the application on it, and how both come to an end."""
+"""Server: its socket, its start and its shutdown."""
 
 from __future__ import annotations
 
@@ -29,24 +29,24 @@ if TYPE_CHECKING:
     from minnow.serve.settings import Settings
 
 _SPARE_SECONDS = 5.0
-"""For answers that say that there was no more time."""
+"""Time after the grace period for responses which say that it is over."""
 
 _IDLE_SECONDS = 75
-"""A connection that has sent no whole head by then is closed: later than clients of Python do it
-(5 s), so that none is closed in the moment in which it is used again."""
+"""Timeout of an idle connection, longer than that of Python's clients (5 s), so that the server
+closes none at the moment in which a client uses it again."""
 
 
 class _Server(uvicorn.Server):
-    """Opens the models when it listens; on a signal finishes what it has begun."""
+    """uvicorn server that opens the models once it listens, and drains on a signal."""
 
     def __init__(self, config: uvicorn.Config, service: Service, ready: Callable[[], None]) -> None:
         super().__init__(config)
-        self._service, self._tell_ready = service, ready
+        self._service, self._announce = service, ready
         self.failure: Exception | None = None
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Have a terminal that goes away end it too, unless that is ignored, as under `nohup`."""
+        """Handle SIGHUP like SIGTERM, unless it is ignored, as under `nohup`."""
         number = getattr(signal, "SIGHUP", None)
         with super().capture_signals():
             if number is None or threading.current_thread() is not threading.main_thread():
@@ -61,19 +61,19 @@ class _Server(uvicorn.Server):
                 signal.signal(number, before)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Called by the signal; a second one ends it at once."""
+        """Handle a signal: stop gracefully, and at once on a second signal."""
         self._service.stop_taking()
         if self.should_exit:
             self.force_exit = True
         super().handle_exit(sig, frame)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Listen, and begin to open the models."""
+        """Listen, and start to open the models."""
         await super().startup(sockets)
         self._opening = asyncio.create_task(self._open())
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Refuse what is new; give what is begun its time; free everything."""
+        """Refuse new requests, give open ones the grace period, and free everything."""
         self._service.stop_taking()
         grace = 0.0 if self.force_exit else self._service.settings.grace_seconds
         timer = asyncio.get_running_loop().call_later(grace, self._service.abandon)
@@ -88,7 +88,7 @@ class _Server(uvicorn.Server):
         try:
             await self._service.start()
             if self._service.state == "ready":
-                self._tell_ready()
+                self._announce()
         except Exception as error:
             self.failure = error
             self.should_exit = True
@@ -104,15 +104,15 @@ def serve(
     """Serve bundles until a signal says stop: SIGTERM or Ctrl-C.
 
     Args:
-        bundles: By the names that clients call them by; see `find_bundles`.
-        settings: Where, for whom, and how much.
-        options: How the bundles are run.
-        index: A file that `minnow index` wrote with one of them, to answer POST /search.
-        ready: Called with the server's address when it takes requests.
+        bundles: By the names that clients use; see `find_bundles`.
+        settings: Address, access and limits.
+        options: The engine of the bundles.
+        index: A file that `minnow index` wrote with one of them, for POST /search.
+        ready: Called with the server's URL when it accepts requests.
 
     Raises:
-        ServeError: The address cannot be listened at.
-        InputError, IndexFileError: The index is not there, or of none of the bundles.
+        ServeError: The server cannot listen at the address.
+        InputError, IndexFileError: The index does not exist, or belongs to none of the bundles.
         BundleError, EngineError, SourceError, MissingExtraError: A bundle cannot be opened.
     """
     service = Service(settings, bundles, options, index)
@@ -136,10 +136,10 @@ def serve(
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A socket that listens.
+    """Open a listening socket.
 
     Raises:
-        ServeError: The name is not known, or the port is taken or not allowed.
+        ServeError: The host is unknown, or the port is taken or not allowed.
     """
     try:
         family, _, _, _, place = socket.getaddrinfo(
@@ -153,13 +153,13 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def address(listener: socket.socket) -> str:
-    """The URL of a listening socket."""
+    """Return the URL of a listening socket."""
     host, port = listener.getsockname()[:2]
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def log_to_stderr() -> None:
-    """Have what is logged told on stderr, a line each."""
+    """Write the log to stderr, one line for each record."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
     ours = logging.getLogger("minnow.serve")

@@ -1,4 +1,4 @@
-"""What a server holds while it runs: its models, its queue, and whether it is ready."""
+"""State of a running server: its models, its queue, and whether it is ready."""
 
 from __future__ import annotations
 
@@ -28,23 +28,23 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 _BODIES = 16
-"""Bodies of the largest size that are held at once; there may be many more small ones."""
+"""How many bodies of the largest size memory is given to; there may be more small ones."""
 
 State = Literal["starting", "ready", "stopping"]
 
 
 class Service:
-    """The models of a server and the one queue before them.
+    """Models of a server, and their queue.
 
     Attributes:
-        settings: What the server was told.
-        names: Of the models, ready or not.
-        models: Those that are ready, by name.
-        searcher: The index, where there is one and it is ready.
-        state: Whether requests are taken.
-        requests: How many are read or answered right now.
-        body_bytes: Of their bodies.
-        metrics: What it has done.
+        settings: Address, access and limits.
+        names: The names of all models, ready or not.
+        models: The ready models, by name.
+        searcher: The index, if there is one and it is ready.
+        state: Whether it accepts requests.
+        requests: How many requests are open.
+        body_bytes: The size of their bodies.
+        metrics: Its metrics.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class Service:
         options: EngineOptions,
         index: Path | None = None,
     ) -> None:
-        """Remember what is to be opened; `start` opens it."""
+        """Store the arguments; `start` opens the models."""
         self.settings, self._bundles, self._options = settings, bundles, options
         self._index = index
         self.names = list(bundles)
@@ -66,16 +66,20 @@ class Service:
         self.batcher = Batcher(settings.limits, self.metrics.on_batch)
         self._threads = ThreadPoolExecutor(2, thread_name_prefix="minnow-text")
         watch = self.metrics.watch
-        watch("minnow_ready", "1 when requests are taken.", lambda: self.state == "ready")
-        watch("minnow_open_requests", "Requests read or answered.", lambda: self.requests)
-        watch("minnow_queue_texts", "Texts not done.", lambda: self.batcher.texts)
-        watch("minnow_queue_tokens", "Tokens not done.", lambda: self.batcher.tokens)
+        watch("minnow_ready", "1 when the server accepts requests.", lambda: self.state == "ready")
+        watch(
+            "minnow_open_requests", "Requests that are read or answered now.", lambda: self.requests
+        )
+        watch("minnow_queue_texts", "Texts that wait or are computed.", lambda: self.batcher.texts)
+        watch(
+            "minnow_queue_tokens", "Tokens that wait or are computed.", lambda: self.batcher.tokens
+        )
 
     async def start(self) -> None:
-        """Open the models, one after the other, and take requests.
+        """Open the models one after the other, then accept requests.
 
         Raises:
-            MinnowError: One cannot be opened.
+            MinnowError: A model or the index cannot be opened.
         """
         for name, bundle in self._bundles.items():
             if self.state == "stopping":
@@ -93,19 +97,19 @@ class Service:
 
     @property
     def is_indexed(self) -> bool:
-        """Whether there is an index to search."""
+        """Whether the server has an index."""
         return self._index is not None
 
     def stop_taking(self) -> None:
-        """Refuse what comes from now on; what is begun goes on."""
+        """Refuse new requests; open ones go on."""
         self.state = "stopping"
 
     def abandon(self) -> None:
-        """Answer all that is still waiting: there is no more time."""
+        """Refuse all that still waits, at the end of the grace period."""
         self.batcher.close()
 
     async def close(self) -> None:
-        """Free everything; forward passes that run are waited for."""
+        """Wait for running forward passes, and free everything."""
         self.stop_taking()
         self.batcher.close()
         await self.batcher.drained()
@@ -116,16 +120,16 @@ class Service:
             model.close()
 
     def check_started(self) -> None:
-        """Refuse a request about models that are not open yet.
+        """Refuse a request while the models are not open yet.
 
         Raises:
-            ApiError: They are not.
+            ApiError: They are not open.
         """
         if self.state == "starting":
             raise unavailable("The models are being opened. Try again in a moment.", "not_ready")
 
     def check_taking(self) -> None:
-        """Refuse a request that could not be answered now, before it is read.
+        """Refuse a request before it is read, if the server could not answer it now.
 
         Raises:
             ApiError: The models are not ready, the server is stopping, or the queue is full.
@@ -136,25 +140,25 @@ class Service:
         self.batcher.check_room()
 
     def hold(self, size: int) -> None:
-        """Make room for a part of a body.
+        """Count a part of a body.
 
         Raises:
-            ApiError: There is none; `body_bytes` is as it was.
+            ApiError: Bodies take too much memory; the part is not counted.
         """
         if self.body_bytes + size > _BODIES * self.settings.limits.max_body_bytes:
             raise busy("Too many large requests are open. Try again later.", 1)
         self.body_bytes += size
 
     def model(self, name: str | None) -> ServedModel:
-        """The model that a request asks for; the only one, where it does not say.
+        """Return the model that a request names; see `model_named`.
 
         Raises:
-            ApiError: There is none of that name.
+            ApiError: There is no such model.
         """
         return model_named(self.models, name)
 
     async def embed(self, model: ServedModel, rows: Rows) -> Floats:
-        """Vectors of the rows of a request: float32 of shape (rows, width).
+        """Compute the vectors of a request's rows: float32 of shape (rows, width).
 
         Raises:
             ApiError: The queue is full, or the server stops.
@@ -165,6 +169,6 @@ class Service:
         return vectors
 
     async def in_thread(self, work: Callable[..., T], *arguments: object) -> T:
-        """Do what takes a while beside the event loop."""
+        """Run a function in a thread, beside the event loop."""
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._threads, lambda: work(*arguments))

@@ -1,0 +1,123 @@
+"""Options and arguments that several commands share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from minnow.cli.fields import option
+from minnow.engines import AUTO, ENGINES, EngineOptions, MemoryMode
+from minnow.model.spec import Choices, RolePrompts
+from minnow.recipe import ReferenceName
+from minnow.vectors import Pooling
+
+if TYPE_CHECKING:
+    from minnow.evaluate import RunOptions
+
+EngineName = Enum("EngineName", {name: name for name in (*ENGINES, AUTO)}, type=str)  # type: ignore[misc]
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Offline = Annotated[bool, typer.Option("--offline", help="Make no network call.")]
+Source = Annotated[
+    str, typer.Argument(metavar="SOURCE", help="A Hub id, a folder, or package:NAME.")
+]
+Revision = Annotated[str | None, typer.Option(help="Take this branch, tag or commit of the Hub.")]
+Output = Annotated[Path, typer.Option("--output", "-o", help="Write to this path.")]
+BundleFolder = Annotated[
+    Path, typer.Argument(metavar="BUNDLE", help="A folder that `minnow convert` wrote.")
+]
+BundleOption = Annotated[
+    Path | None,
+    typer.Option("--bundle", "-b", help="Use this model, a folder that `minnow convert` wrote."),
+]
+ReferenceOption = Annotated[
+    ReferenceName, typer.Option("--reference", help="Compare the vectors with these.")
+]
+OriginOption = Annotated[
+    str | None,
+    typer.Option(
+        "--source", help="Take the original model from here, not where the manifest says."
+    ),
+]
+Window = Annotated[
+    int | None,
+    typer.Option(min=1, help="Give the LLM this many tokens; by default its folder's, else 2048."),
+]
+
+
+@dataclass(frozen=True)
+class ModelChoices:
+    """What the user decides about a model in place of its files."""
+
+    pooling: Pooling | None = option(None, "Pool like this, whatever the source says.")
+    normalize: bool | None = option(None, "Scale vectors to length 1, or do not.")
+    max_tokens: int | None = option(None, "Cut texts off here, special tokens included.")
+    query_prompt: str | None = option(None, "Put this before queries; may be empty.")
+    document_prompt: str | None = option(None, "Put this before documents; may be empty.")
+
+    def choices(self) -> Choices:
+        """Return them as the library takes them."""
+        return Choices(**vars(self))
+
+
+@dataclass(frozen=True)
+class EngineChoice:
+    """The engine that runs a bundle."""
+
+    engine: EngineName = option(
+        EngineName("mnn"), "Run the model on this engine; all but mnn need extras and the model."
+    )
+    source: str | None = option(None, "Take the model for --engine from here, not where it was.")
+    threads: int | None = option(None, "Use this many CPU threads.", min=1)
+
+    def options(self) -> EngineOptions:
+        """Return them as the library takes them."""
+        return EngineOptions(**{**vars(self), "engine": self.engine.value})
+
+
+@dataclass(frozen=True)
+class EngineMemoryChoice(EngineChoice):
+    """The engine that runs a bundle, and how much MNN may hold in memory."""
+
+    memory: MemoryMode = option(
+        MemoryMode.NORMAL, "Use less RAM (low) where weights are int8 or smaller; coarser vectors."
+    )
+
+
+@dataclass(frozen=True)
+class RunChoice:
+    """How systems are run to be measured."""
+
+    threads: int | None = option(None, "Use this many CPU threads for each system.", min=1)
+    cache: Path | None = option(
+        None, "Keep vectors in this folder; by default $MINNOW_CACHE or ~/.cache/minnow."
+    )
+    fresh: bool = option(False, "Make all vectors, and measure, again.", "--fresh")
+    offline: bool = option(False, "Make no network call.", "--offline")
+
+    def options(self, prompts: RolePrompts | None = None) -> RunOptions:
+        """Return them as the library takes them; progress is shown on stderr."""
+        from minnow.cli.app import show_run
+        from minnow.evaluate import RunOptions
+
+        return RunOptions(prompts=prompts, progress=show_run, **vars(self))
+
+
+@dataclass(frozen=True)
+class PromptChoice:
+    """Prompts for systems whose files state none."""
+
+    query_prompt: str | None = option(None, "Put this before queries where a GGUF has no prompt.")
+    document_prompt: str | None = option(
+        None, "Put this before documents where a GGUF has no prompt."
+    )
+
+    def prompts(self) -> RolePrompts | None:
+        """Return them as the library takes them; None where neither is given."""
+        if self.query_prompt is None and self.document_prompt is None:
+            return None
+        return RolePrompts(self.query_prompt or "", self.document_prompt or "")
