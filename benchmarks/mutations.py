@@ -7,7 +7,7 @@ Every mutant is a copy of the tree with one change in one file of the plan: a co
 boundary moved by one, a condition negated, `and` for `or`, a statement or `raise` removed, a number
 changed, two arguments swapped. Only the tests that the plan names for that file run, with `-x`; a
 mutant is killed if they fail or exceed their time limit. Messages, annotations and docstrings are
-left alone. The plan is PLAN, or a file of lines "SOURCE: TEST ...", relative to the tree.
+left alone. The plan is PLAN, or a file of lines "PATTERN: TEST ...", relative to the tree.
 `--keep` writes a line per mutant while it runs, and skips the mutants that it holds already.
 """
 
@@ -32,7 +32,21 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
 ROOT = Path(__file__).parents[1]
-PLAN: dict[str, tuple[str, ...]] = {}
+PLAN: dict[str, tuple[str, ...]] = {
+    "src/minnow/sealing.py": ("tests/test_sealing.py", "tests/test_bundle.py"),
+    "src/minnow/bundle.py": ("tests/test_bundle.py", "tests/test_sealing.py"),
+    "src/minnow/indexfile/*.py": ("tests/indexfile", "tests/search/test_indexing.py"),
+    "src/minnow/search/writer.py": (
+        "tests/search/test_indexing.py",
+        "tests/search/test_records.py",
+        "tests/indexfile",
+    ),
+    "src/minnow/proof/probes.py": ("tests/proof/test_probes.py",),
+    "src/minnow/proof/retrieval.py": ("tests/proof/test_retrieval.py",),
+    "src/minnow/proof/[!p_]*.py": ("tests/proof/test_faults.py", "tests/convert/test_author.py"),
+    "src/minnow/convert/shapes.py": ("tests/convert/test_shapes.py",),
+}
+"""Patterns of files; a file has the tests of the first one that it matches."""
 
 FLIPPED: dict[type[ast.cmpop], type[ast.cmpop]] = {
     ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq,
@@ -206,7 +220,7 @@ def main() -> None:
     parser.add_argument("--only", default="", help="only files whose path holds this")
     parser.add_argument("--keep", type=Path, help="file of results")
     options = parser.parse_args()
-    plan = {f: t for f, t in _plan(options.plan).items() if options.only in f}
+    plan = {f: t for f, t in _plan(options.tree, options.plan).items() if options.only in f}
     trees = {f: ast.parse((options.tree / f).read_text(encoding="utf-8")) for f in plan}
     known = options.keep.read_text().splitlines() if options.keep and options.keep.exists() else []
     done = {line.split("  ", 1)[1]: line.split("  ", 1)[0] for line in known}
@@ -239,11 +253,17 @@ def main() -> None:
     print(f"{found.count('killed'):4} of {len(found):3} killed")
 
 
-def _plan(path: Path | None) -> dict[str, tuple[str, ...]]:
-    if path is None:
-        return PLAN
-    lines = [line.split(":", 1) for line in path.read_text().splitlines() if line.strip()]
-    return {file.strip(): tuple(tests.split()) for file, tests in lines}
+def _plan(tree: Path, path: Path | None) -> dict[str, tuple[str, ...]]:
+    """Return the tests of every file that a pattern of the plan matches."""
+    plan = PLAN
+    if path is not None:
+        lines = [line.split(":", 1) for line in path.read_text().splitlines() if line.strip()]
+        plan = {pattern.strip(): tuple(tests.split()) for pattern, tests in lines}
+    found: dict[str, tuple[str, ...]] = {}
+    for pattern, tests in plan.items():
+        for file in sorted(tree.glob(pattern)):
+            found.setdefault(file.relative_to(tree).as_posix(), tests)
+    return found
 
 
 if __name__ == "__main__":
