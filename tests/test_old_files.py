@@ -6,14 +6,15 @@ import json
 import shutil
 from pathlib import Path
 
+import msgspec
 import pytest
 from fakes.checkpoint import source_of
 
 from minnow import Embedder
-from minnow.bundle import MANIFEST, Bundle
+from minnow.bundle import MANIFEST, Bundle, Manifest, from_json, to_json
 from minnow.convert import verify
 from minnow.device import read_answers
-from minnow.export.mnn_llm import Export
+from minnow.export.mnn_llm import Export, ExportRecord
 from minnow.export.mnn_llm.engine import engine_ids, engine_vectors
 from minnow.model.original import read_original
 from minnow.proof.references import CheckpointReference
@@ -35,6 +36,17 @@ def test_a_bundle_opens_with_all_that_its_manifest_says() -> None:
     assert parity.retrieval.candidate == written["parity"]["retrieval"]["candidate"]
     [fixed] = bundle.manifest.fixed_shapes
     assert (fixed.batch, fixed.tokens, fixed.file) == (1, 16, "encoder-1x16.mnn")
+
+
+@pytest.mark.parametrize(
+    ("path", "kind"), [("bundle/minnow.json", Manifest), ("mnn-llm/export.json", ExportRecord)]
+)
+def test_records_are_written_as_before(path: str, kind: type) -> None:
+    """Under the same keys, in the same order, whatever the names in Python are."""
+    content = (BEFORE / path).read_bytes()
+    written = to_json(from_json(content, kind))
+    assert msgspec.json.format(msgspec.json.encode(written), indent=2) + b"\n" == content
+    assert from_json(content, kind).recipe.max_ndcg_drop == 0.01
 
 
 def test_a_bundle_verifies() -> None:

@@ -12,7 +12,7 @@ from fakes.checkpoint import write_model
 from minnow.convert import convert
 from minnow.convert.author import adopt_graph, drop_nan_guards, fold_constant_shapes
 from minnow.errors import MinnowError, SourceNotFoundError, UnsupportedModelError
-from minnow.graph.encoder import build_graph
+from minnow.graph.encoder import MASKED, build_graph
 from minnow.graph.nodes import import_onnx
 from minnow.model.checkpoint import read_tensors
 from minnow.model.config import read_encoder_spec
@@ -51,13 +51,10 @@ def write_author_graph(folder: Path, *, fault: bool = True) -> Path:
         onnx.helper.make_node("ReduceMean", ["last_hidden_state"], ["pooler_output"], axes=[1]),
     ]
     if fault:
-        for node in graph.node:
-            if node.output[0] == "mask.scale":
-                node.CopyFrom(constant("empty", np.zeros(0, dtype=np.int64)))
-                break
-        scale = constant_of_shape("empty", "mask.scale", 10_000.0)
-        at = next(i for i, node in enumerate(graph.node) if "mask.scale" in node.input)
-        graph.node.insert(at, scale)
+        at = next(i for i, node in enumerate(graph.node) if node.output[0] == "mask")
+        graph.node[at].input[1] = "mask.scale"
+        graph.node.insert(at, constant_of_shape("empty", "mask.scale", MASKED))
+        graph.node.insert(at, constant("empty", np.zeros(0, dtype=np.int64)))
     graph.node.extend(extra)
     graph.output.append(
         onnx.helper.make_tensor_value_info("pooler_output", onnx.TensorProto.FLOAT, None)

@@ -146,7 +146,6 @@ def verify(
     check_reference(reference)
     bundle = bundle if isinstance(bundle, Bundle) else Bundle.open(bundle)
     manifest = bundle.manifest
-    _check_searchable(manifest.recipe)
     progress("checking the hash of every file")
     bundle.check_files()
     progress(f"finding {source or manifest.source.name}")
@@ -171,26 +170,17 @@ def _checked(
     shapes: Sequence[tuple[int, int]],
     calibration: Sequence[str] | None,
 ) -> Recipe:
-    """Check what can be checked before a model is read; return the recipe as it will be recorded.
-
-    Raises:
-        InputError: The recipe, the reference or a shape contradicts itself.
-    """
+    """Check what can be checked before a model is read; return the recipe to record."""
     check_reference(reference)
     check_recipe(recipe)
     check_shapes(shapes)
     if shapes and recipe.graph is Graph.AUTHOR:
         raise InputError("The author's graph has no fixed shapes; take `graph=canonical`.")
-    _check_searchable(recipe)
+    if recipe.max_ndcg_drop is not None:
+        searched_dataset()  # a missing one is reported before the work, not after it
     if calibration is None:
         return recipe
     return replace(recipe, calibration=describe_calibration(calibration, recipe))
-
-
-def _check_searchable(recipe: Recipe) -> None:
-    """Check at the start that the data set which the proof searches is there at the end."""
-    if recipe.max_ndcg_drop is not None:
-        searched_dataset()
 
 
 def _candidate(
@@ -209,13 +199,7 @@ def _candidate(
 
 
 def _check_claim(manifest: Manifest, original: Original) -> None:
-    """Compare the manifest's pooling with the source's where the graph pools.
-
-    Nothing reads the manifest's pooling there, so the proof would not see that it is wrong.
-
-    Raises:
-        ParityError: They differ.
-    """
+    """Compare the pooling of manifest and source where the graph pools: nothing else reads it."""
     said, meant = manifest.embedding, original.embedding
     same = (said.pooling, said.normalize) == (meant.pooling, meant.normalize)
     if manifest.recipe.interface is Interface.SENTENCE_EMBEDDING and not same:

@@ -1,4 +1,4 @@
-"""Adopts the author's own ONNX graph: checks its interface, and removes what MNN miscompiles.
+"""The author's own ONNX graph: its interface checked, and what MNN miscompiles removed.
 
 The first fault: the converter folds a rank-0 `ConstantOfShape` (the usual export of an attention
 mask) to uninitialised memory, so that the same command gives right vectors one day and wrong ones
@@ -35,8 +35,8 @@ def adopt_graph(path: Path, spec: EncoderSpec) -> Any:
         An `onnx.ModelProto` with inputs `spec.inputs` and the one output `last_hidden_state`.
 
     Raises:
-        UnsupportedModelError: It is not ONNX, its inputs are others, it has no output of token
-            states, or a `ConstantOfShape` in it cannot be made safe.
+        UnsupportedModelError: It is not ONNX, has other inputs or no output of token states,
+            or a `ConstantOfShape` in it cannot be made safe.
         MissingExtraError: The extra `convert` is not installed.
     """
     onnx = import_onnx()
@@ -57,7 +57,7 @@ def drop_nan_guards(model: Any) -> int:
     """Take x for every `Where(IsNaN(x), other, x)`.
 
     Args:
-        model: An `onnx.ModelProto`; changed in place. Unread nodes are left for later.
+        model: An `onnx.ModelProto`; changed in place. Unread nodes stay in it.
 
     Returns:
         How many guards were dropped.
@@ -162,7 +162,7 @@ def fold_constant_shapes(model: Any, path: Path) -> int:
 
 
 def _vector_lengths(onnx: Any, model: Any) -> dict[str, int]:
-    """Name of a vector of known length -> that length: the rank of a shape made of it."""
+    """Return the lengths of vectors by name: the rank of a shape made of one."""
     # Weights are left out: inference needs types and shapes only, and protobuf stops at 2 GB.
     bare = onnx.ModelProto()
     bare.CopyFrom(model)

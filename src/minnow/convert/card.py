@@ -112,7 +112,7 @@ _POOL = {
 
 
 def usage_snippet(manifest: Manifest) -> str:
-    """The usual Python program for such a bundle: MNN and transformers, no minnow."""
+    """Return a Python program that runs the bundle with MNN and transformers, without minnow."""
     embedding, interface = manifest.embedding, manifest.recipe.interface
     pools = interface is Interface.SENTENCE_EMBEDDING
     return _SNIPPET.format(
@@ -131,11 +131,11 @@ def _pool(embedding: EmbeddingSpec) -> str:
 
 
 def model_card(manifest: Manifest, encoder_bytes: int) -> str:
-    """The card's Markdown, with the Hub's front matter.
+    """Return the card's Markdown, with the Hub's front matter.
 
     Args:
-        manifest: What is known of the bundle.
-        encoder_bytes: Size of encoder.mnn.
+        manifest: The bundle's manifest, without the file records.
+        encoder_bytes: The size of encoder.mnn.
     """
     source, encoder, embedding = manifest.source, manifest.encoder, manifest.embedding
     title = source.model_id or source.name.removeprefix("package:").rsplit("/", 1)[-1]

@@ -60,7 +60,7 @@ def convert_to_mnn(
 
 
 def converter_options(recipe: Recipe) -> list[str]:
-    """The recipe as options of MNN's converter."""
+    """Return the recipe as options of MNN's converter."""
     options = [
         "--bizCode",
         recipe.biz_code,
@@ -76,7 +76,7 @@ def converter_options(recipe: Recipe) -> list[str]:
 
 
 def grids_file(grids: Mapping[str, Grid]) -> str:
-    """Grids in the form of MNN's compression file: JSON of `MNN.Compression.Pipeline`."""
+    """Return grids as MNN's compression file: JSON of `MNN.Compression.Pipeline`."""
     layers = []
     for name, grid in grids.items():
         operator = f"{name}__matmul_converted"  # what the converter calls a MatMul with a bias

@@ -1,12 +1,12 @@
-"""Runs MNN's converter; a program of its own, because native code may crash or hang.
+"""Run MNN's converter; a program of its own, because native code may crash or hang.
 
 Usage: python mnn_child.py MODEL.onnx ENCODER.mnn INPUT[,INPUT...] [converter options]
 
 An INPUT is a name, of int32 and shape 2x3, or as in NAME:float:3x1x384.
 
 It imports the converter's C extension and not `MNN.tools`, which installs a package and sends
-the arguments away. The converter says success for a missing file and for garbage, so the
-result is loaded and run once here.
+the arguments over the network. The converter reports success for a missing file and for garbage,
+so the result is loaded and run once here.
 """
 
 import sys
@@ -15,7 +15,7 @@ from pathlib import Path
 
 
 def main() -> int:
-    """Convert, load, run; 0 when all three worked."""
+    """Convert, load and run; return the exit code."""
     model, encoder, inputs, *options = sys.argv[1:]
     import _tools
 
@@ -52,7 +52,7 @@ def _run_once(encoder: str, inputs: list[str]) -> int:
 
 
 def _described(text: str) -> tuple[str, str, tuple[int, ...]]:
-    """An input's name, kind and shape."""
+    """Parse an input's name, kind and shape."""
     name, kind, axes = text.split(":") if ":" in text else (text, "int", "2x3")
     return name, kind, tuple(map(int, axes.split("x")))
 

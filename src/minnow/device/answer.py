@@ -132,7 +132,7 @@ def _read(path: Path) -> DeviceAnswer:
 
 
 def _check_origin(folder: Path, name: str, answer: DeviceAnswer) -> None:
-    """Compare the hashes that the runner gave, if it did, with the folder's own."""
+    """Compare the hashes that the runner gave, if any, with the folder's own."""
     files = {"manifest_sha256": f"{BUNDLE}/{MANIFEST}", "probes_sha256": PROBES}
     for attribute, file in files.items():
         stated = getattr(answer, attribute)
@@ -158,11 +158,7 @@ def _vectors(path: Path, answer: DeviceAnswer, width: int) -> NDArray[np.float32
 
 
 def _check_rows(path: Path, answer: DeviceAnswer, probes: Probes) -> None:
-    """Check that every text of every batch is there, once.
-
-    Raises:
-        InputError: Rows are missing, unknown or repeated.
-    """
+    """Check that every text of every batch is there, once."""
     wanted = {
         (text, number)
         for number, batch in enumerate(probes.batches)

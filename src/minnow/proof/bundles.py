@@ -13,7 +13,7 @@ from minnow.engines.base import TokenBatch
 from minnow.engines.mnn import MnnEngine
 from minnow.errors import EngineError, InputError, ParityError
 from minnow.model.spec import Interface
-from minnow.proof.retrieval import prove_retrieval
+from minnow.proof.retrieval import prove_retrieval, searched_dataset
 from minnow.proof.verdict import Run, equal_ids, judge, judge_stored, thread_counts
 from minnow.vectors import normalize, pool
 
@@ -58,6 +58,8 @@ def prove_bundle(
         ParityError: An encoder does not run, ids differ, a vector is below the bar or not finite,
             its length differs, or a search finds less; the message names texts and figures.
     """
+    if candidate.max_ndcg_drop is not None:
+        searched_dataset()  # a missing one is reported before the work, not after it
     reference.compute(progress)
     runs = run_encoder(candidate, reference, progress)
     fixed = [run_fixed_shape(candidate, shape, reference, progress) for shape in shapes]
@@ -76,11 +78,7 @@ def prove_bundle(
 
 
 def run_encoder(candidate: Candidate, reference: Reference, progress: Progress) -> list[Run]:
-    """Run encoder.mnn on the probe texts, through the embedder that users open.
-
-    Raises:
-        ParityError: It does not run, or token ids differ.
-    """
+    """Run encoder.mnn on the probe texts, through the embedder that users open."""
     texts = [probe.text for probe in reference.probes]
     runs: list[Run] = []
     for threads in thread_counts():
@@ -136,12 +134,7 @@ def mixed_batches(lengths: Sequence[int]) -> list[list[int]]:
 def run_fixed_shape(
     candidate: Candidate, shape: Shape, reference: Reference, progress: Progress
 ) -> list[Run]:
-    """Run the encoder of a fixed shape on the probe texts that fit, padded to the shape.
-
-    Raises:
-        InputError: No text is short enough for the shape.
-        ParityError: The encoder does not run.
-    """
+    """Run the encoder of a fixed shape on the probe texts that fit, padded to the shape."""
     progress(f"running the encoder of shape {shape_name(shape)}")
     ids = reference.probe_ids
     fits = [i for i, row in enumerate(ids) if len(row) <= shape[1]]

@@ -198,15 +198,8 @@ def _write(original: Original, folder: Path, row: GgufType) -> Path:
     return staged
 
 
-# --- the child process -------------------------------------------------------------------
-
-
 def _run_child(job: str, *arguments: object, log: Path) -> None:
-    """Run a job of the child program, in the folder of its log.
-
-    Raises:
-        ConversionError: The child failed, crashed or hung.
-    """
+    """Run a job of the child program, in the folder of its log."""
     run_child(
         f"llama.cpp ({job})",
         [*CHILD, job, *map(str, arguments)],
@@ -217,16 +210,8 @@ def _run_child(job: str, *arguments: object, log: Path) -> None:
     )
 
 
-# --- the proof ---------------------------------------------------------------------------
-
-
 def _prove(staged: Path, original: Original, kind: str, progress: Progress) -> GgufProof:
-    """Compare the staged file in llama.cpp with the checkpoint, on every probe.
-
-    Raises:
-        ParityError: It does not run, holds another vocabulary, gives too many texts other token
-            ids, or gives a vector that is below the bar, not finite or of another length.
-    """
+    """Compare the staged file in llama.cpp with the checkpoint, on every probe."""
     candidate = Candidate(
         staged,
         original.encoder,

@@ -65,10 +65,10 @@ def export_mnn_llm(
     """Write a bundle's model as the folder that MNN's own embedding engine loads, and prove it.
 
     An app that links MNN-LLM then needs no tokenizer and no pooling:
-    `Embedding::createEmbedding("DIR/config.json")->txt_embedding(text)`. The graph is written anew
-    from the model that the bundle was made from, by the bundle's recipe, without its word table,
-    which is a file of its own. Everything is made in a hidden folder beside the destination; only
-    what passes the proof is renamed into place.
+    `Embedding::createEmbedding("DIR/config.json")->txt_embedding(text)`. The graph is rebuilt from
+    the model that the bundle was made from, by the bundle's recipe; its word table becomes a file
+    of its own. Everything is built in a hidden folder beside the destination; only what passes the
+    proof is renamed into place.
 
     Args:
         bundle: The bundle.
@@ -79,7 +79,7 @@ def export_mnn_llm(
         calibration: The text that the bundle was calibrated on, where that was not built in.
         reference: "checkpoint", "sentence-transformers" or "author-onnx".
         offline: Make no network call at all.
-        progress: Told each step.
+        progress: Receives a line of text before each step.
 
     Returns:
         The exported folder.
@@ -147,7 +147,7 @@ def _word_kind(words: WordKind | str | None, recipe: Recipe) -> WordKind:
 
 
 def _check(bundle: Bundle, calibration: Sequence[str] | None) -> None:
-    """Refuse what cannot be exported, before anything heavy."""
+    """Refuse what cannot be exported, before any long work starts."""
     recipe, limit = bundle.manifest.recipe, bundle.manifest.embedding.max_tokens
     if recipe.graph is Graph.AUTHOR:
         raise InputError(
@@ -184,7 +184,7 @@ def _original(
     offline: bool,
     progress: Progress,
 ) -> Original:
-    """The model that the bundle was made from, all of it."""
+    """Read the model that the bundle was made from; refuse it if its files have changed."""
     manifest = bundle.manifest
     progress(f"finding {source or manifest.source.name}")
     origin = find_origin(
@@ -210,7 +210,7 @@ def _write(
     calibration: Sequence[str] | None,
     progress: Progress,
 ) -> tuple[Original, WordTable]:
-    """Write the engine's files; returns the model with the numbers that are stored in them."""
+    """Write the engine's files; return the model with the numbers that they store."""
     encoder = original.encoder
     table = store_words(original.tensors[_WORD], kind)
     rounded = quantize(original, replace(recipe, words=None), calibration, progress)
@@ -237,7 +237,7 @@ def _write(
 
 
 def _check_written(folder: Path, tokenizer: TokenizerFile, table: WordTable) -> None:
-    """Read back what the engine reads without a check of its own."""
+    """Read back the files that the engine reads without checking them."""
     found = read_words(folder / WORDS, table.width, table.settings())
     same = read_mtok(folder / MTOK) == tokenizer and bool((found.rows == table.rows).all())
     if not same:

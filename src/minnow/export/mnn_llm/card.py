@@ -81,10 +81,10 @@ apply to this folder too. Only their format was changed.
 
 
 def export_card(record: ExportRecord, sizes: Mapping[str, int]) -> str:
-    """The card's Markdown, with the Hub's front matter.
+    """Return the card's Markdown, with the Hub's front matter.
 
     Args:
-        record: What is known of the folder.
+        record: The folder's record, without the file records.
         sizes: File name -> bytes.
     """
     source = record.source

@@ -1,9 +1,9 @@
-"""MNN-LLM's tokenizer file, `.mtok`, written and read.
+"""MNN-LLM's tokenizer file, `.mtok`: writer and reader.
 
 It begins with text lines: `430 4`, three counts of ids, and the ids. Then comes binary, little
 endian: a normaliser, a pre-tokeniser, a model, a decoder, added tokens, and a chat template. The
 source is `load_vocab_binary` in transformers/llm/engine/src/tokenizer/tokenizer.cpp of MNN 3.6.1,
-which checks nothing of what it reads. Only the parts that a WordPiece tokenizer needs are known
+which checks nothing that it reads. Only the parts that a WordPiece tokenizer needs are supported
 here.
 """
 
@@ -28,7 +28,7 @@ _LONGEST = 2**16 - 1
 
 @dataclass(frozen=True)
 class Replace:
-    """Puts bytes in the place of other bytes, wherever they are."""
+    """A step that replaces bytes by other bytes everywhere."""
 
     old: bytes
     new: bytes
@@ -36,7 +36,7 @@ class Replace:
 
 @dataclass(frozen=True)
 class CharacterTable:
-    """Puts a string in the place of a character.
+    """A step that replaces characters by strings.
 
     The engine gives a space for control characters and the usual format characters, whatever the
     table says (see `minnow.export.mnn_llm.wordpiece.SPACED`).
@@ -69,7 +69,7 @@ Normalizer = Replace | CharacterTable | BertSteps
 
 @dataclass(frozen=True)
 class AddedToken:
-    """A token that is found in the text before all else, the longest first."""
+    """A token that is searched for in the text before any other step, the longest first."""
 
     id: int
     content: str
@@ -78,15 +78,15 @@ class AddedToken:
 
 @dataclass(frozen=True)
 class TokenizerFile:
-    """What a `.mtok` of a WordPiece tokenizer holds.
+    """The content of a WordPiece tokenizer's `.mtok`.
 
     Attributes:
-        normalizers: Done to the text, in this order.
-        tokens: The vocabulary; a token's place is its id.
-        added: Tokens found in the text as they are.
+        normalizers: The steps that normalise the text, in order.
+        tokens: The vocabulary; a token's index is its id.
+        added: Tokens that are searched for in the text as they are.
         unknown: The token of a word that has no pieces.
-        prefix: What a piece within a word begins with.
-        longest_word: A word of more bytes is unknown.
+        prefix: The prefix of a piece within a word.
+        longest_word: The most bytes of a word; a longer one is unknown.
         template: The chat template, in Jinja.
     """
 
@@ -100,7 +100,7 @@ class TokenizerFile:
 
 
 def mtok_bytes(tokenizer: TokenizerFile) -> bytes:
-    """The file's content.
+    """Encode the file's content.
 
     Raises:
         InputError: A token is too long for the format, or there are two of the same name.
@@ -147,7 +147,7 @@ def read_mtok(path: Path) -> TokenizerFile:
     """Read a file.
 
     Raises:
-        InputError: It is not there, is damaged, or holds parts that minnow does not write.
+        InputError: The file is missing, damaged, or holds parts that minnow does not write.
     """
     try:
         content = path.read_bytes()
@@ -163,7 +163,7 @@ def parse_mtok(content: bytes) -> TokenizerFile:
     """Read a file's content.
 
     Raises:
-        InputError: It is damaged, or holds parts that minnow does not write.
+        InputError: The content is damaged, or holds parts that minnow does not write.
     """
     if not content.startswith(HEADER + b"0 0 0\n\n"):
         raise InputError("it does not begin as an mtok file without special ids does.")
@@ -171,7 +171,7 @@ def parse_mtok(content: bytes) -> TokenizerFile:
 
 
 class _Reader:
-    """Takes a file's parts, one after the other."""
+    """Reader of a file's parts, one after the other."""
 
     def __init__(self, content: bytes, start: int) -> None:
         self._content = content
@@ -208,7 +208,7 @@ class _Reader:
         return int(struct.unpack(form, self._take(struct.calcsize(form)))[0])
 
     def _count(self) -> int:
-        """How many parts follow, of a byte at least."""
+        """Read the number of parts that follow, each of at least one byte."""
         count = self._number("<I")
         if count > len(self._content) - self._at:
             raise InputError(f"it announces {count} parts at byte {self._at}; it is too short.")

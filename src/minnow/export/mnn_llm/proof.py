@@ -11,14 +11,7 @@ from minnow.errors import ConversionError, ParityError
 from minnow.export.mnn_llm.engine import engine_ids, engine_vectors
 from minnow.model.tokenizer import load_whole_tokenizer
 from minnow.proof.references import CheckpointReference, stored_reference
-from minnow.proof.verdict import (
-    Candidate,
-    Run,
-    equal_ids,
-    judge,
-    judge_stored,
-    thread_counts,
-)
+from minnow.proof.verdict import Candidate, Run, equal_ids, judge, judge_stored, thread_counts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -97,12 +90,7 @@ def prove_export(
 def _run_engine(
     candidate: Candidate, original: Original, reference: Reference, progress: Progress
 ) -> list[Run]:
-    """Compare the ids of whole texts and of cut texts; run the latter.
-
-    Raises:
-        ConversionError: The engine failed, crashed or hung.
-        ParityError: Ids differ.
-    """
+    """Compare the ids of whole texts and of cut texts; run the latter."""
     probes = reference.probes
     texts = [probe.text for probe in probes]
     cut = cut_texts(original, texts)

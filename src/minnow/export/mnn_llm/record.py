@@ -1,4 +1,4 @@
-"""export.json: what is known of an exported folder."""
+"""export.json, the record of an exported folder."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ MNN_LLM = "mnn-llm"
 
 @dataclass(frozen=True)
 class ExportRecord:
-    """All that is known of an exported folder; `export.json` is its JSON form.
+    """The record of an exported folder; `export.json` is its JSON form.
 
     Attributes:
         target: Who reads the folder.
         source: Where the model came from.
-        recipe: What was done to its layers; the word table has `words` in place of the recipe's.
+        recipe: How its layers were made small; `words` replaces the recipe's word table.
         words: How the word table is stored: fp16, bf16, int8 or int4.
-        width: Numbers in a vector.
+        width: The length of a vector, in numbers.
         pooling: How the graph makes one vector of token states.
         normalize: Whether the graph scales it to length 1.
         similarity: How vectors are meant to be compared.
@@ -36,11 +36,11 @@ class ExportRecord:
         lowercase: Whether the tokenizer lowers the text itself, where the source's does not.
         prompts: Name -> what the app puts before a text.
         default_prompt_name: The prompt of a text without a role, or None.
-        limits: What the engine does not do, in words.
-        parity: What the proof found.
-        tools: Name -> version of what made it.
-        files: Path in the folder -> size and hash; all files but the record itself.
-        format: Version of this form.
+        limits: Descriptions of what the engine does not do.
+        parity: The figures of the proof.
+        tools: Name -> version of each tool that made the folder.
+        files: Path in the folder -> size and hash; all files except the record itself.
+        format: The version of this form.
     """
 
     target: str
@@ -67,8 +67,8 @@ class Export:
     """An exported folder.
 
     Attributes:
-        folder: Where it is.
-        record: What its export.json says.
+        folder: The folder.
+        record: The content of its export.json.
     """
 
     folder: Path
@@ -79,7 +79,7 @@ class Export:
         """Read a folder's record; `check_files` compares the files with it.
 
         Raises:
-            BundleError: There is none, or one that this minnow does not read.
+            BundleError: The record is missing, broken, or of another format.
         """
         path = Path(folder) / RECORD
         try:
@@ -114,10 +114,10 @@ class Export:
 
 
 def check_destination(destination: Path) -> None:
-    """Only nothing, an empty folder, or an export with no files of others may be replaced.
+    """Check that a destination is free, an empty folder, or an export with no other files.
 
     Raises:
-        OutputError: It is something else.
+        OutputError: The destination is something else.
     """
     check_replaceable(
         destination, "export", lambda: {RECORD, *Export.open(destination).record.files}

@@ -24,10 +24,10 @@ def write_settings(
     """Write both files.
 
     Args:
-        folder: Where.
-        width: Numbers in a vector.
+        folder: The folder to write to.
+        width: The length of a vector, in numbers.
         template: The chat template, which puts special tokens around a text.
-        words: What the engine has to know of the word table, if anything.
+        words: The `tie_embeddings` of the word table, if it has any.
     """
     config = {
         "llm_model": MODEL,

@@ -1,4 +1,4 @@
-"""MNN-LLM's word table on disk: a row of numbers for each token id, read as a text needs them.
+"""MNN-LLM's word table on disk: a row of numbers for each token id, read on demand.
 
 Floats are raw rows. Whole numbers are rows of codes, a byte each or two in a byte, the first in
 its high half; after all rows come two numbers per block, `start` and `step`, and a code q stands
@@ -38,8 +38,8 @@ class WordTable:
     """A word table as it is stored.
 
     Attributes:
-        kind: How.
-        width: Numbers in a row.
+        kind: How the numbers are stored.
+        width: The numbers in a row.
         rows: uint16 of shape (rows, width), the bits of floats; or uint8 codes of that shape.
         steps: Of shape (rows, blocks, 2), start and step, float32 or for int4 float16; None for
             floats.
@@ -51,7 +51,7 @@ class WordTable:
     steps: NDArray[np.float32] | NDArray[np.float16] | None = None
 
     def unpack(self) -> NDArray[np.float32]:
-        """The numbers that it stands for: float32 of shape (rows, width)."""
+        """Return the numbers that the table stands for: float32 of shape (rows, width)."""
         if self.kind is WordKind.FP16:
             return self.rows.view(np.float16).astype(np.float32)
         if self.kind is WordKind.BF16:
@@ -63,7 +63,7 @@ class WordTable:
         return (blocks * step + zero).reshape(self.rows.shape)
 
     def to_bytes(self) -> bytes:
-        """The file's content."""
+        """Encode the file's content."""
         if self.steps is None:
             return self.rows.astype("<u2").tobytes()
         codes = self.rows
@@ -72,7 +72,7 @@ class WordTable:
         return codes.tobytes() + np.ascontiguousarray(self.steps).tobytes()
 
     def settings(self) -> dict[str, int | str] | None:
-        """What the engine has to know of it: `tie_embeddings`; None where it needs nothing."""
+        """Return the engine's `tie_embeddings` for the table; None if it needs none."""
         if self.kind is WordKind.BF16:
             return None
         bits = _BITS[self.kind]
@@ -100,7 +100,7 @@ def store_words(table: NDArray[np.float32], kind: WordKind) -> WordTable:
         kind: How to store it.
 
     Raises:
-        InputError: It cannot be stored so.
+        InputError: The table cannot be stored as that kind.
     """
     rows, width = table.shape
     if kind is WordKind.FP16:
@@ -154,11 +154,11 @@ def read_words(
 
     Args:
         path: The file.
-        width: Numbers in a row: `hidden_size`.
+        width: The numbers in a row: `hidden_size`.
         settings: `tie_embeddings` of llm_config.json, if it has any.
 
     Raises:
-        InputError: It is not there, has another size, or is of a kind that minnow does not write.
+        InputError: The file is missing, has another size, or a kind that minnow does not write.
     """
     try:
         content = path.read_bytes()

@@ -1,12 +1,12 @@
 """A WordPiece tokenizer.json in the form of an mtok, so that MNN's engine gives the same ids.
 
-The engine's own BERT steps are not quite those of the `tokenizers` library: it keeps format and
-private-use characters, drops vowel signs as if they were accents, knows other white space and
+The engine's own BERT steps differ from those of the `tokenizers` library: it keeps format and
+private-use characters, drops vowel signs as if they were accents, has other white space and
 punctuation, and counts a word's length in bytes. So its steps are left out where they differ, and
-what the library's normaliser does to each character of Unicode is written into the file as a table.
-That is exact: the library's steps look at a character alone (but for the order of marks, and it
-drops those). A letter of the vocabulary becomes one of four bytes, in the text and in the
-vocabulary alike, so that a word of so many letters has four times as many bytes.
+the file gets a table of what the library's normaliser does to each character of Unicode. That is
+exact: the library's steps look at single characters (but for the order of marks, which it drops).
+A letter of the vocabulary becomes a character of four bytes, both in the text and in the
+vocabulary, so that a word of n letters has 4 n bytes.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ LETTER_BYTES = 4
 _MOST_BYTES = 2**31 - 1
 """The engine counts in an int32."""
 _LETTERS = 0x100000
-"""Private use, of four bytes each; the text's own are dropped before they could be taken for it."""
+"""Private-use characters of four bytes each; those of the text itself are dropped earlier."""
 _UNKNOWN_LETTER = "\ufdd0"
 """A letter that no vocabulary has: a noncharacter, which Unicode never assigns."""
 _SURROGATES = range(0xD800, 0xE000)
@@ -60,10 +60,10 @@ def wordpiece_file(tokenizer: Tokenizer) -> TokenizerFile:
     """Express a tokenizer as an mtok.
 
     Args:
-        tokenizer: It, without truncation and padding; `lowercase_first` is understood.
+        tokenizer: The tokenizer, without truncation and padding; `lowercase_first` is supported.
 
     Raises:
-        InputError: The format cannot express it; all reasons are named.
+        InputError: The format cannot express the tokenizer; all reasons are named.
     """
     stated = json.loads(tokenizer.to_str())
     faults = _faults(stated)
@@ -140,7 +140,7 @@ def _added_fault(token: dict[str, Any]) -> str:
 
 
 def _template(tokenizer: Tokenizer) -> str:
-    """What stands around a text, in the engine's one chat template."""
+    """Build the engine's chat template, which puts the special tokens around a text."""
     encoding = tokenizer.encode("")
     contents = {i: token.content for i, token in tokenizer.get_added_tokens_decoder().items()}
     around = list(tokenizer.encode("a").special_tokens_mask)
@@ -161,17 +161,17 @@ def _template(tokenizer: Tokenizer) -> str:
 
 @dataclass(frozen=True)
 class _Steps:
-    """Characters to drop, and the table of what becomes of the others."""
+    """Characters to drop, and the table that replaces others."""
 
     drops: tuple[Replace, ...]
     table: CharacterTable
 
 
 class _Characters:
-    """What a tokenizer does to each character.
+    """The effect of a tokenizer on each character.
 
     Attributes:
-        letters: Code point of a letter of the vocabulary -> the one of four bytes in its place.
+        letters: Code point of a letter of the vocabulary -> the character that replaces it.
     """
 
     def __init__(self, tokenizer: Tokenizer, alphabet: set[str]) -> None:
@@ -188,7 +188,7 @@ class _Characters:
         self._special = {*self.letters, *_IDEOGRAPHS, *SPACED, *_LATER_PUNCTUATION}
 
     def steps(self) -> _Steps:
-        """Go through Unicode, block by block."""
+        """Build the steps from all of Unicode, block by block."""
         rows: dict[int, str] = {}
         dropped: list[int] = []
         for first in range(0, 0x110000, _BLOCK):
@@ -208,7 +208,7 @@ class _Characters:
         return _Steps(tuple(replaces), CharacterTable(rows))
 
     def _is_plain(self, text: str) -> bool:
-        """Whether all characters are unknown letters, to the library and to the engine."""
+        """Return whether all characters are unknown letters, to the library and to the engine."""
         return (
             self._normalized(text) == text
             and not self._splits(text)
@@ -221,7 +221,7 @@ class _Characters:
         return str(normalizer.normalize_str(text))
 
     def _becomes(self, character: str) -> str | None:
-        """What stands for a character after normalising; None where the engine gives it anyway."""
+        """Return what replaces a character; None if the engine gives that without the table."""
         normalized = self._normalized(character)
         if normalized == f" {character} " and _is_ideograph(character):
             return None
@@ -231,7 +231,7 @@ class _Characters:
         return None if new == _cleaned(character) else new
 
     def _write(self, character: str) -> str:
-        """A normalised character as the engine shall see it."""
+        """Return a normalised character in the form that the engine has to see."""
         if character not in self._written:
             self._written[character] = self._spell(character)
         return self._written[character]
@@ -249,17 +249,17 @@ class _Characters:
         return character
 
     def _is_joined(self, character: str) -> bool:
-        """Whether it can be in a word with others."""
+        """Return whether a character can be in a word with others."""
         alone = self._normalized(character) == f" {character} "
         return not (alone or character.isspace() or self._splits(character))
 
     def _splits(self, text: str) -> bool:
-        """Whether a word ends at any of its characters."""
+        """Return whether a word ends at any of the text's characters."""
         return len(self._tokenizer.pre_tokenizer.pre_tokenize_str(f"a{text}a")) != 1
 
 
 def _looks_split(character: str) -> bool:
-    """Whether the engine may end a word there."""
+    """Return whether the engine may end a word at a character."""
     category = unicodedata.category(character)
     return category[0] in "PZ" or ord(character) in _LATER_PUNCTUATION
 
@@ -269,16 +269,16 @@ def _is_ideograph(character: str) -> bool:
 
 
 def _cleaned(character: str) -> str:
-    """What the engine's cleaning makes of a character."""
+    """Return what the engine's cleaning makes of a character."""
     if character in "\t\n\r" or unicodedata.category(character) == "Zs":
         return " "
     return "" if character == "\ufffd" or unicodedata.category(character) == "Cc" else character
 
 
 def _prefixes(blocks: list[int]) -> Iterator[bytes]:
-    """The first bytes of the characters of whole blocks, as few as say it.
+    """Yield the first bytes of the characters of whole blocks, in as few prefixes as possible.
 
-    What is left of such a character is no UTF-8, which the engine's cleaning drops.
+    The rest of such a character is not valid UTF-8, so the engine's cleaning drops it.
     """
     whole = {chr(first).encode()[:-1] for first in blocks}
     for _ in range(2):
@@ -291,7 +291,7 @@ def _prefixes(blocks: list[int]) -> Iterator[bytes]:
 
 
 def _continuations(parent: bytes) -> range:
-    """The bytes that can follow the first bytes of a character of three or four."""
+    """Return the bytes that can follow the first ones of a character of three or four bytes."""
     least = {b"\xe0": 0xA0, b"\xf0": 0x90}.get(parent, 0x80)
     most = {b"\xed": 0xA0, b"\xf4": 0x90}.get(parent, 0xC0)
     return range(least, most)
