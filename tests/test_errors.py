@@ -94,7 +94,7 @@ def test_an_error_survives_the_way_to_another_process(name: str) -> None:
 
 
 LIBRARY = Path(errors.__file__).parent
-OTHERS = ("cli", "terminal.py", "device/check.py", "device/folder.py", "datasets/builtin_questions")
+OTHERS = ("cli", "terminal.py", "device/check.py", "device/folder.py")
 """The command line itself, a program with flags of its own and its page, and a data set."""
 
 

@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from minnow.datasets import builtin
-from minnow.datasets.builtin import builtin_dataset
-from minnow.datasets.builtin_questions import QUESTIONS
+from minnow.datasets.builtin import builtin_dataset, read_questions
 from minnow.errors import InputError
 
 if TYPE_CHECKING:
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
 
     from minnow.datasets import Dataset
 
+QUESTIONS = read_questions()
 MODULE = '''
 """The module's own docstring is not a document, however long it may be."""
 
@@ -130,7 +130,7 @@ class TestTheQuestions:
         assert all(len(set(answers)) == len(answers) for _, answers in QUESTIONS)
 
     def test_no_two_questions_have_the_same_answers(self) -> None:
-        answers = [answers for _, answers in QUESTIONS]
+        answers = [tuple(answers) for _, answers in QUESTIONS]
         assert len(set(answers)) == len(answers)
 
 
@@ -139,7 +139,7 @@ class TestCollecting:
         self, library: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         (library / "fish.py").write_text(MODULE, encoding="utf-8")
-        monkeypatch.setattr(builtin, "QUESTIONS", (("how much", ("fish.forty",)),))
+        monkeypatch.setattr(builtin, "read_questions", lambda: (("how much", ("fish.forty",)),))
         assert builtin_dataset().documents == {
             "fish.listed": "fish.listed: Something that is said of it,\n    indented.",
             "fish.forty": "fish.forty: Forty characters are just enough for it.",
@@ -158,7 +158,7 @@ class TestCollecting:
     ) -> None:
         (library / "fish").mkdir()
         (library / "fish" / "__init__.py").write_text(MODULE, encoding="utf-8")
-        monkeypatch.setattr(builtin, "QUESTIONS", (("how much", ("fish.forty",)),))
+        monkeypatch.setattr(builtin, "read_questions", lambda: (("how much", ("fish.forty",)),))
         assert "fish.Shown.method" in builtin_dataset().documents
 
     def test_a_module_may_be_written_in_several_files(
@@ -171,7 +171,7 @@ class TestCollecting:
             )
             (library / f"{file}.py").write_text(text, encoding="utf-8")
         monkeypatch.setitem(builtin._DEFINED_IN, "fish", ("_pyfish", "absent", "fish"))
-        monkeypatch.setattr(builtin, "QUESTIONS", (("which", ("fish.one",)),))
+        monkeypatch.setattr(builtin, "read_questions", lambda: (("which", ("fish.one",)),))
         documents = builtin_dataset().documents
         assert list(documents) == ["fish.one", "fish.two", "fish.three"]
         assert "_pyfish" in documents["fish.two"]
@@ -184,7 +184,7 @@ class TestCollecting:
             ("gone", ("fish.gone",)),
             ("how much", ("fish.gone", "fish.forty")),
         )
-        monkeypatch.setattr(builtin, "QUESTIONS", questions)
+        monkeypatch.setattr(builtin, "read_questions", lambda: questions)
         dataset = builtin_dataset()
         assert dataset.queries == {"q2": "how much"}
         assert dataset.qrels == {"q2": {"fish.forty": 1}}

@@ -10,10 +10,10 @@ from __future__ import annotations
 import ast
 import sys
 import sysconfig
+from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from minnow.datasets.builtin_questions import QUESTIONS
 from minnow.datasets.dataset import Dataset
 from minnow.errors import InputError
 
@@ -72,12 +72,20 @@ def builtin_dataset() -> Dataset:
             "This Python was installed without the sources of its library. Name a data set."
         )
     queries, qrels = {}, {}
-    for number, (question, answers) in enumerate(QUESTIONS, start=1):
+    for number, (question, answers) in enumerate(read_questions(), start=1):
         judged = {answer: 1 for answer in answers if answer in documents}
         if judged:
             queries[f"q{number}"], qrels[f"q{number}"] = question, judged
     name = "python-{}.{}-docstrings".format(*sys.version_info)
     return Dataset(name=name, documents=documents, queries=queries, qrels=qrels)
+
+
+def read_questions() -> list[tuple[str, list[str]]]:
+    """Return each question with the names of the docstrings that answer it."""
+    path = files("minnow.datasets") / "builtin_questions.tsv"
+    lines = path.read_text(encoding="utf-8").splitlines()
+    rows = (line.split("\t") for line in lines if not line.startswith("#"))
+    return [(question, answers.split()) for question, answers in rows]
 
 
 def _docstrings(library: Path) -> Iterator[tuple[str, str]]:
