@@ -56,12 +56,6 @@ _TITLES: dict[Verdict, str] = {
     "worse": "{candidate} is worse than {baseline}",
     "too few queries to tell": "There are too few queries to tell {candidate} from {baseline}",
 }
-_COUNTED: dict[Verdict, str] = {
-    "better": "better",
-    "equivalent": "equivalent",
-    "worse": "worse",
-    "too few queries to tell": "with too few queries to tell",
-}
 _SENTENCES: dict[Verdict, tuple[str, str]] = {
     "better": ("", " is better"),
     "equivalent": ("", " is equivalent within the margin"),
@@ -88,8 +82,8 @@ def _title(comparison: Comparison) -> str:
         )
     found = Counter(against.verdict for _, _, against in candidates)
     verdicts = ", ".join(
-        f"{found[verdict]}\N{NO-BREAK SPACE}{words}"
-        for verdict, words in _COUNTED.items()
+        f"{found[verdict]}\N{NO-BREAK SPACE}{'with ' * verdict.startswith('too few')}{verdict}"
+        for verdict in _TITLES
         if verdict in found
     )
     return f"{len(candidates)} systems against {baseline}: {verdicts}"

@@ -133,7 +133,10 @@ def measure(
 def frontier_facts(found: Frontier) -> dict[str, Any]:
     """Return a frontier as values for JSON, without those of single queries and texts."""
     best = [point.name for point in found.best]
-    dominating = {row.rung.name: [p.name for p in points] for row, points in found.ggufs}
+    dominated = {
+        row.rung.name: {"dominated_by": [point.name for point in bundles]}
+        for row, bundles in found.ggufs
+    }
     return {
         "source": found.source,
         "dataset": asdict(found.dataset),
@@ -149,11 +152,7 @@ def frontier_facts(found: Frontier) -> dict[str, Any]:
                     "p5": finite_or_none(row.point.p5),
                     "min": finite_or_none(row.point.minimum),
                 },
-                **(
-                    {"dominated_by": dominating[row.rung.name]}
-                    if row.rung.name in dominating
-                    else {}
-                ),
+                **dominated.get(row.rung.name, {}),
                 **system_facts(row.result),
             }
             for row in found.measured

@@ -9,20 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minnow.reporting.numbers import cosine, count
-from minnow.reporting.plots.axes import (
-    AXIS,
-    RIGHT,
-    TOP,
-    LegendKey,
-    band_header,
-    label_margin,
-    plot_height,
-    split_into_bands,
-    x_axis,
-    y_title,
-)
+from minnow.reporting.plots import axes, svg
 from minnow.reporting.plots.scales import Scale, from_nines, nines, nines_ticks, round_ticks
-from minnow.reporting.plots.svg import element, line, plot, text, tooltip
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,7 +28,7 @@ class Cosines:
         undefined: Number of texts without a cosine, because a vector has length 0.
     """
 
-    key: LegendKey
+    key: axes.LegendKey
     values: NDArray[np.float64]
     undefined: int = 0
 
@@ -65,21 +53,23 @@ def histogram_plot(rows: Sequence[Cosines], texts: str, height: float | None = N
         texts: What was embedded, such as "documents".
         height: The height of the plot; by default `plot_height` of the rows.
     """
-    height = plot_height(len(rows)) if height is None else height
+    height = axes.plot_height(len(rows)) if height is None else height
     ticks = nines_ticks([nines(end) for row in rows for end in row.ends])
     edges = np.linspace(ticks[0].value, ticks[-1].value, _BINS + 1)
     counts = [_counts(row.values, edges) for row in rows]
     most = round_ticks(0, max(100 * float(n.max() / n.sum()) for n in counts))[-1].value
-    x = Scale(ticks[0].value, ticks[-1].value, label_margin(["100"]), RIGHT)
+    x = Scale(ticks[0].value, ticks[-1].value, axes.label_margin(["100"]), axes.RIGHT)
     parts = [
-        y_title(f"Share of the {texts}, %"),
-        *x_axis(x, ticks, TOP, height - AXIS, "Cosine to the baseline"),
+        axes.y_title(f"Share of the {texts}, %"),
+        *axes.x_axis(x, ticks, axes.TOP, height - axes.AXIS, "Cosine to the baseline"),
     ]
-    for band, row, numbers in zip(split_into_bands(height, len(rows)), rows, counts, strict=True):
+    for band, row, numbers in zip(
+        axes.split_into_bands(height, len(rows)), rows, counts, strict=True
+    ):
         y = Scale(0, most, band.bottom, band.bars)
-        parts += [*band_header(band, row.key, row.mean), *_axis(y, x.start)]
+        parts += [*axes.band_header(band, row.key, row.mean), *_axis(y, x.start)]
         parts.append(_bars(row.key, numbers, edges, texts, x, y))
-    return plot("Cosines to the baseline", [_describe(row) for row in rows], height, *parts)
+    return svg.plot("Cosines to the baseline", [_describe(row) for row in rows], height, *parts)
 
 
 def _counts(values: NDArray[np.float64], edges: NDArray[np.float64]) -> NDArray[np.int64]:
@@ -89,15 +79,15 @@ def _counts(values: NDArray[np.float64], edges: NDArray[np.float64]) -> NDArray[
 
 def _axis(y: Scale, left: float) -> list[str]:
     return [
-        line(left, y.end, RIGHT, y.end, "grid"),
-        line(left, y.start, RIGHT, y.start, "axis"),
-        text(left - 6, y.end + 8, f"{y.high:g}", "quiet", "end"),
-        text(left - 6, y.start + 2, "0", "quiet", "end"),
+        svg.line(left, y.end, axes.RIGHT, y.end, "grid"),
+        svg.line(left, y.start, axes.RIGHT, y.start, "axis"),
+        svg.text(left - 6, y.end + 8, f"{y.high:g}", "quiet", "end"),
+        svg.text(left - 6, y.start + 2, "0", "quiet", "end"),
     ]
 
 
 def _bars(
-    key: LegendKey,
+    key: axes.LegendKey,
     numbers: NDArray[np.int64],
     edges: NDArray[np.float64],
     texts: str,
@@ -111,16 +101,16 @@ def _bars(
             left, right, top = x(edges[i]), x(edges[i + 1]), y(100 * number / total)
             top = min(top, y.start - 1)
             bars.append(
-                element(
+                svg.element(
                     "rect",
-                    tooltip(f"{ends}: {count(number)} {texts} ({100 * number / total:.1f} %)"),
+                    svg.tooltip(f"{ends}: {count(number)} {texts} ({100 * number / total:.1f} %)"),
                     x=left + 0.5,
                     y=top,
                     width=right - left - 1,
                     height=y.start - top,
                 )
             )
-    return element("g", *bars, class_=f"bars s{key.style}")
+    return svg.element("g", *bars, class_=f"bars s{key.style}")
 
 
 def _describe(row: Cosines) -> str:

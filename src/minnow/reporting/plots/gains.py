@@ -7,16 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from minnow.reporting.numbers import count, shorten, signed
-from minnow.reporting.plots.axes import (
-    RIGHT,
-    LegendKey,
-    band_header,
-    plot_height,
-    split_into_bands,
-    y_title,
-)
+from minnow.reporting.plots import axes, svg
 from minnow.reporting.plots.scales import Scale
-from minnow.reporting.plots.svg import FONT, LINE, element, line, plot, text, tooltip
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -45,7 +37,7 @@ class Gains:
         queries: The number of all queries.
     """
 
-    key: LegendKey
+    key: axes.LegendKey
     changed: tuple[Gain, ...]
     queries: int
 
@@ -64,31 +56,31 @@ def gains_plot(rows: Sequence[Gains], height: float | None = None) -> str:
     Queries that did not change are counted and have no bar. If there are very many others, a bar
     is the mean of several.
     """
-    height = plot_height(len(rows), _ROW) if height is None else height
+    height = axes.plot_height(len(rows), _ROW) if height is None else height
     most = max(len(row.changed) for row in rows)
     limit = 1.0 if any(abs(g.value) > 0.5 for row in rows for g in row.changed) else 0.5
     each = max(1, math.ceil(most / _MAX_BARS))
-    width = min(_MAX_WIDTH, (RIGHT - _LEFT) / (math.ceil(most / each) + 1))
+    width = min(_MAX_WIDTH, (axes.RIGHT - _LEFT) / (math.ceil(most / each) + 1))
     what = "Queries that changed" if each == 1 else f"Queries that changed, {each} per bar"
-    parts = [y_title("Change of the reciprocal rank, candidate minus baseline")]
-    for band, row in zip(split_into_bands(height, len(rows)), rows, strict=True):
-        y = Scale(-limit, limit, band.bottom, band.bars + LINE)
-        parts += [*band_header(band, row.key), *_axis(y)]
-        parts.append(text(16, band.top + FONT + LINE, row.words, "quiet halo"))
+    parts = [axes.y_title("Change of the reciprocal rank, candidate minus baseline")]
+    for band, row in zip(axes.split_into_bands(height, len(rows)), rows, strict=True):
+        y = Scale(-limit, limit, band.bottom, band.bars + svg.LINE)
+        parts += [*axes.band_header(band, row.key), *_axis(y)]
+        parts.append(svg.text(16, band.top + svg.FONT + svg.LINE, row.words, "quiet halo"))
         parts.append(_bars(row, each, width, y))
     parts += [
-        text(_LEFT, height - 22, "lost", "quiet"),
-        text(RIGHT, height - 22, "gained", "quiet", "end"),
-        text(RIGHT, height - 6, what, "quiet", "end"),
+        svg.text(_LEFT, height - 22, "lost", "quiet"),
+        svg.text(axes.RIGHT, height - 22, "gained", "quiet", "end"),
+        svg.text(axes.RIGHT, height - 6, what, "quiet", "end"),
     ]
     facts = [f"{row.key.label}: {row.words}" for row in rows]
-    return plot("Gains and losses by query", facts, height, *parts)
+    return svg.plot("Gains and losses by query", facts, height, *parts)
 
 
 def _axis(y: Scale) -> list[str]:
-    parts = [line(_LEFT, y(0), RIGHT, y(0), "axis")]
+    parts = [svg.line(_LEFT, y(0), axes.RIGHT, y(0), "axis")]
     for value, at in ((y.high, y.end + 8), (y.low, y.start)):
-        parts.append(text(_LEFT - 6, at, f"{value:+g}".replace("-", "−"), "quiet", "end"))
+        parts.append(svg.text(_LEFT - 6, at, f"{value:+g}".replace("-", "−"), "quiet", "end"))
     return parts
 
 
@@ -99,10 +91,10 @@ def _bars(row: Gains, each: int, width: float, y: Scale) -> str:
         _bar(group, _LEFT + i * width, width, y) for i, group in enumerate(_groups(losses, each))
     ]
     gained = [
-        _bar(group, RIGHT - (i + 1) * width, width, y)
+        _bar(group, axes.RIGHT - (i + 1) * width, width, y)
         for i, group in enumerate(_groups(gains, each))
     ]
-    return element("g", *lost, *gained)
+    return svg.element("g", *lost, *gained)
 
 
 def _groups(gains: Sequence[Gain], each: int) -> list[Sequence[Gain]]:
@@ -115,9 +107,9 @@ def _bar(group: Sequence[Gain], x: float, width: float, y: Scale) -> str:
     end = y(mean)
     top, bottom = (end, y(0)) if mean > 0 else (y(0), end)
     gap = min(1.0, width / 5)
-    return element(
+    return svg.element(
         "rect",
-        tooltip(f"{name}: {signed(mean)}"),
+        svg.tooltip(f"{name}: {signed(mean)}"),
         x=x + gap / 2,
         y=top,
         width=width - gap,

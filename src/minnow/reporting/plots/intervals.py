@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from minnow.reporting.numbers import interval, signed
-from minnow.reporting.plots.axes import AXIS, LegendKey, hover_target, x_axis
+from minnow.reporting.plots import axes, svg
 from minnow.reporting.plots.scales import Scale, round_ticks
-from minnow.reporting.plots.svg import WIDTH, element, line, mark, plot, text_lines, tooltip, wrap
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,7 +30,7 @@ class Range:
         verdict: The verdict on it.
     """
 
-    key: LegendKey
+    key: axes.LegendKey
     value: float
     low: float
     high: float
@@ -56,33 +55,33 @@ def intervals_plot(ranges: Sequence[Range], name: str, margin: float) -> str:
     ends = [end for item in ranges for end in (item.low, item.high)]
     shown = max(1.2 * margin, _MIN_SHOWN)
     ticks = round_ticks(min(*ends, -shown), max(*ends, shown), most=5, sign=True)
-    x = Scale(ticks[0].value, ticks[-1].value, _NAMES + 8, WIDTH - 20)
+    x = Scale(ticks[0].value, ticks[-1].value, _NAMES + 8, svg.WIDTH - 20)
     parts = [
         _band(x(-margin), x(margin), bottom, margin),
-        *x_axis(x, ticks, _TOP, bottom, f"{name}, candidate minus baseline"),
-        line(x(0), _TOP, x(0), bottom, "zero"),
+        *axes.x_axis(x, ticks, _TOP, bottom, f"{name}, candidate minus baseline"),
+        svg.line(x(0), _TOP, x(0), bottom, "zero"),
     ]
     for i, item in enumerate(ranges):
         parts += _row(item, x, _TOP + _ROW * (i + 0.5) + 2)
     facts = [*(item.words for item in ranges), f"the margin is {margin:g}"]
-    return plot(f"Difference in {name}", facts, bottom + AXIS, *parts)
+    return svg.plot(f"Difference in {name}", facts, bottom + axes.AXIS, *parts)
 
 
 def _band(start: float, end: float, bottom: float, margin: float) -> str:
     size = {"width": max(1.0, end - start), "height": bottom - _TOP}
-    words = tooltip(f"Differences up to {margin:g} do not matter")
-    return element("rect", words, x=start, y=_TOP, **size, class_="band")
+    words = svg.tooltip(f"Differences up to {margin:g} do not matter")
+    return svg.element("rect", words, x=start, y=_TOP, **size, class_="band")
 
 
 def _row(item: Range, x: Scale, y: float) -> list[str]:
     return [
-        text_lines(0, y, wrap(item.key.label, _NAMES)),
-        element(
+        svg.text_lines(0, y, svg.wrap(item.key.label, _NAMES)),
+        svg.element(
             "g",
-            tooltip(item.words),
-            hover_target(x.start, y - _ROW / 2, x.end - x.start, _ROW),
-            line(x(item.low), y, x(item.high), y, "range"),
-            mark(item.key.style, x(item.value), y),
+            svg.tooltip(item.words),
+            axes.hover_target(x.start, y - _ROW / 2, x.end - x.start, _ROW),
+            svg.line(x(item.low), y, x(item.high), y, "range"),
+            svg.mark(item.key.style, x(item.value), y),
             class_=f"s{item.key.style}",
         ),
     ]

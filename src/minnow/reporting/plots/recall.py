@@ -6,27 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from minnow.reporting.numbers import measure
-from minnow.reporting.plots.axes import (
-    AXIS,
-    TOP,
-    LegendKey,
-    label_margin,
-    plot_height,
-    x_axis,
-    y_axis,
-)
+from minnow.reporting.plots import axes, svg
 from minnow.reporting.plots.scales import Scale, Tick, spread, unit_ticks
-from minnow.reporting.plots.svg import (
-    LINE,
-    WIDTH,
-    coordinate,
-    element,
-    mark,
-    plot,
-    text_lines,
-    tooltip,
-    wrap,
-)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -45,12 +26,12 @@ class Curve:
         recalls: Recall at each depth, from 0 to 1.
     """
 
-    key: LegendKey
+    key: axes.LegendKey
     recalls: tuple[float, ...]
 
 
 def recall_plot(
-    curves: Sequence[Curve], depths: Sequence[int], height: float = plot_height(1)
+    curves: Sequence[Curve], depths: Sequence[int], height: float = axes.plot_height(1)
 ) -> str:
     """Plot recall against the number of documents that are read.
 
@@ -63,43 +44,43 @@ def recall_plot(
     """
     values = [value for curve in curves for value in curve.recalls]
     ticks = unit_ticks(min(values), max(values), least=0.1)
-    labels = [wrap(curve.key.label, _NAMES - 16) for curve in curves]
-    step = 4 + LINE * max(map(len, labels))
-    height = max(height, TOP + AXIS + step * len(curves))
-    left, bottom = label_margin([tick.label for tick in ticks]), height - AXIS
-    y = Scale(ticks[0].value, ticks[-1].value, bottom, TOP)
+    labels = [svg.wrap(curve.key.label, _NAMES - 16) for curve in curves]
+    step = 4 + svg.LINE * max(map(len, labels))
+    height = max(height, axes.TOP + axes.AXIS + step * len(curves))
+    left, bottom = axes.label_margin([tick.label for tick in ticks]), height - axes.AXIS
+    y = Scale(ticks[0].value, ticks[-1].value, bottom, axes.TOP)
     aside = min(_ASIDE, 24 / max(1, len(curves) - 1))
     half = aside * (len(curves) - 1) / 2
-    right = WIDTH - _NAMES - 16
+    right = svg.WIDTH - _NAMES - 16
     x = Scale(0, len(depths) - 1, left + half + 6, right - half)
     named = [Tick(i, str(depth)) for i, depth in enumerate(depths)]
     parts = [
-        *y_axis(y, ticks, left, "Recall@k, from 0 to 1", right + 6),
-        *x_axis(x, named, bottom, bottom, "k, documents read"),
+        *axes.y_axis(y, ticks, left, "Recall@k, from 0 to 1", right + 6),
+        *axes.x_axis(x, named, bottom, bottom, "k, documents read"),
     ]
     ends = [y(curve.recalls[-1]) for curve in curves]
-    names = spread(ends, step, TOP, bottom - LINE)
+    names = spread(ends, step, axes.TOP, bottom - svg.LINE)
     for i, curve in enumerate(curves):
         shift = aside * i - half
         places = [(x(k) + shift, y(value)) for k, value in enumerate(curve.recalls)]
-        parts += [_curve(curve, depths, places), mark(curve.key.style, right + 22, names[i])]
-        parts.append(text_lines(right + 32, names[i], labels[i]))
-    return plot("Recall", [_describe(curve, depths) for curve in curves], height, *parts)
+        parts += [_curve(curve, depths, places), svg.mark(curve.key.style, right + 22, names[i])]
+        parts.append(svg.text_lines(right + 32, names[i], labels[i]))
+    return svg.plot("Recall", [_describe(curve, depths) for curve in curves], height, *parts)
 
 
 def _curve(curve: Curve, depths: Sequence[int], places: Sequence[tuple[float, float]]) -> str:
-    points = " ".join(f"{coordinate(x)},{coordinate(y)}" for x, y in places)
+    points = " ".join(f"{svg.coordinate(x)},{svg.coordinate(y)}" for x, y in places)
     marks = [
-        element(
+        svg.element(
             "g",
-            tooltip(f"{curve.key.label}: Recall@{depth} {measure(value)}"),
-            mark(curve.key.style, *place, size=_MARK),
+            svg.tooltip(f"{curve.key.label}: Recall@{depth} {measure(value)}"),
+            svg.mark(curve.key.style, *place, size=_MARK),
         )
         for depth, value, place in zip(depths, curve.recalls, places, strict=True)
     ]
-    return element(
+    return svg.element(
         "g",
-        element("polyline", points=points, class_="curve"),
+        svg.element("polyline", points=points, class_="curve"),
         *marks,
         class_=f"s{curve.key.style}",
     )

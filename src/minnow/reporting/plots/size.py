@@ -8,28 +8,9 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from minnow.reporting.numbers import cosine, measure, megabytes
-from minnow.reporting.plots.axes import (
-    AXIS,
-    RIGHT,
-    TOP,
-    LegendKey,
-    label_margin,
-    plot_height,
-    x_axis,
-    y_axis,
-)
+from minnow.reporting.plots import axes, svg
 from minnow.reporting.plots.placement import Box, Placer, text_box
 from minnow.reporting.plots.scales import Scale, Tick, log_ticks, nines, nines_ticks, unit_ticks
-from minnow.reporting.plots.svg import (
-    WIDTH,
-    coordinate,
-    element,
-    line,
-    mark,
-    plot,
-    text_lines,
-    tooltip,
-)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -46,7 +27,7 @@ class Marker:
         worst: The minimum of the values that the mean is of; None where it is not shown.
     """
 
-    key: LegendKey
+    key: axes.LegendKey
     size: float
     value: float
     worst: float | None = None
@@ -55,7 +36,7 @@ class Marker:
 def fidelity_plot(
     markers: Sequence[Marker],
     baseline: Marker,
-    height: float = plot_height(1),
+    height: float = axes.plot_height(1),
     best: Sequence[Marker] = (),
 ) -> str:
     """Plot how close the vectors of systems are to the baseline's, against their size.
@@ -88,7 +69,7 @@ def fidelity_plot(
     )
 
 
-def quality_plot(markers: Sequence[Marker], name: str, height: float = plot_height(1)) -> str:
+def quality_plot(markers: Sequence[Marker], name: str, height: float = axes.plot_height(1)) -> str:
     """Plot the quality of systems by a measure, against their size."""
     values = [marker.value for marker in markers]
     spots = [
@@ -151,16 +132,16 @@ def _size_plot(
         baseline: The system whose size has a line.
         stairs: The values of the steps' corners on both axes, from left to right.
     """
-    left, bottom = label_margin([tick.label for tick in ticks]), height - AXIS
+    left, bottom = axes.label_margin([tick.label for tick in ticks]), height - axes.AXIS
     sizes = [marker.size / 1e6 for marker in (*(spot.marker for spot in spots), baseline) if marker]
     size_ticks = log_ticks(min(sizes), max(sizes))
-    x = Scale(size_ticks[0].value, size_ticks[-1].value, left, RIGHT)
-    y = Scale(ticks[0].value, ticks[-1].value, bottom, TOP)
-    placer = Placer(Box(left, TOP, WIDTH, bottom))
+    x = Scale(size_ticks[0].value, size_ticks[-1].value, left, axes.RIGHT)
+    y = Scale(ticks[0].value, ticks[-1].value, bottom, axes.TOP)
+    placer = Placer(Box(left, axes.TOP, svg.WIDTH, bottom))
     facts = [spot.words for spot in spots]
     parts = [
-        *y_axis(y, ticks, left, y_title),
-        *x_axis(x, size_ticks, bottom, bottom, "Size, MB (log scale)"),
+        *axes.y_axis(y, ticks, left, y_title),
+        *axes.x_axis(x, size_ticks, bottom, bottom, "Size, MB (log scale)"),
     ]
     if baseline:
         facts.append(f"{_describe(baseline)}, the baseline")
@@ -172,17 +153,17 @@ def _size_plot(
         parts.append(_draw_mark(spot, at, mean, end))
     for spot in spots:
         parts += placer.place_name(spot.marker.key.label, x(spot.x), y(spot.y))
-    return plot(title, facts, height, *parts)
+    return svg.plot(title, facts, height, *parts)
 
 
 def _draw_baseline(words: str, x: float, bottom: float, placer: Placer) -> list[str]:
-    anchor, side = ("end", -1) if x > WIDTH / 2 else ("start", 1)
+    anchor, side = ("end", -1) if x > svg.WIDTH / 2 else ("start", 1)
     at_x, at_y = x + 5 * side, bottom - 10
-    placer.crossed.append(Box(x, TOP, x, bottom))
+    placer.crossed.append(Box(x, axes.TOP, x, bottom))
     placer.taken.append(text_box(at_x, at_y, ["baseline"], anchor))
     return [
-        element("g", tooltip(words), line(x, TOP, x, bottom, "baseline")),
-        text_lines(at_x, at_y, ["baseline"], anchor),
+        svg.element("g", svg.tooltip(words), svg.line(x, axes.TOP, x, bottom, "baseline")),
+        svg.text_lines(at_x, at_y, ["baseline"], anchor),
     ]
 
 
@@ -190,20 +171,20 @@ def _draw_stairs(corners: Sequence[tuple[float, float]], placer: Placer) -> list
     """Draw the best value at each size: that of the next smaller corner."""
     if len(corners) < 2:
         return []
-    path = "M{} {}".format(*map(coordinate, corners[0]))
+    path = "M{} {}".format(*map(svg.coordinate, corners[0]))
     for (left, low), (right, high) in pairwise(corners):
-        path += f"H{coordinate(right)}V{coordinate(high)}"
+        path += f"H{svg.coordinate(right)}V{svg.coordinate(high)}"
         placer.crossed += [Box(left, low, right, low), Box(right, high, right, low)]
-    return [element("path", d=path, class_="stairs")]
+    return [svg.element("path", d=path, class_="stairs")]
 
 
 def _draw_mark(spot: _Spot, x: float, mean: float, end: float) -> str:
-    whisker = [line(x, mean, x, end, "range"), line(x - 4, end, x + 4, end, "range")]
+    whisker = [svg.line(x, mean, x, end, "range"), svg.line(x - 4, end, x + 4, end, "range")]
     style = spot.marker.key.style
-    return element(
+    return svg.element(
         "g",
-        tooltip(spot.words),
+        svg.tooltip(spot.words),
         *(whisker if end > mean else []),
-        mark(style, x, mean),
+        svg.mark(style, x, mean),
         class_=f"s{style}",
     )

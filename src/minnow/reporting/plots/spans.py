@@ -6,19 +6,8 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from minnow.reporting.plots.axes import (
-    AXIS,
-    RIGHT,
-    TOP,
-    LegendKey,
-    band_header,
-    hover_target,
-    plot_height,
-    split_into_bands,
-    x_axis,
-)
+from minnow.reporting.plots import axes, svg
 from minnow.reporting.plots.scales import Scale, log_ticks, round_ticks
-from minnow.reporting.plots.svg import element, line, mark, plot, tooltip
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,7 +30,7 @@ class Span:
         words: The median as text.
     """
 
-    key: LegendKey
+    key: axes.LegendKey
     low: float
     value: float
     high: float
@@ -58,26 +47,26 @@ def spans_plot(spans: Sequence[Span], title: str, axis: str) -> str:
         title: The title of the plot.
         axis: The title of the axis, with the unit.
     """
-    height = plot_height(len(spans), _ROW)
+    height = axes.plot_height(len(spans), _ROW)
     low, high = min(span.low for span in spans), max(span.high for span in spans)
     logarithmic = high > _LOG_RATIO * low
     place = math.log10 if logarithmic else float
     ticks = log_ticks(low, high) if logarithmic else round_ticks(0, high)
-    x = Scale(ticks[0].value, ticks[-1].value, _LEFT, RIGHT - _LEFT)
+    x = Scale(ticks[0].value, ticks[-1].value, _LEFT, axes.RIGHT - _LEFT)
     name = f"{axis}, logarithmic" if logarithmic else axis
-    parts = x_axis(x, ticks, TOP - 8, height - AXIS, name)
-    for span, band in zip(spans, split_into_bands(height, len(spans)), strict=True):
+    parts = axes.x_axis(x, ticks, axes.TOP - 8, height - axes.AXIS, name)
+    for span, band in zip(spans, axes.split_into_bands(height, len(spans)), strict=True):
         y = (band.bars + band.bottom) / 2
         start, middle, end = (x(place(each)) for each in (span.low, span.value, span.high))
-        parts += band_header(band, span.key, span.words)
+        parts += axes.band_header(band, span.key, span.words)
         parts.append(
-            element(
+            svg.element(
                 "g",
-                tooltip(f"{span.key.label}: {span.words}"),
-                hover_target(x.start, band.top, x.end - x.start, band.bottom - band.top),
-                line(start, y, end, y, "range"),
-                mark(span.key.style, middle, y),
+                svg.tooltip(f"{span.key.label}: {span.words}"),
+                axes.hover_target(x.start, band.top, x.end - x.start, band.bottom - band.top),
+                svg.line(start, y, end, y, "range"),
+                svg.mark(span.key.style, middle, y),
                 class_=f"s{span.key.style}",
             )
         )
-    return plot(title, [f"{span.key.label}: {span.words}" for span in spans], height, *parts)
+    return svg.plot(title, [f"{span.key.label}: {span.words}" for span in spans], height, *parts)
