@@ -113,3 +113,16 @@ def test_the_changelog_tells_of_this_version() -> None:
     versions = re.findall(r"^## \[?v?(\d+\.\d+\.\d+\w*)", CHANGELOG.read_text(), re.MULTILINE)
 
     assert versions[:1] == [metadata.version("minnow-embed")]
+
+
+def test_no_two_public_classes_have_one_name() -> None:
+    """But for the stores of the adapters, each of which is named for another library's users."""
+    homes: dict[str, list[str]] = {}
+    for path in SOURCES:
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                homes.setdefault(node.name, []).append(path.parent.name)
+
+    twice = {name: rooms for name, rooms in homes.items() if len(rooms) > 1}
+
+    assert twice == {"MinnowVectorStore": ["adapters", "adapters"]}

@@ -1,4 +1,4 @@
-"""The program: `minnow`, or `python -m minnow`."""
+"""Entry point of `minnow` and `python -m minnow`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from minnow.signals import stop_on_request, uninterrupted
 
 
 def main() -> None:
-    """Load the command line, which takes a moment, and run it; see its help for exit codes."""
+    """Load the command line, which takes a moment, and run it; see its help for the exit codes."""
     stop_on_request()
     try:
         with uninterrupted():

@@ -1,4 +1,4 @@
-"""Every error minnow raises on purpose, in one tree.
+"""Errors that minnow raises on purpose, in one tree.
 
 ```
 MinnowError                    exit code 1
@@ -27,7 +27,7 @@ from __future__ import annotations
 
 
 class MinnowError(Exception):
-    """The root of all errors minnow raises on purpose; `exit_code` is the command line's."""
+    """Root of all errors that minnow raises on purpose; `exit_code` is the command line's."""
 
     exit_code = 1
 
@@ -68,7 +68,7 @@ class ParityError(MinnowError):
     """The converted model does not give the reference's vectors; nothing was written.
 
     Attributes:
-        worst: The lowest cosine of a probe text; None if it never came to that.
+        worst: The lowest cosine of a probe text; None if none was computed.
     """
 
     exit_code = 5
@@ -116,7 +116,7 @@ class MissingExtraError(MinnowError):
         self.extra = extra
 
     def __reduce__(self) -> tuple[type[MissingExtraError], tuple[str, str]]:
-        """Let it cross to another process, which calls `__init__` again."""
+        """Pickle the arguments: another process calls `__init__` again."""
         return type(self), (self.needed_for, self.extra)
 
 
@@ -127,6 +127,6 @@ class IndexFileError(MinnowError):
 
 
 class ServeError(MinnowError):
-    """The server cannot be set up as it is asked to, or cannot listen at its address."""
+    """A setting of the server is wrong, or it cannot listen at its address."""
 
     exit_code = 12

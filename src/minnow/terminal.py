@@ -1,4 +1,4 @@
-"""How a command starts and ends: its streams, its errors, its exit code."""
+"""Start and end of a command: its streams, its errors, its exit code."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ def _options(program: Any, arguments: Sequence[str]) -> dict[str, Any]:
 
 
 def _invoke(app: typer.Typer, arguments: list[str]) -> int:
-    """Run a command, or without any show the help on stderr."""
+    """Run a command; without arguments print the help on stderr."""
     command = typer.main.get_command(app)
     answers = redirect_stdout(sys.stdout if arguments else sys.stderr)
     try:
@@ -130,9 +130,9 @@ def _fail(message: str, code: int) -> int:
 
 
 def _claim_stdout() -> None:
-    """Keep the real stdout for answers; what C code prints there goes to stderr.
+    """Keep the real stdout for results, and send what C code prints there to stderr.
 
-    A standard stream that is closed becomes /dev/null, so that no file is given its number.
+    Replace a closed standard stream by /dev/null, so that no file gets its number.
     """
     for number in range(3):
         try:
@@ -147,11 +147,11 @@ def _claim_stdout() -> None:
 
 @contextmanager
 def _answering() -> Iterator[None]:
-    """Have stdout written to the end, and its failure told as an error.
+    """Flush stdout at the end, and raise its failure as an error.
 
     Raises:
         OutputError: Stdout cannot be written, such as a full disk.
-        BrokenPipeError: Nobody reads it any more.
+        BrokenPipeError: The reader of stdout closed it.
     """
     try:
         yield

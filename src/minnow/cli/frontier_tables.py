@@ -1,4 +1,4 @@
-"""A frontier as tables for a terminal, sorted by size; a star marks what is on it."""
+"""Tables of a frontier for a terminal, sorted by size; a star marks what is on it."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def _figures(found: Frontier) -> Table:
 
 
 def _results(found: Frontier) -> list[tuple[str, SystemResult]]:
-    """All that was measured, by name; the baseline last, if it is none of the forms."""
+    """Return all results by name; the baseline last, if it is none of the forms."""
     rows = [(row.rung.name, row.result) for row in found.measured]
     return rows if found.has_baseline else [*rows, ("baseline", found.baseline)]
 
@@ -97,7 +97,7 @@ def _refusals(found: Frontier) -> Iterator[Text]:
 
 
 def _why(rung: Rung) -> str:
-    """Why there is no such form, with the figures first."""
+    """Return why there is no such form, figures first."""
     refusal = rung.refusal
     assert refusal is not None
     if refusal.worst is None:
@@ -106,7 +106,7 @@ def _why(rung: Rung) -> str:
 
 
 def _verdicts(found: Frontier) -> Iterator[Text]:
-    """For every GGUF file the bundles that dominate it, or that none does."""
+    """Generate a line for every GGUF file: the bundles that dominate it, or that none does."""
     if found.ggufs:
         yield Text(
             "A bundle dominates a GGUF if it is no larger, and more faithful in the mean, the "

@@ -1,4 +1,4 @@
-"""A benchmark as tables for a terminal: systems have letters, A is the baseline."""
+"""Tables of a benchmark for a terminal: systems have letters, A is the baseline."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Results as tables for a terminal: systems have letters, A is the baseline."""
+"""Tables of results for a terminal: systems have letters, A is the baseline."""
 
 from __future__ import annotations
 
@@ -32,15 +32,15 @@ if TYPE_CHECKING:
     Systems = Sequence[SystemResult]
 
     class Named(Protocol):
-        """What has a label, and something that runs it."""
+        """System with a label and a runtime."""
 
         @property
         def label(self) -> str:
-            """A short name."""
+            """Short name."""
 
         @property
         def runtime(self) -> str:
-            """With its version."""
+            """Name and version of the runtime."""
 
 
 _NARROWEST = 88
@@ -75,31 +75,31 @@ def print_evaluation(result: SystemResult, dataset: DatasetFacts, file: TextIO) 
 
 
 def console_for(file: TextIO) -> Console:
-    """Where tables go: wide enough for them, whatever a pipe says."""
+    """Return a console that is wide enough for tables, in a pipe too."""
     console = Console(file=file, highlight=False, markup=False, emoji=False)
     console.width = max(console.width, _NARROWEST)
     return console
 
 
 def print_head(console: Console, dataset: DatasetFacts) -> None:
-    """Print what was searched."""
+    """Print the data set."""
     console.print(f"{dataset.name}: {dataset.documents} documents, {dataset.queries} queries\n")
 
 
 def letter(number: int) -> str:
-    """What a system at a place is called in tables; the baseline is A."""
+    """Return the letter of a system in tables; the baseline is A."""
     return ascii_uppercase[number] if number < len(ascii_uppercase) else str(number + 1)
 
 
 def _candidates(comparison: Comparison) -> Iterator[tuple[str, Against]]:
-    """The letter of each candidate, and how it stands beside the baseline."""
+    """Generate the letter of every candidate, and its comparison with the baseline."""
     for number, system in enumerate(comparison.candidates, start=1):
         assert system.against is not None
         yield letter(number), system.against
 
 
 def table_of(title: str, *columns: str, left: Sequence[str] = ()) -> Table:
-    """A table of numbers; columns named in `left` hold words, as the first always does."""
+    """Make a table of numbers; columns named in `left` hold words, as the first always does."""
     table = Table(title=title, title_justify="left", title_style="bold", box=SIMPLE_HEAD)
     for column in columns:
         words = column in left or column is columns[0]
@@ -108,7 +108,7 @@ def table_of(title: str, *columns: str, left: Sequence[str] = ()) -> Table:
 
 
 def legend(systems: Sequence[Named]) -> Table:
-    """The letters of systems."""
+    """Make the table of systems and their letters."""
     table = table_of("Systems", "", "system", "run by", left=("system", "run by"))
     for number, system in enumerate(systems):
         baseline = " (baseline)" if number == 0 and len(systems) > 1 else ""
@@ -152,7 +152,7 @@ def _costs(systems: Systems) -> Table:
 
 
 def _add_ratios(table: Table, number: int, row: list[float], baseline: list[float]) -> None:
-    """A second line for all but the baseline."""
+    """Add a line of ratios for all but the baseline."""
     if number:
         ratios = (_ratio(a, b) for a, b in zip(row, baseline, strict=True))
         table.add_row("", *ratios, style="dim")
@@ -195,7 +195,7 @@ def _differences(comparison: Comparison) -> Table:
 
 
 def _changes(comparison: Comparison) -> Iterator[Text]:
-    """How many queries changed rank, and the worst losses."""
+    """Generate lines: how many queries changed rank, and the worst losses."""
     for letter, against in _candidates(comparison):
         yield Text(
             f"{letter}: the first relevant document fell for {against.losses} of "

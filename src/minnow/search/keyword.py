@@ -38,7 +38,7 @@ _AT_A_TIME = 500
 
 
 @dataclass(frozen=True)
-class Words:
+class KeywordQuery:
     """The words of a query.
 
     Attributes:
@@ -95,7 +95,7 @@ class Keywords:
             candidates = self._with_phrases(candidates, asked.phrases, max(count, _AT_A_TIME))
         return self._bm25(chosen, candidates, count)
 
-    def _rarest(self, asked: Words) -> dict[str, tuple[str, int]]:
+    def _rarest(self, asked: KeywordQuery) -> dict[str, tuple[str, int]]:
         """Return words and the number of chunks that have them by term, the rarest first."""
         numbers = {
             term: row[0]
@@ -117,7 +117,7 @@ class Keywords:
             return int(row[0] or 0)
 
     def _candidates(
-        self, chosen: dict[str, tuple[str, int]], asked: Words, allowed: Ids | None
+        self, chosen: dict[str, tuple[str, int]], asked: KeywordQuery, allowed: Ids | None
     ) -> Ids:
         """Return the chunks to score: those with the rarest words, where there are too many."""
         total = max(1, self._total())
@@ -176,7 +176,7 @@ class Keywords:
         return best(ids, np.array([row[1] for row in rows], np.float64), count)
 
 
-def read_query(query: str) -> Words:
+def read_query(query: str) -> KeywordQuery:
     """Split a query with FTS5's own tokenizer, so that no text is a syntax error.
 
     Args:
@@ -193,7 +193,7 @@ def read_query(query: str) -> Words:
                 if len(inner) == 1:
                     terms.setdefault(inner[0], part)
     phrases = tuple(p for p in _PHRASE.findall(query) if len(_WORD.findall(p)) > 1)
-    return Words(tuple(terms.values()), tuple(terms), phrases)
+    return KeywordQuery(tuple(terms.values()), tuple(terms), phrases)
 
 
 def _terms(words: Sequence[str]) -> list[tuple[str, list[str]]]:

@@ -1,4 +1,4 @@
 """Bundles over HTTP, with OpenAI's embeddings API: `minnow serve`.
 
-`serve` needs the extra `serve`; `Settings` and `Limits` are what it is told.
+It needs the extra `serve`. `settings.py` holds its `Settings` and `Limits`.
 """
