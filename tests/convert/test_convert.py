@@ -346,7 +346,7 @@ def test_bad_sources(model: Path, tmp_path: Path, fault: str) -> None:
 
 def test_an_unknown_reference_and_an_unwritable_place(model: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="checkpoint, sentence-transformers, author-onnx"):
-        convert(str(model), tmp_path / "out", reference="guess")
+        convert(str(model), tmp_path / "out", reference="guess")  # type: ignore[arg-type]
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError, match="file"):
         convert(str(model), tmp_path / "file/out")

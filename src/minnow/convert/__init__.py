@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from minnow.bundle import Parity
     from minnow.model.original import Original
     from minnow.model.spec import EmbeddingSpec, EncoderSpec
+    from minnow.recipe import ReferenceName
 
     Progress = Callable[[str], None]
 
@@ -43,7 +44,7 @@ def convert(
     recipe: Recipe = RECIPES["fp16"],
     choices: Choices = Choices(),
     calibration: Sequence[str] | None = None,
-    reference: str = "checkpoint",
+    reference: ReferenceName = "checkpoint",
     shapes: Sequence[tuple[int, int]] = (),
     revision: str | None = None,
     offline: bool = False,
@@ -120,7 +121,7 @@ def verify(
     bundle: str | Path | Bundle,
     *,
     source: str | ModelSource | None = None,
-    reference: str = "checkpoint",
+    reference: ReferenceName = "checkpoint",
     offline: bool = False,
     progress: Progress = lambda _: None,
 ) -> Parity:
@@ -166,7 +167,7 @@ def verify(
 
 def _checked(
     recipe: Recipe,
-    reference: str,
+    reference: ReferenceName,
     shapes: Sequence[tuple[int, int]],
     calibration: Sequence[str] | None,
 ) -> Recipe:

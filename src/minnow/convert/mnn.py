@@ -61,12 +61,8 @@ def convert_to_mnn(
 
 def converter_options(recipe: Recipe) -> list[str]:
     """Return the recipe as options of MNN's converter."""
-    options = [
-        "--bizCode",
-        recipe.biz_code,
-        "--useGeluApproximation",
-        str(int(not recipe.exact_gelu)),
-    ]
+    gelu = str(int(not recipe.exact_gelu))
+    options = ["--bizCode", recipe.biz_code, "--useGeluApproximation", gelu]
     if recipe.precision is Precision.FP16:
         options.append("--fp16")
     if recipe.weights:  # a --fp16 beside them would leave the weights in half precision

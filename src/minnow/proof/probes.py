@@ -207,16 +207,7 @@ _MARKUP = {
     "prompt-passage": "passage: Whales rest one half of the brain at a time.",
 }
 
-_GROUPS = (
-    _SHAPES,
-    _QUERIES,
-    _PASSAGES,
-    _NOTATION,
-    _LANGUAGES,
-    _UNICODE,
-    _TWINS,
-    _MARKUP,
-)
+_GROUPS = (_SHAPES, _QUERIES, _PASSAGES, _NOTATION, _LANGUAGES, _UNICODE, _TWINS, _MARKUP)
 
 _STORY = (
     "we left the house early and walked along the river until the sun came up over the hill "

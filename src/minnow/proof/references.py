@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from minnow.model.original import Original
     from minnow.proof.probes import Probe
+    from minnow.recipe import ReferenceName
 
 
 class Reference(ABC):
@@ -177,7 +178,7 @@ def stored_reference(stored: Original, reference: Reference) -> Reference:
     return CheckpointReference(stored, "the rounded numbers'", reference.probes)
 
 
-REFERENCES: dict[str, Callable[[Original], Reference]] = {
+REFERENCES: dict[ReferenceName, Callable[[Original], Reference]] = {
     "checkpoint": CheckpointReference,
     "sentence-transformers": SentenceTransformersReference,
     "author-onnx": AuthorGraphReference,

@@ -145,18 +145,16 @@ def measure(run: Run, expected: Vectors, names: Sequence[str]) -> ParityRun:
     )
 
 
-def lowest_of(runs: Sequence[Run], expected: Vectors) -> Run:
-    """Combine runs of the same texts: each text has the vector of the run where it is worst."""
-    texts = _texts(runs[0])
-    cosines = np.stack([_ranked(rowwise_cosine(run.vectors, expected[texts])) for run in runs])
-    chosen = cosines.argmin(0)
-    return Run(
-        runs[0].threads,
-        "the worst of all runs",
-        np.stack([runs[run].vectors[row] for row, run in enumerate(chosen)]),
-        [runs[run].shapes[row] for row, run in enumerate(chosen)],
-        texts,
-    )
+def measure_lowest(runs: Sequence[Run], reference: Reference) -> ParityRun:
+    """Summarise runs of the same texts as one, in which each text has its lowest cosine."""
+    first, expected = runs[0], reference.probe_vectors
+    texts = _texts(first)
+    cosines = [_ranked(rowwise_cosine(run.vectors, expected[texts])) for run in runs]
+    chosen = [(runs[run], row) for row, run in enumerate(np.argmin(cosines, 0))]
+    vectors = np.stack([run.vectors[row] for run, row in chosen])
+    shapes = [run.shapes[row] for run, row in chosen]
+    lowest = Run(first.threads, "the lowest of all runs", vectors, shapes, texts)
+    return measure(lowest, expected, [probe.name for probe in reference.probes])
 
 
 def judge(candidate: Candidate, runs: Sequence[Run], reference: Reference) -> Parity:

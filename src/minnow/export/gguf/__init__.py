@@ -31,8 +31,7 @@ from minnow.proof.verdict import (
     equal_ids,
     judge,
     listed,
-    lowest_of,
-    measure,
+    measure_lowest,
     thread_counts,
 )
 from minnow.signals import uninterrupted
@@ -230,15 +229,14 @@ def _prove(staged: Path, original: Original, kind: str, progress: Progress) -> G
     equal = equal_ids(candidate, said["ids"], reference)
     runs = [run.only(equal) for run in runs]
     judge(candidate, runs, reference)
-    names = [probe.name for probe in reference.probes]
-    lowest = measure(lowest_of(runs, reference.probe_vectors), reference.probe_vectors, names)
+    lowest = measure_lowest(runs, reference)
     return GgufProof(
         type=kind,
         size=staged.stat().st_size,
         engine=said["engine"],
         reference=reference.name,
-        texts=len(names),
-        other_ids=tuple(name for i, name in enumerate(names) if i not in equal),
+        texts=len(reference.probes),
+        other_ids=tuple(p.name for i, p in enumerate(reference.probes) if i not in equal),
         bar=candidate.bar,
         mean=lowest.mean,
         p5=lowest.p5,

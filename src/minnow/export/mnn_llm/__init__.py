@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from minnow.export.mnn_llm.word_table import WordTable
     from minnow.model.original import Original
     from minnow.model.source import ModelSource
-    from minnow.recipe import Recipe
+    from minnow.recipe import Recipe, ReferenceName
 
     Progress = Callable[[str], None]
 
@@ -58,7 +58,7 @@ def export_mnn_llm(
     words: WordKind | str | None = None,
     source: str | ModelSource | None = None,
     calibration: Sequence[str] | None = None,
-    reference: str = "checkpoint",
+    reference: ReferenceName = "checkpoint",
     offline: bool = False,
     progress: Progress = lambda _: None,
 ) -> Export:
@@ -179,7 +179,7 @@ def _tokenizer(bundle: Bundle) -> TokenizerFile:
 def _original(
     bundle: Bundle,
     source: str | ModelSource | None,
-    reference: str,
+    reference: ReferenceName,
     *,
     offline: bool,
     progress: Progress,
