@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from fakes.programs import USUAL, answer_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from minnow.indexfile.encodings import encode_rows
 from minnow.indexfile.matrix import Matrix, exact_scores, rounding
 from minnow.search import VectorEncoding
 from minnow.vectors import Similarity, normalize, similarity
@@ -25,10 +27,15 @@ def matrix_with_ties(width: int, rows: int, *, unit: bool) -> Matrix:
     made = np.concatenate([made] * 7)[:rows]
     for row in range(0, len(made), 3):
         made[row, row % width] = np.nextafter(made[row, row % width], np.float16(0))
+    ids = np.arange(len(made), dtype=np.int64) * 3 + 1
+    blobs = encode_rows(made.astype(np.float32), VectorEncoding.FLOAT16)
+    database = sqlite3.connect(":memory:")
+    database.execute("CREATE TABLE vectors (id INTEGER PRIMARY KEY, vector BLOB)")
+    rows_of_table = zip(ids.tolist(), blobs, strict=True)
+    database.executemany("INSERT INTO vectors VALUES (?, ?)", rows_of_table)
     matrix = Matrix("vectors", width, VectorEncoding.FLOAT16)
-    matrix.ids = np.arange(len(made), dtype=np.int64) * 3 + 1
-    matrix.columns = np.ascontiguousarray(made.astype(np.float32).T)
-    matrix._longest = float(np.linalg.norm(made.astype(np.float64), axis=1).max())
+    matrix.refresh(database, ids)
+    database.close()
     return matrix
 
 
