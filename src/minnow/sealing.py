@@ -110,13 +110,13 @@ def put_in_place(
     sync(destination.parent)
 
 
-def check_replaceable(destination: Path, what: str, known: Callable[[], Set[str]]) -> None:
+def check_replaceable(destination: Path, what: str, list_files: Callable[[], Set[str]]) -> None:
     """Check that a destination is free, an empty folder, or a sealed folder with no other files.
 
     Args:
         destination: The destination.
         what: What the sealed folder is, for messages: "bundle" or "export".
-        known: Returns the paths of the sealed folder's own files; raises BundleError if the
+        list_files: Returns the paths of the sealed folder's own files; raises BundleError if the
             destination is no such folder.
 
     Raises:
@@ -129,7 +129,7 @@ def check_replaceable(destination: Path, what: str, known: Callable[[], Set[str]
     if not any(destination.iterdir()):
         return
     try:
-        ours = known()
+        ours = list_files()
     except BundleError as error:
         article = "an" if what[0] in "aeiou" else "a"
         raise OutputError(

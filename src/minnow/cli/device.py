@@ -87,14 +87,14 @@ def _show(found: list[DeviceResult], folder: Path, as_json: bool) -> None:
 
 
 def _facts(each: DeviceResult) -> dict[str, Any]:
-    said = {k: v for k, v in asdict(each.answer).items() if k not in ("rows", "format")}
+    answer = {k: v for k, v in asdict(each.answer).items() if k not in ("rows", "format")}
     rows = []
     for run, vectors in zip(each.parity.runs, each.vectors, strict=True):
         row = {"batching": run.batching, "vectors": vectors, **asdict(run)}
         del row["threads"]  # stands in the answer
         rows.append({k: None if v != v else v for k, v in row.items()})  # NaN is not JSON
     bar = each.parity.bar
-    return {"answer": each.name, **said, "bar": bar, "passed": each.passed, "runs": rows}
+    return {"answer": each.name, **answer, "bar": bar, "passed": each.passed, "runs": rows}
 
 
 def _print(found: list[DeviceResult]) -> None:
@@ -102,11 +102,11 @@ def _print(found: list[DeviceResult]) -> None:
 
     console = console_for(sys.stdout)
     for each in found:
-        said = each.answer
-        shape = f", shape {said.shape[0]}x{said.shape[1]}" if said.shape else ""
+        answer = each.answer
+        shape = f", shape {answer.shape[0]}x{answer.shape[1]}" if answer.shape else ""
         table = table_of(
-            f"{each.name}: {said.runner} on {said.machine}, MNN {said.mnn}, precision "
-            f"{said.precision}{shape}, threads {said.threads}",
+            f"{each.name}: {answer.runner} on {answer.machine}, MNN {answer.mnn}, precision "
+            f"{answer.precision}{shape}, threads {answer.threads}",
             "batches", "texts", "mean", "5th percentile", "worst", "worst text", "shape",
         )  # fmt: skip
         for row, vectors in zip(each.parity.runs, each.vectors, strict=True):

@@ -201,10 +201,10 @@ def _candidate(
 
 def _check_claim(manifest: Manifest, original: Original) -> None:
     """Compare the pooling of manifest and source where the graph pools: nothing else reads it."""
-    said, meant = manifest.embedding, original.embedding
-    same = (said.pooling, said.normalize) == (meant.pooling, meant.normalize)
+    stated, meant = manifest.embedding, original.embedding
+    same = (stated.pooling, stated.normalize) == (meant.pooling, meant.normalize)
     if manifest.recipe.interface is Interface.SENTENCE_EMBEDDING and not same:
         raise ParityError(
-            f"Refused: the manifest says pooling {said.pooling.value}, normalize {said.normalize}; "
-            f"its source says {meant.pooling.value}, {meant.normalize}."
+            f"Refused: the manifest says pooling {stated.pooling.value}, normalize "
+            f"{stated.normalize}; its source says {meant.pooling.value}, {meant.normalize}."
         )

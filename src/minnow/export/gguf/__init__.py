@@ -223,17 +223,17 @@ def _prove(staged: Path, original: Original, kind: str, progress: Progress) -> G
     reference = CheckpointReference(original)
     reference.compute(progress)
     progress("running the staged file in llama.cpp")
-    said, runs = _run_staged(staged, reference)
-    _check_stated(original, said["stated"])
-    _check_vocabulary(original.source, said["tokens"])
-    equal = equal_ids(candidate, said["ids"], reference)
+    report, runs = _run_staged(staged, reference)
+    _check_stated(original, report["stated"])
+    _check_vocabulary(original.source, report["tokens"])
+    equal = equal_ids(candidate, report["ids"], reference)
     runs = [run.only(equal) for run in runs]
     judge(candidate, runs, reference)
     lowest = measure_lowest(runs, reference)
     return GgufProof(
         type=kind,
         size=staged.stat().st_size,
-        engine=said["engine"],
+        engine=report["engine"],
         reference=reference.name,
         texts=len(reference.probes),
         other_ids=tuple(p.name for i, p in enumerate(reference.probes) if i not in equal),
@@ -254,16 +254,16 @@ def _run_staged(staged: Path, reference: Reference) -> tuple[dict[str, Any], lis
     except ConversionError as error:
         raise ParityError(f"The GGUF does not run on the probe texts: {error}") from error
     with np.load(result) as arrays:
-        said: dict[str, Any] = json.loads(str(arrays["said"]))
+        report: dict[str, Any] = json.loads(str(arrays["report"]))
         vectors = arrays["vectors"]
-    alone = [(1, len(ids)) for ids in said["ids"]]
+    alone = [(1, len(ids)) for ids in report["ids"]]
     together = [(len(alone), max(tokens for _, tokens in alone))] * len(alone)
     ways = [
         (threads, *way)
         for threads in thread_counts()
         for way in (("one by one", alone), ("all together", together))
     ]
-    return said, [
+    return report, [
         Run(threads, batching, rows, shapes)
         for (threads, batching, shapes), rows in zip(ways, vectors, strict=True)
     ]

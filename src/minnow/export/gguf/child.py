@@ -49,14 +49,14 @@ def quantize(source: str, result: str, ftype: str) -> int:
 
 
 def run(model: str, texts: str, result: str) -> int:
-    """Write what llama.cpp gives for the texts: `said`, and `vectors` of (runs, texts, width)."""
+    """Write what llama.cpp gives for the texts: `report`, and `vectors` of (runs, texts, width)."""
     content = json.loads(Path(texts).read_text(encoding="utf-8"))
     runs = []
     for threads in thread_counts():
         embedder = LlamaCppEmbedder(Path(model), threads=threads)
         runs.append(np.concatenate([embedder.encode([text]) for text in content]))
         runs.append(embedder.encode(content))
-        said = {
+        report = {
             "engine": embedder.name,
             "stated": {name: getattr(embedder, name) for name in STATED},
             "ids": embedder.token_ids(content),
@@ -64,7 +64,7 @@ def run(model: str, texts: str, result: str) -> int:
         }
         embedder.close()
     with Path(result).open("wb") as file:
-        np.savez(file, said=json.dumps(said), vectors=np.stack(runs))
+        np.savez(file, report=json.dumps(report), vectors=np.stack(runs))
     return 0
 
 
