@@ -177,10 +177,9 @@ class Keywords:
 
 
 def read_query(query: str) -> KeywordQuery:
-    """Split a query with FTS5's own tokenizer, so that no text is a syntax error.
+    """Split any text with FTS5's own tokenizer, so that none is a syntax error.
 
-    Args:
-        query: Any text; of a long one the first MOST_WORDS are used.
+    Of a long one the first MOST_WORDS words are used.
     """
     query = query.replace("\0", " ").encode("utf-8", "replace").decode()
     query = " ".join(query.split()[:MOST_WORDS])

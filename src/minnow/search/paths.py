@@ -76,11 +76,8 @@ def _add_folder(folder: Path, name: str, result: FoundFiles) -> None:
 
 
 def is_under(name: str, paths: Iterable[Path]) -> bool:
-    """Return whether a name in the index is one of these paths, or under one of them.
-
-    The name of a collection never is: its records have no file that could be deleted.
-    """
-    if name.startswith(COLLECTION):
+    """Return whether a name in the index is one of these paths, or under one of them."""
+    if name.startswith(COLLECTION):  # its records have no file that could be deleted
         return False
     for root in map(_name, paths):
         outer = "" if root == "." else f"{root.rstrip('/')}/"

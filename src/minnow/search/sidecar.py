@@ -70,9 +70,7 @@ class Sidecar:
     def candidates(self, query: Floats, count: int) -> Ids:
         """Return the ids of more than `count` chunks near a query, for an exact comparison.
 
-        Args:
-            query: float32 of shape (width,).
-            count: The number of neighbours wanted.
+        The query is float32 of shape (width,).
         """
         found = self._graph.search(query, max(_CANDIDATES, 2 * count))
         return np.array(found.keys, np.int64)
