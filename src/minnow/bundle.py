@@ -134,6 +134,16 @@ class SourceRecord:
     weights_sha256: str
     license: str | None = None
 
+    @property
+    def title(self) -> str:
+        """A short name of the model, for people."""
+        return self.model_id or self.name.removeprefix("package:").rsplit("/", 1)[-1]
+
+    @property
+    def link(self) -> str:
+        """The model's page on the Hub; where none is known, a card's section on attribution."""
+        return f"https://huggingface.co/{self.model_id}" if self.model_id else "#attribution"
+
 
 @dataclass(frozen=True)
 class FixedShape:

@@ -138,14 +138,13 @@ def model_card(manifest: Manifest, encoder_bytes: int) -> str:
         encoder_bytes: The size of encoder.mnn.
     """
     source, encoder, embedding = manifest.source, manifest.encoder, manifest.embedding
-    title = source.model_id or source.name.removeprefix("package:").rsplit("/", 1)[-1]
     revision = f", revision {source.revision}" if source.revision else ""
     return _TEMPLATE.format(
         front=_front_matter(manifest),
-        title=title,
-        link=f"https://huggingface.co/{source.model_id}" if source.model_id else "#attribution",
+        title=source.title,
+        link=source.link,
         minnow=manifest.tools.get("minnow", "?"),
-        source=f"{source.kind} {title}{revision}, weights sha256 {source.weights_sha256[:16]}",
+        source=f"{source.kind} {source.title}{revision}, weights sha256 {source.weights_sha256[:16]}",
         license=source.license or "not stated by the source",
         family=encoder.family,
         layers=encoder.layers,

@@ -88,12 +88,11 @@ def export_card(record: ExportRecord, sizes: Mapping[str, int]) -> str:
         sizes: File name -> bytes.
     """
     source = record.source
-    title = source.model_id or source.name.removeprefix("package:").rsplit("/", 1)[-1]
     query = record.prompts.get("query", "")
     return _TEMPLATE.format(
         license_line=f"license: {source.license}\n" if source.license else "",
-        title=title,
-        link=f"https://huggingface.co/{source.model_id}" if source.model_id else "#attribution",
+        title=source.title,
+        link=source.link,
         minnow=record.tools.get("minnow", "?"),
         mnn=record.tools.get("mnn", "?"),
         weights=source.weights_sha256[:16],
