@@ -21,7 +21,7 @@ made and proven by minnow {minnow}.
 
 | | |
 |---|---|
-| source | {source} |
+| source | {source}, weights sha256 {weights} |
 | licence of the source | {license} |
 | network | {family}, {layers} layers, {width} wide, {heads} heads, {vocab} word pieces |
 | pooling | {pooling}{normalized} |
@@ -144,7 +144,8 @@ def model_card(manifest: Manifest, encoder_bytes: int) -> str:
         title=source.title,
         link=source.link,
         minnow=manifest.tools.get("minnow", "?"),
-        source=f"{source.kind} {source.title}{revision}, weights sha256 {source.weights_sha256[:16]}",
+        source=f"{source.kind} {source.title}{revision}",
+        weights=source.weights_sha256[:16],
         license=source.license or "not stated by the source",
         family=encoder.family,
         layers=encoder.layers,
