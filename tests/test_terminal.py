@@ -232,7 +232,7 @@ def test_a_stop_while_loading_is_no_traceback(
     process = start(sys.executable, "-c", WHILE_LOADING, "info", "none")
     out, err = process.communicate(timeout=60)
     assert (process.returncode, out) == (130, b"")
-    assert err.decode() == "error: stopped; nothing was begun.\n"
+    assert err.decode() == "error: stopped before anything started.\n"
 
 
 # The program, interrupted within an `exec`: Python would forget the exit code.

@@ -14,7 +14,7 @@ def main() -> None:
         with uninterrupted():
             from minnow.cli import main as run
     except KeyboardInterrupt:
-        sys.stderr.write("error: stopped; nothing was begun.\n")
+        sys.stderr.write("error: stopped before anything started.\n")
         sys.exit(130)
     run()
 

@@ -63,7 +63,7 @@ class ParityRun:
 
 @dataclass(frozen=True)
 class Retrieval:
-    """How well the staged bytes find the documents of a data set, compared with the reference.
+    """Retrieval quality of the staged bytes on a data set, compared with the reference.
 
     Attributes:
         dataset: The name of the data set.
@@ -116,7 +116,7 @@ class Parity:
 
 @dataclass(frozen=True)
 class SourceRecord:
-    """Where the model came from.
+    """Source of the model.
 
     Attributes:
         name: What the user named.
@@ -317,7 +317,7 @@ def _decode_manifest(content: bytes, path: Path) -> Manifest:
 
 
 def _escapes(name: str) -> bool:
-    """Whether a path leads out of the folder, on any system."""
+    """Return whether a path leads out of the folder, on any system."""
     return any(
         kind(name).is_absolute() or kind(name).drive or ".." in kind(name).parts
         for kind in (PurePosixPath, PureWindowsPath)
@@ -325,7 +325,7 @@ def _escapes(name: str) -> bool:
 
 
 def staging(destination: Path) -> AbstractContextManager[Path]:
-    """Make a staging directory for a bundle; it is removed at the end, whatever happens.
+    """Make a staging directory for a bundle; it is always removed at the end.
 
     Args:
         destination: Where the bundle will be: nothing, an empty folder, or an older bundle.

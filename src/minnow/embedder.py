@@ -56,7 +56,7 @@ class TruncationWarning(UserWarning):
 
 
 class Embedder:
-    """Turns texts into vectors with a bundle.
+    """Embedder of texts with a bundle.
 
     Names and conventions are those of sentence-transformers: a string gives one vector of shape
     (width,), a list gives (texts, width), always float32, in the order of the input.

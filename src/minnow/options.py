@@ -24,7 +24,7 @@ _NO_PROMPTS = {"query": "", "document": ""}
 
 
 class Fusion(str, Enum):
-    """How two rankings are fused; see `minnow.search.fusion`.
+    """Method of fusing two rankings; see `minnow.search.fusion`.
 
     SCORES adds the scores, each scaled from the least possible to the greatest found ("TM2C2" in
     the source at VECTOR_WEIGHT). RRF adds 1 / (60 + rank).

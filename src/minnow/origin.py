@@ -1,4 +1,4 @@
-"""Finds the model that a bundle was made from, and writes its graph for engines other than MNN."""
+"""Origin of a bundle: its source model, and that model's graph for engines other than MNN."""
 
 from __future__ import annotations
 

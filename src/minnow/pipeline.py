@@ -1,4 +1,4 @@
-"""Turns texts into vectors by the block: tokenise, batch by length, run, pool, normalise."""
+"""Pipeline from texts to vectors: tokenise, batch by length, run, pool, normalise."""
 
 from __future__ import annotations
 

@@ -95,7 +95,7 @@ class ChildProcess:
         self.pid = self._process.pid
 
     def wait(self, timeout: float) -> int | None:
-        """Wait so many seconds for its end, then kill what is left of its session.
+        """Wait up to `timeout` seconds for its end, then kill the rest of its session.
 
         Returns:
             Its exit code, negative for a signal; None if it was still running.

@@ -18,7 +18,7 @@ ReferenceName = Literal["checkpoint", "sentence-transformers", "author-onnx"]
 
 
 class Precision(str, Enum):
-    """How numbers are stored: as floats, or as integers of about so many bits."""
+    """Storage of numbers: floats, or integers of about the bits in the name."""
 
     FP32 = "fp32"
     FP16 = "fp16"
@@ -29,7 +29,7 @@ class Precision(str, Enum):
 
 
 class Rounding(str, Enum):
-    """How weights are rounded to integers: each to the nearest, or calibrated on text."""
+    """Rounding of weights to integers: each to the nearest, or calibrated on text."""
 
     NEAREST = "nearest"
     CALIBRATED = "calibrated"
@@ -52,7 +52,7 @@ class Grid:
     block: int = 0
 
     def block_in(self, row: int) -> int:
-        """Return how many neighbours share a step in a row of so many numbers.
+        """Return how many neighbours share a step in a row of `row` numbers.
 
         If the block does not divide the row, it is the largest smaller size that does, in steps of
         16; the whole row if none does.
@@ -65,7 +65,7 @@ class Grid:
 
 
 class Graph(str, Enum):
-    """Where the graph comes from: written by minnow, or the author's own ONNX file."""
+    """Origin of the graph: written by minnow, or the author's own ONNX file."""
 
     CANONICAL = "canonical"
     AUTHOR = "author"
@@ -73,7 +73,7 @@ class Graph(str, Enum):
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a model is made small on its way into a bundle.
+    """Recipe by which a model is made small on its way into a bundle.
 
     Attributes:
         precision: The name of how numbers are stored.

@@ -71,7 +71,7 @@ def _fault(folder: Path, name: str, record: FileRecord) -> str | None:
 
 @contextmanager
 def staging_beside(destination: Path, check: Callable[[Path], None]) -> Iterator[Path]:
-    """Make a staging directory beside the destination; it is removed at the end, whatever happens.
+    """Make a staging directory beside the destination; it is always removed at the end.
 
     Args:
         destination: Where the finished folder will be.

@@ -1,4 +1,4 @@
-"""Reads texts from files and writes vectors to files, by the block, at flat memory."""
+"""Streams of texts from files and of vectors to files, in blocks, at flat memory."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ class Similarity(str, Enum):
 
 
 class VectorEncoding(str, Enum):
-    """How the numbers of a vector are stored, all little-endian.
+    """Storage of a vector's numbers, all little-endian.
 
     FLOAT16 is IEEE 754 half precision. INT8 is a float32, the scale, and then a signed byte for
     each number: value = scale * byte.

@@ -1,1 +1,1 @@
-"""Bundles in the tools of others: one thin file each, imported by name."""
+"""Adapters to other libraries, one file each: LangChain, LlamaIndex and mteb."""

@@ -176,7 +176,7 @@ def changed_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Return the settings that minnow changes; all others are the folder's.
 
     The engine forgets one question before the next, and generates one token at a time, so that
-    limits hold. Models that may think first are told not to, if their template has a switch.
+    limits hold. Thinking is switched off if the model's template has a switch.
     """
     changed: dict[str, Any] = {
         "reuse_kv": False,

@@ -1,4 +1,4 @@
-"""Runs MNN's LLM engine; a program of its own, because native code may crash or hang.
+"""Program that runs MNN's LLM engine: a process of its own, because native code may crash or hang.
 
 Usage: python mnn_child.py CONFIG.json CHANGES TEMPERATURE ROWS
 

@@ -89,7 +89,7 @@ def _memory() -> int:
 def matmul_peak(threads: int) -> float:
     """Measure NumPy's float32 product of large matrices, in floating-point operations a second.
 
-    It is the best of many products, in a child process with so many threads; a runtime that
+    It is the best of many products, in a child process with `threads` threads; a runtime that
     computes in bfloat16 may exceed it.
 
     Raises:

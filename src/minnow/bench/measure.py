@@ -1,4 +1,4 @@
-"""Measures systems in turn, round after round, each in its own process."""
+"""Measurement of systems in turn, round after round, each in its own process."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Read documents into sections under headings, and cut those into chunks that fit a model.
+"""Documents as sections under headings, cut into chunks that fit a model.
 
 `find_documents` lists the files of a folder that are documents, `read_document` reads one of them,
 and a `Splitter` cuts its sections into chunks, measured by the model's own tokenizer.

@@ -58,7 +58,7 @@ class Document:
 
 
 class Outline:
-    """Turns elements of HTML, opened and closed in order, into text.
+    """Converter of HTML elements, opened and closed in order, to text.
 
     Every opened element has to be closed, including `br` and `img`.
     """

@@ -65,7 +65,7 @@ class Chunk:
 
 
 class Splitter:
-    """Cuts documents into chunks, measured by a model's own tokenizer."""
+    """Splitter of documents into chunks, measured by a model's own tokenizer."""
 
     def __init__(
         self,

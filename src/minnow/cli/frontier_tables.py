@@ -113,6 +113,6 @@ def _verdicts(found: Frontier) -> Iterator[Text]:
             "5th percentile and the minimum:"
         )
     for row, bundles in found.ggufs:
-        told = f"dominated by {list_points(bundles)}" if bundles else "no bundle dominates it"
+        text = f"dominated by {list_points(bundles)}" if bundles else "no bundle dominates it"
         size = numbers.megabytes(row.point.size)
-        yield Text(f"{row.rung.name} ({size}): {told}.", style="bold")
+        yield Text(f"{row.rung.name} ({size}): {text}.", style="bold")

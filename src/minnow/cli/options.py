@@ -51,9 +51,9 @@ Window = Annotated[
 
 @dataclass(frozen=True)
 class ModelChoices:
-    """What the user decides about a model in place of its files."""
+    """Choices of the user that replace those in a model's files."""
 
-    pooling: Pooling | None = option(None, "Pool like this, whatever the source says.")
+    pooling: Pooling | None = option(None, "Pool like this instead of as the source says.")
     normalize: bool | None = option(None, "Scale vectors to length 1, or do not.")
     max_tokens: int | None = option(None, "Cut texts off here, special tokens included.")
     query_prompt: str | None = option(None, "Put this before queries; may be empty.")
@@ -90,7 +90,7 @@ class EngineMemoryChoice(EngineChoice):
 
 @dataclass(frozen=True)
 class RunChoice:
-    """How systems are run to be measured."""
+    """Options of the systems that are measured."""
 
     threads: int | None = option(None, "Use this many CPU threads for each system.", min=1)
     cache: Path | None = option(

@@ -76,7 +76,7 @@ def index_command(
 ) -> None:
     """Put documents into an index, or bring it up to date.
 
-    What has not changed is not embedded again; documents that are gone from these paths are
+    What has not changed is not embedded again; documents no longer under these paths are
     removed. The command can be stopped at any moment, and run again. Documents that cannot be read
     are listed at the end, the rest is indexed, and the exit code is 8.
 

@@ -1,4 +1,4 @@
-"""Rounds a network's weights layer by layer; each matrix compensates for the error before it.
+"""Rounding of a network, layer by layer; each matrix compensates for the error before it.
 
 Two passes read the calibration text side by side: one of the published model, one of the rounded
 model. A matrix is first replaced by the one that, on the rounded pass's inputs, comes nearest to

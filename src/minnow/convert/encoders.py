@@ -72,7 +72,7 @@ def write_encoders(
 
 @dataclass(frozen=True)
 class _Writer:
-    """Converts graphs to MNN files in a folder."""
+    """Converter of graphs to MNN files in a folder."""
 
     folder: Path
     recipe: Recipe

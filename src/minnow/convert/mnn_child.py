@@ -1,4 +1,4 @@
-"""Run MNN's converter; a program of its own, because native code may crash or hang.
+"""Program that runs MNN's converter: a process of its own, because native code may crash or hang.
 
 Usage: python mnn_child.py MODEL.onnx ENCODER.mnn INPUT[,INPUT...] [converter options]
 

@@ -1,4 +1,4 @@
-"""What a bundle takes over from its source, and what its manifest says of source and tools."""
+"""Provenance of a bundle: files of its source, and the manifest's records of source and tools."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rounds a network's tables and matrices to integers of a few bits, as its recipe says."""
+"""Rounding of a network's tables and matrices to integers of a few bits, by its recipe."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rounds a matrix to integers of a few bits, so that its products change least.
+"""Rounding of a matrix to integers of a few bits, so that its products change least.
 
 The codes are those of MNN's own quantiser: within a block of a row, weight = low + code * step,
 with low and step in half precision. That quantiser takes low and step from the smallest and the

@@ -1,4 +1,4 @@
-"""Read the documents, questions and judgements that retrieval is measured on.
+"""Data sets: the documents, questions and judgements that retrieval is measured on.
 
 `builtin_dataset` makes a data set of the docstrings in Python's own library, `read_beir` reads a
 folder in BEIR's layout, and `read_docs` reads a folder of documents with questions about them.

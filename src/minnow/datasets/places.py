@@ -26,7 +26,7 @@ class PlaceError(Exception):
 
 
 class ChunkLocator:
-    """Cuts documents into chunks, and finds those that a question's place names."""
+    """Locator of the chunks of documents that a question's place names."""
 
     def __init__(
         self, documents: Iterable[Document], splitter: Splitter, skipped: Mapping[str, str]

@@ -27,7 +27,7 @@ LOW = "low"
 
 @dataclass(frozen=True)
 class DeviceAnswer:
-    """What a runner says of its vectors; `answer.json` is its JSON form.
+    """Facts that a runner states about its vectors; `answer.json` is its JSON form.
 
     Attributes:
         format: The version of this form.

@@ -1,4 +1,4 @@
-"""Run a bundle's encoder on the texts of probes.json, and write the vectors.
+"""Program that runs a bundle's encoder on the texts of probes.json, and writes the vectors.
 
     python check.py [--precision low|normal|high] [--threads N] [--memory normal|high|low]
                     [--shape BxT] [--name answer]

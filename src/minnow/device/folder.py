@@ -49,7 +49,7 @@ class Text:
 
 @dataclass(frozen=True)
 class Probes:
-    """What a runner runs; `probes.json` is its JSON form.
+    """Texts and batches that a runner runs; `probes.json` is their JSON form.
 
     Attributes:
         max_tokens: The longest text the model reads.

@@ -42,7 +42,7 @@ AGREEMENT = 0.9999
 """The least cosine to the bundle's own vectors that another engine may have."""
 
 REBUILT = Interface.LAST_HIDDEN_STATE
-"""The output of a rebuilt graph, whatever the bundle's encoder gives; minnow pools it."""
+"""The output of a rebuilt graph, regardless of the bundle's encoder; minnow pools it."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ class EngineArguments(TypedDict, total=False):
 
 @dataclass(frozen=True)
 class EngineOptions:
-    """Which engine runs a bundle, and how; passed on whole by all that open one.
+    """Choice of the engine that runs a bundle, and its options.
 
     Attributes:
         engine: "mnn", "onnxruntime", "openvino" or "openvino-bf16"; or "auto", for bulk work on a

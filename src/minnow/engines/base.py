@@ -31,7 +31,7 @@ MemoryName = Literal["normal", "low", "high"]
 
 
 class MemoryMode(str, Enum):
-    """How much MNN may hold in RAM; see `MnnEngine`."""
+    """MNN's use of RAM; see `MnnEngine`."""
 
     NORMAL = "normal"
     LOW = "low"
@@ -108,7 +108,7 @@ class Engine(Protocol):
         ...
 
     def lanes(self, batches: int) -> Sequence[Engine]:
-        """Return engines to run so many batches on, side by side, each in a thread of the caller.
+        """Return engines for a number of batches, to run side by side in threads of the caller.
 
         Together they use the threads that `run` uses alone. Where batches are too few, or the
         runtime gains nothing by it, the engine itself is the only one. Closing the engine closes

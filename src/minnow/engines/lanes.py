@@ -1,4 +1,4 @@
-"""Runs many batches on one engine, side by side on its lanes."""
+"""Parallel runs of many batches on the lanes of one engine."""
 
 from __future__ import annotations
 

@@ -145,7 +145,7 @@ class LlamaCppEmbedder:
         return self._model
 
     def after_fork(self) -> None:
-        """Go on with one thread: those of the parent are gone."""
+        """Continue with one thread: the parent's threads do not exist here."""
         self._lock = threading.Lock()
         if self._model is not None and threads_of_runtime.lost:
             self.threads = 1

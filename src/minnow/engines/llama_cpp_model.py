@@ -144,7 +144,7 @@ class GgufModel:
         return np.ctypeslib.as_array(pointer, (self.width,)).copy()
 
     def _reserve(self, tokens: int) -> None:
-        """Make a context for batches of so many tokens: its buffers grow with their square."""
+        """Make a context for batches of `tokens` tokens; its buffers grow with the square."""
         tokens = -(-max(tokens, BATCH_TOKENS) // BATCH_TEXTS) * BATCH_TEXTS
         if tokens <= self._context_tokens:
             return
@@ -165,7 +165,7 @@ class GgufModel:
         threads_of_runtime.started = threads_of_runtime.started or self._threads > 1
 
     def after_fork(self) -> None:
-        """Abandon the context, whose threads are gone; the next batch makes another."""
+        """Abandon the context, whose threads did not survive; the next batch makes another."""
         self._context, self._context_tokens, self._threads = None, 0, 1
 
     def _free_context(self) -> None:

@@ -101,7 +101,7 @@ LANES = 4
 
 
 class MnnEngine:
-    """Runs an encoder.mnn: int32 ids in, float32 token states out, or vectors.
+    """Engine that runs an encoder.mnn: int32 ids in, float32 token states out, or vectors.
 
     One session behind one lock, and more for `lanes`. A child forked from a process that ran MNN
     with several threads gets one thread, for its parent's engines and for those it opens itself.
@@ -147,7 +147,7 @@ class MnnEngine:
         _threads.engines.add(self)
 
     def run(self, batch: TokenBatch) -> NDArray[np.float32]:
-        """One forward pass.
+        """Run one forward pass.
 
         Args:
             batch: Padded token ids.
@@ -170,7 +170,7 @@ class MnnEngine:
         return found
 
     def lanes(self, batches: int) -> Sequence[MnnEngine]:
-        """Sessions of one thread each, where there are batches enough; four at most.
+        """Return sessions of one thread each, four at most, if there are enough batches.
 
         Two threads in two sessions do more than in one, where they wait for each other after
         every operator. A session has weights of its own, so with "low" memory there is only one.

@@ -31,7 +31,7 @@ _FATAL_ONLY = 4
 
 
 class OnnxRuntimeEngine:
-    """Runs an ONNX encoder: ids in, float32 token states out."""
+    """Engine that runs an ONNX encoder: ids in, float32 token states out."""
 
     name = "onnxruntime"
     interface = Interface.LAST_HIDDEN_STATE

@@ -44,7 +44,7 @@ def _refuse_after_fork() -> None:
 
 
 class OpenVinoEngine:
-    """Runs an ONNX encoder: ids in, float32 token states out.
+    """Engine that runs an ONNX encoder: ids in, float32 token states out.
 
     One request behind one lock, and more for `lanes`. An engine that was opened before a fork
     still runs in the child; none can be opened there.

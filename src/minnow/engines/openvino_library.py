@@ -1,4 +1,4 @@
-"""Undoes the side effects of loading OpenVINO, without importing it."""
+"""Guard against the side effects of loading OpenVINO, without importing it."""
 
 from __future__ import annotations
 

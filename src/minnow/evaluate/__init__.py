@@ -1,8 +1,8 @@
-"""Measure how well a system's vectors find documents, and compare systems.
+"""Evaluation of systems: how well their vectors find documents.
 
 `evaluate` measures one system on a data set of `minnow.datasets`; `compare` measures several side
 by side. `minnow.systems` lists the kinds of system and how a user writes them. `rank`, `score`,
-`paired_bootstrap` and `verdict` are the steps of both, for vectors from elsewhere.
+`paired_bootstrap` and `verdict` are the steps of both; they take any vectors.
 """
 
 from minnow.evaluate.bootstrap import Interval, Verdict, paired_bootstrap, verdict

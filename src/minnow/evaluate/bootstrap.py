@@ -1,4 +1,4 @@
-"""Whether two systems differ: confidence intervals of a measure's difference, and verdicts."""
+"""Paired bootstrap: confidence intervals of the difference of two systems, and verdicts."""
 
 from __future__ import annotations
 

@@ -52,7 +52,7 @@ def _no_progress(_: str, __: int) -> AbstractContextManager[Callable[[int], None
 
 @dataclass(frozen=True)
 class RunOptions:
-    """How systems are run.
+    """Options of a run of systems.
 
     Attributes:
         threads: CPU threads of each system; by default those of the machine, four at most.

@@ -135,7 +135,7 @@ class Difference:
 
 @dataclass(frozen=True)
 class Against:
-    """How a candidate differs from the baseline.
+    """Differences of a candidate to the baseline.
 
     Attributes:
         differences: By measure, in the order of MEASURES.

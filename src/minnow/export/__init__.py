@@ -1,4 +1,4 @@
-"""Write a model in the form that another library loads, proven by that library."""
+"""Exports of a model in the form that another library loads, proven by that library."""
 
 from enum import Enum
 from typing import Literal
@@ -8,7 +8,7 @@ Target = Literal["mnn-llm"]
 
 
 class WordKind(str, Enum):
-    """How an exported word table stores its numbers."""
+    """Storage of the numbers in an exported word table."""
 
     FP16 = "fp16"
     BF16 = "bf16"

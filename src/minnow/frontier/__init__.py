@@ -1,4 +1,4 @@
-"""Find how small a model can be, and how faithful it stays.
+"""Frontier of a model: how small it can be, and how faithful it stays.
 
 `build_ladder` makes a bundle for each recipe, and GGUF files for llama.cpp to compare with.
 `measure` measures all of them on one data set, and finds which lie on the frontier of size and

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Refusal:
-    """Why a rung is missing.
+    """Reason why a rung is missing.
 
     Attributes:
         reason: The first line of the error message.
@@ -68,7 +68,7 @@ class Rung:
 
 
 class RungBuilder:
-    """Makes the forms of one model, unless they are there already."""
+    """Builder of one model's rungs, which keeps those that exist already."""
 
     def __init__(self, model: ModelSource, stem: Path, progress: Progress) -> None:
         """Set the model, the beginning of all paths, and the receiver of progress lines."""

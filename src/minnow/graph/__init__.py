@@ -1,1 +1,1 @@
-"""Write a network and its head as ONNX, in the form that MNN runs best."""
+"""Graphs: a network and its head as ONNX, in the form that MNN runs best."""

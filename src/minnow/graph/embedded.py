@@ -67,7 +67,7 @@ def embedded_inputs(width: int) -> tuple[str, ...]:
 
 
 class _EmbeddedWriter(GraphWriter):
-    """Replaces the nodes that read an input."""
+    """Writer that replaces the nodes that read an input."""
 
     pooled_name = OUTPUT
     token_mask = "mask.tokens"  # noqa: S105  no secret

@@ -1,4 +1,4 @@
-"""Writes the canonical ONNX graph of a network, straight from its description and tensors.
+"""Writer of a network's canonical ONNX graph, straight from its description and tensors.
 
 The graph has the shape that MNN's converter turns into fused operators: LayerNormalization as
 one node; GELU in the order and with the Constant nodes that the converter matches (an

@@ -190,7 +190,7 @@ def unpack_rows(
     """
 
     def fetch_bytes(part: str, stored: NDArray[np.int8]) -> str:
-        """Rows of an int8 array as the bytes that they stand for, floats from 0 to 255."""
+        """Fetch rows of an int8 array as the bytes that they stand for, floats from 0 to 255."""
         number = nodes.cast(fetch(f"{name}.{part}", stored), f"{name}.{part}.float")
         return nodes.with_number("Add", number, float(_BYTE), f"{name}.{part}.bytes")
 

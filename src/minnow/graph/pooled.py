@@ -105,7 +105,7 @@ def _row_sum(nodes: Nodes, rows: str, name: str) -> str:
 
 
 def _positions(nodes: Nodes, longest: int, mask: str, unit: float) -> str:
-    """Number the tokens from 1, in some unit: float of shape (1, seq)."""
+    """Return the tokens' numbers from 1, times a unit: float of shape (1, seq)."""
     numbers = np.arange(1, longest + 1, dtype=np.float32)
     table = nodes.table("pooling.numbers", numbers[None] * np.float32(unit))
     shape = nodes.node("Shape", [mask], "pooling.shape")

@@ -1,4 +1,4 @@
-"""Which model an index was made with, and which bundles may search it."""
+"""Fingerprint of the model that an index was made with; it decides which bundles may search it."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ add up); typical texts have far more.
 
 @dataclass(frozen=True)
 class Fingerprint:
-    """What makes vectors comparable.
+    """Properties that make vectors comparable.
 
     Attributes:
         source: The model that the bundle was converted from, as its user named it.

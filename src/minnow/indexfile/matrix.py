@@ -175,7 +175,7 @@ def exact_scores(query: Floats, columns: Floats, kind: Similarity) -> Doubles:
 
 
 def rounding(query: Floats, longest: float, kind: Similarity) -> float:
-    """Return how far a score in float32 may be from the exact one, whatever BLAS computes it.
+    """Return how far a score in float32 may be from the exact one, with any BLAS.
 
     Args:
         query: float32 of shape (width,).

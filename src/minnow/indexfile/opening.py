@@ -1,4 +1,4 @@
-"""Make, open, check and migrate index files."""
+"""Opening of index files: they are made, checked and migrated."""
 
 from __future__ import annotations
 
@@ -47,8 +47,8 @@ def make_store(path: Path, fingerprint: Fingerprint, settings: IndexSettings) ->
 def open_store(path: Path, *, writable: bool = False) -> Store:
     """Open an index file.
 
-    Where neither the file nor SQLite's log can be written, the log is taken to be empty, and
-    nobody to be writing.
+    Where neither the file nor SQLite's log can be written, it is assumed that the log is empty and
+    that nobody writes.
 
     Args:
         path: The file.

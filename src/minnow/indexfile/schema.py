@@ -60,7 +60,7 @@ _OWNERS: list[TableOwner] = []
 
 
 def register(owner: TableOwner) -> TableOwner:
-    """Make an owner's tables known to whatever checks, filters or rebuilds a file."""
+    """Add an owner's tables to those that are checked, filtered and rebuilt."""
     _OWNERS.append(owner)
     return owner
 

@@ -1,4 +1,4 @@
-"""How an index cuts texts and stores vectors, and the JSON of facts in the table `meta`."""
+"""Settings of an index for chunks and vectors, and the JSON of facts in the table `meta`."""
 
 from __future__ import annotations
 

@@ -43,7 +43,7 @@ class Store:
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
-        """Begin a transaction that sees one state of the file, whatever others write meanwhile.
+        """Begin a transaction that sees one state of the file, regardless of what others write.
 
         Raises:
             IndexFileError, OutputError: The file is damaged, or cannot be read.
@@ -180,7 +180,7 @@ class Store:
 
 
 class OpenIndexFile:
-    """What every class that users open on an index file shares.
+    """Base of every class that users open on an index file.
 
     Attributes:
         store: The file.

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Grouping:
-    """Which memories are reflected on together.
+    """Rules by which memories are reflected on together.
 
     Attributes:
         last: Number of memories to consider: the newest that have led to no insight yet.

@@ -1,4 +1,4 @@
-"""Reads and writes the rows of memories, within a transaction of the caller."""
+"""Rows of memories, read and written within a transaction of the caller."""
 
 from __future__ import annotations
 

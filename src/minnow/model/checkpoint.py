@@ -1,4 +1,4 @@
-"""Reads a checkpoint's tensors, under our names, from safetensors only.
+"""Reader of a checkpoint's tensors, under minnow's names, from safetensors only.
 
 Every tensor that the network needs must be there in its shape and finite, and no other may be left
 over: a tensor that nothing reads belongs to a network that the table does not describe.

@@ -1,4 +1,4 @@
-"""Reads a network's hyperparameters from a model's config.json."""
+"""Reader of a network's hyperparameters, from a model's config.json."""
 
 from __future__ import annotations
 

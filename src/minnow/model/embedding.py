@@ -1,6 +1,6 @@
-"""Reads how a model's vectors are made from the files that sentence-transformers writes.
+"""Reader of the files in which sentence-transformers writes how a model's vectors are made.
 
-Nothing is guessed: what the files leave open is refused with the option that settles it.
+Nothing is guessed: a choice that they leave open is an error, which names the option to give.
 """
 
 from __future__ import annotations

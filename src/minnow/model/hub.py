@@ -1,4 +1,4 @@
-"""Downloads a model from the Hugging Face Hub into its cache, at one commit, and finds it there.
+"""Downloads from the Hugging Face Hub into its cache, at one commit, and models found there.
 
 Importing this module imports huggingface_hub; `minnow.model.source` does so only for a Hub id.
 """

@@ -21,7 +21,7 @@ class Activation(str, Enum):
 
 
 class Placement(str, Enum):
-    """Where a block normalises the states: before each of its parts, or after adding its output."""
+    """Place of a block's norms: before each of its parts, or after adding its output."""
 
     PRE = "pre"
     POST = "post"

@@ -1,4 +1,4 @@
-"""Finds the model that a user named, and brings its files onto this machine at a pinned revision.
+"""Sources: the model that a user named, found, and its files fetched at a pinned revision.
 
 A source is an id on the Hugging Face Hub (`BAAI/bge-small-en-v1.5`), a folder, or an installed
 Python package that carries a model (`package:NAME`). Only the Hub needs the network, and only

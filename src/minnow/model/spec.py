@@ -1,4 +1,4 @@
-"""What a manifest records of a model: its hyperparameters, and how its vectors are made.
+"""Specs of a model in a manifest: its hyperparameters, and how its vectors are made.
 
 `minnow.model.config` and `minnow.model.embedding` read both from a model's files. A manifest keeps
 hyperparameters rather than the network that follows from them: the family's row turns one into
@@ -104,7 +104,7 @@ class EncoderSpec:
 
 @dataclass(frozen=True)
 class EmbeddingSpec:
-    """How a text becomes one vector.
+    """Steps from a text to one vector.
 
     Attributes:
         pooling: How token states become one vector.

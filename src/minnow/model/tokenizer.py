@@ -1,4 +1,4 @@
-"""Turns text into token ids, truncated at the model's limit, with the source's tokenizer.json."""
+"""Tokenizer of a source's tokenizer.json, which truncates texts at the model's limit."""
 
 from __future__ import annotations
 

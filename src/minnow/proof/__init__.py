@@ -1,1 +1,1 @@
-"""Decide whether two ways from text to vector give the same answers."""
+"""Proof that two ways from text to vector give the same answers."""

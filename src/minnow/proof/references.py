@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 class Reference(ABC):
-    """What candidates are compared with; it shares neither engine, batching nor pooling with them.
+    """Reference of candidates, with which it shares neither engine, batching nor pooling.
 
     The probe texts, their token ids and their vectors are computed once.
 

@@ -1,4 +1,4 @@
-"""Show results to people: HTML pages, plots, and numbers as text.
+"""Reports for people: HTML pages, plots, and numbers as text.
 
 Nothing here knows what was measured: a room that has results passes values and its own template.
 """

@@ -59,7 +59,7 @@ def chunk_ids(database: sqlite3.Connection) -> Ids:
     with reading_rows("The chunks of the documents"):
         (last,) = database.execute("SELECT coalesce(max(id), 0) FROM chunks").fetchone()
         if sum(count for _, count in rows) > last:
-            raise ValueError("there are not so many")
+            raise ValueError("there are fewer")
         return ids_of_ranges(rows)
 
 

@@ -1,4 +1,4 @@
-"""Reads the hits of a ranking from the file."""
+"""Reader of a ranking's hits from the file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reads the documents of files, each kind of file with its own reader."""
+"""Documents of files, each kind of file with its own reader."""
 
 from __future__ import annotations
 

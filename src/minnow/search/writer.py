@@ -1,4 +1,4 @@
-"""Inserts documents into the tables of an index, and deletes them."""
+"""Writer of documents to the tables of an index; it inserts and deletes them."""
 
 from __future__ import annotations
 

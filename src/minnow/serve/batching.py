@@ -265,8 +265,8 @@ class Batcher:
 
     def _leave_queue(self, chosen: list[_Seat]) -> None:
         for job in {seat.job for seat in chosen}:
-            begun = {seat.index for seat in chosen if seat.job is job}
-            job.waiting = deque(i for i in job.waiting if i not in begun)
+            started = {seat.index for seat in chosen if seat.job is job}
+            job.waiting = deque(i for i in job.waiting if i not in started)
             if not job.waiting:
                 self._jobs.remove(job)
 

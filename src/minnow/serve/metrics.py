@@ -1,4 +1,4 @@
-"""What the server tells Prometheus: counts and times, never texts."""
+"""Metrics for Prometheus: counts and times, never texts."""
 
 from __future__ import annotations
 

@@ -42,7 +42,7 @@ def check_bounds(settings: Settings | Limits) -> None:
 
 @dataclass(frozen=True)
 class Limits:
-    """How much a server takes of one request, and how much may wait."""
+    """Limits of one request, and of all that wait or are computed."""
 
     max_body_bytes: int = setting(16_000_000, "Most bytes of a request's body.", min=1)
     max_inputs: int = setting(2048, "Most inputs of a request; OpenAI allows 2048.", min=1)
@@ -64,7 +64,7 @@ class Limits:
 
 @dataclass(frozen=True)
 class Settings:
-    """Where a server listens, whom it answers, and how much it takes.
+    """Settings of a server: its address, its keys and its limits.
 
     The text of each field is the help of its command-line option.
     """

@@ -50,7 +50,7 @@ class Task:
 
 @dataclass(frozen=True)
 class Timing:
-    """How long it took.
+    """Times of a setup or a task.
 
     Attributes:
         times: Of a Setup: the monotonic clock when the system was open, and when it had its first

@@ -57,7 +57,7 @@ setting, such as kept accents, shows in three times as many.
 
 @dataclass(frozen=True)
 class GgufType:
-    """How the matrices of a file are stored.
+    """Storage of the matrices in a file.
 
     Attributes:
         number: llama.cpp's number of such a file.

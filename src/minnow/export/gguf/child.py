@@ -1,4 +1,4 @@
-"""Run llama.cpp on a GGUF file; a program of its own, because native code may crash or hang.
+"""Program that runs llama.cpp on a GGUF file: native code may crash or hang.
 
 Usage: python -m minnow.export.gguf.child quantize SOURCE.gguf RESULT.gguf FTYPE
        python -m minnow.export.gguf.child run MODEL.gguf TEXTS.json RESULT.npz

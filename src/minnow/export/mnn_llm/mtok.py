@@ -38,8 +38,8 @@ class Replace:
 class CharacterTable:
     """A step that replaces characters by strings.
 
-    The engine gives a space for control characters and the usual format characters, whatever the
-    table says (see `minnow.export.mnn_llm.wordpiece.SPACED`).
+    The engine gives a space for control characters and the usual format characters, regardless of
+    the table (see `minnow.export.mnn_llm.wordpiece.SPACED`).
 
     Attributes:
         rows: Code point -> string.

@@ -126,7 +126,7 @@ def store_words(table: NDArray[np.float32], kind: WordKind) -> WordTable:
 def _round(
     blocks: NDArray[np.float32], levels: int, dtype: type[np.floating[Any]]
 ) -> tuple[NDArray[np.uint8], NDArray[Any]]:
-    """Codes of the same shape, and start and step of each block: of all ranges the best."""
+    """Return codes of the same shape, and each block's start and step with the least error."""
     low, high = blocks.min(-1, keepdims=True), blocks.max(-1, keepdims=True)
     middle, reach = (low + high) / 2, (high - low) / 2
     smallest, half = np.finfo(dtype).smallest_normal, np.float32(levels // 2)

@@ -43,7 +43,7 @@ def text_box(x: float, y: float, lines: Sequence[str], anchor: str) -> Box:
 
 @dataclass
 class Placer:
-    """Finds free places for names.
+    """Finder of free places for names.
 
     Attributes:
         frame: The part of the plot for names.
