@@ -156,7 +156,7 @@ class TestOpen:
         with pytest.raises(BundleError, match="it lists"):
             Bundle.open(folder)
 
-    def test_a_newer_format_is_told_apart(self, folder: Path) -> None:
+    def test_a_newer_format_has_its_own_message(self, folder: Path) -> None:
         """Even where nothing else in it is what this minnow knows."""
         (folder / MANIFEST).write_text(json.dumps({"format": FORMAT + 1, "all": "is different"}))
         with pytest.raises(BundleError, match=f"format {FORMAT + 1}.*Update minnow"):

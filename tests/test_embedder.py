@@ -221,7 +221,7 @@ class TestDimensions:
 
 
 class TestVectorsOfTheEngine:
-    """An engine that pools: nothing is pooled or scaled again, all else is as ever."""
+    """An engine that pools: nothing is pooled or scaled again, the rest is unchanged."""
 
     @pytest.fixture
     def made(self, make: Callable[..., Made]) -> Made:
@@ -250,7 +250,7 @@ class TestVectorsOfTheEngine:
 
 
 class TestTruncation:
-    def test_a_long_text_is_cut_and_told(self, made: Made) -> None:
+    def test_a_long_text_is_cut_with_a_warning(self, made: Made) -> None:
         with pytest.warns(
             TruncationWarning, match="2 of 3 texts are longer than 24 tokens"
         ) as all_:
@@ -372,7 +372,7 @@ class TestStream:
         with pytest.raises(InputError, match="Text 14 is longer"):
             next(stream)
 
-    def test_truncation_is_told_once_and_at_the_end(self, made: Made) -> None:
+    def test_truncation_is_reported_once_at_the_end(self, made: Made) -> None:
         stream = made.embedder.encode_stream([TOO_LONG] * 25 + ["fish"])
         next(stream)
         assert made.embedder.truncated_texts == 10
@@ -380,7 +380,7 @@ class TestStream:
             list(stream)
         assert [warning.filename for warning in all_] == [__file__]
 
-    def test_faults_of_the_call_are_told_by_the_call(self, made: Made) -> None:
+    def test_wrong_arguments_are_reported_by_the_call(self, made: Made) -> None:
         with pytest.raises(InputError, match="one string"):
             made.embedder.encode_stream("fish")
         with pytest.raises(InputError, match="batch_size"):

@@ -42,7 +42,7 @@ def test_a_bundle_opens_with_all_that_its_manifest_says() -> None:
     ("path", "kind"), [("bundle/minnow.json", Manifest), ("mnn-llm/export.json", ExportRecord)]
 )
 def test_records_are_written_as_before(path: str, kind: type) -> None:
-    """Under the same keys, in the same order, whatever the names in Python are."""
+    """The keys and their order are the old ones, also where names in Python have changed."""
     content = (BEFORE / path).read_bytes()
     written = to_json(from_json(content, kind))
     assert msgspec.json.format(msgspec.json.encode(written), indent=2) + b"\n" == content

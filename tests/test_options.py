@@ -1,4 +1,4 @@
-"""Which prompt a call comes to, and what is said of arguments that are wrong."""
+"""Which prompt a call uses, and messages about wrong arguments."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def test_a_role_keeps_the_other_options() -> None:
 
 
 @pytest.mark.parametrize("name", ["unknown", "Query", ""])
-def test_an_unknown_name_is_told_with_those_there_are(name: str) -> None:
+def test_an_unknown_name_is_reported_with_the_known_ones(name: str) -> None:
     with pytest.raises(InputError, match=f"no prompt named '{name}'; there is query, document, r"):
         prompt_of({"prompt_name": name}, spec({"query": ASK, "red": "red "}))
 

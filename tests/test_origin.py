@@ -37,7 +37,7 @@ def test_an_origin_that_moved_is_named_by_the_user(made: Tiny, tmp_path: Path) -
     assert rebuild_graph(made.bundle, str(moved)) == rebuild_graph(made.bundle)
 
 
-def test_an_origin_that_is_gone_is_asked_for(made: Tiny, tmp_path: Path) -> None:
+def test_a_missing_origin_is_asked_for(made: Tiny, tmp_path: Path) -> None:
     with pytest.raises(SourceNotFoundError, match="name it with `source=`"):
         find_origin(made.bundle, str(tmp_path / "gone"))
 
@@ -78,6 +78,6 @@ def test_a_bundle_that_pools_is_pooled_outside_there(made: Tiny, pooled: Tiny) -
         np.testing.assert_allclose(hosted.encode(TEXTS), ours.encode(TEXTS), atol=1e-5)
 
 
-def test_an_engine_that_there_is_not(made: Tiny) -> None:
+def test_an_unknown_engine(made: Tiny) -> None:
     with pytest.raises(EngineError, match="no engine 'tensorrt'"):
         Embedder.open(made.bundle, engine="tensorrt")

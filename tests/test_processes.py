@@ -43,7 +43,7 @@ def run(code: str, **options: Any) -> str:
     return run_child("The program", python_command(code), **options)
 
 
-def gone(pid: int) -> bool:
+def has_ended(pid: int) -> bool:
     """Whether a process ends within 10 s; a zombie has ended."""
     status = Path(f"/proc/{pid}/stat")
     until = time.monotonic() + 10
@@ -107,7 +107,7 @@ class TestRunningToTheEnd:
             run(FAMILY + end, log=log, timeout=3)
         except ConversionError:
             assert end
-        assert gone(int(log.read_text().split()[0]))
+        assert has_ended(int(log.read_text().split()[0]))
 
     @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
     def test_a_parent_that_is_stopped_leaves_nothing(self, tmp_path: Path, number: int) -> None:
@@ -132,7 +132,7 @@ run_child("The program", python_command(child), log=Path({str(log)!r}))
                 assert time.monotonic() < until
                 time.sleep(0.02)
             parent.send_signal(number)
-        assert all(gone(int(pid)) for pid in log.read_text().split())
+        assert all(has_ended(int(pid)) for pid in log.read_text().split())
         assert list(tmp_path.iterdir()) == [log]
 
 
@@ -178,7 +178,7 @@ class TestRequests:
                 worker.request({"code": "time.sleep(600)"}, str)
             with pytest.raises(EngineError, match="The worker is closed; open it again"):
                 worker.request({"text": "a"}, str)
-        assert gone(worker.pid)
+        assert has_ended(worker.pid)
 
     def test_a_hang_before_it_reads(self) -> None:
         """The request is larger than a pipe."""
@@ -201,8 +201,8 @@ class TestRequests:
         code = "import subprocess; request['text'] = str(subprocess.Popen(['sleep', '600']).pid)"
         pid = int(worker.request({"code": code}, str))
         worker.close()
-        assert gone(pid)
-        assert gone(worker.pid)
+        assert has_ended(pid)
+        assert has_ended(worker.pid)
 
     def test_a_terminals_ctrl_c_is_not_for_it(self, worker: Worker) -> None:
         assert os.getsid(worker.pid) != os.getsid(0)

@@ -56,7 +56,7 @@ class TestSealWholeOrNotAtAll:
         assert contents(folder) == NEW
         assert names(folder.parent) == ["a.minnow"]
 
-    def test_a_staging_folder_is_gone_if_nothing_is_sealed(self, folder: Path) -> None:
+    def test_a_staging_folder_is_deleted_if_nothing_is_sealed(self, folder: Path) -> None:
         with staging(folder) as staged:
             (staged / "a").mkdir()
             (staged / "a" / "b").write_text("c")

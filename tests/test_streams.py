@@ -154,7 +154,9 @@ class TestReadJsonl:
             (b'{"text": "\0"}', "holds a NUL byte"),
         ],
     )
-    def test_a_fault_is_told_by_its_line(self, tmp_path: Path, line: bytes, reason: str) -> None:
+    def test_a_fault_is_reported_with_its_line(
+        self, tmp_path: Path, line: bytes, reason: str
+    ) -> None:
         name = written(tmp_path, b'{"text": "good"}\n' + line + b"\n", "t.jsonl")
         texts = read_texts(name)
         assert next(texts) == "good"

@@ -49,7 +49,7 @@ pytestmark = pytest.mark.skipif(
 
 STOPPED = "error: stopped; nothing was left half done.\n"
 
-# A converter that says who it is and never comes to an end.
+# A converter that prints its process id and never ends.
 SLEEPER = """
 import os, sys, time
 def mnnconvert(arguments):
@@ -59,7 +59,7 @@ def mnnconvert(arguments):
     time.sleep(120)
 """
 
-# The program, with a yardstick that never comes to an end.
+# The program, with a reference that never ends.
 SLOW_PROOF = """
 import os, time
 import minnow.convert
@@ -79,10 +79,10 @@ def wait_for(path: Path, process: subprocess.Popen[bytes]) -> str:
             return path.read_text()
         assert process.poll() is None, process.communicate()
         time.sleep(0.05)
-    raise AssertionError(f"{path} did not come to be")
+    raise AssertionError(f"{path} was not created")
 
 
-def is_gone(pid: int) -> bool:
+def has_ended(pid: int) -> bool:
     """Whether a process ends; one that only waits for its parent's notice has ended."""
     for _ in range(200):
         try:
@@ -162,7 +162,7 @@ class TestStoppingAConversion:
         assert (process.returncode, out) == (130, b"")
         assert err.decode().endswith(STOPPED)
         assert b"Traceback" not in err
-        assert is_gone(converter)
+        assert has_ended(converter)
         assert names(tmp_path) == ["a.minnow", "pid", "stubs"]
         assert contents(tmp_path / "a.minnow") == OLD
 
@@ -202,10 +202,10 @@ main()
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_stop_is_a_stop_whatever_a_library_makes_of_it(
+def test_a_stop_that_a_library_turns_into_an_error_is_still_a_stop(
     start: Callable[..., subprocess.Popen[bytes]], number: int
 ) -> None:
-    """An import does, where it is interrupted within a class."""
+    """An import raises an error of its own if it is interrupted within a class."""
     process = start(
         sys.executable, "-c", SWALLOWED, "convert", "model", "-o", "a", SIGNAL=str(int(number))
     )

@@ -232,7 +232,7 @@ def test_a_vector_is_a_table_of_one_row(kind: Similarity) -> None:
     assert similarity(many, one, kind).shape == (3, 1)
 
 
-def test_similarity_is_cosine_unless_told_otherwise() -> None:
+def test_similarity_is_cosine_by_default() -> None:
     a = np.array([[2, 0]], np.float32)
 
     assert similarity(a, a).tolist() == [[1.0]]

@@ -46,7 +46,7 @@ def embeddings(bundle: Bundle) -> Iterator[MinnowEmbeddings]:
 
 
 class _OnABundle:
-    """Tells LangChain's suites what to open."""
+    """Names the class and arguments that LangChain's suites open."""
 
     @pytest.fixture(autouse=True)
     def take(self, bundle: Bundle) -> None:

@@ -246,7 +246,7 @@ class TestFinding:
 
 
 class TestChanging:
-    def test_a_document_goes(self, index: VectorStoreIndex, store: MinnowVectorStore) -> None:
+    def test_a_document_is_deleted(self, index: VectorStoreIndex, store: MinnowVectorStore) -> None:
         index.delete_ref_doc("one")
         assert {node.node_id for node in store.get_nodes()} == {"c", "d"}
 

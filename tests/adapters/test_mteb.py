@@ -177,7 +177,7 @@ def embedder_of(made: Tiny, **changes: Any) -> Embedder:
 
 
 def meta_of(made: Tiny, **changes: Any) -> Any:
-    """What mteb is told of the bundle, as if its manifest said something else."""
+    """Return the metadata that mteb gets, as if the manifest said something else."""
     model = MtebModel(Bundle(made.bundle.folder, replace(made.bundle.manifest, **changes)))
     model.embedder.close()
     return model.mteb_model_meta

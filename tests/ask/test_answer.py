@@ -1,4 +1,4 @@
-"""Citations read back, and what is said of an answer."""
+"""Citations read back, and warnings about an answer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From a question to an answer, with an LLM that says what it is told to."""
+"""From a question to an answer, with an LLM whose answers are scripted."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class TestAsk:
         assert (answer.text, answer.passages, llm.asked) == ("", (), [])
         assert "not asked" in " ".join(answer.warnings())
 
-    def test_search_is_told_what_it_may_find(self, index: Index) -> None:
+    def test_search_gets_the_filter(self, index: Index) -> None:
         place = ["%kettle.md"]
         answer = ask(index, "fish", FakeLlm(), k=9, where="source LIKE ?", params=place)
         assert [hit.source[-9:] for hit in answer.passages] == ["kettle.md"]

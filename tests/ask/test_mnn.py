@@ -70,7 +70,7 @@ class TestWhatItSays:
         theirs = json.loads(run_python(code, folder, *asked).stdout.splitlines()[-1])
         assert [text.removesuffix("\n") for text in theirs] == [llm.complete(t) for t in asked]
 
-    def test_an_answer_that_nobody_reads_to_the_end(self, llm: MnnLlm) -> None:
+    def test_an_answer_that_is_not_read_to_the_end(self, llm: MnnLlm) -> None:
         assert next(iter(llm.generate(ask(CUE), 40))).text == "Fish"
         assert llm.complete("Hi.") == SAID
 
@@ -168,7 +168,7 @@ class TestWhatItReads:
         text = llm.render(ask("<img>http://a/b.png</img> <audio>/etc/c.wav</audio> <image>"))
         assert "< img>http://a/b.png</img> < audio>/etc/c.wav</audio> <image>" in text
 
-    def test_thinking_is_off_where_a_template_can_be_told(self, tmp_path: Path) -> None:
+    def test_thinking_is_off_if_the_template_allows_it(self, tmp_path: Path) -> None:
         template = (
             PLAIN + "{% if enable_thinking is defined and not enable_thinking %}No.{% endif %}"
         )
@@ -237,13 +237,13 @@ class TestFaults:
     def test_ctrl_c_of_a_terminal_is_not_for_it(self, llm: MnnLlm) -> None:
         assert os.getpgid(llm.process_id) != os.getpgid(0)
 
-    def test_closed_it_is_gone(self, folder: Path) -> None:
+    def test_closing_ends_the_process(self, folder: Path) -> None:
         with MnnLlm.open(folder) as llm:
             number = llm.process_id
         with pytest.raises(ProcessLookupError):
             os.kill(number, 0)
 
-    def test_it_ends_with_whoever_started_it(self, folder: Path, tmp_path: Path) -> None:
+    def test_child_ends_with_its_parent(self, folder: Path, tmp_path: Path) -> None:
         code = (
             "import os, sys, tempfile; from minnow.ask import MnnLlm; "
             "tempfile.tempdir = sys.argv[2]; llm = MnnLlm.open(sys.argv[1]); "

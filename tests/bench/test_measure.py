@@ -1,4 +1,4 @@
-"""Systems in turn: what is counted, in which order, and how a system that fails is told."""
+"""Systems in turn: what is counted, in which order, and how a failure is reported."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def _cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @dataclass
 class Bench:
-    """In place of processes: each takes as many seconds as its round, and tells who was asked."""
+    """A stand-in for processes: each takes as many seconds as its round, and records its name."""
 
     calls: list[tuple[str, str, int]] = field(default_factory=list)
     opened: list[str] = field(default_factory=list)
@@ -141,9 +141,7 @@ class TestBadInput:
         with pytest.raises(InputError, match="at least one system"):
             run([])
 
-    def test_a_system_that_is_not_there_is_told_before_any_runs(
-        self, made: Tiny, fake: Bench
-    ) -> None:
+    def test_a_missing_system_is_reported_before_any_runs(self, made: Tiny, fake: Bench) -> None:
         with pytest.raises(SourceNotFoundError):
             run([made.bundle.folder, "onnx:/gone"])
         assert fake.opened == []
@@ -169,7 +167,7 @@ class TestForReal:
         assert facts["systems"][0]["tokens_per_second"]["ratio"]["median"] == 1.0
         assert 0 < facts["systems"][1]["matmul_peak_share"]["median"] < 10
 
-    def test_a_crash_is_told(
+    def test_a_crash_is_reported(
         self, made: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         (tmp_path / "MNN.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGILL)\n")

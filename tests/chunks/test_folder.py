@@ -1,4 +1,4 @@
-"""Which files of a folder are read, and what is said of those that cannot be."""
+"""Which files of a folder are read, and messages about unreadable ones."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ class TestFinding:
         with pytest.raises(InputError, match=r"^Cannot read .*closed: Permission denied"):
             find_documents(tmp_path)
 
-    def test_a_folder_that_is_none(self, tmp_path: Path) -> None:
+    def test_a_path_that_is_not_a_folder(self, tmp_path: Path) -> None:
         for path in (tmp_path / "nowhere", write(tmp_path, "a.md") / "a.md"):
             with pytest.raises(InputError, match=rf"{path.name} is not a folder"):
                 find_documents(path)
@@ -147,7 +147,7 @@ class TestReading:
         with pytest.raises(InputError, match=rf"/a\.md {reason}"):
             read_all(tmp_path)
 
-    def test_a_file_that_is_gone_or_of_another_kind(self, tmp_path: Path) -> None:
+    def test_a_file_that_is_missing_or_of_another_kind(self, tmp_path: Path) -> None:
         with pytest.raises(InputError, match=r"^Cannot read .*a\.md: No such file"):
             read_document(tmp_path / "a.md", "a.md")
         with pytest.raises(InputError, match=r"a\.pdf should end in one of \.md, "):

@@ -49,7 +49,7 @@ def test_a_page_is_a_section() -> None:
 
 @with_parser
 @pytest.mark.parametrize("content", [b"", b"%PDF-1.4", b"hello", pdf("Fish")[:200], b"\0" * 999])
-def test_a_broken_one_is_told(content: bytes) -> None:
+def test_a_broken_file_is_reported(content: bytes) -> None:
     with pytest.raises(InputError, match=r"^a\.pdf (is not a PDF that can be read|holds no text)"):
         read_pdf("a.pdf", content)
 

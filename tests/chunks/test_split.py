@@ -270,7 +270,7 @@ class TestLargeDocuments:
     def small_parts(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("minnow.chunks.split._MAX_PART", 200)
 
-    def test_sections_are_cut_as_ever(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_sections_are_cut_as_in_one_part(self, monkeypatch: pytest.MonkeyPatch) -> None:
         source = "".join(f"# Part {n}\n\n{numbered(10 * n, 10 * n + 25)}\n\n" for n in range(9))
         document = read_markdown("a.md", source)
         splitter = Splitter(words(), max_tokens=20)

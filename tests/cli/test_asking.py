@@ -55,7 +55,7 @@ class TestAsk:
         assert facts["passages"][0]["vector_score"] is not None
         assert (facts["complete"], facts["answer_tokens"], facts["warnings"]) == (True, 7, [])
 
-    def test_a_citation_of_nothing_is_told(self, place: Path) -> None:
+    def test_a_citation_of_nothing_is_reported(self, place: Path) -> None:
         done = run_minnow("ask", "a.index", f"fish sleep {CUE}", *FISH[2:], "-k", "1", cwd=place)
         assert (done.code, done.stdout) == (0, "Fish sleep with open eyes [2].\n")
         assert "warning: the answer cites [2], which no passage has" in done.stderr

@@ -205,7 +205,7 @@ class TestAnswers:
 
 
 @pytest.mark.parametrize("options", [[], ["--json"]])
-def test_the_answer_is_utf8_whatever_the_system_speaks(tmp_path: Path, options: list[str]) -> None:
+def test_the_answer_is_utf8_in_every_locale(tmp_path: Path, options: list[str]) -> None:
     make(tmp_path / "a.minnow")
     ascii_only = {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
     done = run_minnow("info", "a.minnow", *options, cwd=tmp_path, env=ascii_only)

@@ -173,7 +173,7 @@ class TestFailures:
         done = run_minnow("compare", "tiny.minnow", "tiny.minnow", "--dataset", data, cwd=folder)
         assert message in refused(done, 8)
 
-    def test_9_a_report_that_cannot_be_written_is_told_first(self, folder: Path) -> None:
+    def test_9_a_report_that_cannot_be_written_is_reported_first(self, folder: Path) -> None:
         done = run_minnow(
             "compare", "tiny.minnow", "tiny.minnow", "--report", "none/r.html", cwd=folder
         )
@@ -207,6 +207,6 @@ class TestGguf:
         assert row["against_baseline"]["queries_cosine"]["min"] > 0.9999
         assert row["against_baseline"]["verdict"] == "equivalent"
 
-    def test_8_a_type_that_there_is_not(self, folder: Path, tmp_path: Path) -> None:
+    def test_8_an_unknown_type(self, folder: Path, tmp_path: Path) -> None:
         done = run_minnow("gguf", "model", "--type", "q9", "-o", tmp_path / "x.gguf", cwd=folder)
         assert "no GGUF type 'q9'; choose f32, f16" in refused(done, 8)

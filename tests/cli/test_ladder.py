@@ -102,7 +102,7 @@ class TestFailures:
             assert message in refused(done, code)
             assert not output.exists()
 
-    def test_10_a_missing_extra_is_told_first(self, folder: Path, tmp_path: Path) -> None:
+    def test_10_a_missing_extra_is_reported_first(self, folder: Path, tmp_path: Path) -> None:
         env = stubs(tmp_path / "stubs", ir_measures="raise ImportError")
         done = run_minnow(
             "frontier", "model", "--dataset", "data", "-o", tmp_path / "out", cwd=folder, env=env

@@ -374,7 +374,7 @@ def test_a_local_source_converts_on_a_machine_without_a_network(
     Bundle.open(tmp_path / "o").check_files()
 
 
-def test_a_reference_that_cannot_be_had_is_told_before_the_conversion(
+def test_a_missing_reference_is_reported_before_the_conversion(
     model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("minnow.convert.write_encoders", lambda *_, **__: pytest.fail("too late"))

@@ -1,4 +1,4 @@
-"""Folders in BEIR's layout: what is read, and what is said of those that are broken."""
+"""Folders in BEIR's layout: what is read, and messages about broken ones."""
 
 from __future__ import annotations
 

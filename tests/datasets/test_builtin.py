@@ -124,7 +124,7 @@ class TestTheQuestions:
             for answer in answers:
                 assert answer.rsplit(".", 1)[1].lower() not in question.lower()
 
-    def test_no_question_or_answer_is_there_twice(self) -> None:
+    def test_questions_and_answers_are_unique(self) -> None:
         questions = [question.lower() for question, _ in QUESTIONS]
         assert len(set(questions)) == len(questions)
         assert all(len(set(answers)) == len(answers) for _, answers in QUESTIONS)

@@ -1,4 +1,4 @@
-"""Documents and questions on disk: what a place means, and what is said of broken ones."""
+"""Documents and questions on disk: what a path means, and messages about broken ones."""
 
 from __future__ import annotations
 

@@ -126,7 +126,7 @@ def test_other_vectors_fail(copy: Path) -> None:
     )
 
 
-def test_nan_fails_whatever_the_bar(copy: Path) -> None:
+def test_nan_fails_at_any_bar(copy: Path) -> None:
     vectors = np.fromfile(copy / "answer.f32", "<f4")
     vectors[-1] = np.nan
     vectors.tofile(copy / "answer.f32")

@@ -376,7 +376,7 @@ class BackendSuite(TextEngineSuite):
 class TestSentenceTransformersOnOnnx(BackendSuite):
     backend = "onnx"
 
-    def test_it_runs_on_as_many_threads_as_it_is_told(self, embedder: TextEmbedder) -> None:
+    def test_it_runs_on_the_given_number_of_threads(self, embedder: TextEmbedder) -> None:
         assert isinstance(embedder, SentenceTransformersEmbedder)
         session = embedder._model[0].auto_model.session
         assert session.get_session_options().intra_op_num_threads == 1
@@ -390,7 +390,7 @@ class TestSentenceTransformersOnOpenVino(BackendSuite):
     backend = "openvino"
     close = 0.03
 
-    def test_it_runs_on_as_many_threads_as_it_is_told(self, embedder: TextEmbedder) -> None:
+    def test_it_runs_on_the_given_number_of_threads(self, embedder: TextEmbedder) -> None:
         assert isinstance(embedder, SentenceTransformersEmbedder)
         request = embedder._model[0].auto_model.request
         assert request.get_property("INFERENCE_NUM_THREADS") == 1

@@ -138,7 +138,7 @@ def test_the_authors_graph_is_linked_with_its_weights(tmp_path: Path) -> None:
     assert (folder / "model.onnx_data").read_bytes() == b"weights"
 
 
-def test_a_pooling_that_it_has_not_is_refused(tmp_path: Path) -> None:
+def test_an_unsupported_pooling_is_refused(tmp_path: Path) -> None:
     model = write_model(tmp_path / "m", pooling="max")
     for refused in (
         lambda: form_of(model, tmp_path / "form", b""),

@@ -69,7 +69,7 @@ def test_every_batch_is_done_once(lanes: int, batches: int) -> None:
 
 
 @pytest.mark.parametrize("lanes", [0, 3])
-def test_a_fault_is_raised_and_the_rest_not_begun(lanes: int) -> None:
+def test_a_fault_is_raised_and_the_rest_is_not_started(lanes: int) -> None:
     engine, begun = Lane(lanes), []
 
     def fail(lane: Any, batch: int) -> int:
@@ -85,7 +85,7 @@ def test_a_fault_is_raised_and_the_rest_not_begun(lanes: int) -> None:
 
 
 @pytest.mark.parametrize("lanes", [0, 3])
-def test_who_looks_away_stops_it(lanes: int) -> None:
+def test_closing_the_iterator_stops_the_work(lanes: int) -> None:
     """As a KeyboardInterrupt does: no thread is left, and lanes work on."""
     engine, before = Lane(lanes), threading.active_count()
     found = run_batches(engine, range(1000), work)

@@ -207,7 +207,7 @@ class TestTokens:
     def test_a_nul_does_not_end_a_text(self, engine: LlamaCppEmbedder) -> None:
         assert engine.token_ids(["fish\0 river"]) == engine.token_ids(["fish river"])
 
-    def test_the_vocabulary_is_told(self, engine: LlamaCppEmbedder) -> None:
+    def test_the_vocabulary_is_reported(self, engine: LlamaCppEmbedder) -> None:
         tokens = engine.vocabulary()
         assert tokens[:3] == ["[PAD]", "[UNK]", "[CLS]"]
         assert tokens[engine.token_ids(["fish"])[0][1]] == "\u2581fish"

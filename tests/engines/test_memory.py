@@ -221,7 +221,7 @@ class TestEmbedder:
         with pytest.raises(InputError, match=f"an option of MNN; the engine '{engine}' does not"):
             Embedder.open(int8.bundle, engine=engine, memory="low", source="nowhere")
 
-    def test_an_engine_that_there_is_not_is_the_first_fault(self, int8: Made) -> None:
+    def test_an_unknown_engine_is_the_first_fault(self, int8: Made) -> None:
         with pytest.raises(EngineError, match="no engine 'tensorrt'"):
             Embedder.open(int8.bundle, engine="tensorrt", memory="low")
 

@@ -121,7 +121,7 @@ print(len(found), len(set(found)))
 
 @converts
 class TestLoading:
-    def test_a_missing_file_is_told_apart(self, made: Tiny, tmp_path: Path) -> None:
+    def test_a_missing_file_has_its_own_message(self, made: Tiny, tmp_path: Path) -> None:
         with pytest.raises(EngineError, match="there is no such file"):
             MnnEngine(tmp_path / "none.mnn", made.bundle.manifest.encoder)
 
@@ -144,7 +144,7 @@ class TestLoading:
         assert engine.run(TokenBatch.pad(ROWS, 0)).shape == (8, 32, 32)
         engine.close()
 
-    def test_a_file_that_was_replaced_is_read_anew(self, made: Tiny, tmp_path: Path) -> None:
+    def test_a_file_that_was_replaced_is_read_again(self, made: Tiny, tmp_path: Path) -> None:
         """MNN may know an interpreter by its path."""
         model = tmp_path / "encoder.mnn"
         model.write_bytes(made.bundle.encoder.read_bytes())
@@ -157,7 +157,7 @@ class TestLoading:
 
 @converts
 class TestMemory:
-    def test_an_engine_nobody_holds_is_freed(self, made: Tiny) -> None:
+    def test_an_unreferenced_engine_is_freed(self, made: Tiny) -> None:
         engine = open_engine(made)
         engine.run(TokenBatch.pad(ROWS, 0))
         gone = weakref.ref(engine)

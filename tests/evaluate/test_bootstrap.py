@@ -1,4 +1,4 @@
-"""Whether two systems differ: intervals of their difference, and what is said of them."""
+"""Whether two systems differ: intervals of their difference, and their verdicts."""
 
 from __future__ import annotations
 
@@ -171,12 +171,12 @@ class TestVerdict:
         assert back == {"better": "worse", "worse": "better"}.get(there, there)
 
     @pytest.mark.parametrize("margin", [-0.01, nan])
-    def test_a_margin_that_is_none(self, margin: float) -> None:
+    def test_an_invalid_margin(self, margin: float) -> None:
         with pytest.raises(InputError, match="margin should be at least 0"):
             verdict(Interval(0, 0, 0, queries=20), margin)
 
 
-def test_equal_systems_are_seldom_told_apart() -> None:
+def test_equal_systems_seldom_get_a_verdict() -> None:
     """About 1 in 20 by chance, here of 200 pairs where most queries do not differ."""
     generator = np.random.default_rng(3)
     told = 0

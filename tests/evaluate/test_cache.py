@@ -1,4 +1,4 @@
-"""The cache of vectors: what goes in comes out, for several processes, and damage is told."""
+"""The cache of vectors: what goes in comes out, for several processes; damage is reported."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ def test_several_writers_at_once(tmp_path: Path) -> None:
     assert np.array_equal(found[:, 0], np.arange(110, dtype=np.float32))
 
 
-def test_a_file_that_is_no_database_is_told(tmp_path: Path) -> None:
+def test_a_file_that_is_no_database_is_reported(tmp_path: Path) -> None:
     with VectorCache(tmp_path, SYSTEM) as cache:
         path = cache.path
     path.write_bytes(b"no database at all, but as long as one" * 40)
@@ -117,7 +117,7 @@ def test_a_file_that_is_no_database_is_told(tmp_path: Path) -> None:
         VectorCache(tmp_path, SYSTEM)
 
 
-def test_a_half_written_page_is_told(tmp_path: Path) -> None:
+def test_a_half_written_page_is_reported(tmp_path: Path) -> None:
     with VectorCache(tmp_path, SYSTEM) as cache:
         path = cache.path
         cache.put("document", [str(i) for i in range(500)], vectors_of([""] * 500, 384))

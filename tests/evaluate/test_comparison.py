@@ -97,7 +97,7 @@ def cosines(a: Floats, b: Floats) -> NDArray[np.float64]:
     return table
 
 
-def test_speeds_of_an_earlier_run_are_told(world: World) -> None:
+def test_speeds_of_an_earlier_run_are_reported(world: World) -> None:
     world.vectors["other"] = world.vectors["base"]
     assert compare(["base", "other", "base"], make_dataset()).notes == ()
     assert compare(["base", "other", "base"], make_dataset()).notes == ()
@@ -166,7 +166,7 @@ def test_every_figure_is_that_of_a_plain_computation(world: World) -> None:
     assert gains == sorted(gains)
 
 
-def test_worse_and_better_are_told(world: World) -> None:
+def test_worse_and_better_are_reported(world: World) -> None:
     noise = np.random.default_rng(2).normal(size=(QUERIES, WIDTH)).astype(np.float32)
     world.vectors["bad"] = (world.queries + 4 * noise, world.documents)
     worse = compare(["base", "bad"], make_dataset()).systems[1].against
@@ -196,7 +196,7 @@ def test_the_margin_decides_what_is_equivalent(world: World) -> None:
     assert strict.verdict != "equivalent"
 
 
-def test_too_few_queries_are_told(world: World) -> None:
+def test_too_few_queries_are_reported(world: World) -> None:
     dataset = make_dataset()
     few = Dataset(
         "few",
@@ -337,7 +337,7 @@ def zero_the_last_layer(tensors: dict[str, Any]) -> None:
 
 
 def rely_on_a_prompt(tensors: dict[str, Any]) -> None:
-    """Whatever stands where a prompt of eight words should is drowned in noise."""
+    """Replace a prompt of eight words with noise."""
     name = next(name for name in tensors if "position_embeddings" in name)
     rows = tensors[name]
     noise = np.random.default_rng(0).normal(0, 20 * rows.std(), (8, rows.shape[1]))

@@ -192,7 +192,7 @@ def test_what_was_compared() -> None:
     assert all(system.name in shown for system in comparison.systems)
 
 
-def test_equal_rankings_are_told() -> None:
+def test_equal_rankings_are_reported() -> None:
     told = "bge-small-copy.minnow: the first relevant document of every query has the same rank."
     assert told in words(page("identical"))
 

@@ -1,4 +1,4 @@
-"""Systems in processes of their own: what they embed is kept, and how they fail is told."""
+"""Systems in processes of their own: their vectors are kept, and their failures reported."""
 
 from __future__ import annotations
 
@@ -160,7 +160,7 @@ def hide(monkeypatch: pytest.MonkeyPatch, folder: Path, **modules: str) -> None:
         monkeypatch.setenv(name, value)
 
 
-def test_a_crash_is_told_with_its_signal(
+def test_a_crash_is_reported_with_its_signal(
     made: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     code = "import os, sys, signal\nprint('about to use AMX', file=sys.stderr, flush=True)\n"
@@ -172,7 +172,7 @@ def test_a_crash_is_told_with_its_signal(
         embed(made, tmp_path, Watch())
 
 
-def test_a_python_error_is_told_with_its_last_line(
+def test_a_python_error_is_reported_with_its_last_line(
     made: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hide(monkeypatch, tmp_path / "m", MNN="raise RuntimeError('out of fish')\n")
@@ -225,7 +225,7 @@ class SentenceTransformer:
 
 
 @pytest.mark.extra("sentence-transformers")
-def test_nan_is_told_with_the_name_of_its_text(
+def test_nan_is_reported_with_the_name_of_its_text(
     made: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hide(monkeypatch, tmp_path / "m", sentence_transformers=STUB)

@@ -72,7 +72,7 @@ def test_the_header_is_c(tmp_path: Path) -> None:
 
 @pytest.mark.tool("g++")
 @pytest.mark.tool("javac")
-def test_the_bridge_to_java_is_sound() -> None:
+def test_the_java_bridge_compiles() -> None:
     """Its functions are also those that Native.java names."""
     bridge = ANDROID / "cpp/minnow_jni.cpp"
     run_tool("g++", *STRICT, "-fsyntax-only", *jni_flags(), str(bridge))

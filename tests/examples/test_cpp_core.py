@@ -125,7 +125,7 @@ def put_encoder(folder: Path, content: bytes) -> None:
     edit(folder, "files", **{ENCODER: {**files[ENCODER], "size": len(content)}})
 
 
-def test_encoders_that_are_none_are_told(program: Program, copy: Path) -> None:
+def test_files_that_are_no_encoders_are_reported(program: Program, copy: Path) -> None:
     whole = (copy / ENCODER).read_bytes()
     (copy / ENCODER).write_bytes(whole[:5000])
     assert "encoder.mnn is missing or truncated" in program.refusal(copy, "a")
@@ -145,15 +145,15 @@ def test_encoders_that_are_none_are_told(program: Program, copy: Path) -> None:
         ("embedding", {"pooling": "first"}, "an unsupported pooling: first"),
     ],
 )
-def test_manifests_of_another_encoder_are_told(
+def test_manifests_of_another_encoder_are_reported(
     part: str, changes: dict[str, object], says: str, program: Program, copy: Path
 ) -> None:
     edit(copy, part, **changes)
     assert says in program.refusal(copy, "how do fish sleep?")
 
 
-def test_what_this_machine_lacks_is_told(program: Program, bundle: Bundle) -> None:
-    """MNN itself would go on with the CPU, and say so to nobody."""
+def test_a_missing_backend_is_reported(program: Program, bundle: Bundle) -> None:
+    """MNN itself would continue on the CPU without a message."""
     assert "no backend 1" in program.refusal(bundle.folder, "--backend", "metal", "a")
     assert "no encoder of a fixed shape" in program.refusal(bundle.folder, "--fixed-shapes", "a")
 

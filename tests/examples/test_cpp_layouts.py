@@ -71,7 +71,7 @@ def test_texts_are_padded_to_the_shape_that_is_long_enough(
         assert np.abs(found - expected).max() < CLOSE
 
 
-def test_a_shape_without_its_encoder_is_told(
+def test_a_shape_without_its_encoder_is_reported(
     bundle: Bundle, program: Program, tmp_path: Path
 ) -> None:
     folder = with_shapes(bundle, tmp_path / "fixed", [(1, 8)])
@@ -130,7 +130,7 @@ def test_other_ids_in_a_device_check_are_named(
         ({"texts": [{"name": "a", "ids": []}]}, '"text" is missing'),
     ],
 )
-def test_a_damaged_device_check_is_told(
+def test_a_damaged_device_check_is_reported(
     change: dict[str, Any], says: str, bundle: Bundle, program: Program, tmp_path: Path
 ) -> None:
     content = check_folder(bundle, tmp_path / "check")

@@ -33,7 +33,7 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for flags in (SANITIZE, ()):
         if compiles("#include <sqlite3.h>\nint main() { return !sqlite3_libversion(); }", *flags):
             return compile_program(folder / "search-index", SOURCES, *flags, after=["-lsqlite3"])
-    pytest.skip("test_cpp_search needs sqlite3.h: apt install libsqlite3-dev, or likewise")
+    pytest.skip("test_cpp_search needs sqlite3.h: apt install libsqlite3-dev, or the equivalent")
 
 
 def compiles(code: str, *flags: str) -> bool:
@@ -83,16 +83,14 @@ def test_it_finds_what_minnow_finds(
     [("", "not JSON"), ("[1, 2]", "has 2 numbers, and those of the index 24"),
      ('["a"]', "of another kind")],
 )  # fmt: skip
-def test_vectors_that_are_none_are_told(
-    program: Path, tmp_path: Path, stdin: str, told: str
-) -> None:
+def test_invalid_vectors_are_reported(program: Path, tmp_path: Path, stdin: str, told: str) -> None:
     file, _ = make(tmp_path, VectorEncoding.INT8, "cosine")
     done = run(program, file, stdin=stdin)
     assert (done.returncode, done.stdout) == (1, "")
     assert told in done.stderr
 
 
-def test_files_that_are_none_are_told(program: Path, tmp_path: Path) -> None:
+def test_invalid_index_files_are_reported(program: Path, tmp_path: Path) -> None:
     (tmp_path / "text").write_text("text " * 1000)
     file, _ = make(tmp_path, VectorEncoding.INT8, "cosine")
     with_other(file, tmp_path / "newer", "PRAGMA user_version = 99")

@@ -257,7 +257,7 @@ def changed(path: tuple[str | int, ...], value: object) -> Any:
         (TOKENIZER, lambda content: content[:-9], "is not JSON"),
     ],
 )  # fmt: skip
-def test_damage_is_told(
+def test_damage_is_reported(
     name: str, change: Any, says: str, whole: Path, tokenizer_program: Program, tmp_path: Path
 ) -> None:
     said = tokenizer_program.refusal(
@@ -284,7 +284,7 @@ def test_no_damage_crashes(
     assert tokenizer_program.run(folder, "--ids", "a new one").returncode in (0, 1)
 
 
-def test_what_is_typed_wrong_is_told(
+def test_wrong_arguments_are_reported(
     tokenizer_program: Program, whole: Path, tmp_path: Path
 ) -> None:
     def says(*arguments: object, code: int = 2, given: bytes = b"") -> str:

@@ -110,7 +110,7 @@ def opened(browser: Browser, folder: Path, kinds: Iterable[str]) -> dict[str, Sh
 
 
 def check_words(title: str, texts: list[Box], plot: dict[str, float]) -> None:
-    """All words are within their plot, and none lie upon others."""
+    """Check that all words are within their plot, and that none overlap."""
     assert len(texts) >= 4
     for i, box in enumerate(texts):
         level = box.x >= -2 and box.x + box.width <= plot["width"] + 2
@@ -118,7 +118,7 @@ def check_words(title: str, texts: list[Box], plot: dict[str, float]) -> None:
         assert level, f"{title}: {box} is cut off"
         assert upright, f"{title}: {box} is cut off"
         for other in texts[:i]:
-            assert box.shared(other) <= 1, f"{title}: {box} lies upon {other}"
+            assert box.shared(other) <= 1, f"{title}: {box} overlaps {other}"
 
 
 def check_page(shown: Shown, width: int, plots: int) -> None:
@@ -141,7 +141,7 @@ def check_page(shown: Shown, width: int, plots: int) -> None:
 
 
 def check_colours(shown: Shown, scheme: str) -> None:
-    """All words can be told from what is behind them, light or dark."""
+    """Check that all words contrast with their background, light or dark."""
     shown.page.emulate_media(color_scheme=scheme)
     found = shown.page.evaluate(COLOURS)
     assert len(found) > 100

@@ -138,7 +138,7 @@ def mixed() -> Comparison:
 
 
 def too_few() -> Comparison:
-    """Fewer queries than tell anything."""
+    """Too few queries for a verdict."""
     return make(INT8, INT4, queries=12, documents=40)
 
 

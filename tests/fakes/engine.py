@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class FakeEngine:
-    """The state of a token is its word's row plus its position's row, whatever else is there.
+    """The state of a token is its word's row plus its position's row, in any batch.
 
     Attributes:
         shapes: The (batch, tokens) of every run, in order.
@@ -70,7 +70,7 @@ class FakeEngine:
         return (self,)
 
     def states(self, ids: Sequence[int]) -> NDArray[np.float32]:
-        """What the tokens of one text come to: float32 of shape (tokens, width)."""
+        """Return the states of one text's tokens: float32 of shape (tokens, width)."""
         return self._words[list(ids)] + self._positions[: len(ids)]
 
     def close(self) -> None:

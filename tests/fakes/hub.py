@@ -145,7 +145,7 @@ class FakeHub:
             files: A folder, taken as it is now, or path -> text.
             revision: The branch or tag that now means this commit.
             private: Whether a token is needed to see the repository.
-            gated: Whether nobody may have its files; of the first commit, like `private`.
+            gated: Whether access to its files is denied; of the first commit, like `private`.
 
         Returns:
             The commit.

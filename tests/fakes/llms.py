@@ -1,6 +1,6 @@
 """Tiny LLMs for MNN's own engine, with attention and a KV cache: they recite one answer.
 
-The tokenizer has a token for every byte, so that a text comes to as many tokens as bytes, and one
+The tokenizer has a token for every byte, so that a text has as many tokens as bytes, and one
 for each piece of the answer. The network is a table of what follows a token, and one head of
 attention that looks for a cue before it: where there is one, the answer cites the other passage.
 """

@@ -32,13 +32,13 @@ def has_llm() -> bool:
 
 
 def with_mnn() -> list[str]:
-    """What a compiler is told of MNN."""
+    """Return the compiler flags for MNN."""
     flags = ["-DMINNOW_HAS_MNN=1", f"-isystem{mnn_root()}/include"]
     return [*flags, *(["-DMINNOW_HAS_LLM=1"] if has_llm() else [])]
 
 
 def link_mnn() -> list[str]:
-    """What a linker is told of MNN."""
+    """Return the linker flags for MNN."""
     folder = mnn_root() / "lib"
     names = [name for name in ("llm", "MNN") if (folder / f"lib{name}.so").is_file()]
     return [f"-L{folder}", f"-Wl,-rpath,{folder}", *(f"-l{name}" for name in names)]
@@ -66,7 +66,7 @@ class Program:
     path: Path
 
     def run(self, *arguments: object, given: bytes = b"") -> subprocess.CompletedProcess[bytes]:
-        """Run it, whatever comes of it."""
+        """Run it; do not check the result."""
         command = [str(self.path), *map(str, arguments)]
         return subprocess.run(command, input=given, capture_output=True, timeout=120, check=False)
 

@@ -22,7 +22,7 @@ MINNOW = (sys.executable, "-m", "minnow")
 
 _OURS = ("PYTHONUNBUFFERED", "PYTHONIOENCODING", "PYTHONUTF8", "COLUMNS")
 USUAL = {name: value for name, value in os.environ.items() if name not in _OURS}
-"""The environment, without what whoever runs the tests may have changed of Python's streams."""
+"""The environment, without the caller's settings of Python's streams."""
 
 
 def first_on_path(folder: Path) -> dict[str, str]:

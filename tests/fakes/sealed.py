@@ -1,4 +1,4 @@
-"""Bundles that were never converted, and systems that fail when they are told to."""
+"""Bundles that were never converted, and systems that fail on request."""
 
 from __future__ import annotations
 

@@ -117,7 +117,7 @@ def open_fake(file: Path, **changes: Any) -> Index:
 
 
 def contents(store: Store) -> list[tuple[Any, ...]]:
-    """All that an index holds, whatever ids its rows have."""
+    """Return all that an index holds, without the ids of rows."""
     with store.reading() as database:
         return database.execute(
             "SELECT p.file, p.name, p.number, p.heading, p.text, p.body, p.start, p.headings, "

@@ -1,4 +1,4 @@
-"""An LLM that says what it is told to, and hits to ask it about."""
+"""An LLM with scripted answers, and hits to ask it about."""
 
 from __future__ import annotations
 

@@ -177,7 +177,7 @@ class TestBundles:
 
 
 class TestRefusals:
-    def test_a_refused_recipe_is_told_and_the_rest_goes_on(
+    def test_a_refused_recipe_is_reported_and_the_rest_continues(
         self, model: Path, full: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         shutil.rmtree(full / "model-fp16.minnow")
@@ -267,7 +267,7 @@ class TestGguf:
 
     @pytest.mark.parametrize("error", [ParityError, UnsupportedModelError, ConversionError])
     @pytest.mark.extra("llama-cpp")
-    def test_what_llama_cpp_cannot_do_is_told(
+    def test_what_llama_cpp_cannot_do_is_reported(
         self, model: Path, full: Path, monkeypatch: pytest.MonkeyPatch, error: type[Exception]
     ) -> None:
         def write_gguf(*_: object, **__: object) -> None:
@@ -281,7 +281,7 @@ class TestGguf:
 
 
 class TestMistakes:
-    def test_names_that_there_are_not(self, model: Path, folder: Path) -> None:
+    def test_unknown_names(self, model: Path, folder: Path) -> None:
         with pytest.raises(InputError, match=r"no precision 'int99'; choose .*fp16"):
             build(model, folder, precisions=["int99"])
         with pytest.raises(InputError, match="no GGUF type 'q9'; choose f32"):

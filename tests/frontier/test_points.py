@@ -50,7 +50,7 @@ class TestFrontier:
         twin = replace(MIDDLE, name="twin")
         assert frontier_of([twin, MIDDLE]) == [MIDDLE, twin]
 
-    def test_what_is_shown_as_1_is_equal(self) -> None:
+    def test_values_shown_as_1_are_equal(self) -> None:
         exact, noisy = replace(LARGE, mean=1.0), replace(MIDDLE, mean=1 - 1e-8)
         assert frontier_of([exact, noisy]) == [noisy]
 

@@ -89,7 +89,7 @@ class TestPage:
         ]  # fmt: skip
         assert "refused" not in words(page("one"))
 
-    def test_notes_are_told(self) -> None:
+    def test_notes_are_shown(self) -> None:
         assert all(note in words(page("alone")) for note in made("alone").notes)
 
     @every_kind

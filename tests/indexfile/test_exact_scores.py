@@ -1,4 +1,4 @@
-"""Scores depend on two vectors alone, whatever BLAS computes: alone, among others, in any order."""
+"""Scores depend on two vectors alone, in batches of any size and order, with any BLAS kernel."""
 
 from __future__ import annotations
 

@@ -315,7 +315,7 @@ class TestWriting:
         store.close()
 
     def test_a_full_file(self, file: Path) -> None:
-        """SQLite's own limit of pages is told like a full disk."""
+        """SQLite's own limit of pages is reported like a full disk."""
         store, before = open_store(file, writable=True), contents_of(file)
         store.database.execute("PRAGMA max_page_count = 1")
         with pytest.raises(OutputError, match="What was indexed until then is in it"):
@@ -332,7 +332,7 @@ class TestWriting:
             rows = contents_of(file)
             assert {row[0] for row in rows} < {f"{tmp_path}/docs/{name}" for name in docs}
 
-    def test_a_file_that_lost_a_chunk_is_told(self, file: Path) -> None:
+    def test_a_file_that_lost_a_chunk_is_reported(self, file: Path) -> None:
         store = open_store(file, writable=True)
         with store.writing() as database:
             database.execute("DELETE FROM vectors WHERE id = 1")
@@ -344,7 +344,7 @@ class TestWriting:
         ]
         store.close()
 
-    def test_keywords_of_other_texts_are_told(self, file: Path) -> None:
+    def test_keywords_of_other_texts_are_reported(self, file: Path) -> None:
         store = open_store(file, writable=True)
         with store.writing() as database:
             database.execute("UPDATE chunks SET text = 'something else' WHERE id = 1")

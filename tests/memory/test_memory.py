@@ -362,7 +362,7 @@ class TestFile:
         with pytest.raises(InputError, match="no file"):
             Memory.open(tmp_path / "nope")
 
-    def test_damage_is_told(self, tmp_path: Path) -> None:
+    def test_damage_is_reported(self, tmp_path: Path) -> None:
         with open_memory(tmp_path / "a") as memory:
             memory.remember("fish sleep")
             with memory.store.writing() as database:

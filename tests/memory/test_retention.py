@@ -23,7 +23,7 @@ def going(retention: Retention, hours: list[float], importance: list[float]) -> 
     return [int(id_) for id_ in outdated(facts, 0, retention, Weights())]
 
 
-def test_what_was_not_used_for_long_goes() -> None:
+def test_memories_unused_for_long_are_forgotten() -> None:
     assert going(Retention(unused_for=DAY), [0, 24, 25, 90], [1, 1, 1, 0]) == [3, 4]
     assert going(Retention(unused_for=DAY, spare=0.9), [0, 24, 25, 90], [1, 1, 1, 0]) == [4]
 
@@ -36,7 +36,7 @@ def test_the_best_are_kept() -> None:
     assert going(Retention(keep=0), [5, 5], [0.5, 0.5]) == [1, 2]
 
 
-def test_spared_ones_count_but_never_go() -> None:
+def test_spared_ones_count_but_are_never_forgotten() -> None:
     assert going(Retention(keep=2, spare=0.8), [99, 0, 98, 1], [0.9, 0.1, 0.8, 0.1]) == [2, 4]
 
 

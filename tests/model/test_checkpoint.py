@@ -193,7 +193,7 @@ def test_a_missing_tensor_is_named_with_the_prefix(folder: Path, tensors: Tensor
 @pytest.mark.parametrize(
     "name", ["encoder.layer.2.output.dense.bias", "adapter.weight", "embeddings.LayerNorm.gamma"]
 )
-def test_a_tensor_that_nobody_reads_is_refused(folder: Path, tensors: Tensors, name: str) -> None:
+def test_an_unused_tensor_is_refused(folder: Path, tensors: Tensors, name: str) -> None:
     write_weights(folder, tensors | {name: np.zeros(32, np.float32)})
 
     assert f": {name} is left over (minnow does not know what it does)." in refusal(folder)

@@ -80,7 +80,7 @@ def test_the_limit_is_the_first_one_stated_and_never_over_the_positions(
     ("stated", "tokenizers"),
     [(2, 30), (0, 30), (-1, 30), (True, 30), ("24", 30), ([24], 30), (float("nan"), 30), (None, 2)],
 )
-def test_a_limit_that_is_none_is_the_users_choice(
+def test_an_invalid_limit_is_the_users_choice(
     folder: Path, stated: object, tokenizers: object
 ) -> None:
     with pytest.raises(AmbiguousModelError, match=r"states a limit of .* tokens\. Give `max_tok"):

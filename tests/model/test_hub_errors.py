@@ -119,7 +119,7 @@ class TestFailure:
             snapshot_of(TINY)
         assert "\n" not in str(caught.value)
 
-    def test_of_a_file_is_told_as_the_hub_told_it(self, hub: FakeHub) -> None:
+    def test_of_a_file_quotes_the_hub(self, hub: FakeHub) -> None:
         hub.add("acme/tiny", WHOLE_MODEL)
         hub.faults["HEAD", "config.json"] = Fault(status=403)
         with pytest.raises(SourceError, match="refuses access to acme/tiny: 403 Forbidden"):
@@ -144,7 +144,7 @@ class TestFailure:
             RuntimeError("xet: No space left on device (os error 28)"),
         ],
     )
-    def test_of_the_disk_is_told_from_the_networks(
+    def test_of_the_disk_is_distinguished_from_one_of_the_network(
         self, hub: FakeHub, monkeypatch: pytest.MonkeyPatch, error: Exception
     ) -> None:
         def fail(*args: object, **options: object) -> str:

@@ -82,8 +82,8 @@ def test_embeddings_add_up_and_are_normalised() -> None:
 
     states = states_by_hand(tensors, [1, 2])
 
-    thrice = [normed(*normed(*normed(*x))) for x in ([3.5, 1], [-0.5, 5])]
-    np.testing.assert_allclose(states, thrice, rtol=1e-12)
+    normed_three_times = [normed(*normed(*normed(*x))) for x in ([3.5, 1], [-0.5, 5])]
+    np.testing.assert_allclose(states, normed_three_times, rtol=1e-12)
 
 
 def test_attention_mixes_the_values_by_the_softmax_of_query_times_key() -> None:

@@ -107,7 +107,7 @@ class TestFolder:
         with pytest.raises(SourceNotFoundError, match="There is no folder"):
             resolve(name)
 
-    def test_is_meant_by_the_home_of_nobody(self) -> None:
+    def test_is_meant_by_the_home_of_an_unknown_user(self) -> None:
         with pytest.raises(SourceNotFoundError, match="There is no folder"):
             resolve("~no-such-user-of-this-machine/model")
 
@@ -122,7 +122,7 @@ class TestFolder:
         with pytest.raises(SourceNotFoundError, match="empty"):
             resolve(name)
 
-    def test_without_safetensors_is_told_how_to_get_them(self, tmp_path: Path) -> None:
+    def test_without_safetensors_says_how_to_get_them(self, tmp_path: Path) -> None:
         folder = write_files(tmp_path, {"config.json": "{}", "pytorch_model.bin": "pickle"})
         with pytest.raises(UnsupportedModelError) as caught:
             resolve(str(folder))

@@ -73,7 +73,7 @@ def test_its_tokens_are_counted_cut_off_or_not(path: Path, words: str) -> None:
     assert (cut.count, cut.counted_all) == (len(whole.ids), True)
 
 
-def test_of_a_huge_text_more_is_known_not_to_be_known(path: Path) -> None:
+def test_a_huge_text_is_not_counted_to_its_end(path: Path) -> None:
     text = tokenize(path, "the " * 50_000)[0]
 
     assert not text.counted_all
@@ -113,7 +113,7 @@ def test_padding_and_truncation_of_the_file_are_ignored(path: Path) -> None:
     assert long.ids == ids_of("fish " * 18)
 
 
-def test_texts_keep_their_order_whatever_their_size(path: Path) -> None:
+def test_texts_of_any_size_keep_their_order(path: Path) -> None:
     texts = ["fish", "the " * 500, "", "a " * 1000, "water"]
 
     together = tokenize(path, *texts)

@@ -184,7 +184,7 @@ def test_twins_differ_in_one_thing(
     assert set(texts[name].split()) ^ set(texts[twin].split()) == differing
 
 
-def test_there_are_many_and_none_twice() -> None:
+def test_many_unique_probes() -> None:
     probes = probe_texts(64, count_words)
 
     assert len(probes) >= 72

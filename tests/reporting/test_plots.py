@@ -1,4 +1,4 @@
-"""Plots: where things lie, what is said of them, and that any name and number can be drawn."""
+"""Plots: positions, descriptions, and that any name and number can be drawn."""
 
 from __future__ import annotations
 
@@ -166,7 +166,7 @@ class TestIntervals:
 
 
 class TestSize:
-    def test_closer_is_higher_and_near_one_is_still_told_apart(self) -> None:
+    def test_closer_is_higher_and_values_near_one_stay_distinct(self) -> None:
         points = [
             plots.Marker(key("a"), 20e6, 0.99, 0.9),
             plots.Marker(key("b"), 40e6, 0.999, 0.99),

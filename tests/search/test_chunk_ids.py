@@ -121,7 +121,7 @@ def test_damage_is_not_the_filter_s_fault(index: Index) -> None:
         allowed_ids(damaged.store, "name = 'a'")
 
 
-def test_what_would_not_end_is_ended(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_endless_condition_is_stopped(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("minnow.indexfile.filters._TIMEOUT", 0.0)
     slow = "(SELECT count(*) FROM passages a, passages b, passages c, passages d, passages e) > 0"
     with pytest.raises(InputError, match="takes longer than"):

@@ -77,7 +77,7 @@ class TestHits:
         assert lines[0].startswith(" 1.  1.000  docs/kitchen/kettle.md, part 1  (vector 0.")
         assert lines[1:3] == ["    Kettle", "      Boil vinegar and water to descale a kettle."]
 
-    def test_a_terminal_is_told_nothing_by_a_document(self, tmp_path: Path) -> None:
+    def test_control_characters_are_removed(self, tmp_path: Path) -> None:
         texts = {"a\nb\x1b[2J.md": "# Red \x1b[31m\n\nfish \x1b]0;title\x07 sleep\n"}
         run_index(tmp_path / "x.index", write_documents(tmp_path / "docs", texts))
         stream = io.StringIO()

@@ -1,4 +1,4 @@
-"""What changed is embedded, what is gone goes, what is broken is told; stopped, it goes on."""
+"""Indexing embeds changed files, removes deleted ones, reports broken ones, and resumes."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ class TestARun:
         os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
         assert run(docs) == {"changed": 1, "unchanged": 2, "embedded": 1}
 
-    def test_what_is_gone_goes(self, docs: Path) -> None:
+    def test_deleted_documents_are_removed(self, docs: Path) -> None:
         run(docs)
         (docs / "notes.txt").unlink()
         assert run(docs) == {"unchanged": 2, "removed": 1}
@@ -183,7 +183,7 @@ class TestARun:
 
 
 class TestWhatCannotBeRead:
-    def test_it_is_told_and_the_rest_is_there(self, docs: Path) -> None:
+    def test_a_broken_file_is_reported_and_the_rest_is_indexed(self, docs: Path) -> None:
         (docs / "latin.txt").write_bytes("café".encode("latin-1"))
         (docs / "binary.md").write_bytes(b"a\0b")
         (docs / "other.bin").write_bytes(b"")
@@ -195,7 +195,7 @@ class TestWhatCannotBeRead:
         assert list(report.ignored) == ["docs/other.bin"]
         assert report.added == 3
 
-    def test_it_is_told_again(self, docs: Path) -> None:
+    def test_a_broken_file_is_reported_on_every_run(self, docs: Path) -> None:
         (docs / "binary.md").write_bytes(b"a\0b")
         for _ in range(2):
             assert len(run_index(FILE, docs).skipped) == 1
@@ -212,7 +212,7 @@ class TestWhatCannotBeRead:
         (docs / "fish.md").write_text(DOCUMENTS["fish.md"])
         assert run(docs) == {"unchanged": 3}
 
-    def test_a_folder_that_cannot_be_read_is_not_gone(
+    def test_documents_of_an_unreadable_folder_stay(
         self, docs: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         run(docs)
@@ -281,7 +281,7 @@ class TestJsonLines:
             ("[" * 100_000, "is nested too deep"),
         ],
     )
-    def test_a_broken_line_is_told(self, docs: Path, line: str, reason: str) -> None:
+    def test_a_broken_line_is_reported(self, docs: Path, line: str, reason: str) -> None:
         del docs
         report = run_index(FILE, self.write(self.ROWS[0], line, self.ROWS[2]))
         assert len(report.skipped) == 1
@@ -435,7 +435,7 @@ FOLDERS = st.dictionaries(NAMES, TEXTS, max_size=4)
 
 @settings(max_examples=25)
 @given(st.lists(FOLDERS, min_size=2, max_size=4), st.randoms(use_true_random=False))
-def test_any_edits_come_to_what_indexing_anew_gives(
+def test_edits_give_the_index_of_a_fresh_run(
     states: list[dict[str, str]], chance: random.Random
 ) -> None:
     """Readable states, for of those that are not the older state stays."""
@@ -457,7 +457,7 @@ def test_any_edits_come_to_what_indexing_anew_gives(
         assert contents_of(file) == contents_of(folder / "anew.index")
 
 
-def test_the_model_is_told_of_every_document_once(docs: Path) -> None:
+def test_every_document_is_embedded_and_reported_once(docs: Path) -> None:
     model = FakeModel()
     store = open_index(FILE, model)
     states: list[str] = []

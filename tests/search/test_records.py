@@ -316,7 +316,7 @@ class TestTogether:
         assert [process.exitcode for process in processes] == [0, 0, 0]
         assert len(contents_of(file)) == 120
 
-    def test_a_file_that_is_begun_is_made(self, file: Path) -> None:
+    def test_an_unfinished_file_is_completed(self, file: Path) -> None:
         """As another process leaves it for a moment: a page, and no tables."""
         database = sqlite3.connect(file)
         database.execute("PRAGMA journal_mode = WAL")

@@ -88,7 +88,7 @@ class TestWithUsearch:
             run_index(file, file.parent / "docs")
             assert not any(name.endswith("new.txt") for name, _ in found(index, "red fish w5 new"))
 
-    def test_it_is_told_once(self, file: Path) -> None:
+    def test_a_missing_sidecar_is_reported_once(self, file: Path) -> None:
         with open_(file, "always") as index:
             with pytest.warns(UserWarning, match="search is exact, and slower"):
                 found(index)

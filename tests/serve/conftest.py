@@ -66,7 +66,7 @@ def indexed(
 
 @pytest.fixture(scope="session")
 def strict(served: Tiny, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    """A server with a key, an origin, low limits, and truncation; told by its environment."""
+    """A server with a key, an origin, low limits, and truncation, set by its environment."""
     folder: Path = tmp_path_factory.mktemp("strict")
     (folder / "key").write_text(f"{KEY}\n", encoding="utf-8")
     told = {

@@ -207,7 +207,7 @@ def test_a_full_queue_refuses_and_says_when_to_come_again(limits: dict[str, Any]
     run(test, **limits)
 
 
-def test_what_is_alone_is_never_too_much() -> None:
+def test_a_single_request_always_fits() -> None:
     """Else it could never be answered."""
 
     async def test(batcher: Batcher, model: FakeModel) -> None:
@@ -233,7 +233,7 @@ def test_a_failure_is_of_the_one_that_caused_it() -> None:
     run(test)
 
 
-def test_when_it_closes_nobody_waits_on() -> None:
+def test_closing_ends_all_waits() -> None:
     async def test(batcher: Batcher, model: FakeModel) -> None:
         first = await behind(batcher, model)
         (second,) = await waiting(batcher, model, [text(20)])

@@ -114,7 +114,7 @@ class TestLangChain:
     def test_ids_of_openais_tokenizer_are_refused(
         self, server: Running, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """They would come to some vector, but not to the text's."""
+        """They would give some vector, but not the text's."""
         import openai
         import tiktoken
 

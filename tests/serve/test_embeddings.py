@@ -91,7 +91,7 @@ class TestTokenIds:
     def test_ids_of_another_tokenizer_are_refused(
         self, server: Running, ids: list[int], words: str
     ) -> None:
-        """LangChain's OpenAIEmbeddings sends such unless it is told not to."""
+        """LangChain's OpenAIEmbeddings sends token ids unless configured otherwise."""
         error = server.embed(input=ids).error(400)
         assert words in error["message"]
         assert error["param"] == "input"
@@ -166,7 +166,7 @@ class TestLongTexts:
         close(vectors_of(answer), embedder.encode(["fish", LONG, LONG * 1000]))
         assert answer.json["usage"]["prompt_tokens"] == 3 + 24 + 24
 
-    def test_the_server_may_be_told_to(self, strict: Running) -> None:
+    def test_the_server_can_be_set_to(self, strict: Running) -> None:
         key = {"Authorization": f"Bearer {KEY}"}
         answer = strict.post("/v1/embeddings", {"model": "tiny", "input": LONG}, **key)
         assert answer.json["truncated"] == [0]
@@ -248,7 +248,7 @@ BAD: dict[str, bytes] = {
 
 
 @pytest.mark.parametrize("body", BAD.values(), ids=BAD.keys())
-def test_bad_bodies_are_told_so_and_the_next_request_works(server: Running, body: bytes) -> None:
+def test_bad_bodies_are_reported_and_the_next_request_works(server: Running, body: bytes) -> None:
     line = server.connect()
     line.request("POST", "/v1/embeddings", body, JSON)
     error = read(line).error(400)

@@ -197,7 +197,7 @@ def test_the_log_holds_no_text(server: Running) -> None:
     assert SECRET not in log.lower()
 
 
-def test_a_fault_of_ours_is_told_without_the_text(served: Tiny, tmp_path: Path) -> None:
+def test_an_internal_error_is_reported_without_the_text(served: Tiny, tmp_path: Path) -> None:
     with serving(tmp_path, served.bundle.folder, code=BROKEN) as server:
         error = server.embed(input="fish fish fish").error(500)
         assert error["type"] == "server_error"
@@ -217,7 +217,7 @@ class Gated:
 
     @contextmanager
     def closed(self) -> Iterator[None]:
-        """No forward pass comes to its end before this does."""
+        """Hold up every forward pass until this ends."""
         self.gate.touch()
         try:
             yield
@@ -247,7 +247,7 @@ def wait_for(condition: Callable[[], bool]) -> None:
         if condition():
             return
         time.sleep(0.01)
-    pytest.fail("it never came to that")
+    pytest.fail("it did not happen within 10 s")
 
 
 class TestQueue:
@@ -314,7 +314,7 @@ class TestQueue:
 
 class TestTheEnd:
     @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
-    def test_what_is_begun_is_finished(self, served: Tiny, tmp_path: Path, number: int) -> None:
+    def test_started_requests_finish(self, served: Tiny, tmp_path: Path, number: int) -> None:
         with gated(tmp_path, served.bundle.folder) as slow:
             with slow.closed(), slow.sent("fish") as line:
                 slow.server.process.send_signal(number)
@@ -324,7 +324,7 @@ class TestTheEnd:
             assert slow.server.process.wait(10) == 0
             assert slow.server.log.read_text() == ""
 
-    def test_but_not_for_ever(self, served: Tiny, tmp_path: Path) -> None:
+    def test_the_grace_period_ends(self, served: Tiny, tmp_path: Path) -> None:
         with gated(tmp_path, served.bundle.folder, "--grace-seconds", "0.2") as slow:
             with slow.closed(), slow.sent("fish") as line:
                 slow.server.process.terminate()

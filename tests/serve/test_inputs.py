@@ -1,4 +1,4 @@
-"""Whatever a body holds, it becomes a request or an error that says why."""
+"""Any body becomes a request or an error that says why."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def test_what_is_right_is_read(model: str, given_input: Any, dimensions: int | N
     assert (asked.model, asked.input, asked.dimensions) == (model, given_input, dimensions)
 
 
-def test_the_place_of_a_fault_is_told() -> None:
+def test_the_place_of_a_fault_is_reported() -> None:
     with pytest.raises(ApiError) as refused:
         decode(b'{"model": "a", "input": ["b", 1.5]}', EmbeddingsRequest)
     assert refused.value.param == "input"

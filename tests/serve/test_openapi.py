@@ -64,7 +64,7 @@ def test_errors_have_openais_form(server: Running) -> None:
 
 
 @pytest.mark.clients
-def test_whatever_is_asked_the_answer_is_as_described(indexed: Running, tmp_path: Path) -> None:
+def test_every_answer_matches_the_document(indexed: Running, tmp_path: Path) -> None:
     """Schemathesis: no 5xx, and only the statuses, types and headers that are described.
 
     Requests that fit the document may still be refused: a text may be too long, ids may not be

@@ -89,8 +89,8 @@ def test_what_is_too_long_is_marked(server: Running, page: Any) -> None:
 
 
 @browser
-def test_what_goes_wrong_is_told(server: Running, page: Any) -> None:
-    """And no passages of the question before are left to be taken for its answer."""
+def test_errors_are_shown(server: Running, page: Any) -> None:
+    """The passages of the previous question disappear, so that nobody takes them for an answer."""
     page.goto(server.url)
     page.wait_for_selector("#choose:not([hidden])")
     page.focus("#ask")

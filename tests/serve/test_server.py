@@ -1,4 +1,4 @@
-"""How a server begins: what is told before it is ready, and what it cannot begin with."""
+"""Start of a server: its messages before it is ready, and settings that prevent a start."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def open_model(*arguments):
     return real(*arguments)
 real, service.open_model = service.open_model, open_model
 """
-"""In the server's process: it is told to stop while it opens a model."""
+"""Runs in the server's process, which is asked to stop while it opens a model."""
 
 
 def test_it_lives_before_it_is_ready(served: Tiny, tmp_path: Path) -> None:
@@ -113,7 +113,7 @@ def test_a_port_that_is_taken(served: Tiny) -> None:
 
 
 @pytest.mark.parametrize("host", ["no..host", "x" * 70, "[::1]"])
-def test_a_host_that_is_none(served: Tiny, host: str) -> None:
+def test_an_invalid_host(served: Tiny, host: str) -> None:
     done = run_minnow("serve", served.bundle.folder, "--host", host, "--port", "0")
     assert done.code == 12
     assert done.stderr.splitlines()[-1].startswith(f"error: Cannot listen at {host}, port 0: ")

@@ -1,4 +1,4 @@
-"""What a server is told: safe by default, and nothing that cannot be meant."""
+"""Server settings: safe defaults, and impossible values refused."""
 
 from __future__ import annotations
 

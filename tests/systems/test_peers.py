@@ -90,7 +90,7 @@ class TestPeers:
 
 @pytest.mark.extra("st-backends")
 @pytest.mark.parametrize("backend", ["onnx", "openvino"])
-def test_an_export_tells_nobody(made: Tiny, backend: str, tmp_path: Path) -> None:
+def test_an_export_sends_no_telemetry(made: Tiny, backend: str, tmp_path: Path) -> None:
     code = f"""
 from pathlib import Path
 from minnow.engines.sentence_transformers import export_model
@@ -107,7 +107,7 @@ export_model(Path({str(made.source.folder)!r}), Path("exported").absolute(), {ba
 
 @pytest.mark.extra("fastembed")
 @pytest.mark.parametrize("pooling", ["max", "weightedmean"])
-def test_a_pooling_that_fastembed_has_not(tmp_path: Path, pooling: str) -> None:
+def test_a_pooling_that_fastembed_lacks(tmp_path: Path, pooling: str) -> None:
     folder = write_model(tmp_path / "model", pooling=pooling)
     with pytest.raises(
         EngineError, match=f"pools by cls, mean, lasttoken; this model by {pooling}"

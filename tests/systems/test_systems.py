@@ -1,4 +1,4 @@
-"""What can be put side by side: how it is written, what is found, and what it is told apart by."""
+"""Systems to compare: how they are written, what is found, and how they are distinguished."""
 
 from __future__ import annotations
 

@@ -184,22 +184,22 @@ def test_a_link_is_followed_and_an_older_file_replaced(model: Path) -> None:
 
 
 @pytest.mark.parametrize("pooling", ["max", "mean_sqrt_len_tokens", "weightedmean"])
-def test_poolings_that_llama_cpp_has_not(tmp_path: Path, pooling: str) -> None:
+def test_poolings_that_llama_cpp_lacks(tmp_path: Path, pooling: str) -> None:
     message = refuse(write_model(tmp_path / "model", pooling=pooling), UnsupportedModelError)
     assert f"pools by {pooling}, and llama.cpp by mean, cls, lasttoken only" in message
 
 
-def test_an_activation_that_llama_cpp_has_not(tmp_path: Path) -> None:
+def test_an_activation_that_llama_cpp_lacks(tmp_path: Path) -> None:
     model = write_model(tmp_path / "model", hidden_act="relu", pooling="max")
     assert "pools by max" in refuse(model, UnsupportedModelError)
     assert "its activation is relu" in refuse(model, UnsupportedModelError)
 
 
-def test_a_type_that_there_is_not(model: Path) -> None:
+def test_an_unknown_type(model: Path) -> None:
     assert "choose f32, f16" in refuse(model, InputError, kind="q4")
 
 
-def test_a_model_that_there_is_not(model: Path) -> None:
+def test_a_missing_model(model: Path) -> None:
     (model / "config.json").unlink()
     refuse(model, SourceNotFoundError)
 

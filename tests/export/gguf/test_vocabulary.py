@@ -1,4 +1,4 @@
-"""Tokenizers that llama.cpp has the like of, proven through it; and those that it has not."""
+"""Tokenizers that llama.cpp supports, proven through it, and those that it does not."""
 
 from __future__ import annotations
 

@@ -184,10 +184,10 @@ def changed(bundle: Bundle, **recipe: Any) -> Bundle:
 
 
 class TestRefusals:
-    def test_words_that_there_are_not(self, bundle: Bundle) -> None:
+    def test_an_unknown_kind_of_words(self, bundle: Bundle) -> None:
         assert "choose fp16, bf16, int8, int4" in refuse(bundle, InputError, words="int2")
 
-    def test_a_reference_that_there_is_not(self, bundle: Bundle) -> None:
+    def test_an_unknown_reference(self, bundle: Bundle) -> None:
         assert "no reference 'x'" in refuse(bundle, InputError, reference="x")
 
     def test_the_authors_graph(self, bundle: Bundle) -> None:
@@ -227,7 +227,7 @@ class TestRefusals:
         with pytest.raises(BundleError, match="cannot be read"):
             export_mnn_llm(bundle.folder, tmp_path / "llm")
 
-    def test_a_source_that_is_gone_or_another(self, tmp_path: Path) -> None:
+    def test_a_missing_or_different_source(self, tmp_path: Path) -> None:
         bundle = make(tmp_path)
         other = str(write_model(tmp_path / "other", seed=1))
         assert "does not hold the weights" in refuse(bundle, BundleError, source=other)

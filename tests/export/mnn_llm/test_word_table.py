@@ -1,4 +1,4 @@
-"""MNN-LLM's word table: stored, read, and what the engine makes of it, computed anew."""
+"""MNN-LLM's word table: stored, read, and the engine's values recomputed."""
 
 from __future__ import annotations
 
