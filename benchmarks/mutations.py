@@ -61,7 +61,7 @@ REMOVABLE = (ast.Raise, ast.AugAssign, ast.Delete, ast.Continue, ast.Break)
 
 @dataclass(frozen=True)
 class Mutant:
-    """One change: the file, the place of the node in a walk of its tree, and what is done to it."""
+    """A change: the file, the place of the node in a walk of its tree, and what is done to it."""
 
     file: str
     line: int

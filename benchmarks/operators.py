@@ -55,15 +55,15 @@ class Profile:
 
     def _pass(self) -> dict[str, float]:
         seconds: dict[str, float] = defaultdict(float)
-        begun = 0.0
+        started = 0.0
 
         def before(_: Any, __: Any) -> bool:
-            nonlocal begun
-            begun = time.process_time()
+            nonlocal started
+            started = time.process_time()
             return True
 
         def after(_: Any, operator: Any) -> bool:
-            seconds[operator.getType()] += time.process_time() - begun
+            seconds[operator.getType()] += time.process_time() - started
             return True
 
         self._interpreter.runSessionWithCallBackInfo(self._session, before, after)

@@ -108,8 +108,8 @@ def show_merging(model: BundleModel) -> None:
     for closeness in (0.85, 0.9, 0.93, 0.95, 0.97):
         least = least_cosine(closeness, low)
         counts = [len(merged(model, pairs, least)) for pairs in (SAME, DIFFERENT)]
-        told = (f"{n} of {len(pairs)}" for n, pairs in zip(counts, (SAME, DIFFERENT), strict=True))
-        print(f"| {closeness} | {least:.3f} | {' | '.join(told)} |")
+        cells = (f"{n} of {len(pairs)}" for n, pairs in zip(counts, (SAME, DIFFERENT), strict=True))
+        print(f"| {closeness} | {least:.3f} | {' | '.join(cells)} |")
     wrong = merged(model, DIFFERENT, least_cosine(0.95, low))
     print("\nmerged at 0.95, though different:", *wrong, sep="\n  ")
 
@@ -147,8 +147,8 @@ def show_speed(model: BundleModel, folder: Path) -> None:
             ]
             store.checkpoint()
             megabytes = store.path.stat().st_size / 1e6
-            told = " | ".join(f"{1000 * seconds:.1f} ms" for seconds in times)
-            print(f"| {size} | {told} | {megabytes:.1f} |", flush=True)
+            cells = " | ".join(f"{1000 * seconds:.1f} ms" for seconds in times)
+            print(f"| {size} | {cells} | {megabytes:.1f} |", flush=True)
 
 
 def timed(work: Callable[[], object]) -> float:

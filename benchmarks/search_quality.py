@@ -73,7 +73,7 @@ def main() -> None:
         documents = embedder.encode_document(list(dataset.documents.values()))
         queries = embedder.encode_query(list(dataset.queries.values()))
         indices, _ = rank(queries, documents, DEPTH)
-        tell(dataset, "exact evaluation", to_rankings(dataset, indices))
+        print_row(dataset, "exact evaluation", to_rankings(dataset, indices))
         for kind in ("float16", "int8"):
             with tempfile.TemporaryDirectory() as name:
                 file = Path(name, "quality.index")
@@ -87,11 +87,11 @@ def main() -> None:
                         query: [hit.source.split("#", 1)[1] for hit in hits]
                         for query, hits in zip(dataset.queries, answers, strict=True)
                     }
-                    tell(dataset, f"index, {kind}, {way} ({took:.0f} ms a query)", found)
+                    print_row(dataset, f"index, {kind}, {way} ({took:.0f} ms a query)", found)
                 index.close()
 
 
-def tell(dataset: Dataset, what: str, found: dict[str, list[str]]) -> None:
+def print_row(dataset: Dataset, what: str, found: dict[str, list[str]]) -> None:
     """Print a row."""
     scores = score(dataset, found).means
     ndcg, recall = scores["nDCG@10"], scores["Recall@10"]

@@ -93,9 +93,7 @@ def kill(bundle: Path, folder: Path, times: int) -> None:
                 file.unlink()
         finish(start(folder, "-b", bundle, "-o", file))
         compare(file, expected)
-    print(
-        f"{kills} kills, {ended} runs that ended before theirs, {empty} files not begun: all whole"
-    )
+    print(f"{kills} kills, {ended} runs that ended before, {empty} files not started: all whole")
 
 
 def compare(file: Path, expected: list[object]) -> None:
@@ -137,7 +135,7 @@ def two(bundle: Path, folder: Path, seconds: float) -> None:
             indexed = {path for (path,) in database.execute("SELECT source FROM sources")}
         there = {str(path) for path in docs.iterdir()}
         if indexed != there or not names <= there:
-            raise SystemExit("a document was lost, or one that is gone is still there")
+            raise SystemExit("a document was lost, or a deleted one is still there")
     print(f"{seconds:.0f} s: {writes} runs of indexing, {searches} searches, no error, no lost row")
 
 

@@ -114,8 +114,8 @@ def main() -> None:
         started = time.monotonic()
         index.search_vectors(queries[0])
         print(f"first exact search, which reads all vectors: {time.monotonic() - started:.1f} s")
-        exact, told = timed(index, queries)
-    print(f"exact, {count} chunks: {told}; peak {peak_memory() / 1e6:.0f} MB", flush=True)
+        exact, summary = timed(index, queries)
+    print(f"exact, {count} chunks: {summary}; peak {peak_memory() / 1e6:.0f} MB", flush=True)
     if "--sidecar" not in sys.argv:
         return
     with Index.open(file, sidecar="always") as index:
@@ -123,10 +123,11 @@ def main() -> None:
         index.build_sidecar()
         print(f"sidecar: {time.monotonic() - started:.0f} s", flush=True)
     with Index.open(file, sidecar="always") as index:
-        near, told = timed(index, queries)
+        near, summary = timed(index, queries)
     shares = [len(set(a) & set(b)) / len(b) for a, b in zip(near, exact, strict=True)]
     size = file.with_name(f"{file.name}.usearch").stat().st_size
-    print(f"sidecar, {count} chunks: {told}; recall@10 {np.mean(shares):.4f}, {size / 1e6:.0f} MB")
+    found = f"recall@10 {np.mean(shares):.4f}, {size / 1e6:.0f} MB"
+    print(f"sidecar, {count} chunks: {summary}; {found}")
 
 
 if __name__ == "__main__":

@@ -125,7 +125,7 @@ def answers(port: int, path: str) -> bool:
 
 
 def requests_of(texts: list[str], counts: list[int], size: int) -> list[tuple[bytes, int]]:
-    """Return the bytes of requests with so many texts each, and their tokens."""
+    """Return the bytes of requests of `size` texts each, and their tokens."""
     found = []
     for start in range(0, len(texts) - size + 1, size):
         body = json.dumps(
@@ -142,7 +142,7 @@ def requests_of(texts: list[str], counts: list[int], size: int) -> list[tuple[by
 async def client(
     port: int, requests: list[tuple[bytes, int]], turn: Iterator[int], end: float, load: Load
 ) -> None:
-    """One connection: a request, its answer, the next, until the time is over."""
+    """Send requests on one connection, one after the other, until the time is over."""
     reader = writer = None
     while time.monotonic() < end:
         request, tokens = requests[next(turn) % len(requests)]
@@ -175,7 +175,7 @@ def resident(pid: int) -> float:
 
 
 async def watch(pid: int, seconds: float, load: Load) -> None:
-    """The server's memory, now and then."""
+    """Sample the server's memory."""
     for _ in range(SAMPLES):
         await asyncio.sleep(0.98 * seconds / SAMPLES)
         load.memory.append(resident(pid))

@@ -36,18 +36,18 @@ def main() -> None:
     """Print a row for the first block and then for each tenth of the texts."""
     bundle, folder = sys.argv[1:3]
     count = int(sys.argv[3]) if len(sys.argv) > 3 else 100_000
-    started, done, told = time.monotonic(), 0, 0
+    started, done, printed = time.monotonic(), 0, 0
     with Embedder.open(bundle) as embedder:
         print(f"open: peak {peak_memory() / 1e6:.0f} MB")
         for block, _ in embedder.encode_stream(texts(Path(folder), count), on_truncate="ignore"):
             done += len(block)
-            if done >= told:
+            if done >= printed:
                 seconds = time.monotonic() - started
                 peak = peak_memory() / 1e6
                 print(
                     f"{done:7} texts: peak {peak:.0f} MB, {done / seconds:.0f} texts/s", flush=True
                 )
-                told += count // 10
+                printed += count // 10
     print(f"{done:7} texts: peak {peak_memory() / 1e6:.0f} MB")
 
 

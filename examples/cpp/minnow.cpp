@@ -11,7 +11,7 @@ struct minnow_embedder {
 
 namespace {
 
-void tell(const char* what, char* error, size_t size) {
+void copy_error(const char* what, char* error, size_t size) {
     if (!error || !size) return;
     size_t length = std::min(std::strlen(what), size - 1);
     while (length && what[length] && (what[length] & 0xc0) == 0x80) --length;  // whole characters
@@ -25,9 +25,9 @@ template <class Work> int32_t guarded(char* error, size_t size, Work work) {
         work();
         return 0;
     } catch (const std::exception& fault) {
-        tell(fault.what(), error, size);
+        copy_error(fault.what(), error, size);
     } catch (...) {
-        tell("Something failed in MNN.", error, size);
+        copy_error("Something failed in MNN.", error, size);
     }
     return 1;
 }

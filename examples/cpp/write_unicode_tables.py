@@ -43,7 +43,7 @@ _STRIP, _LOWER = _normalizer("strip_accents"), _normalizer("lowercase")
 
 @dataclass(frozen=True)
 class Tables:
-    """What differs from an ordinary letter that stays as it is.
+    """Differences to an ordinary letter, which stays as it is.
 
     Attributes:
         classes: Code point -> DROPPED, WHITE, IDEOGRAPH and PUNCTUATION, added up.
@@ -75,7 +75,7 @@ def read_tables() -> Tables:
 
 
 def _noticed() -> Iterator[int]:
-    """Characters of blocks that are not all ordinary letters."""
+    """Yield the characters of blocks that are not all ordinary letters."""
     for first in range(0, 0x110000, _BLOCK):
         if first in _SURROGATES:
             continue
@@ -102,7 +102,7 @@ def _words(text: str) -> list[str]:
 
 
 def class_rows(classes: Mapping[int, int]) -> Iterator[str]:
-    """First and last code point of neighbours of one class, and the class."""
+    """Yield first and last code point of neighbours of one class, and the class."""
     start = last = -2
     for point in sorted(classes):
         if point != last + 1 or classes[point] != classes[start]:
@@ -114,7 +114,7 @@ def class_rows(classes: Mapping[int, int]) -> Iterator[str]:
 
 
 def lower_rows(lower: Mapping[int, int]) -> Iterator[str]:
-    """First, last, step and distance of capitals at even steps, equally far from their letters."""
+    """Yield first, last, step and distance of capitals at even steps, as far from their letters."""
     points = sorted(lower)
     while points:
         first, *points = points
@@ -127,7 +127,7 @@ def lower_rows(lower: Mapping[int, int]) -> Iterator[str]:
 
 
 def stripped_rows(stripped: Mapping[int, str]) -> Iterator[str]:
-    """First and last code point, and up to three code points that stand for each between them."""
+    """Yield first and last code point, and up to three that stand for each between them."""
     start = last = -2
     for point in sorted(stripped):
         if point != last + 1 or stripped[point] != stripped[start]:
@@ -146,7 +146,7 @@ def _stripped_row(first: int, last: int, text: str) -> str:
 
 
 def table_text() -> str:
-    """The content of the file."""
+    """Return the content of the file."""
     tables = read_tables()
     parts = (
         ("ClassRow kClasses[]", class_rows(tables.classes)),

@@ -39,7 +39,7 @@ class SourceError(MinnowError):
 
 
 class SourceNotFoundError(SourceError):
-    """No such model, revision, folder, package or file."""
+    """The model, revision, folder, package or file does not exist."""
 
 
 class NetworkError(SourceError):
@@ -65,10 +65,10 @@ class ConversionError(MinnowError):
 
 
 class ParityError(MinnowError):
-    """The converted model does not give the reference's vectors; nothing was written.
+    """Vectors are not those of the reference.
 
     Attributes:
-        worst: The lowest cosine of a probe text; None if none was computed.
+        worst: The lowest cosine of a probe text; None if no text was compared.
     """
 
     exit_code = 5

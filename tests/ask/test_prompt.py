@@ -104,7 +104,7 @@ class TestWhatFits:
             build([make_hit("fish")], BARE - 1)
 
     def test_an_answer_as_long_as_the_window(self) -> None:
-        with pytest.raises(InputError, match="leaves nothing of a window of 50"):
+        with pytest.raises(InputError, match="leaves no room in a window of 50 tokens"):
             build([make_hit("fish")], 0)
 
     @given(hits=HITS, room=st.integers(0, 400), question=TEXTS)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from minnow.ask.answer import said_in
 from minnow.ask.base import Message, Piece
-from minnow.ask.prompt import longest, marks_of, plain
+from minnow.ask.prompt import defuse, last_fitting, marker_pattern
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -73,12 +73,12 @@ def _messages(
     items: Sequence[Item], llm: LanguageModel, max_new_tokens: int
 ) -> tuple[Message, Message]:
     """Return the rules, and as many of the last memories as fit."""
-    marks = marks_of(llm.markers)
-    notes = [f"- {plain(item.text, marks)}" for item in items]
+    markers = marker_pattern(llm.markers)
+    notes = [f"- {defuse(item.text, markers)}" for item in items]
 
     def messages(count: int) -> tuple[Message, Message]:
         return Message("system", RULES), Message("user", "\n".join(notes[-count:]))
 
     room = llm.window - max_new_tokens
-    count = longest(range(1, len(notes) + 1), lambda n: llm.count(messages(n)) <= room)
+    count = last_fitting(range(1, len(notes) + 1), lambda n: llm.count(messages(n)) <= room)
     return messages(count or 1)

@@ -36,7 +36,7 @@ class Prompt:
         question: The question.
         messages: The rules, then passages and question.
         passages: The hits in it; the first is number 1. A hit that was cut has less text.
-        left_out: Hits that had no room.
+        left_out: Hits that did not fit.
         tokens: Tokens of the messages.
         cut: Whether the first passage, then the only one, was cut to fit.
     """
@@ -64,11 +64,11 @@ def build_prompt(
 
     Args:
         question: The question.
-        hits: What was found, the best first; at least one.
+        hits: Passages found, the best first; at least one.
         count: Counts the tokens of messages, as the LLM reads them.
-        window: Most tokens that the LLM reads and writes, in all.
+        window: Largest number of tokens that the LLM reads and writes together.
         reserve: How many of them are kept for the answer.
-        markers: Marks that would end a message; a space is put into each.
+        markers: Strings that would end a message; each gets a space inside, so that it does not.
 
     Raises:
         InputError: The question does not fit, or no word of the first passage does.
@@ -76,7 +76,7 @@ def build_prompt(
     room = window - reserve
     write = _Writer(question.strip(), markers)
     _check_room(count(write.messages(())), window, reserve)
-    whole = longest(range(1, len(hits) + 1), lambda n: count(write.messages(hits[:n])) <= room)
+    whole = last_fitting(range(1, len(hits) + 1), lambda n: count(write.messages(hits[:n])) <= room)
     if whole:
         messages = write.messages(hits[:whole])
         given, left = tuple(hits[:whole]), tuple(hits[whole:])
@@ -94,8 +94,8 @@ def build_prompt(
 def _check_room(needed: int, window: int, reserve: int) -> None:
     if reserve >= window:
         raise InputError(
-            f"An answer of up to {reserve} tokens leaves nothing of a window of {window}. Allow a "
-            "larger window, or a shorter answer."
+            f"An answer of up to {reserve} tokens leaves no room in a window of {window} tokens. "
+            "Allow a larger window, or a shorter answer."
         )
     if needed > window - reserve:
         raise InputError(
@@ -106,11 +106,11 @@ def _check_room(needed: int, window: int, reserve: int) -> None:
 
 
 class _Writer:
-    """Writer of messages, in which no passage contains a mark."""
+    """Writer of messages that breaks the markers in passages."""
 
     def __init__(self, question: str, markers: Collection[str]) -> None:
-        self._marks = marks_of(markers)
-        self._question = plain(question, self._marks)
+        self._markers = marker_pattern(markers)
+        self._question = defuse(question, self._markers)
 
     def messages(self, passages: Sequence[Hit], *, cut: bool = False) -> tuple[Message, ...]:
         blocks = [self._block(i + 1, hit, cut) for i, hit in enumerate(passages)]
@@ -119,32 +119,32 @@ class _Writer:
 
     def _block(self, number: int, hit: Hit, cut: bool) -> str:
         place = ", ".join(filter(None, (hit.source, " > ".join(hit.headings))))
-        head = plain(" ".join(place.split()), self._marks)
-        text = plain(hit.piece.strip(), self._marks) + CUT * cut
+        head = defuse(" ".join(place.split()), self._markers)
+        text = defuse(hit.piece.strip(), self._markers) + CUT * cut
         return f"<passage>\n[{number}] {head}\n{text}\n</passage>"
 
 
-def marks_of(markers: Collection[str]) -> re.Pattern[str]:
-    """Return a pattern of what would end a passage or a turn within a text."""
-    marks = [_FENCE, *map(re.escape, sorted(markers, key=len, reverse=True))]
-    return re.compile("|".join(marks), re.IGNORECASE)
+def marker_pattern(markers: Collection[str]) -> re.Pattern[str]:
+    """Return a pattern that matches whatever would end a passage or a turn."""
+    patterns = [_FENCE, *map(re.escape, sorted(markers, key=len, reverse=True))]
+    return re.compile("|".join(patterns), re.IGNORECASE)
 
 
-def plain(text: str, marks: re.Pattern[str]) -> str:
-    """Return a text with a space in each mark, and with U+0000 replaced."""
+def defuse(text: str, markers: re.Pattern[str]) -> str:
+    """Return a text with a space in each marker, and with U+0000 replaced."""
     text = text.replace("\0", "\ufffd")
-    return marks.sub(lambda found: f"{found[0][0]} {found[0][1:]}", text)
+    return markers.sub(lambda found: f"{found[0][0]} {found[0][1:]}", text)
 
 
 def _cut(hit: Hit, fits: Callable[[Hit], bool]) -> Hit | None:
-    """Cut a hit to what fits, at a word's end; at a sentence's, if half or more remains."""
+    """Cut a hit to what fits: after a sentence if at least half remains, else after a word."""
     text = hit.piece
 
     def part(end: int) -> Hit:
         return replace(hit, text=hit.text[: hit.body + end].rstrip())
 
     ends = [match.start() for match in _WORD_END.finditer(text) if text[: match.start()].strip()]
-    end = longest(ends, lambda end: fits(part(end)))
+    end = last_fitting(ends, lambda end: fits(part(end)))
     if end is None:
         return None
     sentences = [match.end() for match in _SENTENCE_END.finditer(text) if end // 2 <= match.end()]
@@ -154,16 +154,16 @@ def _cut(hit: Hit, fits: Callable[[Hit], bool]) -> Hit | None:
     return part(end)
 
 
-def longest(ends: Sequence[int], fits: Callable[[int], bool]) -> int | None:
-    """Return the last of the ends that fits, by binary search; the result was tried."""
-    last, reach = -1, 0
-    while reach < len(ends) and fits(ends[reach]):
-        last, reach = reach, 2 * reach + 1
-    beyond = min(reach, len(ends))
-    while last + 1 < beyond:
-        middle = (last + 1 + beyond) // 2
+def last_fitting(ends: Sequence[int], fits: Callable[[int], bool]) -> int | None:
+    """Return the last of the ends that fits, by binary search; the result was tested."""
+    last, step = -1, 0
+    while step < len(ends) and fits(ends[step]):
+        last, step = step, 2 * step + 1
+    too_long = min(step, len(ends))
+    while last + 1 < too_long:
+        middle = (last + 1 + too_long) // 2
         if fits(ends[middle]):
             last = middle
         else:
-            beyond = middle
+            too_long = middle
     return None if last < 0 else ends[last]

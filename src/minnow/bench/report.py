@@ -44,9 +44,9 @@ FIGURES = (
     Figure("p50", "One short query", "query p50, ms", "ms", 1, 1e3, lambda _, s: s.p50),
     Figure("p95", "One short query, 95th percentile", "p95, ms", "ms", 1, 1e3,
            lambda _, s: s.p95),
-    Figure("cold", "From the start of a process to its first vector", "cold start, s", "s", 2, 1,
+    Figure("cold", "Time from process start to first vector", "cold start, s", "s", 2, 1,
            lambda _, s: s.cold),
-    Figure("load", "Of that, until the model was open", "load, s", "s", 2, 1, lambda _, s: s.load),
+    Figure("load", "Part of it until the model is open", "load, s", "s", 2, 1, lambda _, s: s.load),
 )  # fmt: skip
 """The quantities in the order in which tables show them."""
 

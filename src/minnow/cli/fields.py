@@ -13,13 +13,13 @@ if TYPE_CHECKING:
 
 
 def option(default: Any, help_: str, *names: str, **more: Any) -> Any:
-    """Declare a field that is an option of the commands which take its dataclass.
+    """Declare a dataclass field that becomes a command-line option.
 
     Args:
         default: Its value where the option is not given.
         help_: One line.
         *names: Its names on the command line; by default made from the field's.
-        **more: More arguments of `typer.Option`.
+        **more: Other arguments of `typer.Option`.
     """
     return field(default=default, metadata={"help": help_, "names": names, **more})
 
@@ -28,7 +28,7 @@ def options_from_fields(command: Callable[..., None]) -> Callable[..., None]:
     """Replace each parameter of a command that is a dataclass by an option for every field.
 
     A field's metadata are the arguments of `typer.Option`, such as `help` and `min`; a field
-    without any is no option. A tuple is an option that may be repeated; its name has no final s.
+    without metadata is not an option. A tuple becomes a repeatable option, without the final s.
     """
     parameters: list[inspect.Parameter] = []
     groups: dict[str, tuple[type[Any], dict[str, str]]] = {}

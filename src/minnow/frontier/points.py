@@ -38,7 +38,7 @@ class Point:
 def dominates(one: Point, other: Point) -> bool:
     """Return whether a point is no larger than another and higher in mean, p5 and minimum.
 
-    NaN is neither higher nor lower than anything.
+    This is stricter than the frontier's relation. NaN is neither higher nor lower than anything.
     """
     return (
         one.size <= other.size
@@ -51,8 +51,8 @@ def dominates(one: Point, other: Point) -> bool:
 def frontier_of(points: Iterable[Point]) -> list[Point]:
     """Return the points that no other beats in size and mean cosine, the smallest first.
 
-    Of two that are equal in one of these, the better in the other stays; two that are equal in
-    both stay. A point whose mean is NaN is never among them.
+    If two are equal in one of these, the one that is better in the other stays; if in both, both
+    stay. A point whose mean is NaN is never among them.
     """
     measured = [point for point in points if math.isfinite(point.mean)]
     best = [one for one in measured if not any(_beats(other, one) for other in measured)]
@@ -67,5 +67,5 @@ def _beats(one: Point, other: Point) -> bool:
 
 
 def _level(cosine: float) -> float:
-    """Return the cosine, with 1 for all that are shown as 1."""
+    """Return the cosine, or 1 if it would be printed as 1."""
     return min(cosine, ONE)

@@ -23,29 +23,29 @@ _TIMEOUT = 10.0
 
 
 def select_where(
-    store: Store, question: str, where: str, parameters: Parameters, hint: str
+    store: Store, query: str, where: str, parameters: Parameters, hint: str
 ) -> list[Any]:
     """Return the rows of a query that fulfil a user's condition.
 
-    SQLite's authorizer lets the condition read the tables that their owners made readable, and
-    call functions that only compute; a timeout ends what would not end.
+    It may read only the tables that their owners list as readable, and call only functions
+    without side effects; after 10 s it is stopped.
 
     Args:
         store: The index.
-        question: The query, up to its WHERE.
+        query: The query, up to its WHERE.
         where: The condition, with ? or :name for `parameters`.
         parameters: Their values.
-        hint: The columns there are, for messages.
+        hint: A sentence that lists the columns, for messages.
 
     Raises:
-        InputError: It is not a condition, or does what it may not.
+        InputError: It is not a condition, or does something that is not allowed.
         IndexFileError, OutputError: The file cannot be read.
     """
     if "\0" in where or not where.strip():
         raise InputError("The filter is empty, or holds a NUL character.")
     with store.reading() as database:
         try:
-            return _select(database, question, where, parameters)
+            return _select(database, query, where, parameters)
         except (sqlite3.Error, sqlite3.Warning, ValueError, OverflowError) as error:
             if "disk image is malformed" in str(error):
                 raise
@@ -53,10 +53,10 @@ def select_where(
 
 
 def _select(
-    database: sqlite3.Connection, question: str, where: str, parameters: Parameters
+    database: sqlite3.Connection, query: str, where: str, parameters: Parameters
 ) -> list[Any]:
-    """Let SQLite parse the condition in two places: only one whole expression fits both."""
-    database.execute("SELECT 1 FROM json_each('[]')")  # SQLite makes it now, which it may not later
+    """Parse the condition twice: text that closes either CASE or parenthesis early fails."""
+    database.execute("SELECT 1 FROM json_each('[]')")  # made now: the authorizer would forbid it
     end = time.monotonic() + _TIMEOUT
     tables = readable_tables() | _FUNCTION_TABLES
 
@@ -70,15 +70,15 @@ def _select(
     database.set_authorizer(authorize)
     database.set_progress_handler(lambda: time.monotonic() > end, _STEPS)
     try:
-        database.execute(f"EXPLAIN {question} WHERE CASE WHEN\n{where}\nTHEN 1 END", parameters)
-        return database.execute(f"{question} WHERE (\n{where}\n)", parameters).fetchall()
+        database.execute(f"EXPLAIN {query} WHERE CASE WHEN\n{where}\nTHEN 1 END", parameters)
+        return database.execute(f"{query} WHERE (\n{where}\n)", parameters).fetchall()
     finally:
         database.set_progress_handler(None, 0)
         database.set_authorizer(_allow)
 
 
 def _allow(*_: object) -> int:
-    """Forbid nothing; Python 3.10 cannot remove an authorizer."""
+    """Allow everything; set_authorizer(None) needs Python 3.11."""
     return sqlite3.SQLITE_OK
 
 

@@ -47,7 +47,7 @@ const float* numbers = vector->readMap<float>();  // engine->dim() of them
 ```
 
 The engine {limits}.
-A text that may be longer than {max_tokens} tokens is cut by its ids, of which the last is kept:
+If a text may be longer than {max_tokens} tokens, cut its ids and keep the last one:
 
 ```cpp
 auto ids = engine->tokenizer_encode(engine->apply_chat_template(text));
@@ -57,14 +57,14 @@ if (ids.size() > {max_tokens}) {{
 auto vector = engine->ids_embedding(ids);
 ```
 
-`config.json` is the app's to change: `thread_num`, `backend_type`, and `precision` and `memory`,
-which are `normal` because that was proven. `low` precision computes in fp16 on ARM; `low` memory
+An app may change `config.json`: `thread_num`, `backend_type`, and `precision` and `memory`, which
+are `normal` because the proof ran with them. `low` precision computes in fp16 on ARM; `low` memory
 rounds activations where weights are int8 or smaller, and gives coarser vectors.
 
 ## Proof
 
-{texts} probe texts (one token to the limit, many scripts, emoji, markup) were run by the own engine
-of MNN {mnn} and compared with {reference}.
+{texts} probe texts (one token to the limit, many scripts, emoji, markup) were run by MNN {mnn}'s
+own engine and compared with {reference}.
 Token ids are identical. Cosines:
 
 | threads | mean | 5th percentile | worst | worst text |

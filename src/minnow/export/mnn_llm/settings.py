@@ -1,6 +1,6 @@
 """config.json and llm_config.json, as MNN-LLM reads them.
 
-The first is the app's to change (threads, backend, precision); the second says what the model is.
+An app may change the first (threads, backend, precision); the second says what the model is.
 The source is transformers/llm/engine/src/llmconfig.hpp of MNN 3.6.1.
 """
 
