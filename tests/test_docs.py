@@ -47,14 +47,37 @@ def test_the_page_of_the_command_line_is_current(command: str) -> None:
     assert " ".join(COMMANDS[command].help.split("\n\n")[0].split()) in help_text
 
 
-@pytest.mark.parametrize(
-    "path", sorted((ROOT / "src/minnow").rglob("*.py")), ids=lambda path: path.name
-)
-def test_every_module_is_in_the_picture(path: Path) -> None:
-    place = path.parent.name + "/" if path.name == "__init__.py" else path.name
-    if path.parent.name == "minnow" and path.name == "__init__.py":
-        place = "src/minnow/"
-    assert place in ARCHITECTURE
+def test_the_picture_has_every_module_and_nothing_else() -> None:
+    drawn = _drawn_paths()
+    modules = {path.relative_to(ROOT).as_posix() for path in (ROOT / "src").rglob("*.py")}
+    assert sorted(modules - set(drawn)) == []
+    assert [path for path in drawn if not (ROOT / path).exists()] == []
+    assert len(drawn) == len(set(drawn))
+
+
+def _drawn_paths() -> list[str]:
+    """Return the paths in the picture: names that start a line, or stand behind a semicolon.
+
+    A directory ends in a slash; what is in it is indented by two more spaces.
+    """
+    picture = ARCHITECTURE.split("```\n", 2)[1]
+    paths, parents = [], [""]
+    for line in picture.splitlines():
+        found = re.match(r"((?:  ){0,3})([\w/.]+(?: [\w/.]+)*)(  .*|$)", line)
+        if found is None:
+            continue
+        depth = len(found[1]) // 2
+        names = found[2].split() + re.findall(r"; (\w+\.py)\b", found[3])
+        paths += [parents[depth] + name for name in names]
+        parents[depth + 1 :] = [paths[-1]]
+    return paths
+
+
+def test_every_file_with_a_command_is_loaded() -> None:
+    loaded = (ROOT / "src/minnow/cli/__init__.py").read_text()
+    for path in (ROOT / "src/minnow/cli").glob("*.py"):
+        if re.search(r"^(@app\.command|app\.add_typer)", path.read_text(), re.M):
+            assert f'"{path.stem}"' in loaded
 
 
 def test_the_layers_in_the_picture_are_the_contract() -> None:

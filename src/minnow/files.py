@@ -144,11 +144,3 @@ def replace_folder(staged: Path, destination: Path) -> None:
             aside.rename(destination)
             raise
         remove_folder(aside)
-
-
-def cache_folder() -> Path:
-    """Return the folder of cached vectors and models: $MINNOW_CACHE, or one of the user's."""
-    chosen = os.environ.get("MINNOW_CACHE")
-    if chosen:
-        return Path(chosen)
-    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "minnow"

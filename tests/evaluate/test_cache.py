@@ -12,7 +12,7 @@ import pytest
 
 from minnow.errors import InputError, OutputError
 from minnow.evaluate.cache import VectorCache
-from minnow.files import cache_folder
+from minnow.systems import cache_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

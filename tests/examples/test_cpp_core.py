@@ -20,6 +20,7 @@ from minnow.model.source import resolve
 from minnow.model.spec import Interface
 from minnow.proof.probes import probe_texts, token_counter
 from minnow.recipe import RECIPES, Rounding
+from minnow.vectors import Pooling
 
 if TYPE_CHECKING:
     from fakes.native import Program
@@ -40,9 +41,7 @@ def vectors(
     return np.array(program.rows(bundle.folder, texts, *options))
 
 
-@pytest.mark.parametrize(
-    "pooling", ["cls", "mean", "max", "mean_sqrt_len_tokens", "weightedmean", "lasttoken"]
-)
+@pytest.mark.parametrize("pooling", [pooling.value for pooling in Pooling])
 @pytest.mark.parametrize("interface", list(Interface), ids=lambda interface: interface.value)
 def test_vectors_are_those_of_python(
     pooling: str, interface: Interface, program: Program, tmp_path: Path

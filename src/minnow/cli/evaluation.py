@@ -22,6 +22,7 @@ from minnow.cli.options import (
     Source,
 )
 from minnow.files import check_file
+from minnow.systems import FORMS
 from minnow.terminal import EPILOG, UsageError
 
 if TYPE_CHECKING:
@@ -31,13 +32,10 @@ if TYPE_CHECKING:
     from minnow.export.gguf import GgufProof
 
 BUILT_IN = "builtin"
-FORMS = (
-    "A bundle, gguf:FILE, or one of onnx, openvino, openvino-bf16, fastembed, st, st-onnx and "
-    "st-openvino with :SOURCE behind it."
-)
+_FORMS = f"A bundle, {FORMS}"
 
 Systems = Annotated[
-    list[str], typer.Argument(metavar="SYSTEM...", help=f"The baseline first. {FORMS}")
+    list[str], typer.Argument(metavar="SYSTEM...", help=f"The baseline first. {_FORMS}")
 ]
 DatasetName = Annotated[
     str,
@@ -135,7 +133,7 @@ def compare_command(
 @app.command("evaluate", epilog=EPILOG)
 @options_from_fields
 def evaluate_command(
-    system: Annotated[str, typer.Argument(metavar="SYSTEM", help=FORMS)],
+    system: Annotated[str, typer.Argument(metavar="SYSTEM", help=_FORMS)],
     dataset: Annotated[
         str,
         typer.Argument(

@@ -25,9 +25,8 @@ from minnow.evaluate.results import (
     SystemResult,
 )
 from minnow.evaluate.run import TIMEOUT, Embedded, embed_dataset
-from minnow.files import cache_folder
 from minnow.model.spec import RolePrompts
-from minnow.systems import System, find_system, with_unique_labels
+from minnow.systems import System, cache_folder, find_system, with_unique_labels
 from minnow.vectors import Similarity, normalize, rowwise_cosine
 
 if TYPE_CHECKING:

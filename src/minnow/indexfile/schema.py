@@ -1,6 +1,6 @@
 """Version of the file format, the tables by owner, and migrations from older versions.
 
-A room of the code that keeps tables in the file describes them in a `TableOwner` and registers it.
+A package that keeps tables in the file describes them in a `TableOwner` and registers it.
 `docs/index-format.md` describes every column, for readers in other languages.
 """
 
@@ -30,7 +30,7 @@ META_SCHEMA = f"CREATE TABLE {META} (name TEXT PRIMARY KEY, value TEXT NOT NULL)
 
 @dataclass(frozen=True)
 class TableOwner:
-    """The tables of one room, and what has to be known to check, filter and rebuild a file.
+    """The tables of one package, and what has to be known to check, filter and rebuild a file.
 
     Attributes:
         tables: Names of all its tables, with the shadow tables of virtual ones. A file that has
@@ -76,7 +76,7 @@ def readable_tables() -> frozenset[str]:
 
 
 def unknown_tables(database: sqlite3.Connection) -> list[str]:
-    """Return the tables that no registered owner has, as of a room that was not imported."""
+    """Return the tables that no registered owner has, as of a package that was not imported."""
     known = {META}.union(*(owner.tables for owner in _OWNERS))
     rows = database.execute(
         "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite#_%' "

@@ -19,7 +19,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-ALL_KINDS = (*SUFFIXES, ".pdf", ".jsonl", *CODE_SUFFIXES)
+_BINARY = {".pdf": read_pdf}
+"""Readers of bytes; `minnow.chunks.folder` has those of text."""
+
+ALL_KINDS = (*SUFFIXES, *_BINARY, ".jsonl", *CODE_SUFFIXES)
 """Suffixes of the files that are indexed, in lower case."""
 
 _LARGEST_MARKUP = 32_000_000
@@ -62,8 +65,8 @@ def documents_of(
 
 def _parse(path: Path, name: str, content: bytes) -> Document:
     kind = path.suffix.lower()
-    if kind == ".pdf":
-        return read_pdf(name, content)
+    if kind in _BINARY:
+        return _BINARY[kind](name, content)
     if kind in MARKUP_SUFFIXES and len(content) > _LARGEST_MARKUP:
         raise InputError(
             f"{path} is larger than {_LARGEST_MARKUP / 1e6:.0f} MB, too much for a parser. "

@@ -19,6 +19,7 @@ author's graph too, else one that they export.
 from __future__ import annotations
 
 import hashlib
+import os
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -29,8 +30,6 @@ from typing import TYPE_CHECKING
 
 from minnow.errors import InputError, MissingExtraError
 from minnow.model.spec import EncoderSpec, RolePrompts
-from minnow.model.tokenizer import load_whole_tokenizer
-from minnow.processes import Worker, python_command
 from minnow.sealing import sha256
 
 if TYPE_CHECKING:
@@ -39,6 +38,7 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
     from minnow.engines import TextEmbedder
+    from minnow.processes import Worker
     from minnow.systems.found import FoundSystem
 
 
@@ -130,6 +130,8 @@ def start_worker(system: System, module: str, timeout: float) -> Worker:
         module: Its `main` runs in the process, in the current folder.
         timeout: Seconds after which a reply counts as missing, and the process is killed.
     """
+    from minnow.processes import Worker, python_command
+
     return Worker(
         f"The process of {system.name}",
         python_command(f"import {module} as worker; sys.exit(worker.main())"),
@@ -157,6 +159,8 @@ def tokenizer_of(systems: Iterable[System]) -> Tokenizer:
     Raises:
         InputError: No system has a tokenizer.json.
     """
+    from minnow.model.tokenizer import load_whole_tokenizer
+
     for system in systems:
         if system.tokenizer is not None:
             return load_whole_tokenizer(system.tokenizer)
@@ -179,6 +183,14 @@ def with_unique_labels(systems: Sequence[System]) -> list[System]:
         number = f" ({seen[label]})" if seen[label] > 1 else ""
         unique.append(replace(system, label=label + number))
     return unique
+
+
+def cache_folder() -> Path:
+    """Return the folder of cached vectors and models: $MINNOW_CACHE, or one of the user's."""
+    chosen = os.environ.get("MINNOW_CACHE")
+    if chosen:
+        return Path(chosen)
+    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "minnow"
 
 
 def _label(kind: str, place: str) -> str:
@@ -280,7 +292,10 @@ KINDS: Mapping[str, SystemKind] = {
     ),
 }
 
-_FORMS = (
-    "A system is the folder of a bundle, gguf:FILE, or one of onnx, openvino, openvino-bf16, "
-    "fastembed, st, st-onnx and st-openvino with :SOURCE behind it."
+_OF_SOURCES = [kind for kind in KINDS if kind not in ("", "gguf")]
+FORMS = (
+    f"gguf:FILE, or one of {', '.join(_OF_SOURCES[:-1])} and {_OF_SOURCES[-1]} with :SOURCE behind "
+    "it."
 )
+"""What can be written in place of a bundle's folder."""
+_FORMS = f"A system is the folder of a bundle, {FORMS}"

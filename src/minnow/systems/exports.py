@@ -10,8 +10,9 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 from minnow.errors import EngineError
-from minnow.files import cache_folder, staging_folder
+from minnow.files import staging_folder
 from minnow.processes import python_command, run_child
+from minnow.systems import cache_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
