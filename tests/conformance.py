@@ -35,7 +35,7 @@ class OpenEngine(Protocol):
 
 @dataclass(frozen=True)
 class Rig:
-    """An engine under test: how to open it, its form of the model, and the yardstick."""
+    """An engine under test: how to open it, its form of the model, and the reference."""
 
     open: OpenEngine
     model: Path
@@ -47,7 +47,7 @@ class Rig:
 
 
 def row(tokens: int, seed: int = 0) -> list[int]:
-    """Ids of a text of so many tokens."""
+    """Return the ids of a text with this number of tokens."""
     inner = np.random.default_rng([seed, tokens]).integers(5, 60, max(0, tokens - 2)).tolist()
     return [CLS, *inner, SEP][:tokens]
 
@@ -104,7 +104,7 @@ BAD_BATCHES = {
 
 
 class TokenEngineSuite:
-    """Inherit it, and give it a fixture `rig`."""
+    """Tests of every token engine; inherit it, and give it a fixture `rig`."""
 
     @pytest.mark.parametrize(
         "rows",
@@ -278,8 +278,8 @@ class TextRig:
 
     Attributes:
         open: Opens the engine over the tiny model with `fakes.bundles.PROMPTS`.
-        vectors: Texts, behind their prompts -> the yardstick's vectors.
-        close: How far the engine's numbers may be from the yardstick's.
+        vectors: Texts, behind their prompts -> the reference's vectors.
+        close: How far the engine's numbers may be from the reference's.
     """
 
     open: Callable[[], TextEmbedder]
@@ -288,7 +288,7 @@ class TextRig:
 
 
 class TextEngineSuite:
-    """Inherit it, and give it a fixture `rig` and a fixture `embedder`, which is `rig.open()`."""
+    """Tests of every text engine; inherit it, with fixtures `rig` and `embedder` (`rig.open()`)."""
 
     def test_vectors_are_those_of_the_reference(self, rig: TextRig, embedder: TextEmbedder) -> None:
         asked, told = embedder.encode_query(TEXTS), embedder.encode_document(TEXTS)

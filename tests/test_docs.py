@@ -26,7 +26,7 @@ COMMANDS: dict[str, Any] = typer.main.get_command(app).commands  # type: ignore[
 
 
 def section(command: str) -> str:
-    """What docs/cli.md says of a command."""
+    """Return the section of docs/cli.md about a command."""
     page = (ROOT / "docs/cli.md").read_text(encoding="utf-8")
     return page.split(f"## minnow {command}\n", 1)[1].split("\n## ", 1)[0]
 
@@ -140,7 +140,7 @@ def test_options_of_shell_examples_exist(page: Path) -> None:
 
 
 def _blocks(text: str) -> list[str]:
-    """Return the blocks of code that are in no language."""
+    """Return the blocks of code without a language."""
     found = re.findall(r"^ *```(\w*)\n(.*?)^ *```", text, re.S | re.M)
     return [block for language, block in found if language in ("", "sh")]
 

@@ -62,7 +62,7 @@ class Made:
         self.embedder = Embedder(self.engine, self.tokenizer, ENCODER, embedding, name="tiny")
 
     def expected(self, *texts: str) -> NDArray[np.float32]:
-        """The mean of each text's token states, scaled to length 1."""
+        """Return the mean of each text's token states, scaled to length 1."""
         states = (self.engine.states(row.ids) for row in self.tokenizer.tokenize(texts))
         means = np.stack([rows.mean(0) for rows in states])
         scaled: NDArray[np.float32] = means / np.linalg.norm(means, axis=1, keepdims=True)

@@ -34,7 +34,7 @@ OWN = np.random.default_rng(0).normal(size=(len(CHECKED_TEXTS), 8)).astype(np.fl
 
 @dataclass
 class FakeEmbedder:
-    """Gives the vectors that it was made with, and remembers whether it was closed."""
+    """An embedder that returns given vectors, and records whether it was closed."""
 
     name: str
     vectors: NDArray[np.float32]
@@ -57,7 +57,7 @@ class FakeEmbedder:
 
 @dataclass
 class Machine:
-    """Opens an embedder for each engine, or raises what is planted for it."""
+    """A machine that opens an embedder for every engine, or raises the planted error."""
 
     planted: dict[str, Any] = field(default_factory=dict)
     opened: list[FakeEmbedder] = field(default_factory=list)
@@ -96,7 +96,7 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Machine:
 
 
 def off_by(cosine: float, row: int = 3) -> NDArray[np.float32]:
-    """The bundle's vectors, but for one at this cosine to its own."""
+    """Return the bundle's vectors, except one that has this cosine to its own."""
     vectors = OWN.astype(np.float64)
     unit = vectors[row] / np.linalg.norm(vectors[row])
     other = np.eye(8)[0] - unit * unit[0]

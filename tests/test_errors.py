@@ -21,7 +21,7 @@ class Drawn(NamedTuple):
 
 
 def drawn() -> dict[str, Drawn]:
-    """The tree in the docstring of minnow.errors: a class without a code has its parent's."""
+    """Read the tree in the docstring of minnow.errors: a class without a code has its parent's."""
     tree: dict[str, Drawn] = {}
     above: list[str] = []
     for line in re.findall(r"^[│├└─ ]*\w+Error\b.*$", str(errors.__doc__), re.MULTILINE):
@@ -33,7 +33,7 @@ def drawn() -> dict[str, Drawn]:
 
 
 def written(cls: type[MinnowError] = MinnowError) -> dict[str, Drawn]:
-    """The classes that there are, found from the root downwards."""
+    """Return the error classes that exist, from the root downwards."""
     parents = [base.__name__ for base in cls.__bases__ if issubclass(base, MinnowError)]
     tree = {cls.__name__: Drawn(parents[0] if parents else None, cls.exit_code)}
     for subclass in cls.__subclasses__():
@@ -99,7 +99,7 @@ OTHERS = ("cli", "terminal.py", "device/check.py", "device/folder.py")
 
 
 def texts_of_the_library() -> Iterator[tuple[Path, str]]:
-    """Every string with a space in it that is no docstring, and its file."""
+    """Yield every string with a space in it that is no docstring, and its file."""
     for path in sorted(LIBRARY.rglob("*.py")):
         if path.relative_to(LIBRARY).as_posix().startswith(OTHERS):
             continue

@@ -75,7 +75,7 @@ def test_the_docstring_names_every_public_name() -> None:
 
 
 def imported(path: Path) -> set[str]:
-    """Every module that a file imports, by statement or by its name as a string."""
+    """Return every module that a file imports, by statement or by name as a string."""
     names = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):

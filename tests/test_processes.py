@@ -44,7 +44,7 @@ def run(code: str, **options: Any) -> str:
 
 
 def has_ended(pid: int) -> bool:
-    """Whether a process ends within 10 s; a zombie has ended."""
+    """Return whether a process ends within 10 s; a zombie has ended."""
     status = Path(f"/proc/{pid}/stat")
     until = time.monotonic() + 10
     while time.monotonic() < until:

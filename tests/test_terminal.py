@@ -73,7 +73,7 @@ main()
 
 
 def wait_for(path: Path, process: subprocess.Popen[bytes]) -> str:
-    """The content of a file, once it is there."""
+    """Wait for a file, and return its content."""
     for _ in range(1200):
         if path.exists():
             return path.read_text()
@@ -83,7 +83,7 @@ def wait_for(path: Path, process: subprocess.Popen[bytes]) -> str:
 
 
 def has_ended(pid: int) -> bool:
-    """Whether a process ends; one that only waits for its parent's notice has ended."""
+    """Return whether a process ends within 10 s; a zombie has ended."""
     for _ in range(200):
         try:
             state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
@@ -124,7 +124,7 @@ def to_process(number: int) -> Callable[[subprocess.Popen[bytes]], None]:
 
 
 def to_group(process: subprocess.Popen[bytes]) -> None:
-    """What a terminal does on Ctrl-C."""
+    """Send SIGINT to the process group, as a terminal does on Ctrl-C."""
     os.killpg(process.pid, signal.SIGINT)
 
 

@@ -60,7 +60,7 @@ LABELLED, UNSEEN = (
 
 
 class Row(NamedTuple):
-    """What of mteb's metadata of a task chooses the prompt."""
+    """The part of a task's mteb metadata that chooses the prompt."""
 
     name: str = "TinyTask"
     type: str = "Retrieval"
@@ -170,7 +170,7 @@ def plain(made: Tiny) -> Iterator[Embedder]:
 
 
 def embedder_of(made: Tiny, **changes: Any) -> Embedder:
-    """The bundle's encoder, with another way of making vectors."""
+    """Return an embedder of the bundle's encoder that makes vectors in another way."""
     manifest = made.bundle.manifest
     embedding = replace(manifest.embedding, **changes)
     return Embedder.from_files(made.bundle.folder, manifest.encoder, embedding, threads=1)
@@ -184,7 +184,7 @@ def meta_of(made: Tiny, **changes: Any) -> Any:
 
 
 def vectors_of(model: MtebModel, task: Any, role: str | None, **options: Any) -> NDArray[Any]:
-    """What mteb gets for the text "fish"."""
+    """Return the vectors that mteb gets for the text "fish"."""
     from mteb.types import PromptType
 
     return model.encode(

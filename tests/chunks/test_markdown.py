@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def sections(document: Document) -> list[tuple[str, str]]:
-    """Headings and text of each section."""
+    """Return the headings and text of every section."""
     return [
         (" > ".join(section.headings), document.text[section.start : section.end].strip("\n"))
         for section in document.sections

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def words() -> Tokenizer:
-    """A token per word that BERT would see, and [CLS] and [SEP]."""
+    """Return a tokenizer with a token per word that BERT would see, and [CLS] and [SEP]."""
     tokenizer = Tokenizer(models.WordLevel({"[UNK]": 0, "[CLS]": 1, "[SEP]": 2}, unk_token="[UNK]"))
     tokenizer.normalizer = normalizers.BertNormalizer()
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
@@ -61,7 +61,7 @@ def pieces(document: Document, chunks: list[Chunk]) -> list[str]:
 
 
 def split(text: str, max_tokens: int = 16, **options: Any) -> list[str]:
-    """The pieces of a text of a single section, of at most 14 words each by default."""
+    """Return the pieces of a text of a single section, of at most 14 words each by default."""
     document = read_text("a.txt", text)
     return pieces(document, Splitter(words(), max_tokens=max_tokens, **options).split(document))
 

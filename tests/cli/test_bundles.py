@@ -28,7 +28,7 @@ COMMANDS = ("convert", "verify", "embed", "info", "compare", "evaluate", "gguf",
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where a model has been converted by the program; for reading only."""
+    """A folder in which the program has converted a model; for reading only."""
     folder = tmp_path_factory.mktemp("cli")
     write_model(folder / "model", pooling="mean", prompts=PROMPTS)
     done = run_minnow("convert", "model", "-o", "tiny.minnow", "--json", cwd=folder, alone=True)
@@ -40,7 +40,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def encoded(folder: Path) -> dict[str, list[float]]:
-    """Text -> vector, by the library."""
+    """Return text -> vector, by the library."""
     texts = ["fish", "query: fish", "passage: fish", "a fish", "sleep", "", "Füße 鱼"]
     with Embedder.open(folder / "tiny.minnow") as embedder:
         return dict(zip(texts, embedder.encode(texts).tolist(), strict=True))

@@ -97,7 +97,7 @@ def test_floats_stay_as_they_are(model: Original) -> None:
 
 
 def loss(original: Original, rounded: Rounded, rows: list[list[int]]) -> float:
-    """Mean squared distance of the last states from the published model's."""
+    """Return the mean squared distance of the last states from the published model's."""
     exact = ReferenceModel(original.network, original.head, original.tensors)
     other = ReferenceModel(original.network, original.head, rounded.tensors)
     pairs = [(exact.hidden_states(row), other.hidden_states(row)) for row in rows]

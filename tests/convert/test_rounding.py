@@ -22,7 +22,7 @@ def weight(rows: int = 24, columns: int = 64, seed: int = 0) -> NDArray[np.float
 
 
 def moment(columns: int = 64, seed: int = 1) -> NDArray[np.float64]:
-    """Of inputs that go together, as those of a network do."""
+    """Return the second moment of correlated inputs, as a network has them."""
     random = np.random.default_rng(seed)
     inputs = random.standard_normal((500, columns // 8)) @ random.standard_normal((8, columns))
     inputs += 0.1 * random.standard_normal((500, columns))

@@ -39,7 +39,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def bundle(model: Path) -> Bundle:
-    """For reading only."""
+    """A bundle with encoders of fixed shapes; for reading only."""
     return convert(str(model), model.parent / "bundle", shapes=SHAPES)
 
 

@@ -38,7 +38,7 @@ def lines(rows: list[dict[str, Any]]) -> str:
 def folder(
     place: Path, corpus: str | None = None, queries: str | None = None, qrels: str = QRELS
 ) -> Path:
-    """A data set like the one above, with these files in place of its own."""
+    """Write a data set like the one above, with these files in place of its own."""
     (place / "qrels").mkdir(parents=True)
     (place / "corpus.jsonl").write_text(corpus or lines(DOCUMENTS), encoding="utf-8")
     (place / "queries.jsonl").write_text(queries or lines(QUERIES), encoding="utf-8")

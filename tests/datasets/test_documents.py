@@ -83,7 +83,7 @@ def read(water: Path, tokenizer: Tokenizer) -> Callable[..., Dataset]:
 
 @pytest.fixture
 def ask(read: Callable[..., Dataset]) -> Callable[..., list[str]]:
-    """Chunks in which the answer to one question is."""
+    """Return the chunks that contain the answer to one question."""
 
     def asker(max_tokens: int = 48, **question: str) -> list[str]:
         return list(read(question, max_tokens=max_tokens).qrels["q1"])

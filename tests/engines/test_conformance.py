@@ -64,7 +64,7 @@ class TestMnn(TokenEngineSuite):
 
 
 class OnnxEngineSuite(TokenEngineSuite):
-    """What engines do that run an ONNX file; inherit it, and name the engine."""
+    """Tests of engines that run an ONNX file; inherit it, and name the engine."""
 
     engine: str
 
@@ -130,7 +130,7 @@ class TestOpenVino(OnnxEngineSuite):
 
 
 def in_a_forked_child(job: Callable[[], str]) -> str:
-    """What a job answers there; a hang ends with an error after some seconds."""
+    """Return the result of a job in a forked child; a hang is an error after some seconds."""
     reading, writing = os.pipe()
     child = os.fork()
     if not child:
@@ -247,7 +247,7 @@ def text_rig(made: Tiny, open_it: Callable[[], TextEmbedder], close: float = CLO
 
 
 class EmbedderSuite(TextEngineSuite):
-    """minnow's own embedder over a token engine; inherit it, and name the engine."""
+    """Tests of minnow's own embedder over a token engine; inherit it, and name the engine."""
 
     engine = "mnn"
     close = CLOSE
@@ -344,7 +344,7 @@ class TestSentenceTransformers(TextEngineSuite):
 
 
 class BackendSuite(TextEngineSuite):
-    """sentence-transformers on another back end than torch; inherit it, and name that."""
+    """Tests of sentence-transformers on a back end other than torch; inherit it, and name that."""
 
     backend: Backend
     close = CLOSE

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Lane:
-    """An engine that does nothing, and sees whether two use it at once."""
+    """An engine that does nothing, and notices whether two threads use it at once."""
 
     name = "lane"
     interface = Interface.LAST_HIDDEN_STATE

@@ -54,7 +54,7 @@ class Made:
     reference: ReferenceModel
 
     def states(self, memory: MemoryName, *, threads: int = 1) -> NDArray[np.float32]:
-        """Token states of ROWS, in one batch."""
+        """Return the token states of ROWS, in one batch."""
         engine = MnnEngine(
             self.bundle.encoder, self.bundle.manifest.encoder, threads=threads, memory=memory
         )
@@ -64,7 +64,7 @@ class Made:
 
 
 def on_a_grid(name: str, tensor: NDArray[Any]) -> NDArray[Any]:
-    """Weights of a layer that 8 bits hold exactly: every block spans -128 to 127, by 2**-9."""
+    """Return weights that 8 bits hold exactly: every block spans -128 to 127, by 2**-9."""
     if name.startswith("embeddings.") or tensor.ndim != 2:
         return tensor
     rng = np.random.default_rng(len(name))
@@ -74,7 +74,7 @@ def on_a_grid(name: str, tensor: NDArray[Any]) -> NDArray[Any]:
 
 
 def make(folder: Path, options: list[str]) -> Made:
-    """A bundle of a tiny model, converted with options that no recipe has."""
+    """Make a bundle of a tiny model, converted with options that no recipe has."""
     model = write_model(folder / "model", pooling="mean")
     spec, embedding = encoder_of(model), embedding_of(model)
     tensors = read_tensors(source_of(model), spec)
@@ -104,7 +104,7 @@ def fp16(tmp_path_factory: pytest.TempPathFactory) -> Made:
 
 
 def cosines(one: NDArray[np.float32], other: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Cosine of every real token's states."""
+    """Return the cosine of every real token's states."""
     tokens = TokenBatch.pad(ROWS, 0).attention_mask.astype(bool)
     return rowwise_cosine(one[tokens], other[tokens])
 

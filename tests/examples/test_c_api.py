@@ -204,7 +204,7 @@ def compile_bridge(folder: Path) -> None:
 
 
 def run_java(folder: Path, name: str, *arguments: object, given: str | None = None) -> list[str]:
-    """What a class prints on standard error; MNN has the other."""
+    """Return what a class prints on stderr; MNN prints to stdout."""
     lines = "".join(base64.b64encode(text.encode()).decode() + "\n" for text in TEXTS)
     java = java_home() / "bin/java"
     path = f"{folder}:{folder}/kotlin.jar"

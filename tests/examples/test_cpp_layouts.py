@@ -44,7 +44,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
 
 
 def with_shapes(bundle: Bundle, folder: Path, shapes: list[tuple[int, int]]) -> Path:
-    """A copy that lists encoders for fixed shapes; each is the encoder for any."""
+    """Write a copy that lists encoders for fixed shapes; each is the encoder for any."""
     shutil.copytree(bundle.folder, folder)
     manifest = json.loads((folder / MANIFEST).read_text())
     manifest["fixed_shapes"] = []

@@ -28,7 +28,7 @@ QUERY = "how do minnows sleep in the river"
 
 @pytest.fixture(scope="module")
 def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """It, with sanitizers where there are any."""
+    """The sample that searches, built with sanitizers where there are any."""
     folder = tmp_path_factory.mktemp("search-index")
     for flags in (SANITIZE, ()):
         if compiles("#include <sqlite3.h>\nint main() { return !sqlite3_libversion(); }", *flags):

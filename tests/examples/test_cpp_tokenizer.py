@@ -71,7 +71,7 @@ def a_tokenizer(**steps: bool) -> Tokenizer:
 def a_bundle(
     folder: Path, tokenizer: Tokenizer, *, lowercase: bool = False, limit: int = LIMIT
 ) -> Path:
-    """A folder that is whole, but for an encoder that MNN could load."""
+    """A complete folder, except for an encoder that MNN could load."""
     embedding = replace(MANIFEST_OF_A_TEST.embedding, lowercase=lowercase, max_tokens=limit)
     manifest = replace(MANIFEST_OF_A_TEST, embedding=embedding)
     with staging(folder) as staged:
@@ -207,7 +207,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def damaged(whole: Path, place: Path, name: str, change: Any) -> Path:
-    """A copy with another tokenizer.json or manifest, vouched for by its size."""
+    """Write a copy with another tokenizer.json or manifest, whose size the manifest records."""
     place.mkdir()
     for path in whole.iterdir():
         (place / path.name).write_bytes(path.read_bytes())

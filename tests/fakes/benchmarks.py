@@ -11,7 +11,7 @@ MACHINE = Machine(
 
 
 def speed(label: str, tokens: float, p50: float) -> Speed:
-    """A system that does so many tokens a second, and takes so many seconds for a query."""
+    """Return a system of this throughput in tokens per second, and this latency in seconds."""
     return Speed(
         name=f"onnx:{label}",
         label=label,
@@ -27,7 +27,7 @@ def speed(label: str, tokens: float, p50: float) -> Speed:
 
 
 def make(*labels: str, operations: float | None = 10_000e6, rounds: int = 3) -> Benchmark:
-    """A benchmark of systems of which each does twice as much as the one before."""
+    """Return a benchmark of systems, each twice as fast as the one before."""
     labels = labels or ("first.minnow", "onnx:second")
     systems = [speed(label, 2000.0 * 2**i, 0.004 / 2**i) for i, label in enumerate(labels)]
     return Benchmark(

@@ -61,7 +61,7 @@ COLOURS = """
 
 @dataclass(frozen=True)
 class Box:
-    """Where words are."""
+    """The rectangle of some words on a page."""
 
     words: str
     x: float
@@ -70,7 +70,7 @@ class Box:
     height: float
 
     def shared(self, other: Box) -> float:
-        """How far two boxes reach into each other, the shorter way."""
+        """Return the overlap of two boxes, along the shorter side."""
         level = min(self.x + self.width, other.x + other.width) - max(self.x, other.x)
         upright = min(self.y + self.height, other.y + other.height) - max(self.y, other.y)
         return max(0.0, min(level, upright))
@@ -78,7 +78,7 @@ class Box:
 
 @dataclass(frozen=True)
 class Shown:
-    """A page, and what happened since it was opened."""
+    """An open page, with its requests and console messages."""
 
     page: Any
     requests: list[str]
@@ -97,7 +97,7 @@ def a_browser() -> Iterator[Browser]:
 
 
 def opened(browser: Browser, folder: Path, kinds: Iterable[str]) -> dict[str, Shown]:
-    """Each page, opened once; tests change how wide it is."""
+    """Open every page once; tests change its width."""
     found = {}
     for kind in kinds:
         shown = found[kind] = Shown(browser.new_page(), [], [])
@@ -122,7 +122,7 @@ def check_words(title: str, texts: list[Box], plot: dict[str, float]) -> None:
 
 
 def check_page(shown: Shown, width: int, plots: int) -> None:
-    """It loads nothing, is never wider than the window, and its plots can be read."""
+    """Check that it loads nothing, fits the window's width, and has legible plots."""
     assert shown.requests == [shown.page.url]
     assert shown.complaints == []
     page = shown.page

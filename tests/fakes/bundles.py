@@ -131,7 +131,7 @@ def digests_of(place: Path) -> dict[str, str]:
 
 
 def with_author_graph(made: Tiny, folder: Path) -> Path:
-    """A copy of the model with a graph of its author, which is another network."""
+    """Return a copy of the model with an author's graph, which is another network."""
     shutil.copytree(made.source.folder, folder)
     original = read_original(replace(made.source, folder=folder))
     tensors = {**original.tensors, "embeddings.word": original.tensors["embeddings.word"][::-1]}

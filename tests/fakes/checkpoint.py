@@ -192,28 +192,28 @@ def change_tokenizer(path: Path, change: Callable[[Tokenizer], object]) -> Path:
 
 
 def ids_of(words: str) -> list[int]:
-    """Ids of words and tokens of VOCABULARY, between [CLS] and [SEP]."""
+    """Return the ids of words and tokens of VOCABULARY, between [CLS] and [SEP]."""
     return [VOCABULARY.index(token) for token in ("[CLS]", *words.split(), "[SEP]")]
 
 
 def source_of(folder: Path, model_id: str | None = None) -> ModelSource:
-    """The folder as a source, with a Hub id if need be."""
+    """Return the folder as a source, with a Hub id if one is given."""
     return ModelSource(str(folder), "folder", folder, None, model_id)
 
 
 def encoder_of(folder: Path) -> EncoderSpec:
-    """What minnow reads of the folder's network."""
+    """Return the encoder spec that minnow reads from a folder."""
     return read_encoder_spec(source_of(folder))
 
 
 def embedding_of(folder: Path, model_id: str | None = None, **choices: Any) -> EmbeddingSpec:
-    """What minnow reads of how the folder's vectors are made, with the user's choices."""
+    """Return the embedding spec that minnow reads from a folder, with the user's choices."""
     source = source_of(folder, model_id)
     return read_embedding_spec(source, read_encoder_spec(source), Choices(**choices))
 
 
 def random_tensors(folder: Path, seed: int = 0) -> dict[str, NDArray[np.float32]]:
-    """Random tensors for a folder's config.json, under the checkpoint's own names."""
+    """Return random tensors for a folder's config.json, under the checkpoint's own names."""
     spec = encoder_of(folder)
     network = network_of(spec)
     theirs = tensor_names(family_named(spec.family).tensors, network)

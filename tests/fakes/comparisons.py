@@ -42,7 +42,7 @@ HOSTILE = (
 
 @dataclass(frozen=True)
 class Made:
-    """A system to make up.
+    """Description of an invented system.
 
     Attributes:
         label: Its name.
@@ -85,7 +85,7 @@ def make(
     margin: float = 0.01,
     seed: int = 0,
 ) -> Comparison:
-    """A comparison of made systems with a made baseline."""
+    """Return a comparison of invented systems with an invented baseline."""
     dice = np.random.default_rng(seed)
     names = tuple(f"q{i + 1}" for i in range(queries))
     asked = {name: texts[i % len(texts)].replace("{}", str(i)) for i, name in enumerate(names)}

@@ -78,6 +78,6 @@ class FakeEngine:
 
     @property
     def padding(self) -> float:
-        """The share of all tokens run so far that were padding."""
+        """Return the share of all tokens run so far that were padding."""
         run = sum(batch * tokens for batch, tokens in self.shapes)
         return 1 - sum(map(sum, self.lengths)) / run

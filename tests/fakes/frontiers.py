@@ -41,7 +41,7 @@ Q3 = Rung(
 
 
 def make(*made: Made, baseline: bool = False) -> Frontier:
-    """A frontier of made systems; GGUF files are known by their names.
+    """Return a frontier of invented systems; GGUF files are recognised by their names.
 
     Args:
         *made: What to make up.

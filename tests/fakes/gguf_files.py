@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Made:
-    """A tiny model as a GGUF file, and its yardstick."""
+    """A tiny model as a GGUF file, and its reference."""
 
     file: Path
     original: Original
@@ -38,7 +38,7 @@ def make(folder: Path, *, without: tuple[str, ...] = (), **model: Any) -> Made:
 
 
 def write_decoder(file: Path, original: Original, pooling: int = 0) -> Path:
-    """A tiny causal language model, with the tokenizer of another model."""
+    """Write a tiny causal language model, with the tokenizer of another model."""
     import gguf
 
     writer = gguf.GGUFWriter(file, "llama")
@@ -64,7 +64,7 @@ def write_decoder(file: Path, original: Original, pooling: int = 0) -> Path:
 
 
 def charsmap(rules: Mapping[str, str]) -> bytes:
-    """A SentencePiece charsmap that replaces single ASCII characters.
+    """Return a SentencePiece charsmap that replaces single ASCII characters.
 
     It is the length of a double array of 32-bit units, the array, and the replacements, each
     with a NUL at its end. The root's children are at their own character, since its base is 0;

@@ -29,7 +29,7 @@ _RANGE = re.compile(r"bytes=(\d+)-")
 
 @dataclass(frozen=True)
 class Request:
-    """One request that the hub was sent; `path` has its query."""
+    """One request to the hub; `path` includes the query."""
 
     method: str
     path: str
@@ -82,7 +82,7 @@ class _Server(ThreadingHTTPServer):
     request_queue_size = 64
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """Stay quiet about clients that went away."""
+        """Print nothing about clients that disconnected."""
         if not isinstance(sys.exc_info()[1], ConnectionError):
             super().handle_error(request, client_address)  # type: ignore[arg-type]
 
@@ -125,7 +125,7 @@ class FakeHub:
         self.stop()
 
     def stop(self) -> None:
-        """Go away: from now on connections are refused."""
+        """Stop; later connections are refused."""
         self._server.shutdown()
         self._server.server_close()
 
@@ -162,13 +162,13 @@ class FakeHub:
         return commit
 
     def downloads(self, model_id: str) -> list[str]:
-        """Files of a repository whose content was asked for, sorted."""
+        """Return the names of a repository's files that were downloaded, sorted."""
         paths = [r.path for r in self.requests if r.method == "GET"]
         matches = [_RESOLVE.fullmatch(unquote(path)) for path in paths]
         return sorted(m["file"] for m in matches if m and m["id"] == model_id)
 
     def environment(self, home: Path, **variables: str) -> dict[str, str]:
-        """The environment for a child process that shall see this hub and no other.
+        """Return the environment of a child process that uses this hub only.
 
         Args:
             home: What HF_HOME shall be.
@@ -200,7 +200,7 @@ class FakeHub:
         monkeypatch.setattr(constants, "HF_HUB_DISABLE_TELEMETRY", False)
 
     def answer(self, request: Request) -> Reply:
-        """What the hub says to a request, faults aside."""
+        """Return the hub's reply to a request, without faults."""
         url = urlsplit(request.path)
         path = unquote(url.path) if "/resolve/" in url.path else url.path
         if request.authorization not in (None, f"Bearer {self.token}"):
@@ -326,6 +326,6 @@ def _handler_of(hub: FakeHub) -> type[BaseHTTPRequestHandler]:
             return Fault()
 
         def log_message(self, *args: object) -> None:
-            """Stay quiet."""
+            """Print nothing."""
 
     return Handler

@@ -120,7 +120,7 @@ class _Vocabulary:
         return table
 
     def mtok(self, template: str, bos: str) -> bytes:
-        """A byte-level BPE without merges, in the form of `minnow.export.mnn_llm.mtok`."""
+        """Return a byte-level BPE without merges, in the form of `minnow.export.mnn_llm.mtok`."""
         letters = _byte_letters()
         pieces = (*self.pieces, OTHER.encode())
         tokens = [*letters, START, END, *("".join(letters[b] for b in piece) for piece in pieces)]
@@ -142,7 +142,7 @@ def _string(content: bytes) -> bytes:
 
 
 def _byte_letters() -> list[str]:
-    """How byte-level BPE spells each byte: itself where it can be seen, else from U+0100 on."""
+    """Return byte-level BPE's letter for every byte: itself if printable, else from U+0100 on."""
     seen = {*range(33, 127), *range(161, 173), *range(174, 256)}
     others = iter(range(256, 512))
     return [chr(byte if byte in seen else next(others)) for byte in range(_BYTES)]

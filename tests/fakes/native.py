@@ -22,12 +22,12 @@ CORE = ("core/embedder.cpp", "core/mnn_llm.cpp")
 
 
 def mnn_root() -> Path:
-    """The SDK that MNN_ROOT names."""
+    """Return the folder of the SDK, which MNN_ROOT names."""
     return Path(os.environ["MNN_ROOT"]).absolute()
 
 
 def has_llm() -> bool:
-    """Whether the SDK has MNN's LLM part."""
+    """Return whether the SDK has MNN's LLM part."""
     return (mnn_root() / "include/llm/llm.hpp").is_file()
 
 
@@ -54,7 +54,7 @@ def compile_program(
 
 
 def run_tool(*command: str) -> None:
-    """Run a compiler; where it fails, the test says what it said."""
+    """Run a compiler; if it fails, the test shows its messages."""
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
 
@@ -71,14 +71,14 @@ class Program:
         return subprocess.run(command, input=given, capture_output=True, timeout=120, check=False)
 
     def rows(self, folder: Path, texts: Sequence[str], *options: object) -> list[list[Any]]:
-        """A row for each text: ids or a vector."""
+        """Return a row for every text: ids or a vector."""
         given = json.dumps(list(texts)).encode()
         done = self.run(folder, "--json", *options, given=given)
         assert done.returncode == 0, done.stderr.decode()
         return [json.loads(line) for line in done.stdout.splitlines()]
 
     def refusal(self, *arguments: object, code: int = 1, given: bytes = b"") -> str:
-        """What it says where it refuses; a crash has another code."""
+        """Return the message of a refusal; a crash has another exit code."""
         done = self.run(*arguments, given=given)
         said = done.stderr.decode(errors="replace")
         assert (done.returncode, done.stdout) == (code, b""), said
@@ -89,14 +89,14 @@ ANDROID = SAMPLE.parent / "android/app/src/main"
 
 
 def java_home() -> Path:
-    """The JDK of the javac on the PATH."""
+    """Return the folder of the JDK whose javac is on the PATH."""
     javac = shutil.which("javac")
     assert javac is not None
     return Path(javac).resolve().parents[1]
 
 
 def jni_flags() -> list[str]:
-    """Where jni.h is, and minnow.h."""
+    """Return compiler flags that find jni.h and minnow.h."""
     include = java_home() / "include"
     return [f"-isystem{include}", f"-isystem{include}/linux", f"-I{SAMPLE}"]
 

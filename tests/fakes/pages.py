@@ -26,17 +26,17 @@ def page(kind: str) -> Element:
 
 
 def read(markup: str) -> Element:
-    """HTML that is well-formed XML too, so that nothing is left to a browser's goodwill."""
+    """Parse a page as strict XML, so that no browser has to repair it."""
     return ElementTree.fromstring(markup)
 
 
 def words(element: Element) -> str:
-    """All that a reader sees, with single spaces."""
+    """Return the visible text, with single spaces."""
     return " ".join("".join(element.itertext()).split())
 
 
 def table(root: Element, id_: str) -> list[list[str]]:
-    """The rows of the table with the caption of that id; a cell's small print is left out."""
+    """Return the rows of the table whose caption has this id, without small print."""
     (found,) = (t for t in root.iter("table") for c in t.iter("caption") if c.attrib["id"] == id_)
     rows = []
     for row in found.iter("tr"):

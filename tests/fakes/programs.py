@@ -26,7 +26,7 @@ USUAL = {name: value for name, value in os.environ.items() if name not in _OURS}
 
 
 def first_on_path(folder: Path) -> dict[str, str]:
-    """The environment in which Python finds a folder's modules before all others."""
+    """Return an environment in which Python finds a folder's modules before all others."""
     paths = [str(folder), *filter(None, [os.environ.get("PYTHONPATH")])]
     return {"PYTHONPATH": os.pathsep.join(paths)}
 
@@ -55,7 +55,7 @@ def run_python(
 
 
 def answer_of(code: str, *arguments: object, cwd: Path | None = None) -> str:
-    """What code prints on stdout; it has to end well."""
+    """Return what code prints on stdout; its exit code must be 0."""
     done = run_python(code, *arguments, cwd=cwd)
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -77,7 +77,7 @@ def start_python(code: str, *arguments: object) -> subprocess.Popen[str]:
 
 
 class Done(NamedTuple):
-    """How the program ended."""
+    """Result of a program: exit code and output."""
 
     code: int
     stdout: str
@@ -144,7 +144,7 @@ def _run_here(arguments: list[str], cwd: Path | None, stdin: bytes) -> Done:
 
 
 def refused(done: Done, code: int) -> str:
-    """What a failed command says: nothing on stdout, steps, and one line of error at the end."""
+    """Return the line of error of a failed command, after checking all of its output."""
     assert (done.code, done.stdout) == (code, ""), done.stderr
     *steps, last = done.stderr.splitlines()
     assert last.startswith("error: ")
@@ -153,7 +153,7 @@ def refused(done: Done, code: int) -> str:
 
 
 def stubs(folder: Path, **modules: str) -> dict[str, str]:
-    """Write modules that hide those of the same name; the environment in which they do."""
+    """Write modules that hide those of the same name; return the environment that finds them."""
     folder.mkdir()
     for name, code in modules.items():
         (folder / f"{name}.py").write_text(code)

@@ -16,7 +16,7 @@ START = datetime(2026, 3, 1, 9, tzinfo=timezone.utc)
 
 
 class Clock:
-    """Says the same time until it is moved."""
+    """A clock that shows the same time until it is moved."""
 
     def __init__(self) -> None:
         self.time = START

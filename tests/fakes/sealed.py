@@ -62,7 +62,7 @@ def make(destination: Path, files: dict[str, bytes] = OLD) -> Bundle:
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    """Every file's content, but for the manifest's; only a whole bundle has any."""
+    """Return the content of every file except the manifest, of a complete bundle only."""
     bundle = Bundle.open(folder)
     bundle.check_files()
     paths = (path for path in folder.rglob("*") if path.is_file())
@@ -106,7 +106,7 @@ FULL = OSError(errno.ENOSPC, "No space left on device")
 
 @contextmanager
 def small_disk(place: Path) -> Iterator[None]:
-    """A file system of one megabyte, or a skip where this system allows none."""
+    """Mount a file system of one megabyte, or skip the test where that is not allowed."""
     place.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "minnow-test", str(place)]
     try:

@@ -33,7 +33,7 @@ FINGERPRINT = Fingerprint(
 
 
 def word_tokenizer() -> Tokenizer:
-    """A token per word, and two around a text."""
+    """Return a tokenizer with a token per word, and two around a text."""
     tokenizer = Tokenizer(models.WordLevel({"[UNK]": 0, "[CLS]": 1, "[SEP]": 2}, unk_token="[UNK]"))
     tokenizer.normalizer = normalizers.BertNormalizer()
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
@@ -130,7 +130,7 @@ def contents(store: Store) -> list[tuple[Any, ...]]:
 
 
 def contents_of(file: Path) -> list[tuple[Any, ...]]:
-    """The contents of a file, of which nothing is wrong."""
+    """Return the contents of an index file, after checking it."""
     from minnow.search import open_store
 
     store = open_store(file, writable=True)

@@ -24,7 +24,7 @@ KEY = "sesam-oeffne-dich"
 
 @dataclass(frozen=True)
 class Answer:
-    """What came back."""
+    """A response of the server."""
 
     status: int
     headers: Mapping[str, str]
@@ -36,7 +36,7 @@ class Answer:
         return json.loads(self.body)
 
     def error(self, status: int) -> dict[str, Any]:
-        """The error of a refusal, which has OpenAI's form and no other."""
+        """Return the error of a refusal, after checking that it has OpenAI's form."""
         assert self.status == status, self.body
         assert set(self.json) == {"error"}
         error: dict[str, Any] = self.json["error"]
@@ -87,7 +87,7 @@ class Running:
 
 
 def read(line: http.client.HTTPConnection) -> Answer:
-    """The answer on a connection."""
+    """Read the response on a connection."""
     found = line.getresponse()
     headers = {name.lower(): value for name, value in found.getheaders()}
     return Answer(found.status, headers, found.read())
@@ -97,7 +97,7 @@ def read(line: http.client.HTTPConnection) -> Answer:
 def serving(
     folder: Path, *arguments: object, env: Mapping[str, str] | None = None, code: str = ""
 ) -> Iterator[Running]:
-    """`minnow serve` on a free port; stopped in the end.
+    """Run `minnow serve` on a free port, and stop it at the end.
 
     Args:
         folder: For its log.

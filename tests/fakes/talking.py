@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 
 
 def words_of(messages: Sequence[Message]) -> int:
-    """A token for each word, and four around each message."""
+    """Count a token for every word, and four around every message."""
     return sum(4 + len(message.content.split()) for message in messages)
 
 
 @dataclass
 class FakeLlm:
-    """Counts words; says pieces.
+    """An LLM that counts words as tokens and answers with given pieces.
 
     Attributes:
         says: The pieces; EngineError where it fails.
@@ -49,7 +49,7 @@ class FakeLlm:
 def make_hit(
     text: str, source: str = "fish.md", headings: tuple[str, ...] = (), rank: int = 1
 ) -> Hit:
-    """A hit of a search."""
+    """Return a hit of a search."""
     head = f"{' > '.join(headings)}\n" if headings else ""
     return Hit(
         rank=rank, id=rank, score=1.0, vector_score=None, keyword_score=1.0, source=source,

@@ -70,7 +70,7 @@ def full(made: Path, folder: Path) -> Path:
 
 @pytest.fixture
 def absent(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """Hides modules from the ladder."""
+    """Hide modules from the ladder."""
 
     def hide(*names: str) -> None:
         monkeypatch.setattr(
@@ -82,7 +82,7 @@ def absent(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 
 @pytest.fixture
 def no_making(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Fails where anything is made."""
+    """Fail the test if anything is made."""
 
     def fail(*_: object, **__: object) -> None:
         raise AssertionError

@@ -37,7 +37,7 @@ def page(kind: str) -> Element:
 
 
 def plot(root: Element, name: str) -> Element:
-    """The plot of a title."""
+    """Return the plot with a title."""
     (found,) = (e for e in root.iter("svg") if e.attrib["class"] == "plot" and e[0].text == name)
     return found
 

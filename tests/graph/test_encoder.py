@@ -133,7 +133,7 @@ def test_the_graph_is_valid_and_has_the_field_s_interface(tmp_path: Path) -> Non
 
 
 def operators(path: Path, spec: EncoderSpec) -> Counter[str]:
-    """Type -> count of the operators that MNN runs."""
+    """Return type -> count of the operators that MNN runs."""
     engine = MnnEngine(path, spec, threads=1)
     engine.run(TokenBatch.pad(ROWS, 0))
     session: Any = engine._session

@@ -61,7 +61,7 @@ def chosen(original: Original, pooling: Pooling, *, normalized: bool = False) ->
 
 
 def changed(original: Original, **tensors: Floats) -> Original:
-    """With other values in the last norm, which the states come from."""
+    """Return the model with other values in its last norm, which produces the states."""
     last = f"layer.{original.encoder.layers - 1}.output_norm"
     new = {f"{last}.{name}": values for name, values in tensors.items()}
     return replace(original, tensors={**original.tensors, **new})
@@ -84,7 +84,7 @@ def graph_of(original: Original) -> Any:
 
 
 def on_onnx_runtime(graph: Any, rows: Rows) -> dict[str, NDArray[Any]]:
-    """All outputs by name."""
+    """Return all outputs by name."""
     import onnxruntime
 
     session = onnxruntime.InferenceSession(graph.SerializeToString())
@@ -95,7 +95,7 @@ def on_onnx_runtime(graph: Any, rows: Rows) -> dict[str, NDArray[Any]]:
 
 
 def showing(graph: Any, names: Sequence[str]) -> Any:
-    """The graph with more values among its outputs."""
+    """Return the graph with more values among its outputs."""
     import onnx
 
     for name in names:
@@ -107,7 +107,7 @@ def showing(graph: Any, names: Sequence[str]) -> Any:
 def mnn_runner(
     original: Original, folder: Path, interface: Interface, recipe: str = "fp32"
 ) -> Callable[[Rows], Floats]:
-    """A function from rows of ids to what MNN makes of them."""
+    """Return a function from rows of ids to MNN's outputs."""
     pools = interface is Interface.SENTENCE_EMBEDDING
     head = original.head if pools else None
     model = build_graph(original.network, original.tensors, head=head)

@@ -22,7 +22,7 @@ VALUES = st.one_of(
 
 
 def is_true(condition: Condition, metadata: object, **columns: str) -> bool:
-    """What SQLite makes of a condition on one document."""
+    """Return SQLite's value of a condition on one document."""
     names = {"metadata": json.dumps(metadata, ensure_ascii=False), **columns}
     row = ", ".join(f"? AS {name}" for name in names)
     question = f"SELECT count(*) FROM (SELECT {row}) WHERE {condition.sql}"

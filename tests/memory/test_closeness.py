@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Narrow(FakeModel):
-    """All its vectors point nearly one way, as those of some models do."""
+    """A model whose vectors all point in nearly one direction, as those of some models do."""
 
     def encode_documents(self, texts: object) -> NDArray[np.float32]:
         rows = super().encode_documents(texts)  # type: ignore[arg-type]

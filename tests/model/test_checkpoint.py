@@ -47,7 +47,7 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def tensors(folder: Path) -> Tensors:
-    """What the folder's checkpoint holds, under the names of its family."""
+    """The tensors of the folder's checkpoint, under the names of its family."""
     return dict(random_tensors(folder))
 
 

@@ -37,7 +37,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def limit_of(folder: Path, stated: Any, tokenizers: Any, **choices: Any) -> int:
-    """The limit, with what the two files say about it; "nothing" is a file without the key."""
+    """Return the limit if two files state these; "nothing" is a file without the key."""
     for name, key, value in (
         (LIMITS_FILE, "max_seq_length", stated),
         ("tokenizer_config.json", "model_max_length", tokenizers),

@@ -64,7 +64,7 @@ needs_transformers = pytest.mark.extra("convert", "sentence-transformers")
 
 
 def save_random_model(folder: Path, case: Case, head: str = "Model", **config: Any) -> Any:
-    """Save a network in which no two parameters are alike; gives it back in float64."""
+    """Save a network in which no two parameters are alike, and return it in float64."""
     import torch
     import transformers
 

@@ -1,4 +1,4 @@
-"""The yardstick, measured by hand; `test_families` holds it against `transformers`."""
+"""The reference model, checked by hand; `test_families` holds it against `transformers`."""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ def sealed(bundle_store: BundleStore) -> tuple[Original, Bundle]:
 
 @dataclass
 class Seer:
-    """Knows all answers, and remembers what it was asked."""
+    """A stand-in that knows all answers, and records the texts it was given."""
 
     name: str = "one who knows"
     asked: list[list[str]] = field(default_factory=list)

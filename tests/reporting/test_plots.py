@@ -53,7 +53,7 @@ class Picture:
         return [e for e in self.root.iter() if class_ in e.attrib.get("class", "").split()]
 
     def points(self) -> Iterator[tuple[float, float]]:
-        """The ends and corners of all that is drawn."""
+        """Return the ends and corners of all that is drawn."""
         for element in self.root.iter():
             values = {k: v for k, v in element.attrib.items() if re.fullmatch("[xy][12]?", k)}
             at = {k: float(v) for k, v in values.items()}

@@ -37,7 +37,7 @@ def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Index]:
 
 
 def sources(index: Index, where: str, *values: Any) -> set[str]:
-    """What is found of everything, with a filter, in every mode."""
+    """Return the sources that a search for everything finds with a filter, in every mode."""
     near = index.search("fish", 9, mode="vector", where=where, params=values)
     found = {hit.source for hit in near}
     both = {hit.source for hit in index.search("fish", 9, where=where, params=values)}

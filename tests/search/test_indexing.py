@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def docs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder of three documents, named from where we stand."""
+    """A folder of three documents, as a path relative to the working directory."""
     monkeypatch.chdir(tmp_path)
     write_documents(tmp_path / "docs")
     return Path("docs")
@@ -49,7 +49,7 @@ FILE = Path("a.index")
 
 
 def run(*paths: Path, model: FakeModel | None = None, **options: Any) -> dict[str, int]:
-    """What a run says that it did, without what it did not do."""
+    """Return the counts of a run's report that are not zero."""
     report = run_index(FILE, *paths, model=model, **options)
     counts = ("added", "changed", "unchanged", "removed", "embedded", "reused")
     told = {name: getattr(report, name) for name in counts if getattr(report, name)}

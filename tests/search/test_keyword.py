@@ -30,7 +30,7 @@ TEXTS = (
 
 
 def index_of(texts: Sequence[str] = TEXTS) -> Keywords:
-    """Texts as chunks 1, 2, ... of one document."""
+    """Index texts as chunks 1, 2, ... of one document."""
     database = sqlite3.connect(":memory:", isolation_level=None)
     for statement in (schema.META_SCHEMA, *documents.DOCUMENTS.schema):
         database.execute(statement)
@@ -51,7 +51,7 @@ MADE = index_of()
 
 
 def whole_fts(texts: Sequence[str], question: str) -> list[tuple[int, float]]:
-    """What FTS5 finds with an index that keeps positions and lengths."""
+    """Return what FTS5 finds with an index that keeps positions and lengths."""
     database = sqlite3.connect(":memory:")
     database.execute(f"CREATE VIRTUAL TABLE t USING fts5(text, tokenize='{documents.TOKENIZE}')")
     database.executemany("INSERT INTO t VALUES (?)", [(text,) for text in texts])

@@ -26,7 +26,7 @@ def served(made: Tiny) -> Tiny:
 
 @pytest.fixture(scope="session")
 def embedder(served: Tiny) -> Iterator[Embedder]:
-    """And the embedder on it, to compare with."""
+    """An embedder on the served bundle, to compare with."""
     with Embedder.open(served.bundle, on_truncate="ignore") as embedder:
         yield embedder
 
@@ -57,7 +57,7 @@ def index_file(served: Tiny, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def indexed(
     served: Tiny, index_file: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Running]:
-    """A server that searches it."""
+    """A server that searches the index."""
     folder = tmp_path_factory.mktemp("server")
     name = f"org/tiny={served.bundle.folder}"
     with serving(folder, name, "--index", index_file) as running:

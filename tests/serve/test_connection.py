@@ -32,7 +32,7 @@ WEBSOCKET = b"Connection: keep-alive, Upgrade\r\nUpgrade: websocket\r\n"
 
 
 def head(*lines: bytes, method: bytes = b"POST", path: bytes = b"/v1/embeddings") -> bytes:
-    """A request's line and headers."""
+    """Return a request's line and headers."""
     first = b"%b %b HTTP/1.1\r\nHost: localhost\r\n" % (method, path)
     return first + b"Content-Type: application/json\r\n" + b"".join(lines) + b"\r\n"
 
@@ -50,7 +50,7 @@ def line(server: Running) -> Iterator[http.client.HTTPConnection]:
 
 
 def answers(line: http.client.HTTPConnection, count: int) -> list[int]:
-    """The statuses of the next answers; HTTPResponse would read ahead of its own."""
+    """Return the statuses of the next responses; HTTPResponse would read beyond the first."""
     found, stream = [], line.sock.makefile("rb")
     for _ in range(count):
         found.append(int(stream.readline()[9:12]))
@@ -63,7 +63,7 @@ def answers(line: http.client.HTTPConnection, count: int) -> list[int]:
 
 
 def refused(line: http.client.HTTPConnection, status: int) -> None:
-    """It hangs up with an error in OpenAI's form."""
+    """Check that the server closes the connection after an error in OpenAI's form."""
     found = http.client.HTTPResponse(line.sock)
     found.begin()
     assert found.status == status
@@ -108,7 +108,7 @@ def test_requests_may_follow_each_other_at_once(line: http.client.HTTPConnection
 
 
 def until_it_hangs_up(line: http.client.HTTPConnection, part: bytes) -> int:
-    """Bytes that could be sent."""
+    """Return the number of bytes that could be sent."""
     sent = 0
     line.sock.settimeout(5)
     try:

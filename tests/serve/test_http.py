@@ -50,7 +50,7 @@ real, ServedModel.forward = ServedModel.forward, forward
 
 
 def figure(server: Running, name: str) -> float:
-    """A figure of /metrics; 0 where it is not there yet."""
+    """Return a value of /metrics, or 0 if it does not exist yet."""
     lines = server.get("/metrics").body.decode().splitlines()
     return sum(float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith(name))
 
@@ -226,7 +226,7 @@ class Gated:
 
     @contextmanager
     def sent(self, *texts: str) -> Iterator[http.client.HTTPConnection]:
-        """A request that is waiting or being computed."""
+        """Send a request, and wait until it is queued or computed."""
         before = figure(self.server, "minnow_queue_texts")
         with closing(self.server.connect()) as line:
             line.request("POST", "/v1/embeddings", json.dumps({**FISH, "input": texts}), JSON)
@@ -342,7 +342,7 @@ class TestTheEnd:
 
 
 def answers(server: Running) -> bool:
-    """Whether it takes connections."""
+    """Return whether the server accepts connections."""
     try:
         return server.get("/health").status == 200
     except OSError:

@@ -29,7 +29,7 @@ def weights(tmp_path: Path) -> Path:
 
 
 class Writer:
-    """Counts how often it writes."""
+    """A writer that counts its calls."""
 
     def __init__(self, error: Exception | None = None) -> None:
         self.times, self.error = 0, error

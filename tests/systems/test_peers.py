@@ -34,12 +34,12 @@ quiet = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::UserWarning
 
 @pytest.fixture(autouse=True)
 def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What the tests of this run export, they export once, and not into the user's cache."""
+    """Share exports between the tests of a run, outside the user's cache."""
     monkeypatch.setenv("MINNOW_CACHE", str(tmp_path_factory.getbasetemp() / "exports"))
 
 
 def files_of(folder: Path) -> dict[Path, int]:
-    """Every file below, and when it was changed."""
+    """Return every file of a folder with its time of modification."""
     return {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
 
 

@@ -43,7 +43,7 @@ TEXTS = ["fish", "how do fish sleep", ""]
 
 @pytest.fixture(autouse=True)
 def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What the tests of this run export, they export once, and not into the user's cache."""
+    """Share exports between the tests of a run, outside the user's cache."""
     monkeypatch.setenv("MINNOW_CACHE", str(tmp_path_factory.getbasetemp() / "exports"))
 
 

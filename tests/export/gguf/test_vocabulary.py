@@ -57,7 +57,7 @@ def corpus() -> list[str]:
 
 
 def bpe() -> Tokenizer:
-    """A byte-level BPE such as RoBERTa's."""
+    """Return a byte-level BPE such as RoBERTa's."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     trainer = trainers.BpeTrainer(

@@ -60,7 +60,7 @@ def made_once(tokenizer: Tokenizer) -> TokenizerFile:
 
 @pytest.fixture(autouse=True)
 def one_table(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The same tokenizer is expressed once: it takes a second or two."""
+    """Express the same tokenizer only once, since it takes a second or two."""
     monkeypatch.setattr(minnow.export.mnn_llm, "wordpiece_file", made_once)
 
 
@@ -82,7 +82,7 @@ def exported(bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Export
 
 
 def agree(bundle: Bundle, export: Export, work: Path, bar: float) -> None:
-    """The engine, and minnow's embedder on the bundle."""
+    """Check that the engine agrees with minnow's embedder on the bundle."""
     work.mkdir()
     ids, vectors = engine_ids(export.folder, TEXTS, work), None
     with Embedder.open(bundle.folder) as embedder:

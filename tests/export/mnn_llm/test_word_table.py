@@ -27,7 +27,7 @@ every_kind = pytest.mark.parametrize("kind", list(WordKind), ids=lambda kind: ki
 
 
 def as_the_engine_reads(content: bytes, settings: dict[str, Any] | None, row: int) -> list[float]:
-    """One row, number by number, as diskembedding.cpp of MNN 3.6.1 reads it."""
+    """Return one row, number by number, as diskembedding.cpp of MNN 3.6.1 reads it."""
     if settings is None:
         halves = np.frombuffer(content, "<u2")[row * WIDTH : (row + 1) * WIDTH]
         return [float(np.uint32(int(h) << 16).view(np.float32)) for h in halves]
