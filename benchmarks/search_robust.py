@@ -6,8 +6,8 @@
 FOLDER contains documents. `kill` indexes them once without interruption. Then it starts
 `minnow index` 50 times and kills it (-9) at a random moment, and reads the whole file after each
 kill. Finally it lets the last run end and compares all rows with the uninterrupted ones. If a run
-ends by itself, the file is deleted. `two` indexes copies of the documents, which come and go for a
-minute, while it searches for a document that stays.
+ends before its kill, the file is deleted. `two` indexes copies of the documents, which come and go
+for a minute, while it searches for a document that stays.
 """
 
 from __future__ import annotations

@@ -65,7 +65,7 @@ class ConversionError(MinnowError):
 
 
 class ParityError(MinnowError):
-    """Vectors are not those of the reference.
+    """The vectors are not those of the reference.
 
     Attributes:
         worst: The lowest cosine of a probe text; None if no text was compared.

@@ -7,7 +7,7 @@ from fakes.benchmarks import make
 from fakes.comparisons import HOSTILE
 from fakes.pages import read, small_print, table, words
 
-from minnow.bench.report import FIGURES, describe_setup, make_title, render_report
+from minnow.bench.report import QUANTITIES, describe_setup, make_title, render_report
 
 pytestmark = pytest.mark.extra("evaluate")
 
@@ -24,10 +24,10 @@ def test_the_machine_is_described() -> None:
     assert lines[3].endswith("reaches 100 GFLOP/s with them")
 
 
-def test_the_table_has_every_figure() -> None:
+def test_the_table_has_every_quantity() -> None:
     page = read(render_report(make()))
     head, first, second = table(page, "speeds")
-    assert [figure.column for figure in FIGURES] == head[1 : 1 + len(FIGURES)]
+    assert [quantity.column for quantity in QUANTITIES] == head[1 : 1 + len(QUANTITIES)]
     assert first[1:4] == ["2,000", "20", "4.0"]
     assert second[1:4] == ["4,000", "40", "2.0"]
     assert second[-2:] == ["250 MB", "90.0 MB"]
@@ -40,7 +40,7 @@ def test_the_table_has_every_figure() -> None:
 def test_what_is_not_known_is_not_drawn() -> None:
     page = read(render_report(make(operations=None)))
     plots = [e[0].text for e in page.iter("svg") if e.attrib["class"] == "plot"]
-    assert plots == ["Many documents", "One short query", FIGURES[4].title]
+    assert plots == ["Many documents", "One short query", QUANTITIES[4].title]
     assert "not known" in words(page)
     assert "The machine was busy." in words(page)
 

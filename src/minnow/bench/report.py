@@ -11,7 +11,7 @@ from minnow.reporting.pages import isolate, render, shorten_name
 
 
 @dataclass(frozen=True)
-class Figure:
+class Quantity:
     """A quantity that is measured several times.
 
     Attributes:
@@ -21,7 +21,7 @@ class Figure:
         unit: The unit of a value in running text.
         decimals: The number of decimals.
         factor: Converts the unit of the values to that of the column.
-        of: Returns the values of a system; None where they are not known.
+        read: Returns the values of a system; None where they are not known.
     """
 
     name: str
@@ -30,23 +30,23 @@ class Figure:
     unit: str
     decimals: int
     factor: float
-    of: Callable[[Benchmark, Speed], Sample | None]
+    read: Callable[[Benchmark, Speed], Sample | None]
 
     def shown(self, value: float) -> str:
         """Format a value without its unit."""
         return f"{value * self.factor:,.{self.decimals}f}"
 
 
-FIGURES = (
-    Figure("tokens", "Many documents", "tokens/s", "tokens/s", 0, 1, lambda _, s: s.tokens),
-    Figure("peak", "Share of NumPy's matrix product", "share, %", "%", 0, 100,
+QUANTITIES = (
+    Quantity("tokens", "Many documents", "tokens/s", "tokens/s", 0, 1, lambda _, s: s.tokens),
+    Quantity("peak", "Share of NumPy's matrix product", "share, %", "%", 0, 100,
            lambda found, s: found.peak_share(s)),
-    Figure("p50", "One short query", "query p50, ms", "ms", 1, 1e3, lambda _, s: s.p50),
-    Figure("p95", "One short query, 95th percentile", "p95, ms", "ms", 1, 1e3,
+    Quantity("p50", "One short query", "query p50, ms", "ms", 1, 1e3, lambda _, s: s.p50),
+    Quantity("p95", "One short query, 95th percentile", "p95, ms", "ms", 1, 1e3,
            lambda _, s: s.p95),
-    Figure("cold", "Time from process start to first vector", "cold start, s", "s", 2, 1,
+    Quantity("cold", "Time from process start to first vector", "cold start, s", "s", 2, 1,
            lambda _, s: s.cold),
-    Figure("load", "Part of it until the model is open", "load, s", "s", 2, 1, lambda _, s: s.load),
+    Quantity("load", "Part of it until the model opens", "load, s", "s", 2, 1, lambda _, s: s.load),
 )  # fmt: skip
 """The quantities in the order in which tables show them."""
 
@@ -78,8 +78,8 @@ def render_report(found: Benchmark) -> str:
     values = {
         "found": found,
         "setup": describe_setup(found),
-        "figures": FIGURES,
-        "plots": {figure.name: drawn for figure in FIGURES if (drawn := _plot(found, figure))},
+        "quantities": QUANTITIES,
+        "plots": {each.name: drawn for each in QUANTITIES if (drawn := _plot(found, each))},
         "title": make_title(found),
     }
     return render("minnow.bench", values)
@@ -94,15 +94,15 @@ def make_title(found: Benchmark) -> str:
     return f"{name} is the fastest in bulk, with {best.tokens.median:,.0f} tokens/s"
 
 
-def _plot(found: Benchmark, figure: Figure) -> str:
+def _plot(found: Benchmark, quantity: Quantity) -> str:
     """Plot a quantity of all systems; return an empty string if one of them lacks it."""
     spans = []
     for position, system in enumerate(found.systems):
-        sample = figure.of(found, system)
+        sample = quantity.read(found, system)
         if sample is None:
             return ""
-        low, middle, high = (v * figure.factor for v in (sample.low, sample.median, sample.high))
-        words = f"{figure.shown(sample.median)} {figure.unit}"
+        low, middle, high = (v * quantity.factor for v in (sample.low, sample.median, sample.high))
+        words = f"{quantity.shown(sample.median)} {quantity.unit}"
         key = plots.LegendKey(system.label, plots.style_of(position))
         spans.append(plots.Span(key, low, middle, high, words))
-    return plots.spans_plot(spans, figure.title, figure.column)
+    return plots.spans_plot(spans, quantity.title, quantity.column)

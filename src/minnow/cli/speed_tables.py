@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-from minnow.bench.report import FIGURES, describe_setup
+from minnow.bench.report import QUANTITIES, describe_setup
 from minnow.cli.app import with_flags
 from minnow.cli.tables import console_for, legend, letter, table_of
 
@@ -16,35 +16,34 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from minnow.bench import Benchmark
-    from minnow.bench.report import Figure
+    from minnow.bench.report import Quantity
 
 
 def print_benchmark(found: Benchmark, file: TextIO) -> None:
-    """Print what was measured on what machine, and a table for each figure."""
+    """Print what was measured on what machine, and a table for each quantity."""
     console = console_for(file)
     for line in describe_setup(found):
         console.print(Text(line))
     console.print()
     console.print(legend(found.systems))
-    for figure in FIGURES:
-        if figure.of(found, found.baseline) is not None:
-            console.print(_figure(found, figure))
+    for quantity in QUANTITIES:
+        if quantity.read(found, found.baseline) is not None:
+            console.print(_quantity(found, quantity))
     console.print(_memory(found))
     for note in found.notes:
         console.print(Text(with_flags(note)))
 
 
-def _figure(found: Benchmark, figure: Figure) -> Table:
+def _quantity(found: Benchmark, quantity: Quantity) -> Table:
     rounds = f"{found.rounds} round{'s' * (found.rounds > 1)}"
-    table = table_of(
-        f"{figure.title}; median of {rounds}", "", figure.column, "least", "greatest", "ratio to A"
-    )
-    base = figure.of(found, found.baseline)
+    title = f"{quantity.title}; median of {rounds}"
+    table = table_of(title, "", quantity.column, "least", "greatest", "ratio to A")
+    base = quantity.read(found, found.baseline)
     for number, system in enumerate(found.systems):
-        sample = figure.of(found, system)
+        sample = quantity.read(found, system)
         assert sample is not None
         assert base is not None
-        shown = map(figure.shown, (sample.median, sample.low, sample.high))
+        shown = map(quantity.shown, (sample.median, sample.low, sample.high))
         table.add_row(letter(number), *shown, f"x{sample.over(base).median:.2f}")
     return table
 

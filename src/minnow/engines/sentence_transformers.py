@@ -54,8 +54,7 @@ def export_model(folder: Path, destination: Path, backend: Backend) -> None:
 class SentenceTransformersEmbedder:
     """A model in a folder, as sentence-transformers runs it.
 
-    On torch and on ONNX Runtime it computes in float32. OpenVINO chooses by itself: bfloat16 where
-    the processor has instructions for that.
+    It computes in float32; on OpenVINO in bfloat16 if the processor has instructions for that.
     """
 
     def __init__(

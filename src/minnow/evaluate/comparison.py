@@ -51,7 +51,7 @@ def _no_progress(_: str, __: int) -> AbstractContextManager[Callable[[int], None
 
 @dataclass(frozen=True)
 class RunOptions:
-    """Options of a run of systems.
+    """Options of an evaluation.
 
     Attributes:
         threads: CPU threads of each system; by default those of the machine, four at most.

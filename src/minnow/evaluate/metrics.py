@@ -34,7 +34,7 @@ _MAX_GAIN = 1_000_000
 
 @dataclass(frozen=True)
 class Scores:
-    """Scores of a system's rankings, for each query.
+    """Quality of a system's rankings, for each query.
 
     Attributes:
         queries: Ids, in the data set's order.

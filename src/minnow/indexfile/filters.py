@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 Parameters = Sequence[Any] | Mapping[str, Any]
 
 _FUNCTION_TABLES = {"json_each"}
+# The last four could use memory without limit.
 _FORBIDDEN = {"load_extension", "fts3_tokenizer", "zeroblob", "randomblob", "printf", "format"}
 _ACTIONS = {sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_FUNCTION}
 _STEPS = 1000

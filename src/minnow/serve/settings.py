@@ -42,7 +42,7 @@ def check_bounds(settings: Settings | Limits) -> None:
 
 @dataclass(frozen=True)
 class Limits:
-    """Limits of one request, and of all that wait or are computed."""
+    """Largest sizes of one request, and of all that wait or are computed."""
 
     max_body_bytes: int = setting(16_000_000, "Most bytes of a request's body.", min=1)
     max_inputs: int = setting(2048, "Most inputs of a request; OpenAI allows 2048.", min=1)
@@ -64,7 +64,7 @@ class Limits:
 
 @dataclass(frozen=True)
 class Settings:
-    """Settings of a server: its address, its keys and its limits.
+    """Address, keys and limits of a server.
 
     The text of each field is the help of its command-line option.
     """

@@ -32,6 +32,7 @@ LIMITS = (
     "puts no prompt before a text: the app does",
     "takes no text with U+0000 from Python",
 )
+"""What the engine does, as predicates that cards and records state in this order."""
 _WHOLE = 1 << 30
 
 
