@@ -291,9 +291,9 @@ class TextEngineSuite:
     """Tests of every text engine; inherit it, with fixtures `rig` and `embedder` (`rig.open()`)."""
 
     def test_vectors_are_those_of_the_reference(self, rig: TextRig, embedder: TextEmbedder) -> None:
-        asked, told = embedder.encode_query(TEXTS), embedder.encode_document(TEXTS)
+        query, document = embedder.encode_query(TEXTS), embedder.encode_document(TEXTS)
 
-        for found, prompt in ((asked, "query: "), (told, "passage: ")):
+        for found, prompt in ((query, "query: "), (document, "passage: ")):
             assert found.dtype == np.float32
             expected = rig.vectors([prompt + text for text in TEXTS])
             np.testing.assert_allclose(found, expected, atol=rig.close)

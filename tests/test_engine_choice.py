@@ -129,10 +129,10 @@ class TestAuto:
     def test_without_the_checkpoint(
         self, machine: Machine, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        def gone(bundle: object, source: object) -> bytes:
+        def fail(bundle: object, source: object) -> bytes:
             raise SourceNotFoundError("There is no such package.")
 
-        monkeypatch.setattr(engine_choice, "_rebuilt", gone)
+        monkeypatch.setattr(engine_choice, "_rebuilt", fail)
         name, reason = machine.choose("auto")
         assert name == "mnn"
         assert reason == "mnn, the bundle's own. No other: There is no such package."

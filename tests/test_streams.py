@@ -253,7 +253,7 @@ class TestWholeOrAsItWas:
         assert names(older.parent) == [older.name]
 
     @pytest.mark.parametrize(
-        ("error", "told"),
+        ("error", "raised"),
         [
             (InputError("Line 5 is not UTF-8"), InputError),
             (FULL, OutputError),
@@ -262,9 +262,9 @@ class TestWholeOrAsItWas:
         ],
     )
     def test_a_failure_in_the_middle_keeps_it(
-        self, older: Path, error: BaseException, told: type[BaseException]
+        self, older: Path, error: BaseException, raised: type[BaseException]
     ) -> None:
-        with pytest.raises(told):
+        with pytest.raises(raised):
             write_some(older, error)
         assert older.read_text() == "older"
         assert names(older.parent) == [older.name]

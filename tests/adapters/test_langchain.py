@@ -164,14 +164,14 @@ class TestSearching:
         assert set(found(store.similarity_search(QUERY, 9, **options))) == ids
 
     def test_what_can_be_asked_is_checked(self, store: MinnowVectorStore) -> None:
-        for options, told in (
+        for options, message in (
             ({"filter": {"tags": ["old"]}}, "'tags' to equal a list.*SQL"),
             ({"filter": lambda doc: True}, "filter is function; give a dict"),
             ({"where": "topic = 'fish'"}, "no such column: topic. Columns are"),
             ({"mode": "magic"}, "mode should be vector, keyword, hybrid"),
             ({"k": 0}, "k should be from 1 to 1000"),
         ):
-            with pytest.raises(InputError, match=told):
+            with pytest.raises(InputError, match=message):
                 store.similarity_search(QUERY, **options)
         with pytest.raises(TypeError, match="fliter"):
             store.similarity_search(QUERY, fliter={"topic": "fish"})
@@ -227,7 +227,7 @@ class TestAdding:
 
     def test_all_or_nothing(self, store: MinnowVectorStore, file: Path) -> None:
         before = contents_of(file)
-        for texts, options, told in (
+        for texts, options, message in (
             (["new", "fish " * 99], {}, r"takes 2\d. Split it first"),
             (["new"], {"metadatas": [{"when": datetime.date(2020, 1, 1)}]}, "'when' is no JSON"),
             (["new"], {"metadatas": []}, "1 texts, and 0 metadatas"),
@@ -235,7 +235,7 @@ class TestAdding:
             (["new", "new"], {"ids": ["x", "x"]}, "Two records have the id 'x'"),
             ("new", {}, "one string"),
         ):
-            with pytest.raises(InputError, match=told):
+            with pytest.raises(InputError, match=message):
                 store.add_texts(texts, **options)
         assert contents_of(file) == before
 

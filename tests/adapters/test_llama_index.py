@@ -234,14 +234,14 @@ class TestFinding:
 
     def test_what_can_be_asked_is_checked(self, store: MinnowVectorStore) -> None:
         vector = [1.0] * 32
-        for query, told in (
+        for query, message in (
             (VectorStoreQuery(vector, mode=VectorStoreQueryMode.SVM), "should be default, mmr"),
             (VectorStoreQuery(vector, alpha=0.5), "alpha cannot be set"),
             (VectorStoreQuery(), "default needs the query's embedding"),
             (VectorStoreQuery([1.0]), r"finite and of shape \(queries, 32\)"),
             (VectorStoreQuery(vector, similarity_top_k=1001), "k should be from 1 to 1000"),
         ):
-            with pytest.raises(InputError, match=told):
+            with pytest.raises(InputError, match=message):
                 store.query(query)
 
 
@@ -274,7 +274,7 @@ class TestChanging:
         store.add([TextNode(id_="x", text="fish", embedding=[1.0] * 32)])
         before = contents_of(file)
         good = TextNode(id_="y", text="two", embedding=[1.0] * 32)
-        for bad, told in (
+        for bad, message in (
             ({"text": "x"}, "'bad' has no embedding"),
             ({"text": "x", "embedding": [1.0] * 31}, "'bad' should be 32 finite numbers"),
             ({"text": "x", "embedding": [float("nan")] * 32}, "32 finite numbers"),
@@ -282,7 +282,7 @@ class TestChanging:
             ({"text": "x", "embedding": [1.0] * 32, "metadata": {"o": object()}}, "'bad' cannot"),
             ({"text": "x", "embedding": [1.0] * 32, "metadata": {"n": float("inf")}}, "'n' is no"),
         ):
-            with pytest.raises(InputError, match=told):
+            with pytest.raises(InputError, match=message):
                 store.add([good, TextNode(id_="bad", **bad)])
         assert contents_of(file) == before
 
@@ -452,14 +452,14 @@ class TestFilters:
             )
 
     @pytest.mark.parametrize(
-        ("operator", "value", "told"),
+        ("operator", "value", "message"),
         [
             ("in", "ab", "'in' on 'a' takes a list, not 'ab'"),
             ("==", ["a"], "takes a string or a number"),
             ("text_match", 5, "takes a string"),
         ],
     )
-    def test_values_that_do_not_fit(self, operator: str, value: Any, told: str) -> None:
+    def test_values_that_do_not_fit(self, operator: str, value: Any, message: str) -> None:
         filter_ = MetadataFilter(key="a", value=value, operator=FilterOperator(operator))
-        with pytest.raises(InputError, match=told):
+        with pytest.raises(InputError, match=message):
             conditions_of(MetadataFilters(filters=[filter_]))

@@ -151,8 +151,8 @@ class TestForReal:
     @pytest.mark.extra("onnxruntime")
     def test_figures_are_of_this_machine(self, made: Tiny) -> None:
         names = [str(made.bundle.folder), f"onnx:{made.source.folder}"]
-        told: list[str] = []
-        options = BenchOptions(rounds=2, documents=5, queries=3, threads=1, progress=told.append)
+        steps: list[str] = []
+        options = BenchOptions(rounds=2, documents=5, queries=3, threads=1, progress=steps.append)
         found = bench(names, DATASET, options)
         assert [system.label for system in found.systems] == ["tiny.minnow", "onnx:model"]
         for system in found.systems:
@@ -162,7 +162,7 @@ class TestForReal:
                 assert 0.02 < load < cold < 60
             assert system.peak_bytes > 2e7
         assert found.peak.median > 1e8
-        assert told[-1] == "round 2 of 2"
+        assert steps[-1] == "round 2 of 2"
         facts = benchmark_facts(found)
         assert facts["systems"][0]["tokens_per_second"]["ratio"]["median"] == 1.0
         assert 0 < facts["systems"][1]["matmul_peak_share"]["median"] < 10

@@ -135,6 +135,6 @@ class TestRefusals:
             assert process.stdout is not None
             assert process.stdout.read(12) == b"Fish sleep w"
             process.send_signal(signal.SIGINT)
-            _, told = process.communicate(timeout=60)
-        assert told == b"error: stopped; nothing was left half done.\n"
+            _, stderr = process.communicate(timeout=60)
+        assert stderr == b"error: stopped; nothing was left half done.\n"
         assert process.returncode == 130

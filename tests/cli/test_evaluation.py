@@ -121,13 +121,13 @@ class TestEvaluate:
         assert "A   tiny.minnow" in done.stdout
         assert "baseline" not in done.stdout
 
-        told = json.loads(
+        printed = json.loads(
             run_minnow("evaluate", "tiny.minnow", "data", "--json", cwd=folder).stdout
         )
-        assert told["dataset"]["name"] == "data/test"
-        assert 0 < told["measures"]["nDCG@10"] <= 1
-        assert f"{told['measures']['nDCG@10']:.4f}" in done.stdout
-        assert "against_baseline" not in told
+        assert printed["dataset"]["name"] == "data/test"
+        assert 0 < printed["measures"]["nDCG@10"] <= 1
+        assert f"{printed['measures']['nDCG@10']:.4f}" in done.stdout
+        assert "against_baseline" not in printed
 
 
 class TestFailures:

@@ -59,7 +59,7 @@ def refused(done: Done, code: int, words: str) -> None:
     assert words in done.stderr
 
 
-def told(place: Path, *arguments: object) -> Any:
+def run_json(place: Path, *arguments: object) -> Any:
     done = run_minnow("memory", *arguments, "--json", cwd=place)
     assert done.code == 0, done.stderr
     return json.loads(done.stdout)
@@ -74,7 +74,7 @@ class TestAdd:
 
     def test_as_json(self, place: Path, bundles: Path) -> None:
         model = ("-b", bundles / "tiny.minnow")
-        (item,) = told(
+        (item,) = run_json(
             place, "add", "a.memory", *model, "so it is wet", "--source", 1, "--source", 2
         )
         assert (item["id"], item["kind"], item["sources"]) == (4, "insight", [1, 2])
@@ -92,9 +92,9 @@ class TestAdd:
                        cwd=place), 11, "the weights",
         )  # fmt: skip
         add = ("add", "b.memory", "-b", bundles / "other.minnow", "--from", "a.memory")
-        assert told(place, *add)["taken_over"] == 3
-        assert told(place, *add)["taken_over"] == 0
-        ours, theirs = (told(place, "list", f"{name}.memory") for name in "ba")
+        assert run_json(place, *add)["taken_over"] == 3
+        assert run_json(place, *add)["taken_over"] == 0
+        ours, theirs = (run_json(place, "list", f"{name}.memory") for name in "ba")
         for key in ("text", "created", "used", "importance", "tags"):
             assert [item[key] for item in ours] == [item[key] for item in theirs]
 
@@ -111,7 +111,7 @@ class TestAdd:
         model = ("-b", bundles / "tiny.minnow")
         done = run_minnow("memory", "add", "a.memory", *model, *arguments, cwd=place)
         refused(done, code, words)
-        assert len(told(place, "list", "a.memory")) == 3
+        assert len(run_json(place, "list", "a.memory")) == 3
 
 
 class TestRecall:
@@ -137,29 +137,33 @@ class TestRecall:
     def test_weights_and_filters(self, place: Path, bundles: Path) -> None:
         model = ("-b", bundles / "tiny.minnow", "--no-touch")
         only = ("--relevance", 0, "--recency", 0)
-        assert told(place, "recall", "a.memory", "x", *model, *only, "-k", 1)[0]["id"] == 1
-        found = told(place, "recall", "a.memory", "x", *model, "--tag", "wet", "--tag", "fish")
+        assert run_json(place, "recall", "a.memory", "x", *model, *only, "-k", 1)[0]["id"] == 1
+        found = run_json(place, "recall", "a.memory", "x", *model, "--tag", "wet", "--tag", "fish")
         assert [one["id"] for one in found] == [2]
         where = ("--where", "importance < 0.9")
-        assert {one["id"] for one in told(place, "recall", "a.memory", "x", *model, *where)} == {
+        assert {
+            one["id"] for one in run_json(place, "recall", "a.memory", "x", *model, *where)
+        } == {
             2,
             3,
         }
-        assert told(place, "recall", "a.memory", "x", *model, "--tag", "none") == []
+        assert run_json(place, "recall", "a.memory", "x", *model, "--tag", "none") == []
 
     def test_touch(self, place: Path, bundles: Path) -> None:
-        before = {item["id"]: item["used"] for item in told(place, "list", "a.memory")}
+        before = {item["id"]: item["used"] for item in run_json(place, "list", "a.memory")}
         query = ("recall", "a.memory", "fish 2 sleep", "-b", bundles / "tiny.minnow")
-        told(place, *query, "-k", 2, "--no-touch")
-        assert {item["id"]: item["used"] for item in told(place, "list", "a.memory")} == before
-        found = {one["id"] for one in told(place, *query, "-k", 2)}
-        after = {item["id"]: item["used"] for item in told(place, "list", "a.memory")}
+        run_json(place, *query, "-k", 2, "--no-touch")
+        assert {item["id"]: item["used"] for item in run_json(place, "list", "a.memory")} == before
+        found = {one["id"] for one in run_json(place, *query, "-k", 2)}
+        after = {item["id"]: item["used"] for item in run_json(place, "list", "a.memory")}
         assert {id_ for id_ in before if after[id_] != before[id_]} == found
 
 
 def test_list(place: Path) -> None:
-    assert [item["id"] for item in told(place, "list", "a.memory")] == [3, 2, 1]
-    assert [item["id"] for item in told(place, "list", "a.memory", "--tag", "wet", "-n", 1)] == [2]
+    assert [item["id"] for item in run_json(place, "list", "a.memory")] == [3, 2, 1]
+    assert [
+        item["id"] for item in run_json(place, "list", "a.memory", "--tag", "wet", "-n", 1)
+    ] == [2]
     done = run_minnow("memory", "list", "a.memory", "--where", "id = 1", cwd=place)
     assert done.stdout.splitlines()[0] == "    1  river 1 is cold"
     refused(run_minnow("memory", "list", "a.memory", "--where", "a = 1", cwd=place), 8, "Columns")
@@ -168,7 +172,7 @@ def test_list(place: Path) -> None:
 
 def test_reflect(place: Path, bundles: Path) -> None:
     model = ("-b", bundles / "tiny.minnow", "--smallest", 2)
-    near = told(place, "reflect", "a.memory", *model, "--closeness", 0.001)
+    near = run_json(place, "reflect", "a.memory", *model, "--closeness", 0.001)
     assert all(len(cluster) >= 2 for cluster in near)
     done = run_minnow("memory", "reflect", "a.memory", *model, "--closeness", 1, cwd=place)
     assert done.stdout == ""
@@ -178,12 +182,12 @@ def test_reflect(place: Path, bundles: Path) -> None:
 def test_an_llm_concludes(place: Path, bundles: Path, llm: Path) -> None:
     """MNN's own engine, with an LLM that can say one thing."""
     model = ("-b", bundles / "tiny.minnow", "--closeness", 0.001)
-    none = told(place, "reflect", "a.memory", *model, "--smallest", 9, "--llm", llm)
+    none = run_json(place, "reflect", "a.memory", *model, "--smallest", 9, "--llm", llm)
     assert none == []
-    (insight,) = told(place, "reflect", "a.memory", *model, "--smallest", 3, "--llm", llm)
+    (insight,) = run_json(place, "reflect", "a.memory", *model, "--smallest", 3, "--llm", llm)
     assert insight["text"] == "Fish sleep with open eyes [1]."
     assert (insight["kind"], insight["sources"]) == ("insight", [1, 2, 3])
-    assert told(place, "list", "a.memory")[0]["id"] == insight["id"]
+    assert run_json(place, "list", "a.memory")[0]["id"] == insight["id"]
     done = run_minnow("memory", "reflect", "a.memory", *model, "--smallest", 2, "--llm", "nope",
                       cwd=place)  # fmt: skip
     assert (done.code, "no recent memories" in done.stderr) == (0, True)
@@ -194,9 +198,9 @@ def test_forget(place: Path) -> None:
     assert done.stdout.splitlines()[0] == "    3  boats 3 float"
     assert "there is no memory 99" in done.stderr
     rule = ("forget", "a.memory", "--unused-for", "1d", "--spare", 0.8)
-    assert [item["id"] for item in told(place, *rule, "--dry-run")] == [2]
-    assert [item["id"] for item in told(place, *rule)] == [2]
-    assert [item["id"] for item in told(place, "forget", "a.memory", "--keep", 0)] == [1]
-    assert told(place, "list", "a.memory") == []
+    assert [item["id"] for item in run_json(place, *rule, "--dry-run")] == [2]
+    assert [item["id"] for item in run_json(place, *rule)] == [2]
+    assert [item["id"] for item in run_json(place, "forget", "a.memory", "--keep", 0)] == [1]
+    assert run_json(place, "list", "a.memory") == []
     for wrong in ((), (1, "--keep", 1), ("--keep", 1, "--unused-for", "1y"), (1, "--dry-run")):
         refused(run_minnow("memory", "forget", "a.memory", *wrong, cwd=place), 2, "")

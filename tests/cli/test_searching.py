@@ -48,8 +48,8 @@ class TestIndex:
         done = run_minnow("index", "docs", "-b", "tiny.minnow", "-o", "float16.index", cwd=place)
         assert done.code == 0, done.stderr
         lines = dict(line.split("  ", 1) for line in done.stdout.splitlines())
-        told = {name: value.strip() for name, value in lines.items()}
-        assert (told["added"], told["unchanged"], told["embedded"]) == ("0", "6", "0")
+        counts = {name: value.strip() for name, value in lines.items()}
+        assert (counts["added"], counts["unchanged"], counts["embedded"]) == ("0", "6", "0")
 
     def test_what_cannot_be_read_is_listed(self, place: Path, tmp_path: Path) -> None:
         write_documents(tmp_path / "docs", {"good.txt": "fish", "bad.txt": "a\0b"})
@@ -111,7 +111,7 @@ class TestSearch:
         assert (done.code, done.stdout, done.stderr) == (0, "", "warning: nothing was found.\n")
 
     @pytest.mark.parametrize(
-        ("file", "bundle", "code", "told"),
+        ("file", "bundle", "code", "message"),
         [
             ("none.index", "tiny.minnow", 8, "There is no file none.index"),
             ("docs", "tiny.minnow", 8, "is a folder, not an index"),
@@ -121,9 +121,9 @@ class TestSearch:
         ],
     )
     def test_what_is_refused(
-        self, place: Path, file: str, bundle: str, code: int, told: str
+        self, place: Path, file: str, bundle: str, code: int, message: str
     ) -> None:
-        assert told in refused(run_minnow("search", file, "fish", "-b", bundle, cwd=place), code)
+        assert message in refused(run_minnow("search", file, "fish", "-b", bundle, cwd=place), code)
 
 
 def run_example(place: Path, *arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:

@@ -70,17 +70,17 @@ def test_every_batch_is_done_once(lanes: int, batches: int) -> None:
 
 @pytest.mark.parametrize("lanes", [0, 3])
 def test_a_fault_is_raised_and_the_rest_is_not_started(lanes: int) -> None:
-    engine, begun = Lane(lanes), []
+    engine, started = Lane(lanes), []
 
     def fail(lane: Any, batch: int) -> int:
-        begun.append(batch)
+        started.append(batch)
         if batch == 5:
             raise ValueError("the fifth")
         return work(lane, batch)
 
     with pytest.raises(ValueError, match="the fifth"):
         list(run_batches(engine, range(1000), fail))
-    assert len(begun) < 900
+    assert len(started) < 900
     assert sorted(n for n, _ in run_batches(engine, range(6), work)) == list(range(6))
 
 

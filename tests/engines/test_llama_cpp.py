@@ -102,10 +102,10 @@ def test_the_similarity_is_the_files(tmp_path: Path, made: Made) -> None:
 
 class TestPrompts:
     def test_roles_put_their_prompt_first(self, engine: LlamaCppEmbedder, made: Made) -> None:
-        asked, told = engine.encode_query(["fish"]), engine.encode_document(["fish"])
+        query, document = engine.encode_query(["fish"]), engine.encode_document(["fish"])
         plain = engine.encode(["query: fish", "passage: fish"])
 
-        assert rowwise_cosine(np.concatenate([asked, told]), plain).min() > CLOSE
+        assert rowwise_cosine(np.concatenate([query, document]), plain).min() > CLOSE
         assert stated_prompts(made.file) == ("query: ", "passage: ")
 
     def test_arguments_win_even_if_empty(self, made: Made) -> None:

@@ -160,10 +160,10 @@ class TestMemory:
     def test_an_unreferenced_engine_is_freed(self, made: Tiny) -> None:
         engine = open_engine(made)
         engine.run(TokenBatch.pad(ROWS, 0))
-        gone = weakref.ref(engine)
+        reference = weakref.ref(engine)
         del engine
         gc.collect()
-        assert gone() is None
+        assert reference() is None
 
     @pytest.mark.skipif(not STATM.exists(), reason="this system has no /proc")
     def test_opening_again_and_again_does_not_grow(self, made: Tiny) -> None:

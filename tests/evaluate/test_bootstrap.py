@@ -179,9 +179,9 @@ class TestVerdict:
 def test_equal_systems_seldom_get_a_verdict() -> None:
     """About 1 in 20 by chance, here of 200 pairs where most queries do not differ."""
     generator = np.random.default_rng(3)
-    told = 0
+    decided = 0
     for _ in range(200):
         changes = generator.choice([-1.0, 0.0, 1.0], size=100, p=[0.05, 0.9, 0.05])
         interval = paired_bootstrap(changes, np.zeros(100), resamples=500)
-        told += verdict(interval, 0) in ("better", "worse")
-    assert 2 <= told <= 20
+        decided += verdict(interval, 0) in ("better", "worse")
+    assert 2 <= decided <= 20

@@ -148,8 +148,8 @@ class TestTables:
                 for c in [*worst, *best]
             ]
             assert [row[1:] for row in rows] == places
-            told = f"{system.against.losses} lost, {system.against.gains} gained"
-            assert told in words(root)
+            sentence = f"{system.against.losses} lost, {system.against.gains} gained"
+            assert sentence in words(root)
 
 
 class TestCosines:
@@ -193,8 +193,10 @@ def test_what_was_compared() -> None:
 
 
 def test_equal_rankings_are_reported() -> None:
-    told = "bge-small-copy.minnow: the first relevant document of every query has the same rank."
-    assert told in words(page("identical"))
+    sentence = (
+        "bge-small-copy.minnow: the first relevant document of every query has the same rank."
+    )
+    assert sentence in words(page("identical"))
 
 
 def test_a_system_of_no_size_is_in_no_plot_of_sizes() -> None:

@@ -79,15 +79,17 @@ def test_it_finds_what_minnow_finds(
 
 
 @pytest.mark.parametrize(
-    ("stdin", "told"),
+    ("stdin", "message"),
     [("", "not JSON"), ("[1, 2]", "has 2 numbers, and those of the index 24"),
      ('["a"]', "of another kind")],
 )  # fmt: skip
-def test_invalid_vectors_are_reported(program: Path, tmp_path: Path, stdin: str, told: str) -> None:
+def test_invalid_vectors_are_reported(
+    program: Path, tmp_path: Path, stdin: str, message: str
+) -> None:
     file, _ = make(tmp_path, VectorEncoding.INT8, "cosine")
     done = run(program, file, stdin=stdin)
     assert (done.returncode, done.stdout) == (1, "")
-    assert told in done.stderr
+    assert message in done.stderr
 
 
 def test_invalid_index_files_are_reported(program: Path, tmp_path: Path) -> None:
@@ -97,13 +99,13 @@ def test_invalid_index_files_are_reported(program: Path, tmp_path: Path) -> None
     with_other(file, tmp_path / "foreign", "PRAGMA application_id = 1")
     with_other(file, tmp_path / "damaged", "UPDATE vectors SET vector = x'00'")
     vector = json.dumps([1.0] * 24)
-    for name, told in (
+    for name, message in (
         ("text", "cannot be read"), ("nope", "cannot be opened"), ("damaged", "wrong length"),
         ("newer", "is not an index that this"), ("foreign", "is not an index that this"),
     ):  # fmt: skip
         done = run(program, tmp_path / name, stdin=vector)
         assert (done.returncode, done.stdout) == (1, "")
-        assert told in done.stderr
+        assert message in done.stderr
     assert run(program, stdin=vector).returncode == 2
     assert run(program, file, "x", stdin=vector).returncode == 2
 

@@ -180,11 +180,11 @@ class _Network(Nodes):
         wanted = "logits_index"
         if every:
             wanted = self.node("Mul", [wanted, self.constant("zero", [0], np.int32)], "first")
-        told = self.node("Slice", [seen, wanted, end, axis], "told")
+        part = self.node("Slice", [seen, wanted, end, axis], "part")
         bias = np.zeros((_HEAD, size), np.float32)
         bias[0, -1] = _FOUND
         known = self.node(
-            "MatMul", [told, self.table("known.w", np.vstack([follows, bias]))], "known"
+            "MatMul", [part, self.table("known.w", np.vstack([follows, bias]))], "known"
         )
         place = self.node("ReduceMax", ["position_ids"], "place", keepdims=0)
         nothing = self.node("Mul", [self.cast(place, "placed"), self.scalar("none", 0)], "nothing")

@@ -32,11 +32,11 @@ def forbid_network(monkeypatch: pytest.MonkeyPatch) -> None:
 WATCH = """
 import sys
 
-def _told(event, args):
+def _log_event(event, args):
     if event in ("socket.connect", "socket.sendto", "socket.getaddrinfo", "socket.gethostbyname"):
         sys.stderr.write(f"NETWORK {event} {args!r}\\n")
 
-sys.addaudithook(_told)
+sys.addaudithook(_log_event)
 """
 """Put it first in a program of its own: what any thread of it asks of the network is on stderr.
 

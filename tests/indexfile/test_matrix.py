@@ -93,11 +93,11 @@ def test_an_empty_table() -> None:
 
 
 @given(st.lists(st.sets(st.integers(0, 30)), min_size=1, max_size=5))
-def test_it_follows_what_is_written(gone: list[set[int]]) -> None:
+def test_it_follows_what_is_written(dropped: list[set[int]]) -> None:
     """Each round drops some rows and adds some with larger ids; only new ones are read."""
     there: dict[int, np.ndarray] = {}
     database, matrix, last = table({}), Matrix("vectors", WIDTH, F16), 0
-    for round_, drop in enumerate(gone):
+    for round_, drop in enumerate(dropped):
         for id_ in drop & there.keys():
             database.execute("DELETE FROM vectors WHERE id = ?", (id_,))
             del there[id_]

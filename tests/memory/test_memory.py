@@ -67,18 +67,18 @@ class TestRemember:
             assert again.items() == [item]
 
     @pytest.mark.parametrize(
-        ("wrong", "told"),
+        ("wrong", "message"),
         [({"text": " "}, "empty"), ({"text": "a\0b"}, "NUL"), ({"text": "a\ud800"}, "half of a"),
          ({"text": "word " * 70}, "72 tokens"), ({"importance": 1.1}, "0 to 1"),
          ({"importance": float("nan")}, "0 to 1"), ({"at": NAIVE}, "time zone"),
          ({"tags": "ab"}, "list"), ({"tags": [""]}, "list"), ({"sources": [99]}, "no memory 99")],
     )  # fmt: skip
     def test_what_cannot_be_kept_leaves_all_as_it_was(
-        self, memory: Memory, wrong: dict[str, Any], told: str
+        self, memory: Memory, wrong: dict[str, Any], message: str
     ) -> None:
         memory.remember("boats float")
         good = Observation("fish sleep")
-        with pytest.raises(InputError, match=told):
+        with pytest.raises(InputError, match=message):
             memory.remember_many([good, replace(good, **{"text": "eels swim", **wrong})])
         assert [item.text for item in memory.items()] == ["boats float"]
 
@@ -201,15 +201,17 @@ class TestRecall:
         assert [item.id for item in memory.items(where="importance > 0.8", limit=1)] == [2]
 
     @pytest.mark.parametrize(
-        ("options", "told"),
+        ("options", "message"),
         [({"k": 0}, "from 1 to 1000"), ({"k": 1001}, "from 1 to 1000"), ({"tags": "ab"}, "list"),
          ({"where": "nope = 1"}, "Columns are id, text"), ({"where": ""}, "empty"),
          ({"where": "id IN (SELECT id FROM meta)"}, "columns"),
          ({"where": "1); DROP TABLE memories; --"}, "cannot be used")],
     )  # fmt: skip
-    def test_wrong_arguments(self, memory: Memory, options: dict[str, object], told: str) -> None:
+    def test_wrong_arguments(
+        self, memory: Memory, options: dict[str, object], message: str
+    ) -> None:
         memory.remember("fish sleep")
-        with pytest.raises(InputError, match=told):
+        with pytest.raises(InputError, match=message):
             memory.recall("fish", **options)  # type: ignore[arg-type]
 
     def test_nothing_there(self, memory: Memory) -> None:

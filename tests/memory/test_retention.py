@@ -49,10 +49,10 @@ def test_there_may_be_none() -> None:
 
 
 @pytest.mark.parametrize(
-    ("wrong", "told"),
+    ("wrong", "message"),
     [({}, "unused_for"), ({"keep": -1}, "keep"), ({"unused_for": -DAY}, "unused_for"),
      ({"keep": 1, "spare": 2}, "spare"), ({"keep": 1, "spare": float("nan")}, "spare")],
 )  # fmt: skip
-def test_wrong_rules_are_refused(wrong: dict[str, object], told: str) -> None:
-    with pytest.raises(InputError, match=told):
+def test_wrong_rules_are_refused(wrong: dict[str, object], message: str) -> None:
+    with pytest.raises(InputError, match=message):
         Retention(**wrong)  # type: ignore[arg-type]

@@ -142,7 +142,7 @@ class TestSearching:
         store.close()
 
     @pytest.mark.parametrize(
-        ("options", "told"),
+        ("options", "message"),
         [
             ({"k": 0}, "k should be from 1 to 1000"),
             ({"k": 1001}, "k should be from 1 to 1000"),
@@ -150,8 +150,8 @@ class TestSearching:
             ({"fusion": "magic"}, "fusion should be"),
         ],
     )
-    def test_arguments_out_of_range(self, file: Path, options: Any, told: str) -> None:
-        with open_fake(file) as index, pytest.raises(InputError, match=told):
+    def test_arguments_out_of_range(self, file: Path, options: Any, message: str) -> None:
+        with open_fake(file) as index, pytest.raises(InputError, match=message):
             index.search("fish", **options)
 
     @pytest.mark.parametrize("bad", [np.ones(5), np.full(24, np.nan), np.ones((1, 1, 24))])

@@ -52,8 +52,8 @@ def run(*paths: Path, model: FakeModel | None = None, **options: Any) -> dict[st
     """Return the counts of a run's report that are not zero."""
     report = run_index(FILE, *paths, model=model, **options)
     counts = ("added", "changed", "unchanged", "removed", "embedded", "reused")
-    told = {name: getattr(report, name) for name in counts if getattr(report, name)}
-    return told | ({"skipped": len(report.skipped)} if report.skipped else {})
+    found = {name: getattr(report, name) for name in counts if getattr(report, name)}
+    return found | ({"skipped": len(report.skipped)} if report.skipped else {})
 
 
 def files() -> set[str]:
@@ -307,7 +307,7 @@ class TestSettings:
         store.close()
 
     @pytest.mark.parametrize(
-        ("options", "told"),
+        ("options", "message"),
         [
             ({"max_tokens": 32}, "chunks of 64 tokens, not 32"),
             ({"overlap": 5}, "an overlap of 0 tokens, not 5"),
@@ -315,11 +315,13 @@ class TestSettings:
         ],
     )
     def test_others_are_refused_but_for_a_rebuild(
-        self, docs: Path, options: dict[str, Any], told: str
+        self, docs: Path, options: dict[str, Any], message: str
     ) -> None:
         run(docs)
         before = contents_of(FILE)
-        with pytest.raises(IndexFileError, match=rf"{told}\. Keep these settings.*`rebuild=True`"):
+        with pytest.raises(
+            IndexFileError, match=rf"{message}\. Keep these settings.*`rebuild=True`"
+        ):
             run(docs, **options)
         assert contents_of(FILE) == before
         assert run(docs, rebuild=True, **options) == {"added": 3, "embedded": 4}
@@ -453,8 +455,8 @@ def test_edits_give_the_index_of_a_fresh_run(
             except KeyboardInterrupt:
                 continue
         run_index(file, folder / "docs")
-        run_index(folder / "anew.index", folder / "docs")
-        assert contents_of(file) == contents_of(folder / "anew.index")
+        run_index(folder / "fresh.index", folder / "docs")
+        assert contents_of(file) == contents_of(folder / "fresh.index")
 
 
 def test_every_document_is_embedded_and_reported_once(docs: Path) -> None:

@@ -144,13 +144,13 @@ BAD = [
 
 
 class TestWhatIsNotTaken:
-    @pytest.mark.parametrize(("record", "told"), BAD)
-    def test_nothing_is_written(self, file: Path, record: Record, told: str) -> None:
+    @pytest.mark.parametrize(("record", "message"), BAD)
+    def test_nothing_is_written(self, file: Path, record: Record, message: str) -> None:
         model = FakeModel()
         with Collection(file, model) as collection:
             collection.put([TRAIN])
             before = contents_of(file)
-            with pytest.raises(InputError, match=told):
+            with pytest.raises(InputError, match=message):
                 collection.put([FISH, KETTLE, record])
             assert contents_of(file) == before
             assert model.embedded == [TRAIN.text]

@@ -69,7 +69,7 @@ def strict(served: Tiny, tmp_path_factory: pytest.TempPathFactory) -> Iterator[R
     """A server with a key, an origin, low limits, and truncation, set by its environment."""
     folder: Path = tmp_path_factory.mktemp("strict")
     (folder / "key").write_text(f"{KEY}\n", encoding="utf-8")
-    told = {
+    settings = {
         "MINNOW_BUNDLES": str(served.bundle.folder),
         "MINNOW_API_KEY_FILE": str(folder / "key"),
         "MINNOW_CORS_ORIGIN": "https://example.org",
@@ -78,5 +78,5 @@ def strict(served: Tiny, tmp_path_factory: pytest.TempPathFactory) -> Iterator[R
         "MINNOW_TRUNCATE": "1",
         "MINNOW_MEMORY": "normal",
     }
-    with serving(folder, env=told) as running:
+    with serving(folder, env=settings) as running:
         yield running

@@ -79,11 +79,11 @@ def test_the_page_searches_it(indexed: Running) -> None:
         page.click("#ask")
         page.wait_for_selector("li")
         shown = page.locator("li .text").all_inner_texts()
-        told = page.locator("li .from").first.inner_text()
+        origin = page.locator("li .from").first.inner_text()
     hits = indexed.post("/search", {"query": "minnows schools"}).json["hits"]
     assert shown == [" ".join(hit["passage"].split()) for hit in hits]
-    assert told.startswith(f"{hits[0]['source']} › ")
-    assert f"similarity {hits[0]['vector_score']:.3f}" in told
+    assert origin.startswith(f"{hits[0]['source']} › ")
+    assert f"similarity {hits[0]['vector_score']:.3f}" in origin
 
 
 def test_files_that_are_no_index_of_the_bundle(served: Tiny, tmp_path: Path) -> None:

@@ -104,9 +104,9 @@ class TestGguf:
         silent = ("minnow.prompt.query", "minnow.prompt.document")
         name = f"gguf:{make(tmp_path, pooling='mean', without=silent).file}"
         prompts = RolePrompts(PROMPTS["query"], PROMPTS["document"])
-        alone, told = find_system(name), find_system(name, prompts=prompts)
-        assert (alone.prompts, told.prompts) == (None, prompts)
-        assert alone.fingerprint != told.fingerprint
+        alone, with_prompts = find_system(name), find_system(name, prompts=prompts)
+        assert (alone.prompts, with_prompts.prompts) == (None, prompts)
+        assert alone.fingerprint != with_prompts.fingerprint
 
         embedder = open_system(name, threads=1, prompts=prompts)
         with Embedder.open(made.bundle) as ours:
