@@ -1,4 +1,4 @@
-"""What every engine does: one suite for token engines, one for text engines, over one tiny model.
+"""Tests of every engine: a suite for token engines, one for text engines, over one tiny model.
 
 A test class of an engine inherits the suite of its kind and gives it a fixture `rig`.
 """

@@ -1,4 +1,4 @@
-"""Skips what this machine lacks, saying what; and one tiny model that many tests read."""
+"""Skips of tests whose tools this machine lacks, and one tiny model that many tests read."""
 
 from __future__ import annotations
 

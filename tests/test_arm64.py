@@ -1,4 +1,4 @@
-"""The emulated ARM processor, as far as it can be looked at without one."""
+"""The emulated ARM processor, as far as it can be tested without one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A bundle is read as it was sealed, and vouches for its files."""
+"""Reading a sealed bundle, and checking its files against the manifest."""
 
 from __future__ import annotations
 

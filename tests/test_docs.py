@@ -1,4 +1,4 @@
-"""The documentation is the code's: pages that repeat it are compared with it."""
+"""Documentation: pages that repeat the code are compared with it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The embedder over real bundles: what opening one costs, and what its vectors are."""
+"""The embedder over real bundles: the cost of opening one, and its vectors."""
 
 from __future__ import annotations
 

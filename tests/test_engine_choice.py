@@ -1,4 +1,4 @@
-"""A bundle on another engine: it has to agree with the bundle, and "auto" says why it is which."""
+"""A bundle on another engine: it has to agree with the bundle, and "auto" gives its reasons."""
 
 from __future__ import annotations
 
@@ -137,7 +137,7 @@ class TestAuto:
         assert name == "mnn"
         assert reason == "mnn, the bundle's own. No other: There is no such package."
 
-    def test_what_is_no_error_of_ours_is_not_hidden(self, machine: Machine) -> None:
+    def test_other_errors_are_not_hidden(self, machine: Machine) -> None:
         machine.planted = {"openvino-bf16": KeyError("a bug")}
         with pytest.raises(KeyError):
             open_chosen(EngineOptions("auto"), None, machine.open)  # type: ignore[arg-type]

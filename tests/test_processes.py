@@ -1,4 +1,4 @@
-"""The supervisor of child processes: what becomes of programs that fail, crash, hang or fork."""
+"""The supervisor of child processes: programs that fail, crash, hang or fork."""
 
 from __future__ import annotations
 

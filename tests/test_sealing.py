@@ -1,4 +1,4 @@
-"""A bundle is sealed whole or not at all, and never over what is not one."""
+"""Sealing a bundle: complete or not at all, and never over anything that is not a bundle."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ class TestSealWholeOrNotAtAll:
         assert contents(folder) == OLD
         assert names(folder.parent) == ["a.minnow"]
 
-    def test_an_error_of_ours_passes_through(self, folder: Path) -> None:
+    def test_our_errors_pass_through(self, folder: Path) -> None:
         with pytest.raises(MinnowError, match="of ours"), staging(folder):
             raise MinnowError("an error of ours")
         assert names(folder.parent) == ["a.minnow"]
@@ -153,7 +153,7 @@ class TestSealWholeOrNotAtAll:
         assert names(tmp_path) == ["some"]
         assert names(tmp_path / "some") == []
 
-    def test_a_bundle_may_be_read_by_whom_other_new_folders_may(self, tmp_path: Path) -> None:
+    def test_a_bundle_has_the_permissions_of_other_new_folders(self, tmp_path: Path) -> None:
         (tmp_path / "other").mkdir()
         make(tmp_path / "a.minnow")
         modes = [path.stat().st_mode for path in (tmp_path / "other", tmp_path / "a.minnow")]

@@ -1,4 +1,4 @@
-"""A request to stop is raised once, and never within a moment that may not be cut in two."""
+"""A request to stop is raised once, and never within a section that must not be interrupted."""
 
 from __future__ import annotations
 

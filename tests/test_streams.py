@@ -311,7 +311,7 @@ class TestWholeOrAsItWas:
         assert link.is_symlink()
         assert older.read_bytes() != b"older"
 
-    def test_it_may_be_read_by_whom_other_new_files_may(self, tmp_path: Path) -> None:
+    def test_it_has_the_permissions_of_other_new_files(self, tmp_path: Path) -> None:
         write_some(tmp_path / "a.npy")
         (tmp_path / "other").write_text("")
         modes = [(tmp_path / name).stat().st_mode for name in ("a.npy", "other")]

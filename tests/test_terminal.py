@@ -1,4 +1,4 @@
-"""How the program ends when it is stopped, not read, or started without its streams."""
+"""Exit of the program if it is stopped, its output closed, or its streams are missing."""
 
 from __future__ import annotations
 
@@ -278,7 +278,7 @@ class TestEmbedding:
         assert names(tmp_path) == ["a.npy"]
         assert (tmp_path / "a.npy").read_text() == "older"
 
-    def test_a_reader_that_goes_away_is_no_fault(
+    def test_a_closed_pipe_is_no_error(
         self, made: Tiny, tmp_path: Path, start: Callable[..., subprocess.Popen[bytes]]
     ) -> None:
         """As `| head -1` does; more is written than a pipe holds."""

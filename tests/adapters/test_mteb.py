@@ -295,14 +295,14 @@ class TestPrompts:
             (Row(name="STS"), "document", "green fish"),
         ],
     )
-    def test_one_for_the_task_comes_first(
+    def test_one_for_the_task_wins(
         self, task: Row, role: str | None, text: str, made: Tiny, plain: Embedder
     ) -> None:
         with embedder_of(made, prompts=BY_TASK) as embedder:
             vectors = vectors_of(MtebModel(embedder), task, role)
         np.testing.assert_array_equal(vectors, plain.encode([text]))
 
-    def test_the_callers_own_comes_before_all(self, model: MtebModel, plain: Embedder) -> None:
+    def test_the_callers_prompt_wins(self, model: MtebModel, plain: Embedder) -> None:
         vectors = vectors_of(model, Row(), "query", prompt="two ")
         np.testing.assert_array_equal(vectors, plain.encode(["two fish"]))
 

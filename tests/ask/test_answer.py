@@ -67,7 +67,7 @@ class TestWarnings:
             (Answer("Why?"), ["nothing was found, so the LLM was not asked"]),
         ],
     )
-    def test_what_is_said(self, given_: Answer, words: list[str]) -> None:
+    def test_warnings_about_an_answer(self, given_: Answer, words: list[str]) -> None:
         warnings = list(given_.warnings())
         assert len(warnings) == len(words)
         assert all(part in warning for part, warning in zip(words, warnings, strict=True))

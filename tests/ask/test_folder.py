@@ -1,4 +1,4 @@
-"""An LLM's folder: what the engine would take for granted, refused by name."""
+"""An LLM's folder: what minnow reads from it, and folders that it refuses."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class TestWhatItSays:
         assert read_llm_folder(folder).window == window
         assert read_llm_folder(folder, 99).window == 99
 
-    def test_settings_of_ours(self) -> None:
+    def test_our_settings_replace_the_folders(self) -> None:
         thinking = {"context": {"enable_thinking": False}}
         ours = {"reuse_kv": False, "all_logits": False, "speculative_type": "", "jinja": thinking}
         assert changed_settings({"thread_num": 3}) == ours

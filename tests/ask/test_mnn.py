@@ -1,4 +1,4 @@
-"""MNN's own LLM engine on tiny LLMs, made here: what it says, and what becomes of its faults."""
+"""MNN's own LLM engine on tiny LLMs, made here: its answers, and its failures."""
 
 from __future__ import annotations
 

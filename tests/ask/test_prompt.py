@@ -1,4 +1,4 @@
-"""A prompt: within the window, numbered, and nothing lost without saying so."""
+"""A prompt: within the window, numbered, and every omission is reported."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class TestWhatFits:
         hits = [make_hit("fish"), make_hit("fish " * 500), make_hit("fish")]
         assert build(hits, BARE + 60).passages == (hits[0],)
 
-    def test_a_sentence_of_the_first_and_that_is_said(self) -> None:
+    def test_the_first_is_cut_at_a_sentence_and_marked(self) -> None:
         hits = [
             make_hit("Fish rest on the ground. Some do not, as sharks. " + "x " * 99),
             *[make_hit("a")],

@@ -1,4 +1,4 @@
-"""The page of a benchmark: what it says is what was found."""
+"""The page of a benchmark: its statements match the results."""
 
 from __future__ import annotations
 

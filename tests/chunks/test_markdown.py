@@ -158,7 +158,7 @@ class TestText:
     def test_raw_html(self, source: str, expected: str) -> None:
         assert text(source) == expected
 
-    def test_lists_deeper_than_markdown_it_goes_by_itself(self) -> None:
+    def test_lists_deeper_than_the_default_limit(self) -> None:
         source = "\n".join("  " * depth + f"- level{depth}" for depth in range(40))
         assert "level39" in text(source)
 

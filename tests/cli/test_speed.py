@@ -60,7 +60,7 @@ def test_json(folder: Path) -> None:
     assert len(system["tokens_per_second"]["values"]) == facts["rounds"] == 2
 
 
-def test_what_is_not_there(folder: Path, tmp_path: Path) -> None:
+def test_missing_systems_and_folders(folder: Path, tmp_path: Path) -> None:
     assert "nothing" in refused(run_minnow("bench", tmp_path / "nothing"), 6)
     assert "9.gguf" in refused(run_minnow("bench", folder / "tiny.minnow", "gguf:9.gguf"), 3)
     page = tmp_path / "no" / "folder" / "a.html"

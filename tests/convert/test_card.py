@@ -1,4 +1,4 @@
-"""The model card: true, and its programs run."""
+"""The model card: its statements are true, and its programs run."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def run_snippet(bundle: Bundle) -> np.ndarray:
     return np.array(line.split()[1:], dtype=np.float32)
 
 
-def test_the_card_says_what_goes_in_and_what_comes_out(tmp_path: Path) -> None:
+def test_the_card_names_inputs_and_outputs(tmp_path: Path) -> None:
     model = write_model(tmp_path / "model", family="roberta")
     for interface, output in (
         (Interface.LAST_HIDDEN_STATE, "float32 of shape (batch, seq, 32), to be pooled"),

@@ -242,7 +242,7 @@ def test_verify_finds_what_hashes_cannot(model: Path, tmp_path: Path) -> None:
     ],
     ids=str,
 )
-def test_verify_reads_what_is_said_of_vectors_made_in_the_graph(
+def test_verify_checks_the_manifest_of_a_graph_that_pools(
     model: Path, tmp_path: Path, said: dict[str, Any], fault: str
 ) -> None:
     """Nothing else would: the vectors are right."""

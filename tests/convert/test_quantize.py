@@ -1,4 +1,4 @@
-"""Recipes of whole numbers: what they round, and what MNN makes of it."""
+"""Integer recipes: the tensors that they round, and MNN's results with them."""
 
 from __future__ import annotations
 

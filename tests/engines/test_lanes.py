@@ -1,4 +1,4 @@
-"""Batches side by side: each done once, a lane never by two at once, faults and stops passed on."""
+"""Parallel batches: each runs once, no lane runs two at once, errors and stops are passed on."""
 
 from __future__ import annotations
 

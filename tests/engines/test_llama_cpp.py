@@ -1,4 +1,4 @@
-"""The llama.cpp engine: what every text engine does, and what is llama.cpp's own."""
+"""The llama.cpp engine: the suite of all text engines, and behaviour of its own."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def test_vectors_are_those_of_the_reference(tmp_path: Path, pooling: str, normal
     )
 
 
-def test_a_file_of_someone_elses_is_normalised_and_has_no_prompts(tmp_path: Path) -> None:
+def test_a_foreign_file_is_normalised_and_has_no_prompts(tmp_path: Path) -> None:
     ours = (
         "minnow.normalize",
         "minnow.similarity",

@@ -1,4 +1,4 @@
-"""The option `memory`: that it reaches MNN, and what it does to vectors."""
+"""The option `memory`: it reaches MNN, and its effect on vectors."""
 
 from __future__ import annotations
 
@@ -182,7 +182,7 @@ print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 
 
 @pytest.mark.parametrize("memory", ["low", "high"])
-def test_floats_are_run_alike(fp16: Made, memory: MemoryName) -> None:
+def test_floats_give_the_same_states(fp16: Made, memory: MemoryName) -> None:
     found, exact = fp16.states(memory), fp16.states("normal")
     np.testing.assert_allclose(found, exact, atol=1e-5)
 

@@ -1,4 +1,4 @@
-"""What is particular to MNN: what it prints, how it loads, what a fork does to it."""
+"""Behaviour that only the MNN engine has: its output, loading, and forks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The cache of vectors: what goes in comes out, for several processes; damage is reported."""
+"""The cache of vectors: reads return what was written, for several processes too."""
 
 from __future__ import annotations
 

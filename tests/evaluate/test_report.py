@@ -1,4 +1,4 @@
-"""The page of a comparison: what it says is what was found."""
+"""The page of a comparison: its statements match the results."""
 
 from __future__ import annotations
 

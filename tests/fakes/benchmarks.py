@@ -1,4 +1,4 @@
-"""Made benchmarks, as `bench` would give them."""
+"""Invented benchmarks, as `bench` would return them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Made comparisons, as `compare` would give them: statistics by the real code, places by dice."""
+"""Invented comparisons, as `compare` would return them: real statistics of random ranks."""
 
 from __future__ import annotations
 

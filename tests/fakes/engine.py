@@ -1,4 +1,4 @@
-"""A token engine without a runtime: its states are known, and it remembers what it was asked."""
+"""A token engine without a runtime: its states are known, and it records its calls."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Made frontiers, as `measure` would give them: cosines and places by dice."""
+"""Invented frontiers, as `measure` would return them, with random cosines and ranks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tiny GGUF files, and what llama.cpp should make of them."""
+"""Tiny GGUF files, and the vectors that llama.cpp should give for them."""
 
 from __future__ import annotations
 

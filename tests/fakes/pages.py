@@ -1,4 +1,4 @@
-"""Pages of made comparisons, read back."""
+"""Pages of invented comparisons, parsed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Memories without a model, and with a clock that stands until it is moved."""
+"""Memories without a model, and with a clock that tests move."""
 
 from __future__ import annotations
 

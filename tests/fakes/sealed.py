@@ -83,7 +83,7 @@ def fail(
     *,
     at: int = 0,
 ) -> None:
-    """Let a function fail at a call, counted from 0; all other calls reach the real one."""
+    """Make a function fail at a call, counted from 0; all other calls reach the real one."""
     real, calls = getattr(owner, name), iter(range(1_000_000))
 
     def failing(*args: Any, **kwargs: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Which forms of a model no other makes pointless."""
+"""Forms of a model that no other form dominates."""
 
 from __future__ import annotations
 

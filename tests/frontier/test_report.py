@@ -1,4 +1,4 @@
-"""The page of a frontier: what it says is what was found."""
+"""The page of a frontier: its statements match the results."""
 
 from __future__ import annotations
 

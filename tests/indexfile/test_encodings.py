@@ -1,4 +1,4 @@
-"""Vectors as rows: what comes back is what went in, to the precision that was chosen."""
+"""Vectors as rows: reading returns what was written, to the chosen precision."""
 
 from __future__ import annotations
 

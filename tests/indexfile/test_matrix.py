@@ -1,4 +1,4 @@
-"""Exact search, against the plainest way to do it."""
+"""Exact search, against a plain second implementation."""
 
 from __future__ import annotations
 

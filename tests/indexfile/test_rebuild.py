@@ -1,4 +1,4 @@
-"""Rebuilds: what came from files is deleted, what programs put in stays."""
+"""Rebuilds: rows from files are deleted, records of programs stay."""
 
 from __future__ import annotations
 

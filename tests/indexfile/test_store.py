@@ -185,7 +185,7 @@ class TestWhatIsNoIndex:
         with pytest.raises(IndexFileError, match=r"is damaged .*Restore a copy of it"):
             open_fake(file).search("fish", mode="vector")
 
-    def test_one_with_garbage_in_it_raises_errors_of_ours_alone(self, file: Path) -> None:
+    def test_a_damaged_file_raises_only_our_errors(self, file: Path) -> None:
         content = file.read_bytes()
         for start in range(100, len(content) - 700, 4001):
             file.write_bytes(content[:start] + b"\xa5" * 600 + content[start + 600 :])

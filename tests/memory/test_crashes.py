@@ -1,4 +1,4 @@
-"""Killed at any moment, or written by two at once: what was promised is there."""
+"""Processes killed at any moment, or two writers at once: confirmed writes are kept."""
 
 from __future__ import annotations
 

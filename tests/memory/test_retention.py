@@ -1,4 +1,4 @@
-"""What stays and what goes."""
+"""Memories that are kept, and memories that are forgotten."""
 
 from __future__ import annotations
 

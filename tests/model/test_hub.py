@@ -271,7 +271,7 @@ class TestCache:
         with pytest.raises(NetworkError, match=f"not fully, in the cache .*{lost}"):
             snapshot_of(TINY, offline=True)
 
-    def test_without_the_graph_does_not_serve_who_wants_it(
+    def test_a_cached_snapshot_without_the_graph_is_not_enough(
         self, hub: FakeHub, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         hub.add("acme/tiny", WHOLE_MODEL | {"model.onnx": "older"})

@@ -111,7 +111,7 @@ class TestFailure:
             (200, NetworkError, "Could not get acme/tiny"),
         ],
     )
-    def test_of_the_hub_is_ours(
+    def test_of_the_hub_becomes_our_error(
         self, hub: FakeHub, status: int, error: type[SourceError], message: str
     ) -> None:
         hub.faults["GET", "/revision/main"] = Fault(status=status)

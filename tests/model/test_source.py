@@ -239,7 +239,7 @@ class TestPackage:
         with pytest.raises(SourceNotFoundError, match="carries no model"):
             resolve("package:carried-model")
 
-    def test_whose_files_were_deleted_is_refused(self, site: Path) -> None:
+    def test_with_deleted_files_is_refused(self, site: Path) -> None:
         self.install(site, {"model/": WHOLE_MODEL})
         (site / "carried_model" / "model" / "config.json").unlink()
         with pytest.raises(SourceNotFoundError, match=r"package:carried-model has no config\.json"):

@@ -1,4 +1,4 @@
-"""Scales and ticks of plots: where values lie, and which numbers are named."""
+"""Scales and ticks of plots: positions of values, and labels."""
 
 from __future__ import annotations
 

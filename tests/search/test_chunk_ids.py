@@ -1,4 +1,4 @@
-"""Conditions in SQL: what they allow, and what they may not do."""
+"""Conditions in SQL: the chunks that they select, and what they are not allowed to do."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Killed at any moment, and written while it is read: no harm is done."""
+"""Processes killed at any moment, and writes during reads: the index stays intact."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Opening an index, searching it, and what a hit says."""
+"""Opening an index, searching it, and the contents of a hit."""
 
 from __future__ import annotations
 

@@ -73,7 +73,7 @@ class TestWords:
         assert set(found("FISHES")) == {1, 2, 3}
         assert found("cafe NAIVE") == [4]
 
-    def test_words_that_most_have_are_left_out_where_there_are_others(self) -> None:
+    def test_common_words_are_left_out_if_there_are_others(self) -> None:
         texts = ["the fish", "the river", "the boat", "the tide"]
         assert found("the river", texts) == [2]
         assert found("the", texts) == [1, 2, 3, 4]

@@ -1,4 +1,4 @@
-"""Documents from memory in an index: put in, replaced, removed, and left alone by others."""
+"""Records of programs in an index: added, replaced, removed, and untouched by indexing."""
 
 from __future__ import annotations
 
@@ -253,7 +253,7 @@ class TestBesideFiles:
         assert [hit.id for hit in read] == [hit.id for hit in found]
         assert both.get(["docs/fish.md#9", "no", "a#b", "docs/fish.md#2"])[0].number == 2
 
-    def test_an_own_id_comes_before_a_files(self, both: Collection) -> None:
+    def test_a_records_id_wins_over_a_files(self, both: Collection) -> None:
         both.put([Record("docs/fish.md#1", "mine")])
         texts = [hit.piece for hit in both.get(["docs/fish.md#1", "docs/fish.md#2"])]
         assert texts == ["mine", "Minnows live in schools."]

@@ -133,7 +133,7 @@ class TestWithUsearch:
             "a.index", "a.index.usearch", "docs",
         ]  # fmt: skip
 
-    def test_it_is_used_where_there_is_much(
+    def test_it_is_used_for_large_indexes(
         self, file: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         with open_(file, "auto") as index:

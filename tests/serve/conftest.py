@@ -1,4 +1,4 @@
-"""Servers that many tests ask: each is started once."""
+"""Servers that many tests share: each is started once."""
 
 from __future__ import annotations
 

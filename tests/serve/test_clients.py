@@ -1,4 +1,4 @@
-"""The clients that others have: the official one of OpenAI, and LangChain's."""
+"""Clients of other projects: OpenAI's official one, and LangChain's."""
 
 from __future__ import annotations
 
@@ -56,7 +56,9 @@ class TestOpenAI:
         expected = embedder.encode(TEXTS, truncate_dim=4, normalize_embeddings=True)
         close([row.embedding for row in found.data], expected)
 
-    def test_what_is_ours_goes_in_the_extra_body(self, client: Any, embedder: Embedder) -> None:
+    def test_extra_parameters_are_accepted_in_the_body(
+        self, client: Any, embedder: Embedder
+    ) -> None:
         body = {"input_type": "query"}
         found = client.embeddings.create(model="tiny", input=TEXTS, extra_body=body)
         close([row.embedding for row in found.data], embedder.encode_query(TEXTS))

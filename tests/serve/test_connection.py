@@ -1,4 +1,4 @@
-"""What comes before a request is one: bounds that need no key, and offers that are declined."""
+"""Connections before a request is complete: limits without a key, and declined upgrades."""
 
 from __future__ import annotations
 
@@ -172,7 +172,7 @@ class TestPatience:
         assert 0.5 < time.monotonic() - started < 5
         line.close()
 
-    def test_a_head_that_comes_by_letters_is_not(self, hasty: Running) -> None:
+    def test_a_slow_head_is_not_waited_for(self, hasty: Running) -> None:
         line = hasty.connect()
         line.connect()
         line.sock.sendall(head()[:-2] + b"X-Fish: ")

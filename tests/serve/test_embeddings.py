@@ -71,7 +71,7 @@ class TestTokenIds:
         close(vectors_of(server.embed(input=ids)), embedder.encode(TEXTS))
         close(vectors_of(server.embed(input=ids[0])), embedder.encode(TEXTS[0]))
 
-    def test_what_tokenize_gives_goes_in(self, server: Running, embedder: Embedder) -> None:
+    def test_ids_from_tokenize_are_accepted(self, server: Running, embedder: Embedder) -> None:
         asked = {"model": "tiny", "input": TEXTS, "input_type": "query"}
         ids = [row["ids"] for row in server.post("/tokenize", asked).json["data"]]
         close(vectors_of(server.embed(input=ids)), embedder.encode_query(TEXTS))
@@ -104,7 +104,7 @@ class TestTokenIds:
         whole = server.embed(input=[2, *[11] * 22, 3])
         close(vectors_of(answer)[1:], vectors_of(whole))
 
-    def test_no_prompt_goes_before_them(self, server: Running) -> None:
+    def test_they_take_no_prompt(self, server: Running) -> None:
         answer = server.embed(input=[2, 11, 3], input_type="query")
         assert "cannot be put before token ids" in answer.error(400)["message"]
 

@@ -1,4 +1,4 @@
-"""What is around the endpoints: keys, hosts, limits, health, figures, the log, and the end."""
+"""The server around its endpoints: keys, hosts, limits, health, metrics, log, and shutdown."""
 
 from __future__ import annotations
 
@@ -267,7 +267,7 @@ class TestQueue:
             assert [read(line).status for line in (one, two)] == [200, 200]
         assert slow.server.embed(input="fish").status == 200
 
-    def test_a_client_that_goes_away_frees_its_work(self, slow: Gated) -> None:
+    def test_a_disconnected_client_frees_its_work(self, slow: Gated) -> None:
         before = figure(slow.server, "minnow_batch_texts_sum")
         with slow.closed(), slow.sent("fish") as kept:
             with slow.sent("a", "b"):

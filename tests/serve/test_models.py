@@ -1,4 +1,4 @@
-"""Bundles by name, and who asks for which."""
+"""Bundles by name, and which one a request selects."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A batch begins with whose turn it is, keeps to the limits, and holds little padding."""
+"""A batch starts with the next client in turn, keeps to the limits, and has little padding."""
 
 from __future__ import annotations
 

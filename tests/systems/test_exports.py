@@ -1,4 +1,4 @@
-"""Models in another form: made once, known again, never left half done."""
+"""Exported models: made once, found again, never left incomplete."""
 
 from __future__ import annotations
 

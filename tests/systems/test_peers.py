@@ -1,4 +1,4 @@
-"""Kinds of system that want the model in a form of their own."""
+"""Systems that need the model in a form of their own."""
 
 from __future__ import annotations
 

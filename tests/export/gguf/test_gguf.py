@@ -1,4 +1,4 @@
-"""Writing a GGUF file, and the proof that stands before it."""
+"""Writing a GGUF file, and its proof."""
 
 from __future__ import annotations
 

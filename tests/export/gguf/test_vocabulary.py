@@ -188,7 +188,7 @@ def test_rows_without_a_token_get_a_name(tmp_path: Path) -> None:
     assert len(set(values["tokenizer.ggml.tokens"])) == encoder_of(tmp_path / "model").vocab_size
 
 
-def test_the_charsmap_goes_along(tmp_path: Path) -> None:
+def test_the_charsmap_is_written(tmp_path: Path) -> None:
     model = fairseq_model(tmp_path / "model", unigram())
     stated = json.loads((model / "tokenizer.json").read_text())["normalizer"]
     values = read(model)

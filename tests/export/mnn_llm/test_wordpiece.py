@@ -1,4 +1,4 @@
-"""Tokenizers as MNN's engine has them: the same ids, or a refusal that says why."""
+"""Tokenizers in MNN's engine: the same ids, or a refusal with a reason."""
 
 from __future__ import annotations
 
