@@ -104,7 +104,7 @@ def test_errors_are_shown(server: Running, page: Any) -> None:
     assert page.locator("li").count() == 0
     page.route("**/similarity", lambda route: route.abort())
     page.click("#ask")
-    page.wait_for_function("document.querySelector('#status').textContent.includes('not answer')")
+    page.locator("#status", has_text="not answer").wait_for()
     page.unroute("**/similarity")
     page.fill("#passages", "fish")
     page.click("#ask")
