@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pytest
 
 from minnow.indexfile.models import find_too_long, open_model
 from minnow.search import Collection, Record
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from fakes.bundles import Tiny
+
+pytestmark = pytest.mark.extra("convert")
 
 QUESTIONS = ["how do fish sleep", "red", "boats and trains on the river", "fish", "red"]
 
