@@ -278,6 +278,12 @@ def to_json(record: object) -> dict[str, Any]:
     return _rename(msgspec.to_builtins(record), _WRITTEN_NAMES)
 
 
+def recipe_json(recipe: Recipe) -> dict[str, Any]:
+    """Return a recipe as its JSON form, under the written names."""
+    values: dict[str, Any] = to_json({"recipe": recipe})["recipe"]
+    return values
+
+
 def from_json(content: bytes, kind: type[T]) -> T:
     """Read the JSON form of a manifest or of an export's record.
 
@@ -285,7 +291,13 @@ def from_json(content: bytes, kind: type[T]) -> T:
         MsgspecError, UnicodeDecodeError, RecursionError: It is something else.
     """
     values = msgspec.json.decode(content, type=dict[str, Any])
-    return msgspec.convert(_rename(values, {b: a for a, b in _WRITTEN_NAMES.items()}), kind)
+    try:
+        return msgspec.convert(_rename(values, {b: a for a, b in _WRITTEN_NAMES.items()}), kind)
+    except msgspec.ValidationError as error:
+        message = str(error)
+        for name, written in _WRITTEN_NAMES.items():
+            message = message.replace(name, written)
+        raise msgspec.ValidationError(message) from error
 
 
 def _rename(record: dict[str, Any], names: Mapping[str, str]) -> dict[str, Any]:

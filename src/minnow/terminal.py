@@ -49,8 +49,8 @@ def outcome(app: typer.Typer, arguments: list[str]) -> int:
     """
     try:
         with warnings.catch_warnings(), _answering():
-            warnings.showwarning = lambda message, *_, **__: print(
-                f"warning: {render_flags(str(message), app)}", file=sys.stderr
+            warnings.showwarning = lambda message, _, filename, *__, **___: print(
+                f"warning: {_of_minnow(str(message), filename, app)}", file=sys.stderr
             )
             return _invoke(app, arguments)
     except BaseException as error:
@@ -70,6 +70,12 @@ def _explain(error: BaseException, app: typer.Typer) -> int:
     raise error
 
 
+def _of_minnow(message: str, filename: str, app: typer.Typer) -> str:
+    """Return a warning, with flags in place of parameters if minnow raised it."""
+    ours = filename.startswith(os.path.dirname(__file__))  # noqa: PTH120
+    return render_flags(message, app) if ours else message
+
+
 def render_flags(message: str, app: typer.Typer) -> str:
     """Replace the parameters that a message of the library names by flags of the command line.
 
@@ -86,7 +92,8 @@ def render_flags(message: str, app: typer.Typer) -> str:
             return found[0]
         if not option.is_flag:
             return f"{option.opts[0]} {found[2] or ''}".rstrip()
-        return str((option.secondary_opts if found[2] == "False" else option.opts)[0])
+        flags = option.secondary_opts if found[2] == "False" else option.opts
+        return str(flags[0]) if flags else found[0]
 
     return _PARAMETER.sub(flag, message)
 

@@ -13,6 +13,7 @@ from minnow.bundle import TOKENIZER
 from minnow.errors import IndexFileError
 from minnow.indexfile.fingerprint import LEAST_PARITY, SAME, Fingerprint, check_fingerprint
 from minnow.indexfile.settings import from_json, to_json
+from minnow.recipe import RECIPES
 from minnow.sealing import FileRecord
 
 OTHER: dict[str, Any] = {
@@ -61,6 +62,14 @@ def test_another_precision_that_is_too_coarse_is_refused(worst: float) -> None:
     for stored, given in ((FINGERPRINT, coarse), (coarse, FINGERPRINT)):
         with pytest.raises(IndexFileError, match="Precisions may be mixed where both"):
             check_fingerprint(stored, given, "docs.index")
+
+
+def test_a_recipe_is_stored_under_the_names_of_the_manifest() -> None:
+    """Indexes of 0.1.0 have them, and a coarse bundle searches only what has its very recipe."""
+    manifest = replace(MANIFEST_OF_A_TEST, files={TOKENIZER: FileRecord(1, "b" * 64)})
+    recipe = Fingerprint.of(replace(manifest, recipe=RECIPES["int4"])).recipe
+    assert recipe["largest_fall"] == RECIPES["int4"].max_ndcg_drop
+    assert "max_ndcg_drop" not in recipe
 
 
 def test_a_coarse_bundle_searches_what_it_made() -> None:

@@ -116,7 +116,9 @@ def steps() -> Callable[[str], None]:
     started = time.monotonic()
 
     def show(step: str) -> None:
-        print(f"{time.monotonic() - started:6.1f} s  {step}", file=sys.stderr, flush=True)
+        print(
+            f"{time.monotonic() - started:6.1f} s  {with_flags(step)}", file=sys.stderr, flush=True
+        )
 
     return show
 

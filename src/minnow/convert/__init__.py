@@ -147,6 +147,7 @@ def verify(
     check_reference(reference)
     bundle = bundle if isinstance(bundle, Bundle) else Bundle.open(bundle)
     manifest = bundle.manifest
+    _check_searchable(manifest.recipe)
     progress("checking the hash of every file")
     bundle.check_files()
     progress(f"finding {source or manifest.source.name}")
@@ -177,11 +178,16 @@ def _checked(
     check_shapes(shapes)
     if shapes and recipe.graph is Graph.AUTHOR:
         raise InputError("The author's graph has no fixed shapes; take `graph=canonical`.")
-    if recipe.max_ndcg_drop is not None:
-        searched_dataset()  # a missing one is reported before the work, not after it
+    _check_searchable(recipe)
     if calibration is None:
         return recipe
     return replace(recipe, calibration=describe_calibration(calibration, recipe))
+
+
+def _check_searchable(recipe: Recipe) -> None:
+    """Check before the work, not after it, that the data set which the proof searches is there."""
+    if recipe.max_ndcg_drop is not None:
+        searched_dataset()
 
 
 def _candidate(

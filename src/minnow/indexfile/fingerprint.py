@@ -6,9 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING
 
-import msgspec
-
-from minnow.bundle import TOKENIZER
+from minnow.bundle import TOKENIZER, recipe_json
 from minnow.errors import IndexFileError
 
 if TYPE_CHECKING:
@@ -100,7 +98,7 @@ class Fingerprint:
             precision=manifest.recipe.precision.value,
             interface=manifest.recipe.interface.value,
             worst_cosine=manifest.parity.worst.worst,
-            recipe=msgspec.to_builtins(manifest.recipe),
+            recipe=recipe_json(manifest.recipe),
         )
 
     @property

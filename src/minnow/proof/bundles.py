@@ -13,7 +13,7 @@ from minnow.engines.base import TokenBatch
 from minnow.engines.mnn import MnnEngine
 from minnow.errors import EngineError, InputError, ParityError
 from minnow.model.spec import Interface
-from minnow.proof.retrieval import prove_retrieval, searched_dataset
+from minnow.proof.retrieval import prove_retrieval
 from minnow.proof.verdict import Run, equal_ids, judge, judge_stored, thread_counts
 from minnow.vectors import normalize, pool
 
@@ -58,23 +58,27 @@ def prove_bundle(
         ParityError: An encoder does not run, ids differ, a vector is below the bar or not finite,
             its length differs, or a search finds less; the message names texts and figures.
     """
-    if candidate.max_ndcg_drop is not None:
-        searched_dataset()  # a missing one is reported before the work, not after it
     reference.compute(progress)
-    runs = run_encoder(candidate, reference, progress)
-    fixed = [run_fixed_shape(candidate, shape, reference, progress) for shape in shapes]
     if stored is not None:
         stored.compute(progress)
-        for each in (runs, *fixed):
-            judge_stored(candidate, each, stored)
-    parity = judge(candidate, runs, reference)
-    proven = tuple(
-        FixedShape(*shape, encoder_file(shape), judge(candidate, each, reference))
-        for shape, each in zip(shapes, fixed, strict=True)
+
+    def proven(runs: list[Run]) -> Parity:
+        if stored is not None:
+            judge_stored(candidate, runs, stored)
+        return judge(candidate, runs, reference)
+
+    parity = proven(run_encoder(candidate, reference, progress))
+    fixed = tuple(
+        FixedShape(
+            *shape,
+            encoder_file(shape),
+            proven(run_fixed_shape(candidate, shape, reference, progress)),
+        )
+        for shape in shapes
     )
     if candidate.max_ndcg_drop is not None:
         parity = replace(parity, retrieval=prove_retrieval(candidate, reference, progress))
-    return parity, proven
+    return parity, fixed
 
 
 def run_encoder(candidate: Candidate, reference: Reference, progress: Progress) -> list[Run]:
