@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ import pytest
 from fakes.programs import MINNOW, USUAL, run_minnow, stubs
 from fakes.sealed import OLD, contents, make, names
 
+import minnow.terminal
 from minnow.cli import app
 from minnow.terminal import render_flags
 
@@ -41,6 +43,26 @@ def test_parameters_are_shown_as_the_flags_of_the_command(
     """Of the command that runs, else of any."""
     monkeypatch.setattr(sys, "argv", ["minnow", *command.split(), "a", "--json"])
     assert render_flags(message, app) == (message if shown is None else shown)
+
+
+def test_a_flag_without_a_negative_form_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["minnow", "compare"])
+    assert render_flags("`fresh=True`, `fresh=False`", app) == "--fresh, `fresh=False`"
+
+
+@pytest.mark.parametrize(
+    ("filename", "shown"),
+    [(minnow.terminal.__file__, "Give --fresh."), (pytest.__file__, "Give `fresh=True`.")],
+)
+def test_only_warnings_of_minnow_show_flags(
+    monkeypatch: pytest.MonkeyPatch, filename: str, shown: str
+) -> None:
+    def warn(*_: object) -> int:
+        warnings.warn_explicit("Give `fresh=True`.", UserWarning, filename, 1)
+        return 0
+
+    monkeypatch.setattr(minnow.terminal, "_invoke", warn)
+    assert run_minnow("compare").stderr == f"warning: {shown}\n"
 
 
 pytestmark = pytest.mark.skipif(

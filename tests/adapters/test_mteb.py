@@ -321,6 +321,7 @@ class TestOptions:
     def test_threads_are_not_for_an_embedder(self, plain: Embedder) -> None:
         with pytest.raises(InputError, match="threads is for a bundle; an embedder already has"):
             MtebModel(plain, threads=2)
+        assert MtebModel(plain, threads=None).embedder is plain
 
 
 @needs_mteb

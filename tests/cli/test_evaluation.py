@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING
 
 import pytest
+from fakes import comparisons
 from fakes.checkpoint import WORDS, random_tensors, write_model, write_weights
 from fakes.programs import refused, run_minnow, stubs
 from fakes.word_data import write_data, write_lines
@@ -79,6 +80,21 @@ class TestCompare:
         page = report.read_text(encoding="utf-8")
         assert page.startswith("<!DOCTYPE html>")
         assert "onnx:tiny.minnow" in page
+
+    def test_notes_name_flags(
+        self, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """On every output; the library's result keeps the parameters."""
+        made = comparisons.make(comparisons.INT8, notes=("Give `fresh=True` to measure.",))
+        monkeypatch.setattr("minnow.evaluate.compare", lambda *_, **__: made)
+        report, arguments = tmp_path / "report.html", ("compare", "a", "b", "--dataset", "data")
+        done = run_minnow(*arguments, "--json", "--report", report, cwd=folder)
+        assert done.code == 0, done.stderr
+        assert json.loads(done.stdout)["notes"] == ["Give --fresh to measure."]
+        for text in (report.read_text("utf-8"), run_minnow(*arguments, cwd=folder).stdout):
+            assert "Give --fresh to measure." in text
+            assert "fresh=" not in text
+        assert made.notes == ("Give `fresh=True` to measure.",)
 
     def test_another_model(self, folder: Path, cache: Path) -> None:
         del cache

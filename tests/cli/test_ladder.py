@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
+from fakes import frontiers
 from fakes.checkpoint import WORDS, write_model
 from fakes.programs import refused, run_minnow, stubs
 from fakes.word_data import write_data
+
+from minnow.frontier import Refusal
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -78,6 +83,26 @@ def test_with_gguf_files_as_json_and_as_a_page(folder: Path, tmp_path: Path) -> 
     page = (tmp_path / "r.html").read_text("utf-8")
     assert "GGUF q4_k_m" in page
     assert f"The report is {tmp_path / 'r.html'}." in done.stderr
+
+
+def test_notes_and_refusals_name_flags(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rung = replace(frontiers.INT5, refusal=Refusal("Give more with `calibration=`.", None, 0.95))
+    found = replace(frontiers.usual(), refused=(rung,), notes=("Give `fresh=True` to measure.",))
+    ladder = SimpleNamespace(folder=tmp_path)
+    monkeypatch.setattr("minnow.frontier.build_ladder", lambda *_, **__: ladder)
+    monkeypatch.setattr("minnow.frontier.measure", lambda *_, **__: found)
+    report, arguments = tmp_path / "r.html", ("frontier", "model", "--dataset", folder / "data")
+    done = run_minnow(*arguments, "--json", "--report", report)
+    assert done.code == 0, done.stderr
+    facts = json.loads(done.stdout)
+    reason, note = "Give more with --calibration.", "Give --fresh to measure."
+    assert (facts["refused"][0]["reason"], facts["notes"]) == (reason, [note])
+    for text in (report.read_text("utf-8"), run_minnow(*arguments).stdout):
+        assert reason in text
+        assert note in text
+        assert "`" not in text
 
 
 class TestFailures:

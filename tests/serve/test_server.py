@@ -13,8 +13,11 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
+import typer
 from fakes.programs import USUAL, refused, run_minnow
 from fakes.serving import JSON, read, serving
+
+from minnow.cli import app
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -117,6 +120,24 @@ def test_an_invalid_host(served: Tiny, host: str) -> None:
     done = run_minnow("serve", served.bundle.folder, "--host", host, "--port", "0")
     assert done.code == 12
     assert done.stderr.splitlines()[-1].startswith(f"error: Cannot listen at {host}, port 0: ")
+
+
+def test_an_invalid_variable_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MINNOW_PORT", "99999")
+    assert "'--port' (env var: 'MINNOW_PORT')" in refused(run_minnow("serve", "none"), 2)
+    monkeypatch.setenv("MINNOW_PORT", "0")
+    monkeypatch.setenv("MINNOW_GRACE_SECONDS", "inf")
+    shown = "error: --grace-seconds inf should be a finite number of at least 0."
+    assert refused(run_minnow("serve", "none"), 12) == shown
+
+
+def test_every_option_has_a_variable_but_help(monkeypatch: pytest.MonkeyPatch) -> None:
+    command = typer.main.get_command(app).commands["serve"]  # type: ignore[attr-defined]
+    variables = {option.name: option.envvar for option in command.params if option.name != "help"}
+    assert variables == {name: f"MINNOW_{name.upper()}" for name in variables}
+    monkeypatch.setenv("MINNOW_HELP", "1")
+    monkeypatch.setenv("MINNOW_PORT", "x")
+    assert "MINNOW_PORT" in refused(run_minnow("serve", "none"), 2)
 
 
 def test_two_of_one_name(served: Tiny) -> None:

@@ -75,8 +75,8 @@ class MtebModel:
             MissingExtraError: The extra `mteb` is not installed.
         """
         if isinstance(bundle, Embedder):
-            if engine:
-                given = ", ".join(engine)
+            given = ", ".join(name for name, value in engine.items() if value is not None)
+            if given:
                 raise InputError(f"{given} is for a bundle; an embedder already has its engine.")
             self.embedder, manifest = bundle, None
         else:

@@ -6,6 +6,7 @@ import json
 import sys
 import time
 from contextlib import contextmanager
+from dataclasses import replace
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
@@ -19,7 +20,11 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import TextIO
 
-T = TypeVar("T")
+    from minnow.bench import Benchmark
+    from minnow.evaluate import Comparison
+    from minnow.frontier import Frontier
+
+T = TypeVar("T", "Comparison", "Benchmark", "Frontier")
 
 app = typer.Typer(
     name="minnow",
@@ -77,7 +82,11 @@ def print_result(
     report: Path | None,
     render: Callable[[T], str],
 ) -> None:
-    """Print a result as tables or as JSON, and write its report if one is wanted."""
+    """Print a result as tables or as JSON, and write its report if one is wanted.
+
+    Its notes name flags instead of the library's parameters.
+    """
+    result = replace(result, notes=tuple(map(with_flags, result.notes)))
     if report is not None:
         from minnow.reporting.pages import write_page
 

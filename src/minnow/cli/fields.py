@@ -24,8 +24,12 @@ def option(default: Any, help_: str, *names: str, **more: Any) -> Any:
     return field(default=default, metadata={"help": help_, "names": names, **more})
 
 
-def options_from_fields(command: Callable[..., None]) -> Callable[..., None]:
+def options_from_fields(
+    command: Callable[..., None], *, environment: str | None = None
+) -> Callable[..., None]:
     """Replace each parameter of a command that is a dataclass by an option for every field.
+
+    With an `environment` such as MINNOW, each option is also a variable: MINNOW_MAX_INPUTS.
 
     A field's metadata are the arguments of `typer.Option`, such as `help` and `min`; a field
     without metadata is not an option. A tuple becomes a repeatable option, without the final s.
@@ -40,7 +44,9 @@ def options_from_fields(command: Callable[..., None]) -> Callable[..., None]:
             continue
         assert isinstance(kind, type)
         types = get_type_hints(kind)
-        options = {f.name: _parameter(f, types[f.name]) for f in fields(kind) if f.metadata}
+        options = {
+            f.name: _parameter(f, types[f.name], environment) for f in fields(kind) if f.metadata
+        }
         groups[parameter.name] = kind, {name: option.name for name, option in options.items()}
         parameters += options.values()
 
@@ -58,10 +64,12 @@ def options_from_fields(command: Callable[..., None]) -> Callable[..., None]:
     return run
 
 
-def _parameter(field: Field[Any], kind: Any) -> inspect.Parameter:
+def _parameter(field: Field[Any], kind: Any, environment: str | None) -> inspect.Parameter:
     name, default, more = field.name, field.default, dict(field.metadata)
     if isinstance(default, tuple):
         name, default, kind = name.removesuffix("s"), list(default), list[str]
+    if environment is not None:
+        more["envvar"] = f"{environment}_{name.upper()}"
     annotation = Annotated[kind, typer.Option(*more.pop("names", ()), **more)]
     keyword = inspect.Parameter.KEYWORD_ONLY
     return inspect.Parameter(name, keyword, default=default, annotation=annotation)

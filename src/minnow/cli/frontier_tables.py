@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-from minnow.cli.app import with_flags
 from minnow.cli.tables import console_for, print_head, table_of
 from minnow.evaluate.metrics import HEADLINE
 from minnow.frontier.report import list_points
@@ -36,7 +35,7 @@ def print_frontier(found: Frontier, file: TextIO) -> None:
     )
     for table in (_fidelity(found), _figures(found), _differences(found)):
         console.print(table)
-    for line in (*_refusals(found), *map(Text, map(with_flags, found.notes)), *_verdicts(found)):
+    for line in (*_refusals(found), *map(Text, found.notes), *_verdicts(found)):
         console.print(line)
 
 
@@ -93,7 +92,7 @@ def _differences(found: Frontier) -> Table:
 
 def _refusals(found: Frontier) -> Iterator[Text]:
     for rung in found.refused:
-        yield Text(f"{rung.name}: {with_flags(_why(rung))}")
+        yield Text(f"{rung.name}: {_why(rung)}")
 
 
 def _why(rung: Rung) -> str:

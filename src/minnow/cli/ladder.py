@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from minnow.cli.app import app, print_result, steps
+from minnow.cli.app import app, print_result, steps, with_flags
 from minnow.cli.evaluation import BUILT_IN, DatasetName, Margin, Report, Split, read_dataset
 from minnow.cli.fields import options_from_fields
 from minnow.cli.options import Json, RunChoice, Source
 from minnow.files import check_file
 from minnow.recipe import Precision
 from minnow.terminal import EPILOG, UsageError
+
+if TYPE_CHECKING:
+    from minnow.frontier import Rung
 
 _NONE = "none"
 
@@ -79,11 +83,18 @@ def frontier_command(
         progress=steps(),
     )
     print(f"All of them are in {ladder.folder}.", file=sys.stderr)
+    found = measure(ladder, chosen, run.options(), margin=margin)
     print_result(
-        measure(ladder, chosen, run.options(), margin=margin),
+        replace(found, refused=tuple(map(_with_flags, found.refused))),
         as_json=as_json,
         facts=frontier_facts,
         tables=print_frontier,
         report=report,
         render=render_report,
     )
+
+
+def _with_flags(rung: Rung) -> Rung:
+    """Return a refused rung whose reason names flags instead of parameters."""
+    assert rung.refusal is not None
+    return replace(rung, refusal=replace(rung.refusal, reason=with_flags(rung.refusal.reason)))

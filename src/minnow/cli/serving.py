@@ -18,8 +18,8 @@ from minnow.serve.settings import Limits, Settings
 from minnow.terminal import EPILOG
 
 
-@app.command("serve", epilog=EPILOG, context_settings={"auto_envvar_prefix": "MINNOW"})
-@options_from_fields
+@app.command("serve", epilog=EPILOG)
+@partial(options_from_fields, environment="MINNOW")
 def serve_command(
     bundles: Annotated[
         list[str],
@@ -32,9 +32,14 @@ def serve_command(
     ],
     index: Annotated[
         Path | None,
-        typer.Option(help="Answer POST /search from this file, which `minnow index` wrote."),
+        typer.Option(
+            envvar="MINNOW_INDEX",
+            help="Answer POST /search from this file, which `minnow index` wrote.",
+        ),
     ] = None,
-    api_key_file: Annotated[Path | None, typer.Option(help="Read the key from this file.")] = None,
+    api_key_file: Annotated[
+        Path | None, typer.Option(envvar="MINNOW_API_KEY_FILE", help="Read the key from this file.")
+    ] = None,
     *,
     settings: Settings,
     limits: Limits,

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from rich.text import Text
 
 from minnow.bench.report import QUANTITIES, describe_setup
-from minnow.cli.app import with_flags
 from minnow.cli.tables import console_for, legend, letter, table_of
 
 if TYPE_CHECKING:
@@ -31,7 +30,7 @@ def print_benchmark(found: Benchmark, file: TextIO) -> None:
             console.print(_quantity(found, quantity))
     console.print(_memory(found))
     for note in found.notes:
-        console.print(Text(with_flags(note)))
+        console.print(Text(note))
 
 
 def _quantity(found: Benchmark, quantity: Quantity) -> Table:

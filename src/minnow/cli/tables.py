@@ -11,7 +11,6 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from minnow.cli.app import with_flags
 from minnow.evaluate.metrics import HEADLINE, MEASURES
 from minnow.evaluate.results import DEPTH
 from minnow.reporting import numbers
@@ -61,7 +60,7 @@ def print_comparison(comparison: Comparison, file: TextIO) -> None:
     )
     for table in tables:
         console.print(table)
-    notes = map(Text, map(with_flags, comparison.notes))
+    notes = map(Text, comparison.notes)
     for line in (*_changes(comparison), *notes, *_verdicts(comparison)):
         console.print(line)
 

@@ -36,7 +36,7 @@ def check_bounds(settings: Settings | Limits) -> None:
     for each in fields(settings):
         value, low, high = (getattr(settings, each.name), *map(each.metadata.get, ("min", "max")))
         if low is not None and not low <= value <= (sys.float_info.max if high is None else high):
-            allowed = f"at least {low}" if high is None else f"{low} to {high}"
+            allowed = f"a finite number of at least {low}" if high is None else f"{low} to {high}"
             raise ServeError(f"`{each.name}={value}` should be {allowed}.")
 
 
