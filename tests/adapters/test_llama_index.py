@@ -300,6 +300,18 @@ class TestChanging:
         asyncio.run(work())
         assert store.get_nodes() == []
 
+    def test_asynchronously_a_subclass_is_not_passed_over(
+        self, file: Path, embedding: MinnowEmbedding
+    ) -> None:
+        class Mine(MinnowVectorStore):
+            def query(self, query: VectorStoreQuery, **_: Any) -> Any:
+                return "mine"
+
+        opened: Any = Mine  # mypy takes a pydantic model's fields for its parameters
+        store = opened(file, embedding)
+        assert asyncio.run(store.aquery(VectorStoreQuery())) == "mine"
+        store.close()
+
     def test_from_several_threads(self, index: VectorStoreIndex, store: MinnowVectorStore) -> None:
         def work(number: int) -> int:
             index.insert_nodes([node(str(number), f"fish {number}", f"doc {number}")])

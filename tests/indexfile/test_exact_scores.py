@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -61,6 +62,51 @@ def check_promise(width: int, rows: int, kind: Similarity) -> None:
             best = np.lexsort((there, -scores))[:5]
             assert alone.ids.tolist() == there[best].tolist()
             assert alone.scores.tolist() == scores[best].tolist()
+
+
+@pytest.mark.parametrize("kind", list(Similarity))
+@pytest.mark.parametrize("block", [1, 3, 64])
+def test_blocks_change_no_score(
+    kind: Similarity, block: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    generator = np.random.default_rng(block)
+    columns = generator.normal(size=(33, 193)).astype(np.float32)
+    places = generator.permutation(193)[:65]
+    query = columns[:, 5] + np.float32(0.1)
+    whole = exact_scores(query, columns, kind)
+    monkeypatch.setattr("minnow.indexfile.matrix._COLUMNS_AT_A_TIME", block)
+    assert exact_scores(query, columns, kind).tolist() == whole.tolist()
+    assert exact_scores(query, columns, kind, places).tolist() == whole[places].tolist()
+
+
+@pytest.mark.parametrize("kind", [Similarity.DOT, Similarity.EUCLIDEAN, Similarity.MANHATTAN])
+def test_one_long_vector_among_many(kind: Similarity, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its rounding must not have all others compared exactly; deleting it resets the margin."""
+    generator = np.random.default_rng(3)
+    rows = generator.normal(size=(4000, 24)).astype(np.float16)
+    rows[2000:2003] = rows[1000]
+    rows[7] = 60000
+    database = sqlite3.connect(":memory:")
+    database.execute("CREATE TABLE vectors (id INTEGER PRIMARY KEY, vector BLOB)")
+    blobs = encode_rows(rows.astype(np.float32), VectorEncoding.FLOAT16)
+    database.executemany("INSERT INTO vectors VALUES (?, ?)", enumerate(blobs))
+    matrix, ids = Matrix("vectors", 24, VectorEncoding.FLOAT16), np.arange(4000)
+    compared: list[int] = []
+
+    def count(*arguments: Any) -> Any:
+        compared.append(len(arguments[3]))
+        return exact_scores(*arguments)
+
+    monkeypatch.setattr("minnow.indexfile.matrix.exact_scores", count)
+    for there in (ids, np.delete(ids, 7)):
+        matrix.refresh(database, there)
+        query = matrix.columns.T[there.tolist().index(1000)]
+        (found,) = matrix.search(query[None], 6, kind)
+        scores = exact_scores(query, matrix.columns, kind)
+        best = np.lexsort((there, -scores))[:6]
+        assert found.ids.tolist() == there[best].tolist()
+        assert found.scores.tolist() == scores[best].tolist()
+    assert max(compared) < 20
 
 
 @pytest.mark.parametrize("kind", list(Similarity))

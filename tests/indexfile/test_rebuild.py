@@ -65,8 +65,7 @@ def test_without_any_all_may_be_other(file: Path) -> None:
     assert contents_of(file) == []
 
 
-def test_memories_stay_where_their_room_was_not_imported(file: Path) -> None:
-    """A program that only searches and indexes knows nothing of the tables of memories."""
+def test_memories_are_known_to_a_program_that_did_not_import_them(file: Path) -> None:
     with Collection(file, FakeModel()) as collection:
         collection.remove(["1"])
     script = (
@@ -74,27 +73,47 @@ def test_memories_stay_where_their_room_was_not_imported(file: Path) -> None:
         "from pathlib import Path\n"
         "from fakes.searching import FakeModel\n"
         "from minnow.errors import IndexFileError\n"
-        "from minnow.search import open_index\n"
+        "from minnow.search import Index, open_index\n"
         "file = Path(sys.argv[1])\n"
         "for changes in ({'weights_sha256': 'c' * 64}, {}):\n"
         "    try:\n"
         "        open_index(file, FakeModel(**changes), rebuild=True).close()\n"
         "    except IndexFileError as error:\n"
         "        print(error)\n"
-        "assert 'minnow.memory' not in sys.modules\n"
+        "store = open_index(file, FakeModel())\n"
+        "with store.writing() as database:\n"
+        "    database.execute('DELETE FROM memory_vectors')\n"
+        "print(store.check())\n"
+        "store.close()\n"
+        "with Index.open(file) as index:\n"
+        "    where = 'EXISTS (SELECT 1 FROM memories)'\n"
+        "    print(index.search('fish', mode='keyword', where=where))\n"
+        "assert 'minnow.memory.memory' not in sys.modules\n"
     )
-    (line,) = answer_of(script, file).splitlines()
-    assert "holds rows in the table 'memories', which would be lost" in line
+    refusal, faults, hits = answer_of(script, file).splitlines()
+    assert "holds memories, which would be lost" in refusal
+    assert faults == "['1 memories have no vector']"
+    assert hits == "[]"
+
+
+def test_rows_of_an_unknown_table_are_not_lost(file: Path) -> None:
+    with Collection(file, FakeModel()) as collection:
+        collection.remove(["1"])
     with open_memory(file) as memory:
-        assert [item.text for item in memory.items()] == ["fish sleep"]
-        assert memory.check() == []
+        memory.forget(1)
+        with memory.store.writing() as database:
+            database.execute("CREATE TABLE others AS SELECT 1 AS id")
+    with pytest.raises(IndexFileError, match="holds rows in the table 'others', which would"):
+        open_index(file, FakeModel(**OTHER), rebuild=True)
 
 
 def test_facts_of_the_old_model_are_dropped(file: Path) -> None:
     store = open_index(file, FakeModel())
     identity = store.id
     store.put_fact("memory_background", "0.5")
+    store.put_fact("program", "its own")
     store.close()
     store = open_index(file, FakeModel(), rebuild=True)
     assert (store.id, store.fact("memory_background")) == (identity, None)
+    assert store.fact("program") == "its own"
     store.close()

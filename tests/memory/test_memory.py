@@ -45,6 +45,8 @@ class TestRemember:
         at = datetime(2026, 2, 1, 12, 30, 0, 123_000, timezone(timedelta(hours=2)))
         item = memory.remember("fish sleep", importance=0.7, at=at, tags=["b", " a", "b"])
         assert item == Item(1, "fish sleep", MemoryKind.OBSERVATION, 0.7, at, at, 1, ("a", "b"))
+        facts = item.facts()
+        assert [facts["tags"], facts["wordings"], facts["sources"]] == [["a", "b"], [], []]
         assert item.created.utcoffset() == timedelta(0)
         assert memory.remember("boats float").created == clock.time
         assert [one.id for one in memory.items()] == [2, 1]

@@ -67,11 +67,11 @@ _MMR_FACTOR = 4
 
 
 def _in_thread(method: Callable[..., Any]) -> Any:
-    """Make a coroutine function of a method, which runs it in a thread."""
+    """Make a coroutine method that runs a method, or a subclass's override, in a thread."""
 
     @wraps(method)
-    async def call(*args: Any, **kwargs: Any) -> Any:
-        return await asyncio.to_thread(method, *args, **kwargs)
+    async def call(self: Any, *args: Any, **kwargs: Any) -> Any:
+        return await asyncio.to_thread(getattr(self, method.__name__), *args, **kwargs)
 
     return call
 

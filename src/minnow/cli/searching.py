@@ -84,7 +84,6 @@ def index_command(
 
     Example: minnow index handbook notes.md --bundle bge-small.minnow --output docs.index
     """
-    import minnow.memory  # noqa: F401  a rebuild asks its tables too
     from minnow.search import index_paths, open_index, open_model
     from minnow.search.paths import find_files
 

@@ -9,7 +9,7 @@ scores alone and among others, and equal vectors have equal scores.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,10 +27,13 @@ if TYPE_CHECKING:
 
 
 _ROWS_AT_A_TIME = 8192
+_COLUMNS_AT_A_TIME = 1024
+_MANY = 128
 _SELECTIVE = 0.1
 _GROUP = 64
 _SCORES_AT_A_TIME = 32_000_000
 _PRODUCTS = (Similarity.COSINE, Similarity.DOT)
+_Lengths = TypeVar("_Lengths", float, NDArray[np.float64])
 
 
 @dataclass(frozen=True)
@@ -74,7 +77,8 @@ class Matrix:
         self._table, self._width, self._encoding = table, width, encoding
         self.ids: Ids = np.empty(0, np.int64)
         self.columns: Floats = np.empty((width, 0), np.float32)
-        self._longest = 0.0  # no vector is longer; it may be of one that was deleted
+        self._lengths: Floats = np.empty(0, np.float32)
+        self._longest = 0.0
 
     def refresh(self, database: sqlite3.Connection, ids: Ids) -> None:
         """Read new rows and drop deleted ones; rows never change, and ids are not used again.
@@ -89,19 +93,22 @@ class Matrix:
         stay = np.isin(self.ids, ids, assume_unique=True)
         last = int(self.ids[-1]) if len(self.ids) else -1
         columns = np.empty((self._width, len(ids)), np.float32)
+        lengths = np.empty(len(ids), np.float32)
         filled = int(stay.sum())
         columns[:, :filled] = self.columns if stay.all() else self.columns[:, stay]
+        lengths[:filled] = self._lengths[stay]
         blocks = read_vectors(database, self._table, last, self._width, self._encoding)
         for read, block in blocks:
             if not np.array_equal(read, ids[filled : filled + len(read)]):
                 break
-            columns[:, filled : filled + len(read)] = block.T
+            new = slice(filled, filled + len(read))
+            columns[:, new] = block.T
+            lengths[new] = np.linalg.norm(block.astype(np.float64), axis=1)
             filled += len(read)
-            lengths = np.linalg.norm(block.astype(np.float64), axis=1)
-            self._longest = max(self._longest, float(lengths.max()))
         if filled != len(ids):
             raise IndexFileError("The index lacks vectors, or has too many: the file is damaged.")
-        self.ids, self.columns = ids, columns
+        self.ids, self.columns, self._lengths = ids, columns, lengths
+        self._longest = float(lengths.max(initial=0.0))
 
     def search(
         self, queries: Floats, count: int, kind: Similarity, allowed: Ids | None = None
@@ -114,12 +121,13 @@ class Matrix:
             kind: How to compare; for cosine, all vectors have length 1.
             allowed: Ids that may be found, ascending; all by default.
         """
-        ids, columns = self.ids, self.columns
+        ids, columns, lengths = self.ids, self.columns, self._lengths
         mask = None
         if allowed is not None:
             mask = np.isin(ids, allowed, assume_unique=True)
             if mask.mean() < _SELECTIVE if len(mask) else True:
-                ids, columns, mask = ids[mask], columns[:, mask], None
+                ids, columns, lengths = ids[mask], columns[:, mask], lengths[mask]
+                mask = None
         step = max(1, _SCORES_AT_A_TIME // max(1, len(ids)))
         found = []
         for start in range(0, len(queries), step):
@@ -127,7 +135,10 @@ class Matrix:
             for query, scores in zip(block, _approximate(block, columns, kind), strict=True):
                 row = scores if mask is None else np.where(mask, scores, -np.inf)
                 chosen = _candidates(row, count, 2 * rounding(query, self._longest, kind))
-                exact = exact_scores(query, columns.take(chosen, axis=1), kind)
+                if len(chosen) > count + _MANY:  # a single long vector makes the margin wide
+                    margins = rounding(query, lengths[chosen].astype(np.float64), kind)
+                    chosen = chosen[_within(row[chosen], margins, count)]
+                exact = exact_scores(query, columns, kind, chosen)
                 found.append(best(ids[chosen], exact, count))
         return found
 
@@ -145,23 +156,38 @@ class Matrix:
         places = np.minimum(np.searchsorted(self.ids, ids), max(0, len(self.ids) - 1))
         there = self.ids[places] == ids if len(self.ids) else np.zeros(len(ids), bool)
         scores = np.full(len(ids), -np.inf)
-        scores[there] = exact_scores(query, self.columns.take(places[there], axis=1), kind)
+        scores[there] = exact_scores(query, self.columns, kind, places[there])
         return scores
 
 
-def exact_scores(query: Floats, columns: Floats, kind: Similarity) -> Doubles:
+def exact_scores(
+    query: Floats, columns: Floats, kind: Similarity, places: NDArray[np.intp] | None = None
+) -> Doubles:
     """Compare one query with vectors in float64, each in the same order of additions.
+
+    It copies a few thousand vectors at a time.
 
     Args:
         query: float32 of shape (width,).
         columns: float32 of shape (width, vectors).
         kind: How to compare; for cosine, all have length 1.
+        places: Which columns to compare with; all by default.
 
     Returns:
-        float64 of shape (vectors,). A score depends neither on the other vectors nor on its place.
+        float64 of shape (vectors,), or of the shape of `places`. A score depends neither on the
+        other vectors nor on its place.
     """
+    scores = np.empty(columns.shape[1] if places is None else len(places))
+    for start in range(0, len(scores), _COLUMNS_AT_A_TIME):
+        some = slice(start, start + _COLUMNS_AT_A_TIME)
+        block = columns[:, some] if places is None else columns.take(places[some], axis=1)
+        scores[some] = _exact_scores_of_block(query, block, kind)
+    return scores
+
+
+def _exact_scores_of_block(query: Floats, columns: Floats, kind: Similarity) -> Doubles:
     if columns.shape[1] == 1:  # NumPy would add a single column up in another order
-        return exact_scores(query, np.repeat(columns, 2, axis=1), kind)[:1]
+        return _exact_scores_of_block(query, np.repeat(columns, 2, axis=1), kind)[:1]
     columns = np.ascontiguousarray(columns)
     if kind in _PRODUCTS:  # products of float32 are exact in float64: a fused addition is no other
         products: Doubles = np.einsum("k,kn->n", query, columns, dtype=np.float64)
@@ -174,12 +200,13 @@ def exact_scores(query: Floats, columns: Floats, kind: Similarity) -> Doubles:
     return -distances
 
 
-def rounding(query: Floats, longest: float, kind: Similarity) -> float:
+def rounding(query: Floats, longest: _Lengths, kind: Similarity) -> _Lengths:
     """Return how far a score in float32 may be from the exact one, with any BLAS.
 
     Args:
         query: float32 of shape (width,).
-        longest: The greatest length of the vectors it is compared with.
+        longest: The greatest length of the vectors it is compared with, or the length of each:
+            float64 of any shape, as the result has then.
         kind: How they are compared.
 
     Source: Higham, Accuracy and Stability of Numerical Algorithms, 2002, section 3.1: the error of
@@ -215,6 +242,12 @@ def _candidates(scores: NDArray[np.floating], count: int, margin: float = 0.0) -
         least = float(np.partition(left, len(left) - count)[len(left) - count]) - margin
         places = places[left >= least] if np.isfinite(least) else places
     return places
+
+
+def _within(scores: Floats, margins: Doubles, count: int) -> NDArray[np.intp]:
+    """Return the places of scores that can be among the best `count`; there are more than that."""
+    least = np.partition(scores - margins, len(scores) - count)[len(scores) - count]
+    return np.flatnonzero(~(scores + margins < least))  # with NaN, all places
 
 
 def read_vectors(

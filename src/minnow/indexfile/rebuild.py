@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def rebuild(store: Store, fingerprint: Fingerprint, settings: IndexSettings) -> None:
     """Delete what was read from files, and set another model and other settings.
 
-    All facts but the file's id are replaced or dropped, because they describe the old model.
+    Facts that no owner clears stay, as those that a program stored with `Store.put_fact`.
 
     Raises:
         IndexFileError: The file holds something with vectors that cannot be made again, such as
@@ -33,7 +33,6 @@ def rebuild(store: Store, fingerprint: Fingerprint, settings: IndexSettings) -> 
         for owner in owners_in(database):
             for statement in owner.clearing:
                 database.execute(statement)
-        database.execute("DELETE FROM meta WHERE name NOT IN ('id', 'changes')")
         store.put_fact("model", to_json(fingerprint))
         store.put_fact("settings", to_json(settings))
 

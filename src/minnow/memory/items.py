@@ -101,8 +101,9 @@ class Item:
 
     def facts(self) -> dict[str, Any]:
         """Return the fields as JSON values, with times in ISO 8601."""
+        facts = {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
         times = {"created": self.created.isoformat(), "used": self.used.isoformat()}
-        return asdict(self) | {"kind": self.kind.value} | times
+        return facts | {"kind": self.kind.value} | times
 
 
 @dataclass(frozen=True)

@@ -104,7 +104,7 @@ def _exact(
     places = places[cosines[places] >= least - margin]
     if not len(places):
         return []
-    exact = -exact_scores(unit, columns[:, places], Similarity.COSINE)
+    exact = -exact_scores(unit, columns, Similarity.COSINE, places)
     pairs = zip(exact.tolist(), places.tolist(), strict=True)
     return [(cosine, place) for cosine, place in pairs if cosine <= -least]
 

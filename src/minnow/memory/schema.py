@@ -33,6 +33,7 @@ MEMORIES = register(
                 "memories have no vector",
             ),
         ),
+        clearing=(f"DELETE FROM meta WHERE name = '{BACKGROUND}'",),  # noqa: S608
         kept=(("SELECT 1 FROM memories LIMIT 1", "memories"),),
     )
 )

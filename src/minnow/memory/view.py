@@ -66,9 +66,12 @@ class View:
         """
         data = self.refresh()
         chosen = np.isin(data.ids, allowed, assume_unique=True)
-        columns = self._matrix.columns if chosen.all() else self._matrix.columns[:, chosen]
+        places = None if chosen.all() else np.flatnonzero(chosen)
         # Scaling would enlarge the rounding of BLAS where memories are alike.
-        ids, relevance = data.ids[chosen], exact_scores(query, columns, self._kind)
+        ids, relevance = (
+            data.ids[chosen],
+            exact_scores(query, self._matrix.columns, self._kind, places),
+        )
         recencies = recency(data.used[chosen], now, weights.decay)
         ranking = best(ids, scores(relevance, recencies, data.importance[chosen], weights), count)
         items = rows.read_items(self._store.database, ranking.ids)
