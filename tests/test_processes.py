@@ -9,11 +9,13 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from threading import Timer
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from fakes.programs import TESTS, USUAL, first_on_path
 
+import minnow
 from minnow.errors import ConversionError, EngineError, InputError
 from minnow.processes import Worker, python_command, run_child
 
@@ -43,18 +45,28 @@ def run(code: str, **options: Any) -> str:
     return run_child("The program", python_command(code), **options)
 
 
-def has_ended(pid: int) -> bool:
-    """Return whether a process ends within 10 s; a zombie has ended."""
+def has_ended(pid: int, within: float = 10) -> bool:
+    """Return whether a process ends within some seconds; a zombie has ended."""
     status = Path(f"/proc/{pid}/stat")
-    until = time.monotonic() + 10
-    while time.monotonic() < until:
+    until = time.monotonic() + within
+    while True:
         try:
             if status.read_text().rpartition(")")[2].split()[0] == "Z":
                 return True
         except (FileNotFoundError, ProcessLookupError):
             return True
+        if time.monotonic() >= until:
+            return False
         time.sleep(0.02)
-    return False
+
+
+def awaited(file: Path) -> str:
+    """Return the first line that a file gets."""
+    until = time.monotonic() + 60
+    while not (file.exists() and file.read_text().endswith("\n")):
+        assert time.monotonic() < until
+        time.sleep(0.02)
+    return file.read_text()
 
 
 class TestRunningToTheEnd:
@@ -135,6 +147,47 @@ run_child("The program", python_command(child), log=Path({str(log)!r}))
         assert all(has_ended(int(pid)) for pid in log.read_text().split())
         assert list(tmp_path.iterdir()) == [log]
 
+    @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGHUP])
+    @pytest.mark.parametrize("kind", ["run", "idle worker", "idle worker in its own session"])
+    def test_a_signal_to_the_group_leaves_nothing(
+        self, tmp_path: Path, number: int, kind: str
+    ) -> None:
+        file = tmp_path / "pid"
+        if kind == "run":
+            code = f"""
+from minnow.processes import run_child
+run_child("A", ["sh", "-c", "echo $$ > {file}; exec sleep 60"])
+"""
+        else:
+            code = f"""
+from minnow.processes import Worker, python_command
+worker = Worker("A", python_command({ECHO!r}), timeout=60, own_session={"session" in kind})
+worker.request({{"text": "a"}}, str)
+print(worker.pid, file=open({str(file)!r}, "w"), flush=True)
+worker.receive(str)
+"""
+        with subprocess.Popen([sys.executable, "-c", code], start_new_session=True) as parent:
+            pid = int(awaited(file))
+            assert not has_ended(pid, within=0)
+            os.killpg(parent.pid, number)
+        assert has_ended(pid)
+
+
+@pytest.mark.parametrize("kind", ["a module's code", "a program"])
+def test_a_relative_path_holds_for_a_child(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    """It finds this package, and what else PYTHONPATH names, from a temporary directory."""
+    (tmp_path / "extra").mkdir()
+    (tmp_path / "extra" / "fish.py").write_text("")
+    (tmp_path / "program.py").write_text("import fish, minnow; print(minnow.__file__)")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", "extra")
+    command = [sys.executable, str(tmp_path / "program.py")]
+    if kind != "a program":
+        command = python_command("import fish, minnow; print(minnow.__file__)")
+    assert Path(run_child("A", command).strip()) == Path(minnow.__file__)
+
 
 class TestRequests:
     @pytest.fixture
@@ -204,5 +257,31 @@ class TestRequests:
         assert has_ended(pid)
         assert has_ended(worker.pid)
 
-    def test_a_terminals_ctrl_c_is_not_for_it(self, worker: Worker) -> None:
-        assert os.getsid(worker.pid) != os.getsid(0)
+    def test_a_terminals_signals_are_for_it(self, worker: Worker) -> None:
+        """Ctrl-Z stops it with its parent."""
+        assert os.getpgid(worker.pid) == os.getpgid(0)
+
+    def test_with_its_own_session_they_are_not(self) -> None:
+        with Worker("A", python_command(ECHO), timeout=60, own_session=True) as worker:
+            assert os.getsid(worker.pid) == worker.pid
+
+    def test_closing_in_another_thread(self, worker: Worker) -> None:
+        closing = Timer(0.3, worker.close)
+        closing.start()
+        for _ in range(2):
+            with pytest.raises(EngineError, match=r"^The worker is closed; open it again\.$"):
+                worker.request({"code": "time.sleep(600)"}, str)
+        closing.join()
+
+    def test_an_end_in_the_middle_of_a_line(self, worker: Worker) -> None:
+        code = "parent._replies.write(b'{'); parent._replies.flush(); os.abort()"
+        with pytest.raises(EngineError, match=r"^The worker crashed with SIGABRT: it is a fake"):
+            worker.request({"code": code}, str)
+
+    def test_a_hang_names_the_parameter(self) -> None:
+        command = python_command("import time; time.sleep(600)")
+        with (
+            Worker("The worker", command, timeout=0.1) as worker,
+            pytest.raises(EngineError, match="give a larger `timeout=`"),
+        ):
+            worker.receive(str)

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import signal
 import subprocess
 import sys
@@ -36,14 +37,19 @@ TIMEOUT = 900.0
 _TAIL_LINES, _TAIL_CHARACTERS = 3, 400
 _PATIENCE = 5.0
 """Seconds to wait for a pipe's end: a descendant in another session may still hold it."""
+_KILL = getattr(signal, "SIGKILL", 9)  # Windows has no such name
+_FAMILY = "MINNOW_FAMILY"
+"""A variable that a child and all that it starts inherit: one mark for each such child."""
+_PACKAGES = Path(__file__).absolute().parents[1]
+_SITE = ("site-packages", "dist-packages")
 _NOISE = ("The device supports:", "Traceback (most recent call last)")
 """What MNN prints when it is imported, and the head of a traceback."""
 
 
 class ChildProcess:
-    """A program in a session of its own, so that Ctrl-C in a terminal reaches only its parent.
+    """A program in this process's group, so that a signal to the group reaches it too.
 
-    Closing kills it with all that it started.
+    Closing kills it; on Linux, with all that it started.
 
     Attributes:
         name: Its name in messages.
@@ -61,6 +67,7 @@ class ChildProcess:
         environment: Mapping[str, str] | None = None,
         hint: str = "",
         piped: bool = False,
+        own_session: bool = False,
     ) -> None:
         """Start it.
 
@@ -72,8 +79,12 @@ class ChildProcess:
             environment: Variables to add to the environment.
             hint: The likely cause of a crash, for messages.
             piped: Connect its stdin and stdout to this process; only stderr is its log then.
+            own_session: Start it in a session of its own, so that Ctrl-C in a terminal reaches
+                only this process. It has to end by itself when this process is killed, as
+                `serve_requests` does.
         """
         self.name, self._hint = name, hint
+        self._mark = secrets.token_hex(16)
         with ExitStack() as stack:
             if log is None or folder is None:
                 scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="minnow-")))
@@ -84,18 +95,18 @@ class ChildProcess:
                 self._process = subprocess.Popen(
                     command,
                     cwd=folder,
-                    env={**os.environ, **(environment or {})},
+                    env=_environment(self._mark, environment or {}),
                     stdin=subprocess.PIPE if piped else subprocess.DEVNULL,
                     stdout=subprocess.PIPE if piped else output,
                     stderr=output,
-                    start_new_session=True,
+                    start_new_session=own_session,
                 )
                 stack.callback(self.wait, 0.0)
             self._cleanup = stack.pop_all()
         self.pid = self._process.pid
 
     def wait(self, timeout: float) -> int | None:
-        """Wait up to `timeout` seconds for its end, then kill the rest of its session.
+        """Wait up to `timeout` seconds for its end, then kill what is left of it.
 
         Returns:
             Its exit code, negative for a signal; None if it was still running.
@@ -106,16 +117,16 @@ class ChildProcess:
         with suppress(subprocess.TimeoutExpired):
             code = self._process.wait(timeout)
         with uninterrupted():
-            if hasattr(os, "killpg"):
-                with suppress(ProcessLookupError, PermissionError):  # nothing is left of it
-                    os.killpg(self.pid, signal.SIGKILL)
             self._process.kill()
             self._process.wait()
+            _kill_family(self._mark)
         return code
 
     def output(self) -> str:
-        """Return all that it printed into its log."""
-        return self._log.read_text(encoding="utf-8", errors="replace")
+        """Return all that it printed into its log; nothing once a temporary log is removed."""
+        with suppress(FileNotFoundError):
+            return self._log.read_text(encoding="utf-8", errors="replace")
+        return ""
 
     def last_output(self) -> str:
         """Return a sentence with the end of its log, after a space; empty if the log is.
@@ -129,7 +140,7 @@ class ChildProcess:
 
     def ending(self, code: int) -> str:
         """Describe an exit code, as a sentence that the name of the process begins."""
-        if code == -signal.SIGKILL or "bad_alloc" in self.last_output():
+        if code == -_KILL or "bad_alloc" in self.last_output():
             return (
                 "was killed, most likely because memory ran out: use a smaller model, or close "
                 "other programs."
@@ -150,6 +161,49 @@ class ChildProcess:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _environment(mark: str, more: Mapping[str, str]) -> dict[str, str]:
+    """Return a child's environment: its mark, and a path that holds in any working directory.
+
+    It finds this package as this process does. A folder of installed packages is not added: Python
+    finds it anyway, but behind its own modules.
+    """
+    environment = {**os.environ, **more}
+    environment[_FAMILY] = f"{environment.get(_FAMILY, '')} {mark}".strip()
+    given = environment.get("PYTHONPATH", "").split(os.pathsep)
+    paths = [str(Path(path).absolute()) for path in given if path]
+    if _PACKAGES.name not in _SITE:
+        paths.insert(0, str(_PACKAGES))
+    if paths:
+        environment["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(paths))
+    return environment
+
+
+def _kill_family(mark: str) -> None:
+    """Kill the processes that inherited a mark, where /proc shows environments."""
+    until = time.monotonic() + _PATIENCE
+    while time.monotonic() < until:
+        left = 0
+        for process in Path("/proc").glob("[0-9]*"):
+            with suppress(OSError):  # it has ended, or is another user's
+                environment = (process / "environ").read_bytes()
+                if mark.encode() in environment:
+                    os.kill(int(process.name), _KILL)
+                    left += 1
+                elif not environment:
+                    left += _is_starting(process)
+        if not left:
+            return
+        time.sleep(0.002)  # they end, or start others meanwhile
+
+
+def _is_starting(process: Path) -> bool:
+    """Return whether an environment is empty only because a program is being loaded.
+
+    It has no arguments yet, and unlike a zombie and a thread of the kernel it has a program.
+    """
+    return not (process / "cmdline").read_bytes() and bool((process / "exe").readlink())
 
 
 def run_child(
@@ -225,12 +279,15 @@ class Worker(ChildProcess):
         timeout: float,
         folder: Path | None = None,
         hint: str = "",
+        own_session: bool = False,
     ) -> None:
         """Start a program that calls `serve_requests`; the arguments are those of `ChildProcess`.
 
         A reply has `timeout` seconds to come; after that the process is killed.
         """
-        super().__init__(name, command, folder=folder, hint=hint, piped=True)
+        super().__init__(
+            name, command, folder=folder, hint=hint, piped=True, own_session=own_session
+        )
         self._timeout, self._number, self._closed = timeout, 0, False
         self._requests: SimpleQueue[bytes | None] = SimpleQueue()
         self._replies: SimpleQueue[bytes] = SimpleQueue()
@@ -253,8 +310,7 @@ class Worker(ChildProcess):
 
     def send(self, message: object) -> None:
         """Send a request; see `request`."""
-        if self._closed:
-            raise EngineError(f"{self.name} is closed; open it again.")
+        self._check_open()
         self._number += 1
         self._requests.put(_encode(self._number, message))
 
@@ -279,10 +335,12 @@ class Worker(ChildProcess):
                 return msgspec.json.decode(found.content, type=reply)
         self._replies.put(b"")  # for the next call
         code = self.wait(self._timeout)
+        problem = self.ending(code) if code else f"did not end within {self._timeout:.0f} s."
+        message = f"{self.name} {problem}{self.last_output()}"
+        self._check_open()  # another thread may have closed it meanwhile
         if code == 0:
             return None
-        problem = self.ending(code) if code else f"did not end within {self._timeout:.0f} s."
-        raise EngineError(f"{self.name} {problem}{self.last_output()}")
+        raise EngineError(message)
 
     def close(self) -> None:
         """Kill it with all that it started, and remove its temporary directory."""
@@ -294,6 +352,10 @@ class Worker(ChildProcess):
                 thread.join(_PATIENCE)
             super().close()
 
+    def _check_open(self) -> None:
+        if self._closed:
+            raise EngineError(f"{self.name} is closed; open it again.")
+
     def _next_line(self) -> bytes:
         """Return its next line; empty when it has ended."""
         try:
@@ -303,7 +365,7 @@ class Worker(ChildProcess):
             self.close()
             raise EngineError(
                 f"{self.name} did not answer within {self._timeout:.0f} s and was stopped. If it "
-                f"only needs longer, give a larger timeout.{printed}"
+                f"only needs longer, give a larger `timeout=`.{printed}"
             ) from None
 
     def _write(self) -> None:
@@ -319,7 +381,8 @@ class Worker(ChildProcess):
         assert self._process.stdout is not None
         with self._process.stdout as stdout:
             for line in stdout:
-                self._replies.put(line)
+                if line.endswith(b"\n"):  # else it ended in the middle of the line
+                    self._replies.put(line)
         self._replies.put(b"")
 
 

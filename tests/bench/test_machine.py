@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from fakes.programs import first_on_path
 
+from minnow.bench import machine as machine_module
 from minnow.bench.machine import matmul_peak, this_machine
 from minnow.errors import EngineError
 
@@ -35,6 +36,18 @@ def test_modules_in_the_users_folder_are_not_imported(
     (tmp_path / "numpy.py").write_text("raise RuntimeError('not this one')\n")
     monkeypatch.chdir(tmp_path)
     assert matmul_peak(1) > 1e8
+
+
+def test_the_number_may_be_followed_by_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
+    def run_child(*_: object, **__: object) -> str:
+        return printed
+
+    monkeypatch.setattr(machine_module, "run_child", run_child)
+    printed = "a note\n1.5e9\nOpenBLAS warning: late\n"
+    assert matmul_peak(1) == 1.5e9
+    printed = "a note\n"
+    with pytest.raises(EngineError, match="printed no number: 'a note'"):
+        matmul_peak(1)
 
 
 def test_where_numpy_is_broken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 from typing import TYPE_CHECKING
 
 import pytest
 
 from minnow.errors import EngineError, OutputError
+from minnow.systems import exports
 from minnow.systems.exports import export_with_sentence_transformers, made_once
 
 if TYPE_CHECKING:
@@ -93,6 +95,16 @@ def test_a_cache_that_cannot_be_written(weights: Path, cache: Path) -> None:
     cache.write_text("no folder")
     with pytest.raises(OutputError, match="Cannot write"):
         made_once("st-onnx", [weights], ["numpy"], Writer())
+
+
+def test_an_export_runs_in_the_users_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A relative HF_HOME is a folder of theirs."""
+    monkeypatch.setattr(exports, "_CHILD", "import os; sys.exit(os.getcwd())")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(EngineError, match=re.escape(f"It printed last: {tmp_path}.")):
+        export_with_sentence_transformers(tmp_path / "nothing", "onnx", tmp_path / "exported")
 
 
 def test_an_export_that_fails_says_what_it_printed_last(tmp_path: Path) -> None:

@@ -106,6 +106,7 @@ class MnnLlm:
             command,
             timeout=timeout,
             hint="its files may be damaged, or of another MNN",
+            own_session=True,  # Ctrl-C stops an answer, not the LLM
         )
         try:
             _check_loaded(found, process)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -93,7 +94,7 @@ def matmul_peak(threads: int) -> float:
     computes in bfloat16 may exceed it.
 
     Raises:
-        EngineError: NumPy failed.
+        EngineError: NumPy failed, or printed no number.
     """
     printed = run_child(
         "NumPy's product of matrices",
@@ -101,4 +102,7 @@ def matmul_peak(threads: int) -> float:
         environment=dict.fromkeys(_BLAS, str(threads)),
         error=EngineError,
     )
-    return float(printed.splitlines()[-1])
+    for line in reversed(printed.splitlines()):  # a warning may come after the number
+        with suppress(ValueError):
+            return float(line)
+    raise EngineError(f"NumPy's product of matrices printed no number: {printed.strip()[-400:]!r}.")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from minnow.cli.app import app, print_json, steps
-from minnow.cli.options import BundleOption, Json, Window
+from minnow.cli.options import BundleOption, Json, Timeout, Window
 from minnow.cli.searching import IndexFile, ModeOption, WhereOption, chosen_mode
 from minnow.terminal import EPILOG
 
@@ -37,6 +37,7 @@ def ask_command(
         float,
         typer.Option(min=0, max=100, help="Sample at this temperature; 0 does not."),
     ] = 0.0,
+    timeout: Timeout = 600,
     prompt_only: Annotated[
         bool, typer.Option("--prompt-only", help="Print what the LLM would read, and end.")
     ] = False,
@@ -61,7 +62,7 @@ def ask_command(
         return
     progress = steps() if sys.stderr.isatty() else _ignore
     progress("loading the LLM")
-    with MnnLlm.open(llm, window=window, temperature=temperature) as opened:
+    with MnnLlm.open(llm, window=window, temperature=temperature, timeout=timeout) as opened:
         if not opened.has_template:
             warnings.warn(f"{llm} has no chat template: it reads plain text.", stacklevel=1)
         prompt = prompt_for(hits, question, opened, max_new_tokens=max_tokens)

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 EngineName = Enum("EngineName", {name: name for name in (*ENGINES, AUTO)}, type=str)  # type: ignore[misc]
 
+MAX_TIMEOUT = 1_000_000
+
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Offline = Annotated[bool, typer.Option("--offline", help="Make no network call.")]
 Source = Annotated[
@@ -41,6 +43,15 @@ OriginOption = Annotated[
     str | None,
     typer.Option(
         "--source", help="Take the original model from here, not where the manifest says."
+    ),
+]
+Timeout = Annotated[
+    int,
+    typer.Option(
+        min=1,
+        max=MAX_TIMEOUT,
+        metavar="SECONDS",
+        help="Stop a process that has not answered after this time.",
     ),
 ]
 Window = Annotated[
@@ -98,6 +109,13 @@ class RunChoice:
     )
     fresh: bool = option(False, "Make all vectors, and measure, again.", "--fresh")
     offline: bool = option(False, "Make no network call.", "--offline")
+    timeout: int = option(
+        3600,
+        "Stop a system that takes longer to open, or to embed 512 texts.",
+        min=1,
+        max=MAX_TIMEOUT,
+        metavar="SECONDS",
+    )
 
     def options(self, prompts: RolePrompts | None = None) -> RunOptions:
         """Return them as the library takes them; progress is shown on stderr."""

@@ -8,7 +8,7 @@ import typer
 
 from minnow.cli.app import app, print_result, steps
 from minnow.cli.evaluation import BUILT_IN, DatasetName, Report, Split, Systems, read_dataset
-from minnow.cli.options import Json, Offline
+from minnow.cli.options import Json, Offline, Timeout
 from minnow.files import check_file
 from minnow.terminal import EPILOG
 
@@ -31,6 +31,7 @@ def bench_command(
         int | None, typer.Option(min=1, help="Use this many CPU threads for each system.")
     ] = None,
     offline: Offline = False,
+    timeout: Timeout = 3600,
     report: Report = None,
     as_json: Json = False,
 ) -> None:
@@ -58,6 +59,7 @@ def bench_command(
         rounds=rounds,
         threads=threads,
         offline=offline,
+        timeout=timeout,
         progress=steps(),
     )
     print_result(

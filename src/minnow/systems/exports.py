@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from importlib.metadata import version
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from minnow.errors import EngineError
@@ -16,7 +17,6 @@ from minnow.systems import cache_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from pathlib import Path
 
 EXPORT_TIMEOUT = 3600.0
 """Seconds; tracing a large model takes minutes."""
@@ -68,6 +68,7 @@ def export_with_sentence_transformers(source: Path, backend: str, destination: P
     run_child(
         f"The export of {source} for sentence-transformers' back end {backend}",
         python_command(_CHILD, str(source.absolute()), str(destination.absolute()), backend),
+        folder=Path(),  # paths in the environment, as in HF_HOME, may be relative
         environment={"HF_HUB_OFFLINE": "1"},
         timeout=EXPORT_TIMEOUT,
         error=EngineError,
