@@ -177,6 +177,8 @@ def exact_scores(
         float64 of shape (vectors,), or of the shape of `places`. A score depends neither on the
         other vectors nor on its place.
     """
+    if places is None and kind in _PRODUCTS:  # needs no copy, but for one of other strides
+        return _exact_scores_of_block(query, columns, kind)
     scores = np.empty(columns.shape[1] if places is None else len(places))
     for start in range(0, len(scores), _COLUMNS_AT_A_TIME):
         some = slice(start, start + _COLUMNS_AT_A_TIME)
