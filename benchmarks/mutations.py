@@ -226,7 +226,7 @@ def main() -> None:
     done = {line.split("  ", 1)[1]: line.split("  ", 1)[0] for line in known}
     with tempfile.TemporaryDirectory(prefix="mutants-") as name:
         copied = Path(name) / "tree"
-        ignored = shutil.ignore_patterns(".git", ".venv*", "__pycache__", "build", "*.egg-info")
+        ignored = shutil.ignore_patterns(".*", "__pycache__", "build", "*.egg-info")
         shutil.copytree(options.tree, copied, ignore=ignored)
         limits: dict[tuple[str, ...], float] = {}
         for mutant in drawn(trees, options.count, options.seed):
