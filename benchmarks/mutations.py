@@ -43,7 +43,11 @@ PLAN: dict[str, tuple[str, ...]] = {
     ),
     "src/minnow/proof/probes.py": ("tests/proof/test_probes.py",),
     "src/minnow/proof/retrieval.py": ("tests/proof/test_retrieval.py",),
-    "src/minnow/proof/[!p_]*.py": ("tests/proof/test_faults.py", "tests/convert/test_author.py"),
+    "src/minnow/proof/[!p_]*.py": (
+        "tests/proof/test_faults.py",
+        "tests/convert/test_author.py",
+        "tests/convert/test_shapes.py",
+    ),
     "src/minnow/convert/shapes.py": ("tests/convert/test_shapes.py",),
 }
 """Patterns of files; a file has the tests of the first one that it matches."""
