@@ -371,8 +371,9 @@ class TestAgreement:
 def test_a_hundred_thousand_texts_at_flat_memory(made: Tiny) -> None:
     """What the first thousands took is what all of them take.
 
-    The lanes' threads share one arena here: with an arena each, glibc's peak creeps up by 4 to 10 MB
-    in some runs, however many texts there are; with one it grows by 2 MB and then by nothing.
+    The lanes' threads share one arena here: with an arena each, glibc's peak creeps up by 4 to
+    10 MB in some runs, however many texts there are; with one it grows by 2 MB and then by
+    nothing.
     """
     code = """
 import ctypes, sys
