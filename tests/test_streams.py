@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import gzip
 import io
 import json
 import sys
@@ -54,6 +55,8 @@ class TestReadLines:
             ("one\u2028still one\u0085and\u2029still\x0b\x0c\x1c\n".encode(),
              ["one\u2028still one\u0085and\u2029still\x0b\x0c\x1c"]),
             ("Füße 鱼 🐟\n".encode(), ["Füße 鱼 🐟"]),
+            ("one\r\n\r\nFüße 🐟\r\n".encode("utf-16"), ["one", "", "Füße 🐟"]),
+            ("\ufeffone\ntwo".encode("utf-16-be"), ["one", "two"]),
         ],
     )  # fmt: skip
     def test_a_text_per_line(self, tmp_path: Path, content: bytes, texts: list[str]) -> None:
@@ -88,11 +91,11 @@ class TestReadLines:
         ("content", "message"),
         [
             (b"one\ntwo\xffthree\n", "Line 2 of .* is not UTF-8 .byte 3: invalid start byte"),
-            (b"one\n\xe9\n", "Line 2 of .* is not UTF-8 .byte 0: invalid continuation byte"),
+            (b"one\n\xe9\n", "Line 2 of .* is not UTF-8 .byte 0: unexpected end of data"),
             (b"one\n\xf0\x9f\x90", "Line 2 of .* unexpected end of data"),
             (b"\xed\xa0\x80", "Line 1 of .* is not UTF-8"),
             (b"one\n\ntw\0o\n", "Line 3 of .* holds a NUL byte: it is not a text file"),
-            ("one".encode("utf-16"), "Line 1 of .* holds a NUL byte"),
+            ("one".encode("utf-16-le"), "Line 1 of .* looks like UTF-16 without a byte order mark"),
             (b"\x89PNG\r\n\x1a\n\0\0\0", "Line 1 of .* is not UTF-8"),
         ],
     )
@@ -116,7 +119,7 @@ class TestReadLines:
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         class Failing(io.BytesIO):
-            def __next__(self) -> bytes:
+            def readline(self, *_: object) -> bytes:
                 raise OSError(errno.EIO, "Input/output error")
 
         monkeypatch.setattr(type(tmp_path), "open", lambda *_: Failing())
@@ -130,6 +133,25 @@ class TestReadJsonl:
         name = written(tmp_path, content, "t.jsonl")
         assert list(read_texts(name)) == ["one\ntwo", "last"]
 
+    def test_blank_lines_are_no_texts(self, tmp_path: Path) -> None:
+        name = written(tmp_path, b'\n{"text": "one"}\n  \r\n{"text": ""}\n\n', "T.JSONL")
+        assert list(read_texts(name)) == ["one", ""]
+        with pytest.raises(InputError, match=r"Line 3 of .* is not a JSON object"):
+            list(read_texts(written(tmp_path, b'{"text": "one"}\n\nx', "t.jsonl")))
+
+    def test_the_keys_of_an_index(self, tmp_path: Path) -> None:
+        content = (
+            b'{"contents": "one"}\n{"content": "two", "id": 5}\n{"text": "three", "content": 1}'
+        )
+        assert list(read_texts(written(tmp_path, content, "t.jsonl"))) == ["one", "two", "three"]
+
+    @pytest.mark.parametrize("encoding", ["utf-16", "utf-32", "utf-8-sig"])
+    def test_other_encodings_and_compressed(self, tmp_path: Path, encoding: str) -> None:
+        content = '{"text": "Füße\u2028鱼"}\r\n{"text": "🐟"}'.encode(encoding)
+        assert list(read_texts(written(tmp_path, content, "t.jsonl"))) == ["Füße\u2028鱼", "🐟"]
+        name = written(tmp_path, gzip.compress(content), "t.jsonl.gz")
+        assert list(read_texts(name)) == ["Füße\u2028鱼", "🐟"]
+
     def test_nul_and_pairs_that_json_spells(self, tmp_path: Path) -> None:
         name = written(tmp_path, b'{"text": "a\\u0000b \\ud83d\\udc1f"}', "t.jsonl")
         assert list(read_texts(name)) == ["a\0b 🐟"]
@@ -137,8 +159,6 @@ class TestReadJsonl:
     @pytest.mark.parametrize(
         ("line", "reason"),
         [
-            (b"", "it is empty"),
-            (b"   ", "it is empty"),
             (b"plain text", "Expecting value; it begins 'plain text'"),
             (b'{"text": "one"', "Expecting ',' delimiter"),
             (b'{"text": "one"} {"text": "two"}', "Extra data"),

@@ -12,6 +12,7 @@ import numpy as np
 
 from minnow.errors import InputError, OutputError
 from minnow.files import whole_file
+from minnow.text_files import GZIP, TEXT_KEYS, decode_line, read_lines, utf8_lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -24,53 +25,47 @@ if TYPE_CHECKING:
 def read_texts(name: str) -> Iterator[str]:
     """Read the texts of a file: its lines, or the `text` of each object in a .jsonl file.
 
+    A path that ends in .jsonl.gz or .gz is decompressed. `minnow.text_files` has the encodings.
+
     Args:
         name: A path, or "-" for lines on standard input.
 
     Yields:
-        Every text, also empty lines, so that row n of the vectors is line n of the file.
+        Every text, also empty lines of plain text, so that row n of the vectors is line n of the
+        file. Blank lines of a .jsonl file are no texts.
 
     Raises:
         InputError: The file cannot be read, a line is not UTF-8 or holds a NUL byte (which no
-            text file does), or is not an object with a `text`; the message has the line number.
+            text file does), or is not an object with a `text` (or `contents`, `content`); the
+            message has the line number.
     """
     if name == "-":
         if sys.stdin is None:
             raise InputError("Standard input is closed.")
-        yield from _lines(sys.stdin.buffer, "standard input")
-        return
-    try:
-        with Path(name).open("rb") as file:
-            lines = _lines(file, name)
-            yield from _json_texts(lines, name) if name.endswith(".jsonl") else lines
-    except OSError as error:
-        raise InputError(f"Cannot read {name}: {error.strerror}.") from error
-
-
-def _lines(file: IO[bytes], name: str) -> Iterator[str]:
-    for number, line in enumerate(file, start=1):
-        if b"\0" in line:
-            raise InputError(f"Line {number} of {name} holds a NUL byte: it is not a text file.")
-        try:
-            text = line.decode("utf-8-sig" if number == 1 else "utf-8")
-        except UnicodeDecodeError as error:
-            raise InputError(
-                f"Line {number} of {name} is not UTF-8 (byte {error.start}: {error.reason})."
-            ) from error
-        yield text.removesuffix("\n").removesuffix("\r")
-
-
-def _json_texts(lines: Iterator[str], name: str) -> Iterator[str]:
+        lines, name = utf8_lines(sys.stdin.buffer, "standard input"), "standard input"
+    else:
+        lines = read_lines(Path(name))
+    is_jsonl = name.lower().removesuffix(GZIP).endswith(".jsonl")
     for number, line in enumerate(lines, start=1):
-        try:
-            row = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            reason = error.msg if isinstance(error, json.JSONDecodeError) else str(error)
-            shown = f"{reason}; it begins {line[:40]!r}" if line.strip() else "it is empty"
-            raise InputError(f"Line {number} of {name} is not a JSON object: {shown}.") from error
-        if not isinstance(row, dict) or not isinstance(row.get("text"), str):
-            raise InputError(f'Line {number} of {name} is not a JSON object with a "text" string.')
-        yield _valid(row["text"], number, name)
+        if is_jsonl and not line.strip():
+            continue
+        text = decode_line(line, number, name)
+        yield _json_text(text, number, name) if is_jsonl else text
+
+
+def _json_text(line: str, number: int, name: str) -> str:
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        reason = error.msg if isinstance(error, json.JSONDecodeError) else str(error)
+        shown = f"{reason}; it begins {line[:40]!r}"
+        raise InputError(f"Line {number} of {name} is not a JSON object: {shown}.") from error
+    text = (
+        next((row[key] for key in TEXT_KEYS if key in row), None) if isinstance(row, dict) else None
+    )
+    if not isinstance(text, str):
+        raise InputError(f'Line {number} of {name} is not a JSON object with a "text" string.')
+    return _valid(text, number, name)
 
 
 def _valid(text: str, number: int, name: str) -> str:

@@ -138,7 +138,7 @@ class TestReading:
         ("content", "reason"),
         [
             (b"ok\n\xe9", r"is not UTF-8 \(byte 3: "),
-            ("utf-16".encode("utf-16")[:-1], "is not UTF-8"),
+            ("utf-16".encode("utf-16")[:-1], "is not UTF-16"),
             (b"a\0b", "holds a NUL byte"),
         ],
     )

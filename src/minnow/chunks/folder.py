@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
 import os
 import re
 from collections import deque
@@ -17,6 +16,7 @@ from minnow.chunks.markdown import read_markdown
 from minnow.chunks.outline import Document, Section
 from minnow.chunks.webpage import read_html
 from minnow.errors import InputError
+from minnow.text_files import decode_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -40,11 +40,6 @@ _READERS = {**_PROSE, **dict.fromkeys(CODE_SUFFIXES, read_code)}
 SUFFIXES = tuple(_PROSE)
 MARKUP_SUFFIXES = (".md", ".markdown", ".html", ".htm")
 
-_BYTE_ORDER_MARKS = {
-    codecs.BOM_UTF8: "utf-8-sig",
-    codecs.BOM_UTF16_LE: "utf-16",
-    codecs.BOM_UTF16_BE: "utf-16",
-}
 _CHARSET = re.compile(rb"<meta[^>]{0,200}charset\s*=\s*[\"']?\s*([\w.:-]{1,40})", re.IGNORECASE)
 _CHARSET_BYTES = 1024
 
@@ -152,7 +147,7 @@ def read_document(path: Path, name: str) -> Document:
 def parse_document(path: Path, name: str, content: bytes) -> Document:
     """Parse the content of a file in the format of its suffix.
 
-    The encoding is UTF-8, or UTF-16 with a byte order mark, or the one that HTML declares.
+    The encoding is that of a byte order mark, or the one that HTML declares, or UTF-8.
 
     Args:
         path: The file.
@@ -167,10 +162,7 @@ def parse_document(path: Path, name: str, content: bytes) -> Document:
         name.encode()
     except UnicodeEncodeError as error:
         raise InputError(f"The name {name!a} is not valid Unicode. Rename the file.") from error
-    text = _decode(path, content)
-    if "\0" in text:
-        raise InputError(f"{path} holds a NUL byte: it is not a text file.")
-    return reader(name, text.replace("\r\n", "\n").replace("\r", "\n"))
+    return reader(name, _decode(path, content))
 
 
 def _reader(path: Path) -> Callable[[str, str], Document]:
@@ -181,12 +173,11 @@ def _reader(path: Path) -> Callable[[str, str], Document]:
 
 
 def _decode(path: Path, content: bytes) -> str:
-    marks = (name for mark, name in _BYTE_ORDER_MARKS.items() if content.startswith(mark))
     try:
-        return content.decode(next(marks, "utf-8"))
-    except UnicodeDecodeError as error:
+        return decode_text(content, str(path))
+    except InputError:
         is_html = _READERS[path.suffix.lower()] is read_html
         if is_html and (declared := _CHARSET.search(content[:_CHARSET_BYTES])):
             with suppress(LookupError, ValueError):
-                return content.decode(declared[1].decode())
-        raise InputError(f"{path} is not UTF-8 (byte {error.start}: {error.reason}).") from error
+                return decode_text(content.decode(declared[1].decode()).encode(), str(path))
+        raise

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import sys
 import warnings
 from collections import Counter
 from contextlib import suppress
@@ -280,7 +279,9 @@ def _lines(text: str) -> list[str]:
     """Return the text, or for "-" the lines of stdin."""
     if text != "-":
         return [text]
-    return [line for line in sys.stdin.read().splitlines() if line.strip()]
+    from minnow.streams import read_texts
+
+    return [line for line in read_texts("-") if line.strip()]
 
 
 def _time(text: str) -> datetime:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from minnow.chunks.pdf import read_pdf
 from minnow.errors import InputError
 from minnow.indexfile.checks import is_unicode
 from minnow.search.writer import DocumentKey, Entry, digest_of
+from minnow.text_files import TEXT_KEYS, utf8_lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,7 +30,6 @@ ALL_KINDS = (*SUFFIXES, *_BINARY, ".jsonl", *CODE_SUFFIXES)
 _LARGEST_MARKUP = 32_000_000
 """Bytes. A parser's tree is about a hundred times as large as its text."""
 
-_TEXTS = ("text", "contents", "content")
 _IDS = ("id", "_id")
 
 
@@ -81,14 +82,15 @@ class _LineError(Exception):
 
 def _lines(name: str, content: bytes, faults: list[str]) -> Iterator[FoundDocument]:
     seen: set[str] = set()
-    start, number = 0, 0
-    while start < len(content):
-        end = content.find(b"\n", start)
-        end = len(content) if end < 0 else end
-        line = content[start:end]
-        start, number = end + 1, number + 1
-        if number == 1:
-            line = line.removeprefix(b"\xef\xbb\xbf")
+    lines = enumerate(utf8_lines(io.BytesIO(content), name), start=1)
+    while True:
+        try:
+            number, line = next(lines)
+        except StopIteration:
+            return
+        except InputError as error:
+            faults.append(str(error).rstrip("."))
+            return
         if not line.strip():
             continue
         try:
@@ -114,9 +116,9 @@ def _line(file: str, number: int, line: bytes) -> FoundDocument:
         raise _LineError(f"not a JSON object: {error}") from error
     if not isinstance(row, dict):
         raise _LineError("not a JSON object")
-    text: str | None = _take(row, _TEXTS, str)
+    text: str | None = _take(row, TEXT_KEYS, str)
     if text is None:
-        raise _LineError(f'no "{_TEXTS[0]}"')
+        raise _LineError(f'no "{TEXT_KEYS[0]}"')
     name: str | int | None = _take(row, _IDS, (str, int))
     title: str = _take(row, ("title",), str) or ""
     more: dict[str, object] = _take(row, ("metadata",), dict) or {}
