@@ -136,6 +136,34 @@ def test_bfloat16_is_what_torch_writes(folder: Path, tensors: Tensors) -> None:
     np.testing.assert_array_equal(read(folder)["embeddings.word"], stored[WORDS].float().numpy())
 
 
+@pytest.mark.parametrize("prefix", ["", "bert."])
+def test_norms_may_have_the_names_of_the_first_bert(
+    folder: Path, tensors: Tensors, prefix: str
+) -> None:
+    plain = read(folder)
+    old = {
+        prefix
+        + name.replace("LayerNorm.weight", "LayerNorm.gamma").replace(
+            "LayerNorm.bias", "LayerNorm.beta"
+        ): tensor
+        for name, tensor in tensors.items()
+    }
+    assert sum(name.endswith((".gamma", ".beta")) for name in old) == 2 * 5
+    write_weights(folder, old)
+
+    found = read(folder)
+
+    assert found.keys() == plain.keys()
+    assert all(np.array_equal(found[name], plain[name]) for name in plain)
+
+
+def test_a_norm_under_both_names_is_refused(folder: Path, tensors: Tensors) -> None:
+    name = "embeddings.LayerNorm.gamma"
+    write_weights(folder, tensors | {name: tensors["embeddings.LayerNorm.weight"]})
+
+    assert f"{name} is left over" in refusal(folder)
+
+
 @pytest.mark.parametrize(
     ("family", "prefix"),
     [("bert", "bert."), ("roberta", "roberta."), ("distilbert", "distilbert.")],

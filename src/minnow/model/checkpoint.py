@@ -17,7 +17,7 @@ from minnow.model.families import Family, family_named, network_of
 from minnow.model.layout import WEIGHTS, WEIGHTS_INDEX, read_shards
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
     from typing import Any
 
@@ -122,8 +122,24 @@ def read_tensors(source: ModelSource, spec: EncoderSpec) -> Tensors:
     """
     with ExitStack() as stack:
         handles = [stack.enter_context(_open(file, source.name)) for file in weight_files(source)]
-        stored = {name: handle for handle in handles for name in handle.keys()}  # noqa: SIM118
+        stored = _by_name(handles)
         return _collect(source.name, family_named(spec.family), network_of(spec), stored)
+
+
+_OLD_NAMES = {"LayerNorm.gamma": "LayerNorm.weight", "LayerNorm.beta": "LayerNorm.bias"}
+"""Ends of names in checkpoints from TensorFlow's BERT -> the ends that transformers makes of them
+(its conversion_mapping.py, "LayerNorm.gamma")."""
+
+
+def _by_name(handles: Sequence[Any]) -> dict[str, tuple[Any, str]]:
+    """Return today's name of each tensor -> the open file that holds it, and its name there."""
+    stored = {name: (handle, name) for handle in handles for name in handle.keys()}  # noqa: SIM118
+    for old, new in _OLD_NAMES.items():
+        for name in [name for name in stored if name == old or name.endswith(f".{old}")]:
+            today = name.removesuffix(old) + new
+            if today not in stored:  # where both are there, the old one is left over
+                stored[today] = stored.pop(name)
+    return stored
 
 
 def _open(file: Path, name: str) -> Any:
@@ -140,7 +156,9 @@ def _open(file: Path, name: str) -> Any:
         ) from error
 
 
-def _collect(name: str, family: Family, network: Network, stored: Mapping[str, Any]) -> Tensors:
+def _collect(
+    name: str, family: Family, network: Network, stored: Mapping[str, tuple[Any, str]]
+) -> Tensors:
     prefix = family.prefix if any(key.startswith(family.prefix) for key in stored) else ""
     names = tensor_names(family.tensors, network)
     theirs = {our: prefix + name for our, name in names.items()}
@@ -153,7 +171,7 @@ def _collect(name: str, family: Family, network: Network, stored: Mapping[str, A
     tensors: Tensors = {}
     for our, shape in tensor_shapes(network).items():
         if theirs[our] in stored:
-            found = _read_one(stored[theirs[our]], theirs[our], shape)
+            found = _read_one(*stored[theirs[our]], shape)
             if isinstance(found, str):
                 faults.append(found)
             else:

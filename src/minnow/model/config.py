@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from minnow.errors import SourceError, UnsupportedModelError
+from minnow.model.config_keys import NETWORK_KEYS, NETWORK_MUST_BE, unknown_keys
 from minnow.model.families import FAMILIES, Family, family_of
 from minnow.model.network import Activation
 from minnow.model.spec import EncoderSpec
@@ -71,17 +72,33 @@ def read_encoder_spec(source: ModelSource) -> EncoderSpec:
         stated = "states no model_type" if model_type is None else f"has model_type {model_type!r}"
         raise UnsupportedModelError(f"{path} {stated}; minnow converts {known}.")
     values = {**family.defaults, **config, **family.fixed}
+    if values.get("pad_token_id", 0) is None and not family.positions_after_padding:
+        values["pad_token_id"] = 0  # padding is masked, so any id fills it
     faults = [
         f"{key} is {values[key]!r}, but minnow supports {' or '.join(map(repr, allowed))}"
-        for key, allowed in family.must_be.items()
+        for key, allowed in {**NETWORK_MUST_BE, **family.must_be}.items()
         if key in values and values[key] not in allowed
     ]
     faults += [f"{key} is missing" for key in family.config.values() if key not in values]
     if not faults:
         faults = _value_faults(family.config, values)
+    faults += _unknown(family, config)
     if faults:
         raise UnsupportedModelError(f"{path}: {'; '.join(faults)}.")
     return _build_spec(family, values)
+
+
+def _unknown(family: Family, config: Mapping[str, Any]) -> list[str]:
+    """Name the keys whose effect on the network is unknown."""
+    row = (family.config.values(), family.defaults, family.fixed, family.must_be, family.ignored)
+    keys = unknown_keys(config, NETWORK_KEYS, NETWORK_MUST_BE, *row)
+    if not keys:
+        return []
+    it = "it" if len(keys) == 1 else "each"
+    return [
+        f"minnow does not know what {', '.join(keys)} would change (delete {it} from a copy of the "
+        "file if you know that the vectors do not depend on it)"
+    ]
 
 
 _LEAST = {

@@ -87,6 +87,8 @@ class Family:
         defaults: Values for keys that config.json may leave out, as `transformers` has them.
         fixed: Values that replace those of config.json, for keys that `transformers` ignores.
         must_be: Keys of config.json that change the network -> the only supported values.
+        ignored: Keys of config.json that are this family's own and change no vector. A key that
+            stands neither in this row nor in `minnow.model.config_keys` is refused.
         unused: Patterns (fnmatch) of tensors that belong to heads or buffers, not the encoder.
         positions_after_padding: Positions start at pad_token_id + 1, as in fairseq's RoBERTa.
     """
@@ -100,14 +102,15 @@ class Family:
     defaults: Mapping[str, object] = field(default_factory=dict)
     fixed: Mapping[str, object] = field(default_factory=dict)
     must_be: Mapping[str, tuple[object, ...]] = field(default_factory=dict)
+    ignored: tuple[str, ...] = ()
     unused: tuple[str, ...] = ()
     positions_after_padding: bool = False
 
 
 _ENCODER_ONLY: dict[str, tuple[object, ...]] = {
     "position_embedding_type": ("absolute",),
-    "is_decoder": (False,),
-    "add_cross_attention": (False,),
+    "is_decoder": (False, None),
+    "add_cross_attention": (False, None),
 }
 _BERT_DEFAULTS = {
     "type_vocab_size": 2,
@@ -149,6 +152,7 @@ FAMILIES: tuple[Family, ...] = (
         },
         defaults={"activation": "gelu", "pad_token_id": 0},
         fixed={"layer_norm_eps": 1e-12, "type_vocab_size": 0},
+        ignored=tuple(_BERT_CONFIG.values()),  # DistilBertConfig has other names for them, or none
         unused=("embeddings.position_ids", "vocab_*"),
     ),
 )
