@@ -3,18 +3,30 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
 import math
+import os
+import socket
 import tempfile
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
-from fakes.sealed import MANIFEST_OF_A_TEST, OLD, a_run, contents, fail, make
+from fakes.sealed import (
+    MANIFEST_OF_A_TEST,
+    OLD,
+    a_run,
+    change_record,
+    contents,
+    make,
+    set_in_record,
+)
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from minnow import sealing
 from minnow.bundle import (
     ENCODER,
     FORMAT,
@@ -29,7 +41,7 @@ from minnow.bundle import (
 )
 from minnow.errors import BundleError
 from minnow.model.spec import Choices, EmbeddingSpec, EncoderSpec, Interface
-from minnow.recipe import RECIPES, Recipe
+from minnow.recipe import RECIPES, Graph, Precision, Recipe
 from minnow.sealing import FileRecord, sha256
 
 if TYPE_CHECKING:
@@ -45,9 +57,8 @@ def folder(tmp_path: Path) -> Path:
 
 
 def change_manifest(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
-    manifest = json.loads((folder / MANIFEST).read_text())
-    change(manifest)
-    (folder / MANIFEST).write_text(json.dumps(manifest))
+    """Change a manifest, and give it a new digest."""
+    change_record(folder / MANIFEST, change)
 
 
 class TestOpen:
@@ -174,6 +185,109 @@ class TestOpen:
             Bundle.open(folder)
 
 
+class TestDigest:
+    def test_every_changed_byte_is_noticed(self, folder: Path) -> None:
+        path = folder / MANIFEST
+        content = path.read_bytes()
+        for at in range(len(content)):
+            path.write_bytes(content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :])
+            with pytest.raises(BundleError) as caught:
+                Bundle.open(folder)
+            assert "\n" not in str(caught.value)
+        path.write_bytes(content)
+        assert Bundle.open(folder).manifest.embedding.max_tokens == 24
+
+    @pytest.mark.parametrize(("old", "new"), [(b"24", b"23"), (b" ", b"  "), (b"}\n", b"}")])
+    def test_other_content_is_noticed(self, folder: Path, old: bytes, new: bytes) -> None:
+        content = (folder / MANIFEST).read_bytes()
+        (folder / MANIFEST).write_bytes(new.join(content.rsplit(old, 1)))
+        with pytest.raises(BundleError, match=r"has changed since it was sealed\. Copy"):
+            Bundle.open(folder)
+
+    def test_the_digest_is_of_the_bytes_with_zeros_in_its_place(self, folder: Path) -> None:
+        content = (folder / MANIFEST).read_bytes()
+        digest = json.loads(content)["digest"].encode()
+        assert hashlib.sha256(content.replace(digest, b"0" * 64)).hexdigest().encode() == digest
+
+    def test_a_manifest_from_before_there_were_digests(self, folder: Path) -> None:
+        values = json.loads((folder / MANIFEST).read_text())
+        del values["digest"]
+        (folder / MANIFEST).write_text(json.dumps(values))
+        assert replace(Bundle.open(folder).manifest, files={}) == MANIFEST_OF_A_TEST
+
+    def test_names_that_are_unknown_or_come_twice(self, folder: Path) -> None:
+        text = json.dumps({**json.loads((folder / MANIFEST).read_text())})
+        without = text[: text.index(', "digest"')]
+        for more, reason in ((', "digesu": ""}', "does not know"), (', "format": 1}', "twice")):
+            (folder / MANIFEST).write_text(without + more)
+            with pytest.raises(BundleError, match=reason):
+                Bundle.open(folder)
+
+
+class TestNumbers:
+    @pytest.mark.parametrize(
+        ("part", "name", "values"),
+        [
+            ("encoder", "width", [-1, 0, 2**31]),
+            ("encoder", "heads", [0]),
+            ("encoder", "pad_token_id", [10**12, 99, -1]),
+            ("encoder", "position_offset", [-1, 40]),
+            ("encoder", "layer_norm_eps", [-1.0, 2.0]),
+            ("embedding", "max_tokens", [0, -5, 41, 10**18]),
+        ],
+    )
+    def test_numbers_out_of_range(
+        self, folder: Path, part: str, name: str, values: list[float]
+    ) -> None:
+        for value in values:
+            set_in_record(folder / MANIFEST, part, name, value)
+            with pytest.raises(BundleError, match=f"{name} is {value}") as caught:
+                Bundle.open(folder)
+            assert "\n" not in str(caught.value)
+
+    @pytest.mark.parametrize("number", ["1e30", "1e400", "-1e400", "1" * 5000, "NaN", "Infinity"])
+    def test_numbers_that_are_none(self, folder: Path, number: str) -> None:
+        text = (folder / MANIFEST).read_text()
+        changed = text.replace('"max_tokens": 24', f'"max_tokens": {number}')
+        (folder / MANIFEST).write_text(changed)
+        with pytest.raises(BundleError, match="is not a manifest of a bundle"):
+            Bundle.open(folder)
+
+    def test_a_manifest_that_could_not_be_opened_is_not_sealed(self, tmp_path: Path) -> None:
+        manifest = replace(MANIFEST_OF_A_TEST, parity=Parity("r", 1, 0.9, (a_run(NAN),)))
+        with staging(tmp_path / "a") as staged:
+            for name in (ENCODER, TOKENIZER):
+                (staged / name).write_bytes(b"")
+            with pytest.raises(BundleError, match="is not a manifest"):
+                seal(staged, manifest, tmp_path / "a")
+        assert list(tmp_path.iterdir()) == []
+
+
+class TestPipes:
+    @pytest.mark.parametrize("name", [MANIFEST, *OLD])
+    def test_a_pipe_in_a_files_place_is_refused_at_once(self, folder: Path, name: str) -> None:
+        (folder / name).unlink()
+        os.mkfifo(folder / name)
+        with pytest.raises(BundleError, match=f"{name} (is missing|cannot be read .it is a named)"):
+            Bundle.open(folder).check_files()
+
+    def test_a_socket_and_a_huge_file(self, folder: Path) -> None:
+        with (folder / MANIFEST).open("ab") as file:
+            file.truncate(1 << 40)
+        with pytest.raises(BundleError, match="larger than 16 MB"):
+            Bundle.open(folder)
+        (folder / MANIFEST).unlink()
+        with socket.socket(socket.AF_UNIX) as listener:
+            here = Path.cwd()
+            os.chdir(folder)  # the path of a socket may have 100 bytes
+            try:
+                listener.bind(MANIFEST)
+            finally:
+                os.chdir(here)
+        with pytest.raises(BundleError, match=r"minnow\.json cannot be read"):
+            Bundle.open(folder)
+
+
 class TestCheckFiles:
     def test_an_intact_bundle_passes(self, folder: Path) -> None:
         assert contents(folder) == OLD
@@ -207,8 +321,11 @@ class TestCheckFiles:
     def test_a_file_that_cannot_be_read(
         self, folder: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
+        def refuse(path: Path) -> NoReturn:
+            raise OSError(errno.EIO, "Input/output error", str(path))
+
         bundle = Bundle.open(folder)
-        fail(monkeypatch, Path, "open", OSError(errno.EIO, "Input/output error"))
+        monkeypatch.setattr(sealing, "open_regular", refuse)
         with pytest.raises(BundleError, match=r"cannot be read \(Input/output error\)"):
             bundle.check_files()
 
@@ -239,6 +356,8 @@ def test_recipes_refuse_less_the_more_they_keep() -> None:
 
 FINITE = st.floats(allow_nan=False, allow_infinity=False)
 INTEGER = st.integers(-(2**63), 2**63 - 1)
+BAR = st.floats(-1, 1)
+COUNT = st.integers(1, 2**31 - 1)
 TEXTS = st.dictionaries(st.text(), st.text(), max_size=3)
 RUNS = st.builds(
     ParityRun,
@@ -248,19 +367,25 @@ RUNS = st.builds(
     worst=FINITE,
     worst_shape=st.tuples(INTEGER, INTEGER),
 )
-ENCODERS = st.fixed_dictionaries(
-    {name: INTEGER for name, kind in EncoderSpec.__annotations__.items() if kind == "int"}
-).flatmap(
-    lambda integers: st.builds(
-        EncoderSpec, layer_norm_eps=FINITE, **{k: st.just(v) for k, v in integers.items()}
-    )
+COUNTS = ("vocab_size", "layers", "inner_width", "positions", "token_types")
+ENCODERS = st.builds(
+    lambda spec, heads, head: replace(spec, width=heads * head, heads=heads),
+    st.builds(
+        EncoderSpec,
+        **dict.fromkeys(COUNTS, COUNT),
+        position_offset=st.just(0),
+        layer_norm_eps=st.floats(0, 1),
+        pad_token_id=st.just(0),
+    ),
+    st.integers(1, 64),
+    st.integers(1, 4096),
 )
 MANIFESTS = st.builds(
     Manifest,
     encoder=ENCODERS,
     embedding=st.builds(
         EmbeddingSpec,
-        max_tokens=INTEGER,
+        max_tokens=st.just(1),
         lowercase=...,
         prompts=TEXTS,
         default_prompt_name=...,
@@ -275,11 +400,17 @@ MANIFESTS = st.builds(
         query_prompt=...,
         document_prompt=...,
     ),
-    recipe=st.builds(Recipe, bar=FINITE, graph=..., biz_code=...),
+    recipe=st.builds(
+        Recipe,
+        precision=st.sampled_from(["fp16", "fp32"]).map(Precision),
+        bar=BAR,
+        graph=st.just(Graph.CANONICAL),
+        biz_code=...,
+    ),
     parity=st.builds(
         Parity,
         texts=INTEGER,
-        bar=FINITE,
+        bar=BAR,
         runs=st.lists(RUNS, min_size=1, max_size=3).map(tuple),
     ),
     tools=TEXTS,

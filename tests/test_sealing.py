@@ -212,7 +212,8 @@ class TestDestination:
     def test_a_file_that_appears_while_converting_is_kept(self, folder: Path) -> None:
         def convert() -> None:
             with staging(folder) as staged:
-                (staged / ENCODER).write_bytes(b"new")
+                for name in (ENCODER, TOKENIZER):
+                    (staged / name).write_bytes(b"new")
                 (folder / "late.txt").write_text("mine")
                 seal(staged, MANIFEST_OF_A_TEST, folder)
 

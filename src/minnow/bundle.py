@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -15,15 +15,19 @@ import msgspec
 
 from minnow.errors import BundleError
 from minnow.files import writing
+from minnow.model.limits import spec_faults
 from minnow.model.spec import Choices, EmbeddingSpec, EncoderSpec, Interface
-from minnow.recipe import Recipe
+from minnow.recipe import Recipe, check_recipe
 from minnow.sealing import (
     FileRecord,
+    check_record,
     check_replaceable,
     file_faults,
     file_records,
     put_in_place,
+    read_record,
     staging_beside,
+    stamp_record,
 )
 
 if TYPE_CHECKING:
@@ -226,7 +230,7 @@ class Bundle:
                 f"{folder} is not a folder. A bundle is what `minnow convert` writes."
             )
         try:
-            content = path.read_bytes()
+            content = read_record(path)
         except OSError as error:
             raise BundleError(
                 f"{folder} is not a bundle: {MANIFEST} cannot be read ({error.strerror})."
@@ -316,16 +320,33 @@ def _decode_manifest(content: bytes, path: Path) -> Manifest:
             raise BundleError(
                 f"{path} has format {version}; this minnow reads up to {FORMAT}. Update minnow."
             )
+        check_record(content, {each.name for each in fields(Manifest)})
         manifest = from_json(content, Manifest)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise BundleError(f"{path} is not a manifest of a bundle: {error}.") from error
+        check_recipe(manifest.recipe)
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+        reason = str(error).rstrip(".")
+        raise BundleError(f"{path} is not a manifest of a bundle: {reason}.") from error
     needed = (ENCODER, TOKENIZER, *(shape.file for shape in manifest.fixed_shapes))
     faults = [f"it lists no {name}" for name in needed if name not in manifest.files]
     faults += [f"it lists {name!r}" for name in manifest.files if _escapes(name)]
+    faults += _number_faults(manifest)
     if version != FORMAT or faults:
         faults = faults or [f"its format is {version!r}"]
         raise BundleError(f"{path} is not a manifest of a bundle: {'; '.join(faults)}.")
     return manifest
+
+
+def _number_faults(manifest: Manifest) -> list[str]:
+    """Describe the numbers of a manifest that no bundle has."""
+    faults = spec_faults(manifest.encoder, manifest.embedding)
+    bars = (manifest.recipe.bar, manifest.parity.bar)
+    faults += [f"its bar is {bar}" for bar in bars if not -1 <= bar <= 1]
+    for shape in manifest.fixed_shapes:
+        name = encoder_file((shape.batch, shape.tokens))
+        if min(shape.batch, shape.tokens) < 1 or shape.file != name:
+            faults.append(f"it has a fixed shape of {name.removesuffix('.mnn')} in {shape.file!r}")
+    faults += [f"{n} has {r.size} bytes" for n, r in manifest.files.items() if r.size < 0]
+    return faults
 
 
 def _escapes(name: str) -> bool:
@@ -363,10 +384,13 @@ def seal(staged: Path, manifest: Manifest, destination: Path) -> Bundle:
 
     Raises:
         OutputError: The bundle cannot be written; an older one is still in place.
+        BundleError: The manifest says what no bundle can be.
     """
     with writing(destination):
         sealed = replace(manifest, files=file_records(staged))
-        put_in_place(staged, to_json(sealed), MANIFEST, destination, _check_destination)
+        values = to_json(sealed)
+        _decode_manifest(stamp_record(values), destination / MANIFEST)
+        put_in_place(staged, values, MANIFEST, destination, _check_destination)
     return Bundle(destination, sealed)
 
 

@@ -1,25 +1,33 @@
 """Sealed folders: built in a staging directory, hashed, recorded, renamed into place.
 
 A folder exists completely or not at all. Its record, a JSON file, lists every other file; the rest
-of the record is up to the caller.
+of the record is up to the caller. It ends with a digest of its own bytes.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 import os
+import re
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from minnow.errors import BundleError, OutputError
-from minnow.files import replace_folder, staging_folder, sync, writing
+from minnow.files import open_regular, read_regular, replace_folder, staging_folder, sync, writing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Set
     from pathlib import Path
+
+
+DIGEST = "digest"
+_ZEROS = b"0" * 64
+_STAMP = re.compile(rb'"digest": "([0-9a-f]{64})"\n}\n\Z')
+_LARGEST_RECORD = 16 << 20
 
 
 @dataclass(frozen=True)
@@ -34,10 +42,63 @@ def sha256(*paths: Path) -> str:
     """Hash the content of files, one after the other; return 64 hexadecimal digits."""
     digest = hashlib.sha256()
     for path in paths:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             while block := file.read(1 << 20):
                 digest.update(block)
     return digest.hexdigest()
+
+
+def stamp_record(values: Mapping[str, Any]) -> bytes:
+    """Return a record as JSON whose last value is the SHA-256 of all its bytes.
+
+    The digest is computed with zeros in place of its own 64 digits.
+    """
+    whole = {**values, DIGEST: _ZEROS.decode()}
+    text = msgspec.json.format(msgspec.json.encode(whole), indent=2) + b"\n"
+    start = text.rindex(_ZEROS)
+    return text[:start] + hashlib.sha256(text).hexdigest().encode() + text[start + len(_ZEROS) :]
+
+
+def read_record(path: Path) -> bytes:
+    """Read the bytes of a record, a regular file of at most 16 MB.
+
+    Raises:
+        OSError: It cannot be read; `strerror` says why.
+    """
+    return read_regular(path, _LARGEST_RECORD)
+
+
+def check_record(content: bytes, keys: Set[str]) -> None:
+    """Check that a record is as it was sealed, and says nothing that this minnow cannot read.
+
+    Records from before there were digests have none and pass without.
+
+    Args:
+        content: Its bytes.
+        keys: The names that it may have, besides the digest.
+
+    Raises:
+        ValueError: Its digest is of other bytes, a name is unknown, or one occurs twice.
+        RecursionError: It is nested too deeply.
+    """
+    values = json.loads(content, object_pairs_hook=_distinct)
+    unknown = [name for name in values if name not in keys and name != DIGEST]
+    if unknown:
+        raise ValueError(f"it has {unknown[0]!r}, which this minnow does not know")
+    if DIGEST in values:
+        found = _STAMP.search(content)
+        zeroed = found and content[: found.start(1)] + _ZEROS + content[found.end(1) :]
+        if not found or hashlib.sha256(zeroed or b"").hexdigest().encode() != found[1]:
+            raise ValueError("it has changed since it was sealed. Copy or make it again")
+
+
+def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    values = dict(pairs)
+    if len(values) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"it has {twice!r} twice")
+    return values
 
 
 def file_records(folder: Path) -> dict[str, FileRecord]:
@@ -87,13 +148,17 @@ def staging_beside(destination: Path, check: Callable[[Path], None]) -> Iterator
 
 
 def put_in_place(
-    staged: Path, record: object, name: str, destination: Path, check: Callable[[Path], None]
+    staged: Path,
+    record: Mapping[str, Any],
+    name: str,
+    destination: Path,
+    check: Callable[[Path], None],
 ) -> None:
     """Write a folder's record last, and rename the folder into place.
 
     Args:
         staged: The folder from `staging_beside`, complete except for the record.
-        record: The record's content; written as JSON.
+        record: The record's content; written as JSON, with a digest.
         name: The record's file name.
         destination: Where the folder will be.
         check: As for `staging_beside`; called once more.
@@ -101,8 +166,7 @@ def put_in_place(
     Raises:
         OSError: The folder cannot be written; an older one is still in place.
     """
-    text = msgspec.json.format(msgspec.json.encode(record), indent=2)
-    (staged / name).write_bytes(text + b"\n")
+    (staged / name).write_bytes(stamp_record(record))
     for path in (*staged.rglob("*"), staged):
         sync(path)
     check(destination)

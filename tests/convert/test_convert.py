@@ -22,6 +22,7 @@ from fakes.checkpoint import (
 from fakes.hub import FakeHub
 from fakes.network import forbid_network
 from fakes.pairs import pairwise
+from fakes.sealed import change_record, set_in_record
 
 from minnow import RECIPES, Bundle, Embedder
 from minnow.convert import Choices, convert, verify
@@ -224,21 +225,43 @@ def test_verify_needs_the_same_source(model: Path, tmp_path: Path) -> None:
 
 
 def test_verify_finds_what_hashes_cannot(model: Path, tmp_path: Path) -> None:
-    """A manifest that was sealed again around other settings still fails the proof."""
+    """A manifest that was sealed again around other settings is compared with the source."""
     bundle = convert(str(model), tmp_path / "out")
     path = bundle.folder / "minnow.json"
-    content = json.loads(path.read_text())
-    content["embedding"]["pooling"] = "mean"
-    path.write_text(json.dumps(content))
-    with pytest.raises(ParityError, match="Refused"):
+    sealed = path.read_bytes()
+    claims: list[tuple[str, str, object]] = [
+        ("embedding", "pooling", "mean"),
+        ("embedding", "normalize", False),
+        ("embedding", "max_tokens", 23),
+        ("embedding", "lowercase", True),
+        ("embedding", "prompts", {"query": "Query: "}),
+        ("embedding", "default_prompt_name", "query"),
+        ("embedding", "similarity", "dot"),
+        ("encoder", "layer_norm_eps", 1e-9),
+        ("encoder", "pad_token_id", 1),
+        ("source", "license", "gpl-3.0"),
+    ]
+    for part, name, value in claims:
+        set_in_record(path, part, name, value)
+        with pytest.raises(ParityError, match=f"Refused: the manifest says {name} "):
+            verify(bundle.folder)
+        path.write_bytes(sealed)
+    verify(bundle.folder)
+
+
+def test_verify_compares_the_files_that_a_bundle_took_over(model: Path, tmp_path: Path) -> None:
+    bundle = convert(str(model), tmp_path / "out")
+    with (model / "tokenizer_config.json").open("a") as file:
+        file.write("\n")
+    with pytest.raises(ParityError, match=r"Refused: tokenizer_config\.json of .* is not what"):
         verify(bundle.folder)
 
 
 @pytest.mark.parametrize(
     ("said", "fault"),
     [
-        ({"pooling": "mean"}, "pooling mean, normalize True"),
-        ({"normalize": False}, "cls, normalize False"),
+        ({"pooling": "mean"}, "pooling mean, its source cls"),
+        ({"normalize": False}, "normalize False, its source True"),
     ],
     ids=str,
 )
@@ -250,9 +273,7 @@ def test_verify_checks_the_manifest_of_a_graph_that_pools(
     bundle = convert(str(model), tmp_path / "out", recipe=recipe)
     assert verify(bundle.folder).worst.worst >= recipe.bar
     path = bundle.folder / "minnow.json"
-    content = json.loads(path.read_text())
-    content["embedding"].update(said)
-    path.write_text(json.dumps(content))
+    change_record(path, lambda manifest: manifest["embedding"].update(said))
     with pytest.raises(ParityError, match=f"Refused: the manifest says .*{fault}"):
         verify(bundle.folder)
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 from fakes.programs import run_minnow
+from fakes.sealed import change_record
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -101,6 +102,14 @@ def test_the_runner_imports_nothing_of_minnow(answered: Path) -> None:
 def test_several_answers_are_read_at_once(copy: Path) -> None:
     assert run(copy, "--name", "answer-high", "--precision", "high").returncode == 0
     assert [each.name for each in read_answers(copy)] == ["answer-high.json", "answer.json"]
+
+
+def test_a_damaged_manifest_is_seen_on_the_device(copy: Path) -> None:
+    manifest = copy / "bundle" / "minnow.json"
+    manifest.write_text(manifest.read_text().replace('"pooling": "', '"pooling":  "'))
+    done = run(copy)
+    assert done.returncode == 1
+    assert "bundle/minnow.json is damaged" in done.stderr
 
 
 def test_a_damaged_copy_of_the_bundle_is_seen_on_the_device(copy: Path) -> None:
@@ -197,9 +206,8 @@ def test_bytes_in_an_answer_never_end_in_a_traceback(
 
 def test_a_source_that_is_not_at_hand_is_asked_for(answered: Path, tmp_path: Path) -> None:
     bundle = shutil.copytree(answered / "bundle", tmp_path / "bundle")
-    manifest = json.loads((bundle / "minnow.json").read_text())
-    manifest["source"]["name"] = str(tmp_path / "gone")
-    (bundle / "minnow.json").write_text(json.dumps(manifest))
+    gone = str(tmp_path / "gone")
+    change_record(bundle / "minnow.json", lambda manifest: manifest["source"].update(name=gone))
     with pytest.raises(SourceError, match="`source=`"):
         write_check(bundle, tmp_path / "out", offline=True)
     assert not (tmp_path / "out").exists()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import signal
 import subprocess
 from contextlib import contextmanager
@@ -25,6 +26,7 @@ from minnow.bundle import (
 from minnow.model.network import Activation
 from minnow.model.spec import Choices, EmbeddingSpec, EncoderSpec
 from minnow.recipe import RECIPES
+from minnow.sealing import DIGEST, stamp_record
 from minnow.vectors import Pooling
 
 if TYPE_CHECKING:
@@ -69,6 +71,19 @@ def contents(folder: Path) -> dict[str, bytes]:
     found = {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
     del found[MANIFEST]
     return found
+
+
+def change_record(path: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    """Change the values of a record, and give it a new digest."""
+    values = json.loads(path.read_text(encoding="utf-8"))
+    values.pop(DIGEST, None)
+    change(values)
+    path.write_bytes(stamp_record(values))
+
+
+def set_in_record(path: Path, part: str, name: str, value: object) -> None:
+    """Set a value in a part of a record, and give the record a new digest."""
+    change_record(path, lambda values: values[part].update({name: value}))
 
 
 def names(folder: Path) -> list[str]:

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 from minnow.bundle import CARD, ENCODER, Bundle, Manifest, seal, staging
 from minnow.convert.card import model_card
 from minnow.convert.encoders import write_encoders
-from minnow.convert.provenance import copy_metadata, source_record, tools
+from minnow.convert.provenance import check_claims, copy_metadata, source_record, tools
 from minnow.convert.shapes import check_limit, check_shapes
-from minnow.errors import InputError, ParityError
+from minnow.errors import InputError
 from minnow.model.original import read_original
 from minnow.model.source import ModelSource, resolve
-from minnow.model.spec import Choices, Interface
+from minnow.model.spec import Choices
 from minnow.origin import find_origin
 from minnow.proof.bundles import prove_bundle
 from minnow.proof.references import REFERENCES, check_reference, stored_reference
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from minnow.bundle import Parity
-    from minnow.model.original import Original
     from minnow.model.spec import EmbeddingSpec, EncoderSpec
     from minnow.recipe import ReferenceName
 
@@ -125,9 +124,11 @@ def verify(
     offline: bool = False,
     progress: Progress = lambda _: None,
 ) -> Parity:
-    """Repeat the proof of a sealed bundle: first every file's hash, then every probe text.
+    """Repeat the proof of a sealed bundle: every file's hash, every claim, every probe text.
 
-    Encoders of fixed shapes are proven again too.
+    What the manifest says of the model is compared with the source: each hyperparameter, pooling,
+    prompts, limits, similarity and licence, and the files that the bundle took over. Encoders of
+    fixed shapes are proven again too.
 
     Args:
         bundle: The bundle.
@@ -142,7 +143,8 @@ def verify(
     Raises:
         BundleError: A file is missing or has changed, or the source has other weights.
         SourceError: The source cannot be found; name it with `source`.
-        ParityError: The bundle does not give the reference's vectors.
+        ParityError: The manifest or a file says something else than the source, or the bundle
+            does not give the reference's vectors.
     """
     check_reference(reference)
     bundle = bundle if isinstance(bundle, Bundle) else Bundle.open(bundle)
@@ -156,7 +158,7 @@ def verify(
     )
     progress("reading the model")
     original = read_original(origin, manifest.choices)
-    _check_claim(manifest, original)
+    check_claims(manifest, origin, original)
     parity, _ = prove_bundle(
         _candidate(bundle.folder, manifest.encoder, manifest.embedding, manifest.recipe),
         REFERENCES[reference](original),
@@ -203,14 +205,3 @@ def _candidate(
         advice=_ADVICE if recipe.rounds else "",
         stored_bar=recipe.stored_bar,
     )
-
-
-def _check_claim(manifest: Manifest, original: Original) -> None:
-    """Compare the pooling of manifest and source where the graph pools: nothing else reads it."""
-    stated, meant = manifest.embedding, original.embedding
-    same = (stated.pooling, stated.normalize) == (meant.pooling, meant.normalize)
-    if manifest.recipe.interface is Interface.SENTENCE_EMBEDDING and not same:
-        raise ParityError(
-            f"Refused: the manifest says pooling {stated.pooling.value}, normalize "
-            f"{stated.normalize}; its source says {meant.pooling.value}, {meant.normalize}."
-        )

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import platform
 import shutil
+from dataclasses import asdict
+from enum import Enum
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
 from minnow.bundle import CARD, SourceRecord
+from minnow.errors import ParityError
 from minnow.model.checkpoint import weight_files
 from minnow.model.layout import WEIGHTS, WEIGHTS_INDEX, needed_files
 from minnow.sealing import sha256
@@ -15,6 +18,8 @@ from minnow.sealing import sha256
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from minnow.bundle import Manifest
+    from minnow.model.original import Original
     from minnow.model.source import ModelSource
 
 
@@ -44,6 +49,42 @@ def source_record(origin: ModelSource) -> SourceRecord:
         weights_sha256=sha256(*weight_files(origin)),
         license=_license(origin),
     )
+
+
+def check_claims(manifest: Manifest, origin: ModelSource, original: Original) -> None:
+    """Compare all that a manifest says of its model with the source, whose weights fit already.
+
+    `prompts_source` is left out: its wording belongs to the version that wrote it.
+
+    Raises:
+        ParityError: They differ; the message has every difference.
+    """
+    said = {**asdict(manifest.encoder), **asdict(manifest.embedding)}
+    meant = {**asdict(original.encoder), **asdict(original.embedding)}
+    said["license"], meant["license"] = manifest.source.license, _license(origin)
+    said["model_id"], meant["model_id"] = manifest.source.model_id, origin.model_id
+    optional = {name for name in ("license", "model_id") if meant[name] is None}
+    differing = [
+        f"{name} {_shown(said[name])}, its source {_shown(value)}"
+        for name, value in meant.items()
+        if name not in {"prompts_source", *optional} and said[name] != value
+    ]
+    if differing:
+        raise ParityError(f"Refused: the manifest says {'; it says '.join(differing)}.")
+    files = [
+        name
+        for name in metadata_files(origin)
+        if name in manifest.files and sha256(origin.folder / name) != manifest.files[name].sha256
+    ]
+    if files:
+        raise ParityError(
+            f"Refused: {', '.join(files)} of {origin.name} {'is' if len(files) == 1 else 'are'} "
+            "not what the bundle was made from. Convert it again."
+        )
+
+
+def _shown(value: object) -> str:
+    return str(value.value if isinstance(value, Enum) else value)
 
 
 def _license(origin: ModelSource) -> str | None:

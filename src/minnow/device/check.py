@@ -107,6 +107,20 @@ def digest(path: Path) -> str:
     return found.hexdigest()
 
 
+def read_manifest(path: Path) -> Any:
+    """Read the bundle's manifest; stop if it has changed since the bundle was sealed.
+
+    It ends with the SHA-256 of its bytes, computed with zeros in place of these 64 digits.
+    """
+    content = path.read_bytes()
+    manifest = json.loads(content.decode("utf-8"))
+    stated = manifest.get("digest", "").encode("ascii")
+    found = hashlib.sha256(content.replace(stated, b"0" * 64) if stated else b"")
+    if stated and found.hexdigest().encode("ascii") != stated:
+        raise SystemExit("bundle/minnow.json is damaged: copy the folder again.")
+    return manifest
+
+
 def check_copy(manifest: Any) -> None:
     """Stop if a file of the bundle was not copied completely."""
     for name, record in sorted(manifest["files"].items()):
@@ -206,7 +220,7 @@ def main() -> None:
     """Check the copy, run the texts, write the answer."""
     options = read_options()
     manifest_path, probes_path = HERE / "bundle" / "minnow.json", HERE / "probes.json"
-    manifest = json.loads(manifest_path.read_text(encoding="utf-8"))
+    manifest = read_manifest(manifest_path)
     probes = json.loads(probes_path.read_text(encoding="utf-8"))
     if probes["format"] != 1:
         raise SystemExit("probes.json has a format that this check.py does not know.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 from fakes.bundles import quick_recipe
 from fakes.checkpoint import edit_json, write_model
+from fakes.sealed import change_record
 
 import minnow.export.mnn_llm
 from minnow import Embedder
@@ -348,8 +350,18 @@ class TestRecords:
         with pytest.raises(BundleError, match="not the record of an export"):
             Export.open(tmp_path)
 
+    def test_a_changed_byte_of_the_record_is_noticed(
+        self, exported: Export, tmp_path: Path
+    ) -> None:
+        content = (exported.folder / "export.json").read_bytes()
+        for at in range(0, len(content), 7):
+            changed = content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :]
+            (tmp_path / "export.json").write_bytes(changed)
+            with pytest.raises(BundleError):
+                Export.open(tmp_path)
+
     def test_a_record_of_another_form(self, exported: Export, tmp_path: Path) -> None:
-        record = json.loads((exported.folder / "export.json").read_text())
-        (tmp_path / "export.json").write_text(json.dumps({**record, "format": 2}))
+        shutil.copy(exported.folder / "export.json", tmp_path)
+        change_record(tmp_path / "export.json", lambda record: record.update(format=2))
         with pytest.raises(BundleError, match="has format 2"):
             Export.open(tmp_path)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 import msgspec
@@ -11,7 +11,13 @@ import msgspec
 from minnow.bundle import Parity, SourceRecord, from_json
 from minnow.errors import BundleError
 from minnow.recipe import Recipe
-from minnow.sealing import FileRecord, check_replaceable, file_faults
+from minnow.sealing import (
+    FileRecord,
+    check_record,
+    check_replaceable,
+    file_faults,
+    read_record,
+)
 from minnow.vectors import Similarity
 
 FORMAT = 1
@@ -83,13 +89,16 @@ class Export:
         """
         path = Path(folder) / RECORD
         try:
-            record = from_json(path.read_bytes(), ExportRecord)
+            content = read_record(path)
+            check_record(content, {each.name for each in fields(ExportRecord)})
+            record = from_json(content, ExportRecord)
         except OSError as error:
             raise BundleError(
                 f"{folder} is not an exported folder: {RECORD} cannot be read ({error.strerror})."
             ) from error
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-            raise BundleError(f"{path} is not the record of an export: {error}.") from error
+        except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+            reason = str(error).rstrip(".")
+            raise BundleError(f"{path} is not the record of an export: {reason}.") from error
         if record.format != FORMAT:
             raise BundleError(f"{path} has format {record.format}; this minnow reads {FORMAT}.")
         return cls(Path(folder), record)

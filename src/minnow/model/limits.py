@@ -1,0 +1,39 @@
+"""Ranges of the numbers in a model's specs: what no network and no limit can be."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from minnow.model.spec import EmbeddingSpec, EncoderSpec
+
+LARGEST = 2**31 - 1
+"""Shapes and ids are int32 in MNN."""
+
+_COUNTS = ("vocab_size", "width", "layers", "heads", "inner_width", "positions")
+
+
+def spec_faults(encoder: EncoderSpec, embedding: EmbeddingSpec) -> list[str]:
+    """Describe the numbers of specs that are out of range; none if there are none."""
+    numbers = {name: getattr(encoder, name) for name in _COUNTS}
+    faults = [
+        f"{name} is {value}, not 1 to {LARGEST}"
+        for name, value in numbers.items()
+        if not 1 <= value <= LARGEST
+    ]
+    if faults:
+        return faults
+    ranges = {
+        "pad_token_id": (encoder.pad_token_id, 0, encoder.vocab_size - 1),
+        "position_offset": (encoder.position_offset, 0, encoder.positions - 1),
+        "token_types": (encoder.token_types, 0, LARGEST),
+        "layer_norm_eps": (encoder.layer_norm_eps, 0, 1),
+        "max_tokens": (embedding.max_tokens, 1, max(encoder.max_positions, 1)),
+    }
+    if encoder.width % encoder.heads:
+        faults.append(f"heads is {encoder.heads}, which does not divide width, {encoder.width}")
+    return faults + [
+        f"{name} is {value}, not {least} to {most}"
+        for name, (value, least, most) in ranges.items()
+        if not least <= value <= most
+    ]
