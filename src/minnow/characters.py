@@ -1,7 +1,7 @@
 r"""Characters that no stored text may hold: halves of surrogate pairs, and NUL.
 
 Programs that count in UTF-16 cut emoji in two, and JSON spells the half as an escape such as
-`\\ud83d`; PDF readers return both for glyphs that they cannot name. One such character should
+`\ud83d`; PDF readers return both for glyphs that they cannot name. One such character should
 not cost the texts beside it, so one rule holds wherever texts come in.
 """
 
@@ -13,7 +13,8 @@ REPLACEMENT = "\ufffd"
 
 _ESCAPE = re.compile(
     rb"\\(?:(?P<pair>u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})"
-    rb"|(?P<half>u[dD][89a-fA-F][0-9a-fA-F]{2})|.)",
+    rb"|(?P<half>u[dD][89a-fA-F][0-9a-fA-F]{2})|.)"
+    rb"|(?P<raw>(?:\xed[\xa0-\xbf][\x80-\xbf])+)",
     re.DOTALL,
 )
 
@@ -51,8 +52,17 @@ def clean_values(value: object) -> object:
 
 
 def replace_json_halves(data: bytes) -> bytes:
-    """Replace escapes of half a surrogate pair in JSON by that of U+FFFD; the rest stays as it is.
+    """Replace halves of surrogate pairs in JSON by U+FFFD; the rest stays as it is.
 
-    RFC 8259, section 8.2, allows such escapes and leaves open what they mean.
+    They are escapes, which RFC 8259, section 8.2, allows without saying what they mean, or the
+    three bytes that some programs write for each half in place of UTF-8.
     """
-    return _ESCAPE.sub(lambda found: rb"\ufffd" if found["half"] else found[0], data)
+    return _ESCAPE.sub(_replacement, data)
+
+
+def _replacement(found: re.Match[bytes]) -> bytes:
+    if found["half"]:
+        return rb"\ufffd"
+    if found["raw"]:
+        return replace_halves(found[0].decode("utf-8", "surrogatepass")).encode()
+    return found[0]

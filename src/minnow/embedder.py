@@ -23,6 +23,7 @@ from minnow.options import (
     Role,
     check_iterable,
     check_options,
+    engine_arguments,
     with_role,
 )
 from minnow.pipeline import Pipeline
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
 
     from minnow.engines import Engine, EngineArguments
     from minnow.model.spec import EmbeddingSpec, EncoderSpec
-    from minnow.options import Options
+    from minnow.options import OpenArguments, Options, PeerOptions
     from minnow.vectors import Similarity
 
     Floats = NDArray[np.float32]
@@ -106,7 +107,7 @@ class Embedder:
         *,
         on_truncate: OnTruncate = "warn",
         check_files: bool = True,
-        **changes: Unpack[EngineArguments],
+        **changes: Unpack[OpenArguments],
     ) -> Embedder:
         """Open a bundle.
 
@@ -120,7 +121,8 @@ class Embedder:
             options: Which engine runs it, and how. `engine_reason` says which one "auto" chose.
             on_truncate: What to do about texts over the limit: warn, refuse, or say nothing.
             check_files: Compare every file with its hash in the manifest first.
-            **changes: Fields of the options, such as engine="auto" or threads=2.
+            **changes: Fields of the options, such as engine="auto" or threads=2; arguments of
+                the class `SentenceTransformer` are taken at their defaults.
 
         Raises:
             BundleError: Not a bundle, a file in it has changed, or the checkpoint is another.
@@ -130,7 +132,7 @@ class Embedder:
             InputError: `memory` is none of the three, or the engine is not MNN.
             MissingExtraError: The engine's extra, or `convert`, is not installed.
         """
-        options = replace(options, **changes)
+        options = replace(options, **engine_arguments(changes))
         bundle = bundle if isinstance(bundle, Bundle) else Bundle.open(bundle)
         if check_files:
             bundle.check_files()
@@ -208,15 +210,16 @@ class Embedder:
         prompt_name: str | None = None,
         prompt: str | None = None,
         batch_size: int = BATCH_SIZE,
-        show_progress_bar: bool = False,
+        show_progress_bar: bool | None = None,
         truncate_dim: int | None = None,
         normalize_embeddings: bool = False,
         on_truncate: OnTruncate | None = None,
+        **peer: Unpack[PeerOptions],
     ) -> Floats:
         """Embed texts, behind a prompt if there is one.
 
         Args:
-            texts: One string, or several.
+            texts: One string, or several: a list, tuple, generator, Series or array of one axis.
             prompt_name: The name of one of the model's prompts (`embedding.prompts`).
             prompt: Another prompt, in place of `prompt_name`.
             batch_size: Most texts in one forward pass; long texts go in smaller batches.
@@ -224,17 +227,19 @@ class Embedder:
             truncate_dim: Keep only the first dimensions of each vector (Matryoshka models).
             normalize_embeddings: Scale the result to length 1, after `truncate_dim`.
             on_truncate: For this call, in place of the embedder's choice.
+            **peer: Other arguments of sentence-transformers' `encode`, at their defaults.
 
         Returns:
             float32 of shape (width,) for a string, (texts, width) for several; (0, width) for none.
 
         Raises:
-            InputError: A text is not a string or not valid Unicode, a text is over the limit and
-                `on_truncate` is "error", or an argument is out of range.
+            InputError: A text is not a string, a text is over the limit and `on_truncate` is
+                "error", texts is a table, a mapping or bytes, or an argument is out of range.
             EngineError: The runtime failed, or gave NaN.
         """
         options = self._options(
             {
+                **peer,
                 "prompt": prompt,
                 "prompt_name": prompt_name,
                 "batch_size": batch_size,

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
+from numbers import Integral
 from typing import TYPE_CHECKING, Literal, TypedDict, get_args
 
+from minnow.engines import EngineArguments
 from minnow.errors import InputError
 
 if TYPE_CHECKING:
@@ -34,13 +36,86 @@ class Fusion(str, Enum):
     RRF = "rrf"
 
 
-class EncodeOptions(TypedDict, total=False):
+class PeerOptions(TypedDict, total=False):
+    """Arguments of sentence-transformers' `encode` that have one possible value here.
+
+    Each is accepted at the peer's default (6.2), or where it changes nothing.
+    """
+
+    output_value: str
+    precision: str | None
+    convert_to_numpy: bool
+    convert_to_tensor: bool
+    device: str | None
+    pool: None
+    chunk_size: None
+
+
+class PeerSettings(TypedDict, total=False):
+    """Arguments of the class `SentenceTransformer` that have one possible value here."""
+
+    device: str | None
+    modules: None
+    prompts: None
+    default_prompt_name: None
+    cache_folder: None
+    trust_remote_code: bool
+    revision: None
+    local_files_only: bool
+    token: None
+    use_auth_token: None
+    model_kwargs: None
+    processor_kwargs: None
+    tokenizer_kwargs: None
+    config_kwargs: None
+    model_card_data: None
+    backend: str
+    similarity_fn_name: None
+    truncate_dim: None
+
+
+class OpenArguments(EngineArguments, PeerSettings, total=False):
+    """The keyword arguments of `Embedder.open`."""
+
+
+_FLOATS = "vectors are NumPy arrays of float32; convert the result"
+_OPENED = "the bundle settles it; choose it when you convert the model"
+_PEER_VALUES: dict[str, tuple[tuple[object, ...], str]] = {
+    "output_value": (("sentence_embedding",), "minnow gives one vector for each text"),
+    "precision": (("float32", None), _FLOATS),
+    "convert_to_numpy": ((True,), _FLOATS),
+    "convert_to_tensor": ((False,), _FLOATS),
+    "device": ((None, "cpu"), "a bundle runs on the CPU; see `engine=` and `threads=` of open()"),
+    "pool": ((None,), "open() takes `threads=`, and opens several sessions by itself"),
+    "chunk_size": ((None,), "open() takes `threads=`, and opens several sessions by itself"),
+    "modules": ((None,), _OPENED),
+    "prompts": ((None,), _OPENED),
+    "default_prompt_name": ((None,), _OPENED),
+    "cache_folder": ((None,), "a bundle is a directory on disk, and nothing is downloaded"),
+    "trust_remote_code": ((False,), "no code of a model is run"),
+    "revision": ((None,), _OPENED),
+    "local_files_only": ((False, True), ""),
+    "token": ((None,), "nothing is downloaded"),
+    "use_auth_token": ((None,), "nothing is downloaded"),
+    "model_kwargs": ((None,), _OPENED),
+    "processor_kwargs": ((None,), _OPENED),
+    "tokenizer_kwargs": ((None,), _OPENED),
+    "config_kwargs": ((None,), _OPENED),
+    "model_card_data": ((None,), _OPENED),
+    "backend": (("torch",), "see `engine=`"),
+    "similarity_fn_name": ((None,), _OPENED),
+    "truncate_dim": ((None,), "give it to encode()"),
+}
+"""The values that each argument may have, and what to do instead of another."""
+
+
+class EncodeOptions(PeerOptions, total=False):
     """The keyword arguments of `Embedder.encode`."""
 
     prompt_name: str | None
     prompt: str | None
     batch_size: int
-    show_progress_bar: bool
+    show_progress_bar: bool | None
     truncate_dim: int | None
     normalize_embeddings: bool
     on_truncate: OnTruncate | None
@@ -81,8 +156,13 @@ def check_options(
     Raises:
         InputError: An argument is out of range, or the model has no such prompt.
     """
+    own = EncodeOptions.__annotations__.keys() - PeerOptions.__annotations__.keys()
+    check_peer({name: value for name, value in given.items() if name not in own})
     batch_size, dim = given.get("batch_size", BATCH_SIZE), given.get("truncate_dim")
     policy = given.get("on_truncate") or on_truncate
+    for name, number in (("batch_size", batch_size), ("truncate_dim", dim)):
+        if not isinstance(number, (Integral, type(None))):
+            raise InputError(f"{name} should be a whole number, not {number!r:.60}.")
     if batch_size < 1:
         raise InputError(f"batch_size should be at least 1, not {batch_size}.")
     if dim is not None and not 0 < dim <= width:
@@ -92,24 +172,76 @@ def check_options(
         raise InputError(f"on_truncate should be {names}, not {policy!r}.")
     return Options(
         prompt=_prompt(given, embedding),
-        batch_size=batch_size,
-        width=dim or width,
-        normalize=given.get("normalize_embeddings", False),
+        batch_size=int(batch_size),
+        width=int(dim or width),
+        normalize=bool(given.get("normalize_embeddings", False)),
         on_truncate=policy,
-        show_progress=given.get("show_progress_bar", False),
+        show_progress=bool(given.get("show_progress_bar")),
     )
 
 
-def check_iterable(texts: Iterable[str]) -> Iterable[str]:
-    """Check that the argument is an iterable of texts.
+def check_peer(given: Mapping[str, object]) -> None:
+    """Check arguments that sentence-transformers takes and minnow has one value for.
 
     Raises:
-        InputError: It is not iterable, or it is bytes.
+        InputError: One has another value; the message names it and says what to do.
+        TypeError: There is no such argument, as Python says it.
     """
-    if isinstance(texts, bytes):
-        raise InputError("texts is bytes, not a string: decode it first.")
+    for name, value in given.items():
+        if name not in _PEER_VALUES:
+            raise TypeError(f"got an unexpected keyword argument {name!r}")
+        allowed, advice = _PEER_VALUES[name]
+        if not any(value is each or (type(value) is str and value == each) for each in allowed):
+            raise InputError(
+                f"`{name}={value!r:.60}` is not possible here: {advice}. Leave it out."
+            )
+
+
+def engine_arguments(given: OpenArguments) -> EngineArguments:
+    """Return the fields of `EngineOptions` among the arguments of `open`; check the others.
+
+    Raises:
+        InputError, TypeError: As `check_peer`.
+    """
+    names = EngineArguments.__annotations__
+    check_peer({name: value for name, value in given.items() if name not in names})
+    return {name: value for name, value in given.items() if name in names}  # type: ignore[return-value]
+
+
+def check_iterable(texts: Iterable[str]) -> Iterable[str]:
+    """Check that the argument holds texts, one after the other, and return them.
+
+    Lists, tuples, generators, Series of pandas or polars, arrays of NumPy and pyarrow are taken.
+    A mapping or a table is refused: it would yield its keys, or the names of its columns.
+
+    Raises:
+        InputError: It is not iterable, or not of one axis; or it is bytes, a mapping, a table, or
+            a set, which has no order.
+    """
+    kind = type(texts)
+    if isinstance(texts, (bytes, bytearray, memoryview)):
+        raise InputError(f"texts is {kind.__name__}, not a string: decode it first.")
+    if isinstance(texts, Mapping):
+        raise InputError(
+            f"texts is {kind.__name__}, whose keys would be embedded: pass list(texts.values())."
+        )
+    if hasattr(kind, "columns") or hasattr(kind, "column_names"):
+        raise InputError(
+            f"texts is {kind.__name__}, whose column names would be embedded: pass one column, "
+            "such as texts['text']."
+        )
+    if isinstance(texts, (set, frozenset)):
+        raise InputError(f"texts is {kind.__name__}, which has no order: pass a list.")
     if not isinstance(texts, Iterable):
-        raise InputError(f"texts is {type(texts).__name__}, not a string or several of them.")
+        raise InputError(f"texts is {kind.__name__}, not a string or several of them.")
+    if getattr(texts, "ndim", 1) != 1:
+        raise InputError(
+            f"texts is {kind.__name__} of shape {getattr(texts, 'shape', None)}: pass one axis of "
+            "texts, such as texts.ravel()."
+        )
+    if hasattr(kind, "to_pylist"):  # pyarrow's arrays yield scalars of their own
+        rows: list[str] = texts.to_pylist()  # type: ignore[attr-defined]
+        return rows
     return texts
 
 

@@ -110,7 +110,8 @@ class Pipeline:
 
     def _tokenize(self, texts: list[str], options: Options, start: int) -> list[TokenizedText]:
         """Tokenise texts, of which the first has the number `start` in the stream."""
-        prefixed = [options.prompt + t if isinstance(t, str) else t for t in texts]
+        prompt = options.prompt  # str.__str__, because a subclass may override +
+        prefixed = [prompt + str.__str__(t) if isinstance(t, str) else t for t in texts]
         rows = self.tokenizer.tokenize(prefixed, first=start)
         if options.on_truncate == "error":
             cut = next((start + i for i, row in enumerate(rows) if row.truncated), None)

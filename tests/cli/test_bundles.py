@@ -368,7 +368,7 @@ def mnnconvert(arguments):
     @pytest.mark.parametrize(
         ("arguments", "message"),
         [
-            ([b"fish", b"r\xefver"], "Text 1 holds a lone surrogate"),
+            ([b"fish", b"r\xefver"], "Text 1 is not UTF-8"),
             (["fish " * 30, "--on-truncate", "error"], "Text 0 is longer than 24 tokens"),
             (["fish", "--truncate-dim", "33"], "truncate_dim should be 1 to 32"),
         ],

@@ -182,15 +182,24 @@ def test_a_long_value_that_is_not_a_string_is_shown_in_part(path: Path) -> None:
 
 @pytest.mark.parametrize("surrogate", map(chr, (0xD800, 0xDFFF)))
 @pytest.mark.parametrize("size", [3, 100_000])
-def test_a_lone_surrogate_is_refused_by_its_number_and_place(
+def test_half_of_a_surrogate_pair_is_read_as_u_fffd_and_named(
     path: Path, surrogate: str, size: int
 ) -> None:
-    text = "x" * size + surrogate + "y"
+    text = "x" * size + " " + surrogate + " fish"
+    tokenizer = TextTokenizer(path, max_tokens=8)
 
-    with pytest.raises(InputError) as caught:
-        TextTokenizer(path, max_tokens=8).tokenize(["fish", text], first=10)
+    with pytest.warns(UserWarning, match="Text 11 holds half of a surrogate pair") as caught:
+        found = tokenizer.tokenize(["fish", text], first=10)
 
-    assert f"Text 11 holds a lone surrogate (character {size}, {surrogate!a})" in str(caught.value)
+    assert found == tokenizer.tokenize(["fish", text.replace(surrogate, "\ufffd")])
+    assert len(caught) == 1
+
+
+def test_halves_that_belong_together_are_joined(path: Path) -> None:
+    tokenizer = TextTokenizer(path, max_tokens=8)
+    with pytest.warns(UserWarning, match="Text 0 and 1 others hold"):
+        found = tokenizer.tokenize(["\ud83d\udc1f fish", "\ud800"])
+    assert found == tokenizer.tokenize(["🐟 fish", "\ufffd"])
 
 
 @pytest.mark.parametrize("text", ["\x00", "fi\x00sh", "fish\x00", "\ufffdfish", "\u200bfish"])

@@ -72,7 +72,7 @@ def strict(served: Tiny, tmp_path_factory: pytest.TempPathFactory) -> Iterator[R
     settings = {
         "MINNOW_BUNDLES": str(served.bundle.folder),
         "MINNOW_API_KEY_FILE": str(folder / "key"),
-        "MINNOW_CORS_ORIGIN": "https://example.org",
+        "MINNOW_CORS_ORIGIN": "https://example.org app://obsidian.md",
         "MINNOW_MAX_BODY_BYTES": "2000",
         "MINNOW_MAX_INPUTS": "4",
         "MINNOW_TRUNCATE": "1",

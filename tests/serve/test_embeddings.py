@@ -233,8 +233,6 @@ BAD: dict[str, bytes] = {
     "true": b'{"model": "tiny", "input": [true]}',
     "floats": b'{"model": "tiny", "input": [1.5]}',
     "a huge number": b'{"model": "tiny", "input": [1' + b"0" * 5000 + b"]}",
-    "half a pair": b'{"model": "tiny", "input": "\\ud800"}',
-    "half a pair in a list": b'{"model": "tiny", "input": ["a\\udc00b"]}',
     "not UTF-8": b'{"model": "tiny", "input": "\xff\xfe"}',
     "UTF-16": '{"model": "tiny", "input": "fish"}'.encode("utf-16"),
     "nested deeply": b'{"model": "tiny", "input": ' + b"[" * 100_000,
@@ -256,6 +254,47 @@ def test_bad_bodies_are_reported_and_the_next_request_works(server: Running, bod
     line.request("POST", "/v1/embeddings", b'{"model": "tiny", "input": "fish"}', JSON)
     assert read(line).status == 200
     line.close()
+
+
+@pytest.mark.parametrize(
+    ("half", "meant"),
+    [
+        (rb"\ud83d", rb"\ufffd"),
+        (rb"\uDC1F", rb"\ufffd"),
+        (b"\xed\xa0\xbd", rb"\ufffd"),
+        (rb"\ud83d\ud83d\udc1f", "\ufffd🐟".encode()),
+    ],
+)
+def test_half_of_a_surrogate_pair_costs_no_other_input(
+    server: Running, half: bytes, meant: bytes
+) -> None:
+    """A splitter in JavaScript cuts an emoji in two, and JSON.stringify escapes the half."""
+    line = server.connect()
+    found = []
+    for part in (half, meant):
+        text = rb'["fish", "water ' + part + rb' river", "say \\ud83d"]'
+        line.request("POST", "/v1/embeddings", b'{"model": "tiny", "input": ' + text + b"}", JSON)
+        answer = read(line)
+        assert answer.status == 200
+        found.append([row["embedding"] for row in answer.json["data"]])
+    line.close()
+    assert found[0] == found[1]
+
+
+@pytest.mark.parametrize(
+    ("body", "place"),
+    [
+        (b'{"model": "tiny", "input": ["fish", "r\xefver"]}', "input[1]"),
+        (b'{"model": "tiny", "input": "r\xefver"}', "input"),
+    ],
+)
+def test_an_input_in_another_encoding_is_named(server: Running, body: bytes, place: str) -> None:
+    line = server.connect()
+    line.request("POST", "/v1/embeddings", body, JSON)
+    error = read(line).error(400)
+    line.close()
+    assert error["message"] == f"{place} is not UTF-8. Encode the body as UTF-8."
+    assert error["param"] == "input"
 
 
 def test_too_many_inputs(server: Running) -> None:

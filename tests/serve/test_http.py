@@ -108,6 +108,9 @@ class TestOrigin:
         answer = strict.ask("OPTIONS", "/v1/embeddings", headers=asked)
         assert answer.status == 200
         assert answer.headers["access-control-allow-origin"] == "https://example.org"
+        asked["Origin"] = "app://obsidian.md"
+        answer = strict.ask("OPTIONS", "/v1/embeddings", headers=asked)
+        assert answer.headers["access-control-allow-origin"] == "app://obsidian.md"
         other = strict.ask("OPTIONS", "/v1/embeddings", headers={**asked, "Origin": "https://a.b"})
         assert "access-control-allow-origin" not in other.headers
 

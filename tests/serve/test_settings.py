@@ -50,12 +50,37 @@ def test_the_key_is_not_shown() -> None:
      {"api_key": "öffne"}, {"allowed_hosts": ("a.example:80",)}, {"allowed_hosts": ("[::1]",)},
      {"allowed_hosts": ("http://a.example",)}, {"allowed_hosts": ("",)},
      {"cors_origins": ("example.org",)}, {"cors_origins": ("https://example.org/",)},
-     {"cors_origins": ("null",)}, {"grace_seconds": -1}, {"grace_seconds": float("nan")},
+     {"cors_origins": ("null",)}, {"cors_origins": ("file://",)},
+     {"cors_origins": ("file:///a.html",)}, {"cors_origins": ("chrome-extension://*",)},
+     {"cors_origins": ("https://*.example.org",)}, {"cors_origins": ("app:obsidian.md",)},
+     {"cors_origins": ("app://",)}, {"cors_origins": ("app://a/b",)},
+     {"cors_origins": ("tauri://a@b",)}, {"cors_origins": ("https://bücher.example",)},
+     {"cors_origins": ("https://a.example, https://b.example",)},
+     {"cors_origins": ("https://A.example",)}, {"cors_origins": ("https://a.example:443",)},
+     {"cors_origins": ("",)}, {"grace_seconds": -1}, {"grace_seconds": float("nan")},
      {"grace_seconds": float("inf")}],
 )  # fmt: skip
 def test_what_cannot_be_meant_is_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ServeError):
         Settings(**wrong)
+
+
+@pytest.mark.parametrize(
+    "origin",
+    ["app://obsidian.md", "capacitor://localhost", "ionic://localhost", "tauri://localhost",
+     "chrome-extension://abcdefghijklmnopabcdefghijklmnop", "vscode-file://vscode-app", "app://-",
+     "moz-extension://0f2b0a5e-3c8e-4a6e-9c1f-2d9a4a5b6c7d", "vscode-webview://1a2b3c", "app://.",
+     "safari-web-extension://9F3C0E1A-1111-2222-3333-444455556666", "http://tauri.localhost",
+     "https://example.org", "http://localhost:5173", "http://[::1]:3000", "https://a.example:80"],
+)  # fmt: skip
+def test_origins_of_applications_are_taken(origin: str) -> None:
+    assert Settings(cors_origins=(origin,)).cors_origins == (origin,)
+
+
+@pytest.mark.parametrize("origin", ["null", "file://"])
+def test_origins_that_any_page_can_have_are_explained(origin: str) -> None:
+    with pytest.raises(ServeError, match="any such page could ask"):
+        Settings(cors_origins=(origin,))
 
 
 @pytest.mark.parametrize("name", vars(Limits()))

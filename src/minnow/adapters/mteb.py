@@ -93,7 +93,6 @@ class MtebModel:
         hf_split: str,
         hf_subset: str,
         prompt_type: PromptType | None = None,
-        precision: str | None = None,
         **options: Unpack[EncodeOptions],
     ) -> NDArray[np.float32]:
         """Embed the texts of a task, each after the model's prompt for it.
@@ -107,20 +106,17 @@ class MtebModel:
             hf_split: Not used.
             hf_subset: Not used.
             prompt_type: The role.
-            precision: None or float32.
             **options: Options of `Embedder.encode`, from the `encode_kwargs` of `mteb.evaluate`.
 
         Returns:
             float32 of shape (texts, width).
 
         Raises:
-            InputError: As `Embedder.encode`, or for another precision.
+            InputError: As `Embedder.encode`.
             EngineError: The runtime failed, or gave NaN.
         """
         from mteb.models.abs_encoder import get_prompt_name
 
-        if precision not in (None, "float32"):
-            raise InputError(f"precision should be float32, not {precision!r}.")
         texts = [text for batch in inputs for text in batch["text"]]
         prompts = dict(self.embedder.embedding.prompts)
         options.setdefault("prompt_name", get_prompt_name(prompts, task_metadata, prompt_type))

@@ -25,13 +25,14 @@ from minnow.cli.options import (
     Revision,
     Source,
 )
+from minnow.errors import InputError
 from minnow.model.spec import Interface
 from minnow.options import BATCH_SIZE, OnTruncate, Role
 from minnow.recipe import RECIPES, Graph, Grid, Precision, Rounding
 from minnow.terminal import EPILOG, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
@@ -230,6 +231,7 @@ def embed_command(
 
     if bool(texts) == bool(input_):
         raise UsageError("Give texts as arguments, or a file with --input, and not both.")
+    _check_arguments(texts or ())
     with Embedder.open(bundle, engine.options()) as embedder:
         if engine.engine.value != "mnn":
             print(f"engine: {with_flags(embedder.engine_reason)}", file=sys.stderr, flush=True)
@@ -254,6 +256,19 @@ def embed_command(
     seconds = round(time.monotonic() - started, 2)
     facts = {"output": str(output), "texts": count, "width": width, "seconds": seconds}
     print_facts(facts, as_json)
+
+
+def _check_arguments(texts: Sequence[str]) -> None:
+    """Refuse bytes that are not text, which Python keeps as halves of surrogate pairs."""
+    for number, text in enumerate(texts):
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            encoding = sys.getfilesystemencoding().upper()
+            raise InputError(
+                f"Text {number} is not {encoding} (character {error.start}). Give "
+                "texts in another encoding as a file, with --input."
+            ) from error
 
 
 def _write_all(writer: VectorWriter, stream: Iterator[tuple[list[str], Floats]]) -> int:

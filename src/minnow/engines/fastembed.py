@@ -167,8 +167,7 @@ class FastembedEmbedder:
 
     def token_ids(self, texts: Sequence[str]) -> list[list[int]]:
         """Return the ids of each text as the model reads them, special tokens included."""
-        check_texts(texts)
-        rows = self._open().model.tokenize(list(texts))
+        rows = self._open().model.tokenize(check_texts(texts))
         return [
             [i for i, real in zip(row.ids, row.attention_mask, strict=True) if real] for row in rows
         ]
@@ -178,7 +177,7 @@ class FastembedEmbedder:
 
         Raises:
             EngineError: fastembed failed, or the engine is closed.
-            InputError: A text is not a string or holds a lone surrogate; the message names it.
+            InputError: A text is not a string; the message names it.
         """
         return self._rows("", texts, batch_size)
 
@@ -202,7 +201,7 @@ class FastembedEmbedder:
     def _rows(
         self, prompt: str, texts: Sequence[str], batch_size: int = BATCH_TEXTS
     ) -> NDArray[np.float32]:
-        check_texts(texts)
+        texts = check_texts(texts)
         model = self._open()
         if not texts:
             return np.empty((0, self._width), dtype=np.float32)

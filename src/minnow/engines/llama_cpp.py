@@ -96,9 +96,9 @@ class LlamaCppEmbedder:
 
         Raises:
             EngineError: The engine is closed.
-            InputError: A text is not a string or holds a lone surrogate; the message names it.
+            InputError: A text is not a string; the message names it.
         """
-        check_texts(texts)
+        texts = check_texts(texts)
         with self._lock:
             model = self._opened()
             return [model.cut(model.tokenize(text)) for text in texts]
@@ -108,7 +108,7 @@ class LlamaCppEmbedder:
 
         Raises:
             EngineError: llama.cpp failed, a vector is not finite, or the engine is closed.
-            InputError: A text is not a string or holds a lone surrogate; the message names it.
+            InputError: A text is not a string; the message names it.
         """
         rows = self.token_ids(texts)
         vectors = np.empty((len(rows), self.width), dtype=np.float32)
@@ -153,8 +153,7 @@ class LlamaCppEmbedder:
 
 
 def _with_prompt(prompt: str, texts: Sequence[str]) -> list[str]:
-    check_texts(texts)
-    return [prompt + text for text in texts]
+    return [prompt + text for text in check_texts(texts)]
 
 
 def batches(lengths: Sequence[int]) -> list[list[int]]:

@@ -128,10 +128,10 @@ class SentenceTransformersEmbedder:
     def _rows(
         self, encode: Callable[..., object], texts: Sequence[str], **options: object
     ) -> NDArray[np.float32]:
-        check_texts(texts)
+        texts = check_texts(texts)
         if not texts:
             return np.empty((0, self._open().get_embedding_dimension()), dtype=np.float32)
-        rows: NDArray[np.float32] = np.asarray(encode(list(texts), **options), dtype=np.float32)
+        rows: NDArray[np.float32] = np.asarray(encode(texts, **options), dtype=np.float32)
         return rows
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import re
+import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from minnow.characters import replace_halves
 from minnow.errors import InputError, SourceError
 from minnow.model.config import read_json
 
@@ -70,13 +72,13 @@ class TextTokenizer:
         """Tokenise texts in parallel.
 
         Args:
-            texts: Any strings; a lone surrogate cannot be encoded.
+            texts: Any strings; halves of surrogate pairs are read as `check_texts` says.
             first: Number of the first text in messages.
 
         Raises:
-            InputError: A text is not a string or holds a lone surrogate; the message names it.
+            InputError: A text is not a string; the message names it.
         """
-        check_texts(texts, first=first)
+        texts = check_texts(texts, first=first)
         head = _CHARACTERS_PER_TOKEN * self.max_tokens
         short = iter(self._tokenizer.encode_batch([text for text in texts if len(text) <= head]))
         return [
@@ -258,28 +260,32 @@ def _last_word(encoding: Encoding) -> int:
     return max((word for word in encoding.word_ids if word is not None), default=0)
 
 
-def check_texts(texts: Sequence[object], *, first: int = 0) -> None:
-    """Check that a tokenizer can read these texts.
+def check_texts(texts: Sequence[object], *, first: int = 0) -> list[str]:
+    """Return the texts as a tokenizer can read them: exact strings of valid Unicode.
+
+    Halves of surrogate pairs become U+FFFD, with a warning that names the first text; see
+    `minnow.characters`.
 
     Args:
         texts: Objects that should be strings.
         first: Number of the first text in messages.
 
     Raises:
-        InputError: A text is not a string or holds a lone surrogate; the message names it.
+        InputError: A text is not a string; the message names it.
     """
+    checked, changed = [], []
     for index, text in enumerate(texts, start=first):
-        _check_text(text, index)
-
-
-def _check_text(text: object, index: int) -> None:
-    if not isinstance(text, str):
-        raise InputError(f"Text {index} is {type(text).__name__}, not a string: {text!r:.60}.")
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError as error:
-        raise InputError(
-            f"Text {index} holds a lone surrogate (character {error.start}, "
-            f"{text[error.start]!a}), which is not valid Unicode. Decode its source with "
-            "errors='replace'."
-        ) from error
+        if not isinstance(text, str):
+            raise InputError(f"Text {index} is {type(text).__name__}, not a string: {text!r:.60}.")
+        exact = str.__str__(text)  # subclasses may override + and encode()
+        checked.append(replace_halves(exact))
+        if checked[-1] is not exact:
+            changed.append(index)
+    if changed:
+        others = f" and {len(changed) - 1} others hold" if len(changed) > 1 else " holds"
+        warnings.warn(
+            f"Text {changed[0]}{others} half of a surrogate pair, which is not a character; it is "
+            "read as U+FFFD.",
+            stacklevel=2,
+        )
+    return checked

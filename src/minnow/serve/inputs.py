@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
+from minnow.characters import replace_json_halves
 from minnow.errors import InputError
 from minnow.serve.errors import bad_request, too_many
 from minnow.serve.schemas import MAX_TOKEN_ID
@@ -47,23 +50,57 @@ class Rows:
 def decode(body: bytes, kind: type[Asked]) -> Asked:
     """Decode and check a request's body.
 
+    Halves of surrogate pairs become U+FFFD; see `minnow.characters`.
+
     Raises:
         ApiError: It is not JSON, or not of this kind; the message names the place.
     """
     try:
-        return msgspec.json.decode(body, type=kind)
+        return _decode(body, kind)
     except msgspec.ValidationError as error:
         what, _, place = str(error).partition(" - at ")
         place = place.strip("`").removeprefix("$").removeprefix(".")
         shown = f"{place}: {what}" if place else what
         raise bad_request(f"{shown}.", place.partition("[")[0] or None) from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        place = _find_bytes(body)
+        if place:
+            raise bad_request(
+                f"{place} is not UTF-8. Encode the body as UTF-8.", place.partition("[")[0]
+            ) from error
         raise bad_request(
-            f"The body is not valid JSON in UTF-8: {error}. Half of a surrogate pair, NaN and "
-            "Infinity are not."
+            f"The body is not valid JSON in UTF-8: {error}. NaN and Infinity are not."
         ) from error
     except RecursionError as error:
         raise bad_request("The body is nested too deeply.") from error
+
+
+def _decode(body: bytes, kind: type[Asked]) -> Asked:
+    try:
+        return msgspec.json.decode(body, type=kind)
+    except msgspec.ValidationError:
+        raise
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        cleaned = replace_json_halves(body)
+        if cleaned == body:
+            raise
+        return msgspec.json.decode(cleaned, type=kind)
+
+
+def _find_bytes(body: bytes) -> str:
+    """Return the place of the first value that is not UTF-8, such as "input[1]"; "" if unknown."""
+    try:
+        fields = json.loads(body.decode("utf-8", "surrogateescape"))
+    except (ValueError, RecursionError):
+        return ""
+    for name, value in fields.items() if isinstance(fields, dict) else ():
+        for number, item in enumerate(value if isinstance(value, list) else [value]):
+            if isinstance(item, str) and _ESCAPED_BYTE.search(item):
+                return f"{name}[{number}]" if isinstance(value, list) else name
+    return ""
+
+
+_ESCAPED_BYTE = re.compile("[\udc80-\udcff]")
 
 
 def check_count(count: int, most: int, param: str, what: str | None = None) -> None:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 import sys
 from dataclasses import dataclass, field, fields
 from typing import Any
-from urllib.parse import urlsplit
 
 from minnow.errors import ServeError
 
@@ -80,7 +80,9 @@ class Settings:
         show=False,
     )
     cors_origins: tuple[str, ...] = setting(
-        (), "Let pages of this origin ask from a browser; * for all. May be repeated."
+        (),
+        "Let pages of this origin ask from a browser, such as https://example.org or "
+        "app://obsidian.md; * for all. May be repeated.",
     )
     allowed_hosts: tuple[str, ...] = setting(
         (),
@@ -107,11 +109,7 @@ class Settings:
             if host != ANY and not _is_host(host):
                 raise ServeError(f"{host} is not the name of a host: leave out scheme and port.")
         for origin in self.cors_origins:
-            if origin != ANY and not _is_origin(origin):
-                raise ServeError(
-                    f"{origin} is not an origin: a scheme and a host, such as https://example.org, "
-                    "without a path."
-                )
+            check_origin(origin)
 
     @property
     def hosts(self) -> frozenset[str]:
@@ -143,8 +141,44 @@ def _is_host(text: str) -> bool:
     return True
 
 
-def _is_origin(text: str) -> bool:
-    """Return whether a browser could send the text as its Origin."""
-    parts = urlsplit(text)
-    rest = (parts.path, parts.query, parts.fragment)
-    return parts.scheme in ("http", "https") and bool(parts.netloc) and not any(rest)
+_ORIGIN = re.compile(r"([a-z][a-z0-9+.-]*)://([a-z0-9._~-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?", re.I)
+_DEFAULT_PORTS = {"http": ":80", "https": ":443"}
+
+
+def check_origin(text: str) -> None:
+    """Check that a browser could send a text as its Origin, and that it names one application.
+
+    The scheme may be any: desktop and phone applications and browser extensions have their own,
+    such as app:, tauri:, capacitor: and chrome-extension:.
+
+    Raises:
+        ServeError: It is no origin, or one that pages of any source share.
+
+    Source: https://html.spec.whatwg.org/multipage/browsers.html#ascii-serialisation-of-an-origin
+    """
+    if text == ANY:
+        return
+    if text == "null" or text.lower().startswith("file:"):
+        raise ServeError(
+            f"{text} is the origin of every file that a browser opens (and null that of every page "
+            "in a sandbox), so any such page could ask. Serve the page at an address of its own, "
+            "such as http://localhost:8000, and name that."
+        )
+    if "*" in text:
+        raise ServeError(
+            f"{text} has a wildcard. Name each origin in full; only * alone stands for all."
+        )
+    found = _ORIGIN.fullmatch(text)
+    if found is None:
+        raise ServeError(
+            f"{text} is not an origin as browsers send it: a scheme and a host, such as "
+            "https://example.org or app://obsidian.md, without a path or a slash at its end, and "
+            "in ASCII (xn--...)."
+        )
+    scheme, host, port = found.groups()
+    sent = f"{scheme.lower()}://{host}"
+    if scheme.lower() in _DEFAULT_PORTS:
+        sent = sent.lower()
+        port = "" if port == _DEFAULT_PORTS[scheme.lower()] else port
+    if text != sent + (port or ""):
+        raise ServeError(f"{text} is not as browsers send it: write {sent}{port or ''}.")
