@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 from fakes.sealed import OLD, contents, make
 
+from minnow import files
 from minnow.errors import OutputError
-from minnow.files import replace_folder, staging_folder, temporary_beside, whole_file, writing
+from minnow.files import replace_folder, staging_folder, whole_file, writing
 
 
 def test_bundles_can_be_sealed_in_any_thread(tmp_path: Path) -> None:
@@ -67,7 +68,8 @@ class TestWholeFile:
 def test_a_staging_folder_leaves_nothing(tmp_path: Path, error: BaseException) -> None:
     def write() -> None:
         with staging_folder(tmp_path / "new" / "newer" / "a") as staged:
-            assert staged.parent == tmp_path / "new" / "newer"
+            assert staged.parent.parent == tmp_path / "new" / "newer"
+            assert staged.name == "a"
             (staged / "file").write_text("half")
             raise error
 
@@ -76,19 +78,11 @@ def test_a_staging_folder_leaves_nothing(tmp_path: Path, error: BaseException) -
     assert list(tmp_path.iterdir()) == []
 
 
-def test_temporary_names_are_hidden_beside_and_never_the_same() -> None:
-    found = {temporary_beside(Path("/some/where/file.npy")) for _ in range(100)}
-    assert len(found) == 100
-    assert {path.parent for path in found} == {Path("/some/where")}
-    assert all(path.name.startswith(".file.npy.") for path in found)
-
-
 def test_a_folder_that_cannot_be_moved_back_is_not_thrown_away(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The worst case: the newer one cannot take the place, and the older one cannot return."""
     make(tmp_path / "a")
-    (tmp_path / "staged").mkdir()
     real = Path.rename
 
     def rename(self: Path, target: Path) -> Path:
@@ -96,8 +90,15 @@ def test_a_folder_that_cannot_be_moved_back_is_not_thrown_away(
             raise OSError(errno.EIO, "Input/output error")
         return real(self, target)
 
-    monkeypatch.setattr(Path, "rename", rename)
-    with pytest.raises(OSError, match="Input/output error"):
-        replace_folder(tmp_path / "staged", tmp_path / "a")
-    kept = [path for path in tmp_path.iterdir() if path.name.startswith(".a.")]
-    assert [contents(path) for path in kept] == [OLD]
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "rename", rename)
+        patched.setattr(files, "exchange", lambda *_: False)
+        with (
+            pytest.raises(OutputError, match="Input/output error"),
+            staging_folder(tmp_path / "a") as staged,
+        ):
+            replace_folder(staged, tmp_path / "a")
+    assert [path.name.startswith(".a.") for path in tmp_path.iterdir()] == [True]
+    assert contents(tmp_path / "a") == OLD  # opening it returns it to its place
+    make(tmp_path / "a")
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]

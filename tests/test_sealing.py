@@ -25,6 +25,7 @@ from fakes.sealed import (
     small_disk,
 )
 
+from minnow import files
 from minnow.bundle import ENCODER, FORMAT, MANIFEST, TOKENIZER, seal, staging
 from minnow.errors import MinnowError, OutputError
 
@@ -79,6 +80,7 @@ class TestSealWholeOrNotAtAll:
         if older:
             make(destination)
         with monkeypatch.context() as patched:
+            patched.setattr(files, "exchange", lambda *_: False)
             fail(patched, owner, name, error, at=at)
             with pytest.raises(OutputError if error is FULL else KeyboardInterrupt) as caught:
                 make(destination, NEW)
@@ -122,12 +124,23 @@ class TestSealWholeOrNotAtAll:
         self, folder: Path, monkeypatch: pytest.MonkeyPatch, at: int
     ) -> None:
         with monkeypatch.context() as patched:
+            patched.setattr(files, "exchange", lambda *_: False)
             fail(patched, Path, "rename", press_ctrl_c, at=at)
             with pytest.raises(KeyboardInterrupt):
                 make(folder, NEW)
         assert contents(folder) == NEW
         assert names(folder.parent) == ["a.minnow"]
         assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+    def test_a_signal_while_exchanging_waits_too(
+        self, folder: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        with monkeypatch.context() as patched:
+            fail(patched, files, "exchange", press_ctrl_c)
+            with pytest.raises(KeyboardInterrupt):
+                make(folder, NEW)
+        assert contents(folder) == NEW
+        assert names(folder.parent) == ["a.minnow"]
 
     def test_a_second_ctrl_c_does_not_stop_the_cleaning_up(
         self, folder: Path, monkeypatch: pytest.MonkeyPatch

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import msgspec
 
 from minnow.errors import BundleError
-from minnow.files import writing
+from minnow.files import restore_if_missing, writing
 from minnow.model.limits import spec_faults
 from minnow.model.spec import Choices, EmbeddingSpec, EncoderSpec, Interface
 from minnow.recipe import Recipe, check_recipe
@@ -225,6 +225,7 @@ class Bundle:
         """
         folder = Path(folder)
         path = folder / MANIFEST
+        restore_if_missing(folder)
         if not os.path.isdir(folder):  # noqa: PTH112  Path.is_dir raises for a name too long
             raise BundleError(
                 f"{folder} is not a folder. A bundle is what `minnow convert` writes."

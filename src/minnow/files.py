@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from minnow.errors import OutputError
+from minnow.exchange import exchange
 from minnow.signals import uninterrupted
+from minnow.workfolder import REPLACED, restore_replaced, work_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -69,7 +71,7 @@ def writing(destination: Path) -> Iterator[None]:
         yield
     except OSError as error:
         name = str(error.filename or "")
-        ours = not name or os.path.basename(name).startswith(f".{destination.name}.")  # noqa: PTH119
+        ours = not name or f".{destination.name}." in name
         raise OutputError(
             f"Cannot write {destination}: {error.strerror or error}"
             f"{'' if ours else f' ({name})'}. Nothing was written there."
@@ -98,28 +100,25 @@ def check_file(destination: Path) -> Path:
 
 @contextmanager
 def whole_file(destination: Path) -> Iterator[Path]:
-    """Yield a hidden path beside a file; the file written there replaces it at the end.
+    """Yield a hidden path; the file written there replaces the destination at the end.
 
     Raises:
         OutputError: The file cannot be written; an older one is kept.
     """
     target = check_file(destination)
-    staged = temporary_beside(target)
-    try:
-        with writing(destination):
-            yield staged
-            staged.replace(target)
-    finally:
-        with uninterrupted(), suppress(OSError):
-            staged.unlink()
+    with writing(destination), work_folder(target) as folder:
+        staged = folder / target.name
+        yield staged
+        sync(staged)
+        staged.replace(target)
 
 
 @contextmanager
 def staging_folder(destination: Path) -> Iterator[Path]:
-    """Make a hidden folder beside the destination to build in.
+    """Make a folder to build in, within a hidden one beside the destination.
 
-    At the end it is removed unless it was renamed, and so are the parent directories that were
-    made for it, if they are empty.
+    At the end both are removed, unless the inner one was renamed, and so are the parent directories
+    that were made for it, if they are empty. The hidden folders of killed runs are removed first.
 
     Raises:
         OutputError: The folder cannot be made or written.
@@ -127,21 +126,23 @@ def staging_folder(destination: Path) -> Iterator[Path]:
     with writing(destination):
         place = destination.resolve()
         made = [parent for parent in place.parents if not parent.exists()]
-    staged = temporary_beside(place)
+        place.parent.mkdir(parents=True, exist_ok=True)
     try:
-        with writing(destination):
-            staged.mkdir(parents=True)
+        with writing(destination), work_folder(place) as folder:
+            staged = folder / place.name
+            staged.mkdir()
             yield staged
     finally:
-        remove_folder(staged)
         for parent in made:
             with suppress(OSError):
                 parent.rmdir()
 
 
-def temporary_beside(path: Path) -> Path:
-    """Return a hidden path in the same folder that does not exist yet."""
-    return path.with_name(f".{path.name}.{os.urandom(4).hex()}")
+def restore_if_missing(folder: Path) -> None:
+    """Return a folder to its place if a run was killed between the two steps of replacing it."""
+    with suppress(OSError, ValueError, RuntimeError):  # a name that no file can have
+        if not os.path.lexists(folder):
+            restore_replaced(folder.resolve())
 
 
 def remove_folder(folder: Path) -> None:
@@ -168,9 +169,11 @@ def sync(path: Path) -> None:
 
 
 def replace_folder(staged: Path, destination: Path) -> None:
-    """Rename a folder to a destination that does not exist, or that is an older folder.
+    """Rename a folder of `staging_folder` to its destination, or exchange it with an older folder.
 
-    The older one is moved aside first, and back if the new one cannot take its place.
+    Where the system cannot exchange two folders in one step, the older one is moved aside first,
+    and back if the new one cannot take its place. If the process is killed between the two steps,
+    `restore_replaced` of the next run or the next opening moves it back.
 
     Raises:
         OSError: The system refuses; the older folder is in place.
@@ -178,12 +181,14 @@ def replace_folder(staged: Path, destination: Path) -> None:
     with uninterrupted():
         if not destination.exists():
             staged.rename(destination)
-            return
-        aside = temporary_beside(destination)
-        destination.rename(aside)
-        try:
-            staged.rename(destination)
-        except BaseException:
-            aside.rename(destination)
-            raise
-        remove_folder(aside)
+        elif exchange(staged, destination):
+            remove_folder(staged)
+        else:
+            aside = staged.with_name(REPLACED)
+            destination.rename(aside)
+            try:
+                staged.rename(destination)
+            except BaseException:
+                aside.rename(destination)
+                raise
+            remove_folder(aside)

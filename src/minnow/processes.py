@@ -24,6 +24,7 @@ import msgspec
 import minnow.errors
 from minnow.errors import ConversionError, EngineError, MinnowError
 from minnow.signals import uninterrupted
+from minnow.workfolder import scratch_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -87,7 +88,7 @@ class ChildProcess:
         self._mark = secrets.token_hex(16)
         with ExitStack() as stack:
             if log is None or folder is None:
-                scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="minnow-")))
+                scratch = stack.enter_context(scratch_folder())
                 log, folder = log or scratch / "log.txt", folder or scratch
             self._log = log
             with log.open("wb") as output, uninterrupted():

@@ -213,9 +213,23 @@ def test_a_source_that_is_not_at_hand_is_asked_for(answered: Path, tmp_path: Pat
     assert not (tmp_path / "out").exists()
 
 
-def test_a_folder_with_files_is_left_alone(answered: Path) -> None:
-    with pytest.raises(OutputError, match="not an empty folder"):
-        write_check(answered / "bundle", answered)
+def test_an_older_folder_is_replaced_and_answers_are_kept(answered: Path, copy: Path) -> None:
+    """A run that was killed behind its last step leaves a whole folder."""
+    with pytest.raises(
+        OutputError, match=r"holds answer\.f32, answer\.json, not listed by the dev"
+    ):
+        write_check(answered / "bundle", copy, choose=first)
+    for name in ("answer.json", "answer.f32"):
+        (copy / name).unlink()
+    (copy / "expected.f32").write_bytes((answered / "expected.f32").read_bytes()[:-4] + b"\0" * 4)
+    write_check(answered / "bundle", copy, choose=first)
+    assert (copy / "expected.f32").read_bytes() == (answered / "expected.f32").read_bytes()
+
+
+def test_a_folder_with_files_is_left_alone(answered: Path, tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("mine")
+    with pytest.raises(OutputError, match="holds files that are not a device check"):
+        write_check(answered / "bundle", tmp_path)
 
 
 class TestCommand:

@@ -10,8 +10,9 @@ import msgspec
 import numpy as np
 
 from minnow.bundle import MANIFEST, Parity
-from minnow.device.folder import BUNDLE, PROBES, Probes, read_probes
+from minnow.device.folder import BUNDLE, LARGEST, PROBES, Probes, read_probes
 from minnow.errors import InputError
+from minnow.files import read_regular
 from minnow.proof.verdict import Run, measure
 from minnow.recipe import RECIPES
 from minnow.sealing import sha256
@@ -120,7 +121,7 @@ def read_answers(folder: str | Path, bar: float | None = None) -> list[DeviceRes
 
 def _read(path: Path) -> DeviceAnswer:
     try:
-        content = path.read_bytes()
+        content = read_regular(path, LARGEST)
         answer = msgspec.json.decode(content, type=DeviceAnswer)
     except OSError as error:
         raise InputError(f"{path} cannot be read ({error.strerror}).") from error
@@ -146,7 +147,7 @@ def _check_origin(folder: Path, name: str, answer: DeviceAnswer) -> None:
 def _vectors(path: Path, answer: DeviceAnswer, width: int) -> NDArray[np.float32]:
     file = path.with_suffix(".f32")
     try:
-        content = file.read_bytes()
+        content = read_regular(file, LARGEST)
     except OSError as error:
         raise InputError(f"{file} cannot be read ({error.strerror}).") from error
     if len(content) != 4 * width * len(answer.rows):

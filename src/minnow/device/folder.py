@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,13 +10,14 @@ from typing import TYPE_CHECKING
 import msgspec
 import numpy as np
 
-from minnow.bundle import MANIFEST, Bundle
-from minnow.errors import InputError, OutputError
-from minnow.files import replace_folder, staging_folder, sync
+from minnow.bundle import CARD, MANIFEST, Bundle
+from minnow.errors import BundleError, InputError
+from minnow.files import read_regular, replace_folder, staging_folder, sync, writing
 from minnow.model.original import read_original
 from minnow.origin import find_origin
 from minnow.proof.bundles import mixed_batches
 from minnow.proof.references import CheckpointReference
+from minnow.sealing import check_replaceable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -30,6 +30,8 @@ PROBES = "probes.json"
 EXPECTED = "expected.f32"
 BUNDLE = "bundle"
 RUNNER = "check.py"
+LARGEST = 1 << 30
+"""Bytes of a file that is read from the folder."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,8 @@ def write_check(
 
     Args:
         bundle: The bundle.
-        destination: The folder to write: nothing must be there yet, or an empty folder.
+        destination: The folder to write: nothing must be there yet, or an empty folder, or an
+            older one of `write_check` without answers.
         source: The model it was made from; by default the one that its manifest names.
         offline: Make no network call at all.
         choose: Chooses some of the probe texts; by default all.
@@ -98,11 +101,12 @@ def write_check(
         BundleError: A file of the bundle is missing or has changed, or the source has other
             weights.
         SourceError: The source cannot be found; name it with `source`.
-        OutputError: The destination holds something, or cannot be written.
+        OutputError: The destination holds something else, or cannot be written.
     """
     destination = Path(destination).absolute()
     bundle = bundle if isinstance(bundle, Bundle) else Bundle.open(bundle)
-    _check_empty(destination)
+    with writing(destination):
+        _check_destination(destination)
     progress("checking the hash of every file")
     bundle.check_files()
     manifest = bundle.manifest
@@ -124,6 +128,7 @@ def write_check(
     progress("writing the folder")
     with staging_folder(destination) as staged:
         _write(bundle, probes, expected.tobytes(), staged)
+        _check_destination(destination)
         replace_folder(staged, destination.resolve())
     return destination
 
@@ -144,16 +149,27 @@ def _write(bundle: Bundle, probes: Probes, expected: bytes, folder: Path) -> Non
     (folder / PROBES).write_bytes(msgspec.json.encode(probes) + b"\n")
     (folder / EXPECTED).write_bytes(expected)
     shutil.copyfile(Path(__file__).with_name(RUNNER), folder / RUNNER)
-    (folder / "README.md").write_text(_README, encoding="utf-8")
+    (folder / CARD).write_text(_README, encoding="utf-8")
     for path in (*folder.rglob("*"), folder):
         sync(path)
 
 
-def _check_empty(destination: Path) -> None:
-    if not os.path.lexists(destination):
-        return
-    if not destination.is_dir() or any(destination.iterdir()):
-        raise OutputError(f"{destination} is not an empty folder. Name another, or empty it.")
+def _check_destination(destination: Path) -> None:
+    check_replaceable(destination, "device check", lambda: _own_files(destination))
+
+
+def _own_files(folder: Path) -> set[str]:
+    """List the files that `write_check` wrote into a folder.
+
+    Raises:
+        BundleError: It wrote no such folder.
+    """
+    try:
+        bundle, _, _ = read_probes(folder)
+    except InputError as error:
+        raise BundleError(str(error)) from error
+    copied = (f"{BUNDLE}/{name}" for name in (MANIFEST, *bundle.manifest.files))
+    return {PROBES, EXPECTED, RUNNER, CARD, *copied}
 
 
 def read_probes(
@@ -169,7 +185,7 @@ def read_probes(
         BundleError: The folder's bundle cannot be read.
     """
     try:
-        content, expected = (folder / PROBES).read_bytes(), (folder / EXPECTED).read_bytes()
+        content, expected = (read_regular(folder / name, LARGEST) for name in (PROBES, EXPECTED))
     except OSError as error:
         raise InputError(
             f"{folder} is not a folder that `minnow device-check` wrote: {error.filename} cannot "

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import tempfile
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from minnow.errors import ConversionError, ParityError
@@ -12,9 +10,11 @@ from minnow.export.mnn_llm.engine import engine_ids, engine_vectors
 from minnow.model.tokenizer import load_whole_tokenizer
 from minnow.proof.references import CheckpointReference, stored_reference
 from minnow.proof.verdict import Candidate, Run, equal_ids, judge, judge_stored, thread_counts
+from minnow.workfolder import scratch_folder
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from tokenizers import Tokenizer
 
@@ -99,15 +99,15 @@ def _run_engine(
     limited = CheckpointReference(original, probes=probes)
     shapes = [(1, len(row)) for row in limited.probe_ids]
     runs = []
-    with tempfile.TemporaryDirectory(prefix="minnow-") as work:
+    with scratch_folder() as work:
         progress("tokenising in MNN's own engine")
         whole = [text.replace(NUL, "") for text in texts]
-        ids = engine_ids(candidate.path, whole + cut, Path(work))
+        ids = engine_ids(candidate.path, whole + cut, work)
         equal_ids(candidate, ids[: len(texts)], CheckpointReference(endless, probes=probes))
         equal_ids(candidate, ids[len(texts) :], limited)
         for threads in thread_counts():
             progress(f"running MNN's own engine, {threads} thread{'s' * (threads > 1)}")
-            vectors = engine_vectors(candidate.path, cut, threads, Path(work))
+            vectors = engine_vectors(candidate.path, cut, threads, work)
             runs.append(Run(threads, "one by one", vectors, shapes))
     return runs
 

@@ -10,6 +10,7 @@ import msgspec
 
 from minnow.bundle import Parity, SourceRecord, from_json
 from minnow.errors import BundleError
+from minnow.files import restore_if_missing
 from minnow.recipe import Recipe
 from minnow.sealing import (
     FileRecord,
@@ -88,6 +89,7 @@ class Export:
             BundleError: The record is missing, broken, or of another format.
         """
         path = Path(folder) / RECORD
+        restore_if_missing(Path(folder))
         try:
             content = read_record(path)
             check_record(content, {each.name for each in fields(ExportRecord)})
