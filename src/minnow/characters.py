@@ -41,12 +41,16 @@ def clean_text(text: str) -> str:
 
 
 def clean_values(value: object) -> object:
-    """Clean every string in a value made of dicts, lists and strings; keys too."""
+    """Clean every string in a value made of dicts, lists and strings; keys too.
+
+    Other objects, and keys that would become equal, stay as they are.
+    """
     if isinstance(value, str):
         return clean_text(value)
     if isinstance(value, dict):
-        return {clean_values(key): clean_values(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
+        cleaned = {clean_values(key): clean_values(item) for key, item in value.items()}
+        return cleaned if len(cleaned) == len(value) else value
+    if isinstance(value, list):
         return [clean_values(item) for item in value]
     return value
 

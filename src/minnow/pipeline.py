@@ -118,8 +118,8 @@ class Pipeline:
             if cut is not None:
                 raise InputError(
                     f"Text {cut} is longer than {self.embedding.max_tokens} tokens, the limit of "
-                    f"{self.name}. Split it into chunks, or allow truncation with "
-                    "on_truncate='warn'."
+                    f"{self.name}; it begins {texts[cut - start][:60]!r}. Split it into "
+                    "chunks, or allow truncation with on_truncate='warn'."
                 )
         empty = next((start + i for i, row in enumerate(rows) if not row.ids), None)
         if empty is not None:

@@ -332,3 +332,47 @@ class TestFiles:
             await store.adelete([id_])
 
         asyncio.run(work())
+
+
+class TestDocumentsOfLoaders:
+    """PDF loaders give U+0000 for ligatures, and halves of pairs for letters that fonts lack."""
+
+    @pytest.mark.parametrize(
+        ("text", "kept"),
+        [
+            ("The o\0ce closes at four.", "The oce closes at four."),
+            ("Set \ud835 to zero.", "Set \ufffd to zero."),
+        ],
+    )
+    def test_one_character_costs_no_page(
+        self, store: MinnowVectorStore, embeddings: MinnowEmbeddings, text: str, kept: str
+    ) -> None:
+        pages = [
+            Document("Ferries leave at noon.", metadata={"source": "a.pdf", "page": 1}),
+            Document(text, metadata={"source": "a.pdf", "page": 2, "title": "half \ud83d\0"}),
+        ]
+        ids = store.add_documents(pages)
+        first, second = store.get_by_ids(ids)
+        assert (first.page_content, second.page_content) == (pages[0].page_content, kept)
+        assert second.metadata == {"source": "a.pdf", "page": 2, "title": "half \ufffd"}
+        assert embeddings.embed_documents([text]) == embeddings.embed_documents([kept])
+        assert embeddings.embed_query(text) == embeddings.embed_query(kept)
+
+    def test_messages_name_the_users_document(self, store: MinnowVectorStore) -> None:
+        pages = [
+            Document("fish", metadata={"source": "handbook.pdf", "page": 1}),
+            Document("fish " * 90, metadata={"source": "handbook.pdf", "page": 2}),
+        ]
+        with pytest.raises(
+            InputError,
+            match=r"texts\[1\], source 'handbook.pdf', page 2, \('fish fish .*has 92 tok",
+        ):
+            store.add_documents(pages)
+        pages[1] = Document("fish", metadata={"source": "b.pdf", "made": datetime.date(2026, 1, 2)})
+        with pytest.raises(InputError, match=r"metadata of texts\[1\], source 'b.pdf', .*'made'"):
+            store.add_documents(pages)
+        with pytest.raises(InputError, match=r"texts\[0\], id 'mine', .*92 tokens"):
+            store.add_texts(["fish " * 90], ids=["mine"])
+
+    def test_splitters_count_tokens_of_any_text(self, embeddings: MinnowEmbeddings) -> None:
+        assert embeddings.model.tokens("fish \ud83d") == embeddings.model.tokens("fish \ufffd")

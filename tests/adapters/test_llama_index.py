@@ -275,16 +275,56 @@ class TestChanging:
         before = contents_of(file)
         good = TextNode(id_="y", text="two", embedding=[1.0] * 32)
         for bad, message in (
-            ({"text": "x"}, "'bad' has no embedding"),
-            ({"text": "x", "embedding": [1.0] * 31}, "'bad' should be 32 finite numbers"),
+            ({"text": "x"}, r"nodes\[1\], id 'bad', has no embedding"),
+            (
+                {"text": "x", "embedding": [1.0] * 31},
+                "'bad', .* should be 32 finite numbers",
+            ),
             ({"text": "x", "embedding": [float("nan")] * 32}, "32 finite numbers"),
-            ({"text": "a\0b", "embedding": [1.0] * 32}, "NUL"),
-            ({"text": "x", "embedding": [1.0] * 32, "metadata": {"o": object()}}, "'bad' cannot"),
+            ({"text": "x", "embedding": [1.0] * 32, "metadata": {"o": object()}}, "'bad', cannot"),
             ({"text": "x", "embedding": [1.0] * 32, "metadata": {"n": float("inf")}}, "'n' is no"),
         ):
             with pytest.raises(InputError, match=message):
                 store.add([good, TextNode(id_="bad", **bad)])
         assert contents_of(file) == before
+
+    def test_characters_of_broken_fonts_cost_no_page(
+        self, store: MinnowVectorStore, embedding: MinnowEmbedding
+    ) -> None:
+        """PDF readers give U+0000 and halves of pairs, in texts and in metadata."""
+        text = "The o\0ce closes."
+        page = Document(text=text, metadata={"file_name": "a\0.pdf", "page_label": "2"})
+        pipeline = IngestionPipeline(transformations=[embedding], vector_store=store)
+        (added,) = pipeline.run(documents=[page])
+        (kept,) = store.get_nodes([added.node_id])
+        assert (kept.get_content(), kept.metadata["file_name"]) == ("The oce closes.", "a.pdf")
+        assert embedding.get_text_embedding("fish \ud835") == embedding.get_text_embedding(
+            "fish \ufffd"
+        )
+        chunk = node("part", "fish\0 \ud83d", "whole", title="half \ud83d")
+        source: Any = RelatedNodeInfo(node_id="whole", metadata={"title": "half \ud83d"})
+        chunk.relationships = {NodeRelationship.SOURCE: source}
+        chunk.embedding = [1.0] * 32
+        store.add([chunk])
+        (again,) = store.get_nodes(["part"])
+        assert (again.get_content(), again.ref_doc_id) == ("fish \ufffd", "whole")
+        assert again.metadata == {"title": "half \ufffd"}
+
+    def test_a_page_is_named_by_its_document(
+        self, store: MinnowVectorStore, embedding: MinnowEmbedding
+    ) -> None:
+        pages = [
+            Document(text=text, metadata={"file_name": "handbook.pdf", "page_label": "7"})
+            for text in ("fish", "fish " * 90)
+        ]
+        strict = embedding.model_copy(update={"on_truncate": "error"})
+        with pytest.raises(InputError, match=r"Text 0 is longer .* it begins '.*handbook\.pdf"):
+            IngestionPipeline(transformations=[strict], vector_store=store).run(documents=pages)
+        wrong = TextNode(text="fish", metadata={"file_name": "handbook.pdf", "page_label": "7"})
+        with pytest.raises(
+            InputError, match=r"nodes\[0\], .*'handbook.pdf', page_label '7', has no"
+        ):
+            store.add([wrong])
 
     def test_asynchronously(self, index: VectorStoreIndex, store: MinnowVectorStore) -> None:
         async def work() -> None:

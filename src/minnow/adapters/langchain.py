@@ -14,16 +14,17 @@ with MinnowEmbeddings("bge-small.minnow") as embeddings:
 from __future__ import annotations
 
 from contextlib import ExitStack
-from itertools import repeat
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import numpy as np
 
+from minnow.characters import clean_text
 from minnow.engines import EngineOptions
 from minnow.errors import InputError, MissingExtraError
 from minnow.indexfile.conditions import has_value, join_where
 from minnow.search import Collection, Record, open_model
+from minnow.search.records import label_of
 from minnow.vectors import Similarity
 
 try:
@@ -87,13 +88,13 @@ class MinnowEmbeddings(Embeddings):
         """
         embedder = self.model.embedder
         rows: list[list[float]] = embedder.encode_document(
-            texts, on_truncate=self._on_truncate
+            _cleaned(texts), on_truncate=self._on_truncate
         ).tolist()
         return rows
 
     def embed_query(self, text: str) -> list[float]:
         """Embed a query with `Embedder.encode_query`."""
-        row: list[float] = self.model.embedder.encode_query(text).tolist()
+        row: list[float] = self.model.embedder.encode_query(*_cleaned([text])).tolist()
         return row
 
     def close(self) -> None:
@@ -201,7 +202,8 @@ class MinnowVectorStore(VectorStore):
             The ids.
 
         Raises:
-            InputError: As `minnow.search.put_records`; or the lists differ in length.
+            InputError: As `minnow.search.put_records`; or the lists differ in length. The message
+                calls a text by its place and its metadata.
             OutputError: The index cannot be written.
         """
         if isinstance(texts, str):
@@ -210,9 +212,14 @@ class MinnowVectorStore(VectorStore):
         for name, values in (("metadatas", metadatas), ("ids", ids)):
             if values is not None and len(values) != len(rows):
                 raise InputError(f"There are {len(rows)} texts, and {len(values)} {name}.")
-        named = [str(uuid4()) if id_ is None else id_ for id_ in ids or [None] * len(rows)]
-        metadata = repeat({}) if metadatas is None else metadatas
-        self.collection.put(map(Record, named, rows, metadata))
+        chosen = ids or [None] * len(rows)
+        named = [str(uuid4()) if id_ is None else id_ for id_ in chosen]
+        metadata = [{} for _ in rows] if metadatas is None else metadatas
+        labels = [label_of(f"texts[{i}]", metadata[i], id_) for i, id_ in enumerate(chosen)]
+        self.collection.put(
+            Record(id_, text, facts, label=label)
+            for id_, text, facts, label in zip(named, rows, metadata, labels, strict=True)
+        )
         return named
 
     def delete(self, ids: list[str] | None = None, **_: Any) -> bool:
@@ -353,6 +360,11 @@ class MinnowVectorStore(VectorStore):
     def _document(self, hit: Hit) -> Document:
         known = {"id": self.collection.id_of(hit), "metadata": self.collection.metadata_of(hit)}
         return Document(hit.piece, **known)
+
+
+def _cleaned(texts: Sequence[str]) -> list[str]:
+    """Clean texts as the vector store does, so that both embed the same."""
+    return [clean_text(text) if isinstance(text, str) else text for text in texts]
 
 
 def _condition(

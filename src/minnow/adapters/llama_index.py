@@ -21,12 +21,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from minnow.bundle import Bundle
+from minnow.characters import clean_text, clean_values
 from minnow.engines import EngineOptions
 from minnow.errors import InputError, MissingExtraError
 from minnow.indexfile.conditions import Condition, all_of, has_value, is_one_of, join_where
 from minnow.options import OnTruncate  # noqa: TC001  pydantic reads it
 from minnow.search import BundleModel, Collection, Record, open_model
 from minnow.search.index import MOST_HITS
+from minnow.search.records import label_of
 
 try:
     from llama_index.core.base.embeddings.base import BaseEmbedding
@@ -154,7 +156,7 @@ class MinnowEmbedding(BaseEmbedding):
         self._stack.close()
 
     def _get_query_embedding(self, query: str) -> list[float]:
-        row: list[float] = self._model.embedder.encode_query(query).tolist()
+        row: list[float] = self._model.embedder.encode_query(clean_text(query)).tolist()
         return row
 
     def _get_text_embedding(self, text: str) -> list[float]:
@@ -162,7 +164,7 @@ class MinnowEmbedding(BaseEmbedding):
 
     def _get_text_embeddings(self, texts: list[str]) -> list[list[float]]:
         rows: list[list[float]] = self._model.embedder.encode_document(
-            texts, on_truncate=self.on_truncate
+            list(map(clean_text, texts)), on_truncate=self.on_truncate
         ).tolist()
         return rows
 
@@ -225,10 +227,10 @@ class MinnowVectorStore(BasePydanticVectorStore):
 
         Raises:
             InputError: A node has no embedding, or one of another model's width; or as
-                `minnow.search.put_records`.
+                `minnow.search.put_records`. The message calls a node by its place and its metadata.
             OutputError: The index cannot be written.
         """
-        self._collection.put(map(_record, nodes))
+        self._collection.put(_record(node, i) for i, node in enumerate(nodes))
         return [node.node_id for node in nodes]
 
     def delete(self, ref_doc_id: str, **_: Any) -> None:
@@ -362,17 +364,42 @@ class MinnowVectorStore(BasePydanticVectorStore):
         return TextNode(id_=id_, text=hit.piece, metadata=metadata)
 
 
-def _record(node: BaseNode) -> Record:
+def _record(node: BaseNode, number: int) -> Record:
+    label = label_of(f"nodes[{number}]", node.metadata, node.node_id)
     if node.embedding is None:
         raise InputError(
-            f"The node {node.node_id!r} has no embedding. VectorStoreIndex and IngestionPipeline "
-            "make them, with the MinnowEmbedding."
+            f"{label} has no embedding. VectorStoreIndex and IngestionPipeline make them, with the "
+            "MinnowEmbedding."
         )
+    node = _cleaned(node)
     try:
         known = node_to_metadata_dict(node, remove_text=True)
     except ValueError as error:  # from pydantic, for values that are no JSON
-        raise InputError(f"The node {node.node_id!r} cannot be kept: {error}.") from error
+        raise InputError(f"{label} cannot be kept: {error}.") from error
     # The original values, so that those that are no JSON are refused and not converted.
     metadata = {**node.metadata, **{name: known[name] for name in _FIELDS}}
     text = node.get_content(metadata_mode=MetadataMode.NONE)
-    return Record(node.node_id, text, metadata, node.embedding)
+    return Record(node.node_id, text, metadata, node.embedding, label)
+
+
+def _cleaned(node: BaseNode) -> BaseNode:
+    """Return the node if a file can hold it, else a copy without half surrogates and NUL."""
+    text = clean_text(node.get_content(metadata_mode=MetadataMode.NONE))
+    try:
+        metadata = clean_values(node.metadata)
+        related = {kind: _cleaned_relation(other) for kind, other in node.relationships.items()}
+    except RecursionError:  # `put_records` names it
+        return node
+    parts = (node.get_content(metadata_mode=MetadataMode.NONE), node.metadata, node.relationships)
+    if (text, metadata, related) == parts:
+        return node
+    copy = node.model_copy(update={"metadata": metadata, "relationships": related})
+    copy.set_content(text)
+    return copy
+
+
+def _cleaned_relation(relation: Any) -> Any:
+    """Clean the metadata of the nodes that a node refers to."""
+    if isinstance(relation, list):
+        return [_cleaned_relation(each) for each in relation]
+    return relation.model_copy(update={"metadata": clean_values(relation.metadata)})

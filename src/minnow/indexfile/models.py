@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from minnow.bundle import TOKENIZER, Bundle
+from minnow.characters import clean_text, replace_halves
 from minnow.embedder import Embedder
 from minnow.engines import EngineOptions
 from minnow.indexfile.fingerprint import Fingerprint
@@ -81,13 +82,15 @@ class BundleModel:
 
     def encode_queries(self, texts: Sequence[str]) -> Floats:
         """Embed questions one at a time, because a batch changes the last bits of a vector."""
-        rows = [self.embedder.encode_query([text]) for text in texts]
+        rows = [self.embedder.encode_query([clean_text(text)]) for text in texts]
         empty = np.empty((0, self.fingerprint.width), np.float32)
         return self._normalized(np.concatenate([empty, *rows]))
 
     def tokens(self, text: str) -> list[str]:
         """Return the tokens of a text without special ones, for text splitters."""
-        tokens: list[str] = self.tokenizer.encode(text, add_special_tokens=False).tokens
+        tokens: list[str] = self.tokenizer.encode(
+            replace_halves(text), add_special_tokens=False
+        ).tokens
         return tokens
 
     def _normalized(self, vectors: Floats) -> Floats:

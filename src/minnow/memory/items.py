@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta, timezone
 from enum import Enum
 from typing import Any
 
+from minnow.characters import clean_text
 from minnow.errors import InputError
-from minnow.indexfile.checks import is_storable, is_unicode
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _MILLISECOND = timedelta(milliseconds=1)
@@ -26,6 +26,9 @@ class MemoryKind(str, Enum):
 @dataclass(frozen=True)
 class Observation:
     """Something to remember.
+
+    Halves of surrogate pairs in text and tags become U+FFFD, and NUL is dropped; see
+    `minnow.characters`.
 
     Attributes:
         text: The text, which has to fit the model whole.
@@ -46,6 +49,14 @@ class Observation:
         """The kind: an insight has sources."""
         return MemoryKind.INSIGHT if self.sources else MemoryKind.OBSERVATION
 
+    def cleaned(self) -> Observation:
+        """Return it with characters that a file can hold; what is no string stays as it is."""
+        text = clean_text(self.text) if isinstance(self.text, str) else self.text
+        tags = self.tags
+        if not isinstance(tags, str):
+            tags = [clean_text(tag) if isinstance(tag, str) else tag for tag in tags]
+        return replace(self, text=text, tags=tags)
+
     def check(self) -> None:
         """Check that it can be remembered.
 
@@ -55,10 +66,6 @@ class Observation:
         if not isinstance(self.text, str) or not self.text.strip():
             raise InputError("A memory needs a text; this one is empty.")
         shown = repr(self.text[:60])
-        if not is_storable(self.text):
-            raise InputError(
-                f"The text {shown} holds a NUL character or half of a surrogate pair. Remove it."
-            )
         if not (math.isfinite(self.importance) and 0 <= self.importance <= 1):
             raise InputError(
                 f"The importance of {shown} is {self.importance}; it should be from 0 to 1."
@@ -66,7 +73,7 @@ class Observation:
         if self.at is not None:
             milliseconds_of(self.at)
         if isinstance(self.tags, str) or not all(
-            isinstance(tag, str) and tag.strip() and is_unicode(tag) for tag in self.tags
+            isinstance(tag, str) and tag.strip() for tag in self.tags
         ):
             raise InputError(f"The tags of {shown} should be a list of words, none of them empty.")
 

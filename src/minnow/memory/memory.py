@@ -180,7 +180,7 @@ class Memory(OpenIndexFile):
 
     def remember_many(self, observations: Iterable[Observation]) -> list[Item]:
         """Remember several texts, all or none, as if one by one; return their memories in order."""
-        wanted = list(observations)
+        wanted = [observation.cleaned() for observation in observations]
         for observation in wanted:
             observation.check()
         vectors, blobs = self._encode([observation.text for observation in wanted])

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from minnow.characters import clean_text
 from minnow.errors import InputError
-from minnow.indexfile.checks import is_unicode
 from minnow.indexfile.filters import select_where
 from minnow.indexfile.matrix import Matrix, best, exact_scores
 from minnow.memory import rows
@@ -117,10 +117,8 @@ class View:
         """
         if isinstance(tags, str):
             raise InputError("tags is one string; it should be a list of words.")
-        if not all(map(is_unicode, tags)):
-            raise InputError("A tag holds half of a surrogate pair. Remove it.")
-        allowed = self.data().ids
-        found = [self._store.database.execute(_BY_TAG, (tag.strip(),)).fetchall() for tag in tags]
+        allowed, wanted = self.data().ids, [clean_text(tag).strip() for tag in tags]
+        found = [self._store.database.execute(_BY_TAG, (tag,)).fetchall() for tag in wanted]
         if where is not None:
             found.append(select_where(self._store, "SELECT id FROM memories", where, params, _HINT))
         for matches in found:

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from minnow.characters import clean_text, clean_values
 from minnow.chunks import Chunk
 from minnow.errors import InputError
 from minnow.indexfile.checks import is_storable
@@ -40,17 +41,49 @@ _BEGINNING = 40
 class Record:
     """A text to index.
 
+    Halves of surrogate pairs in the text and the metadata become U+FFFD, and NUL is dropped; see
+    `minnow.characters`.
+
     Attributes:
         id: Its identity in its collection.
         text: The text, which is embedded unchanged and whole.
         metadata: JSON values by name.
         vector: Its embedding if there is one already, float32 of shape (width,).
+        label: What messages call it, where the caller did not choose the id.
     """
 
     id: str
     text: str
     metadata: Mapping[str, object] = field(default_factory=dict)
     vector: Floats | Sequence[float] | None = None
+    label: str = ""
+
+    @property
+    def shown(self) -> str:
+        """The label or the id, and the beginning of the text, for a message."""
+        name = self.label or repr(self.id)
+        if not isinstance(self.text, str):
+            return name
+        text = " ".join(self.text[:_BEGINNING].split())
+        return f"{name} ({text!r}...)" if len(self.text) > _BEGINNING or self.label else name
+
+
+_LABELS = ("source", "file_name", "file_path", "title", "page", "page_label")
+
+
+def label_of(place: str, metadata: object, id_: str | None = None) -> str:
+    """Describe a text that has no id of the user's by its place and by what its metadata says.
+
+    Args:
+        place: Its place in the user's call, such as "texts[1]".
+        metadata: Its metadata, of which the usual names of sources and pages are shown.
+        id_: Its id, if the user has chosen it.
+    """
+    facts = {} if id_ is None else {"id": id_}
+    if isinstance(metadata, Mapping):
+        facts |= {name: metadata[name] for name in _LABELS if name in metadata}
+    shown = ", ".join(f"{name} {value!r:.80}" for name, value in facts.items())
+    return f"{place}, {shown}," if shown else place
 
 
 def collection_path(name: str) -> str:
@@ -90,7 +123,7 @@ def put_records(
             repeated; metadata is no JSON; a vector has another width, or is not finite.
         OutputError: The index cannot be written.
     """
-    path, rows = collection_path(collection), list(records)
+    path, rows = collection_path(collection), list(map(_cleaned, records))
     with store.reading() as database:
         _check(rows, database)
     writer = Writer(store)
@@ -166,6 +199,16 @@ def _allowed(store: Store, path: str, where: str, params: Parameters) -> set[str
 # --- checks ----------------------------------------------------------------------------------
 
 
+def _cleaned(record: Record) -> Record:
+    """Return a record with characters that a file can hold; see `minnow.characters`."""
+    text = clean_text(record.text) if isinstance(record.text, str) else record.text
+    try:
+        metadata = clean_values(record.metadata)
+    except RecursionError:  # `_check_metadata` names it
+        metadata = record.metadata
+    return replace(record, text=text, metadata=metadata)  # type: ignore[arg-type]
+
+
 def _check(records: Sequence[Record], database: sqlite3.Connection) -> None:
     seen = set()
     for record in records:
@@ -176,10 +219,8 @@ def _check(records: Sequence[Record], database: sqlite3.Connection) -> None:
             raise InputError(f"Two records have the id {name!r}.")
         seen.add(name)
         if not isinstance(record.text, str):
-            raise InputError(f"The text of {name!r} is {type(record.text).__name__}, not a string.")
-        if not is_storable(record.text):
             raise InputError(
-                f"The text of {name!r} holds a NUL character or half of a surrogate pair."
+                f"The text of {record.shown} is {type(record.text).__name__}, not a string."
             )
         _check_metadata(record, database)
 
@@ -189,7 +230,7 @@ def _check_metadata(record: Record, database: sqlite3.Connection) -> None:
     metadata = record.metadata
     if not isinstance(metadata, Mapping):
         raise InputError(
-            f"The metadata of {record.id!r} is {type(metadata).__name__}, not a mapping."
+            f"The metadata of {record.shown} is {type(metadata).__name__}, not a mapping."
         )
     if _fault_of(dict(metadata), database) is None:
         return
@@ -197,7 +238,7 @@ def _check_metadata(record: Record, database: sqlite3.Connection) -> None:
         fault = _fault_of({key: value}, database)
         if fault:
             raise InputError(
-                f"The metadata of {_shown(record)} cannot be kept: {key!a} {fault}. "
+                f"The metadata of {record.shown} cannot be kept: {key!a} {fault}. "
                 "JSON has strings, numbers, booleans, null, lists, and objects with string keys."
             )
 
@@ -221,7 +262,7 @@ def _check_lengths(records: Sequence[Record], model: SearchModel) -> None:
     if found := find_too_long(model, [record.text for record in records]):
         number, tokens = found
         raise InputError(
-            f"The text of {_shown(records[number])} has {tokens} tokens, and "
+            f"The text of {records[number].shown} has {tokens} tokens, and "
             f"{model.fingerprint.shown} takes {model.room}. Split it first: texts are not "
             "truncated, and nothing was written."
         )
@@ -239,7 +280,7 @@ def _given(records: Sequence[Record], numbers: Sequence[int], store: Store) -> F
             vector = np.empty(0, np.float32)
         if vector.shape != (width,) or not np.isfinite(vector).all():
             raise InputError(
-                f"The vector of {_shown(records[number])} should be {width} finite numbers, as "
+                f"The vector of {records[number].shown} should be {width} finite numbers, as "
                 f"{store.fingerprint.shown} makes them."
             )
         vectors[row] = vector
@@ -250,9 +291,3 @@ def _given(records: Sequence[Record], numbers: Sequence[int], store: Store) -> F
 def _digest(record: Record, given: bytes | None) -> bytes:
     """Return the digest of what a vector depends on: equal digests, equal vectors."""
     return digest_of(record.text.encode() + (given or b""))
-
-
-def _shown(record: Record) -> str:
-    """Describe a record for a message by its id and the beginning of its text."""
-    text = " ".join(record.text[:_BEGINNING].split())
-    return f"{record.id!r} ({text!r}...)" if len(record.text) > _BEGINNING else repr(record.id)
