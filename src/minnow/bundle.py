@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -18,6 +19,7 @@ from minnow.files import restore_if_missing, writing
 from minnow.model.limits import spec_faults
 from minnow.model.spec import Choices, EmbeddingSpec, EncoderSpec, Interface
 from minnow.recipe import Recipe, check_recipe
+from minnow.record_json import from_json, to_json
 from minnow.sealing import (
     FileRecord,
     check_record,
@@ -31,9 +33,8 @@ from minnow.sealing import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from contextlib import AbstractContextManager
-
-T = TypeVar("T")
 
 FORMAT = 1
 MANIFEST = "minnow.json"
@@ -248,6 +249,29 @@ class Bundle:
         """Bytes of all files that the manifest lists."""
         return sum(record.size for record in self.manifest.files.values())
 
+    @contextmanager
+    def unchanged(self) -> Iterator[None]:
+        """Read the files as one bundle: fail if another takes its place meanwhile.
+
+        Raises:
+            BundleError: The manifest is not the one that was opened, or it or a file that is read
+                was replaced within the block.
+        """
+        before = self._states()
+        if Bundle.open(self.folder).manifest != self.manifest:
+            raise self._replaced()
+        yield
+        if self._states() != before:
+            raise self._replaced()
+
+    def _states(self) -> list[tuple[int, int, int]]:
+        names = (MANIFEST, ENCODER, TOKENIZER)
+        found = (os.stat(self.folder / name) for name in names if (self.folder / name).exists())  # noqa: PTH116
+        return [(status.st_ino, status.st_size, status.st_mtime_ns) for status in found]
+
+    def _replaced(self) -> BundleError:
+        return BundleError(f"{self.folder} was replaced since it was opened. Open it again.")
+
     def check_files(self) -> None:
         """Compare every file with the size and hash in the manifest.
 
@@ -272,46 +296,6 @@ def encoder_file(shape: tuple[int, int]) -> str:
 def shape_name(shape: tuple[int, int]) -> str:
     """Return a shape of batch and tokens as it is written: 1x32."""
     return f"{shape[0]}x{shape[1]}"
-
-
-_WRITTEN_NAMES = {"max_ndcg_drop": "largest_fall"}
-"""Names in Python -> names in the JSON of a recipe and of what a search found."""
-
-
-def to_json(record: object) -> dict[str, Any]:
-    """Return a manifest or the record of an export as its JSON form, under the written names."""
-    return _rename(msgspec.to_builtins(record), _WRITTEN_NAMES)
-
-
-def recipe_json(recipe: Recipe) -> dict[str, Any]:
-    """Return a recipe as its JSON form, under the written names."""
-    values: dict[str, Any] = to_json({"recipe": recipe})["recipe"]
-    return values
-
-
-def from_json(content: bytes, kind: type[T]) -> T:
-    """Read the JSON form of a manifest or of an export's record.
-
-    Raises:
-        MsgspecError, UnicodeDecodeError, RecursionError: It is something else.
-    """
-    values = msgspec.json.decode(content, type=dict[str, Any])
-    try:
-        return msgspec.convert(_rename(values, {b: a for a, b in _WRITTEN_NAMES.items()}), kind)
-    except msgspec.ValidationError as error:
-        message = str(error)
-        for name, written in _WRITTEN_NAMES.items():
-            message = message.replace(name, written)
-        raise msgspec.ValidationError(message) from error
-
-
-def _rename(record: dict[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
-    """Rename the keys of `recipe` and of `parity.retrieval`, in place."""
-    parity = record.get("parity")
-    for owner, key in ((record, "recipe"), (parity, "retrieval")):
-        if isinstance(owner, dict) and isinstance(owner.get(key), dict):
-            owner[key] = {names.get(name, name): value for name, value in owner[key].items()}
-    return record
 
 
 def _decode_manifest(content: bytes, path: Path) -> Manifest:

@@ -134,8 +134,6 @@ class Embedder:
         """
         options = replace(options, **engine_arguments(changes))
         bundle = bundle if isinstance(bundle, Bundle) else Bundle.open(bundle)
-        if check_files:
-            bundle.check_files()
         manifest = bundle.manifest
 
         def open_(
@@ -148,7 +146,16 @@ class Embedder:
                 model=model, interface=interface, on_truncate="ignore",
             )  # fmt: skip
 
-        embedder, reason = open_chosen(options, bundle, open_)
+        embedder: Embedder | None = None
+        try:
+            with bundle.unchanged():
+                if check_files:
+                    bundle.check_files()
+                embedder, reason = open_chosen(options, bundle, open_)
+        except BaseException:
+            if embedder is not None:
+                embedder.close()
+            raise
         embedder.on_truncate, embedder.engine_reason = on_truncate, reason
         return embedder
 

@@ -22,8 +22,10 @@ from minnow.engines.base import (
     default_threads,
 )
 from minnow.engines.forks import ForkSafeLock, RuntimeThreads
+from minnow.engines.model_file import ModelFile
 from minnow.errors import EngineError
 from minnow.model.spec import Interface
+from minnow.resources import require_memory
 from minnow.signals import uninterrupted
 
 if TYPE_CHECKING:
@@ -111,7 +113,7 @@ class MnnEngine:
 
     def __init__(
         self,
-        model: Path,
+        model: Path | ModelFile,
         spec: EncoderSpec,
         *,
         threads: int | None = None,
@@ -121,7 +123,8 @@ class MnnEngine:
         """Load the model.
 
         Args:
-            model: The encoder.mnn.
+            model: The encoder.mnn. It stays open, so that a file that takes its place later is
+                never mixed with it.
             spec: The network in it, for checking batches.
             threads: CPU threads of a forward pass; by default those of the machine, four at most.
             memory: "low" keeps weights that are whole numbers (8 bits and fewer) as they are in
@@ -139,7 +142,8 @@ class MnnEngine:
         self.memory = check_memory(memory)
         self.interface = interface
         self.threads = 1 if _threads.lost else threads or default_threads()
-        self._model, self._spec = model.absolute(), spec
+        self._model = model if isinstance(model, ModelFile) else ModelFile(model.absolute())
+        self._spec = spec
         self._lock = threading.Lock()
         self._session: _Session | None = self._open()
         self._lanes: tuple[MnnEngine, ...] = ()
@@ -204,6 +208,7 @@ class MnnEngine:
             self._closed, self._session = True, None
             for lane in self._lanes:
                 lane.close()
+            self._model.close()
 
     def _open(self) -> _Session:
         return _Session(self._model, self._spec, self.threads, self.memory, self.interface.value)
@@ -224,31 +229,33 @@ class _Session:
     abandoned: list[_Session] = []  # noqa: RUF012  never freed: their threads died in a fork
 
     def __init__(
-        self, model: Path, spec: EncoderSpec, threads: int, memory: MemoryMode, output: str
+        self, model: ModelFile, spec: EncoderSpec, threads: int, memory: MemoryMode, output: str
     ) -> None:
         mnn = import_mnn()
         self._mnn, self._inputs, self._output = mnn, spec.inputs, output
         self._shape: tuple[int, int] | None = None
-        if not model.is_file():
-            raise EngineError(f"MNN cannot load {model}: there is no such file.")
+        _require_memory(model)
         _threads.started = _threads.started or threads > 1
         try:
-            self._interpreter = mnn.Interpreter(_private_path(model))
+            with model.reading() as path:
+                self._interpreter = mnn.Interpreter(path)
             if memory is MemoryMode.LOW:
                 self._interpreter.setSessionHint(ROUNDING, BY_BLOCK)
             self._session = self._interpreter.createSession(
                 {"backend": "CPU", "numThread": threads, "memory": MEMORY_MODES[memory]}
             )
+        except EngineError:
+            raise
         except Exception as error:  # MNN raises a bare Exception without a reason
             raise EngineError(
-                f"MNN cannot load {model}: it is not an MNN model, or not a whole one."
+                f"MNN cannot load {model.path}: it is not an MNN model, or not a whole one."
             ) from error
         names = set(self._interpreter.getSessionInputAll(self._session))
         outputs = set(self._interpreter.getSessionOutputAll(self._session))
         if names != set(self._inputs) or output not in outputs:
             raise EngineError(
-                f"{model} has inputs {sorted(names)} and outputs {sorted(outputs)}; an encoder has "
-                f"{list(self._inputs)} and {output}."
+                f"{model.path} has inputs {sorted(names)} and outputs {sorted(outputs)}; an "
+                f"encoder has {list(self._inputs)} and {output}."
             )
 
     def run(self, batch: TokenBatch) -> NDArray[np.float32]:
@@ -290,12 +297,9 @@ class _Session:
         return found.reshape(room.shape)
 
 
-_opened = iter(range(sys.maxsize))
-
-
-def _private_path(model: Path) -> str:
-    """Spell the path differently each time.
-
-    Interpreters that MNN opens on the same string share one object and one lock.
-    """
-    return f"{model.parent}/{'./' * (next(_opened) % 512)}{model.name}"
+def _require_memory(model: ModelFile) -> None:
+    """Check that the weights fit twice: MNN reads the whole file, and copies most of it."""
+    require_memory(
+        2 * model.size, f"Loading {model.path}", "Raise the limit, or take a smaller model.",
+        EngineError,
+    )  # fmt: skip

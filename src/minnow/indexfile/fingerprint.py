@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING
 
-from minnow.bundle import TOKENIZER, recipe_json
+from minnow.bundle import TOKENIZER
 from minnow.errors import IndexFileError
+from minnow.record_json import recipe_json
 
 if TYPE_CHECKING:
     from minnow.bundle import Manifest

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from minnow.characters import replace_halves
 from minnow.errors import InputError, SourceError
+from minnow.files import open_regular
 from minnow.model.config import read_json
 
 if TYPE_CHECKING:
@@ -127,7 +128,8 @@ def load_tokenizer(path: Path) -> Tokenizer:
     from tokenizers import Tokenizer
 
     try:
-        tokenizer: Tokenizer = Tokenizer.from_file(str(path))
+        with open_regular(path):  # which does not wait for the writer of a pipe
+            tokenizer: Tokenizer = Tokenizer.from_file(str(path))
     except Exception as error:  # tokenizers raises bare Exception
         raise SourceError(f"{path} is not a tokenizer that can be read: {error}.") from error
     return tokenizer

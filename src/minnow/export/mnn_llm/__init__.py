@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from minnow.bundle import CARD, TOKENIZER, Bundle, to_json
+from minnow.bundle import CARD, TOKENIZER, Bundle
 from minnow.convert.mnn import convert_to_mnn
 from minnow.convert.provenance import tools
 from minnow.convert.quantize import quantize
@@ -28,6 +28,7 @@ from minnow.model.tokenizer import load_whole_tokenizer
 from minnow.origin import find_origin
 from minnow.proof.references import REFERENCES, check_reference
 from minnow.recipe import RECIPES, Graph, Precision, Rounding, describe_calibration
+from minnow.record_json import to_json
 from minnow.sealing import file_records, put_in_place, sha256, staging_beside
 
 if TYPE_CHECKING:

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import msgspec
 
-from minnow.bundle import Parity, SourceRecord, from_json
+from minnow.bundle import Parity, SourceRecord
 from minnow.errors import BundleError
 from minnow.files import restore_if_missing
 from minnow.recipe import Recipe
+from minnow.record_json import from_json
 from minnow.sealing import (
     FileRecord,
     check_record,

@@ -1,0 +1,53 @@
+"""The JSON form of manifests and of other records, under the names that are written."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import msgspec
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from minnow.recipe import Recipe
+
+T = TypeVar("T")
+
+_WRITTEN_NAMES = {"max_ndcg_drop": "largest_fall"}
+"""Names in Python -> names in the JSON of a recipe and of what a search found."""
+
+
+def to_json(record: object) -> dict[str, Any]:
+    """Return a manifest or the record of an export as its JSON form, under the written names."""
+    return _rename(msgspec.to_builtins(record), _WRITTEN_NAMES)
+
+
+def recipe_json(recipe: Recipe) -> dict[str, Any]:
+    """Return a recipe as its JSON form, under the written names."""
+    values: dict[str, Any] = to_json({"recipe": recipe})["recipe"]
+    return values
+
+
+def from_json(content: bytes, kind: type[T]) -> T:
+    """Read the JSON form of a manifest or of an export's record.
+
+    Raises:
+        MsgspecError, UnicodeDecodeError, RecursionError: It is something else.
+    """
+    values = msgspec.json.decode(content, type=dict[str, Any])
+    try:
+        return msgspec.convert(_rename(values, {b: a for a, b in _WRITTEN_NAMES.items()}), kind)
+    except msgspec.ValidationError as error:
+        message = str(error)
+        for name, written in _WRITTEN_NAMES.items():
+            message = message.replace(name, written)
+        raise msgspec.ValidationError(message) from error
+
+
+def _rename(record: dict[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
+    """Rename the keys of `recipe` and of `parity.retrieval`, in place."""
+    parity = record.get("parity")
+    for owner, key in ((record, "recipe"), (parity, "retrieval")):
+        if isinstance(owner, dict) and isinstance(owner.get(key), dict):
+            owner[key] = {names.get(name, name): value for name, value in owner[key].items()}
+    return record
