@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
 EXTRAS = {
     "convert": ("onnx", "safetensors", "ml_dtypes", "scipy"),
-    "evaluate": ("ir_measures", "jinja2", "selectolax"),
+    "evaluate": ("ir_measures", "jinja2", "selectolax", "webencodings"),
     "fastembed": ("fastembed",),
-    "index": ("pypdf", "selectolax"),
+    "index": ("pypdf", "cryptography", "selectolax", "webencodings"),
     "langchain": ("langchain_core",),
     "llama-cpp": ("llama_cpp", "gguf"),
     "llama-index": ("llama_index",),

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from minnow.chunks.webpage import read_html
+from minnow.chunks.webpage import explain_missing_text, read_html
 from minnow.errors import MissingExtraError
 
 with_parser = pytest.mark.extra("index")
@@ -80,6 +80,14 @@ class TestHtml:
     def test_odd_pages(self, source: str, expected: list[tuple[str, str]]) -> None:
         assert read(source) == expected
 
+    @pytest.mark.parametrize(
+        "nested",
+        ["<div>", "<div aria-hidden=true><p>", "<div role=dialog>", "<div class=modal>", "<math>",
+         "<div class=cookie-banner><button>", "<main>", "<math><mrow>", "<a href=#x>"],
+    )  # fmt: skip
+    def test_elements_of_all_kinds_deeper_than_pythons_stack(self, nested: str) -> None:
+        assert "deep" in read_html("a.html", nested * 1500 + "deep<p>deep").text or "a" in nested
+
     def test_elements_deeper_than_pythons_stack(self) -> None:
         assert read("<div>" * 3000 + "deep") == [("", "deep")]
 
@@ -87,6 +95,91 @@ class TestHtml:
     def test_anything_is_a_page(self, source: str) -> None:
         for _, text in read(source):
             assert text == text.strip("\n")
+
+
+ARTICLE = "<h1>Ferry times</h1><p>The ferry leaves at noon.</p>"
+CONSENT = "<p>We value your privacy.</p><button>Accept</button>"
+
+
+@with_parser
+class TestDialogs:
+    """Whatever lies over a page when it is saved, the page is read, and that is not."""
+
+    @pytest.mark.parametrize(
+        "page",
+        [
+            f"<div aria-hidden=true>{ARTICLE}</div><div role=dialog>{CONSENT}</div>",
+            f"<body aria-hidden=TRUE>{ARTICLE}<dialog open>{CONSENT}</dialog>",
+            f"<div aria-hidden=true><div>{ARTICLE}</div></div>",
+            f"<div aria-hidden=true><main>{ARTICLE}</main></div><div aria-modal=true>{CONSENT}",
+            f"<div inert aria-hidden=true>{ARTICLE}</div><section role=alertdialog>{CONSENT}",
+            f"{ARTICLE}<div class='modal fade'><div class=modal-dialog>{CONSENT}</div></div>",
+            f"<div id=CybotCookiebotDialog>{CONSENT}</div>{ARTICLE}",
+            f"<div id=onetrust-consent-sdk><div><h2>Cookies</h2>{CONSENT}</div></div>{ARTICLE}",
+            f"<div class='x cookie-banner'>{CONSENT}</div>{ARTICLE}",
+            f"{ARTICLE}<div id=gdpr-cookie-message>{CONSENT}</div>",
+            f"{ARTICLE}<div popover><p>Menu</p></div><dialog>{CONSENT}</dialog>",
+        ],
+    )
+    def test_the_article_is_read_and_the_dialog_is_not(self, page: str) -> None:
+        assert read(page) == [("Ferry times", "The ferry leaves at noon.")]
+
+    def test_all_parts_that_a_dialog_hides(self) -> None:
+        page = "".join(f"<div aria-hidden=true><p>{part}</p></div>" for part in ("one", "two"))
+        assert read(page + f"<div role=dialog>{CONSENT}</div>") == [("", "one\n\ntwo")]
+
+    def test_a_page_that_a_dialog_which_is_gone_had_hidden(self) -> None:
+        page = "<div><div aria-hidden=true><p>The ferry leaves at noon.</div><p>Menu</div>"
+        assert read(page) == [("", "The ferry leaves at noon.\n\nMenu")]
+
+    def test_decoration_stays_hidden(self) -> None:
+        page = "<p>The ferry leaves at noon, and comes back.<i aria-hidden=true>*</i>"
+        slides = "<div aria-hidden=true><p>again</div>"
+        assert read(page + slides) == [("", "The ferry leaves at noon, and comes back.")]
+
+    @pytest.mark.parametrize(
+        "page",
+        [
+            f"<main><section id=cookie-notice><h2>Cookies</h2>{CONSENT}</section></main>",
+            f"<article><div class=cookie-banner><h2>Cookies</h2>{CONSENT}</div></article>",
+            "<div id=cookie-notice><h2>Cookies</h2><p>We value your privacy.<a href=x>Accept</a>",
+            f"<div class=cookie-banner><h1>Cookies</h1>{CONSENT}</div>",
+            f"<div role=dialog><h2>Cookies</h2>{CONSENT}</div>",
+        ],
+    )
+    def test_an_article_about_cookies_is_read(self, page: str) -> None:
+        ((heading, text),) = read(page)
+        assert heading == "Cookies"
+        assert text.startswith("We value your privacy.")
+
+    def test_a_main_part_that_is_hidden_or_empty(self) -> None:
+        assert read("<div hidden><main>old</main></div><main>new</main><p>no") == [("", "new")]
+        assert read("<main><script>no()</script></main><article>new</article>") == [("", "new")]
+
+    def test_a_shadow_root_that_the_page_declares(self) -> None:
+        page = "<div><template shadowrootmode=open><p>shown<template>no</template></template>light"
+        assert read(page) == [("", "shown\n\nlight")]
+
+    def test_a_title_behind_an_image_in_the_head(self) -> None:
+        page = "<head><noscript><img src=x></noscript><title>The page</title></head><p>a"
+        assert read(page) == [("The page", "a")]
+
+
+@with_parser
+@pytest.mark.parametrize(
+    ("page", "reason"),
+    [
+        ("<noscript>Enable JavaScript.</noscript><div id=root></div>", "before its scripts run"),
+        ("<div id=root></div><script>app()</script>", "before its scripts run"),
+        ("<body style='visibility:hidden'><p>a", "that is shown: it is hidden"),
+        ("<body hidden><p>a", "that is shown: it is hidden"),
+        (f"<div id=onetrust-banner-sdk>{CONSENT}</div>", "that is shown: it is hidden"),
+        ("<title>a</title>", "at all"),
+    ],
+)
+def test_why_a_page_has_no_text(page: str, reason: str) -> None:
+    assert not read_html("a.html", page).has_text
+    assert explain_missing_text(page).startswith(reason)
 
 
 def test_without_the_parser(monkeypatch: pytest.MonkeyPatch) -> None:

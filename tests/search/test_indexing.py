@@ -350,12 +350,23 @@ class TestSettings:
         self, docs: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         run(docs)
+        newest = settings_module.READERS + 1
         for module in (settings_module, indexing_module):
-            monkeypatch.setattr(module, "READERS", 2)
-        newer = partial(settings_module.IndexSettings, readers=2)
+            monkeypatch.setattr(module, "READERS", newest)
+        newer = partial(settings_module.IndexSettings, readers=newest)
         monkeypatch.setattr(indexing_module, "IndexSettings", newer)
         assert run(docs) == {"changed": 3, "reused": 4}
         assert run(docs) == {"unchanged": 3}
+
+
+@pytest.mark.extra("index")
+def test_a_page_without_text_is_reported(docs: Path) -> None:
+    pages = {"shell.html": "<div id=app></div><script>fill()</script>", "a.htm": "<p>Tea"}
+    write_documents(docs / "web", pages)
+    report = run_index(FILE, docs / "web")
+    assert (report.added, files()) == (1, {"docs/web/a.htm"})
+    (line,) = report.skipped
+    assert line.startswith("docs/web/shell.html: docs/web/shell.html holds no text before its scr")
 
 
 class StoppedModel(FakeModel):

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import os
-import re
 from collections import deque
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from minnow.chunks.code import CODE_SUFFIXES, read_code
+from minnow.chunks.html_encoding import decode_html
 from minnow.chunks.markdown import read_markdown
 from minnow.chunks.outline import Document, Section
 from minnow.chunks.webpage import read_html
@@ -38,10 +37,8 @@ _PROSE: Mapping[str, Callable[[str, str], Document]] = {
 }
 _READERS = {**_PROSE, **dict.fromkeys(CODE_SUFFIXES, read_code)}
 SUFFIXES = tuple(_PROSE)
-MARKUP_SUFFIXES = (".md", ".markdown", ".html", ".htm")
-
-_CHARSET = re.compile(rb"<meta[^>]{0,200}charset\s*=\s*[\"']?\s*([\w.:-]{1,40})", re.IGNORECASE)
-_CHARSET_BYTES = 1024
+HTML_SUFFIXES = (".html", ".htm")
+MARKUP_SUFFIXES = (".md", ".markdown", *HTML_SUFFIXES)
 
 
 @dataclass(frozen=True)
@@ -162,7 +159,8 @@ def parse_document(path: Path, name: str, content: bytes) -> Document:
         name.encode()
     except UnicodeEncodeError as error:
         raise InputError(f"The name {name!a} is not valid Unicode. Rename the file.") from error
-    return reader(name, _decode(path, content))
+    decode = decode_html if reader is read_html else decode_text
+    return reader(name, decode(content, str(path)))
 
 
 def _reader(path: Path) -> Callable[[str, str], Document]:
@@ -170,14 +168,3 @@ def _reader(path: Path) -> Callable[[str, str], Document]:
     if reader is None:
         raise InputError(f"{path} should end in one of {', '.join(_READERS)}.")
     return reader
-
-
-def _decode(path: Path, content: bytes) -> str:
-    try:
-        return decode_text(content, str(path))
-    except InputError:
-        is_html = _READERS[path.suffix.lower()] is read_html
-        if is_html and (declared := _CHARSET.search(content[:_CHARSET_BYTES])):
-            with suppress(LookupError, ValueError):
-                return decode_text(content.decode(declared[1].decode()).encode(), str(path))
-        raise

@@ -21,7 +21,10 @@ _LINES = ("dd", "div", "dt", "figcaption", "legend", "li", "option", "summary", 
 _LINE_ENDS = {**dict.fromkeys(_PARAGRAPHS, 2), **dict.fromkeys(_LINES, 1)}
 """The number of line ends before and after an element."""
 
-_HIDDEN = frozenset(("head", "iframe", "nav", "noscript", "script", "style", "svg", "template"))
+_HIDDEN = frozenset(
+    ("datalist", "head", "iframe", "nav", "noembed", "noframes", "noscript", "script", "style",
+     "svg", "template", "title"),
+)  # fmt: skip
 _HIDDEN_STYLE = re.compile(r"display\s*:\s*none|visibility\s*:\s*hidden", re.IGNORECASE)
 _POWER = re.compile(r"[-+−]?\d")
 _NO_ATTRIBUTES: Mapping[str, str | None] = MappingProxyType({})
@@ -56,6 +59,11 @@ class Document:
     text: str
     sections: tuple[Section, ...]
 
+    @property
+    def has_text(self) -> bool:
+        """Whether it has any text besides headings."""
+        return any(self.text[part.start : part.end].strip() for part in self.sections)
+
 
 class Outline:
     """Converter of HTML elements, opened and closed in order, to text.
@@ -81,11 +89,16 @@ class Outline:
         self._tight = False
         self._raised = False
 
+    @property
+    def length(self) -> int:
+        """The number of characters so far."""
+        return self._length
+
     def open(self, tag: str, attributes: Mapping[str, str | None] = _NO_ATTRIBUTES) -> None:
         """Begin an element."""
         if self._hidden:
             self._hidden += tag == self._hider
-        elif _hides(tag, attributes):
+        elif is_hidden(tag, attributes):
             self._hider, self._hidden = tag, 1
         elif self._code is not None:
             self._code.append("\n" if tag == "br" else "")
@@ -250,10 +263,12 @@ class Outline:
         self._lines, self._space, self._mark, self._tight = 0, False, "", False
 
 
-def _hides(tag: str, attributes: Mapping[str, str | None]) -> bool:
+def is_hidden(tag: str, attributes: Mapping[str, str | None]) -> bool:
+    """Return whether an element is not shown, or is navigation."""
     return tag in _HIDDEN or (
         attributes.get("hidden", "until-found") != "until-found"
-        or attributes.get("aria-hidden") == "true"
+        or (attributes.get("aria-hidden") or "").lower() == "true"
+        or "popover" in attributes
         or attributes.get("role") == "navigation"
         or bool(_HIDDEN_STYLE.search(attributes.get("style") or ""))
     )

@@ -15,7 +15,7 @@ T = TypeVar("T")
 DEFAULT_TOKENS = 256
 """The longest chunk of a new file, or less where the model takes less."""
 
-READERS = 1
+READERS = 2
 """Version of the document readers. It grows when they change, so that unchanged files are read
 again."""
 

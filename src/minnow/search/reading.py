@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from minnow.chunks.code import CODE_SUFFIXES
-from minnow.chunks.folder import MARKUP_SUFFIXES, SUFFIXES, parse_document
+from minnow.chunks.folder import HTML_SUFFIXES, MARKUP_SUFFIXES, SUFFIXES, parse_document
 from minnow.chunks.outline import Document, Section
 from minnow.chunks.pdf import read_pdf
+from minnow.chunks.webpage import explain_missing_text
 from minnow.errors import InputError
 from minnow.indexfile.checks import is_unicode
 from minnow.search.writer import DocumentKey, Entry, digest_of
@@ -73,7 +74,10 @@ def _parse(path: Path, name: str, content: bytes) -> Document:
             f"{path} is larger than {_LARGEST_MARKUP / 1e6:.0f} MB, too much for a parser. "
             "Divide it, or name it .txt."
         )
-    return parse_document(path, name, content)
+    document = parse_document(path, name, content)
+    if kind in HTML_SUFFIXES and not document.has_text:
+        raise InputError(f"{path} holds no text {explain_missing_text(content)}.")
+    return document
 
 
 class _LineError(Exception):
