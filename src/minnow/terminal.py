@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import typer
 
-from minnow.errors import MinnowError, OutputError
+from minnow.errors import EngineError, MinnowError, OutputError
+from minnow.low_memory import EXIT_CODE, explain_memory
 from minnow.signals import ignore_requests, stop_on_request, stop_was_requested
 
 if TYPE_CHECKING:
@@ -65,6 +66,9 @@ def _explain(error: BaseException, app: typer.Typer) -> int:
         return _UNREAD
     if isinstance(error, UsageError):
         return _fail(_usage(error), _USAGE)
+    message = explain_memory(error)
+    if message is not None and not isinstance(error, EngineError):
+        return _fail(message, EXIT_CODE)
     if isinstance(error, MinnowError):
         return _fail(render_flags(str(error), app), error.exit_code)
     raise error
