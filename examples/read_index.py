@@ -15,10 +15,11 @@ import math
 import sqlite3
 import struct
 import sys
+import zlib
 from heapq import nlargest
 
 APPLICATION_ID = 0x6D6E7731
-VERSION = 1
+VERSION = 2
 
 
 def open_index(file: str) -> sqlite3.Connection:
@@ -26,7 +27,7 @@ def open_index(file: str) -> sqlite3.Connection:
     database = sqlite3.connect(f"file:{file}?mode=ro", uri=True)
     (application,) = database.execute("PRAGMA application_id").fetchone()
     (version,) = database.execute("PRAGMA user_version").fetchone()
-    if application != APPLICATION_ID or version > VERSION:
+    if application != APPLICATION_ID or version != VERSION:
         raise SystemExit(f"{file} is not an index that this program can read.")
     return database
 
@@ -54,11 +55,11 @@ def nearest(database: sqlite3.Connection, query: list[float], k: int) -> list[tu
     if similarity == "cosine":  # stored vectors have length 1 already
         length = math.sqrt(sum(x * x for x in query)) or 1.0
         query = [x / length for x in query]
-    rows = database.execute("SELECT id, vector FROM vectors")
-    scored = (
-        (sum(map(float.__mul__, query, decode(vector, width, encoding))), id_)
-        for id_, vector in rows
-    )
+    scored = []
+    for id_, vector, checksum in database.execute("SELECT id, vector, checksum FROM vectors"):
+        if zlib.crc32(struct.pack("<q", id_) + vector) != checksum:
+            raise SystemExit(f"The vector of chunk {id_} has changed: the index is damaged.")
+        scored.append((sum(map(float.__mul__, query, decode(vector, width, encoding))), id_))
     return nlargest(k, scored, key=lambda pair: (pair[0], -pair[1]))
 
 

@@ -29,7 +29,7 @@ using Floats = std::vector<float>;
 using Database = std::unique_ptr<sqlite3, int (*)(sqlite3*)>;
 using Scored = std::pair<float, sqlite3_int64>;
 
-constexpr int kApplication = 0x6D6E7731, kVersion = 1;
+constexpr int kApplication = 0x6D6E7731, kVersion = 2;
 
 // A query on the file, read row by row.
 class Rows {
@@ -70,7 +70,7 @@ Database open_index(const std::string& file) {
     Database database(opened, sqlite3_close);
     if (code != SQLITE_OK) throw Error(file + " cannot be opened: " + sqlite3_errmsg(opened));
     for (auto [pragma, least, most] : {std::tuple{"PRAGMA application_id", kApplication, kApplication},
-                                       std::tuple{"PRAGMA user_version", 1, kVersion}}) {
+                                       std::tuple{"PRAGMA user_version", kVersion, kVersion}}) {
         Rows rows(opened, pragma);
         if (!rows.next() || rows.integer(0) < least || rows.integer(0) > most)
             throw Error(file + " is not an index that this program can read.");
@@ -99,6 +99,29 @@ float half(const char* bytes) {
     float size = exponent ? std::ldexp(1024.f + static_cast<float>(fraction), exponent - 25)
                           : std::ldexp(static_cast<float>(fraction), -24);
     return bits >> 15 ? -size : size;
+}
+
+// CRC-32 as in zlib, https://www.rfc-editor.org/rfc/rfc1952#section-8
+uint32_t crc32(const std::string& bytes) {
+    static const std::vector<uint32_t> table = [] {
+        std::vector<uint32_t> made(256);
+        for (uint32_t i = 0; i < 256; ++i) {
+            made[i] = i;
+            for (int bit = 0; bit < 8; ++bit) made[i] = made[i] & 1 ? 0xEDB88320u ^ (made[i] >> 1) : made[i] >> 1;
+        }
+        return made;
+    }();
+    uint32_t sum = ~0u;
+    for (char byte : bytes) sum = table[(sum ^ static_cast<uint8_t>(byte)) & 255] ^ (sum >> 8);
+    return ~sum;
+}
+
+// The checksum of a vector's row: of its id, as 8 bytes in little-endian order, and the blob.
+void check(sqlite3_int64 id, const std::string& row, sqlite3_int64 checksum) {
+    std::string bytes;
+    for (int byte = 0; byte < 8; ++byte) bytes += static_cast<char>(static_cast<uint64_t>(id) >> 8 * byte);
+    if (crc32(bytes + row) != static_cast<uint64_t>(checksum))
+        throw Error("The vector of chunk " + std::to_string(id) + " has changed: the index is damaged.");
 }
 
 float dot(const Floats& query, const std::string& row, const Facts& facts) {
@@ -131,8 +154,12 @@ Floats read_query(const Facts& facts) {
 // Best first; equal scores are ordered by id.
 std::vector<Scored> nearest(sqlite3* database, const Floats& query, const Facts& facts, size_t count) {
     std::vector<Scored> found;
-    Rows rows(database, "SELECT id, vector FROM vectors");
-    while (rows.next()) found.emplace_back(-dot(query, rows.blob(1), facts), rows.integer(0));
+    Rows rows(database, "SELECT id, vector, checksum FROM vectors");
+    while (rows.next()) {
+        std::string row = rows.blob(1);
+        check(rows.integer(0), row, rows.integer(2));
+        found.emplace_back(-dot(query, row, facts), rows.integer(0));
+    }
     count = std::min(count, found.size());
     std::partial_sort(found.begin(), found.begin() + static_cast<std::ptrdiff_t>(count), found.end());
     found.resize(count);

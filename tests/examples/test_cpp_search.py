@@ -100,7 +100,7 @@ def test_invalid_index_files_are_reported(program: Path, tmp_path: Path) -> None
     with_other(file, tmp_path / "damaged", "UPDATE vectors SET vector = x'00'")
     vector = json.dumps([1.0] * 24)
     for name, message in (
-        ("text", "cannot be read"), ("nope", "cannot be opened"), ("damaged", "wrong length"),
+        ("text", "cannot be read"), ("nope", "cannot be opened"), ("damaged", "has changed"),
         ("newer", "is not an index that this"), ("foreign", "is not an index that this"),
     ):  # fmt: skip
         done = run(program, tmp_path / name, stdin=vector)

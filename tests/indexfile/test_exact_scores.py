@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -12,12 +12,22 @@ from fakes.programs import USUAL, answer_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from minnow.indexfile.documents import VECTORS
 from minnow.indexfile.encodings import encode_rows
 from minnow.indexfile.matrix import Matrix, exact_scores, rounding
 from minnow.search import VectorEncoding
 from minnow.vectors import Similarity, normalize, similarity
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
 CORES = {"Haswell": "avx2", "Zen": "avx2", "SkylakeX": "avx512f", "Nehalem": "sse4_2"}
+
+
+def put_rows(database: sqlite3.Connection, rows: Iterable[tuple[int, bytes]]) -> None:
+    """Write rows with their checksums."""
+    checked = [(*row, VECTORS.checksum(row)) for row in rows]
+    database.executemany("INSERT INTO vectors VALUES (?, ?, ?)", checked)
 
 
 def matrix_with_ties(width: int, rows: int, *, unit: bool) -> Matrix:
@@ -31,10 +41,9 @@ def matrix_with_ties(width: int, rows: int, *, unit: bool) -> Matrix:
     ids = np.arange(len(made), dtype=np.int64) * 3 + 1
     blobs = encode_rows(made.astype(np.float32), VectorEncoding.FLOAT16)
     database = sqlite3.connect(":memory:")
-    database.execute("CREATE TABLE vectors (id INTEGER PRIMARY KEY, vector BLOB)")
-    rows_of_table = zip(ids.tolist(), blobs, strict=True)
-    database.executemany("INSERT INTO vectors VALUES (?, ?)", rows_of_table)
-    matrix = Matrix("vectors", width, VectorEncoding.FLOAT16)
+    database.execute("CREATE TABLE vectors (id INTEGER PRIMARY KEY, vector BLOB, checksum INTEGER)")
+    put_rows(database, zip(ids.tolist(), blobs, strict=True))
+    matrix = Matrix(VECTORS, width, VectorEncoding.FLOAT16, unit=unit)
     matrix.refresh(database, ids)
     database.close()
     return matrix
@@ -87,10 +96,11 @@ def test_one_long_vector_among_many(kind: Similarity, monkeypatch: pytest.Monkey
     rows[2000:2003] = rows[1000]
     rows[7] = 60000
     database = sqlite3.connect(":memory:")
-    database.execute("CREATE TABLE vectors (id INTEGER PRIMARY KEY, vector BLOB)")
+    database.execute("CREATE TABLE vectors (id INTEGER PRIMARY KEY, vector BLOB, checksum INTEGER)")
     blobs = encode_rows(rows.astype(np.float32), VectorEncoding.FLOAT16)
-    database.executemany("INSERT INTO vectors VALUES (?, ?)", enumerate(blobs))
-    matrix, ids = Matrix("vectors", 24, VectorEncoding.FLOAT16), np.arange(4000)
+    put_rows(database, enumerate(blobs))
+    matrix = Matrix(VECTORS, 24, VectorEncoding.FLOAT16, unit=False)
+    ids = np.arange(4000)
     compared: list[int] = []
 
     def count(*arguments: Any) -> Any:

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from minnow.errors import IndexFileError
+from minnow.indexfile.documents import VECTORS
 from minnow.indexfile.encodings import encode_rows
 from minnow.indexfile.matrix import Matrix, best
 from minnow.vectors import Similarity, VectorEncoding, similarity
@@ -21,7 +22,7 @@ WIDTH = 6
 
 def table(rows: dict[int, np.ndarray]) -> sqlite3.Connection:
     database = sqlite3.connect(":memory:")
-    database.execute("CREATE TABLE vectors (id INTEGER PRIMARY KEY, vector BLOB)")
+    database.execute("CREATE TABLE vectors (id INTEGER PRIMARY KEY, vector BLOB, checksum INTEGER)")
     put(database, rows)
     return database
 
@@ -29,7 +30,8 @@ def table(rows: dict[int, np.ndarray]) -> sqlite3.Connection:
 def put(database: sqlite3.Connection, rows: dict[int, np.ndarray]) -> None:
     for id_, vector in rows.items():
         (blob,) = encode_rows(vector[None], F16)
-        database.execute("INSERT INTO vectors VALUES (?, ?)", (id_, blob))
+        row = (id_, blob)
+        database.execute("INSERT INTO vectors VALUES (?, ?, ?)", (*row, VECTORS.checksum(row)))
 
 
 def vectors(ids: list[int], seed: int = 0) -> dict[int, np.ndarray]:
@@ -39,7 +41,7 @@ def vectors(ids: list[int], seed: int = 0) -> dict[int, np.ndarray]:
 
 
 def matrix_of(rows: dict[int, np.ndarray]) -> Matrix:
-    matrix = Matrix("vectors", WIDTH, F16)
+    matrix = Matrix(VECTORS, WIDTH, F16, unit=False)
     matrix.refresh(table(rows), np.array(sorted(rows), np.int64))
     return matrix
 
@@ -96,7 +98,7 @@ def test_an_empty_table() -> None:
 def test_it_follows_what_is_written(dropped: list[set[int]]) -> None:
     """Each round drops some rows and adds some with larger ids; only new ones are read."""
     there: dict[int, np.ndarray] = {}
-    database, matrix, last = table({}), Matrix("vectors", WIDTH, F16), 0
+    database, matrix, last = table({}), Matrix(VECTORS, WIDTH, F16, unit=False), 0
     for round_, drop in enumerate(dropped):
         for id_ in drop & there.keys():
             database.execute("DELETE FROM vectors WHERE id = ?", (id_,))
@@ -111,7 +113,7 @@ def test_it_follows_what_is_written(dropped: list[set[int]]) -> None:
 
 @pytest.mark.parametrize("ids", [[1], [1, 2, 3]])
 def test_rows_that_are_missing_are_damage(ids: list[int]) -> None:
-    matrix = Matrix("vectors", WIDTH, F16)
+    matrix = Matrix(VECTORS, WIDTH, F16, unit=False)
     with pytest.raises(IndexFileError, match="damaged"):
         matrix.refresh(table(vectors([1, 2])), np.array(ids, np.int64))
 

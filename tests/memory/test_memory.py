@@ -379,7 +379,7 @@ class TestFile:
                 memory.recall("fish")
             with memory.store.writing() as database:
                 database.execute("UPDATE memories SET tags = '{'")
-            with pytest.raises(IndexFileError, match="Memory 1 cannot be read"):
+            with pytest.raises(IndexFileError, match="row 1 of memories has changed"):
                 memory.items()
 
     def test_duplicate_makes_sense(self, tmp_path: Path) -> None:

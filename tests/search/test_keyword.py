@@ -11,6 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from minnow.indexfile import documents, schema
+from minnow.indexfile.checksums import SUMS_SCHEMA
 from minnow.search import keyword
 from minnow.search.keyword import Keywords, passages, read_query
 
@@ -32,12 +33,15 @@ TEXTS = (
 def index_of(texts: Sequence[str] = TEXTS) -> Keywords:
     """Index texts as chunks 1, 2, ... of one document."""
     database = sqlite3.connect(":memory:", isolation_level=None)
-    for statement in (schema.META_SCHEMA, *documents.DOCUMENTS.schema):
+    for statement in (schema.META_SCHEMA, SUMS_SCHEMA, *documents.DOCUMENTS.schema):
         database.execute(statement)
-    database.execute("INSERT INTO files VALUES (1, 'a', x'')")
-    database.execute("INSERT INTO documents VALUES (1, 1, '', x'', 1, ?, NULL)", (len(texts),))
-    rows = [(number, text) for number, text in enumerate(texts, start=1)]
-    database.executemany("INSERT INTO chunks VALUES (?, 1, 0, 0, NULL, ?)", rows)
+    database.execute("INSERT INTO files VALUES (1, 'a', x'', NULL)")
+    database.execute(
+        "INSERT INTO documents VALUES (1, 1, '', x'', 1, ?, NULL, NULL)", (len(texts),)
+    )
+    rows = [(number, 1, 0, 0, None, text) for number, text in enumerate(texts, start=1)]
+    checked = [(*row, documents.CHUNKS.checksum(row)) for row in rows]
+    database.executemany("INSERT INTO chunks VALUES (?, ?, ?, ?, ?, ?, ?)", checked)
     return Keywords(database)
 
 

@@ -7,7 +7,9 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from minnow.errors import IndexFileError
-from minnow.indexfile.schema import owners_in
+from minnow.indexfile.checksums import find_changed_rows, read_checked
+from minnow.indexfile.keyword_sums import check_keywords
+from minnow.indexfile.schema import FACTS, checked_tables, owners_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,7 +24,7 @@ def reading_rows(what: str) -> Iterator[None]:
     """
     try:
         yield
-    except (TypeError, ValueError, OverflowError) as error:
+    except (TypeError, ValueError, OverflowError, RecursionError) as error:
         raise IndexFileError(f"{what} cannot be read ({error}): the file is damaged.") from error
 
 
@@ -48,6 +50,14 @@ def find_faults(database: sqlite3.Connection, *, writable: bool) -> list[str]:
     found = [str(line) for (line,) in database.execute("PRAGMA integrity_check") if line != "ok"]
     for table, row, parent, _ in database.execute("PRAGMA foreign_key_check"):
         found.append(f"row {row} of {table} has no {parent}")
+    facts = [row for row in read_checked(database, FACTS) if row[-1] is not None]
+    changed = [row[0] for row in facts if FACTS.checksum(row[:-1]) != row[-1]]
+    found += [f"the fact {name!r} has changed" for name in changed]
+    found += find_changed_rows(database, checked_tables(database))
+    try:
+        check_keywords(database)
+    except IndexFileError:
+        found.append("the keyword index has changed")
     for owner in owners_in(database):
         for question, fault in owner.checks:
             (count,) = database.execute(question).fetchone()

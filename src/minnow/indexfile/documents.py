@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from minnow.indexfile.checksums import CHECKSUM, SUMS, CheckedTable
 from minnow.indexfile.schema import TableOwner, register
 
 COLLECTION = "collection://"
@@ -18,21 +19,42 @@ STAGED_SCHEMA = (
     "(digest BLOB PRIMARY KEY, vector BLOB NOT NULL) WITHOUT ROWID"
 )
 
+FILES = CheckedTable("files", ("id", "path", "sha256"), counted=True)
+DOCUMENT_ROWS = CheckedTable(
+    "documents",
+    ("id", "file", "name", "digest", "first_chunk", "chunks", "metadata"),
+    counted=True,
+)
+CHUNKS = CheckedTable("chunks", ("id", "document", "body", "start", "headings", "text"))
+VECTORS = CheckedTable("vectors", ("id", "vector"), is_vectors=True, texts="chunks")
+"""Chunks and vectors need not be counted: the documents say which there are."""
+
+KEYWORDS = "chunks_fts"
+"""The table of keywords, and the name of its row in `sums`."""
+
+KEYWORDS_TRIGGERS = tuple(
+    f"CREATE TRIGGER keywords_after_{event} AFTER {event.upper()} ON chunks BEGIN "  # noqa: S608
+    f"UPDATE {SUMS} SET rows = rows + 1, total = NULL WHERE name = '{KEYWORDS}'; END"
+    for event in ("insert", "delete")
+)
+"""Chunks that were added or removed since the checksum of the keywords was written."""
+
 _SCHEMA = (
-    """CREATE TABLE files (
-        id INTEGER PRIMARY KEY, path TEXT NOT NULL UNIQUE, sha256 BLOB NOT NULL
+    f"""CREATE TABLE files (
+        id INTEGER PRIMARY KEY, path TEXT NOT NULL UNIQUE, sha256 BLOB NOT NULL, {CHECKSUM}
     )""",
-    """CREATE TABLE documents (
+    f"""CREATE TABLE documents (
         id INTEGER PRIMARY KEY, file INTEGER NOT NULL REFERENCES files ON DELETE CASCADE,
         name TEXT NOT NULL, digest BLOB NOT NULL, first_chunk INTEGER NOT NULL,
-        chunks INTEGER NOT NULL, metadata TEXT
+        chunks INTEGER NOT NULL, metadata TEXT, {CHECKSUM}
     )""",
     "CREATE UNIQUE INDEX documents_by_file ON documents (file, name)",
-    """CREATE TABLE chunks (
+    f"""CREATE TABLE chunks (
         id INTEGER PRIMARY KEY AUTOINCREMENT, document INTEGER NOT NULL, body INTEGER NOT NULL,
-        start INTEGER NOT NULL, headings TEXT, text TEXT NOT NULL
+        start INTEGER NOT NULL, headings TEXT, text TEXT NOT NULL,
+        {CHECKSUM}
     )""",
-    "CREATE TABLE vectors (id INTEGER PRIMARY KEY, vector BLOB NOT NULL)",
+    f"CREATE TABLE vectors (id INTEGER PRIMARY KEY, vector BLOB NOT NULL, {CHECKSUM})",
     f"""CREATE VIRTUAL TABLE chunks_fts USING fts5(
         text, content='chunks', content_rowid='id', detail=none, columnsize=0,
         tokenize='{TOKENIZE}'
@@ -57,6 +79,9 @@ _SCHEMA = (
         SELECT c.id, c.id - s.first_chunk + 1 AS number, s.file, s.name, s.source, s.metadata,
             substr(c.text, 1, max(c.body - 1, 0)) AS heading, c.text, c.body, c.start, c.headings
         FROM chunks AS c JOIN sources AS s ON s.id = c.document""",
+    *FILES.triggers,
+    *DOCUMENT_ROWS.triggers,
+    *KEYWORDS_TRIGGERS,
 )
 """A chunk's rows in other tables follow it by trigger.
 
@@ -97,6 +122,7 @@ DOCUMENTS = register(
             "chunks_fts", "chunks_fts_data", "chunks_fts_idx", "chunks_fts_config",
         ),
         schema=_SCHEMA,
+        checked=(FILES, DOCUMENT_ROWS, CHUNKS, VECTORS),
         readable=frozenset({"sources", "passages", "documents", "files", "chunks"}),
         checks=_CHECKS,
         write_checks=(

@@ -20,6 +20,7 @@ Ids = NDArray[np.int64]
 
 _SCALE_BYTES = 4
 _LARGEST = 127
+_OF_FLOAT32 = 1e-5
 _PAGE_SIZES = (8192, 16384, 32768, 65536)
 _PAGE_OVERHEAD = 12
 _CELL_OVERHEAD = 10
@@ -46,11 +47,20 @@ def encode_rows(vectors: Floats, encoding: VectorEncoding) -> list[bytes]:
     return [s.tobytes() + row.tobytes() for s, row in zip(scales, whole, strict=True)]
 
 
-def decode_rows(rows: Sequence[bytes], width: int, encoding: VectorEncoding) -> Floats:
+def decode_rows(
+    rows: Sequence[bytes], width: int, encoding: VectorEncoding, *, unit: bool = False
+) -> Floats:
     """Decode blobs to float32 of shape (rows, width).
 
+    Args:
+        rows: The blobs.
+        width: Length of a vector.
+        encoding: How they are stored.
+        unit: Whether each vector has to have length 1, as far as the encoding keeps it, or 0.
+
     Raises:
-        IndexFileError: A blob has another length than such vectors have, or holds NaN or infinity.
+        IndexFileError: A blob has another length than such vectors have, or holds NaN or infinity,
+            or a vector has another length than 1.
     """
     size = encoding.row_bytes(width)
     if any(not isinstance(row, bytes) or len(row) != size for row in rows):
@@ -58,7 +68,28 @@ def decode_rows(rows: Sequence[bytes], width: int, encoding: VectorEncoding) -> 
     vectors = _decode(rows, size, encoding)
     if not np.isfinite(vectors).all():
         raise IndexFileError("A vector in the index is not finite: the file is damaged.")
+    if unit and len(vectors):
+        lengths = np.sqrt(np.einsum("nk,nk->n", vectors, vectors, dtype=np.float64))
+        wrong = (np.abs(lengths - 1) > _tolerances(rows, width, encoding)) & (lengths > 0)
+        if wrong.any():
+            raise IndexFileError(
+                f"A vector in the index has a length of {lengths[wrong][0]:.4g} instead of 1: the "
+                "file is damaged."
+            )
     return vectors
+
+
+def _tolerances(rows: Sequence[bytes], width: int, encoding: VectorEncoding) -> Doubles | float:
+    """Return how far the length of a stored unit vector may be from 1.
+
+    A number is rounded by up to 2^-11 of itself, or by 2^-25 where it is tiny (float16), or by half
+    of the scale of its row (int8); the length changes by no more than the length of all roundings.
+    """
+    if encoding is VectorEncoding.FLOAT16:
+        return float(2.0**-11 + width**0.5 * 2.0**-25 + _OF_FLOAT32)
+    scales = np.array([np.frombuffer(row, "<f4", 1)[0] for row in rows], np.float64)
+    tolerances: Doubles = np.minimum(np.abs(scales), 1 / _LARGEST) * (width**0.5 / 2) + _OF_FLOAT32
+    return tolerances
 
 
 def _decode(rows: Sequence[bytes], size: int, encoding: VectorEncoding) -> Floats:

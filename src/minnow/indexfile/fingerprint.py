@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from minnow.bundle import TOKENIZER
 from minnow.errors import IndexFileError
 from minnow.record_json import recipe_json
+from minnow.vectors import Similarity
 
 if TYPE_CHECKING:
     from minnow.bundle import Manifest
@@ -26,6 +27,8 @@ SAME = {
     "similarity": "the similarity",
 }
 """Fields that have to be equal, and their names in messages."""
+
+_WIDEST = 1_000_000
 
 LEAST_PARITY = 0.99
 """The worst cosine that both bundles need, where they store the same weights differently.
@@ -101,6 +104,16 @@ class Fingerprint:
             worst_cosine=manifest.parity.worst.worst,
             recipe=recipe_json(manifest.recipe),
         )
+
+    def check(self) -> None:
+        """Check what is read of a file before anything is done with it.
+
+        Raises:
+            ValueError: A number is out of range, or the similarity is unknown.
+        """
+        Similarity(self.similarity)
+        if not 0 < self.width <= _WIDEST:
+            raise ValueError(f"vectors of {self.width} numbers")
 
     @property
     def shown(self) -> str:

@@ -9,19 +9,23 @@ scores alone and among others, and equal vectors have equal scores.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from minnow.errors import IndexFileError
+from minnow.indexfile.checksums import check_rows, damaged, read_checked
 from minnow.indexfile.encodings import decode_rows
+from minnow.resources import require_memory
 from minnow.vectors import Similarity, similarity
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterator
 
+    from minnow.indexfile.checksums import CheckedTable
     from minnow.indexfile.encodings import Doubles, Floats, Ids
     from minnow.vectors import VectorEncoding
 
@@ -72,9 +76,11 @@ class Matrix:
         columns: float32 of shape (width, rows).
     """
 
-    def __init__(self, table: str, width: int, encoding: VectorEncoding) -> None:
-        """Hold no rows yet."""
-        self._table, self._width, self._encoding = table, width, encoding
+    def __init__(
+        self, table: CheckedTable, width: int, encoding: VectorEncoding, *, unit: bool
+    ) -> None:
+        """Hold no rows yet; `unit` says whether all vectors have to have length 1."""
+        self._table, self._width, self._encoding, self._unit = table, width, encoding, unit
         self.ids: Ids = np.empty(0, np.int64)
         self.columns: Floats = np.empty((width, 0), np.float32)
         self._lengths: Floats = np.empty(0, np.float32)
@@ -86,10 +92,12 @@ class Matrix:
         `ids` are those of all rows that the table has now, ascending.
 
         Raises:
-            IndexFileError: A vector is missing, or has a wrong length.
+            IndexFileError: A vector is missing, has changed in the file, or has a wrong length; or
+                the vectors do not fit into the memory that is left.
         """
         if np.array_equal(ids, self.ids):
             return
+        _check_memory(len(ids), len(ids) - len(self.ids), self._width)
         stay = np.isin(self.ids, ids, assume_unique=True)
         last = int(self.ids[-1]) if len(self.ids) else -1
         columns = np.empty((self._width, len(ids)), np.float32)
@@ -97,16 +105,19 @@ class Matrix:
         filled = int(stay.sum())
         columns[:, :filled] = self.columns if stay.all() else self.columns[:, stay]
         lengths[:filled] = self._lengths[stay]
-        blocks = read_vectors(database, self._table, last, self._width, self._encoding)
+        blocks = read_vectors(
+            database, self._table, last, self._width, self._encoding, unit=self._unit
+        )
         for read, block in blocks:
             if not np.array_equal(read, ids[filled : filled + len(read)]):
+                filled = -1
                 break
             new = slice(filled, filled + len(read))
             columns[:, new] = block.T
             lengths[new] = np.linalg.norm(block.astype(np.float64), axis=1)
             filled += len(read)
         if filled != len(ids):
-            raise IndexFileError("The index lacks vectors, or has too many: the file is damaged.")
+            raise damaged(database, f"{self._table.name} lacks vectors, or has too many")
         self.ids, self.columns, self._lengths = ids, columns, lengths
         self._longest = float(lengths.max(initial=0.0))
 
@@ -253,17 +264,37 @@ def _within(scores: Floats, margins: Doubles, count: int) -> NDArray[np.intp]:
 
 
 def read_vectors(
-    database: sqlite3.Connection, table: str, after: int, width: int, encoding: VectorEncoding
+    database: sqlite3.Connection,
+    table: CheckedTable,
+    after: int,
+    width: int,
+    encoding: VectorEncoding,
+    *,
+    unit: bool,
 ) -> Iterator[tuple[Ids, Floats]]:
-    """Read the vectors of a table after an id, in blocks.
+    """Read the vectors of a table after an id, in blocks, and check them.
 
     Yields:
         Ids, ascending, and float32 of shape (ids, width).
+
+    Raises:
+        IndexFileError: A row has changed; or, with `unit`, a vector has another length than 1.
     """
-    cursor = database.execute(
-        f"SELECT id, vector FROM {table} WHERE id > ? ORDER BY id",  # noqa: S608
-        (after,),
+    rows = read_checked(database, table, "WHERE id > ? ORDER BY id", (after,))
+    while block := list(islice(rows, _ROWS_AT_A_TIME)):
+        check_rows(database, table, block)
+        ids = np.array([row[0] for row in block], np.int64)
+        blobs = [bytes(row[1]) for row in block]
+        yield ids, decode_rows(blobs, width, encoding, unit=unit)
+
+
+def _check_memory(count: int, new: int, width: int) -> None:
+    """Check that a matrix fits into memory beside the one that it replaces, and a block of rows."""
+    row = width * np.dtype(np.float32).itemsize
+    needed = count * (row + 32) + min(max(0, new), _ROWS_AT_A_TIME) * 6 * row
+    require_memory(
+        needed,
+        f"Loading {count} vectors of {width} numbers",
+        "Search by words, build a sidecar with `sidecar=always`, or divide the index.",
+        IndexFileError,
     )
-    while rows := cursor.fetchmany(_ROWS_AT_A_TIME):
-        ids = np.array([id_ for id_, _ in rows], np.int64)
-        yield ids, decode_rows([row for _, row in rows], width, encoding)

@@ -11,11 +11,14 @@ from typing import TYPE_CHECKING
 from minnow.errors import IndexFileError, InputError
 from minnow.files import check_file
 from minnow.indexfile import schema
+from minnow.indexfile.checksums import SUMS_SCHEMA, count_rows
 from minnow.indexfile.documents import DOCUMENTS
 from minnow.indexfile.encodings import page_size
+from minnow.indexfile.keyword_sums import seal_keywords
+from minnow.indexfile.migrations import MIGRATIONS
 from minnow.indexfile.settings import to_json
 from minnow.indexfile.sqlite_errors import BUSY_TIMEOUT, translated_errors
-from minnow.indexfile.store import Store
+from minnow.indexfile.store import Store, write_fact
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,6 +35,7 @@ def make_store(path: Path, fingerprint: Fingerprint, settings: IndexSettings) ->
         IndexFileError: As `open_store`.
     """
     check_file(path)
+    _check_kinds(path)
     with translated_errors(path):
         database = _connect(path, "rwc")
         try:
@@ -69,6 +73,7 @@ def open_store(path: Path, *, writable: bool = False) -> Store:
             )
     except OSError as error:
         raise InputError(f"Cannot open {path}: {error.strerror}.") from error
+    _check_kinds(path)
     with translated_errors(path):
         database = _connect_with_fallback(path)
         try:
@@ -81,6 +86,24 @@ def open_store(path: Path, *, writable: bool = False) -> Store:
             database.close()
             raise
     return Store(path, database, writable=writable)
+
+
+def _check_kinds(path: Path) -> None:
+    """Check that an index and SQLite's files beside it are files; reading a pipe could hang.
+
+    Raises:
+        InputError: One of them is a pipe, a socket, a device or a folder.
+    """
+    target = Path(os.path.realpath(path))
+    for suffix in ("", "-wal", "-shm", "-journal"):
+        place = target.with_name(target.name + suffix)
+        with suppress(OSError):
+            if place.exists() and not place.is_file():
+                shown = path.with_name(path.name + suffix)
+                raise InputError(
+                    f"{shown} is not a file, but a folder, pipe, socket or device. Remove it, or "
+                    "name another file."
+                )
 
 
 def is_writable(path: Path) -> bool:
@@ -138,15 +161,18 @@ def _create(
     with _exclusive_transaction(database):
         if not _is_empty(database):
             return  # another process has made it meanwhile
-        for statement in (schema.META_SCHEMA, *DOCUMENTS.schema):
+        for statement in (schema.META_SCHEMA, SUMS_SCHEMA, *DOCUMENTS.schema):
             database.execute(statement)
+        count_rows(database, DOCUMENTS.checked)
+        seal_keywords(database)
         facts = {
             "id": os.urandom(16).hex(),
             "changes": "0",
             "model": to_json(fingerprint),
             "settings": to_json(settings),
         }
-        database.executemany("INSERT INTO meta VALUES (?, ?)", facts.items())
+        for fact in facts.items():
+            write_fact(database, *fact)
         database.execute(f"PRAGMA application_id = {schema.APPLICATION_ID}")
         database.execute(f"PRAGMA user_version = {schema.VERSION}")
 
@@ -170,12 +196,13 @@ def _prepare(database: sqlite3.Connection, path: Path, *, writable: bool) -> Non
     database.execute("PRAGMA foreign_keys = ON")
     if version < schema.VERSION:
         _migrate(database, path)
+    schema.check_schema(database)
 
 
 def _migrate(database: sqlite3.Connection, path: Path) -> None:
     with _exclusive_transaction(database):
         for version in range(_pragma(database, "user_version"), schema.VERSION):
-            step = schema.MIGRATIONS.get(version)
+            step = MIGRATIONS.get(version)
             if step is None:
                 raise IndexFileError(
                     f"{path} has version {version}, which this minnow cannot migrate to "

@@ -1,4 +1,4 @@
-"""Version of the file format, the tables by owner, and migrations from older versions.
+"""Version of the file format, and the tables by owner.
 
 A package that keeps tables in the file describes them in a `TableOwner` and registers it.
 `OWNERS` lists the modules that do so; a program with tables of its own registers them itself.
@@ -7,27 +7,31 @@ A package that keeps tables in the file describes them in a `TableOwner` and reg
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from minnow.indexfile.checksums import CHECKSUM, SUMS, SUMS_SCHEMA, CheckedTable, damaged
+
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Callable, Mapping
 
 APPLICATION_ID = 0x6D6E7731
 """SQLite's `application_id`: "mnw1". https://www.sqlite.org/pragma.html#pragma_application_id"""
 
-VERSION = 1
+VERSION = 2
 """SQLite's `user_version`."""
-
-MIGRATIONS: Mapping[int, Callable[[sqlite3.Connection], None]] = {}
-"""Functions from one version to the next; each runs within the transaction that migrates a file."""
 
 META = "meta"
 """The table of facts about the file; every file has it, and no owner does."""
 
-META_SCHEMA = f"CREATE TABLE {META} (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID"
+META_SCHEMA = (
+    f"CREATE TABLE {META} (name TEXT PRIMARY KEY, value TEXT NOT NULL, {CHECKSUM}) WITHOUT ROWID"
+)
+
+FACTS = CheckedTable(META, ("name", "value"))
+"""Rows that another program wrote in SQL have no checksum, and are not checked."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +42,7 @@ class TableOwner:
         tables: Names of all its tables, with the shadow tables of virtual ones. A file that has
             the first has them all, but for tables that are temporary.
         schema: SQL statements that create them.
+        checked: Those whose rows have checksums.
         readable: Tables and views that a user's condition may read.
         checks: SQL queries that each count faults of one kind, and what to call those.
         write_checks: SQL statements that fail on a fault, and what to call it. SQLite takes them
@@ -51,6 +56,7 @@ class TableOwner:
 
     tables: tuple[str, ...]
     schema: tuple[str, ...]
+    checked: tuple[CheckedTable, ...] = ()
     readable: frozenset[str] = frozenset()
     checks: tuple[tuple[str, str], ...] = ()
     write_checks: tuple[tuple[str, str], ...] = ()
@@ -93,7 +99,7 @@ def readable_tables() -> frozenset[str]:
 
 def unknown_tables(database: sqlite3.Connection) -> list[str]:
     """Return the tables that no registered owner has, as of another program."""
-    known = {META}.union(*(owner.tables for owner in _owners()))
+    known = {META, SUMS}.union(*(owner.tables for owner in _owners()))
     rows = database.execute(
         "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite#_%' "
         "ESCAPE '#' ORDER BY name"
@@ -105,3 +111,38 @@ def has_table(database: sqlite3.Connection, name: str) -> bool:
     """Return whether a file has a table."""
     question = "SELECT count(*) FROM sqlite_master WHERE name = ?"
     return bool(database.execute(question, (name,)).fetchone()[0])
+
+
+def checked_tables(database: sqlite3.Connection) -> list[CheckedTable]:
+    """Return the tables of a file whose rows have checksums, without `meta`."""
+    return [table for owner in owners_in(database) for table in owner.checked]
+
+
+def check_schema(database: sqlite3.Connection) -> None:
+    """Check that tables, views, indexes and triggers are those that their owners create.
+
+    Raises:
+        IndexFileError: One is missing or another; queries would have other answers.
+    """
+    there = {
+        name: _plain(str(sql))
+        for name, sql in database.execute("SELECT name, sql FROM sqlite_master WHERE sql NOT NULL")
+    }
+    statements = [META_SCHEMA, SUMS_SCHEMA]
+    for owner in owners_in(database):
+        statements += owner.schema
+    for statement in statements:
+        found = _CREATED.match(statement)
+        assert found is not None
+        if there.get(found[1]) != _plain(statement):
+            raise damaged(database, f"{found[1]} is missing, or is not as minnow makes it")
+
+
+_CREATED = re.compile(
+    r"CREATE (?:UNIQUE |VIRTUAL )?(?:TABLE|INDEX|VIEW|TRIGGER) (?:IF NOT EXISTS )?(\w+)"
+)
+
+
+def _plain(statement: str) -> str:
+    """Return a statement without white space, which `ALTER TABLE` changes."""
+    return "".join(statement.replace("IF NOT EXISTS ", "").split())

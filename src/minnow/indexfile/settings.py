@@ -15,6 +15,8 @@ T = TypeVar("T")
 DEFAULT_TOKENS = 256
 """The longest chunk of a new file, or less where the model takes less."""
 
+_MOST_TOKENS = 10_000_000
+
 READERS = 2
 """Version of the document readers. It grows when they change, so that unchanged files are read
 again."""
@@ -36,6 +38,15 @@ class IndexSettings:
     overlap: int = 0
     encoding: VectorEncoding = VectorEncoding.FLOAT16
     readers: int = READERS
+
+    def check(self) -> None:
+        """Check the ranges.
+
+        Raises:
+            ValueError: A number is one that minnow never writes.
+        """
+        if not (0 < self.max_tokens <= _MOST_TOKENS and 0 <= self.overlap < self.max_tokens):
+            raise ValueError(f"chunks of {self.max_tokens} tokens, {self.overlap} of them repeated")
 
     def check_equal(self, wanted: IndexSettings, name: str) -> None:
         """Check that the wanted settings are those of a named file; the readers may differ.

@@ -7,10 +7,12 @@ import threading
 from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, TypeVar
 
-from minnow.errors import IndexFileError, InputError, OutputError
+from minnow.errors import IndexFileError, InputError, MinnowError, OutputError
 from minnow.indexfile.checks import find_faults, reading_rows
+from minnow.indexfile.checksums import check_rows
 from minnow.indexfile.fingerprint import Fingerprint, check_fingerprint
-from minnow.indexfile.schema import owners_in
+from minnow.indexfile.keyword_sums import seal_keywords, should_seal
+from minnow.indexfile.schema import FACTS, owners_in
 from minnow.indexfile.settings import IndexSettings, from_json
 from minnow.indexfile.sqlite_errors import BUSY_TIMEOUT, translated_errors
 
@@ -66,9 +68,7 @@ class Store:
         with self._lock, translated_errors(self.path), self._transaction("BEGIN IMMEDIATE"):
             yield self.database
             if self._depth == 1:
-                self.database.execute(
-                    "UPDATE meta SET value = CAST(value AS INTEGER) + 1 WHERE name = 'changes'"
-                )
+                write_fact(self.database, "changes", str(self.changes + 1))
 
     @contextmanager
     def _transaction(self, begin: str) -> Iterator[None]:
@@ -109,13 +109,17 @@ class Store:
     def fact(self, name: str) -> str | None:
         """Return a value of the table `meta`, or None."""
         with self.reading() as database:
-            row = database.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()
+            row = database.execute(
+                "SELECT value, checksum FROM meta WHERE name = ?", (name,)
+            ).fetchone()
+            if row is not None and row[1] is not None:
+                check_rows(database, FACTS, [(name, *row)])
         return None if row is None else str(row[0])
 
     def put_fact(self, name: str, value: str) -> None:
         """Set a value of the table `meta`."""
         with self.writing() as database:
-            database.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, value))
+            write_fact(database, name, value)
             if name in ("model", "settings"):
                 self._opened_for = None
 
@@ -139,12 +143,18 @@ class Store:
     @property
     def fingerprint(self) -> Fingerprint:
         """The model that made its vectors."""
-        return from_json(self._required_fact("model"), Fingerprint, "model")
+        fingerprint = from_json(self._required_fact("model"), Fingerprint, "model")
+        with reading_rows(f"The model of {self.path}"):
+            fingerprint.check()
+        return fingerprint
 
     @property
     def settings(self) -> IndexSettings:
         """How its texts are cut and its vectors stored."""
-        return from_json(self._required_fact("settings"), IndexSettings, "settings")
+        settings = from_json(self._required_fact("settings"), IndexSettings, "settings")
+        with reading_rows(f"The settings of {self.path}"):
+            settings.check()
+        return settings
 
     def check(self) -> list[str]:
         """Read the whole file, and return a line for each fault."""
@@ -157,6 +167,8 @@ class Store:
             for owner in owners_in(database):
                 for statement in owner.compacting:
                     database.execute(statement)
+        with self.writing() as database:  # FTS5 writes its blocks at the end of a transaction
+            seal_keywords(database)
         with self._lock, translated_errors(self.path):
             self.database.executescript("PRAGMA incremental_vacuum")  # `execute` does one step
         self.checkpoint()
@@ -175,8 +187,28 @@ class Store:
 
     def close(self) -> None:
         """Close the connection; the last one to close leaves no log."""
+        with self._lock, suppress(MinnowError, sqlite3.Error):
+            if self.writable:
+                self._seal_keywords()
         with self._lock:
             self.database.close()
+
+    def _seal_keywords(self) -> None:
+        with self.reading() as database:
+            due = should_seal(database)
+        if due:
+            with self.writing() as database:
+                if should_seal(database):
+                    seal_keywords(database)
+
+
+def write_fact(database: sqlite3.Connection, name: str, value: str) -> None:
+    """Set a value of the table `meta`, within a transaction that writes."""
+    database.execute(
+        "INSERT INTO meta (name, value, checksum) VALUES (?, ?, ?) ON CONFLICT (name) "
+        "DO UPDATE SET value = excluded.value, checksum = excluded.checksum",
+        (name, value, FACTS.checksum((name, value))),
+    )
 
 
 class OpenIndexFile:

@@ -11,10 +11,18 @@ from numpy.typing import NDArray
 
 from minnow.errors import IndexFileError, InputError
 from minnow.indexfile.checks import reading_rows
+from minnow.indexfile.checksums import (
+    check_rows,
+    check_table,
+    count_rows,
+    read_checked,
+    read_table,
+    write_checksum,
+)
 from minnow.indexfile.schema import has_table
 from minnow.indexfile.sqlite_errors import translated_errors
 from minnow.memory.items import Item, MemoryKind, datetime_of, milliseconds_of
-from minnow.memory.schema import MEMORIES
+from minnow.memory.schema import MEMORIES, MEMORY_LINKS, MEMORY_ROWS, MEMORY_VECTORS
 
 if TYPE_CHECKING:
     import sqlite3
@@ -23,7 +31,7 @@ if TYPE_CHECKING:
     from minnow.indexfile.store import Store
     from minnow.memory.items import Observation
 
-COLUMNS = ("id", "text", "kind", "importance", "created", "used", "times", "tags", "wordings")
+COLUMNS = MEMORY_ROWS.columns
 _AT_A_TIME = 500
 
 
@@ -60,15 +68,22 @@ def prepare(store: Store) -> None:
         store.database.execute("PRAGMA synchronous = FULL")
     if not there:
         with store.writing() as database:
+            if has_table(database, MEMORIES.tables[0]):
+                return  # another process has made them meanwhile
             for statement in MEMORIES.schema:
                 database.execute(statement)
+            count_rows(database, MEMORIES.checked)
 
 
 def read_ranking_data(database: sqlite3.Connection) -> RankingData:
-    """Read the columns that rank memories."""
-    rows = database.execute(
-        "SELECT id, importance, created, used FROM memories ORDER BY id"
-    ).fetchall()
+    """Read the columns that rank memories, and check all memories and links.
+
+    Raises:
+        IndexFileError: One has changed, or is missing.
+    """
+    check_table(database, MEMORY_LINKS)
+    blocks = read_table(database, MEMORY_ROWS)
+    rows = [(row[0], *row[3:6]) for block in blocks for row in block]
     ids, importance, created, used = zip(*rows, strict=True) if rows else ((), (), (), ())
     with reading_rows("The columns that rank memories"):
         return RankingData(
@@ -92,11 +107,13 @@ def read_items(database: sqlite3.Connection, ids: Iterable[int]) -> list[Item]:
             (some,),
         ):
             sources.setdefault(insight, []).append(source)
-        for row in database.execute(
-            f"SELECT {', '.join(COLUMNS)} FROM memories "  # noqa: S608
-            "WHERE id IN (SELECT value FROM json_each(?))",
-            (some,),
-        ):
+        rows = list(
+            read_checked(
+                database, MEMORY_ROWS, "WHERE id IN (SELECT value FROM json_each(?))", (some,)
+            )
+        )
+        check_rows(database, MEMORY_ROWS, rows)
+        for *row, _ in rows:
             found[row[0]] = _item(row, sources.get(row[0], []))
     return [found[id_] for id_ in asked if id_ in found]
 
@@ -139,7 +156,11 @@ def insert(
         values,
     ).lastrowid
     assert id_ is not None
-    database.execute("INSERT INTO memory_vectors VALUES (?, ?)", (id_, vector))
+    write_checksum(database, MEMORY_ROWS, id_)
+    row = (id_, vector)
+    database.execute(
+        "INSERT INTO memory_vectors VALUES (?, ?, ?)", (*row, MEMORY_VECTORS.checksum(row))
+    )
     link(database, id_, sources)
     return id_
 
@@ -190,6 +211,7 @@ def merge(database: sqlite3.Connection, item: Item, observation: Observation, no
             _words({*item.tags, *observation.tags}), _json(wordings), item.id,
         ),
     )  # fmt: skip
+    write_checksum(database, MEMORY_ROWS, item.id)
     link(database, item.id, (source for source in observation.sources if source != item.id))
 
 
@@ -206,15 +228,16 @@ def link(database: sqlite3.Connection, insight: int, sources: Iterable[int]) -> 
             f"There is no memory {missing[0]} to conclude from; `minnow memory list` shows the ids."
         )
     database.executemany(
-        "INSERT OR IGNORE INTO memory_links VALUES (?, ?)", [(insight, id_) for id_ in wanted]
+        "INSERT OR IGNORE INTO memory_links (insight, source, checksum) VALUES (?, ?, ?)",
+        [(insight, id_, MEMORY_LINKS.checksum((insight, id_))) for id_ in wanted],
     )
 
 
 def touch(database: sqlite3.Connection, ids: Iterable[int], now: int) -> None:
     """Set the last use of memories."""
-    database.executemany(
-        "UPDATE memories SET used = max(used, ?) WHERE id = ?", [(now, id_) for id_ in ids]
-    )
+    for id_ in ids:
+        database.execute("UPDATE memories SET used = max(used, ?) WHERE id = ?", (now, id_))
+        write_checksum(database, MEMORY_ROWS, id_)
 
 
 def remove(database: sqlite3.Connection, ids: Iterable[int]) -> None:

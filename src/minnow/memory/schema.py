@@ -2,30 +2,43 @@
 
 from __future__ import annotations
 
+from minnow.indexfile.checksums import CHECKSUM, CheckedTable
 from minnow.indexfile.schema import TableOwner, register
 
 BACKGROUND = "memory_background"
 """The fact that memories add: the mean cosine of unrelated texts with the file's model."""
 
+MEMORY_ROWS = CheckedTable(
+    "memories",
+    ("id", "text", "kind", "importance", "created", "used", "times", "tags", "wordings"),
+    counted=True,
+)
+MEMORY_VECTORS = CheckedTable("memory_vectors", ("id", "vector"), is_vectors=True, texts="memories")
+MEMORY_LINKS = CheckedTable("memory_links", ("insight", "source"), keys=2, counted=True)
+
 MEMORIES = register(
     TableOwner(
         tables=("memories", "memory_vectors", "memory_links"),
         schema=(
-            """CREATE TABLE IF NOT EXISTS memories (
+            f"""CREATE TABLE IF NOT EXISTS memories (
                 id INTEGER PRIMARY KEY AUTOINCREMENT, text TEXT NOT NULL, kind TEXT NOT NULL,
                 importance REAL NOT NULL, created INTEGER NOT NULL, used INTEGER NOT NULL,
-                times INTEGER NOT NULL, tags TEXT NOT NULL, wordings TEXT NOT NULL
+                times INTEGER NOT NULL, tags TEXT NOT NULL, wordings TEXT NOT NULL,
+                {CHECKSUM}
             )""",
-            """CREATE TABLE IF NOT EXISTS memory_vectors
+            f"""CREATE TABLE IF NOT EXISTS memory_vectors
                 (id INTEGER PRIMARY KEY REFERENCES memories ON DELETE CASCADE,
-                vector BLOB NOT NULL)""",
-            """CREATE TABLE IF NOT EXISTS memory_links (
+                vector BLOB NOT NULL, {CHECKSUM})""",
+            f"""CREATE TABLE IF NOT EXISTS memory_links (
                 insight INTEGER NOT NULL REFERENCES memories ON DELETE CASCADE,
                 source INTEGER NOT NULL REFERENCES memories ON DELETE CASCADE,
-                PRIMARY KEY (insight, source)
+                {CHECKSUM}, PRIMARY KEY (insight, source)
             ) WITHOUT ROWID""",
             "CREATE INDEX IF NOT EXISTS memory_links_by_source ON memory_links (source)",
+            *MEMORY_ROWS.triggers,
+            *MEMORY_LINKS.triggers,
         ),
+        checked=(MEMORY_ROWS, MEMORY_VECTORS, MEMORY_LINKS),
         readable=frozenset({"memories"}),
         checks=(
             (

@@ -12,6 +12,7 @@ from minnow.indexfile.filters import select_where
 from minnow.indexfile.matrix import Matrix, best, exact_scores
 from minnow.memory import rows
 from minnow.memory.items import Recalled
+from minnow.memory.schema import MEMORY_VECTORS
 from minnow.memory.scoring import recency, scores
 from minnow.vectors import Similarity, normalize
 
@@ -39,7 +40,12 @@ class View:
         """Read nothing yet."""
         fingerprint = store.fingerprint
         self._store, self._kind = store, Similarity(fingerprint.similarity)
-        self._matrix = Matrix("memory_vectors", fingerprint.width, store.settings.encoding)
+        self._matrix = Matrix(
+            MEMORY_VECTORS,
+            fingerprint.width,
+            store.settings.encoding,
+            unit=self._kind is Similarity.COSINE,
+        )
         self._data: RankingData | None = None
         self._seen = -1
 

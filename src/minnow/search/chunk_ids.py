@@ -8,6 +8,8 @@ import numpy as np
 
 from minnow.errors import InputError
 from minnow.indexfile.checks import reading_rows
+from minnow.indexfile.checksums import check_rows, check_table, damaged, read_checked
+from minnow.indexfile.documents import CHUNKS, VECTORS
 from minnow.indexfile.encodings import decode_rows
 from minnow.indexfile.filters import select_where
 
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from minnow.vectors import VectorEncoding
 
 
+_LEAST_ROW_BYTES = 4
 _HINT = (
     "Columns are file, name, source, metadata, heading, text, number, start, headings; "
     "values of the metadata are metadata->>'name'."
@@ -44,7 +47,9 @@ def allowed_ids(store: Store, where: str, parameters: Parameters = ()) -> Ids:
     except InputError as error:
         if "no such column" not in str(error):
             raise
-        rows = select_where(store, "SELECT id, 1 FROM passages", where, parameters, _HINT)
+        with store.reading() as database:  # the condition reads the texts of all chunks
+            check_table(database, CHUNKS)
+            rows = select_where(store, "SELECT id, 1 FROM passages", where, parameters, _HINT)
     with reading_rows("The chunks of the documents"):
         return ids_of_ranges(rows)
 
@@ -58,7 +63,10 @@ def chunk_ids(database: sqlite3.Connection) -> Ids:
     rows = database.execute("SELECT first_chunk, chunks FROM documents WHERE chunks > 0").fetchall()
     with reading_rows("The chunks of the documents"):
         (last,) = database.execute("SELECT coalesce(max(id), 0) FROM chunks").fetchone()
-        if sum(count for _, count in rows) > last:
+        pages, size = (
+            database.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "page_size")
+        )
+        if sum(count for _, count in rows) > min(last, pages * size // _LEAST_ROW_BYTES):
             raise ValueError("there are fewer")
         return ids_of_ranges(rows)
 
@@ -75,10 +83,21 @@ def ids_of_ranges(ranges: Sequence[tuple[int, int]]) -> Ids:
 
 
 def vectors_of(
-    database: sqlite3.Connection, ids: Sequence[int], width: int, encoding: VectorEncoding
+    database: sqlite3.Connection,
+    ids: Sequence[int],
+    width: int,
+    encoding: VectorEncoding,
+    *,
+    unit: bool,
 ) -> Floats:
     """Return the vectors of some chunks, in their order: float32 of shape (ids, width)."""
-    question = "SELECT vector FROM vectors WHERE id = ?"
-    with reading_rows("A vector"):
-        rows = [database.execute(question, (id_,)).fetchone()[0] for id_ in ids]
-    return decode_rows(rows, width, encoding) if rows else np.empty((0, width), np.float32)
+    rows = [
+        row for id_ in ids for row in read_checked(database, VECTORS, "WHERE id = ?", (int(id_),))
+    ]
+    if [row[0] for row in rows] != [int(id_) for id_ in ids]:
+        raise damaged(database, "a chunk has no vector")
+    check_rows(database, VECTORS, rows)
+    blobs = [row[1] for row in rows]
+    if not blobs:
+        return np.empty((0, width), np.float32)
+    return decode_rows(blobs, width, encoding, unit=unit)

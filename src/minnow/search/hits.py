@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from minnow.indexfile.checks import reading_rows
+from minnow.indexfile.checksums import check_rows, read_checked
+from minnow.indexfile.documents import CHUNKS
 from minnow.search.keyword import passages
 from minnow.search.results import Hit, beginning
 from minnow.search.writer import read_headings
@@ -58,6 +60,7 @@ def read_hits(
 
 
 def _row(database: sqlite3.Connection, id_: int) -> _Row:
+    check_rows(database, CHUNKS, read_checked(database, CHUNKS, "WHERE id = ?", (id_,)))
     with reading_rows(f"Chunk {id_}"):
         source, number, headings, text, body, start, metadata = database.execute(
             _QUESTION, (id_,)

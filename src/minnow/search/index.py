@@ -12,6 +12,10 @@ import numpy as np
 
 from minnow.engines import EngineOptions
 from minnow.errors import InputError
+from minnow.indexfile.checks import reading_rows
+from minnow.indexfile.checksums import check_table, states
+from minnow.indexfile.documents import DOCUMENT_ROWS, FILES, VECTORS
+from minnow.indexfile.keyword_sums import check_keywords
 from minnow.indexfile.matrix import Matrix, Ranking, best, exact_scores, read_vectors
 from minnow.indexfile.models import open_model
 from minnow.indexfile.opening import open_store
@@ -25,6 +29,7 @@ from minnow.search.sidecar import LARGE, build_sidecar, open_sidecar
 from minnow.vectors import Similarity, normalize
 
 if TYPE_CHECKING:
+    import sqlite3
     from collections.abc import Callable, Iterable, Sequence
 
     from numpy.typing import NDArray
@@ -81,7 +86,12 @@ class Index(OpenIndexFile):
         self._kind = Similarity(self.fingerprint.similarity)
         with store.reading() as database:
             self._keywords = Keywords(database)
-        self._matrix = Matrix("vectors", self.fingerprint.width, self.settings.encoding)
+        self._unit = self._kind is Similarity.COSINE
+        self._matrix = Matrix(
+            VECTORS, self.fingerprint.width, self.settings.encoding, unit=self._unit
+        )
+        self._checked: tuple[object, ...] = ()
+        self._keywords_checked = -1
         self._ids: Ids = np.empty(0, np.int64)
         self._sidecar: Sidecar | None = None
         self._seen = -1
@@ -127,8 +137,10 @@ class Index(OpenIndexFile):
     def __len__(self) -> int:
         """Return the number of chunks."""
         with self.store.reading() as database:
+            self._check_documents(database)
             row = database.execute("SELECT coalesce(sum(chunks), 0) FROM documents").fetchone()
-        return int(row[0])
+        with reading_rows(f"The number of chunks of {self.store.path}"):
+            return int(row[0])
 
     def search(
         self,
@@ -179,7 +191,10 @@ class Index(OpenIndexFile):
             raise InputError(f"fusion should be {', '.join(Fusion)}, not {fusion!r}.")
         vectors = None if mode == "keyword" else self._embed(questions)
         with self.store.reading() as database:
+            self._check_documents(database)
             allowed = None if where is None else allowed_ids(self.store, where, params)
+            if mode != "vector":
+                self._check_keywords(database)
             if vectors is None:
                 found = [self._keywords.search(query, k, allowed) for query in questions]
             elif mode == "vector":
@@ -216,6 +231,7 @@ class Index(OpenIndexFile):
         if self._kind is Similarity.COSINE:
             rows = normalize(rows)
         with self.store.reading() as database:
+            self._check_documents(database)
             allowed = None if where is None else allowed_ids(self.store, where, params)
             rankings = self._nearest(rows, k, allowed)
             return [read_hits(database, ranking, "", vector=ranking) for ranking in rankings]
@@ -223,13 +239,16 @@ class Index(OpenIndexFile):
     def select(self, where: str, params: Parameters = ()) -> list[Hit]:
         """Return all chunks that a condition allows, in the file's order, with scores of 0."""
         with self.store.reading() as database:
+            self._check_documents(database)
             ids = allowed_ids(self.store, where, params)
             return read_hits(database, Ranking(ids, np.zeros(len(ids))), "")
 
     def vectors(self, ids: Sequence[int]) -> Floats:
         """Return the vectors of chunks by their ids (`Hit.id`): float32 of shape (ids, width)."""
         with self.store.reading() as database:
-            return vectors_of(database, ids, self.fingerprint.width, self.settings.encoding)
+            return vectors_of(
+                database, ids, self.fingerprint.width, self.settings.encoding, unit=self._unit
+            )
 
     def build_sidecar(
         self, *, dtype: str = "f16", progress: Callable[[int], None] = lambda _: None
@@ -249,15 +268,40 @@ class Index(OpenIndexFile):
         """
         width = self.fingerprint.width
         with self.store.reading() as database:
+            self._check_documents(database)
             ids = chunk_ids(database)
             if open_sidecar(self.store, ids, width, self._kind) is not None:
                 return True
-            blocks = read_vectors(database, "vectors", -1, width, self.settings.encoding)
+            blocks = read_vectors(
+                database, VECTORS, -1, width, self.settings.encoding, unit=self._unit
+            )
             made = build_sidecar(
                 self.store, ids, blocks, width, self._kind, dtype=dtype, progress=progress
             )
         self._seen = -1
         return made
+
+    # --- damage ----------------------------------------------------------------------------
+
+    def _check_documents(self, database: sqlite3.Connection) -> None:
+        """Check the documents and their files, unless none has changed since the last time.
+
+        Raises:
+            IndexFileError: One has changed, or is missing.
+        """
+        tables = (FILES, DOCUMENT_ROWS)
+        current = states(database, tables)
+        if current == self._checked:
+            return
+        for table in tables:
+            check_table(database, table)
+        self._checked = current
+
+    def _check_keywords(self, database: sqlite3.Connection) -> None:
+        current = self.store.changes
+        if current != self._keywords_checked:
+            check_keywords(database)
+            self._keywords_checked = current
 
     # --- vectors ---------------------------------------------------------------------------
 

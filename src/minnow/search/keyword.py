@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from minnow.indexfile.checks import reading_rows
-from minnow.indexfile.documents import TOKENIZE
+from minnow.indexfile.checksums import check_rows, read_checked
+from minnow.indexfile.documents import CHUNKS, TOKENIZE
 from minnow.indexfile.matrix import Ranking, best
 
 if TYPE_CHECKING:
@@ -163,6 +164,9 @@ class Keywords:
 
     def _bm25(self, chosen: dict[str, tuple[str, int]], candidates: Ids, count: int) -> Ranking:
         question = " OR ".join(_quoted(word) for word, _ in chosen.values())
+        for id_ in candidates.tolist():  # FTS5 counts words in the texts, and trusts them
+            chunk = read_checked(self._database, CHUNKS, "WHERE id = ?", (id_,))
+            check_rows(self._database, CHUNKS, chunk)
         self._database.execute("DELETE FROM temp.chosen")
         self._database.executemany(
             "INSERT INTO temp.chosen VALUES (?)", ((id_,) for id_ in candidates.tolist())

@@ -7,11 +7,19 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from minnow.errors import InputError
 from minnow.indexfile.checks import reading_rows
-from minnow.indexfile.documents import STAGED, STAGED_SCHEMA
+from minnow.indexfile.checksums import read_checked, write_checksum
+from minnow.indexfile.documents import (
+    CHUNKS,
+    DOCUMENT_ROWS,
+    FILES,
+    STAGED,
+    STAGED_SCHEMA,
+    VECTORS,
+)
 from minnow.indexfile.encodings import encode_rows
 from minnow.indexfile.schema import has_table
 
@@ -20,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from minnow.chunks import Chunk
+    from minnow.indexfile.checksums import CheckedTable
     from minnow.indexfile.encodings import Floats
     from minnow.indexfile.store import Store
     from minnow.vectors import VectorEncoding
@@ -100,24 +109,30 @@ class Writer:
             return dict(database.execute(question, (path,)))
 
     def texts(self, key: DocumentKey) -> dict[str, bytes]:
-        """Return the encoded vectors of a document's chunks by text."""
+        """Return the encoded vectors of a document's chunks by text, without damaged ones."""
         question = (
-            "SELECT c.text, v.vector FROM files AS f JOIN documents AS d ON d.file = f.id "
-            "JOIN chunks AS c ON c.id >= d.first_chunk AND c.id < d.first_chunk + d.chunks "
-            "JOIN vectors AS v ON v.id = c.id WHERE f.path = ? AND d.name = ?"
+            "SELECT d.first_chunk, d.chunks FROM files AS f JOIN documents AS d ON d.file = f.id "
+            "WHERE f.path = ? AND d.name = ?"
         )
-        with self._store.reading() as database:
-            return dict(database.execute(question, (key.file, key.name)))
+        with self._store.reading() as database, reading_rows(f"The chunks of {key}"):
+            row = database.execute(question, (key.file, key.name)).fetchone()
+            if row is None:
+                return {}
+            ids = (int(row[0]), int(row[0]) + int(row[1]) - 1)
+            texts = _sound(database, CHUNKS, *ids)
+            vectors = _sound(database, VECTORS, *ids)
+        return {texts[id_]: vectors[id_] for id_ in texts.keys() & vectors.keys()}
 
     def single(self, key: DocumentKey) -> tuple[bytes, bytes] | None:
-        """Return the digest of a document of one chunk, and its encoded vector."""
+        """Return the digest of a document of one chunk, and its vector, unless that is damaged."""
         question = (
-            "SELECT d.digest, v.vector FROM files AS f JOIN documents AS d ON d.file = f.id "
-            "JOIN vectors AS v ON v.id = d.first_chunk WHERE f.path = ? AND d.name = ?"
+            "SELECT d.digest, d.first_chunk FROM files AS f JOIN documents AS d ON d.file = f.id "
+            "WHERE f.path = ? AND d.name = ?"
         )
-        with self._store.reading() as database:
+        with self._store.reading() as database, reading_rows(f"The chunk of {key}"):
             row = database.execute(question, (key.file, key.name)).fetchone()
-        return None if row is None else (bytes(row[0]), bytes(row[1]))
+            vectors = {} if row is None else _sound(database, VECTORS, row[1], row[1])
+        return (bytes(row[0]), vectors[row[1]]) if vectors else None
 
     # --- changes ---------------------------------------------------------------------------
 
@@ -137,6 +152,7 @@ class Writer:
                 "DELETE FROM documents WHERE file = ? AND name = ?", ((file, n) for n in gone)
             )
             database.execute("UPDATE files SET sha256 = ? WHERE id = ?", (sha256, file))
+            write_checksum(database, FILES, file)
 
     def remove(self, file: str, names: Iterable[str]) -> int:
         """Drop documents of a file by name, and return how many there were."""
@@ -156,6 +172,9 @@ class Writer:
         with self._store.writing() as database:
             database.execute("UPDATE files SET sha256 = x''")
             database.execute("UPDATE documents SET digest = x''")
+            for table in (FILES, DOCUMENT_ROWS):
+                for (id_,) in database.execute(f"SELECT id FROM {table.name}").fetchall():  # noqa: S608
+                    write_checksum(database, table, id_)
 
     # --- vectors of a long document --------------------------------------------------------
 
@@ -209,6 +228,7 @@ def _file_id(database: sqlite3.Connection, path: str) -> int:
 def _put(database: sqlite3.Connection, entry: Entry, chunks: Iterable[tuple[Chunk, bytes]]) -> None:
     file = _file_id(database, entry.key.file)
     database.execute("UPDATE files SET sha256 = x'' WHERE id = ?", (file,))
+    write_checksum(database, FILES, file)
     database.execute("DELETE FROM documents WHERE file = ? AND name = ?", (file, entry.key.name))
     metadata = json.dumps(entry.metadata, ensure_ascii=False) if entry.metadata else None
     document = database.execute(
@@ -225,15 +245,28 @@ def _put(database: sqlite3.Connection, entry: Entry, chunks: Iterable[tuple[Chun
              chunk.start, _headings(chunk), chunk.text)
             for i, (chunk, _) in enumerate(block)
         ]  # fmt: skip
-        database.executemany("INSERT INTO chunks VALUES (?, ?, ?, ?, ?, ?)", texts)
         database.executemany(
-            "INSERT INTO vectors VALUES (?, ?)",
-            [(first + count + i, vector) for i, (_, vector) in enumerate(block)],
+            "INSERT INTO chunks VALUES (?, ?, ?, ?, ?, ?, ?)",
+            [(*row, CHUNKS.checksum(row)) for row in texts],
+        )
+        vectors = [(first + count + i, vector) for i, (_, vector) in enumerate(block)]
+        database.executemany(
+            "INSERT INTO vectors VALUES (?, ?, ?)",
+            [(*row, VECTORS.checksum(row)) for row in vectors],
         )
         count += len(block)
     database.execute(
         "UPDATE documents SET first_chunk = ?, chunks = ? WHERE id = ?", (first, count, document)
     )
+    write_checksum(database, DOCUMENT_ROWS, document)
+
+
+def _sound(
+    database: sqlite3.Connection, table: CheckedTable, first: int, last: int
+) -> dict[Any, Any]:
+    """Return the last column of rows in a range of ids, without those that have changed."""
+    rows = read_checked(database, table, "WHERE id BETWEEN ? AND ?", (first, last))
+    return {row[0]: row[-1] for *row, checksum in rows if table.checksum(tuple(row)) == checksum}
 
 
 def _headings(chunk: Chunk) -> str | None:
