@@ -23,7 +23,8 @@ from tokenizers import (
 )
 
 from minnow.errors import InputError
-from minnow.model.tokenizer import TextTokenizer, check_tokenizer, load_tokenizer
+from minnow.model.tokenizer import TextTokenizer, load_tokenizer
+from minnow.model.tokenizer_check import check_tokenizer
 
 if TYPE_CHECKING:
     from minnow.model.tokenizer import TokenizedText

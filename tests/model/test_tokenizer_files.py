@@ -17,7 +17,7 @@ from tokenizers import Tokenizer, normalizers, processors
 
 from minnow.errors import SourceError, SourceNotFoundError
 from minnow.model.config import read_encoder_spec
-from minnow.model.tokenizer import check_tokenizer
+from minnow.model.tokenizer_check import check_tokenizer
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -126,7 +126,7 @@ def test_a_contradiction_about_casing_is_refused(
     edit_json(folder / CONFIG, **{key: stated})
 
     assert (
-        f"its normalizer has {has} {ours!r}, but tokenizer_config.json has {key} {stated!r}."
+        f"its normalizer has {has} {ours!r}, but tokenizer_config.json has {key} {stated!r}"
         in refusal(folder)
     )
 
@@ -154,7 +154,7 @@ def test_casing_of_a_tokenizer_that_is_loaded_as_it_is_cannot_contradict(folder:
 def test_a_config_of_another_shape_is_refused(folder: Path) -> None:
     write_json(folder / "tokenizer_config.json", ["do_lower_case"])
 
-    assert "tokenizer_config.json is not a JSON object" in refusal(folder)
+    assert "tokenizer_config.json should hold a JSON object, not list" in refusal(folder)
 
 
 def test_all_faults_are_named_together(folder: Path) -> None:

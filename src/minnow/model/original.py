@@ -15,7 +15,7 @@ from minnow.model.embedding import read_embedding_spec
 from minnow.model.families import network_of
 from minnow.model.source import ModelSource
 from minnow.model.spec import Choices, EmbeddingSpec, EncoderSpec
-from minnow.model.tokenizer import check_tokenizer
+from minnow.model.tokenizer_check import check_tokenizer
 
 if TYPE_CHECKING:
     from minnow.model.head import Head

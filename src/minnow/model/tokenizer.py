@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import warnings
 from dataclasses import dataclass
@@ -11,16 +10,12 @@ from typing import TYPE_CHECKING
 from minnow.characters import replace_halves
 from minnow.errors import InputError, SourceError
 from minnow.files import open_regular
-from minnow.model.config import read_json
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
     from tokenizers import Encoding, Tokenizer
-
-    from minnow.model.source import ModelSource
-    from minnow.model.spec import EncoderSpec
 
 _CHARACTERS_PER_TOKEN = 64
 _WORDS_TO_SPARE = 16
@@ -151,80 +146,6 @@ def load_whole_tokenizer(path: Path, *, lowercase: bool = False) -> Tokenizer:
     if lowercase:
         lowercase_first(tokenizer)
     return tokenizer
-
-
-def check_tokenizer(source: ModelSource, encoder: EncoderSpec) -> None:
-    """Check that a source's tokenizer files agree with each other and with the network.
-
-    Raises:
-        SourceError: Ids exceed the word table, vocab.txt or tokenizer_config.json contradicts
-            tokenizer.json, or the tokenizer cannot be read; the message names all faults.
-        SourceNotFoundError: There is no tokenizer.json.
-    """
-    path = source.file("tokenizer.json")
-    tokenizer = load_tokenizer(path)
-    vocabulary = tokenizer.get_vocab(with_added_tokens=True)
-    faults = []
-    token, highest = max(vocabulary.items(), key=lambda row: row[1], default=("", -1))
-    if highest >= encoder.vocab_size:
-        faults.append(
-            f"{token!r} has id {highest}, but the word table has {encoder.vocab_size} rows"
-        )
-    faults += _vocabulary_faults(source, vocabulary) + _config_faults(source, tokenizer)
-    tokenizer.no_padding()
-    if any(tokenizer.encode("two words").type_ids):
-        faults.append("it gives a single text token type ids other than 0")
-    if faults:
-        raise SourceError(f"{path} does not fit its model: {'; '.join(faults)}.")
-
-
-def _vocabulary_faults(source: ModelSource, vocabulary: dict[str, int]) -> list[str]:
-    """Compare vocab.txt, where a source has one, with the vocabulary of tokenizer.json."""
-    path = source.optional_file("vocab.txt")
-    if path is None:
-        return []
-    lines = path.read_text(encoding="utf-8", errors="replace").split("\n")
-    stated = {line: i for i, line in enumerate(lines) if line.strip()}
-    unlike = [line for line, i in stated.items() if vocabulary.get(line) != i]
-    if not unlike:
-        return []
-    first = unlike[0]
-    return [
-        f"{len(unlike)} tokens of vocab.txt have another id in it ({first!r} has "
-        f"{vocabulary.get(first, 'none')}, not {stated[first]})"
-    ]
-
-
-_CASING = {
-    "do_lower_case": ("lowercase", True),
-    "tokenize_chinese_chars": ("handle_chinese_chars", True),
-    "strip_accents": ("strip_accents", None),
-}
-"""Key of tokenizer_config.json -> key of BertNormalizer, and the value of a missing key."""
-
-_VERBATIM_CLASSES = ("PreTrainedTokenizerFast", "TokenizersBackend")
-
-
-def _config_faults(source: ModelSource, tokenizer: Tokenizer) -> list[str]:
-    """Compare tokenizer_config.json, which transformers prefers, with tokenizer.json."""
-    path = source.optional_file("tokenizer_config.json")
-    config = read_json(path) if path else {}
-    if not isinstance(config, dict):
-        return [f"{path} is not a JSON object"]
-    faults = []
-    direction = (tokenizer.truncation or {}).get("direction", "right")
-    if config.get("truncation_side", direction) != "right":
-        faults.append("long texts should lose their beginning, but minnow cuts off the end")
-    stated = json.loads(tokenizer.to_str()).get("normalizer") or {}
-    verbatim = config.get("tokenizer_class") in _VERBATIM_CLASSES
-    if verbatim or stated.get("type") != "BertNormalizer":
-        return faults
-    return faults + [
-        f"its normalizer has {theirs} {stated.get(theirs)!r}, but tokenizer_config.json "
-        f"{'has' if key in config else 'means'} {key} {config.get(key, default)!r}"
-        for key, (theirs, default) in _CASING.items()
-        if config.get(key, default) != stated.get(theirs)
-    ]
 
 
 def lowercase_first(tokenizer: Tokenizer) -> None:
