@@ -92,7 +92,7 @@ def fairseq_model(folder: Path, tokenizer: Tokenizer) -> Path:
     tokenizer.add_special_tokens([AddedToken("<mask>", lstrip=True, special=True)])
     tokenizer.post_processor = processors.RobertaProcessing(("</s>", 2), ("<s>", 0))
     tokenizer.save(str(folder / "tokenizer.json"))
-    write_json(folder / "tokenizer_config.json", {})
+    write_json(folder / "tokenizer_config.json", {"tokenizer_class": "PreTrainedTokenizerFast"})
     edit_json(folder / "config.json", vocab_size=tokenizer.get_vocab_size())
     write_weights(folder, random_tensors(folder))
     return folder
