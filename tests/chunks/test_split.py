@@ -124,7 +124,7 @@ class TestChunk:
     def test_it_says_where_it_is_from(self) -> None:
         document = read_markdown("x/a.md", f"# A\n## B\n{numbered(1, 14)}")
         first, second = Splitter(words(), max_tokens=16).split(document)
-        assert first == Chunk("x/a.md", 1, ("A", "B"), f"A > B\n{numbered(1, 7)}", 6, 26)
+        assert first == Chunk("x/a.md", 1, ("A", "B"), f"A > B\n{numbered(1, 7)}", 6, 26, 6)
         assert second.text == f"A > B\n{numbered(8, 14)}"
         assert (first.id, second.id) == ("x/a.md#1", "x/a.md#2")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -46,6 +46,21 @@ class Section:
 
 
 @dataclass(frozen=True)
+class Table:
+    """A table whose first rows name its columns.
+
+    Attributes:
+        start: The start of these rows in the document's text, in characters.
+        body: Where the other rows begin.
+        end: The end of the table.
+    """
+
+    start: int
+    body: int
+    end: int
+
+
+@dataclass(frozen=True)
 class Document:
     """One file as readable text.
 
@@ -53,11 +68,13 @@ class Document:
         path: The path of the file, relative to the folder, with slashes.
         text: The text, with headings on lines of their own.
         sections: Its parts, in order, without the lines of headings.
+        tables: Its tables with named columns, in order; none holds another.
     """
 
     path: str
     text: str
     sections: tuple[Section, ...]
+    tables: tuple[Table, ...] = ()
 
     @property
     def has_text(self) -> bool:
@@ -82,7 +99,9 @@ class Outline:
         self._level = 0
         self._code: list[str] | None = None
         self._lists: list[int | None] = []
-        self._rows: list[tuple[int, int]] = []
+        self._rows: list[_Row] = []
+        self._open_tables: list[_OpenTable] = []
+        self._tables: list[Table] = []
         self._hider, self._hidden = "", 0
         # To be written before the next text:
         self._lines, self._space, self._mark = 0, False, ""
@@ -158,7 +177,9 @@ class Outline:
             Section(outer + section.headings, section.start, section.end)
             for section in self._sections
         )
-        return Document(path, "".join(self._pieces), tuple(sections))
+        text = "".join(self._pieces)
+        tables = (replace(one, start=_skip_space(text, one.start)) for one in self._tables)
+        return Document(path, text, tuple(sections), tuple(tables))
 
     # --- elements ------------------------------------------------------------------------
 
@@ -171,20 +192,27 @@ class Outline:
             self._lists.append(first if tag == "ol" else None)
         elif tag == "li":
             self._mark, self._tight = self._bullet(), True
+        elif tag == "table":
+            self._open_tables.append(_OpenTable(self._length))
+        elif tag == "thead" and self._open_tables:
+            self._open_tables[-1].in_head = True
         elif tag == "tr":
-            self._rows.append((0, self._length))
+            self._rows.append(_Row(self._length))
         elif tag in ("td", "th") and self._rows:
-            self._open_cell()
+            self._open_cell(tag)
 
     def _close_block(self, tag: str) -> None:
         if tag in ("ul", "ol") and self._lists:
             self._lists.pop()
+        elif tag == "table" and self._open_tables:
+            self._close_table(self._open_tables.pop())
+        elif tag == "thead" and self._open_tables:
+            self._open_tables[-1].in_head = False
         elif tag == "tr" and self._rows:
-            self._rows.pop()
-            self._mark, self._tight = "", False
+            self._close_row(self._rows.pop())
         elif tag == "li":
             self._mark, self._tight = "", False
-        elif tag in ("td", "th") and self._rows and self._length > self._rows[-1][1]:
+        elif tag in ("td", "th") and self._rows and self._length > self._rows[-1].start:
             self._lines = 0
 
     def _bullet(self) -> str:
@@ -195,14 +223,30 @@ class Outline:
         indent = "  " * (len(self._lists) - 1)
         return indent + ("- " if number is None else f"{number}. ")
 
-    def _open_cell(self) -> None:
-        cells, start = self._rows[-1]
-        self._rows[-1] = (cells + 1, start)
+    def _open_cell(self, tag: str) -> None:
+        row = self._rows[-1]
         self._tight = True
-        if cells:
+        if row.cells:
             self._mark += " | "
-        if cells and self._length > start:
-            self._lines = 0
+            if self._length > row.start:
+                self._lines = 0
+        row.cells += 1
+        row.names_columns &= tag == "th"
+
+    def _close_row(self, row: _Row) -> None:
+        self._mark, self._tight = "", False
+        if not self._open_tables or self._length == row.start:
+            return
+        table = self._open_tables[-1]
+        if table.has_rows or not (table.in_head or row.names_columns):
+            table.has_rows = True
+        else:
+            table.body = self._length
+
+    def _close_table(self, table: _OpenTable) -> None:
+        inner = self._tables and self._tables[-1].start >= table.start
+        if table.body and table.has_rows and not inner:
+            self._tables.append(Table(table.start, table.body, self._length))
 
     def _end_code(self) -> None:
         code = "".join(self._code or ()).strip("\n").rstrip()
@@ -261,6 +305,27 @@ class Outline:
         self._pieces.append(piece)
         self._length += len(piece)
         self._lines, self._space, self._mark, self._tight = 0, False, "", False
+
+
+def _skip_space(text: str, start: int) -> int:
+    while start < len(text) and text[start].isspace():
+        start += 1
+    return start
+
+
+@dataclass
+class _Row:
+    start: int
+    cells: int = 0
+    names_columns: bool = True
+
+
+@dataclass
+class _OpenTable:
+    start: int
+    body: int = 0
+    in_head: bool = False
+    has_rows: bool = False
 
 
 def is_hidden(tag: str, attributes: Mapping[str, str | None]) -> bool:

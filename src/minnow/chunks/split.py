@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from tokenizers import Tokenizer
 
-    from minnow.chunks.outline import Document
+    from minnow.chunks.outline import Document, Table
 
 _MIN_TOKENS = 16
 _STRETCH = re.compile(r".{1,4000}(?=\s|\Z)|.{1,4000}", re.DOTALL)
@@ -46,9 +46,11 @@ class Chunk:
         document: The document's path.
         number: Its number in the document, from 1.
         headings: The headings above it, the outermost first.
-        text: The text to embed: a line of headings, if they fit, and the piece.
+        text: The text to embed: a line of headings, if they fit, the names of columns if the piece
+            begins within a table, and the piece.
         start: The start of the piece in the document's text, in characters.
         end: Its end.
+        body: Where the text begins behind the headings.
     """
 
     document: str
@@ -57,6 +59,7 @@ class Chunk:
     text: str
     start: int
     end: int
+    body: int = 0
 
     @property
     def id(self) -> str:
@@ -102,7 +105,9 @@ class Splitter:
 
         A section is cut between paragraphs if that leaves no chunk less than half full, otherwise
         between sentences, lines or words; within a word only if it is longer than a chunk, or
-        than 4,000 characters. All characters except white space are in a chunk.
+        than 4,000 characters. All characters except white space are in a chunk. A piece that begins
+        within a table repeats the rows that name its columns, unless they take more than half of
+        the room; rows are cut only where one is longer than a chunk.
 
         Raises:
             InputError: A single character has more tokens than a chunk may have.
@@ -119,15 +124,15 @@ class Splitter:
         number = 0
         for offset, part in _parts(document):
             text = document.text[offset : part[-1].end]
-            measured = _Measured(text, self._tokenizer)
+            measured = _Measured(text, self._tokenizer, _Tables(document, offset))
             for section in part:
                 head = self._head(section.headings)
                 here = Section(section.headings, section.start - offset, section.end - offset)
-                for start, end in self._pieces(measured, here, head):
+                for columns, start, end in self._pieces(measured, here, head):
                     number += 1
                     yield Chunk(
-                        document.path, number, section.headings, head + text[start:end],
-                        start + offset, end + offset,
+                        document.path, number, section.headings,
+                        head + columns + text[start:end], start + offset, end + offset, len(head),
                     )  # fmt: skip
 
     def _count(self, text: str) -> int:
@@ -143,13 +148,18 @@ class Splitter:
 
     def _pieces(
         self, measured: _Measured, section: Section, head: str
-    ) -> Iterator[tuple[int, int]]:
-        """Yield the start and end of each chunk of a section."""
+    ) -> Iterator[tuple[str, int, int]]:
+        """Yield the names of columns, the start and the end of each chunk of a section."""
         room = self.max_tokens - self.overlap - self._count(head)
         start = reach = measured.skip(_EMPTY_LINES, section.start, section.end)
         while measured.skip(_SPACE, start, section.end) < section.end:
-            stop = self._stop(measured, (reach, start, section.end), head, room)
-            yield reach, start + len(measured.text[start:stop].rstrip())
+            columns = measured.tables.columns(reach)
+            taken = self._count(columns) if columns else 0
+            if taken > room // 2:
+                columns, taken = "", 0
+            place = (reach, start, section.end)
+            stop = self._stop(measured, place, head + columns, room - taken)
+            yield columns, reach, start + len(measured.text[start:stop].rstrip())
             start = measured.skip(_EMPTY_LINES, stop, section.end)
             reach = max(section.start, measured.back(start, self.overlap))
 
@@ -202,11 +212,34 @@ def _cut_section(text: str, section: Section) -> Iterator[Section]:
     yield Section(section.headings, start, section.end)
 
 
+class _Tables:
+    """The tables of a document, by positions in a part of its text."""
+
+    def __init__(self, document: Document, offset: int) -> None:
+        self._document, self._offset = document, offset
+        self._starts = [table.start for table in document.tables]
+
+    def columns(self, at: int) -> str:
+        """Return the rows that name the columns, with a line end, if a position is behind them."""
+        table = self._around(at)
+        return f"{self._document.text[table.start : table.body].strip()}\n" if table else ""
+
+    def holds(self, at: int) -> bool:
+        """Return whether a position is within a table."""
+        return self._around(at) is not None
+
+    def _around(self, at: int) -> Table | None:
+        at += self._offset
+        last = bisect_left(self._starts, at) - 1
+        table = self._document.tables[last] if last >= 0 else None
+        return table if table is not None and at < table.end else None
+
+
 class _Measured:
     """A text, and the positions where its tokens begin."""
 
-    def __init__(self, text: str, tokenizer: Tokenizer) -> None:
-        self.text = text
+    def __init__(self, text: str, tokenizer: Tokenizer, tables: _Tables) -> None:
+        self.text, self.tables = text, tables
         starts: list[int] = []
         stretches = _STRETCH.finditer(text)
         while batch := list(islice(stretches, _STRETCHES_PER_BATCH)):
@@ -247,6 +280,10 @@ class _Measured:
         visible = self.skip(_SPACE, start, end)
         behind = self.skip(_SPACE, most, end)
         for pattern in _BREAKS:
+            if pattern is _WORD and self.tables.holds(most):
+                rows = self._ends(_LINE, visible, least)
+                if rows:
+                    return rows[-1]
             stops = self._ends(pattern, max(visible, least), behind)
             if stops:
                 return min(stops, key=lambda stop: abs(stop - best))
@@ -255,7 +292,10 @@ class _Measured:
 
     def _ends(self, pattern: re.Pattern[str], start: int, end: int) -> list[int]:
         matches = pattern.finditer(self.text, start, end)
-        return [match.end() for match in matches if match.end() > start]
+        stops = [match.end() for match in matches if match.end() > start]
+        if pattern is _SENTENCE:
+            return [at for at in stops if self.text[at - 1] == "\n" or not self.tables.holds(at)]
+        return stops
 
 
 def _without_limits(tokenizer: Tokenizer) -> Tokenizer:

@@ -241,8 +241,7 @@ def _put(database: sqlite3.Connection, entry: Entry, chunks: Iterable[tuple[Chun
     count = 0
     for block in batches(chunks, _AT_A_TIME):
         texts = [
-            (first + count + i, document, len(chunk.text) - (chunk.end - chunk.start),
-             chunk.start, _headings(chunk), chunk.text)
+            (first + count + i, document, chunk.body, chunk.start, _headings(chunk), chunk.text)
             for i, (chunk, _) in enumerate(block)
         ]  # fmt: skip
         database.executemany(
@@ -271,7 +270,7 @@ def _sound(
 
 def _headings(chunk: Chunk) -> str | None:
     """Return the headings as JSON, or None if the first line of the text spells them."""
-    head = chunk.text[: len(chunk.text) - (chunk.end - chunk.start)]
+    head = chunk.text[: chunk.body]
     spelled = tuple(head[:-1].split(_SEPARATOR)) if head else ()
     return None if spelled == chunk.headings else json.dumps(chunk.headings, ensure_ascii=False)
 
