@@ -18,8 +18,15 @@ _WRITTEN_NAMES = {"max_ndcg_drop": "largest_fall"}
 
 
 def to_json(record: object) -> dict[str, Any]:
-    """Return a manifest or the record of an export as its JSON form, under the written names."""
-    return _rename(msgspec.to_builtins(record), _WRITTEN_NAMES)
+    """Return a manifest or the record of an export as its JSON form, under the written names.
+
+    The settings that only some families have are left out where there are none.
+    """
+    values: dict[str, Any] = msgspec.to_builtins(record)
+    encoder = values.get("encoder")
+    if isinstance(encoder, dict) and not encoder["settings"]:
+        del encoder["settings"]
+    return _rename(values, _WRITTEN_NAMES)
 
 
 def recipe_json(recipe: Recipe) -> dict[str, Any]:

@@ -12,8 +12,9 @@ from fakes.checkpoint import write_model
 from minnow.convert import convert
 from minnow.convert.author import adopt_graph, drop_nan_guards, fold_constant_shapes
 from minnow.errors import MinnowError, SourceNotFoundError, UnsupportedModelError
-from minnow.graph.encoder import MASKED, build_graph
+from minnow.graph.encoder import build_graph
 from minnow.graph.nodes import import_onnx
+from minnow.graph.positions import MASKED
 from minnow.model.checkpoint import read_tensors
 from minnow.model.config import read_encoder_spec
 from minnow.model.families import network_of

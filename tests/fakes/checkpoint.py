@@ -76,7 +76,39 @@ CONFIGS: dict[str, dict[str, Any]] = {
         "activation": "gelu",
         "pad_token_id": 0,
     },
+    "mpnet": {
+        "model_type": "mpnet",
+        "architectures": ["MPNetModel"],
+        "hidden_size": 32,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "intermediate_size": 64,
+        "max_position_embeddings": 42,
+        "hidden_act": "gelu",
+        "layer_norm_eps": 1e-5,
+        "pad_token_id": 1,
+        "relative_attention_num_buckets": 32,
+    },
+    "modernbert": {
+        "model_type": "modernbert",
+        "architectures": ["ModernBertModel"],
+        "hidden_size": 32,
+        "num_hidden_layers": 3,
+        "num_attention_heads": 4,
+        "intermediate_size": 48,
+        "max_position_embeddings": 40,
+        "hidden_activation": "gelu",
+        "norm_eps": 1e-5,
+        "global_attn_every_n_layers": 2,
+        "local_attention": 8,
+        "global_rope_theta": 160000.0,
+        "local_rope_theta": 100.0,
+        "pad_token_id": 0,
+    },
 }
+"""Settings that only some families have are small enough to matter in texts of 24 tokens."""
+VOCABULARIES = {"mpnet": ("[UNK]", "[FILL]", *VOCABULARY[2:])}
+"""Of families whose code says that 1 pads; no text has this id (see `write_tokenizer`)."""
 
 
 def write_json(path: Path, content: object) -> None:
@@ -118,7 +150,7 @@ def write_model(
         The folder.
     """
     write_json(folder / "config.json", {**CONFIGS[family], "vocab_size": len(VOCABULARY), **config})
-    write_tokenizer(folder)
+    write_tokenizer(folder, VOCABULARIES.get(family, VOCABULARY))
     write_weights(folder, random_tensors(folder, seed))
     modules = ["Transformer", "Pooling", *(["Normalize"] if normalize else [])]
     paths = ["", "1_Pooling", "2_Normalize"]
@@ -157,7 +189,11 @@ def write_pooling(folder: Path, pooling: str) -> None:
 
 
 def write_tokenizer(folder: Path, vocabulary: tuple[str, ...] = VOCABULARY) -> None:
-    """Write an uncased WordPiece tokenizer, with the padding and truncation of a careless saver."""
+    """Write an uncased WordPiece tokenizer, with the padding and truncation of a careless saver.
+
+    A vocabulary without [PAD] pads with [FILL], which this tokenizer does not find in a text:
+    where `transformers` counts positions, it counts none for a token that looks like padding.
+    """
     ids = {token: i for i, token in enumerate(vocabulary)}
     tokenizer = Tokenizer(models.WordPiece(ids, unk_token="[UNK]", max_input_chars_per_word=100))
     tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
@@ -175,6 +211,8 @@ def write_tokenizer(folder: Path, vocabulary: tuple[str, ...] = VOCABULARY) -> N
     (folder / "vocab.txt").write_text("\n".join(vocabulary) + "\n", encoding="utf-8")
     names = ("pad", "unk", "cls", "sep", "mask")
     special = {f"{name}_token": token for name, token in zip(names, SPECIALS, strict=True)}
+    if "[PAD]" not in ids:
+        special["pad_token"] = "[FILL]"
     write_json(folder / "special_tokens_map.json", special)
     write_json(
         folder / "tokenizer_config.json",
@@ -216,16 +254,16 @@ def random_tensors(folder: Path, seed: int = 0) -> dict[str, NDArray[np.float32]
     """Return random tensors for a folder's config.json, under the checkpoint's own names."""
     spec = encoder_of(folder)
     network = network_of(spec)
-    theirs = tensor_names(family_named(spec.family).tensors, network)
+    theirs = tensor_names(family_named(spec.family).namings[0].tensors, network)
     generator = np.random.default_rng(seed)
-    tensors = {}
+    pieces: dict[str, list[NDArray[np.float32]]] = {}
     for name, shape in tensor_shapes(network).items():
         scale = 0.5 if name.startswith("embeddings.") or len(shape) == 1 else shape[-1] ** -0.5
         values = generator.normal(0, scale, shape)
         if name.endswith("norm.weight"):
             values = 1 + 0.2 * values
-        tensors[theirs[name]] = values.astype(np.float32)
-    return tensors
+        pieces.setdefault(theirs[name].name, []).append(values.astype(np.float32))
+    return {name: np.concatenate(rows) for name, rows in pieces.items()}
 
 
 def write_weights(folder: Path, tensors: Mapping[str, NDArray[Any]]) -> None:

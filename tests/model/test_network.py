@@ -19,8 +19,9 @@ from fakes.checkpoint import (
 from minnow.convert import convert
 from minnow.errors import UnsupportedModelError
 from minnow.export.gguf.file import gguf_metadata
-from minnow.model import config, families
+from minnow.model import config, families, naming
 from minnow.model.families import Family, family_named, network_of, post_norm_network
+from minnow.model.naming import Naming
 from minnow.model.network import Placement
 from minnow.model.original import read_original
 from minnow.model.reference import ReferenceModel
@@ -47,19 +48,29 @@ def pre_norm_network(spec: EncoderSpec) -> Network:
 
 
 BERT = family_named("bert")
-ELECTRA = replace(BERT, name="electra", model_types=("electra",), prefix="electra.")
+ELECTRA = replace(
+    BERT,
+    name="electra",
+    model_types=("electra",),
+    namings=(Naming("electra.", naming.BERT),),
+    ignored=("embedding_size",),
+)
 PRE_NORM = replace(
     family_named("roberta"),
     name="roberta-prelayernorm",
     model_types=("roberta-prelayernorm",),
-    prefix="roberta_prelayernorm.",
+    namings=(
+        Naming(
+            "roberta_prelayernorm.",
+            {
+                **naming.BERT,
+                "layer.{i}.attention_norm": "encoder.layer.{i}.attention.LayerNorm",
+                "layer.{i}.output_norm": "encoder.layer.{i}.intermediate.LayerNorm",
+                "final_norm": "LayerNorm",
+            },
+        ),
+    ),
     network=pre_norm_network,
-    tensors={
-        **BERT.tensors,
-        "layer.{i}.attention_norm": "encoder.layer.{i}.attention.LayerNorm",
-        "layer.{i}.output_norm": "encoder.layer.{i}.intermediate.LayerNorm",
-        "final_norm": "LayerNorm",
-    },
 )
 PAD = len(VOCABULARY) + 9
 """No text has this id; transformers counts no position for a token that looks like padding."""

@@ -47,8 +47,9 @@ ATTENTION = Attention(heads=1, head_size=2, scale=2**-0.5)
 
 def network(activation: Activation = Activation.RELU) -> Network:
     norm = LayerNorm(eps=3.0)
-    block = Block(ATTENTION, FeedForward(1, activation), norm)
-    return Network(2, Words(3, token_types=1), LearnedPositions(4, offset=1), norm, (block,))
+    block = Block(ATTENTION, FeedForward(1, activation), norm, norm)
+    positions = LearnedPositions(4, offset=1)
+    return Network(2, 3, Words(3, token_types=1), positions, norm, (block,))
 
 
 BY_HAND = network()

@@ -3,8 +3,8 @@
 Two passes read the calibration text side by side: one of the published model, one of the rounded
 model. A matrix is first replaced by the one that, on the rounded pass's inputs, comes nearest to
 the published pass's outputs (least squares). It is then rounded so that its errors cancel each
-other, and its bias takes up the mean of the remaining error. Where a residual is added, its
-difference counts as part of the output.
+other, and its bias takes up the mean of the remaining error; a matrix without a bias gets one.
+Where a residual is added, its difference counts as part of the output.
 
 Both passes start from the published tables. Matrices that compensate for a rounded word table would
 compensate for the words of the calibration text only, and make all others worse.
@@ -20,12 +20,19 @@ from numpy.typing import NDArray
 
 from minnow.convert.rounding import round_weight
 from minnow.model.network import Placement
-from minnow.model.reference import activate, attend, embed, normalize_layer
+from minnow.model.reference import (
+    activate,
+    attend,
+    embed,
+    multiply,
+    normalize_layer,
+    relative_bias,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from minnow.model.network import Attention, Block, Network
+    from minnow.model.network import Block, FeedForward, Network, Norm
     from minnow.recipe import Grid
 
 Floats = NDArray[np.float32]
@@ -78,29 +85,38 @@ def _round_block(
         matrix = f"{name}.{part}"
         _fit(matrix, target, given, moment, rounded, grid_of(matrix))
 
-    def add(part: str, norm: str, wanted: Floats, given: Floats) -> None:
+    def add(part: str, norm: Norm | None, wanted: Floats, given: Floats) -> None:
         product = published.linear(wanted, f"{name}.{part}")
         fit(part, product + (published.states - candidate.states), given, _Moment.of(given))
-        published.add(product, block, norm)
-        candidate.add(candidate.linear(given, f"{name}.{part}"), block, norm)
+        tail = "attention_norm" if part == "attention_output" else "output_norm"
+        published.add(product, block, norm, f"{name}.{tail}")
+        candidate.add(candidate.linear(given, f"{name}.{part}"), block, norm, f"{name}.{tail}")
 
-    def round_inputs(parts: tuple[str, ...], norm: str) -> tuple[list[Floats], list[Floats]]:
+    def round_inputs(
+        parts: tuple[str, ...], norm: Norm | None, named: str
+    ) -> tuple[list[Floats], list[Floats]]:
         """Round the matrices that read the states; return their published and rounded outputs."""
-        wanted, given = published.normed(block, norm), candidate.normed(block, norm)
+        wanted = published.normed(block, norm, f"{name}.{named}")
+        given = candidate.normed(block, norm, f"{name}.{named}")
         targets = [published.linear(wanted, f"{name}.{part}") for part in parts]
         moment = _Moment.of(given)
         for part, target in zip(parts, targets, strict=True):
             fit(part, target, given, moment)
         return targets, [candidate.linear(given, f"{name}.{part}") for part in parts]
 
-    norm = f"{name}.attention_norm"
-    targets, found = round_inputs(("query", "key", "value"), norm)
-    mixed = published.attend(targets, block.attention)
-    add("attention_output", norm, mixed, candidate.attend(found, block.attention))
-    norm = f"{name}.output_norm"
-    (target,), (inner,) = round_inputs(("inner",), norm)
-    activation = block.feed_forward.activation
-    add("output", norm, activate(target, activation), activate(inner, activation))
+    norm = block.attention_norm
+    targets, found = round_inputs(("query", "key", "value"), norm, "attention_norm")
+    add("attention_output", norm, published.attend(targets, block), candidate.attend(found, block))
+    norm, part = block.output_norm, block.feed_forward
+    units = ("gate", "inner") if part.gated else ("inner",)
+    targets, found = round_inputs(units, norm, "output_norm")
+    add("output", norm, _units(targets, part), _units(found, part))
+
+
+def _units(outputs: Sequence[Floats], part: FeedForward) -> Floats:
+    """Return the units of a feed-forward part, given the outputs of its first matrices."""
+    activated = activate(outputs[0], part.activation)
+    return activated * outputs[1] if part.gated else activated
 
 
 @dataclass(frozen=True)
@@ -126,8 +142,8 @@ def _fit(
     """Round one matrix and set its bias, both in `rounded`."""
     from scipy.linalg import cho_factor, cho_solve
 
-    weight, bias = rounded[f"{name}.weight"], rounded[f"{name}.bias"]
-    missing = target - (given @ weight.T + bias)
+    weight = rounded[f"{name}.weight"]
+    missing = target - multiply(given, name, rounded)
     missing -= missing.mean(0)
     cross = (moment.centred.T @ missing).astype(np.float64) / len(given)
     weight = weight + cho_solve(cho_factor(moment.second), cross).T.astype(np.float32)
@@ -148,25 +164,28 @@ class _Pass:
         places = np.concatenate([np.arange(len(row)) for row in rows])
         self.states = embed(ids, places, network, tensors)
         self._ends = np.cumsum([len(row) for row in rows])
+        self._relative = network.relative
 
     def linear(self, inputs: Floats, name: str) -> Floats:
-        product: Floats = inputs @ self.tensors[f"{name}.weight"].T
-        product += self.tensors[f"{name}.bias"]
-        return product
+        return multiply(inputs, name, self.tensors)
 
-    def attend(self, parts: Sequence[Floats], attention: Attention) -> Floats:
+    def attend(self, parts: Sequence[Floats], block: Block) -> Floats:
         """Mix the values of each text, given queries, keys and values of all texts."""
         texts = zip(*(np.split(part, self._ends[:-1]) for part in parts), strict=True)
-        return np.concatenate([attend(q, k, v, attention) for q, k, v in texts])
+        mixed = []
+        for query, key, value in texts:
+            bias = relative_bias(len(query), self._relative, self.tensors)
+            mixed.append(attend(query, key, value, block.attention, bias))
+        return np.concatenate(mixed)
 
-    def normed(self, block: Block, norm: str) -> Floats:
+    def normed(self, block: Block, norm: Norm | None, name: str) -> Floats:
         """Return the input of a part of the block: the states, normalised in a pre-norm block."""
         if block.placement is Placement.PRE:
-            return normalize_layer(self.states, block.norm, norm, self.tensors)
+            return normalize_layer(self.states, norm, name, self.tensors)
         return self.states
 
-    def add(self, product: Floats, block: Block, norm: str) -> None:
+    def add(self, product: Floats, block: Block, norm: Norm | None, name: str) -> None:
         """Add a part's output to the states, and normalise them in a post-norm block."""
         self.states = self.states + product
         if block.placement is Placement.POST:
-            self.states = normalize_layer(self.states, block.norm, norm, self.tensors)
+            self.states = normalize_layer(self.states, norm, name, self.tensors)

@@ -61,6 +61,7 @@ def write_encoders(
         rounded.packed,
         original.head if pools else None,
         in_parts=not recipe.rounds,  # weights that share a step are not taken apart
+        exact_gelu=recipe.exact_gelu,
     )
     progress(f"{step})")
     writer.write(build())

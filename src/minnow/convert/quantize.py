@@ -67,7 +67,9 @@ def quantize(
         InputError: The texts are too few to calibrate on.
     """
     network, tensors = original.network, dict(original.tensors)
-    tables = {_WORDS: recipe.words, "embeddings.position": recipe.positions}
+    tables = {_WORDS: recipe.words}
+    if network.positions:
+        tables["embeddings.position"] = recipe.positions
     if any(tables.values()):
         _check_width(network.width)
     packed = {

@@ -15,7 +15,7 @@ from minnow.graph.encoder import GraphWriter
 from minnow.graph.nodes import Input
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from numpy.typing import NDArray
 
@@ -35,6 +35,7 @@ def build_embedded_graph(
     packed: Mapping[str, PackedTable] = MappingProxyType({}),
     *,
     in_parts: bool = False,
+    exact_gelu: bool = False,
 ) -> Any:
     """Write a network as an ONNX model that takes embedded words.
 
@@ -50,6 +51,7 @@ def build_embedded_graph(
         head: What follows the token states.
         packed: Tables to store packed: embeddings.position.
         in_parts: Write feed-forward layers in parts, for sums in half precision.
+        exact_gelu: Write GELU in a form that MNN's converter does not approximate.
 
     Returns:
         An `onnx.ModelProto`.
@@ -57,7 +59,8 @@ def build_embedded_graph(
     Raises:
         MissingExtraError: The extra `convert` is not installed.
     """
-    return _EmbeddedWriter(network, tensors, packed, in_parts=in_parts).write(head)
+    writer = _EmbeddedWriter(network, tensors, packed, in_parts=in_parts, exact_gelu=exact_gelu)
+    return writer.write(head)
 
 
 def embedded_inputs(width: int) -> tuple[str, ...]:
@@ -79,7 +82,7 @@ class _EmbeddedWriter(GraphWriter):
             Input(POSITIONS, (1, "seq")),
         ]
 
-    def _mask(self) -> str:
+    def _padding(self) -> str:
         """Take the first row: every token attends to the same tokens."""
         first = self.constant("mask.first", [0], np.int64)
         second = self.constant("mask.second", [1], np.int64)
@@ -95,9 +98,16 @@ class _EmbeddedWriter(GraphWriter):
         name = "embeddings.token_type"
         return self.table(name, self._tensors[name][0])
 
-    def _positions(self) -> Callable[[str, NDArray[Any]], str]:
-        def rows(name: str, table: NDArray[Any]) -> str:
-            values = self.table(name, table[self._network.positions.offset :])
-            return self.node("Gather", [values, POSITIONS], f"{name}.rows", axis=0)
+    def _position_rows(self, name: str, table: NDArray[Any]) -> str:
+        start = self._network.positions.offset if self._network.positions else 0
+        return self._read_rows(name, table[start:])
 
-        return rows
+    def _rotary_rows(self, name: str, table: NDArray[np.float32]) -> str:
+        axis = self.constant(f"{name}.axis", [1], np.int64)
+        return self.node("Unsqueeze", [self._read_rows(name, table), axis], f"{name}.4d")
+
+    def _read_rows(self, name: str, table: NDArray[Any]) -> str:
+        return self.node("Gather", [self.table(name, table), POSITIONS], f"{name}.rows", axis=0)
+
+    def _places(self) -> str:
+        return self.reshape(POSITIONS, [-1], "places")

@@ -1,10 +1,10 @@
 """Writer of a network's canonical ONNX graph, straight from its description and tensors.
 
 The graph has the shape that MNN's converter turns into fused operators: LayerNormalization as
-one node; GELU in the order and with the Constant nodes that the converter matches (an
-initialiser in their place is not matched, and GELU then runs as five operators); the attention
-scale as a node of its own after the product of queries and keys (folded into the weights it
-makes the second product many times slower). It holds no ConstantOfShape, which MNN miscompiles.
+one node; an RMS norm with a weight always (without one, the converter takes the next constant that
+is multiplied for its weight); GELU as `minnow.graph.activations` says; the attention scale as a
+node of its own after the product of queries and keys (folded into the weights it makes the second
+product many times slower). It holds no ConstantOfShape, which MNN miscompiles.
 
 A feed-forward part can be split into parts as wide as a state. Phones compute in float16, and MNN
 sums in it too: a longer sum loses more, above all in large batches, which it multiplies by
@@ -18,11 +18,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from minnow.graph.nodes import Input, Nodes
+from minnow.graph.activations import activate
+from minnow.graph.nodes import Input
 from minnow.graph.packed import unpack_rows
 from minnow.graph.pooled import MASK, one_token, several_tokens, unit_length
-from minnow.model.network import Activation, Placement
+from minnow.graph.positions import PositionNodes
+from minnow.model.network import Placement, RmsNorm
 from minnow.model.spec import Interface
+from minnow.vectors import Pooling
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -31,10 +34,9 @@ if TYPE_CHECKING:
 
     from minnow.graph.packed import PackedTable
     from minnow.model.head import Head
-    from minnow.model.network import Attention, Block, FeedForward, LayerNorm, Network
+    from minnow.model.network import Attention, Block, FeedForward, Network, Norm
 
 OUTPUT = Interface.LAST_HIDDEN_STATE.value
-MASKED = 10_000.0
 
 
 def build_graph(
@@ -45,6 +47,7 @@ def build_graph(
     shape: tuple[int, int] | None = None,
     *,
     in_parts: bool = False,
+    exact_gelu: bool = False,
 ) -> Any:
     """Write a network as an ONNX model.
 
@@ -60,6 +63,7 @@ def build_graph(
         head: What follows the token states, to have the graph do that too.
         shape: The only (batch, seq) of the graph, for accelerators that need a fixed shape.
         in_parts: Write feed-forward layers in parts, for sums in half precision.
+        exact_gelu: Write GELU in a form that MNN's converter does not approximate.
 
     Returns:
         An `onnx.ModelProto`.
@@ -67,10 +71,11 @@ def build_graph(
     Raises:
         MissingExtraError: The extra `convert` is not installed.
     """
-    return GraphWriter(network, tensors, packed, shape, in_parts=in_parts).write(head)
+    writer = GraphWriter(network, tensors, packed, shape, in_parts=in_parts, exact_gelu=exact_gelu)
+    return writer.write(head)
 
 
-class GraphWriter(Nodes):
+class GraphWriter(PositionNodes):
     """The nodes of a network; a method that adds some returns the name of their value.
 
     Attributes:
@@ -89,32 +94,35 @@ class GraphWriter(Nodes):
         shape: tuple[int, int] | None = None,
         *,
         in_parts: bool = False,
+        exact_gelu: bool = False,
     ) -> None:
-        super().__init__()
+        super().__init__(network, tensors, shape)
         self._in_parts = in_parts
-        self._shape = shape
-        self._network = network
-        self._tensors = tensors
+        self._exact_gelu = exact_gelu
         self._packed = packed
 
     def write(self, head: Head | None) -> Any:
         """Write all nodes, from the inputs to the output, as an `onnx.ModelProto`."""
-        width, mask, states = self._network.width, self._mask(), self._embeddings()
-        *blocks, last = [(f"layer.{i}", block) for i, block in enumerate(self._network.blocks)]
+        network, padding, states = self._network, self._padding(), self._embeddings()
+        *blocks, last = [(f"layer.{i}", block) for i, block in enumerate(network.blocks)]
         for name, block in blocks:
-            states = self._block(states, states, mask, name, block)
+            states = self._block(states, states, name, block)
         if head is None:
             seq = self._shape[1] if self._shape else "seq"
-            return self._end(self._last(states, states, mask, *last), OUTPUT, [seq, width])
-        longest = self._network.positions.longest
-        token = one_token(self, states, head.pooling, longest, self.token_mask)
-        pooled = self._last(token or states, states, mask, *last)
+            return self._end(self._last(states, states, *last), OUTPUT, [seq, network.width])
+        tokens = (head.pooling, network.longest, self.token_mask)
+        token = None
+        if head.pooling is Pooling.CLS or not network.compares_positions:
+            token = one_token(self, states, *tokens)
+        pooled = self._last(token or states, states, *last)
         if token is None:
-            pooled = several_tokens(self, pooled, mask, head.pooling, longest, self.token_mask)
-        vectors = self.reshape(pooled, [0, width], "vectors")
+            pooled = one_token(self, pooled, *tokens) or several_tokens(
+                self, pooled, padding, *tokens
+            )
+        vectors = self.reshape(pooled, [0, network.width], "vectors")
         if head.normalize:
             vectors = unit_length(self, vectors)
-        return self._end(vectors, self.pooled_name, [width])
+        return self._end(vectors, self.pooled_name, [network.width])
 
     def _end(self, value: str, output: str, axes: list[str | int]) -> Any:
         self.node("Identity", [value], output)
@@ -124,24 +132,14 @@ class GraphWriter(Nodes):
     def _inputs(self) -> list[Input]:
         return [Input(name, self._shape or ("batch", "seq")) for name in self._network.inputs]
 
-    def _mask(self) -> str:
-        """Add 0 for a token, -MASKED for padding: float of shape (batch, 1, 1, seq)."""
-        mask = self.cast("attention_mask", "mask.float")
-        axes = self.constant("mask.axes", [1, 2], np.int64)
-        return self._far_below(self.node("Unsqueeze", [mask, axes], "mask.4d"))
-
-    def _far_below(self, mask: str) -> str:
-        """Turn a mask of 1 and 0 into 0 and -MASKED."""
-        mask = self.with_number("Sub", mask, 1.0, "mask.shifted")
-        return self.with_number("Mul", mask, MASKED, "mask")
-
     def _embeddings(self) -> str:
-        states = self._word_states()
-        if self._network.words.token_types:
+        network, states = self._network, self._word_states()
+        if network.words.token_types:
             states = self.node("Add", [states, self._token_type()], "word_and_type")
-        positions = self._rows("embeddings.position", self._positions())
-        states = self.node("Add", [states, positions], "embedded")
-        return self._norm(states, self._network.embedding_norm, "embeddings.norm")
+        if network.positions:
+            rows = self._rows("embeddings.position", self._position_rows)
+            states = self.node("Add", [states, rows], "embedded")
+        return self._norm(states, network.embedding_norm, "embeddings.norm")
 
     def _word_states(self) -> str:
         return self._rows("embeddings.word", self._words)
@@ -155,23 +153,6 @@ class GraphWriter(Nodes):
         """Fetch a table's rows of the batch's ids: shape (batch, seq, columns)."""
         return self.node("Gather", [self.table(name, table), "input_ids"], f"{name}.rows", axis=0)
 
-    def _positions(self) -> Callable[[str, NDArray[Any]], str]:
-        """Return a function that fetches a table's first `seq` rows: shape (1, seq, columns)."""
-        start = self._network.positions.offset
-        if self._shape is not None:
-            end = start + self._shape[1]
-            return lambda name, table: self.table(name, table[None, start:end])
-        shape = self.node("Shape", ["input_ids"], "shape")
-        one = self.constant("one", [1], np.int64)
-        length = self.node("Gather", [shape, one], "length", axis=0)
-        zero = self.constant("zero", [0], np.int64)
-
-        def first_rows(name: str, table: NDArray[Any]) -> str:
-            rows = self.table(name, table[None, start:])
-            return self.node("Slice", [rows, zero, length, one], f"{name}.rows")
-
-        return first_rows
-
     def _rows(self, name: str, fetch: Callable[[str, NDArray[Any]], str]) -> str:
         """Fetch rows of a table, packed or not: float of shape (.., seq, width)."""
         packed = self._packed.get(name)
@@ -179,46 +160,64 @@ class GraphWriter(Nodes):
             unpack_rows(self, packed, name, fetch) if packed else fetch(name, self._tensors[name])
         )
 
-    def _last(self, states: str, context: str, mask: str, name: str, block: Block) -> str:
-        states = self._block(states, context, mask, name, block)
+    def _last(self, states: str, context: str, name: str, block: Block) -> str:
+        states = self._block(states, context, name, block)
         return self._norm(states, self._network.final_norm, "final_norm")
 
-    def _block(self, states: str, context: str, mask: str, name: str, block: Block) -> str:
-        """Compute new states of some tokens, which attend to the whole context."""
+    def _block(self, states: str, context: str, name: str, block: Block) -> str:
+        """Compute new states of all tokens, or of each text's one, which attend to the context."""
 
-        def norm(states: str, part: str, tail: str = "") -> str:
-            return self._norm(states, block.norm, f"{name}.{part}_norm", tail)
+        def norm(states: str, norm: Norm | None, part: str, tail: str = "") -> str:
+            return self._norm(states, norm, f"{name}.{part}_norm", tail)
 
         if block.placement is Placement.PRE:
-            read = norm(context, "attention")
-            asking = read if states == context else norm(states, "attention", ".asking")
-            attended = self._attention(asking, read, mask, name, block.attention)
+            read = norm(context, block.attention_norm, "attention")
+            asking = read
+            if states != context:
+                asking = norm(states, block.attention_norm, "attention", ".asking")
+            attended = self._attention(asking, read, name, block.attention)
             states = self.node("Add", [attended, states], f"{name}.attended")
-            return self._feed_forward(norm(states, "output"), states, name, block.feed_forward)
-        attended = self._attention(states, context, mask, name, block.attention)
-        states = norm(self.node("Add", [attended, states], f"{name}.attended"), "attention")
-        return norm(self._feed_forward(states, states, name, block.feed_forward), "output")
+            read = norm(states, block.output_norm, "output")
+            return self._feed_forward(read, states, name, block.feed_forward)
+        attended = self._attention(states, context, name, block.attention)
+        states = self.node("Add", [attended, states], f"{name}.attended")
+        states = norm(states, block.attention_norm, "attention")
+        summed = self._feed_forward(states, states, name, block.feed_forward)
+        return norm(summed, block.output_norm, "output")
 
     def _feed_forward(self, states: str, total: str, layer: str, part: FeedForward) -> str:
         """Add a feed-forward part's output to a total, a part of its units after another."""
-        inner, output = f"{layer}.inner", f"{layer}.output"
         step = self._network.width if self._in_parts else part.width
         for start in range(0, part.width, step):
             units = slice(start, start + step)
             tail = f".{start}" if start else ""
-            weight = self._tensors[f"{output}.weight"][:, units]
-            bias = None if start else self._tensors[f"{output}.bias"]
-            some = self._product(
-                states, f"{inner}{tail}",
-                self._tensors[f"{inner}.weight"][units], self._tensors[f"{inner}.bias"][units],
-            )  # fmt: skip
-            some = self._activate(some, f"{layer}.activation{tail}", part.activation)
-            some = self._product(some, f"{output}{tail}", weight, bias)
+            some = self._units(states, layer, part, units, tail)
+            weight = self._tensors[f"{layer}.output.weight"][:, units]
+            bias = None if start else self._tensors.get(f"{layer}.output.bias")
+            some = self._product(some, f"{layer}.output{tail}", weight, bias)
             total = self.node("Add", [some, total], f"{layer}.summed{tail}")
         return total
 
+    def _units(self, states: str, layer: str, part: FeedForward, units: slice, tail: str) -> str:
+        """Compute some units of a feed-forward part."""
+
+        def product(name: str) -> str:
+            weight = self._tensors[f"{layer}.{name}.weight"][units]
+            bias = self._tensors.get(f"{layer}.{name}.bias")
+            some = None if bias is None else bias[units]
+            return self._product(states, f"{layer}.{name}{tail}", weight, some)
+
+        name = f"{layer}.activation{tail}"
+        if not part.gated:
+            return self._activate(product("inner"), name, part)
+        gate = self._activate(product("gate"), name, part)
+        return self.node("Mul", [gate, product("inner")], f"{layer}.gated{tail}")
+
+    def _activate(self, x: str, name: str, part: FeedForward) -> str:
+        return activate(self, x, name, part.activation, exact=self._exact_gelu)
+
     def _linear(self, states: str, name: str) -> str:
-        weight, bias = self._tensors[f"{name}.weight"], self._tensors[f"{name}.bias"]
+        weight, bias = self._tensors[f"{name}.weight"], self._tensors.get(f"{name}.bias")
         return self._product(states, name, weight, bias)
 
     def _product(
@@ -231,30 +230,36 @@ class GraphWriter(Nodes):
         product = self.node("MatMul", [states, table], f"{name}.product")
         return self.node("Add", [product, self.table(f"{name}.bias", bias)], name)
 
-    def _norm(self, states: str, norm: LayerNorm | None, name: str, tail: str = "") -> str:
+    def _norm(self, states: str, norm: Norm | None, name: str, tail: str = "") -> str:
         """Normalise states; a norm that is applied a second time needs a tail for its name."""
         if norm is None:
             return states
-        tables = [
-            self.table(full, self._tensors[full]) for full in (f"{name}.weight", f"{name}.bias")
-        ]
+        weight = self.table(f"{name}.weight", self._tensors[f"{name}.weight"])
+        if isinstance(norm, RmsNorm):
+            return self._rms_norm(states, norm, weight, f"{name}{tail}")
+        tables = [weight]
+        if norm.bias:
+            tables.append(self.table(f"{name}.bias", self._tensors[f"{name}.bias"]))
         return self.node(
             "LayerNormalization", [states, *tables], f"{name}{tail}", axis=-1, epsilon=norm.eps
         )
 
-    def _attention(
-        self, states: str, context: str, mask: str, name: str, attention: Attention
-    ) -> str:
-        def heads(states: str, part: str, order: list[int]) -> str:
-            shape = [0, 0, attention.heads, attention.head_size]
-            split = self.reshape(self._linear(states, part), shape, f"{part}.heads")
-            return self.node("Transpose", [split], f"{part}.turned", perm=order)
+    def _rms_norm(self, states: str, norm: RmsNorm, weight: str, name: str) -> str:
+        square = self.node("Mul", [states, states], f"{name}.square")
+        mean = self.node("ReduceMean", [square], f"{name}.mean", axes=[-1], keepdims=1)
+        root = self.with_number("Add", mean, norm.eps, f"{name}.eps")
+        root = self.node("Sqrt", [root], f"{name}.root")
+        scaled = self.node("Div", [states, root], f"{name}.scaled")
+        return self.node("Mul", [scaled, weight], name)
 
-        query = heads(states, f"{name}.query", [0, 2, 1, 3])
-        key = heads(context, f"{name}.key", [0, 2, 3, 1])
-        value = heads(context, f"{name}.value", [0, 2, 1, 3])
+    def _attention(self, states: str, context: str, name: str, attention: Attention) -> str:
+        one = states != context
+        query = self._heads(states, f"{name}.query", attention, turned=not one)
+        key = self._heads(context, f"{name}.key", attention, turned=True, columns=True)
+        value = self._heads(context, f"{name}.value", attention, turned=False)
         scores = self.node("MatMul", [query, key], f"{name}.query_key")
         scores = self.with_number("Mul", scores, attention.scale, f"{name}.scaled")
+        mask = self._mask(attention.window, first=one)
         scores = self.node("Add", [scores, mask], f"{name}.masked")
         weights = self.node("Softmax", [scores], f"{name}.weights", axis=-1)
         mixed = self.node("MatMul", [weights, value], f"{name}.mixed")
@@ -262,23 +267,29 @@ class GraphWriter(Nodes):
         mixed = self.reshape(mixed, [0, 0, attention.width], f"{name}.flattened")
         return self._linear(mixed, f"{name}.attention_output")
 
-    def _activate(self, x: str, name: str, activation: Activation) -> str:
-        if activation is Activation.RELU:
-            return self.node("Relu", [x], name)
-        if activation is Activation.GELU_TANH:
-            return self._gelu_tanh(x, name)
-        root = self.with_number("Div", x, 2**0.5, f"{name}.div")
-        error = self.node("Erf", [root], f"{name}.erf")
-        shifted = self.with_number("Add", error, 1.0, f"{name}.add")
-        product = self.node("Mul", [x, shifted], f"{name}.mul")
-        return self.with_number("Mul", product, 0.5, name)
+    def _heads(
+        self, states: str, part: str, attention: Attention, *, turned: bool, columns: bool = False
+    ) -> str:
+        """Compute queries, keys or values by head: shape (batch, heads, seq, size).
 
-    def _gelu_tanh(self, x: str, name: str) -> str:
-        cube = self.with_number("Pow", x, 3.0, f"{name}.cube")
-        small = self.with_number("Mul", cube, 0.044715, f"{name}.small")
-        inner = self.node("Add", [x, small], f"{name}.inner")
-        argument = self.with_number("Mul", inner, (2 / np.pi) ** 0.5, f"{name}.argument")
-        tanh = self.node("Tanh", [argument], f"{name}.tanh")
-        shifted = self.with_number("Add", tanh, 1.0, f"{name}.add")
-        gate = self.with_number("Mul", shifted, 0.5, f"{name}.gate")
-        return self.node("Mul", [x, gate], name)
+        Args:
+            states: What they are computed from.
+            part: Name of the linear layer.
+            attention: Heads and rotations.
+            turned: Turn them by their positions; the first token's do not turn.
+            columns: Exchange the last two axes.
+        """
+        shape = [0, 0, -1, attention.head_size]
+        split = self.reshape(self._linear(states, part), shape, f"{part}.heads")
+        rotary = attention.rotary if turned else None
+        order = [0, 2, 3, 1] if columns and not rotary else [0, 2, 1, 3]
+        heads = self.node("Transpose", [split], f"{part}.turned", perm=order)
+        if rotary:
+            heads = self._turn(heads, rotary, part)
+            if columns:
+                heads = self.node("Transpose", [heads], f"{part}.columns", perm=[0, 1, 3, 2])
+        if attention.group == 1 or part.endswith("query"):
+            return heads
+        shared = np.arange(attention.key_heads).repeat(attention.group)
+        shared_by = self.constant(f"{part}.group", shared, np.int32)
+        return self.node("Gather", [heads, shared_by], f"{part}.shared", axis=1)

@@ -96,6 +96,18 @@ class Nodes:
         """Add a cast to float32."""
         return self.node("Cast", [value], name, to=self._onnx.TensorProto.FLOAT)
 
+    def whole(self, value: str, name: str) -> str:
+        """Add a cast to int32."""
+        return self.node("Cast", [value], name, to=self._onnx.TensorProto.INT32)
+
+    def halves(self, value: str, name: str) -> tuple[str, str]:
+        """Add a split of the last axis in two."""
+        first, second = f"{name}.first", f"{name}.second"
+        self._nodes.append(
+            self._onnx.helper.make_node("Split", [value], [first, second], name=first, axis=-1)
+        )
+        return first, second
+
     def model(self, inputs: Iterable[Input], output: str, axes: list[str | int]) -> Any:
         """Return the whole graph as an `onnx.ModelProto`.
 

@@ -7,6 +7,7 @@ over: a tensor that nothing reads belongs to a network that the table does not d
 from __future__ import annotations
 
 from contextlib import ExitStack
+from dataclasses import replace
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,8 @@ import numpy as np
 from minnow.errors import CheckpointError, MissingExtraError
 from minnow.model.families import Family, family_named, network_of
 from minnow.model.layout import WEIGHTS, WEIGHTS_INDEX, read_shards
+from minnow.model.naming import Part
+from minnow.model.network import LayerNorm
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -37,32 +40,42 @@ def tensor_shapes(network: Network) -> dict[str, tuple[int, ...]]:
     width = network.width
     shapes: dict[str, tuple[int, ...]] = {
         "embeddings.word": (network.words.rows, width),
-        "embeddings.position": (network.positions.rows, width),
     }
+    if network.positions:
+        shapes["embeddings.position"] = (network.positions.rows, width)
     if network.words.token_types:
         shapes["embeddings.token_type"] = (network.words.token_types, width)
-    norms = ["embeddings.norm"] if network.embedding_norm else []
+    if network.relative:
+        shapes["relative_bias"] = (network.relative.buckets, network.relative.heads)
+    norms = {"embeddings.norm": network.embedding_norm}
     for i, block in enumerate(network.blocks):
-        for name, shape in _matrices(block, width).items():
+        for name, (shape, has_bias) in _matrices(block, width).items():
             shapes[f"layer.{i}.{name}.weight"] = shape
-            shapes[f"layer.{i}.{name}.bias"] = shape[:1]
-        norms += [f"layer.{i}.attention_norm", f"layer.{i}.output_norm"]
-    if network.final_norm:
-        norms.append("final_norm")
-    for norm in norms:
-        shapes[f"{norm}.weight"] = shapes[f"{norm}.bias"] = (width,)
+            if has_bias:
+                shapes[f"layer.{i}.{name}.bias"] = shape[:1]
+        norms[f"layer.{i}.attention_norm"] = block.attention_norm
+        norms[f"layer.{i}.output_norm"] = block.output_norm
+    norms["final_norm"] = network.final_norm
+    for name, norm in norms.items():
+        if norm is not None:
+            shapes[f"{name}.weight"] = (width,)
+        if isinstance(norm, LayerNorm) and norm.bias:
+            shapes[f"{name}.bias"] = (width,)
     return shapes
 
 
-def _matrices(block: Block, width: int) -> dict[str, tuple[int, int]]:
-    heads, inner = block.attention.width, block.feed_forward.width
+def _matrices(block: Block, width: int) -> dict[str, tuple[tuple[int, int], bool]]:
+    """Return the shape of each matrix of a block, and whether it has a bias."""
+    attention, part = block.attention, block.feed_forward
+    gate = {"gate": ((part.width, width), part.bias)} if part.gated else {}
     return {
-        "query": (heads, width),
-        "key": (heads, width),
-        "value": (heads, width),
-        "attention_output": (width, heads),
-        "inner": (inner, width),
-        "output": (width, inner),
+        "query": ((attention.width, width), attention.bias),
+        "key": ((attention.key_width, width), attention.bias),
+        "value": ((attention.key_width, width), attention.bias),
+        "attention_output": ((width, attention.width), attention.output_bias),
+        **gate,
+        "inner": ((part.width, width), part.bias),
+        "output": ((width, part.width), part.output_bias),
     }
 
 
@@ -75,8 +88,8 @@ def linear_layers(network: Network) -> list[str]:
     ]
 
 
-def tensor_names(names: Mapping[str, str], network: Network) -> dict[str, str]:
-    """Return our name of every tensor of a network -> the name that a file has for it.
+def tensor_names(names: Mapping[str, str | Part], network: Network) -> dict[str, Part]:
+    """Return our name of every tensor of a network -> what a file has for it.
 
     Args:
         names: Our name of a tensor, or of a weight/bias pair, -> the file's; `{i}` is a layer.
@@ -87,7 +100,10 @@ def tensor_names(names: Mapping[str, str], network: Network) -> dict[str, str]:
         layer = our.split(".")[1] if our.startswith("layer.") else ""
         row = our.replace(f"layer.{layer}.", "layer.{i}.", 1)
         module, _, kind = row.rpartition(".")
-        theirs[our] = (names.get(row) or f"{names[module]}.{kind}").format(i=layer)
+        found = names.get(row) or names[module]
+        part = found if isinstance(found, Part) else Part(found)
+        name = part.name if row in names else f"{part.name}.{kind}"
+        theirs[our] = replace(part, name=name.format(i=layer))
     return theirs
 
 
@@ -159,36 +175,66 @@ def _open(file: Path, name: str) -> Any:
 def _collect(
     name: str, family: Family, network: Network, stored: Mapping[str, tuple[Any, str]]
 ) -> Tensors:
-    prefix = family.prefix if any(key.startswith(family.prefix) for key in stored) else ""
-    names = tensor_names(family.tensors, network)
-    theirs = {our: prefix + name for our, name in names.items()}
-    faults = [f"{key} is missing" for key in theirs.values() if key not in stored]
+    prefix, theirs = _best_naming(family, network, stored)
+    needed = {part.name for part in theirs.values()}
+    faults = [
+        f"{key} is missing"
+        for key in dict.fromkeys(p.name for p in theirs.values())
+        if key not in stored
+    ]
     faults += [
         f"{key} is left over (minnow does not know what it does)"
-        for key in sorted(set(stored) - set(theirs.values()))
+        for key in sorted(set(stored) - needed)
         if not any(fnmatchcase(key.removeprefix(prefix), p) for p in family.unused)
     ]
     tensors: Tensors = {}
     for our, shape in tensor_shapes(network).items():
-        if theirs[our] in stored:
-            found = _read_one(*stored[theirs[our]], shape)
+        part = theirs[our]
+        if part.name in stored:
+            found = _read_one(*stored[part.name], part, shape)
             if isinstance(found, str):
                 faults.append(found)
             else:
                 tensors[our] = found
     if faults:
+        faults = list(dict.fromkeys(faults))
         shown = "; ".join(faults[:8]) + (f"; and {len(faults) - 8} more" if faults[8:] else "")
         raise CheckpointError(f"The checkpoint of {name} does not fit its config.json: {shown}.")
     return tensors
 
 
-def _read_one(handle: Any, key: str, shape: tuple[int, ...]) -> NDArray[np.float32] | str:
+def _best_naming(
+    family: Family, network: Network, stored: Mapping[str, Any]
+) -> tuple[str, dict[str, Part]]:
+    """Find the naming of a family that misses the fewest tensors; the first of equals.
+
+    Returns:
+        The prefix of the names, and our name -> theirs, with the prefix.
+    """
+    fits = []
+    for naming in family.namings:
+        prefix = naming.prefix if any(key.startswith(naming.prefix) for key in stored) else ""
+        theirs = {
+            our: replace(part, name=prefix + part.name)
+            for our, part in tensor_names(naming.tensors, network).items()
+        }
+        missing = sum(part.name not in stored for part in theirs.values())
+        fits.append((missing, prefix, theirs))
+    _, prefix, theirs = min(fits, key=lambda fit: fit[0])
+    return prefix, theirs
+
+
+def _read_one(
+    handle: Any, key: str, part: Part, shape: tuple[int, ...]
+) -> NDArray[np.float32] | str:
     """Read a tensor, or say what is wrong with it."""
     view = handle.get_slice(key)
-    if tuple(view.get_shape()) != shape:
-        return f"{key} has shape {tuple(view.get_shape())}, not {shape}"
+    whole = (part.of * shape[0], *shape[1:])
+    if tuple(view.get_shape()) != whole:
+        return f"{key} has shape {tuple(view.get_shape())}, not {whole}"
     if view.get_dtype() not in _FLOATS:
         return f"{key} is stored as {view.get_dtype()}, not as floating point"
+    rows = slice(part.index * shape[0], (part.index + 1) * shape[0])
     with np.errstate(over="ignore"):
-        tensor = np.ascontiguousarray(handle.get_tensor(key), dtype=np.float32)
+        tensor = np.ascontiguousarray(handle.get_tensor(key)[rows], dtype=np.float32)
     return tensor if np.isfinite(tensor).all() else f"{key} holds NaN or infinity"

@@ -24,6 +24,8 @@ _ACTIVATIONS = {
     "gelu_pytorch_tanh": Activation.GELU_TANH,
     "gelu_fast": Activation.GELU_TANH,
     "relu": Activation.RELU,
+    "silu": Activation.SILU,
+    "swish": Activation.SILU,
 }
 
 
@@ -82,16 +84,22 @@ def read_encoder_spec(source: ModelSource) -> EncoderSpec:
     faults += [f"{key} is missing" for key in family.config.values() if key not in values]
     if not faults:
         faults = _value_faults(family.config, values)
+    settings: Mapping[str, Any] = {}
+    if not faults:
+        try:
+            settings = family.settings(values)
+        except UnsupportedModelError as error:
+            faults = [str(error)]
     faults += _unknown(family, config)
     if faults:
         raise UnsupportedModelError(f"{path}: {'; '.join(faults)}.")
-    return _build_spec(family, values)
+    return _build_spec(family, values, settings)
 
 
 def _unknown(family: Family, config: Mapping[str, Any]) -> list[str]:
     """Name the keys whose effect on the network is unknown."""
     row = (family.config.values(), family.defaults, family.fixed, family.must_be, family.ignored)
-    keys = unknown_keys(config, NETWORK_KEYS, NETWORK_MUST_BE, *row)
+    keys = unknown_keys(config, NETWORK_KEYS, NETWORK_MUST_BE, *row, family.settings_keys)
     if not keys:
         return []
     it = "it" if len(keys) == 1 else "each"
@@ -126,7 +134,9 @@ def _value_faults(keys: Mapping[str, str], values: Mapping[str, Any]) -> list[st
     return faults
 
 
-def _build_spec(family: Family, values: Mapping[str, Any]) -> EncoderSpec:
+def _build_spec(
+    family: Family, values: Mapping[str, Any], settings: Mapping[str, Any]
+) -> EncoderSpec:
     keys = family.config
     return EncoderSpec(
         family=family.name,
@@ -134,4 +144,5 @@ def _build_spec(family: Family, values: Mapping[str, Any]) -> EncoderSpec:
         position_offset=values[keys["pad_token_id"]] + 1 if family.positions_after_padding else 0,
         activation=_ACTIVATIONS[values[keys["activation"]]],
         layer_norm_eps=float(values[keys["layer_norm_eps"]]),
+        settings=settings,
     )

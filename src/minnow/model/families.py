@@ -6,10 +6,13 @@ Another family is another row. Key names are those that `transformers` writes.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from minnow.errors import UnsupportedModelError
+from minnow.model import naming, settings
 from minnow.model import network as net
+from minnow.model.naming import Naming
 from minnow.model.network import Network
 from minnow.model.spec import EncoderSpec
 
@@ -26,35 +29,6 @@ _BERT_CONFIG = {
     "pad_token_id": "pad_token_id",
 }
 
-_BERT_TENSORS = {
-    "embeddings.word": "embeddings.word_embeddings.weight",
-    "embeddings.position": "embeddings.position_embeddings.weight",
-    "embeddings.token_type": "embeddings.token_type_embeddings.weight",
-    "embeddings.norm": "embeddings.LayerNorm",
-    "layer.{i}.query": "encoder.layer.{i}.attention.self.query",
-    "layer.{i}.key": "encoder.layer.{i}.attention.self.key",
-    "layer.{i}.value": "encoder.layer.{i}.attention.self.value",
-    "layer.{i}.attention_output": "encoder.layer.{i}.attention.output.dense",
-    "layer.{i}.attention_norm": "encoder.layer.{i}.attention.output.LayerNorm",
-    "layer.{i}.inner": "encoder.layer.{i}.intermediate.dense",
-    "layer.{i}.output": "encoder.layer.{i}.output.dense",
-    "layer.{i}.output_norm": "encoder.layer.{i}.output.LayerNorm",
-}
-
-_DISTILBERT_TENSORS = {
-    "embeddings.word": "embeddings.word_embeddings.weight",
-    "embeddings.position": "embeddings.position_embeddings.weight",
-    "embeddings.norm": "embeddings.LayerNorm",
-    "layer.{i}.query": "transformer.layer.{i}.attention.q_lin",
-    "layer.{i}.key": "transformer.layer.{i}.attention.k_lin",
-    "layer.{i}.value": "transformer.layer.{i}.attention.v_lin",
-    "layer.{i}.attention_output": "transformer.layer.{i}.attention.out_lin",
-    "layer.{i}.attention_norm": "transformer.layer.{i}.sa_layer_norm",
-    "layer.{i}.inner": "transformer.layer.{i}.ffn.lin1",
-    "layer.{i}.output": "transformer.layer.{i}.ffn.lin2",
-    "layer.{i}.output_norm": "transformer.layer.{i}.output_layer_norm",
-}
-
 
 def post_norm_network(spec: EncoderSpec) -> Network:
     """Describe an encoder as in Devlin et al., "BERT" (2018)."""
@@ -62,14 +36,60 @@ def post_norm_network(spec: EncoderSpec) -> Network:
     block = net.Block(
         net.Attention(spec.heads, head_size, scale=head_size**-0.5),
         net.FeedForward(spec.inner_width, spec.activation),
-        norm,
+        attention_norm=norm,
+        output_norm=norm,
     )
     return Network(
         width=spec.width,
+        longest=spec.max_positions,
         words=net.Words(spec.vocab_size, spec.token_types),
         positions=net.LearnedPositions(spec.positions, spec.position_offset),
         embedding_norm=norm,
         blocks=(block,) * spec.layers,
+    )
+
+
+def mpnet_network(spec: EncoderSpec) -> Network:
+    """Describe an encoder as in Song et al., "MPNet" (2020): BERT's, with relative positions too.
+
+    The number of buckets and the distance are constants of the code, not of config.json.
+    """
+    relative = net.RelativeBuckets(spec.heads, buckets=32, distance=128)
+    return replace(post_norm_network(spec), relative=relative)
+
+
+def modernbert_network(spec: EncoderSpec) -> Network:
+    """Describe an encoder as in Warner et al., "Smarter, Better, Faster, Longer" (2024)."""
+    given, head_size = spec.settings, spec.width // spec.heads
+    norm = net.LayerNorm(spec.layer_norm_eps, bias=given["norm_bias"])
+    feed_forward = net.FeedForward(
+        spec.inner_width,
+        spec.activation,
+        gated=True,
+        bias=given["mlp_bias"],
+        output_bias=given["mlp_bias"],
+    )
+
+    def block(index: int, kind: str) -> net.Block:
+        attention = net.Attention(
+            spec.heads,
+            head_size,
+            scale=head_size**-0.5,
+            rotary=net.Rotary(head_size, **given["rotary"][kind]),
+            window=given["window"] if kind == settings.WINDOW else None,
+            bias=given["attention_bias"],
+            output_bias=given["attention_bias"],
+        )
+        return net.Block(attention, feed_forward, norm if index else None, norm, net.Placement.PRE)
+
+    return Network(
+        width=spec.width,
+        longest=spec.max_positions,
+        words=net.Words(spec.vocab_size),
+        positions=None,
+        embedding_norm=norm,
+        blocks=tuple(block(i, kind) for i, kind in enumerate(given["layer_types"])),
+        final_norm=norm,
     )
 
 
@@ -80,13 +100,14 @@ class Family:
     Attributes:
         name: The family's name in a manifest.
         model_types: Values of `model_type` in config.json that belong to it.
-        prefix: Prefix of every tensor name in some checkpoints (task heads, pretraining).
+        namings: The ways to name its tensors; a checkpoint has the one that fits best.
         network: Describes the forward pass of a model with given hyperparameters.
-        tensors: Our name of a tensor or of a weight/bias pair -> the checkpoint's.
         config: Our name of a hyperparameter -> the key in config.json.
         defaults: Values for keys that config.json may leave out, as `transformers` has them.
         fixed: Values that replace those of config.json, for keys that `transformers` ignores.
         must_be: Keys of config.json that change the network -> the only supported values.
+        settings: Reads what only this family has; see `EncoderSpec.settings`.
+        settings_keys: The keys of config.json that `settings` reads.
         ignored: Keys of config.json that are this family's own and change no vector. A key that
             stands neither in this row nor in `minnow.model.config_keys` is refused.
         unused: Patterns (fnmatch) of tensors that belong to heads or buffers, not the encoder.
@@ -95,14 +116,15 @@ class Family:
 
     name: str
     model_types: tuple[str, ...]
-    prefix: str
+    namings: tuple[Naming, ...]
     network: Callable[[EncoderSpec], Network] = post_norm_network
-    tensors: Mapping[str, str] = field(default_factory=lambda: _BERT_TENSORS)
     config: Mapping[str, str] = field(default_factory=lambda: _BERT_CONFIG)
     defaults: Mapping[str, object] = field(default_factory=dict)
     fixed: Mapping[str, object] = field(default_factory=dict)
     must_be: Mapping[str, tuple[object, ...]] = field(default_factory=dict)
     ignored: tuple[str, ...] = ()
+    settings: Callable[[Mapping[str, Any]], Mapping[str, Any]] = lambda _: {}
+    settings_keys: tuple[str, ...] = ()
     unused: tuple[str, ...] = ()
     positions_after_padding: bool = False
 
@@ -123,7 +145,7 @@ FAMILIES: tuple[Family, ...] = (
     Family(
         name="bert",
         model_types=("bert",),
-        prefix="bert.",
+        namings=(Naming("bert.", naming.BERT),),
         defaults=_BERT_DEFAULTS,
         must_be=_ENCODER_ONLY,
         unused=("embeddings.position_ids", "embeddings.token_type_ids", "pooler.*", "cls.*"),
@@ -131,7 +153,7 @@ FAMILIES: tuple[Family, ...] = (
     Family(
         name="roberta",
         model_types=("roberta", "xlm-roberta", "camembert"),
-        prefix="roberta.",
+        namings=(Naming("roberta.", naming.BERT),),
         defaults=_BERT_DEFAULTS | {"pad_token_id": 1},
         must_be=_ENCODER_ONLY,
         unused=("embeddings.position_ids", "embeddings.token_type_ids", "pooler.*", "lm_head.*"),
@@ -140,8 +162,7 @@ FAMILIES: tuple[Family, ...] = (
     Family(
         name="distilbert",
         model_types=("distilbert",),
-        prefix="distilbert.",
-        tensors=_DISTILBERT_TENSORS,
+        namings=(Naming("distilbert.", naming.DISTILBERT),),
         config=_BERT_CONFIG
         | {
             "width": "dim",
@@ -154,6 +175,51 @@ FAMILIES: tuple[Family, ...] = (
         fixed={"layer_norm_eps": 1e-12, "type_vocab_size": 0},
         ignored=tuple(_BERT_CONFIG.values()),  # DistilBertConfig has other names for them, or none
         unused=("embeddings.position_ids", "vocab_*"),
+    ),
+    Family(
+        name="mpnet",
+        model_types=("mpnet",),
+        namings=(Naming("mpnet.", naming.MPNET),),
+        network=mpnet_network,
+        defaults={
+            "hidden_act": "gelu",
+            "layer_norm_eps": 1e-12,
+            "pad_token_id": 1,
+            "relative_attention_num_buckets": 32,
+        },
+        fixed={"type_vocab_size": 0},
+        must_be={"relative_attention_num_buckets": (32,), "pad_token_id": (1,)},
+        unused=("embeddings.position_ids", "pooler.*", "lm_head.*"),
+        positions_after_padding=True,
+    ),
+    Family(
+        name="modernbert",
+        model_types=("modernbert",),
+        namings=(Naming("model.", naming.MODERNBERT),),
+        network=modernbert_network,
+        config=_BERT_CONFIG | {"activation": "hidden_activation", "layer_norm_eps": "norm_eps"},
+        defaults={
+            "hidden_activation": "gelu",
+            "norm_eps": 1e-5,
+            "pad_token_id": 50283,
+            "max_position_embeddings": 8192,
+        },
+        fixed={"type_vocab_size": 0},
+        settings=settings.read_modernbert,
+        settings_keys=(
+            "layer_types",
+            "global_attn_every_n_layers",
+            "local_attention",
+            "sliding_window",
+            "rope_parameters",
+            "rope_scaling",
+            "global_rope_theta",
+            "local_rope_theta",
+            "attention_bias",
+            "mlp_bias",
+            "norm_bias",
+        ),
+        unused=("head.*", "decoder.*", "classifier.*"),
     ),
 )
 

@@ -18,6 +18,7 @@ class Activation(str, Enum):
     GELU = "gelu"
     GELU_TANH = "gelu_tanh"
     RELU = "relu"
+    SILU = "silu"
 
 
 class Placement(str, Enum):
@@ -29,13 +30,29 @@ class Placement(str, Enum):
 
 @dataclass(frozen=True)
 class LayerNorm:
-    """LayerNorm over the width, with a weight and a bias.
+    """LayerNorm over the width, with a weight.
 
     Attributes:
         eps: Added to the variance.
+        bias: Whether it has a bias too.
     """
 
     eps: float
+    bias: bool = True
+
+
+@dataclass(frozen=True)
+class RmsNorm:
+    """Division by the root of the mean square over the width, then a weight.
+
+    Attributes:
+        eps: Added to the mean square.
+    """
+
+    eps: float
+
+
+Norm = LayerNorm | RmsNorm
 
 
 @dataclass(frozen=True)
@@ -70,36 +87,105 @@ class LearnedPositions:
 
 
 @dataclass(frozen=True)
-class Attention:
-    """Attention of every token to every token, with biases in all four matrices.
+class RelativeBuckets:
+    """A learned number for each head and distance, added to the scores of every layer.
+
+    Distances share a number in buckets: half of the buckets are for tokens behind, half for tokens
+    ahead. Of each half, the first half are single distances; the others grow by a factor.
+
+    Source: Raffel et al., "T5" (2020), section 2.1, in its form for encoders.
 
     Attributes:
-        heads: Heads, for queries, keys and values alike.
+        heads: Columns of the table.
+        buckets: Rows of the table; a multiple of 4.
+        distance: The distance from which on all tokens share a bucket.
+    """
+
+    heads: int
+    buckets: int
+    distance: int
+
+
+@dataclass(frozen=True)
+class Rotary:
+    """Positions as rotations of queries and keys, the first half of a head with the second.
+
+    The pair i of a head turns by `position * theta ** (-2 * i / size) / factor` radians.
+
+    Source: Su et al., "RoFormer" (2021); the factor: Chen et al., "Extending Context Window"
+    (2023).
+
+    Attributes:
+        size: Width of a head.
+        theta: The base of the frequencies.
+        factor: Divides all angles.
+    """
+
+    size: int
+    theta: float
+    factor: float = 1.0
+
+
+@dataclass(frozen=True)
+class Attention:
+    """Attention of every token to every token, or to those within a window.
+
+    Attributes:
+        heads: Heads of the queries.
         head_size: Width of a head.
         scale: Factor of the products of queries and keys.
+        group: Neighbouring heads of queries that share a head of keys and values; divides `heads`.
+        rotary: How queries and keys are turned; None where they are not.
+        window: The largest distance of two tokens that see each other; None for any distance.
+        bias: Whether the three matrices of queries, keys and values have biases.
+        output_bias: Whether the matrix that follows has one.
     """
 
     heads: int
     head_size: int
     scale: float
+    group: int = 1
+    rotary: Rotary | None = None
+    window: int | None = None
+    bias: bool = True
+    output_bias: bool = True
 
     @property
     def width(self) -> int:
-        """Width of all heads together."""
+        """Width of all heads of the queries together."""
         return self.heads * self.head_size
+
+    @property
+    def key_heads(self) -> int:
+        """Heads of the keys, and of the values."""
+        return self.heads // self.group
+
+    @property
+    def key_width(self) -> int:
+        """Width of all heads of the keys together, and of the values."""
+        return self.key_heads * self.head_size
 
 
 @dataclass(frozen=True)
 class FeedForward:
-    """Two matrices with biases, and an activation between them.
+    """Matrices with an activation between them.
+
+    A plain part is `output(activation(inner(x)))`, a gated one (Shazeer, "GLU Variants", 2020)
+    `output(activation(gate(x)) * inner(x))`.
 
     Attributes:
         width: Units between the matrices.
-        activation: The function applied to them.
+        activation: The function applied to them, or to the gate.
+        gated: Whether there is a gate.
+        bias: Whether the first matrix, and that of the gate, have biases.
+        output_bias: Whether the last matrix has one.
     """
 
     width: int
     activation: Activation
+    gated: bool = False
+    bias: bool = True
+    output_bias: bool = True
 
 
 @dataclass(frozen=True)
@@ -109,13 +195,15 @@ class Block:
     Attributes:
         attention: The first part.
         feed_forward: The second.
-        norm: The kind of its two norms.
-        placement: Their place.
+        attention_norm: The norm before or after the first part; None where there is none.
+        output_norm: The norm before or after the second.
+        placement: The place of both.
     """
 
     attention: Attention
     feed_forward: FeedForward
-    norm: LayerNorm
+    attention_norm: Norm | None
+    output_norm: Norm | None
     placement: Placement = Placement.POST
 
 
@@ -125,24 +213,36 @@ class Network:
 
     Attributes:
         width: Length of a token state.
+        longest: The longest sequence, in tokens.
         words: The tables of words and token types.
-        positions: The table of positions.
-        embedding_norm: The norm of the sum of all three; None where there is none.
+        positions: The table of positions; None where there is none.
+        embedding_norm: The norm of the sum of all tables' rows; None where there is none.
         blocks: The layers, in the order in which they run.
         final_norm: The norm of the last block's states; None where there is none.
+        relative: What is added to the scores of every layer; None where nothing is.
     """
 
     width: int
+    longest: int
     words: Words
-    positions: LearnedPositions
-    embedding_norm: LayerNorm | None
+    positions: LearnedPositions | None
+    embedding_norm: Norm | None
     blocks: tuple[Block, ...]
-    final_norm: LayerNorm | None = None
+    final_norm: Norm | None = None
+    relative: RelativeBuckets | None = None
 
     @property
     def inputs(self) -> tuple[str, ...]:
         """Names of the graph's inputs, in order."""
         return input_names(self.words.token_types)
+
+    @property
+    def compares_positions(self) -> bool:
+        """Whether attention depends on the positions of tokens, beside their states."""
+        parts = [block.attention for block in self.blocks]
+        return self.relative is not None or any(
+            part.rotary is not None or part.window is not None for part in parts
+        )
 
 
 def input_names(token_types: int) -> tuple[str, ...]:

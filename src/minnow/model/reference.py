@@ -5,7 +5,9 @@ the converter or the engine that it judges.
 
 Source: Vaswani et al., "Attention Is All You Need" (2017), sections 3.1 to 3.3, with GELU
 (Hendrycks & Gimpel, 2016) and learned positions as in Devlin et al., "BERT" (2018); for norms
-before a part, Xiong et al., "On Layer Normalization in the Transformer Architecture" (2020).
+before a part, Xiong et al., "On Layer Normalization in the Transformer Architecture" (2020); for
+RMS norms, Zhang & Sennrich (2019); for rotations, Su et al., "RoFormer" (2021); for buckets of
+distances, Raffel et al., "T5" (2020); for shared heads, Ainslie et al., "GQA" (2023).
 """
 
 from __future__ import annotations
@@ -16,14 +18,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minnow.errors import MissingExtraError
-from minnow.model.network import Activation, Placement
+from minnow.model.network import Activation, LayerNorm, Placement
 from minnow.vectors import Pooling
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from minnow.model.head import Head
-    from minnow.model.network import Attention, Block, LayerNorm, Network
+    from minnow.model.network import Attention, Block, Network, Norm, RelativeBuckets, Rotary
 
 Doubles = NDArray[np.float64]
 Floats = TypeVar("Floats", NDArray[np.float32], NDArray[np.float64])
@@ -53,8 +55,9 @@ class ReferenceModel:
         """
         network, tensors = self._network, self._tensors
         x = embed(np.asarray(ids), np.arange(len(ids)), network, tensors)
+        bias = relative_bias(len(ids), network.relative, tensors)
         for i, block in enumerate(network.blocks):
-            x = self._block(x, block, f"layer.{i}")
+            x = self._block(x, block, f"layer.{i}", bias)
         return normalize_layer(x, network.final_norm, "final_norm", tensors)
 
     def vector(self, ids: Sequence[int]) -> Doubles:
@@ -68,31 +71,32 @@ class ReferenceModel:
         """
         return pool_one(self.hidden_states(ids), self._head)
 
-    def _block(self, x: Doubles, block: Block, name: str) -> Doubles:
-        def add(part: Callable[[Doubles], Doubles], norm: str) -> Doubles:
+    def _block(self, x: Doubles, block: Block, name: str, bias: Doubles | None) -> Doubles:
+        def add(part: Callable[[Doubles], Doubles], norm: Norm | None, named: str) -> Doubles:
             if block.placement is Placement.PRE:
-                return x + part(self._norm(x, block.norm, norm))
-            return self._norm(x + part(x), block.norm, norm)
+                return x + part(normalize_layer(x, norm, named, self._tensors))
+            return normalize_layer(x + part(x), norm, named, self._tensors)
+
+        def attention(x: Doubles) -> Doubles:
+            query, key, value = (
+                self._linear(x, f"{name}.{part}") for part in ("query", "key", "value")
+            )
+            mixed = attend(query, key, value, block.attention, bias)
+            return self._linear(mixed, f"{name}.attention_output")
 
         def feed_forward(x: Doubles) -> Doubles:
-            inner = activate(self._linear(x, f"{name}.inner"), block.feed_forward.activation)
-            return self._linear(inner, f"{name}.output")
+            inner, activation = self._linear(x, f"{name}.inner"), block.feed_forward.activation
+            if block.feed_forward.gated:
+                units = activate(self._linear(x, f"{name}.gate"), activation) * inner
+            else:
+                units = activate(inner, activation)
+            return self._linear(units, f"{name}.output")
 
-        x = add(lambda x: self._attention(x, block.attention, name), f"{name}.attention_norm")
-        return add(feed_forward, f"{name}.output_norm")
-
-    def _attention(self, x: Doubles, attention: Attention, name: str) -> Doubles:
-        query, key, value = (
-            self._linear(x, f"{name}.{part}") for part in ("query", "key", "value")
-        )
-        return self._linear(attend(query, key, value, attention), f"{name}.attention_output")
+        x = add(attention, block.attention_norm, f"{name}.attention_norm")
+        return add(feed_forward, block.output_norm, f"{name}.output_norm")
 
     def _linear(self, x: Doubles, name: str) -> Doubles:
-        product: Doubles = x @ self._tensors[f"{name}.weight"].T + self._tensors[f"{name}.bias"]
-        return product
-
-    def _norm(self, x: Doubles, norm: LayerNorm, name: str) -> Doubles:
-        return normalize_layer(x, norm, name, self._tensors)
+        return multiply(x, name, self._tensors)
 
 
 # --- formulas, which `minnow.convert.calibrate` uses in float32 --------------------------
@@ -116,51 +120,115 @@ def embed(
         The states that the first block reads, of shape (tokens, width).
     """
     x = tensors["embeddings.word"][ids]
-    x = x + tensors["embeddings.position"][places + network.positions.offset]
+    if network.positions:
+        x = x + tensors["embeddings.position"][places + network.positions.offset]
     if network.words.token_types:
         x = x + tensors["embeddings.token_type"][0]
     return normalize_layer(x, network.embedding_norm, "embeddings.norm", tensors)
 
 
 def normalize_layer(
-    x: Floats, norm: LayerNorm | None, name: str, tensors: Mapping[str, Floats]
+    x: Floats, norm: Norm | None, name: str, tensors: Mapping[str, Floats]
 ) -> Floats:
     """Normalise states of shape (tokens, width), by the tensors of a name; None changes nothing."""
     if norm is None:
         return x
-    centred = x - x.mean(-1, keepdims=True)
-    variance = (centred**2).mean(-1, keepdims=True)
-    scaled = centred / np.sqrt(variance + norm.eps)
-    normed: Floats = scaled * tensors[f"{name}.weight"] + tensors[f"{name}.bias"]
-    return normed
+    centred = x - x.mean(-1, keepdims=True) if isinstance(norm, LayerNorm) else x
+    squares = (centred**2).mean(-1, keepdims=True)
+    normed: Floats = centred / np.sqrt(squares + norm.eps) * tensors[f"{name}.weight"]
+    has_bias = isinstance(norm, LayerNorm) and norm.bias
+    return normed + tensors[f"{name}.bias"] if has_bias else normed
 
 
-def attend(query: Floats, key: Floats, value: Floats, attention: Attention) -> Floats:
-    """Let each token of one text mix the values of all.
+def multiply(x: Floats, name: str, tensors: Mapping[str, Floats]) -> Floats:
+    """Multiply states of shape (tokens, inputs) by a linear layer; add its bias, if it has one."""
+    product: Floats = x @ tensors[f"{name}.weight"].T
+    bias = tensors.get(f"{name}.bias")
+    return product if bias is None else product + bias
+
+
+def attend(
+    query: Floats,
+    key: Floats,
+    value: Floats,
+    attention: Attention,
+    bias: Floats | None = None,
+) -> Floats:
+    """Let each token of one text mix the values of all that it sees.
 
     Args:
         query: The queries, of shape (tokens, width of all heads).
-        key: The keys, in the same shape.
+        key: The keys, of shape (tokens, width of all heads of keys).
         value: The values, in the same shape.
-        attention: Heads and scale.
+        attention: Heads, scale, rotations and window.
+        bias: Added to the scores, of shape (heads, tokens, tokens); see `relative_bias`.
 
     Returns:
-        The mixed values, in the same shape.
+        The mixed values, in the shape of the queries.
     """
-    heads = (len(query), attention.heads, attention.head_size)
-    query, key, value = (part.reshape(heads).swapaxes(0, 1) for part in (query, key, value))
+    query, key, value = (
+        part.reshape(len(part), -1, attention.head_size).swapaxes(0, 1)
+        for part in (query, key, value)
+    )
+    if attention.rotary is not None:
+        query, key = rotate(query, attention.rotary), rotate(key, attention.rotary)
+    key, value = (part.repeat(attention.group, axis=0) for part in (key, value))
     scores = query @ key.swapaxes(1, 2) * attention.scale
+    if bias is not None:
+        scores = scores + bias
+    if attention.window is not None:
+        scores = np.where(np.abs(_distances(scores.shape[1])) > attention.window, -np.inf, scores)
     weights = np.exp(scores - scores.max(-1, keepdims=True))
     weights /= weights.sum(-1, keepdims=True)
-    mixed: Floats = (weights @ value).swapaxes(0, 1).reshape(heads[0], attention.width)
+    mixed: Floats = (weights @ value).swapaxes(0, 1).reshape(-1, attention.width)
     return mixed
+
+
+def rotate(x: Floats, rotary: Rotary) -> Floats:
+    """Turn each pair of a head's numbers, read as a complex number, by its position's angle.
+
+    Args:
+        x: Queries or keys of one text from its first token on, of shape (heads, tokens, size).
+        rotary: The frequencies.
+    """
+    _, tokens, size = x.shape
+    pairs = size // 2
+    frequencies = rotary.theta ** (-np.arange(pairs) / pairs) / rotary.factor
+    turns = np.exp(1j * np.arange(tokens)[:, None] * frequencies)
+    turned = (x[..., :pairs] + 1j * x[..., pairs:]) * turns
+    halves: Floats = np.concatenate([turned.real, turned.imag], axis=-1).astype(x.dtype)
+    return halves
+
+
+def relative_bias(
+    tokens: int, relative: RelativeBuckets | None, tensors: Mapping[str, Floats]
+) -> Floats | None:
+    """Look up what is added to the scores of a text: shape (heads, tokens, tokens), or None."""
+    if relative is None:
+        return None
+    ahead = _distances(tokens)
+    half, single = relative.buckets // 2, relative.buckets // 4
+    far = np.maximum(np.abs(ahead), single) / single
+    growing = np.floor(np.log(far) / np.log(relative.distance / single) * (half - single))
+    bucket = np.where(np.abs(ahead) < single, np.abs(ahead), single + growing)
+    bucket = np.minimum(bucket, half - 1) + np.where(ahead > 0, half, 0)
+    bias: Floats = tensors["relative_bias"][bucket.astype(int)].transpose(2, 0, 1)
+    return bias
+
+
+def _distances(tokens: int) -> NDArray[np.int64]:
+    """Return how far token j is ahead of token i: shape (tokens, tokens)."""
+    places = np.arange(tokens)
+    return places[None, :] - places[:, None]
 
 
 def activate(x: Floats, activation: Activation) -> Floats:
     """Apply a feed-forward activation to numbers of any shape."""
     if activation is Activation.RELU:
         return np.maximum(x, 0)
-    if activation is Activation.GELU_TANH:
+    if activation is Activation.SILU:
+        gate = np.tanh(x / 2)  # 1 / (1 + exp(-x)) is (1 + tanh(x / 2)) / 2
+    elif activation is Activation.GELU_TANH:
         gate = np.tanh((2 / np.pi) ** 0.5 * (x + 0.044715 * x**3))
     else:
         gate = _import_erf()(x * 0.5**0.5)

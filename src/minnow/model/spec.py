@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import Any
 
 from minnow.model.head import Head
 from minnow.model.network import Activation, input_names
@@ -70,12 +71,14 @@ class EncoderSpec:
         layers: Transformer layers.
         heads: Attention heads per layer; divides `width`.
         inner_width: Width inside the feed-forward part.
-        positions: Rows of the position table.
+        positions: Rows of the position table; without one, the longest sequence in tokens.
         position_offset: The row of the first token's position (0; 2 for RoBERTa).
         token_types: Rows of the token type table; 0 where the model has none.
         activation: The feed-forward activation.
-        layer_norm_eps: Added to the variance in every LayerNorm.
+        layer_norm_eps: Added to the variance, or the mean square, in every norm.
         pad_token_id: The id that fills up shorter texts of a batch.
+        settings: What only some families have, as the family's row reads it (see
+            `minnow.model.settings`); a manifest has it only where it is not empty.
     """
 
     family: str
@@ -90,10 +93,11 @@ class EncoderSpec:
     activation: Activation
     layer_norm_eps: float
     pad_token_id: int
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def max_positions(self) -> int:
-        """The longest sequence, in tokens, that the position table covers."""
+        """The longest sequence, in tokens."""
         return self.positions - self.position_offset
 
     @property

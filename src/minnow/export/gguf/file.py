@@ -16,7 +16,14 @@ from minnow.engines.llama_cpp_model import (
 from minnow.errors import UnsupportedModelError
 from minnow.export.gguf.vocabulary import read_vocabulary
 from minnow.model.checkpoint import tensor_names
-from minnow.model.network import Activation, Placement
+from minnow.model.network import (
+    Activation,
+    Attention,
+    Block,
+    FeedForward,
+    LayerNorm,
+    Placement,
+)
 from minnow.vectors import Pooling
 
 if TYPE_CHECKING:
@@ -47,6 +54,7 @@ _NAMES = {
 }
 _ALWAYS_F32 = ("embeddings.position", "embeddings.token_type")
 _POOLINGS = {Pooling.MEAN: 1, Pooling.CLS: 2, Pooling.LAST_TOKEN: 3}
+_ACTIVATIONS = (Activation.GELU, Activation.GELU_TANH)
 VALUE_TYPES = {bool: "BOOL", int: "UINT32", float: "FLOAT32", str: "STRING"}
 
 
@@ -62,12 +70,12 @@ def gguf_metadata(original: Original) -> dict[str, Any]:
     block = network.blocks[0]
     return {
         "general.name": source.model_id or source.folder.name,
-        f"{ARCHITECTURE}.context_length": network.positions.longest,
+        f"{ARCHITECTURE}.context_length": network.longest,
         f"{ARCHITECTURE}.embedding_length": network.width,
         f"{ARCHITECTURE}.block_count": len(network.blocks),
         f"{ARCHITECTURE}.feed_forward_length": block.feed_forward.width,
         f"{ARCHITECTURE}.attention.head_count": block.attention.heads,
-        f"{ARCHITECTURE}.attention.layer_norm_epsilon": block.norm.eps,
+        f"{ARCHITECTURE}.attention.layer_norm_epsilon": original.encoder.layer_norm_eps,
         f"{ARCHITECTURE}.attention.causal": False,
         f"{ARCHITECTURE}.pooling_type": _POOLINGS[embedding.pooling],
         MAX_TOKENS: embedding.max_tokens,
@@ -85,13 +93,33 @@ def _network_faults(network: Network, head: Head) -> list[str]:
     if head.pooling not in _POOLINGS:
         known = ", ".join(pooling.value for pooling in _POOLINGS)
         faults.append(f"it pools by {head.pooling.value}, and llama.cpp by {known} only")
-    if any(block.feed_forward.activation is Activation.RELU for block in network.blocks):
-        faults.append("its activation is relu, and llama.cpp's BERT has gelu only")
-    if any(block.placement is Placement.PRE for block in network.blocks):
+    blocks = network.blocks
+    others = {block.feed_forward.activation for block in blocks} - set(_ACTIVATIONS)
+    faults += [
+        f"its activation is {other.value}, and llama.cpp's BERT has gelu only" for other in others
+    ]
+    if any(block.placement is Placement.PRE for block in blocks):
         faults.append("it normalises before each part of a layer, and llama.cpp's BERT after it")
     if network.embedding_norm is None or network.final_norm is not None:
         faults.append("llama.cpp's BERT normalises its embeddings, and its last states only once")
+    if network.positions is None or network.compares_positions:
+        faults.append("llama.cpp's BERT knows positions by a table that is added to the words only")
+    if faults == [] and any(block != _bert_block(block) for block in blocks):
+        faults.append("its layers are not those of llama.cpp's BERT")
     return faults
+
+
+def _bert_block(block: Block) -> Block:
+    """Return the layer of BERT with the sizes of another."""
+    attention, part = block.attention, block.feed_forward
+    norm = next((n for n in (block.output_norm, block.attention_norm) if n), None)
+    eps = norm.eps if norm else 0.0
+    return Block(
+        Attention(attention.heads, attention.head_size, attention.head_size**-0.5),
+        FeedForward(part.width, part.activation),
+        LayerNorm(eps),
+        LayerNorm(eps),
+    )
 
 
 def write_file(
@@ -113,12 +141,12 @@ def write_file(
     for key, value in {**metadata, "general.file_type": file_type}.items():
         kind = VALUE_TYPES.get(type(value), "ARRAY")
         writer.add_key_value(key, value, gguf.GGUFValueType[kind])
-    for our, name in tensor_names(_NAMES, original.network).items():
+    for our, part in tensor_names(_NAMES, original.network).items():
         tensor = _tensor(original, our)
         narrow = tensor.ndim == 2 and our not in _ALWAYS_F32
         stored = gguf.GGMLQuantizationType[matrices if narrow else "F32"]
         with np.errstate(over="ignore"):  # the proof finds what float16 cannot hold
-            writer.add_tensor(name, gguf.quantize(tensor, stored), raw_dtype=stored)
+            writer.add_tensor(part.name, gguf.quantize(tensor, stored), raw_dtype=stored)
     try:
         writer.write_header_to_file()
         writer.write_kv_data_to_file()
@@ -130,6 +158,7 @@ def write_file(
 def _tensor(original: Original, name: str) -> NDArray[np.float32]:
     """Return a tensor; of the position table, only the rows from the first token's on."""
     tensor = original.tensors[name]
-    if name == "embeddings.position":
-        tensor = tensor[original.network.positions.offset :]
+    positions = original.network.positions
+    if name == "embeddings.position" and positions:
+        tensor = tensor[positions.offset :]
     return np.ascontiguousarray(tensor)

@@ -218,7 +218,7 @@ def _write(
     progress("writing the graph")
     model = build_embedded_graph(
         original.network, rounded.tensors, original.head, rounded.packed,
-        in_parts=not recipe.rounds,
+        in_parts=not recipe.rounds, exact_gelu=recipe.exact_gelu,
     )  # fmt: skip
     graph = folder / "graph.onnx"
     graph.write_bytes(model.SerializeToString())

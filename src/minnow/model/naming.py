@@ -1,0 +1,96 @@
+"""Names of a network's tensors in the checkpoints of each family, as `transformers` writes them.
+
+Our name of a tensor, or of a weight/bias pair, -> the checkpoint's; `{i}` is a layer. Some
+checkpoints store several matrices as one: `Part` says which rows of it belong to ours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Part:
+    """A tensor of a checkpoint, or equal parts of its rows.
+
+    Attributes:
+        name: Its name, or that of its weight/bias pair.
+        index: The part, from 0.
+        of: The number of parts.
+    """
+
+    name: str
+    index: int = 0
+    of: int = 1
+
+
+@dataclass(frozen=True)
+class Naming:
+    """One way to name the tensors of a family.
+
+    Attributes:
+        prefix: Prefix of every name in some checkpoints (task heads, pretraining).
+        tensors: Our name -> the checkpoint's.
+    """
+
+    prefix: str
+    tensors: Mapping[str, str | Part]
+
+
+def parts(name: str, *ours: str) -> dict[str, Part]:
+    """Name matrices that a checkpoint stores as one, in the order of their rows."""
+    return {our: Part(name, i, len(ours)) for i, our in enumerate(ours)}
+
+
+_QKV = ("layer.{i}.query", "layer.{i}.key", "layer.{i}.value")
+_WORDS = {
+    "embeddings.word": "embeddings.word_embeddings.weight",
+    "embeddings.token_type": "embeddings.token_type_embeddings.weight",
+    "embeddings.norm": "embeddings.LayerNorm",
+}
+
+BERT = _WORDS | {
+    "embeddings.position": "embeddings.position_embeddings.weight",
+    "layer.{i}.query": "encoder.layer.{i}.attention.self.query",
+    "layer.{i}.key": "encoder.layer.{i}.attention.self.key",
+    "layer.{i}.value": "encoder.layer.{i}.attention.self.value",
+    "layer.{i}.attention_output": "encoder.layer.{i}.attention.output.dense",
+    "layer.{i}.attention_norm": "encoder.layer.{i}.attention.output.LayerNorm",
+    "layer.{i}.inner": "encoder.layer.{i}.intermediate.dense",
+    "layer.{i}.output": "encoder.layer.{i}.output.dense",
+    "layer.{i}.output_norm": "encoder.layer.{i}.output.LayerNorm",
+}
+
+DISTILBERT = _WORDS | {
+    "embeddings.position": "embeddings.position_embeddings.weight",
+    "layer.{i}.query": "transformer.layer.{i}.attention.q_lin",
+    "layer.{i}.key": "transformer.layer.{i}.attention.k_lin",
+    "layer.{i}.value": "transformer.layer.{i}.attention.v_lin",
+    "layer.{i}.attention_output": "transformer.layer.{i}.attention.out_lin",
+    "layer.{i}.attention_norm": "transformer.layer.{i}.sa_layer_norm",
+    "layer.{i}.inner": "transformer.layer.{i}.ffn.lin1",
+    "layer.{i}.output": "transformer.layer.{i}.ffn.lin2",
+    "layer.{i}.output_norm": "transformer.layer.{i}.output_layer_norm",
+}
+
+MPNET = BERT | {
+    "relative_bias": "encoder.relative_attention_bias.weight",
+    "layer.{i}.query": "encoder.layer.{i}.attention.attn.q",
+    "layer.{i}.key": "encoder.layer.{i}.attention.attn.k",
+    "layer.{i}.value": "encoder.layer.{i}.attention.attn.v",
+    "layer.{i}.attention_output": "encoder.layer.{i}.attention.attn.o",
+    "layer.{i}.attention_norm": "encoder.layer.{i}.attention.LayerNorm",
+}
+
+MODERNBERT: Mapping[str, str | Part] = {
+    "embeddings.word": "embeddings.tok_embeddings.weight",
+    "embeddings.norm": "embeddings.norm",
+    **parts("layers.{i}.attn.Wqkv", *_QKV),
+    "layer.{i}.attention_output": "layers.{i}.attn.Wo",
+    "layer.{i}.attention_norm": "layers.{i}.attn_norm",
+    **parts("layers.{i}.mlp.Wi", "layer.{i}.gate", "layer.{i}.inner"),
+    "layer.{i}.output": "layers.{i}.mlp.Wo",
+    "layer.{i}.output_norm": "layers.{i}.mlp_norm",
+    "final_norm": "final_norm",
+}
