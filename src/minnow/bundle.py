@@ -36,7 +36,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from contextlib import AbstractContextManager
 
-FORMAT = 1
+FORMAT = 2
+"""The newest format of a manifest. Format 2 has `truncate_dim`, which readers of format 1 ignore:
+they would give other vectors. A bundle without it has format 1, for those readers too."""
 MANIFEST = "minnow.json"
 ENCODER = "encoder.mnn"
 TOKENIZER = "tokenizer.json"
@@ -181,7 +183,7 @@ class Manifest:
         tools: Name -> version of each tool that made the bundle.
         fixed_shapes: Encoders of one shape each, beside encoder.mnn.
         files: Path in the bundle -> size and hash; all files except the manifest itself.
-        format: The version of this form.
+        format: The version of this form: the oldest whose readers give this bundle's vectors.
     """
 
     source: SourceRecord
@@ -193,16 +195,25 @@ class Manifest:
     tools: Mapping[str, str]
     fixed_shapes: tuple[FixedShape, ...] = ()
     files: Mapping[str, FileRecord] = field(default_factory=dict)
-    format: int = FORMAT
+    format: int = 1
+
+    def __post_init__(self) -> None:
+        """Raise the format where readers of an older one would give other vectors."""
+        if self.embedding.truncate_dim is not None:
+            object.__setattr__(self, "format", FORMAT)
 
     @property
     def output(self) -> str:
         """A description of what the encoder gives: dtype, shape, and the length of vectors."""
-        width = self.encoder.width
         if self.recipe.interface is Interface.LAST_HIDDEN_STATE:
-            return f"float32 of shape (batch, seq, {width}), to be pooled"
-        length = "of length 1" if self.embedding.normalize else "of any length"
-        return f"float32 of shape (batch, {width}), {length}"
+            return f"float32 of shape (batch, seq, {self.encoder.width}), to be pooled"
+        length = "of length 1" if self.embedding.head.gives_unit_length else "of any length"
+        return f"float32 of shape (batch, {self.width}), {length}"
+
+    @property
+    def width(self) -> int:
+        """Length of a vector."""
+        return self.embedding.head.width(self.encoder.width)
 
 
 @dataclass(frozen=True)
@@ -315,7 +326,7 @@ def _decode_manifest(content: bytes, path: Path) -> Manifest:
     faults = [f"it lists no {name}" for name in needed if name not in manifest.files]
     faults += [f"it lists {name!r}" for name in manifest.files if _escapes(name)]
     faults += _number_faults(manifest)
-    if version != FORMAT or faults:
+    if version not in range(1, FORMAT + 1) or faults:
         faults = faults or [f"its format is {version!r}"]
         raise BundleError(f"{path} is not a manifest of a bundle: {'; '.join(faults)}.")
     return manifest

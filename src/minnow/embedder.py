@@ -192,13 +192,16 @@ class Embedder:
         tokenizer = TextTokenizer(
             folder / TOKENIZER, max_tokens=embedding.max_tokens, lowercase=embedding.lowercase
         )
-        engine = open_engine(model or folder / ENCODER, encoder, options, interface=interface)
+        engine = open_engine(
+            model or folder / ENCODER, encoder, options, interface=interface,
+            width=embedding.head.width(encoder.width),
+        )  # fmt: skip
         return cls(engine, tokenizer, encoder, embedding, name=folder.name, on_truncate=on_truncate)
 
     @property
     def width(self) -> int:
         """Length of a vector."""
-        return self.encoder.width
+        return self.embedding.head.width(self.encoder.width)
 
     @property
     def similarity_kind(self) -> Similarity:

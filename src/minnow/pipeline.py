@@ -106,7 +106,10 @@ class Pipeline:
             raise EngineError(
                 f"{self.name} gave NaN or infinity on a batch of shape {batch.shape}."
             )
-        return normalize(vectors) if self.embedding.normalize and not pooled else vectors
+        if not pooled:
+            vectors = normalize(vectors) if self.embedding.normalize else vectors
+            vectors = vectors[:, : self.embedding.truncate_dim]
+        return vectors
 
     def _tokenize(self, texts: list[str], options: Options, start: int) -> list[TokenizedText]:
         """Tokenise texts, of which the first has the number `start` in the stream."""

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -147,7 +148,7 @@ def test_what_sentence_transformers_6_can_ask_for_besides_is_refused(
     with pytest.raises(UnsupportedModelError) as caught:
         embedding_of(folder)
 
-    assert f"{LIMITS_FILE} asks for {key} {value!r}" in str(caught.value)
+    assert f"{LIMITS_FILE} asks for {key}: {json.dumps(value)}, which" in str(caught.value)
 
 
 # --- prompts and similarity --------------------------------------------------------------
@@ -266,7 +267,17 @@ def test_prompts_that_are_for_neither_side_are_the_users_choice(folder: Path) ->
     assert chosen.prompts["sts_query"] == "s: "
 
 
-@pytest.mark.parametrize("prompts", [["query: "], "query: ", {"query": 1}, {"query": None}])
+def test_null_is_no_prompt(folder: Path) -> None:
+    prompts = {"query": None, "document": None, "sts": "s: "}
+    edit_json(folder / PROMPTS_FILE, prompts=prompts, default_prompt_name="query")
+
+    found = embedding_of(folder)
+
+    assert found.prompts == {"query": "", "document": "", "sts": "s: "}
+    assert (prompt_of(found), found.default_prompt_name) == (("", ""), "query")
+
+
+@pytest.mark.parametrize("prompts", [["query: "], "query: ", {"query": 1}])
 def test_prompts_map_names_to_texts(folder: Path, prompts: object) -> None:
     edit_json(folder / PROMPTS_FILE, prompts=prompts)
 

@@ -62,7 +62,7 @@ public:
         Tensor* output = net_->getSessionOutput(session_, output_.c_str());
         Tensor host(output, Tensor::CAFFE);
         int rows = manifest_.gives_vectors ? shape[0] : shape[0] * tokens;
-        if (host.elementSize() != rows * manifest_.width || !output->copyToHostTensor(&host))
+        if (host.elementSize() != rows * manifest_.output_width || !output->copyToHostTensor(&host))
             fail("gave no output of the right shape");
         return {host.host<float>(), host.host<float>() + host.elementSize()};
     }
@@ -128,7 +128,7 @@ public:
     }
 
     std::vector<float> run(const std::vector<Ids>& batch) override {
-        size_t tokens = 0, rows = batch.size(), width = manifest_.width;
+        size_t tokens = 0, rows = batch.size(), width = manifest_.output_width;
         for (auto& row : batch) tokens = std::max(tokens, row.size());
         auto shape = fixed(tokens);
         if (shape && rows > static_cast<size_t>(shape->batch)) {
@@ -229,12 +229,16 @@ std::vector<float> Embedder::encode_batch(const std::vector<std::string>& texts,
 std::vector<float> Embedder::run(const std::vector<Ids>& batch) {
     std::vector<float> found = encoder_->run(batch);
     for (size_t r = 0; r < batch.size(); ++r) {
-        float* row = &found[r * width()];
-        double square = std::inner_product(row, row + width(), row, 0.0);
+        float* row = &found[r * manifest_.output_width];
+        double square = std::inner_product(row, row + manifest_.output_width, row, 0.0);
         if (!std::isfinite(square)) throw Error("MNN gave NaN or infinity.");
+        double length = 1;
         if (manifest_.normalize && !manifest_.gives_vectors)  // else the encoder normalised it
-            for (int i = 0; i < width(); ++i) row[i] /= std::max(std::sqrt(square), 1e-12);
+            length = std::max(std::sqrt(square), 1e-12);
+        for (int i = 0; i < width(); ++i)  // a vector is truncated after it is normalised
+            found[r * width() + i] = static_cast<float>(row[i] / length);
     }
+    found.resize(batch.size() * width());
     return found;
 }
 

@@ -23,7 +23,7 @@ public:
     virtual ~Encoder() = default;
     // Returns the ids of a text with special tokens, truncated at the limit.
     virtual Ids tokens(const std::string& text) = 0;
-    // Runs one forward pass, padded to the longest text; returns a row of Manifest::width per text.
+    // Runs one forward pass, padded to the longest text; returns a row of Manifest::output_width per text.
     virtual std::vector<float> run(const std::vector<Ids>& batch) = 0;
     // Returns how many texts of this many tokens fit into one pass.
     virtual size_t most(size_t tokens) const = 0;

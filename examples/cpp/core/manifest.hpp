@@ -22,6 +22,7 @@ struct Manifest {
     std::string pooling;
     bool mnn_llm, normalize, lowercase, gives_vectors = true, token_types = false;
     int max_tokens, width, vocab_size = 0, pad_id = 0;
+    int output_width;  // of the encoder: that of token states, or else of vectors
     std::vector<FixedShape> shapes;  // from short to long
     std::map<std::string, std::string> prompts;
     std::string default_prompt;
@@ -43,7 +44,8 @@ inline Manifest read_manifest(const std::string& folder) {
     std::string path = folder + (found.mnn_llm ? "/export.json" : "/minnow.json");
     Json file = read_json(path);
     try {
-        if (file["format"].integer("format") != 1) throw Error("it has an unsupported version");
+        if (int format = file["format"].integer("format"); format < 1 || format > (found.mnn_llm ? 1 : 2))
+            throw Error("it has an unsupported version");
         const Json &text = found.mnn_llm ? file : file["embedding"], &network = file["encoder"];
         found.pooling = text.get<std::string>("pooling");
         found.normalize = text.get("normalize", false);
@@ -53,12 +55,16 @@ inline Manifest read_manifest(const std::string& folder) {
         for (auto& [name, prompt] : text.get("prompts", Json::Object{}))
             found.prompts[name] = prompt.as<std::string>("prompts");
         found.width = (found.mnn_llm ? file : network)["width"].integer("width");
+        found.output_width = found.width;
         if (!found.mnn_llm) {
             found.vocab_size = network["vocab_size"].integer("vocab_size");
             found.pad_id = network["pad_token_id"].integer("pad_token_id");
             found.token_types = network["token_types"].integer("token_types") > 0;
             auto interface = file["recipe"].get<std::string>("interface", "last_hidden_state");
             found.gives_vectors = interface == "sentence_embedding";
+            if (auto& kept = text["truncate_dim"]; kept.is<double>())
+                found.width = std::min(found.width, kept.integer("truncate_dim"));
+            if (found.gives_vectors) found.output_width = found.width;
         }
         for (auto& row : file.get("fixed_shapes", Json::Array{}))
             found.shapes.push_back({row["batch"].integer("batch"), row["tokens"].integer("tokens"),

@@ -303,7 +303,7 @@ def _facts(bundle: Bundle) -> dict[str, Any]:
         "revision": source.revision,
         "license": source.license,
         "network": f"{manifest.encoder.family}, {manifest.encoder.layers} layers",
-        "width": manifest.encoder.width,
+        "width": manifest.width,
         "pooling": embedding.pooling.value,
         "normalize": embedding.normalize,
         "max_tokens": embedding.max_tokens,

@@ -127,7 +127,18 @@ def usage_snippet(manifest: Manifest) -> str:
 
 def _pool(embedding: EmbeddingSpec) -> str:
     pooled = f"vector = {_POOL[embedding.pooling.value]}\n"
-    return pooled + ("vector /= numpy.linalg.norm(vector)\n" if embedding.normalize else "")
+    if embedding.normalize:
+        pooled += "vector /= numpy.linalg.norm(vector)\n"
+    return pooled + (
+        f"vector = vector[:{embedding.truncate_dim}]\n" if embedding.truncate_dim else ""
+    )
+
+
+def _steps(embedding: EmbeddingSpec) -> str:
+    cut = embedding.truncate_dim
+    steps = ["L2 normalisation"] if embedding.normalize else []
+    steps += [f"the first {cut} numbers"] if cut else []
+    return "".join(f", then {step}" for step in steps)
 
 
 def model_card(manifest: Manifest, encoder_bytes: int) -> str:
@@ -153,7 +164,7 @@ def model_card(manifest: Manifest, encoder_bytes: int) -> str:
         heads=encoder.heads,
         vocab=encoder.vocab_size,
         pooling=embedding.pooling.value,
-        normalized=", then L2 normalisation" if embedding.normalize else "",
+        normalized=_steps(embedding),
         max_tokens=embedding.max_tokens,
         inputs=", ".join(f"`{name}`" for name in encoder.inputs),
         interface=manifest.recipe.interface.value,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from minnow.bundle import CARD, SourceRecord
 from minnow.errors import ParityError
 from minnow.model.checkpoint import weight_files
-from minnow.model.layout import WEIGHTS, WEIGHTS_INDEX, needed_files
+from minnow.model.layout import WEIGHTS, WEIGHTS_INDEX, needed_files, place
 from minnow.sealing import sha256
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 def copy_metadata(origin: ModelSource, folder: Path) -> None:
     """Copy tokenizer, configuration and licence under their own names; no weights."""
     for name in metadata_files(origin):
-        target = folder / name
+        target = folder / name.removeprefix(f"{origin.network}/")
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(origin.folder / name, target)
 
@@ -35,7 +35,7 @@ def metadata_files(origin: ModelSource) -> list[str]:
     """List the source's files that a bundle carries, relative: no weights, no model card."""
     paths = (path for path in origin.folder.rglob("*") if path.is_file())
     names = {path.relative_to(origin.folder).as_posix() for path in paths}
-    left = {WEIGHTS, WEIGHTS_INDEX, CARD}
+    left = {*(place(name, origin.network) for name in (WEIGHTS, WEIGHTS_INDEX)), CARD}
     return [name for name in needed_files(names, with_author_graph=False) if name not in left]
 
 

@@ -166,6 +166,8 @@ def answer(options: Any, manifest: Any, probes: Any) -> Any:
     lengths = np.linalg.norm(vectors, axis=1)
     if embedding["normalize"]:
         vectors = vectors / np.where(lengths > 0, lengths, 1)[:, None]
+    if interface == "last_hidden_state":
+        vectors = vectors[:, : embedding.get("truncate_dim")]
     return vectors.astype("<f4"), rows, lengths
 
 

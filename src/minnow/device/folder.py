@@ -200,7 +200,7 @@ def read_probes(
         raise InputError(
             f"{folder / PROBES} has format {probes.format}; this minnow reads {FORMAT}."
         )
-    width = bundle.manifest.encoder.width
+    width = bundle.manifest.width
     rows = len(probes.texts)
     if len(expected) != 4 * rows * width:
         raise InputError(

@@ -131,6 +131,7 @@ def open_engine(
     options: EngineOptions = EngineOptions(),
     *,
     interface: Interface = Interface.LAST_HIDDEN_STATE,
+    width: int | None = None,
 ) -> Engine:
     """Open a token engine.
 
@@ -139,6 +140,7 @@ def open_engine(
         spec: The network in it.
         options: Which engine, not "auto", and its threads and memory.
         interface: The output of the encoder.mnn to read; for all other engines token states.
+        width: Length of the vectors of an encoder.mnn that gives them; by default the network's.
 
     Raises:
         EngineError: There is no such engine, or it refuses the model.
@@ -148,7 +150,7 @@ def open_engine(
     kind = _kind_of(options.engine)
     given = dict(kind.options)
     if kind.runs_encoder:
-        given |= {"memory": options.memory, "interface": interface}
+        given |= {"memory": options.memory, "interface": interface, "width": width}
     elif interface is not REBUILT:
         raise InputError(
             f"The engine {options.engine!r} gives {REBUILT.value} only, not {interface.value}."

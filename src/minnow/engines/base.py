@@ -221,10 +221,15 @@ def check_batch(batch: TokenBatch, spec: EncoderSpec) -> None:
         raise EngineError("Each row of a batch is at least one token, then padding.")
 
 
-def output_shape(batch: TokenBatch, spec: EncoderSpec, interface: Interface) -> tuple[int, ...]:
-    """Return (batch, tokens, width) for token states, (batch, width) for vectors."""
+def output_shape(
+    batch: TokenBatch, spec: EncoderSpec, interface: Interface, width: int | None = None
+) -> tuple[int, ...]:
+    """Return (batch, tokens, width) for token states, (batch, width) for vectors.
+
+    The `width` given is that of vectors; it is that of token states if None.
+    """
     if interface is Interface.SENTENCE_EMBEDDING:
-        return batch.shape[0], spec.width
+        return batch.shape[0], width or spec.width
     return *batch.shape, spec.width
 
 
@@ -233,13 +238,14 @@ def check_output(
     batch: TokenBatch,
     spec: EncoderSpec,
     interface: Interface = Interface.LAST_HIDDEN_STATE,
+    width: int | None = None,
 ) -> None:
     """Check the shape of an output.
 
     Raises:
         EngineError: The shape is not that of `output_shape`.
     """
-    expected = output_shape(batch, spec, interface)
+    expected = output_shape(batch, spec, interface, width)
     if found.shape != expected:
         raise EngineError(
             f"The encoder gave {interface.value} of shape {found.shape}, not {expected}."

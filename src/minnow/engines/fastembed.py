@@ -60,6 +60,11 @@ def write_model(
         OSError: The folder cannot be written.
     """
     _pooling(embedding.pooling)
+    if embedding.truncate_dim is not None:
+        raise EngineError(
+            f"The model keeps {embedding.truncate_dim} numbers of a vector (truncate_dim), and "
+            "fastembed keeps all."
+        )
     whole = load_whole_tokenizer(tokenizer, lowercase=embedding.lowercase)
     padding = whole.id_to_token(encoder.pad_token_id)
     if padding is None:

@@ -119,6 +119,7 @@ class MnnEngine:
         threads: int | None = None,
         memory: MemoryMode | MemoryName = MemoryMode.NORMAL,
         interface: Interface = Interface.LAST_HIDDEN_STATE,
+        width: int | None = None,
     ) -> None:
         """Load the model.
 
@@ -133,6 +134,7 @@ class MnnEngine:
                 run weights that are floats alike. With "low" the length that a batch is padded
                 to changes a text's vector, about as much as the rounding does.
             interface: The output of the encoder to read.
+            width: Length of the vectors of an encoder that gives them; by default the network's.
 
         Raises:
             InputError: `memory` is none of the three.
@@ -140,7 +142,7 @@ class MnnEngine:
         """
         check_threads(threads)
         self.memory = check_memory(memory)
-        self.interface = interface
+        self.interface, self._width = interface, width
         self.threads = 1 if _threads.lost else threads or default_threads()
         self._model = model if isinstance(model, ModelFile) else ModelFile(model.absolute())
         self._spec = spec
@@ -170,7 +172,7 @@ class MnnEngine:
             if self._session is None:
                 self._session = self._open()
             found = self._session.run(batch)
-        check_output(found, batch, self._spec, self.interface)
+        check_output(found, batch, self._spec, self.interface, self._width)
         return found
 
     def lanes(self, batches: int) -> Sequence[MnnEngine]:
@@ -197,6 +199,7 @@ class MnnEngine:
                         threads=share,
                         memory=self.memory,
                         interface=self.interface,
+                        width=self._width,
                     )
                     for share in shares
                 )

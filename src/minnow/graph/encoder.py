@@ -21,7 +21,7 @@ import numpy as np
 from minnow.graph.activations import activate
 from minnow.graph.nodes import Input
 from minnow.graph.packed import unpack_rows
-from minnow.graph.pooled import MASK, one_token, several_tokens, unit_length
+from minnow.graph.pooled import MASK, first_numbers, one_token, several_tokens, unit_length
 from minnow.graph.positions import PositionNodes
 from minnow.model.network import Placement, RmsNorm
 from minnow.model.spec import Interface
@@ -122,7 +122,10 @@ class GraphWriter(PositionNodes):
         vectors = self.reshape(pooled, [0, network.width], "vectors")
         if head.normalize:
             vectors = unit_length(self, vectors)
-        return self._end(vectors, self.pooled_name, [network.width])
+        kept = head.width(network.width)
+        if kept < network.width:
+            vectors = first_numbers(self, vectors, kept)
+        return self._end(vectors, self.pooled_name, [kept])
 
     def _end(self, value: str, output: str, axes: list[str | int]) -> Any:
         self.node("Identity", [value], output)

@@ -89,6 +89,14 @@ def unit_length(nodes: Nodes, vectors: str) -> str:
     return nodes.node("Div", [scaled, length], "unit")
 
 
+def first_numbers(nodes: Nodes, vectors: str, count: int) -> str:
+    """Add the nodes that keep the first numbers of vectors of shape (batch, width)."""
+    zero = nodes.constant("truncated.from", [0], np.int64)
+    end = nodes.constant("truncated.to", [count], np.int64)
+    axis = nodes.constant("truncated.axis", [1], np.int64)
+    return nodes.node("Slice", [vectors, zero, end, axis], "truncated")
+
+
 def _weighted_sum(nodes: Nodes, states: str, weights: str) -> str:
     """Sum states of shape (batch, seq, width) by weights of shape (batch, seq)."""
     row = nodes.reshape(weights, [0, 1, -1], "pooling.row")

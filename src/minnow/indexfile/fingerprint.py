@@ -97,7 +97,7 @@ class Fingerprint:
             document_prompt=prompts.document,
             lowercase=embedding.lowercase,
             max_tokens=embedding.max_tokens,
-            width=manifest.encoder.width,
+            width=manifest.width,
             similarity=embedding.similarity.value,
             precision=manifest.recipe.precision.value,
             interface=manifest.recipe.interface.value,

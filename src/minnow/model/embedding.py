@@ -5,12 +5,23 @@ Nothing is guessed: a choice that they leave open is an error, which names the o
 
 from __future__ import annotations
 
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from minnow.errors import AmbiguousModelError, SourceError, UnsupportedModelError
-from minnow.model.config import read_json, read_object
-from minnow.model.layout import SENTENCE_CONFIGS
-from minnow.model.prompts import known_prompts
+from minnow.model.config import read_object
+from minnow.model.config_keys import PIPELINE_KEYS, shown, unknown_keys
+from minnow.model.listing import PIPELINE
+from minnow.model.modules import (
+    check_normalize,
+    module_config,
+    pooling_modes,
+    read_limits,
+    read_modules,
+)
+from minnow.model.prompts import KNOWN_PROMPTS, identify
 from minnow.model.spec import (
     DOCUMENT_PROMPT_NAMES,
     QUERY_PROMPT_NAMES,
@@ -22,18 +33,10 @@ from minnow.vectors import Pooling, Similarity
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
+    from minnow.model.modules import Module
+    from minnow.model.prompts import KnownPrompts
     from minnow.model.source import ModelSource
-
-_POOLING_FLAGS = {
-    "pooling_mode_cls_token": Pooling.CLS,
-    "pooling_mode_max_tokens": Pooling.MAX,
-    "pooling_mode_mean_tokens": Pooling.MEAN,
-    "pooling_mode_mean_sqrt_len_tokens": Pooling.MEAN_SQRT_LEN,
-    "pooling_mode_weightedmean_tokens": Pooling.WEIGHTED_MEAN,
-    "pooling_mode_lasttoken": Pooling.LAST_TOKEN,
-}
 
 
 def read_embedding_spec(
@@ -51,124 +54,47 @@ def read_embedding_spec(
             themselves; the message names the option to give.
         UnsupportedModelError: The pipeline has a module that minnow does not compute.
     """
-    modules = _read_modules(source)
-    limits = _read_limits(source)
-    prompts, default_prompt, prompts_source, similarity = _read_prompts(source, choices)
+    modules = read_modules(source)
+    limits = read_limits(source)
+    pipeline = _read_pipeline(source)
+    prompts, prompts_source = _read_prompts(source, pipeline, choices)
     return EmbeddingSpec(
         pooling=choices.pooling or _read_pooling(source, modules, encoder),
         normalize=_read_normalize(source, modules, choices),
         max_tokens=_read_max_tokens(source, limits, encoder, choices),
         lowercase=bool(limits.get("do_lower_case", False)),
         prompts=prompts,
-        default_prompt_name=default_prompt,
-        similarity=similarity,
+        default_prompt_name=pipeline.config.get("default_prompt_name"),
+        similarity=_read_similarity(pipeline),
         prompts_source=prompts_source,
+        truncate_dim=_read_truncation(pipeline, encoder),
     )
 
 
-_PLAIN_LIMITS = {
-    "transformer_task": "feature-extraction",
-    "module_output_name": "token_embeddings",
-    "query_length": None,
-    "document_length": None,
-    "query_expansion": None,
-}
-
-
-def _read_limits(source: ModelSource) -> dict[str, Any]:
-    """Read the Transformer module's own file; since sentence-transformers 6 it can ask for more."""
-    path = next((p for name in SENTENCE_CONFIGS if (p := source.optional_file(name))), None)
-    limits = read_object(path)
-    foreign = [
-        f"{key} {limits[key]!r}"
-        for key, plain in _PLAIN_LIMITS.items()
-        if limits.get(key) not in (None, plain)
-    ]
-    if foreign:
-        raise UnsupportedModelError(
-            f"{path} asks for {', '.join(foreign)}, which minnow does not compute."
-        )
-    return limits
-
-
-_MODULES = ("Transformer", "Pooling", "Normalize")
-
-
-def _read_modules(source: ModelSource) -> dict[str, str] | None:
-    """Read module class (`Transformer`, `Pooling`, `Normalize`) -> folder; None without a file."""
-    path = source.optional_file("modules.json")
-    if path is None:
-        return None
-    content = read_json(path)
-    try:
-        kinds = {_module_kind(str(row["type"])): str(row["path"]) for row in content}
-    except (TypeError, KeyError) as error:
-        raise SourceError(f"{path} should be a list of modules with type and path.") from error
-    foreign = sorted(set(kinds) - set(_MODULES))
-    if foreign or len(kinds) != len(content):
-        raise UnsupportedModelError(
-            f"{path} names modules that minnow does not compute: "
-            f"{', '.join(foreign) or 'the same one twice'}. "
-            "It understands one each of Transformer, Pooling and Normalize."
-        )
-    if list(kinds) != [kind for kind in _MODULES if kind in kinds] or kinds.get("Transformer"):
-        raise UnsupportedModelError(
-            f"{path} should name the Transformer in the root folder (an empty path), then Pooling, "
-            f"then Normalize, not {', '.join(f'{k} in {p!r}' for k, p in kinds.items())}."
-        )
-    return kinds
-
-
-def _module_kind(name: str) -> str:
-    """Return `Pooling` for `sentence_transformers.(...).Pooling`, but all of any other name."""
-    return name.rsplit(".", 1)[-1] if name.startswith("sentence_transformers.") else name
-
-
 def _read_pooling(
-    source: ModelSource, modules: dict[str, str] | None, encoder: EncoderSpec
+    source: ModelSource, modules: tuple[Module, ...] | None, encoder: EncoderSpec
 ) -> Pooling:
     options = f"Give `pooling={'|'.join(p.value for p in Pooling)}`."
-    folder = "1_Pooling" if modules is None else modules.get("Pooling")
-    path = None if folder is None else source.optional_file(f"{folder}/config.json")
+    if modules is None:
+        path, lacks = source.optional_file("1_Pooling/config.json"), "no 1_Pooling/config.json"
+    else:
+        module = next((module for module in modules if module.kind == "Pooling"), None)
+        path = None if module is None else module_config(source, module)
+        lacks = "modules.json names no Pooling"
     if path is None:
-        lacks = f"no {folder}/config.json" if folder else "modules.json names no Pooling"
         raise AmbiguousModelError(
             f"{source.name} does not say how its token states are pooled ({lacks}). {options}"
         )
-    config = read_object(path)
-    modes = _pooling_modes(config, path)
+    modes = pooling_modes(read_object(path), path, encoder.width)
     if len(modes) != 1:
         named = ", ".join(mode.value for mode in modes) or "none"
         raise AmbiguousModelError(f"{path} asks for {named} of the poolings at once. {options}")
-    if config.get("include_prompt", True) is not True:
-        raise UnsupportedModelError(
-            f"{path} leaves the prompt out of pooling, which minnow does not support."
-        )
-    width = config.get("embedding_dimension", config.get("word_embedding_dimension"))
-    if width is not None and width != encoder.width:
-        raise SourceError(f"{path} is made for width {width}, but the model's is {encoder.width}.")
     return modes[0]
 
 
-def _pooling_modes(config: dict[str, Any], path: Path) -> list[Pooling]:
-    """Read either schema of sentence-transformers: `pooling_mode`, or older booleans per mode."""
-    if "pooling_mode" in config:
-        named = config["pooling_mode"]
-        try:
-            return [Pooling(mode) for mode in ([named] if isinstance(named, str) else named)]
-        except (ValueError, TypeError) as error:
-            raise UnsupportedModelError(f"{path}: unknown pooling_mode {named!r}.") from error
-    foreign = [
-        key
-        for key, on in config.items()
-        if key.startswith("pooling_mode_") and on and key not in _POOLING_FLAGS
-    ]
-    if foreign:
-        raise UnsupportedModelError(f"{path}: unknown pooling {', '.join(foreign)}.")
-    return [mode for key, mode in _POOLING_FLAGS.items() if config.get(key)]
-
-
-def _read_normalize(source: ModelSource, modules: dict[str, str] | None, choices: Choices) -> bool:
+def _read_normalize(
+    source: ModelSource, modules: tuple[Module, ...] | None, choices: Choices
+) -> bool:
     if choices.normalize is not None:
         return choices.normalize
     if modules is None:
@@ -176,7 +102,10 @@ def _read_normalize(source: ModelSource, modules: dict[str, str] | None, choices
             f"{source.name} has no modules.json, so it does not say whether its vectors are "
             "scaled to length 1. Give `normalize=True` or `normalize=False`."
         )
-    return "Normalize" in modules
+    found = [module for module in modules if module.kind == "Normalize"]
+    for module in found:
+        check_normalize(source, module.folder)
+    return bool(found)
 
 
 def _read_max_tokens(
@@ -210,27 +139,67 @@ def read_prompts(source: ModelSource, choices: Choices = Choices()) -> Mapping[s
     Raises:
         AmbiguousModelError: No prompt is named for queries or documents.
     """
-    return _read_prompts(source, choices)[0]
+    return _read_prompts(source, _read_pipeline(source), choices)[0]
+
+
+@dataclass(frozen=True)
+class _Pipeline:
+    """config_sentence_transformers.json: where it is, and its content."""
+
+    path: Path | None
+    config: dict[str, Any]
+
+
+_PIPELINE = (
+    "prompts",
+    "default_prompt_name",
+    "similarity_fn_name",
+    "truncate_dim",
+    "model_type",
+)
+
+
+def _read_pipeline(source: ModelSource) -> _Pipeline:
+    path = source.optional_file(PIPELINE)
+    config = read_object(path)
+    faults = unknown_keys(config, _PIPELINE, PIPELINE_KEYS)
+    if config.get("model_type") not in (None, "SentenceTransformer"):
+        faults.append(shown("model_type", config["model_type"]))
+    if faults:
+        raise UnsupportedModelError(
+            f"{path} asks for {', '.join(faults)}, which minnow does not compute."
+        )
+    return _Pipeline(path, config)
+
+
+def _read_truncation(pipeline: _Pipeline, encoder: EncoderSpec) -> int | None:
+    """Read `truncate_dim`; one that keeps the whole vector is None."""
+    kept = pipeline.config.get("truncate_dim")
+    if kept is None:
+        return None
+    if not isinstance(kept, int) or isinstance(kept, bool) or kept < 1:
+        raise SourceError(f"{pipeline.path}: truncate_dim should be at least 1, not {kept!r}.")
+    return kept if kept < encoder.width else None
 
 
 def _read_prompts(
-    source: ModelSource, choices: Choices
-) -> tuple[dict[str, str], str | None, str, Similarity]:
-    name = "config_sentence_transformers.json"
-    path = source.optional_file(name)
-    config = read_object(path)
-    prompts = config.get("prompts") or {}
-    default = config.get("default_prompt_name")
-    if not isinstance(prompts, dict) or not all(isinstance(p, str) for p in prompts.values()):
+    source: ModelSource, pipeline: _Pipeline, choices: Choices
+) -> tuple[dict[str, str], str]:
+    """Return the named prompts, and where they were found."""
+    path, config = pipeline.path, pipeline.config
+    prompts, default = config.get("prompts") or {}, config.get("default_prompt_name")
+    texts = prompts.values() if isinstance(prompts, dict) else (0,)
+    if not all(text is None or isinstance(text, str) for text in texts):
         raise SourceError(f"{path}: prompts should map names to texts.")
+    prompts = {name: text or "" for name, text in prompts.items()}  # null: no prompt
     if default is not None and default not in prompts:
         raise SourceError(f"{path}: default_prompt_name {default!r} is not among the prompts.")
-    origin = name if any(prompts.values()) else "none"
-    known = known_prompts(source.model_id) if source.model_id else None
-    if known is not None and origin == "none":
+    origin = PIPELINE if any(prompts.values()) else "none"
+    given = {"query": choices.query_prompt, "document": choices.document_prompt}
+    if origin == "none" and (known := _known_prompts(source, warn=given["query"] is None)):
         prompts = {**prompts, "query": known.query, "document": known.document}
         origin = known.source
-    for role, text in (("query", choices.query_prompt), ("document", choices.document_prompt)):
+    for role, text in given.items():
         if text is not None:
             prompts = {**prompts, role: text}
             origin = "given by the user"
@@ -239,12 +208,34 @@ def _read_prompts(
             f"{path} names the prompts {', '.join(prompts)}, but not which of them is for queries "
             "or documents. Give `query_prompt=` and `document_prompt=` (each may be empty)."
         )
-    return dict(prompts), default, origin, _read_similarity(config, path)
+    return prompts, origin
 
 
-def _read_similarity(config: dict[str, Any], path: Path | None) -> Similarity:
-    named = config.get("similarity_fn_name") or Similarity.COSINE.value
+def _known_prompts(source: ModelSource, *, warn: bool) -> KnownPrompts | None:
+    """Return the prompts of a model that is known for certain; warn where it only may be one."""
+    identity = identify(source)
+    if identity is None:
+        return None
+    known = KNOWN_PROMPTS[identity.model_id]
+    if identity.certain:
+        return known
+    if warn:
+        warnings.warn(
+            f"{source.name} may need prompts, and its files state none: {identity.evidence} "
+            f"{identity.model_id}, whose queries begin with {known.query!r}"
+            + (f" and documents with {known.document!r}" if known.document else "")
+            + f" ({known.source}). Give `query_prompt=` and `document_prompt=`, or an empty "
+            "`query_prompt=` if it needs none.",
+            stacklevel=2,
+        )
+    return None
+
+
+def _read_similarity(pipeline: _Pipeline) -> Similarity:
+    named = pipeline.config.get("similarity_fn_name") or Similarity.COSINE.value
     try:
         return Similarity(named)
     except ValueError as error:
-        raise UnsupportedModelError(f"{path}: unknown similarity_fn_name {named!r}.") from error
+        raise UnsupportedModelError(
+            f"{pipeline.path}: unknown similarity_fn_name {named!r}."
+        ) from error

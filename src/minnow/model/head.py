@@ -17,7 +17,19 @@ class Head:
     Attributes:
         pooling: Makes one vector of the states.
         normalize: Scale the vector to length 1.
+        truncate: Keep the vector's first numbers, so many, as the last step: a vector of length 1
+            becomes shorter. None keeps all.
     """
 
     pooling: Pooling
     normalize: bool = False
+    truncate: int | None = None
+
+    @property
+    def gives_unit_length(self) -> bool:
+        """Whether its vectors have length 1."""
+        return self.normalize and self.truncate is None
+
+    def width(self, states: int) -> int:
+        """Return the length of its vectors, in numbers, where token states have so many."""
+        return states if self.truncate is None else min(self.truncate, states)

@@ -27,23 +27,31 @@ from minnow.errors import (
     UnsupportedModelError,
 )
 from minnow.files import whole_file
+from minnow.model.kinds import refuse_other_kinds
 from minnow.model.layout import (
     AUTHOR_GRAPH,
     BEHAVIOUR_FILES,
+    README,
     WEIGHTS,
     WEIGHTS_INDEX,
     check_folder,
     check_names,
     check_shards,
+    list_names,
     needed_files,
+    network_folder,
+    place,
     read_shards,
 )
+from minnow.model.listing import MODULES, PIPELINE, Listing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
+_TELLING = ("config.json", PIPELINE, MODULES, README)
+"""Ends of the names of the files that tell what a repository is, all of them small."""
 _TELEMETRY_SWITCH = "HF_HUB_DISABLE_TELEMETRY"
 
 
@@ -99,6 +107,7 @@ def _cached(request: HubRequest) -> Path:
 
     Raises:
         NetworkError: The revision is not cached, or only in part.
+        UnsupportedModelError: It is recognised as something other than an embedding model.
     """
     expected = [*BEHAVIOUR_FILES, "[0-9]_*/config.json"]
     if request.with_author_graph:
@@ -112,6 +121,10 @@ def _cached(request: HubRequest) -> Path:
                 allow_patterns=expected,
             )
         )
+    except OSError as error:
+        raise _not_cached(request, _one_line(error).split(". ")[0].rstrip(".")) from error
+    refuse_other_kinds(Listing(request.model_id, list_names(folder), folder))
+    try:
         check_folder(folder, "The cached copy")
     except (OSError, SourceNotFoundError, UnsupportedModelError) as error:
         raise _not_cached(request, _one_line(error).split(". ")[0].rstrip(".")) from error
@@ -164,9 +177,12 @@ def _download(request: HubRequest) -> Path:
     names = {sibling.rfilename for sibling in info.siblings or ()}
     check_names(names, request.model_id)
     needed = needed_files(names, with_author_graph=request.with_author_graph)
+    network = network_folder(names)
+    folder = _fetch(request, info.sha, [name for name in needed if name.endswith(_TELLING)])
+    check_names(names, request.model_id, folder)  # before its weights are fetched
     folder = _fetch(request, info.sha, needed)
-    if WEIGHTS not in names:
-        shards = read_shards(folder / WEIGHTS_INDEX)
+    if place(WEIGHTS, network) not in names:
+        shards = [place(s, network) for s in read_shards(folder / place(WEIGHTS_INDEX, network))]
         check_shards(shards, names, request.model_id)
         _fetch(request, info.sha, shards)
     check_folder(folder, request.model_id)

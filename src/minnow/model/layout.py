@@ -8,11 +8,12 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from minnow.errors import SourceError, SourceNotFoundError, UnsupportedModelError
+from minnow.model.kinds import refuse_other_kinds, refuse_other_weights
+from minnow.model.listing import CONFIG, MODULES, PIPELINE, Listing
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Iterator
 
-CONFIG = "config.json"
 WEIGHTS = "model.safetensors"
 WEIGHTS_INDEX = "model.safetensors.index.json"
 AUTHOR_GRAPH = ("model.onnx", "model.onnx_data")
@@ -30,8 +31,8 @@ SENTENCE_CONFIGS = (
 
 BEHAVIOUR_FILES = (
     CONFIG,
-    "modules.json",
-    "config_sentence_transformers.json",
+    MODULES,
+    PIPELINE,
     *SENTENCE_CONFIGS,
     "tokenizer.json",
     "tokenizer_config.json",
@@ -40,9 +41,70 @@ BEHAVIOUR_FILES = (
 )
 """Files that change the vectors: a copy that lacks one of them is incomplete."""
 
-_OTHER_FILES = ("vocab.txt", "vocab.json", "merges.txt", "README.md")
+README = "README.md"
+_OTHER_FILES = ("vocab.txt", "vocab.json", "merges.txt", README)
+_ROOT_FILES = (MODULES, PIPELINE, README)
+"""Files that lie beside the network's folder where it has one of its own."""
 _MODULE_CONFIG = re.compile(r"[^/]*_[^/]*/config\.json")
 _LICENCE = re.compile(r"(licen[sc]e|notice)[^/]*", re.IGNORECASE)
+
+
+_POINTER = b"version https://git-lfs.github.com/spec/"
+_MOST_FILES = 20_000
+
+
+def network_folder(names: Collection[str]) -> str:
+    """Return the folder of the network: "" for the root, or the folder of the first module.
+
+    sentence-transformers before version 1 saved the network, its tokenizer and its configuration
+    in 0_Transformer or 0_BERT, and still loads them from there.
+
+    Args:
+        names: Paths of all files of the source.
+    """
+    if WEIGHTS in names or WEIGHTS_INDEX in names:
+        return ""
+    folders = {
+        name.split("/")[0]
+        for name in names
+        if name.startswith("0_") and name.split("/")[1:] in ([WEIGHTS], [WEIGHTS_INDEX])
+    }
+    folders = {folder for folder in folders if f"{folder}/{CONFIG}" in names}
+    return folders.pop() if len(folders) == 1 else ""
+
+
+def place(name: str, network: str) -> str:
+    """Return where a file of a plain model lies if the network has a folder of its own."""
+    stays = not network or "/" in name or name in _ROOT_FILES or _LICENCE.fullmatch(name)
+    return name if stays else f"{network}/{name}"
+
+
+def list_names(folder: Path) -> frozenset[str]:
+    """List the files in a folder and in its direct subfolders, with forward slashes.
+
+    Raises:
+        SourceError: The folder cannot be read.
+    """
+    try:
+        names = []
+        for name in _walk(folder):
+            names.append(name)
+            if len(names) == _MOST_FILES:
+                break
+    except OSError as error:
+        raise SourceError(f"The folder {folder} cannot be read: {error.strerror}.") from error
+    return frozenset(names)
+
+
+def _walk(folder: Path) -> Iterator[str]:
+    for path in folder.iterdir():
+        if path.is_file():
+            yield path.name
+        elif path.is_dir() and not path.name.startswith("."):
+            try:
+                yield from (f"{path.name}/{file.name}" for file in path.iterdir() if file.is_file())
+            except OSError:  # a folder that is not the model's business
+                continue
 
 
 def needed_files(names: Collection[str], *, with_author_graph: bool) -> list[str]:
@@ -55,7 +117,9 @@ def needed_files(names: Collection[str], *, with_author_graph: bool) -> list[str
     Returns:
         The chosen paths, sorted.
     """
-    fixed = {*BEHAVIOUR_FILES, *_OTHER_FILES, WEIGHTS if WEIGHTS in names else WEIGHTS_INDEX}
+    network = network_folder(names)
+    weights = WEIGHTS if place(WEIGHTS, network) in names else WEIGHTS_INDEX
+    fixed = {place(name, network) for name in (*BEHAVIOUR_FILES, *_OTHER_FILES, weights)}
     if with_author_graph:
         folder = "onnx/" if f"onnx/{AUTHOR_GRAPH[0]}" in names else ""
         fixed |= {folder + name for name in AUTHOR_GRAPH}
@@ -66,26 +130,49 @@ def needed_files(names: Collection[str], *, with_author_graph: bool) -> list[str
     )
 
 
-def check_names(names: Collection[str], source: str) -> None:
+def check_names(names: Collection[str], source: str, folder: Path | None = None) -> None:
     """Check that these files can be a model that minnow reads.
 
     Args:
         names: Paths of all files of the source.
         source: Name of the source in messages.
+        folder: The folder that holds the files, or those of them that were fetched.
 
     Raises:
         SourceNotFoundError: There is no config.json.
-        UnsupportedModelError: There are no safetensors weights.
+        UnsupportedModelError: It is recognised as something else, or there are no safetensors
+            weights.
     """
-    if CONFIG not in names:
-        raise SourceNotFoundError(f"{source} has no {CONFIG}, so it is not a model.")
-    if WEIGHTS not in names and WEIGHTS_INDEX not in names:
-        raise UnsupportedModelError(
-            f"{source} has no {WEIGHTS}. minnow reads weights from safetensors only, since a "
-            "pickle such as pytorch_model.bin can run code. Save the model again with "
-            "save_pretrained(folder, safe_serialization=True), or have it converted by "
-            "https://huggingface.co/spaces/safetensors/convert and give `revision=refs/pr/N`."
+    listing = Listing(source, frozenset(names), folder)
+    refuse_other_kinds(listing)
+    network = network_folder(names)
+    weights = {place(WEIGHTS, network), place(WEIGHTS_INDEX, network)} & listing.names
+    if not weights:
+        refuse_other_weights(listing)
+    if place(CONFIG, network) not in names:
+        raise SourceNotFoundError(
+            f"{source} has no {CONFIG}, so it is not a model.{_inside(names)}"
         )
+    if not weights:
+        raise UnsupportedModelError(
+            f"{source} has no {WEIGHTS}: the weights are missing. Copy or download the model "
+            f"again, with all of its files.{_inside(names)}"
+        )
+
+
+def _inside(names: Collection[str]) -> str:
+    """Say what else a folder without a model holds."""
+    if not names:
+        return " It is empty."
+    models = sorted(
+        name.split("/")[0]
+        for name in names
+        if name.endswith(f"/{CONFIG}") and {place(n, name.split("/")[0]) for n in _ANY} & {*names}
+    )
+    return f" The folder {models[0]} in it holds one: give that." if models else ""
+
+
+_ANY = (WEIGHTS, WEIGHTS_INDEX)
 
 
 def check_shards(shards: Collection[str], names: Collection[str], source: str) -> None:
@@ -110,16 +197,35 @@ def check_folder(folder: Path, source: str) -> None:
 
     Raises:
         SourceNotFoundError: There is no config.json, or a weight file of the index is missing.
-        UnsupportedModelError: There are no safetensors weights.
-        SourceError: The folder or the index cannot be read.
+        UnsupportedModelError: It is recognised as something else, or there are no safetensors
+            weights.
+        SourceError: The folder or the index cannot be read, or a file is a pointer of Git LFS.
     """
-    try:
-        names = {path.name for path in folder.iterdir() if path.is_file()}
-    except OSError as error:
-        raise SourceError(f"The folder {folder} cannot be read: {error.strerror}.") from error
-    check_names(names, source)
-    if WEIGHTS not in names:
-        check_shards(read_shards(folder / WEIGHTS_INDEX), names, source)
+    names = list_names(folder)
+    check_names(names, source, folder)
+    _check_pointers(folder, names)
+    network = network_folder(names)
+    if place(WEIGHTS, network) not in names:
+        shards = read_shards(folder / place(WEIGHTS_INDEX, network))
+        check_shards(shards, {name.rsplit("/", 1)[-1] for name in names}, source)
+        _check_pointers(folder, [place(shard, network) for shard in shards])
+
+
+def _check_pointers(folder: Path, names: Collection[str]) -> None:
+    """Refuse a clone without Git LFS, in which a small text stands in the place of a large file."""
+    for name in needed_files(names, with_author_graph=True) or names:
+        path = folder / name
+        try:
+            with path.open("rb") as file:
+                start = file.read(len(_POINTER))
+        except OSError:
+            continue  # what reads the file says why it cannot
+        if start == _POINTER:
+            raise SourceError(
+                f"{path} is a pointer of Git LFS, not the file that it stands for: the folder was "
+                "cloned without Git LFS. Run `git lfs install` and `git lfs pull` in it, or "
+                "download the model by its Hub id."
+            )
 
 
 def read_shards(index: Path) -> list[str]:

@@ -30,6 +30,8 @@ def spec_faults(encoder: EncoderSpec, embedding: EmbeddingSpec) -> list[str]:
         "layer_norm_eps": (encoder.layer_norm_eps, 0, 1),
         "max_tokens": (embedding.max_tokens, 1, max(encoder.max_positions, 1)),
     }
+    if embedding.truncate_dim is not None:
+        ranges["truncate_dim"] = (embedding.truncate_dim, 1, encoder.width)
     if encoder.width % encoder.heads:
         faults.append(f"heads is {encoder.heads}, which does not divide width, {encoder.width}")
     return faults + [

@@ -67,7 +67,7 @@ class ReferenceModel:
             ids: The text's token ids, special tokens included, without padding.
 
         Returns:
-            float64 of shape (width,).
+            float64 of shape (width,), the head's width.
         """
         return pool_one(self.hidden_states(ids), self._head)
 
@@ -249,10 +249,10 @@ def pool_one(hidden: Doubles, head: Head) -> Doubles:
 
     Args:
         hidden: Token states, float64 of shape (tokens, width).
-        head: Pooling and normalisation.
+        head: The steps to a vector.
 
     Returns:
-        float64 of shape (width,).
+        float64 of shape (width,), the head's width.
     """
     tokens = len(hidden)
     positions = np.arange(1, tokens + 1)
@@ -265,4 +265,5 @@ def pool_one(hidden: Doubles, head: Head) -> Doubles:
         Pooling.WEIGHTED_MEAN: lambda: positions @ hidden / positions.sum(),
     }
     vector: Doubles = formulas[head.pooling]()
-    return vector / np.linalg.norm(vector) if head.normalize else vector
+    vector = vector / np.linalg.norm(vector) if head.normalize else vector
+    return vector[: head.truncate]

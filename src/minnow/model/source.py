@@ -10,12 +10,15 @@ from __future__ import annotations
 import contextlib
 import re
 from dataclasses import dataclass
+from functools import cached_property
 from importlib import metadata
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
 from minnow.errors import AmbiguousModelError, SourceNotFoundError
-from minnow.model.layout import CONFIG, check_folder
+from minnow.model.kinds import describe_file
+from minnow.model.layout import check_folder, list_names, network_folder, place
+from minnow.model.listing import CONFIG
 
 SourceKind = Literal["hub", "folder", "package"]
 
@@ -42,11 +45,17 @@ class ModelSource:
     revision: str | None
     model_id: str | None
 
+    @cached_property
+    def network(self) -> str:
+        """The folder of the network in it: "", or "0_Transformer" as in very old models."""
+        return network_folder(list_names(self.folder)) if self.folder.is_dir() else ""
+
     def file(self, relative: str) -> Path:
         """Locate a required file.
 
         Args:
-            relative: Path below the folder, with forward slashes.
+            relative: Path below the folder, with forward slashes; files of the network are found
+                in its own folder too.
 
         Raises:
             SourceNotFoundError: There is no such file, or the path leaves the folder.
@@ -68,7 +77,8 @@ class ModelSource:
         path = PurePosixPath(relative)
         if path.is_absolute() or ".." in path.parts:
             raise SourceNotFoundError(f"{self.name} names a file outside its folder: {relative}.")
-        return found if (found := self.folder / path).is_file() else None
+        found = self.folder / place(relative, self.network)
+        return found if found.is_file() else None
 
 
 def resolve(
@@ -158,7 +168,7 @@ def _local_folder(name: str) -> Path | None:
         if path.is_dir():
             return path.resolve()
         if path.exists():
-            raise SourceNotFoundError(f"{name} is a file. Give the folder that holds the model.")
+            raise SourceNotFoundError(describe_file(path))
     looks_like_path = name.startswith((".", "~")) or "\\" in name or name.count("/") > 1
     if looks_like_path or Path(name).is_absolute():
         raise SourceNotFoundError(

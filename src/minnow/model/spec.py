@@ -112,13 +112,15 @@ class EmbeddingSpec:
 
     Attributes:
         pooling: How token states become one vector.
-        normalize: Whether the model's own pipeline ends with L2 normalisation.
+        normalize: Whether the model's own pipeline has L2 normalisation after the pooling.
         max_tokens: The longest input in tokens, special tokens included; the rest is cut off.
         lowercase: Lowercase the text before the tokenizer (sentence-transformers' do_lower_case).
         prompts: Prompt name -> text put before the input.
         default_prompt_name: The prompt of a plain `encode`, or None.
         similarity: How the model's vectors are meant to be compared.
         prompts_source: Where the prompts were found, for the model card.
+        truncate_dim: Keep so many numbers of a vector, the first, after L2 normalisation if there
+            is any, as sentence-transformers does; None keeps all.
     """
 
     pooling: Pooling
@@ -129,11 +131,12 @@ class EmbeddingSpec:
     default_prompt_name: str | None = None
     similarity: Similarity = Similarity.COSINE
     prompts_source: str = "none"
+    truncate_dim: int | None = None
 
     @property
     def head(self) -> Head:
         """What follows the token states."""
-        return Head(self.pooling, self.normalize)
+        return Head(self.pooling, self.normalize, self.truncate_dim)
 
     @property
     def role_prompts(self) -> RolePrompts:

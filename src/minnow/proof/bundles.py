@@ -151,8 +151,9 @@ def run_fixed_shape(
     for threads in thread_counts():
         try:
             engine = MnnEngine(
-                file, candidate.encoder, threads=threads, interface=candidate.interface
-            )
+                file, candidate.encoder, threads=threads, interface=candidate.interface,
+                width=candidate.embedding.head.width(candidate.encoder.width),
+            )  # fmt: skip
             vectors = _vectors(engine, [ids[i] for i in fits], shape, candidate)
             engine.close()
         except EngineError as error:
@@ -174,6 +175,7 @@ def _vectors(
         if engine.interface is Interface.LAST_HIDDEN_STATE:
             output = pool(output, batch.attention_mask, candidate.embedding.pooling)
             output = normalize(output) if candidate.embedding.normalize else output
+            output = output[:, : candidate.embedding.truncate_dim]
         vectors.append(output[: len(some)])
     return np.concatenate(vectors)
 

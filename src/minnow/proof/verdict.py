@@ -221,7 +221,7 @@ def _faults(candidate: Candidate, run: Run, expected: Vectors, names: Sequence[s
         for i in np.argsort(_ranked(cosines), kind="stable")
         if not cosines[i] >= candidate.bar
     ]
-    normalized = candidate.embedding.normalize
+    normalized = candidate.embedding.head.gives_unit_length
     allowed = UNIT_ERROR if normalized else float(np.sqrt(2 * (1 - candidate.bar)))
     lengths = np.linalg.norm(run.vectors, axis=1) / np.linalg.norm(expected[texts], axis=1)
     return faults + [

@@ -65,7 +65,7 @@ def open_(place: str, threads: int, _: RolePrompts | None, *, engine: str) -> Te
     source = resolve(place, offline=True)
     encoder = read_encoder_spec(source)
     return Embedder.from_files(
-        source.folder,
+        source.file(TOKENIZER).parent,
         encoder,
         read_embedding_spec(source, encoder),
         options,

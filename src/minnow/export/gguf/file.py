@@ -93,6 +93,8 @@ def _network_faults(network: Network, head: Head) -> list[str]:
     if head.pooling not in _POOLINGS:
         known = ", ".join(pooling.value for pooling in _POOLINGS)
         faults.append(f"it pools by {head.pooling.value}, and llama.cpp by {known} only")
+    if head.truncate is not None:
+        faults.append(f"it keeps {head.truncate} numbers of a vector, and llama.cpp all")
     blocks = network.blocks
     others = {block.feed_forward.activation for block in blocks} - set(_ACTIVATIONS)
     faults += [

@@ -117,7 +117,7 @@ def export_mnn_llm(
             source=manifest.source,
             recipe=recipe,
             words=kind.value,
-            width=original.encoder.width,
+            width=bundle.manifest.width,
             pooling=embedding.pooling.value,
             normalize=embedding.normalize,
             similarity=embedding.similarity,

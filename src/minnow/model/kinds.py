@@ -1,0 +1,386 @@
+"""Kinds of repositories and folders that are not embedding models, and what to do with each.
+
+A row of the two tables says how a kind is recognised, what it is, and what its user can do. A kind
+that minnow learns to convert loses its row. The first row that fits is what a user is told, before
+anything is said of missing files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from minnow.errors import UnsupportedModelError
+from minnow.model.gguf_header import original_of
+from minnow.model.listing import CONFIG, MODULES, PIPELINE, Listing
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_SAVE_AGAIN = (
+    "Save the model again with save_pretrained(folder, safe_serialization=True), or have it "
+    "converted by https://huggingface.co/spaces/safetensors/convert and give "
+    "`revision=refs/pr/N`."
+)
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One row of the table.
+
+    Attributes:
+        key: The kind's name in code.
+        what: What it is, after "NAME is"; `{detail}` is what `detail` returned.
+        advice: What to do, in a sentence or two; `{name}` and `{detail}` are filled in.
+        detail: Returns a word on the listing if it is of this kind, else None.
+    """
+
+    key: str
+    what: str
+    advice: str
+    detail: Callable[[Listing], str | None]
+
+    def message(self, listing: Listing, detail: str) -> str:
+        """Return the sentences that tell a user what the listing is."""
+        words = {"name": listing.name, "detail": detail}
+        return f"{listing.name} is {self.what.format(**words)}. {self.advice.format(**words)}"
+
+
+def refuse_other_kinds(listing: Listing) -> None:
+    """Refuse a repository that is recognised as something other than an embedding model.
+
+    Raises:
+        UnsupportedModelError: It is; the message says what it is and what to do.
+    """
+    _refuse(KINDS, listing)
+
+
+def refuse_other_weights(listing: Listing) -> None:
+    """Refuse a repository without safetensors whose weights are in another form.
+
+    Raises:
+        UnsupportedModelError: They are; the message says in which, and what to do.
+    """
+    _refuse(OTHER_WEIGHTS, listing)
+
+
+def _refuse(kinds: tuple[Kind, ...], listing: Listing) -> None:
+    for kind in kinds:
+        detail = kind.detail(listing)
+        if detail is not None:
+            raise UnsupportedModelError(kind.message(listing, detail))
+
+
+def describe_file(path: Path) -> str:
+    """Say what a file is that was named in place of a model's folder, and what to do."""
+    suffix = path.suffix.lower()
+    if suffix == ".gguf":
+        return f"{path} is a GGUF file. {_gguf_advice(original_of(path))}"
+    what, advice = _FILES.get(suffix, ("a file", "Give the folder that holds the model."))
+    return f"{path} is {what}. {advice}"
+
+
+_FILES = {
+    ".safetensors": (
+        "the weights of a model",
+        "Give the folder that holds them, with config.json.",
+    ),
+    ".json": ("one file of a model", "Give the folder that holds it."),
+    ".bin": ("a file of weights, probably a pickle, which can run code", _SAVE_AGAIN),
+    ".pt": ("a pickle, which can run code", _SAVE_AGAIN),
+    ".pth": ("a pickle, which can run code", _SAVE_AGAIN),
+    ".ckpt": ("a pickle, which can run code", _SAVE_AGAIN),
+    ".onnx": (
+        "an ONNX graph",
+        "minnow writes its own from the weights: give the folder or the Hub id of the model that "
+        "it was exported from.",
+    ),
+    ".mnn": (
+        "an MNN model already",
+        "Give the folder or the Hub id of the model that it was made from.",
+    ),
+    ".zip": ("an archive", "Unpack it, and give the folder that holds config.json."),
+    ".gz": ("an archive", "Unpack it, and give the folder that holds config.json."),
+    ".tar": ("an archive", "Unpack it, and give the folder that holds config.json."),
+}
+"""Suffix of a file -> what it is, and what to do."""
+
+
+def _gguf_advice(original: str | None) -> str:
+    of = f"{original}, which it was made from" if original else "the original that it was made from"
+    return (
+        "minnow does not read llama.cpp's weights, which are rounded already: give the folder or "
+        f"the Hub id of {of}."
+    )
+
+
+# --- how each kind is recognised -------------------------------------------------------------
+
+
+def _has_weights(listing: Listing) -> bool:
+    return bool(listing.ending(".safetensors", ".safetensors.index.json"))
+
+
+def _bundle(listing: Listing) -> str | None:
+    if "minnow.json" not in listing.names:
+        return None
+    source = listing.object("minnow.json").get("source")
+    name = source.get("name") if isinstance(source, dict) else None
+    return str(name) if name else "its source"
+
+
+def _mnn(listing: Listing) -> str | None:
+    if not {"llm_config.json", "llm.mnn", "export.json"} & listing.names:
+        files = listing.ending(".mnn")
+        return files[0] if files and not _has_weights(listing) else None
+    return "MNN-LLM"
+
+
+def _adapter(listing: Listing) -> str | None:
+    if "adapter_config.json" not in listing.names:
+        return None
+    base = listing.object("adapter_config.json").get("base_model_name_or_path")
+    return str(base) if base else "the base model"
+
+
+def _pipeline_type(*types: str) -> Callable[[Listing], bool]:
+    return lambda listing: listing.object(PIPELINE).get("model_type") in types
+
+
+def _has_module(listing: Listing, *starts: str) -> bool:
+    return any(name.startswith(starts) for name in listing.modules)
+
+
+def _reranker(listing: Listing) -> str | None:
+    config = listing.object(CONFIG)
+    own = config.get("sentence_transformers")
+    known = (
+        _pipeline_type("CrossEncoder")(listing)
+        or _has_module(listing, "sentence_transformers.cross_encoder.")
+        or "sbert_ce_default_activation_function" in config
+        or (isinstance(own, dict) and "activation_fn" in own)
+    )
+    return "CrossEncoder" if known else _classifier(listing, one_label=True)
+
+
+def _classifier(listing: Listing, *, one_label: bool = False) -> str | None:
+    """Recognise a model for classes without a pooling; one class is a reranker's score."""
+    config = listing.object(CONFIG)
+    heads = [n for n in listing.architectures if n.endswith("ForSequenceClassification")]
+    if not heads or MODULES in listing.names:
+        return None
+    labels = config.get("id2label")
+    count = len(labels) if isinstance(labels, dict) else config.get("num_labels", 2)
+    return heads[0] if (count == 1) == one_label else None
+
+
+def _colbert(listing: Listing) -> str | None:
+    stated = listing.object(PIPELINE)
+    found = (
+        _pipeline_type("MultiVectorEncoder", "ColBERT")(listing)
+        or _has_module(listing, "sentence_transformers.multi_vector_encoder.", "pylate.")
+        or {"query_length", "skiplist_words"} <= stated.keys()
+        or any("ColBERT" in name for name in listing.architectures)
+        or "artifact.metadata" in listing.names
+    )
+    return "" if found else None
+
+
+def _sparse(listing: Listing) -> str | None:
+    if _pipeline_type("SparseEncoder")(listing) or _has_module(
+        listing, "sentence_transformers.sparse_encoder."
+    ):
+        return ""
+    masked = any(name.endswith("ForMaskedLM") for name in listing.architectures)
+    names = (listing.name.rsplit("/", 1)[-1], str(listing.object(CONFIG).get("_name_or_path")))
+    front = listing.text("README.md").split("\n---", 1)[0]
+    said = any("splade" in text.lower() for text in (*names, front))
+    return "" if masked and said and MODULES not in listing.names else None
+
+
+_IMAGE_TYPES = (
+    "clip", "siglip", "siglip2", "chinese_clip", "altclip", "blip", "blip-2", "align", "flava",
+    "clip_text_model", "clip_vision_model", "jina_clip", "open_clip", "xclip", "clipseg",
+)  # fmt: skip
+
+
+def _clip(listing: Listing) -> str | None:
+    stated = listing.object(CONFIG).get("model_type")
+    found = (
+        stated in _IMAGE_TYPES
+        or any(name.startswith("0_CLIPModel/") for name in listing.names)
+        or any(name.rsplit(".", 1)[-1] == "CLIPModel" for name in listing.modules)
+        or "open_clip_config.json" in listing.names
+    )
+    return "" if found else None
+
+
+def _static(listing: Listing) -> str | None:
+    config = listing.object(CONFIG)
+    found = (
+        config.get("model_type") == "model2vec"
+        or "StaticModel" in listing.architectures
+        or any(name.startswith("0_StaticEmbedding/") for name in listing.names)
+        or any(name.rsplit(".", 1)[-1] == "StaticEmbedding" for name in listing.modules[:1])
+    )
+    return "" if found else None
+
+
+def _word_vectors(listing: Listing) -> str | None:
+    found = any(name.startswith(("0_WordEmbeddings/", "0_BoW/")) for name in listing.names) or any(
+        name.rsplit(".", 1)[-1] in ("WordEmbeddings", "BoW") for name in listing.modules[:1]
+    )
+    return "" if found else None
+
+
+def _gguf(listing: Listing) -> str | None:
+    files = listing.ending(".gguf")
+    if not files or _has_weights(listing):
+        return None
+    original = original_of(listing.folder / files[0]) if listing.folder is not None else None
+    return _gguf_advice(original)
+
+
+def _only(*suffixes: str) -> Callable[[Listing], str | None]:
+    """Recognise weights in files with these suffixes, where there are no safetensors."""
+
+    def found(listing: Listing) -> str | None:
+        files = [] if _has_weights(listing) else listing.ending(*suffixes)
+        return files[0] if files else None
+
+    return found
+
+
+def _named(*names: str) -> Callable[[Listing], str | None]:
+    """Recognise a kind by a file of this name."""
+    return lambda listing: next((name for name in names if name in listing.names), None)
+
+
+def _dataset(listing: Listing) -> str | None:
+    if CONFIG in listing.names or MODULES in listing.names or _has_weights(listing):
+        return None
+    stated = _named("dataset_dict.json", "dataset_info.json", "dataset_infos.json", "corpus.jsonl")
+    rows = listing.ending(".jsonl", ".parquet", ".arrow", ".csv", ".tsv")
+    return stated(listing) or (rows[0] if rows else None)
+
+
+_VECTORS = "minnow converts models that give one vector for a text."
+
+KINDS: tuple[Kind, ...] = (
+    Kind(
+        "bundle",
+        "a minnow bundle already, made from {detail}",
+        "Use it as it is: `minnow embed {name}`. To make another, convert {detail}.",
+        _bundle,
+    ),
+    Kind(
+        "mnn",
+        "a folder for MNN ({detail}), not the model that it was made from",
+        "Give the folder or the Hub id of that original, with its safetensors.",
+        _mnn,
+    ),
+    Kind(
+        "adapter",
+        "a LoRA adapter (adapter_config.json), a small change to {detail}, not a whole model",
+        "Merge it into its base and save that: PeftModel.from_pretrained(AutoModel.from_pretrained("
+        "BASE), ADAPTER).merge_and_unload().save_pretrained(FOLDER), with the base's other files.",
+        _adapter,
+    ),
+    Kind(
+        "reranker",
+        "a reranker (a cross-encoder, {detail}): it scores a query and a text together, and gives "
+        "no vectors",
+        "minnow converts embedding models only; for search take one of those.",
+        _reranker,
+    ),
+    Kind(
+        "classifier",
+        "a text classifier or a reranker ({detail}): it gives a score for each class, and no "
+        "vectors",
+        "minnow converts embedding models only.",
+        _classifier,
+    ),
+    Kind(
+        "colbert",
+        "a ColBERT model: it gives a vector for each token, which are compared one by one",
+        _VECTORS,
+        _colbert,
+    ),
+    Kind(
+        "sparse",
+        "a sparse encoder (SPLADE): it gives a weight for each word of its vocabulary",
+        _VECTORS,
+        _sparse,
+    ),
+    Kind(
+        "image-text",
+        "a model of images and texts (CLIP and its relatives)",
+        f"{_VECTORS} Its text part alone is not one of those yet.",
+        _clip,
+    ),
+    Kind(
+        "static",
+        "a static embedding model (StaticEmbedding, model2vec): a table of vectors without a "
+        "network",
+        "minnow converts transformer encoders only; such a table is small and fast as it is.",
+        _static,
+    ),
+    Kind(
+        "word-vectors",
+        "a model of word vectors without a network (GloVe, word2vec or a bag of words)",
+        "minnow converts transformer encoders only.",
+        _word_vectors,
+    ),
+    Kind(
+        "diffusers",
+        "a pipeline that makes images ({detail})",
+        _VECTORS,
+        _named("model_index.json"),
+    ),
+    Kind("spacy", "a spaCy pipeline ({detail})", _VECTORS, _named("config.cfg")),
+)
+"""What a repository is, in the order in which kinds are tried."""
+
+OTHER_WEIGHTS: tuple[Kind, ...] = (
+    Kind("gguf", "a model in GGUF files only", "{detail}", _gguf),
+    Kind(
+        "dataset",
+        "a data set ({detail}), not a model",
+        "`minnow evaluate` and `minnow compare` read such folders; give a model here.",
+        _dataset,
+    ),
+    Kind(
+        "pickle",
+        "a model whose weights are a pickle only ({detail}, no model.safetensors)",
+        "A pickle can run code, so minnow reads safetensors only. " + _SAVE_AGAIN,
+        _only(".bin", ".pt", ".pth", ".ckpt"),
+    ),
+    Kind(
+        "tensorflow",
+        "a model for TensorFlow only ({detail}, no model.safetensors)",
+        "With transformers 4 and TensorFlow, AutoModel.from_pretrained(MODEL, from_tf=True)"
+        ".save_pretrained(FOLDER) writes the safetensors that minnow reads.",
+        _only(".h5", ".pb", ".ckpt.index"),
+    ),
+    Kind(
+        "flax",
+        "a model for Flax only ({detail}, no model.safetensors)",
+        "With transformers 4 and Flax, AutoModel.from_pretrained(MODEL, from_flax=True)"
+        ".save_pretrained(FOLDER) writes the safetensors that minnow reads.",
+        _only(".msgpack"),
+    ),
+    Kind(
+        "onnx",
+        "a model as an ONNX graph only ({detail}, no model.safetensors)",
+        "minnow needs the weights: give the model that it was exported from, which its card names.",
+        _only(".onnx"),
+    ),
+    Kind(
+        "other-runtime",
+        "a model for another runtime only ({detail}, no model.safetensors)",
+        "minnow needs the weights: give the model that it was exported from, which its card names.",
+        _only(".xml", ".tflite", ".mlmodel", ".ot", ".npz"),
+    ),
+)
+"""Where its weights are, tried where all its files are known and none of them is safetensors."""

@@ -1,0 +1,74 @@
+"""Names of a repository's files, and the content of small ones, read without complaints."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+CONFIG = "config.json"
+PIPELINE = "config_sentence_transformers.json"
+MODULES = "modules.json"
+_LARGEST = 1 << 20
+
+
+@dataclass(frozen=True)
+class Listing:
+    """A repository's files: all their names, and the content of those that are here.
+
+    Attributes:
+        name: The user's name for it.
+        names: Paths with forward slashes, of files in it and in its subfolders.
+        folder: The folder that holds them; of a repository on the Hub as much as was fetched, or
+            None.
+    """
+
+    name: str
+    names: frozenset[str]
+    folder: Path | None = None
+
+    def json(self, relative: str) -> Any:
+        """Parse a small JSON file; None where it is not here, or is not JSON."""
+        if self.folder is None or relative not in self.names:
+            return None
+        try:
+            with (self.folder / relative).open("rb") as file:
+                return json.loads(file.read(_LARGEST))
+        except (OSError, ValueError, RecursionError):
+            return None
+
+    def object(self, relative: str) -> Mapping[str, Any]:
+        """Parse a small JSON object; an empty one where there is none."""
+        found = self.json(relative)
+        return found if isinstance(found, dict) else {}
+
+    def text(self, relative: str) -> str:
+        """Read the start of a text; an empty one where there is none."""
+        if self.folder is None or relative not in self.names:
+            return ""
+        try:
+            with (self.folder / relative).open("rb") as file:
+                return file.read(_LARGEST).decode("utf-8", "replace")
+        except OSError:
+            return ""
+
+    @property
+    def modules(self) -> list[str]:
+        """The class of each module that modules.json names."""
+        rows = self.json(MODULES)
+        rows = rows if isinstance(rows, list) else []
+        return [str(row.get("type")) for row in rows if isinstance(row, dict)]
+
+    @property
+    def architectures(self) -> list[str]:
+        """The classes of transformers that config.json names."""
+        stated = self.object(CONFIG).get("architectures")
+        return [str(name) for name in stated] if isinstance(stated, list) else []
+
+    def ending(self, *suffixes: str) -> list[str]:
+        """Return the files with one of these suffixes, sorted."""
+        return sorted(name for name in self.names if name.lower().endswith(suffixes))

@@ -1,0 +1,90 @@
+"""`truncate_dim`: the vectors of sentence-transformers, by every reader of a bundle."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import numpy as np
+import pytest
+from fakes.checkpoint import edit_json, embedding_of, write_model
+
+from minnow import Embedder
+from minnow.bundle import FORMAT, MANIFEST
+from minnow.convert import convert, verify
+from minnow.errors import SourceError
+from minnow.indexfile.fingerprint import Fingerprint
+from minnow.model.spec import Interface
+from minnow.recipe import RECIPES
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+PROMPTS_FILE = "config_sentence_transformers.json"
+TEXTS = ["fish sleep in the water", "how do fish sleep?", "a big river"]
+
+
+def model_of(folder: Path, truncate_dim: object, **options: Any) -> Path:
+    write_model(folder, **options)
+    edit_json(folder / PROMPTS_FILE, truncate_dim=truncate_dim)
+    return folder
+
+
+@pytest.mark.extra("convert", "sentence-transformers")
+@pytest.mark.parametrize("interface", list(Interface), ids=lambda interface: interface.value)
+@pytest.mark.parametrize("normalize", [True, False], ids=["normalised", "of any length"])
+def test_a_bundle_gives_the_vectors_of_sentence_transformers(
+    tmp_path: Path, interface: Interface, normalize: bool
+) -> None:
+    from sentence_transformers import SentenceTransformer
+
+    folder = model_of(tmp_path / "model", 12, pooling="mean", normalize=normalize)
+    expected = SentenceTransformer(str(folder), device="cpu").encode(TEXTS)
+    assert expected.shape == (3, 12)
+
+    bundle = convert(
+        str(folder),
+        tmp_path / "bundle",
+        recipe=replace(RECIPES["fp32"], interface=interface),
+        reference="sentence-transformers",
+        shapes=[(1, 12)],
+    )
+
+    with Embedder.open(bundle) as embedder:
+        found = embedder.encode(TEXTS)
+        assert embedder.width == 12
+        unit = embedder.encode(TEXTS, normalize_embeddings=True, truncate_dim=8)
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5)
+    cut = expected[:, :8] / np.linalg.norm(expected[:, :8], axis=1, keepdims=True)
+    np.testing.assert_allclose(unit, cut, rtol=0, atol=1e-5)
+    assert verify(bundle).worst.worst > 0.9999
+    assert Fingerprint.of(bundle.manifest).width == 12
+    pooled = interface is Interface.SENTENCE_EMBEDDING
+    assert bundle.manifest.output == (
+        "float32 of shape (batch, 12), of any length"
+        if pooled
+        else "float32 of shape (batch, seq, 32), to be pooled"
+    )
+
+
+@pytest.mark.extra("convert")
+@pytest.mark.parametrize(("kept", "written"), [(16, FORMAT), (None, 1), (32, 1), (99, 1)])
+def test_only_a_bundle_of_truncated_vectors_is_kept_from_older_readers(
+    tmp_path: Path, kept: int | None, written: int
+) -> None:
+    folder = model_of(tmp_path / "model", kept)
+
+    bundle = convert(str(folder), tmp_path / "bundle", recipe=RECIPES["fp32"])
+
+    manifest = msgspec.json.decode((bundle.folder / MANIFEST).read_bytes())
+    assert manifest["format"] == written
+    assert bundle.manifest.width == (kept if kept == 16 else 32)
+
+
+@pytest.mark.parametrize("value", [0, -1, 1.5, "16", True, [16]])
+def test_a_truncation_is_a_positive_integer(tmp_path: Path, value: object) -> None:
+    folder = model_of(tmp_path / "model", value)
+
+    with pytest.raises(SourceError, match="truncate_dim should be at least 1, not "):
+        embedding_of(folder)
