@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -43,7 +43,7 @@ DatasetName = Annotated[
 ]
 Report = Annotated[Path | None, typer.Option(help="Write an HTML page with plots too.")]
 Split = Annotated[
-    str | None, typer.Option(help="Take this file of the data set's qrels/, where it has several.")
+    str | None, typer.Option(help="Take this file of the data set's qrels/; by default test.")
 ]
 Margin = Annotated[
     float, typer.Option(min=0, help="Call differences of a measure up to this equivalent.")
@@ -54,7 +54,7 @@ Margin = Annotated[
 class DocsChoice:
     """Documents and questions of the user's own, in place of a data set."""
 
-    split: str | None = option(None, "Take this file of the data set's qrels/, if it has several.")
+    split: str | None = option(None, "Take this file of the data set's qrels/; by default test.")
     docs: Path | None = option(
         None, "Search a folder of Markdown, text and HTML in place of a data set."
     )
@@ -158,7 +158,7 @@ def evaluate_command(
     result = evaluate(system, chosen, run.options(prompts.prompts()))
     facts = DatasetFacts.of(chosen)
     if as_json:
-        print_json({"dataset": asdict(facts), **system_facts(result)})
+        print_json({"dataset": facts.facts(), **system_facts(result)})
     else:
         print_evaluation(result, facts, sys.stdout)
 
@@ -221,4 +221,7 @@ def read_dataset(dataset: str, split: str | None) -> Dataset:
 
     if dataset == BUILT_IN and not Path(dataset).is_dir():
         return builtin_dataset()
-    return read_beir(Path(dataset), split)
+    read = read_beir(Path(dataset), split)
+    for note in read.notes:
+        print(f"warning: {note}", file=sys.stderr)
+    return read

@@ -1,4 +1,4 @@
-"""Folders in BEIR's layout, read strictly."""
+"""Folders in BEIR's layout, as benchmarks publish them."""
 
 from __future__ import annotations
 
@@ -6,46 +6,65 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from minnow.characters import clean_text
 from minnow.datasets.dataset import Dataset
-from minnow.datasets.lines import GZIP, line_error, read_lines, read_rows
+from minnow.datasets.judgements import Faults, read_judgements
+from minnow.datasets.lines import GZIP, line_error, read_rows
 from minnow.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-_HEADER = ["query-id", "corpus-id", "score"]
+_DEFAULT_SPLIT = "test"
+_SAME_WORDS = 0.8
 
 
 def read_beir(folder: Path, split: str | None = None) -> Dataset:
     """Read a folder in the layout of BEIR.
 
     It holds corpus.jsonl (`_id`, `text`, and optionally `title`), queries.jsonl (`_id`, `text`)
-    and qrels/<split>.tsv (query-id, corpus-id, score, under a header). Each may be compressed, with
-    .gz appended to its name. Queries that the split does not judge are left out.
+    and qrels/<split>.tsv (query-id, corpus-id, score). Each may be compressed, with .gz appended
+    to its name. Queries that the split does not judge are left out.
+
+    Faults that published benchmarks have cost only the line that has them, and conventions are
+    those of the field, so that figures compare with published ones. `Dataset.notes` counts and
+    explains them:
+
+    - A document that is judged but missing counts in recall and in the ideal ranking; a query
+      whose judgements are all 0 or less counts as 0 (trec_eval).
+    - Judgements of missing queries are left out, and of repeated ones the last counts.
+    - Where the queries are documents of the corpus, under the same ids, a query's own document is
+      left out of its results, as BEIR and MTEB do for ArguAna.
+    - Empty documents stay in the corpus.
 
     Args:
         folder: Where the files are; its name and the split's become the data set's.
-        split: Which of the files in qrels/; not needed where there is one.
+        split: Which of the files in qrels/; by default the only one, else "test", as in BEIR.
 
     Raises:
-        InputError: A file is missing or broken, an id is repeated, a judgement names an unknown
-            document or query, a text is empty, a query has no relevant document, or there are
-            several splits and `split` is None. The message names the file and the line.
+        InputError: A file is missing, a line of corpus.jsonl or queries.jsonl is not such an
+            object, the judgements fit neither queries nor documents, or there are several splits,
+            none of them "test". The message names the file and the line.
 
     Source: https://github.com/beir-cellar/beir/wiki/Load-your-custom-dataset
     """
     if not folder.is_dir():
         raise InputError(f"{folder} is not a folder.")
-    judged = _find_split(folder, split)
-    documents = _read_texts(_find(folder, "corpus.jsonl"))
-    queries = _read_texts(_find(folder, "queries.jsonl"))
-    qrels = _read_qrels(judged, documents, queries)
+    _check_no_parts(folder)
+    judged, notes = _find_split(folder, split)
+    documents, of_documents = _read_texts(_find(folder, "corpus.jsonl"), "documents")
+    queries, of_queries = _read_texts(_find(folder, "queries.jsonl"), "queries")
+    qrels, of_qrels = read_judgements(judged, documents, queries)
+    asked = {query: text for query, text in queries.items() if query in qrels}
+    own, of_own = _find_own_documents(asked, documents, qrels)
     return Dataset(
         name=f"{folder.resolve().name}/{_split_name(judged)}",
         documents=documents,
-        queries={query: text for query, text in queries.items() if query in qrels},
-        qrels={query: qrels[query] for query in queries if query in qrels},
+        queries=asked,
+        qrels={query: qrels[query] for query in asked},
+        own_documents=own,
+        notes=(*notes, *of_documents, *of_queries, *of_qrels, *of_own),
     )
 
 
@@ -59,92 +78,109 @@ def _find(folder: Path, name: str) -> Path:
     raise InputError(f"{folder} has no file {name}, nor {name}{GZIP}.")
 
 
-def _find_split(folder: Path, split: str | None) -> Path:
+def _check_no_parts(folder: Path) -> None:
+    """Refuse a folder of data sets, such as CQADupStack's twelve forums."""
+    if any((folder / f"corpus.jsonl{end}").is_file() for end in ("", GZIP)):
+        return
+    parts = sorted(path.parent.name for path in folder.glob("*/corpus.jsonl*"))
+    if parts:
+        raise InputError(
+            f"{folder} holds {len(parts)} data sets: {', '.join(parts)}. Measure each of them; the "
+            "published figure of such a benchmark (CQADupStack) is the mean of theirs."
+        )
+
+
+def _find_split(folder: Path, split: str | None) -> tuple[Path, list[str]]:
+    """Return the file of judgements, and a note if it was chosen among several."""
+    place = folder / "qrels"
     if split is not None:
-        return _find(folder / "qrels", f"{split}.tsv")
+        return _find(place, f"{split}.tsv"), []
     found: dict[str, Path] = {}
-    for path in sorted((folder / "qrels").glob("*.tsv*")):
+    for path in sorted(place.glob("*.tsv*")):
         if path.name.endswith((".tsv", ".tsv" + GZIP)):
             found.setdefault(_split_name(path), path)
     if not found:
-        raise InputError(f"{folder / 'qrels'} has no .tsv file with judgements.")
-    if len(found) > 1:
-        raise InputError(f"{folder / 'qrels'} has the splits {', '.join(found)}: name one of them.")
-    return next(iter(found.values()))
+        raise InputError(f"{place} has no .tsv file with judgements.")
+    if len(found) == 1:
+        return next(iter(found.values())), []
+    if _DEFAULT_SPLIT not in found:
+        raise InputError(f"{place} has the splits {', '.join(found)}: name one of them.")
+    note = f"qrels has the splits {', '.join(found)}; {_DEFAULT_SPLIT} is taken, as in BEIR."
+    return found[_DEFAULT_SPLIT], [note]
 
 
 def _split_name(path: Path) -> str:
     return path.name.removesuffix(GZIP).removesuffix(".tsv")
 
 
-# --- texts and judgements ----------------------------------------------------------------
+# --- texts -------------------------------------------------------------------------------
 
 
 class _Row(msgspec.Struct):
-    text: str
-    id: str = msgspec.field(name="_id")
+    text: str | None
+    id: str | int = msgspec.field(name="_id")
     title: str | None = None
 
 
-def _read_texts(path: Path) -> dict[str, str]:
-    """Return texts by id, in the file's order."""
+def _read_texts(path: Path, kind: str) -> tuple[dict[str, str], list[str]]:
+    """Return texts by id, in the file's order, and notes on what is unusual."""
     texts: dict[str, str] = {}
+    faults = Faults()
     for number, row in read_rows(path, _Row, '"_id" and "text"'):
-        if row.id in texts:
-            raise line_error(path, number, f"repeats the id {row.id!r}")
-        texts[row.id] = f"{row.title or ''} {row.text}".strip()
-        if not texts[row.id]:
-            raise line_error(path, number, f"has an empty text (id {row.id!r}); leave it out")
-    return texts
+        name, where = str(row.id), f"{row.id!r} in line {number}"
+        if not name:
+            raise line_error(path, number, "has an empty id")
+        text = clean_text(f"{row.title or ''} {row.text or ''}".strip())
+        if name in texts:
+            faults.add("repeated" if texts[name] == text else "changed", where)
+        if not text:
+            faults.add("empty", where)
+        texts[name] = text
+    if not texts:
+        raise InputError(f"{path} holds no {kind}.")
+    return texts, [
+        *faults.note(
+            "empty",
+            f"{{}} {kind} of {path.name} are empty (first: @). They stay in.",
+            f"A text of {path.name} is empty (@). It stays in.",
+        ),
+        *faults.note(
+            "repeated",
+            f"{{}} lines of {path.name} repeat an earlier one (first: @).",
+            f"A line of {path.name} repeats an earlier one (@).",
+        ),
+        *faults.note(
+            "changed",
+            f"{{}} lines of {path.name} repeat an id with another text (first: @). The last "
+            "counts, as in BEIR.",
+            f"A line of {path.name} repeats an id with another text (@). The last counts, as in "
+            "BEIR.",
+        ),
+    ]
 
 
-def _read_qrels(
-    path: Path, documents: Mapping[str, str], queries: Mapping[str, str]
-) -> dict[str, dict[str, int]]:
-    """Return scores by query and document; every query has at least one above 0."""
-    qrels: dict[str, dict[str, int]] = {}
-    first_lines: dict[str, int] = {}
-    lines = read_lines(path)
-    number, header = next(lines, (1, b""))
-    if header.split(b"\t") != [name.encode() for name in _HEADER]:
-        raise line_error(path, number, f"should be the header: {', '.join(_HEADER)}, with tabs")
-    for number, line in lines:
-        query, document, score = _read_judgement(path, number, line)
-        if query not in queries:
-            raise line_error(
-                path, number, f"judges the query {query!r}, which is not in queries.jsonl"
-            )
-        if document not in documents:
-            raise line_error(
-                path, number, f"names the document {document!r}, which is not in corpus.jsonl"
-            )
-        scores = qrels.setdefault(query, {})
-        if document in scores:
-            raise line_error(path, number, f"judges {document!r} for {query!r} a second time")
-        scores[document] = score
-        first_lines.setdefault(query, number)
-    if not qrels:
-        raise InputError(f"{path} holds no judgements.")
-    for query, scores in qrels.items():
-        if max(scores.values()) <= 0:
-            raise line_error(
-                path, first_lines[query], f"judges {query!r}, but no score of that query is above 0"
-            )
-    return qrels
+def _find_own_documents(
+    queries: Mapping[str, str],
+    documents: Mapping[str, str],
+    qrels: Mapping[str, Mapping[str, int]],
+) -> tuple[frozenset[str], list[str]]:
+    """Return the ids of queries that are documents themselves, and a note if there are any.
+
+    Equal ids alone do not say that: files often count both queries and documents from 1. So the
+    words of a query have to be in its document, for most of the queries that share an id; and a
+    document that is judged relevant to the query of its id is an answer.
+    """
+    shared = [query for query in queries if query in documents and qrels[query].get(query, 0) <= 0]
+    same = sum(_has_words(documents[query], queries[query]) for query in shared)
+    if not shared or 2 * same < len(shared):
+        return frozenset(), []
+    count = f"{len(shared)} queries are" if len(shared) > 1 else f"The query {shared[0]!r} is"
+    return frozenset(shared), [
+        f"{count} in the corpus too, under the same id. A query's own document is left out of its "
+        "results, as BEIR and MTEB do."
+    ]
 
 
-def _read_judgement(path: Path, number: int, line: bytes) -> tuple[str, str, int]:
-    try:
-        query, document, score = line.decode().split("\t")
-    except UnicodeDecodeError as error:
-        raise line_error(
-            path, number, f"is not UTF-8 (byte {error.start}: {error.reason})"
-        ) from error
-    except ValueError as error:
-        raise line_error(path, number, f"should have the columns {', '.join(_HEADER)}") from error
-    try:
-        return query, document, int(score)
-    except ValueError as error:
-        raise line_error(
-            path, number, f"has the score {score!r}, which is not an integer"
-        ) from error
+def _has_words(document: str, query: str) -> bool:
+    words = set(query.casefold().split())
+    return bool(words) and len(words & set(document.casefold().split())) >= _SAME_WORDS * len(words)

@@ -18,40 +18,50 @@ class Dataset:
         name: Its name in reports.
         documents: Text by id; a title stands in front of its text.
         queries: Text by id.
-        qrels: For each query id, scores by document id; above 0 is relevant, and more is better.
+        qrels: For each query id, scores by document id; above 0 is relevant, and more is better. A
+            document that is not among `documents` cannot be found, but counts in recall and in the
+            ideal ranking. A query without a relevant document counts as 0.
+        own_documents: Ids of queries that are documents too; each is left out of its own results.
+        notes: What is unusual about the data, and what was done about it, as sentences.
 
     Raises:
-        InputError: There is no query, a query has no relevant document, or a judgement names an
-            unknown document or query.
+        InputError: There is no query, one has no judgement, none has a relevant document that is
+            there, or a judgement names an unknown query.
     """
 
     name: str
     documents: Mapping[str, str]
     queries: Mapping[str, str]
     qrels: Mapping[str, Mapping[str, int]]
+    own_documents: frozenset[str] = frozenset()
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.queries:
             raise InputError(f"{self.name} has no queries.")
         for query in self.queries:
-            if max(self.qrels.get(query, {}).values(), default=0) <= 0:
-                raise InputError(f"{self.name} has no relevant document for the query {query!r}.")
-        for query, judged in self.qrels.items():
+            if not self.qrels.get(query):
+                raise InputError(f"{self.name} has no judgement for the query {query!r}.")
+        for query in self.qrels:
             if query not in self.queries:
                 raise InputError(f"{self.name} judges {query!r}, which is not one of its queries.")
-            for document in judged:
-                if document not in self.documents:
-                    raise InputError(
-                        f"{self.name} judges {document!r}, which is not one of its documents."
-                    )
+        if not any(self.relevant_documents(query) for query in self.queries):
+            raise InputError(f"{self.name} has no relevant document for any of its queries.")
+
+    def relevant_documents(self, query: str) -> list[str]:
+        """Return the ids of the documents that are relevant to a query and there to be found."""
+        judged = self.qrels[query].items()
+        return [name for name, gain in judged if gain > 0 and name in self.documents]
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 of all but the name, in order (order decides ties): 64 hexadecimal digits."""
+        """SHA-256 of all but name and notes, in order (it decides ties): 64 hexadecimal digits."""
         digest = hashlib.sha256()
         for part in (self.documents, self.queries, self.qrels):
             for key, value in part.items():
                 content = value if isinstance(value, str) else list(value.items())
                 digest.update(json.dumps([key, content]).encode() + b"\n")
             digest.update(b"\n")
+        if self.own_documents:
+            digest.update(json.dumps(sorted(self.own_documents)).encode())
         return digest.hexdigest()

@@ -1,40 +1,32 @@
-"""Files of one record a line, plain or compressed, whose errors name the file and the line."""
+"""Files of one record a line, whose errors name the file and the line."""
 
 from __future__ import annotations
 
-import gzip
-import zlib
 from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
+from minnow import text_files
+from minnow.characters import replace_json_halves
 from minnow.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-GZIP = ".gz"
+GZIP = text_files.GZIP
 _Row = TypeVar("_Row")
 
 
 def read_lines(path: Path) -> Iterator[tuple[int, bytes]]:
-    """Yield the number and content of each line that is not blank.
-
-    A byte order mark and line ends are removed. A file whose name ends in .gz is decompressed.
+    """Yield the number and content of each line that is not blank; see `minnow.text_files`.
 
     Raises:
         InputError: The file cannot be read.
     """
-    try:
-        with gzip.open(path) if path.name.endswith(GZIP) else path.open("rb") as file:
-            for number, line in enumerate(file, start=1):
-                content = line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line
-                if content.strip():
-                    yield number, content.rstrip(b"\r\n")
-    except (OSError, EOFError, zlib.error) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise InputError(f"Cannot read {path}: {reason}.") from error
+    for number, line in enumerate(text_files.read_lines(path), start=1):
+        if line.strip():
+            yield number, line
 
 
 def read_rows(path: Path, kind: type[_Row], fields: str) -> Iterator[tuple[int, _Row]]:
@@ -51,7 +43,7 @@ def read_rows(path: Path, kind: type[_Row], fields: str) -> Iterator[tuple[int, 
     decoder = msgspec.json.Decoder(kind)
     for number, line in read_lines(path):
         try:
-            yield number, decoder.decode(line)
+            yield number, decoder.decode(replace_json_halves(line))
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             problem = f"is not a JSON object with {fields}: {error}"
             raise line_error(path, number, problem) from error

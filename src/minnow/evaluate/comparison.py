@@ -13,7 +13,7 @@ from minnow.engines.base import default_threads
 from minnow.errors import InputError
 from minnow.evaluate.bootstrap import paired_bootstrap, verdict
 from minnow.evaluate.metrics import MEASURES, score
-from minnow.evaluate.ranking import rank, to_rankings
+from minnow.evaluate.ranking import search, to_rankings
 from minnow.evaluate.results import (
     DEPTH,
     Against,
@@ -184,7 +184,7 @@ def _note_earlier_runs(earlier: Sequence[SystemResult], *, alone: bool) -> list[
 
 def _measure(embedded: Embedded, dataset: Dataset) -> SystemResult:
     system = embedded.system
-    indices, _ = rank(*_search_vectors(embedded), k=DEPTH)
+    indices = search(dataset, *_search_vectors(embedded), k=DEPTH)
     return SystemResult(
         name=system.name,
         label=system.label,
@@ -215,17 +215,22 @@ def _search_vectors(embedded: Embedded) -> tuple[Floats, Floats]:
 
 
 def _gold_cosine(embedded: Embedded, dataset: Dataset) -> float:
-    """Return the mean over the queries of the mean cosine with their relevant documents."""
+    """Return the mean over the queries of the mean cosine with their relevant documents.
+
+    Documents that the data set lacks, and queries without any other, are left out.
+    """
     place = {name: i for i, name in enumerate(dataset.documents)}
     means = []
     for vector, query in zip(embedded.queries, dataset.queries, strict=True):
-        gold = [place[name] for name, gain in dataset.qrels[query].items() if gain > 0]
+        gold = [place[name] for name in dataset.relevant_documents(query)]
+        if not gold:
+            continue
         documents = embedded.documents[gold]
         means.append(rowwise_cosine(np.broadcast_to(vector, documents.shape), documents).mean())
     return float(np.mean(means))
 
 
-def _first_ranks(dataset: Dataset, indices: NDArray[np.int64]) -> NDArray[np.int64]:
+def _first_ranks(dataset: Dataset, indices: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:
     """Return the rank of each query's first relevant document, from 1; 0 beyond the depth."""
     names = list(dataset.documents)
     ranks = np.zeros(len(indices), np.int64)

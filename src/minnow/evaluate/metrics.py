@@ -69,7 +69,9 @@ def score(dataset: Dataset, rankings: Mapping[str, Sequence[str]]) -> Scores:
 
     A score above 0 in the qrels is relevant. Recall@k is the share of a query's relevant documents
     among the first k. MRR@10 is 1 divided by the rank of the first relevant one (0 beyond 10).
-    nDCG@10 takes the scores as gains, with a logarithmic discount, as BEIR does.
+    nDCG@10 takes the scores as gains, with a logarithmic discount, as BEIR does. Relevant documents
+    that the data set lacks count in recall and in the ideal ranking; a query without a relevant
+    document has 0 in every measure.
 
     Args:
         dataset: What was searched.
@@ -88,10 +90,14 @@ def score(dataset: Dataset, rankings: Mapping[str, Sequence[str]]) -> Scores:
     # trec_eval crashes on ids that are not valid Unicode, and orders equal scores by id, so it
     # gets numbers as ids and negated ranks as scores.
     queries = {query: str(number) for number, query in enumerate(dataset.queries)}
-    documents = {document: str(number) for number, document in enumerate(dataset.documents)}
+    judged = _gains(dataset)
+    missing = (document for gains in judged.values() for document in gains)
+    names = dict.fromkeys((*dataset.documents, *missing))
+    documents = {document: str(number) for number, document in enumerate(names)}
     relevant = {
         queries[query]: {documents[document]: gain for document, gain in gains.items()}
-        for query, gains in _gains(dataset).items()
+        for query, gains in judged.items()
+        if gains
     }
     run = {
         queries[query]: {documents[document]: -float(n) for n, document in enumerate(ranking)}

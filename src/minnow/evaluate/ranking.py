@@ -9,6 +9,8 @@ import numpy as np
 from minnow.errors import InputError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from minnow.datasets import Dataset
@@ -79,12 +81,42 @@ def _find_largest(scores: Floats, k: int) -> NDArray[np.int64]:
     return candidates[np.argsort(-scores[candidates], kind="stable")][:k]
 
 
-def to_rankings(dataset: Dataset, indices: NDArray[np.int64]) -> dict[str, list[str]]:
+def search(
+    dataset: Dataset, query_vectors: Floats, document_vectors: Floats, k: int
+) -> list[NDArray[np.int64]]:
+    """Find the k documents of largest dot product for each query, without the query's own one.
+
+    Args:
+        dataset: Its documents and queries, in the order of the vectors.
+        query_vectors: As for `rank`.
+        document_vectors: As for `rank`.
+        k: How many to find at most.
+
+    Returns:
+        Indices of documents for each query, best first.
+
+    Raises:
+        InputError: As `rank`.
+    """
+    own = dataset.own_documents
+    indices, _ = rank(query_vectors, document_vectors, k + bool(own))
+    if not own:
+        return list(indices)
+    places = {name: place for place, name in enumerate(dataset.documents) if name in own}
+    return [
+        row[row != places.get(query, -1)][:k]
+        for query, row in zip(dataset.queries, indices, strict=True)
+    ]
+
+
+def to_rankings(
+    dataset: Dataset, indices: Sequence[NDArray[np.int64]] | NDArray[np.int64]
+) -> dict[str, list[str]]:
     """Replace indices by ids.
 
     Args:
         dataset: Its documents and queries, in the order in which they were embedded.
-        indices: Of shape (queries, k), as `rank` returns them.
+        indices: A row for each query, as `rank` and `search` return them.
 
     Returns:
         For each query id, document ids, best first.
@@ -99,6 +131,6 @@ def to_rankings(dataset: Dataset, indices: NDArray[np.int64]) -> dict[str, list[
         )
     documents = list(dataset.documents)
     return {
-        query: [documents[index] for index in row]
-        for query, row in zip(dataset.queries, indices.tolist(), strict=True)
+        query: [documents[index] for index in row.tolist()]
+        for query, row in zip(dataset.queries, indices, strict=True)
     }

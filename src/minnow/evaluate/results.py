@@ -30,18 +30,24 @@ class DatasetFacts:
         documents: Number of documents.
         queries: Number of queries.
         fingerprint: See `Dataset.fingerprint`.
+        notes: See `Dataset.notes`.
     """
 
     name: str
     documents: int
     queries: int
     fingerprint: str
+    notes: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, dataset: Dataset) -> DatasetFacts:
         """Return the facts of a data set."""
         counts = (len(dataset.documents), len(dataset.queries))
-        return cls(dataset.name, *counts, dataset.fingerprint)
+        return cls(dataset.name, *counts, dataset.fingerprint, dataset.notes)
+
+    def facts(self) -> dict[str, Any]:
+        """Return the fields as JSON values."""
+        return {**asdict(self), "notes": list(self.notes)}
 
 
 @dataclass(frozen=True)
@@ -225,7 +231,7 @@ class Comparison:
 def comparison_facts(comparison: Comparison) -> dict[str, Any]:
     """Return a comparison as values for JSON, without those of single queries and texts."""
     return {
-        "dataset": asdict(comparison.dataset),
+        "dataset": comparison.dataset.facts(),
         "margin": comparison.margin,
         "baseline": comparison.baseline.label,
         "systems": [system_facts(system) for system in comparison.systems],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -139,7 +139,7 @@ def frontier_facts(found: Frontier) -> dict[str, Any]:
     }
     return {
         "source": found.source,
-        "dataset": asdict(found.dataset),
+        "dataset": found.dataset.facts(),
         "margin": found.margin,
         "baseline": system_facts(found.baseline),
         "frontier": best,
