@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from fakes.checkpoint import CONFIGS, write_model
+from fakes.checkpoint import CONFIGS, change_tokenizer, edit_json, ids_of, write_model
+from tokenizers import normalizers
 
 from minnow.convert import convert
 from minnow.convert.calibration import TOKENS, calibration_rows
@@ -149,6 +150,18 @@ class TestCalibrationText:
         ours = calibration_rows(model)
         assert rows != ours
         assert rows == calibration_rows(model, texts)
+
+    def test_text_is_lowercased_where_sentence_transformers_does_it(self, tmp_path: Path) -> None:
+        folder = write_model(tmp_path / "model")
+        keeps_case = normalizers.BertNormalizer(lowercase=False)
+        change_tokenizer(folder / "tokenizer.json", lambda t: setattr(t, "normalizer", keeps_case))
+        edit_json(folder / "tokenizer_config.json", do_lower_case=False)
+        edit_json(folder / "sentence_bert_config.json", do_lower_case=True)
+        texts = ["FISH Sleep IN Water"] * 400
+
+        prose = calibration_rows(read_original(resolve(str(folder))), texts)[:400]
+
+        assert prose == [ids_of("fish sleep in water")] * 400
 
     def test_too_little_text_is_refused(self, model: Original) -> None:
         with pytest.raises(InputError, match=r"have \d+ tokens, of at least 2000"):

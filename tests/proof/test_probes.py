@@ -282,3 +282,31 @@ def test_a_probe_cannot_be_changed() -> None:
 
     with pytest.raises(dataclasses.FrozenInstanceError):
         probe.text = "c"  # type: ignore[misc]
+
+
+# --- tokens that the files of a tokenizer name -------------------------------------------
+
+
+def test_tokens_of_the_model_stand_between_words_and_inside_them() -> None:
+    tokens = ["[CLS]", "<one>", "covid"]
+
+    probes = {p.name: p.text for p in probe_texts(64, count_words, tokens)}
+
+    between, inside = probes["named-tokens"], probes["named-tokens-inside"]
+    for token in tokens:
+        assert re.search(rf" {re.escape(token)} [a-z]", between)
+        assert re.search(rf"[a-z]{re.escape(token)}[a-z]", inside)
+    assert set(by_name()) == set(probes) - {"named-tokens", "named-tokens-inside"}
+
+
+@pytest.mark.parametrize("count", [1, 20, 21, 22, 43, 5000])
+def test_of_many_tokens_some_from_all_over_are_taken(count: int) -> None:
+    tokens = [f"<{i}>" for i in range(count)]
+
+    (text,) = (p.text for p in probe_texts(64, count_words, tokens) if p.name == "named-tokens")
+
+    found = [int(number) for number in re.findall(r"<(\d+)>", text)]
+    assert min(count, 10) < len(found) + 1 <= 64 // 3 + 1
+    assert found == sorted(found)
+    assert found[0] == 0
+    assert found[-1] >= 0.8 * (count - 1)

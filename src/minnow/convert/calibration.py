@@ -46,7 +46,9 @@ def calibration_rows(original: Original, texts: Sequence[str] | None = None) -> 
         InputError: The texts are too few, or this Python lacks its reference.
     """
     tokenizer = TextTokenizer(
-        original.source.file("tokenizer.json"), max_tokens=original.embedding.max_tokens
+        original.source.file("tokenizer.json"),
+        max_tokens=original.embedding.max_tokens,
+        lowercase=original.embedding.lowercase,
     )
     random = np.random.default_rng(0)
     prose = list(_paragraphs()) if texts is None else list(texts)
@@ -58,7 +60,7 @@ def calibration_rows(original: Original, texts: Sequence[str] | None = None) -> 
             f"The calibration texts have {sum(map(len, rows))} tokens, of at least {_FEWEST}. "
             "Give more text of the kind that will be embedded."
         )
-    return rows + list(_up_to(TOKENS // 2, _made_up(original, random)))
+    return rows + list(_up_to(TOKENS // 2, _made_up(original, tokenizer.special_ids(), random)))
 
 
 def _up_to(tokens: int, rows: Iterable[list[int]]) -> Iterator[list[int]]:
@@ -85,32 +87,35 @@ def _paragraphs() -> Iterator[str]:
                 yield words
 
 
-def _made_up(original: Original, random: np.random.Generator) -> Iterator[list[int]]:
+def _made_up(
+    original: Original, special: tuple[list[int], list[int]], random: np.random.Generator
+) -> Iterator[list[int]]:
     """Yield sequences without end: half common words, half words near to a few subjects.
 
-    Every eighth sequence repeats a few tokens of the whole vocabulary, unknown ones included.
+    Every eighth sequence repeats a few tokens of the whole vocabulary, unknown ones included. The
+    special ids are those before and after every text.
     """
     tokenizer = load_whole_tokenizer(original.source.file("tokenizer.json"))
-    first, *_, last = tokenizer.encode("a").ids
+    first, last = special
     words, tokens = _words(tokenizer.get_vocab())
     table = original.tensors["embeddings.word"][tokens]
     table = table / (np.linalg.norm(table, axis=1, keepdims=True) + np.float32(1e-12))
     chance = 1 / (np.arange(len(words)) + _COMMON)
     chance /= chance.sum()
-    longest = original.embedding.max_tokens - 2
+    longest = original.embedding.max_tokens - len(first) - len(last)
     neighbours = min(_NEIGHBOURS, len(tokens))
     for number in count():
         length = min(int(np.exp(random.uniform(np.log(4), np.log(200)))), longest)
         if number % _REPEATED == 0:
             few = random.integers(0, original.encoder.vocab_size, random.integers(1, _SUBJECTS + 1))
-            yield [first, *random.choice(few, length).tolist(), last]
+            yield [*first, *random.choice(few, length).tolist(), *last]
             continue
         nearness = table[random.integers(0, len(tokens), _SUBJECTS)] @ table.T
         nearest = np.argpartition(-nearness, neighbours - 1, axis=1)[:, :neighbours]
         near = np.sort(nearest, axis=1).ravel()
         common = words[random.choice(len(words), length, p=chance)]
         subject = tokens[random.choice(near, length)]
-        yield [first, *np.where(random.random(length) < 0.5, subject, common).tolist(), last]
+        yield [*first, *np.where(random.random(length) < 0.5, subject, common).tolist(), *last]
 
 
 def _words(vocabulary: dict[str, int]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

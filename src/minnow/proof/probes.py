@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from minnow.model.tokenizer import load_whole_tokenizer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from minnow.model.source import ModelSource
 
@@ -220,16 +220,20 @@ _WORDS = _STORY.split()
 _FILLERS = (" a", " 1", " .", " 的")
 
 
-def probe_texts(limit: int, count_tokens: Callable[[str], int]) -> list[Probe]:
+def probe_texts(
+    limit: int, count_tokens: Callable[[str], int], tokens: Sequence[str] = ()
+) -> list[Probe]:
     """List the probes for one model, the same ones in the same order every time.
 
-    The last five are sized for the model: `half-limit`, `below-limit` (by one token), `at-limit`,
-    `above-limit` (by one) and `beyond-limit` (twice as long). Their sizes are exact. Each begins
-    at another word, so that they are still different texts once cut off.
+    Two are made of the model's own added and special tokens. The last five are sized for the
+    model: `half-limit`, `below-limit` (by one token), `at-limit`, `above-limit` (by one) and
+    `beyond-limit` (twice as long). Their sizes are exact. Each begins at another word, so that
+    they are still different texts once cut off.
 
     Args:
         limit: The longest text the model reads, in tokens, special tokens included.
         count_tokens: Counts the tokens of a text, special tokens included, not cut off.
+        tokens: Added and special tokens that the files of the tokenizer name.
 
     Returns:
         About 130 probes, with unique names and unique texts.
@@ -252,12 +256,23 @@ def probe_texts(limit: int, count_tokens: Callable[[str], int]) -> list[Probe]:
         Probe(name, _text_of_size(size, count_tokens, first_word=11 * i))
         for i, (name, size) in enumerate(sizes.items())
     ]
-    return fixed + sized
+    return fixed + _probes_of_tokens(tokens, limit) + sized
 
 
-def token_counter(source: ModelSource) -> Callable[[str], int]:
+def _probes_of_tokens(tokens: Sequence[str], limit: int) -> list[Probe]:
+    """Spell tokens between words and inside a word; of too many, take some from all over."""
+    most = max(limit // 3, 1)
+    some = tokens[:: -(-len(tokens) // most)] if tokens else ()
+    if not some:
+        return []
+    between = "".join(f"{token} {word} " for token, word in zip(some, cycle(_WORDS), strict=False))
+    inside = "".join(f"{token}ab" for token in reversed(some))
+    return [Probe("named-tokens", f"read {between}"), Probe("named-tokens-inside", f"ab{inside}")]
+
+
+def token_counter(source: ModelSource, *, lowercase: bool = False) -> Callable[[str], int]:
     """Return a function from a text to the number of its ids in the source's tokenizer, uncut."""
-    tokenizer = load_whole_tokenizer(source.file("tokenizer.json"))
+    tokenizer = load_whole_tokenizer(source.file("tokenizer.json"), lowercase=lowercase)
     return lambda text: len(tokenizer.encode(text).ids)
 
 

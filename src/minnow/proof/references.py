@@ -15,6 +15,7 @@ from minnow.errors import InputError
 from minnow.model.reference import ReferenceModel, pool_one
 from minnow.model.source import author_graph
 from minnow.model.tokenizer import load_whole_tokenizer
+from minnow.model.tokenizer_files import named_tokens
 from minnow.proof.probes import probe_texts, token_counter
 
 if TYPE_CHECKING:
@@ -48,7 +49,11 @@ class Reference(ABC):
         """The texts of the proof."""
         if self._probes is None:
             source, embedding = self._original.source, self._original.embedding
-            self._probes = probe_texts(embedding.max_tokens, token_counter(source))
+            self._probes = probe_texts(
+                embedding.max_tokens,
+                token_counter(source, lowercase=embedding.lowercase),
+                named_tokens(source),
+            )
         return self._probes
 
     @cached_property
