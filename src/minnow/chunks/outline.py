@@ -69,12 +69,16 @@ class Document:
         text: The text, with headings on lines of their own.
         sections: Its parts, in order, without the lines of headings.
         tables: Its tables with named columns, in order; none holds another.
+        problems: A clause for each part that could not be read.
+        notes: A clause for each part that holds something else than text.
     """
 
     path: str
     text: str
     sections: tuple[Section, ...]
     tables: tuple[Table, ...] = ()
+    problems: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def has_text(self) -> bool:

@@ -163,6 +163,8 @@ def _print_report(report: IndexingReport, output: Path, *, as_json: bool) -> Non
     from minnow.search import Index
     from minnow.search.results import one_line
 
+    for line in report.notes:
+        print(f"note: {one_line(line)}", file=sys.stderr)
     for line in report.skipped:
         print(f"skipped {one_line(line)}", file=sys.stderr)
     with Index.open(output, sidecar="never") as index:

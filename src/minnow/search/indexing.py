@@ -53,6 +53,7 @@ class IndexingReport:
         skipped: A line for each document that could not be read, with the reason. Its older state
             stays in the index, if there is one.
         ignored: Files that are no documents, with the reason.
+        notes: A line for each document of which a part is no text, such as pages of pictures.
     """
 
     added: int = 0
@@ -63,6 +64,7 @@ class IndexingReport:
     reused: int = 0
     skipped: list[str] = field(default_factory=list)
     ignored: dict[str, str] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -250,7 +252,7 @@ class _Run:
         names, broken = [], 0
         for found in documents_of(path, name, content, faults):
             names.append(found.entry.key.name)
-            broken += not self._document(found, known.get(found.entry.key.name))
+            broken += not self._document(found, known.get(found.entry.key.name), faults)
         self._report.skipped += faults
         if faults:  # which of the older documents they were is not known
             names += known.keys() - set(names)
@@ -258,14 +260,20 @@ class _Run:
         if len(names) > broken or known:
             self._finished.append((name, b"" if broken or faults else sha256, names))
 
-    def _document(self, found: FoundDocument, digest: bytes | None) -> bool:
-        """Bring one document up to date, and return whether it could be read."""
+    def _document(self, found: FoundDocument, digest: bytes | None, faults: list[str]) -> bool:
+        """Bring one document up to date, and return whether it could be read.
+
+        The list of faults receives a message for each part of it that could not. Then the document
+        is read on every run, though it did not change, so that every run says what is missing.
+        """
         entry = found.entry
-        if digest == entry.digest:
-            self._report.unchanged += 1
-            return True
         try:
             document = found.read()
+            faults += [f"{entry.key}: {problem}" for problem in document.problems]
+            self._report.notes += [f"{entry.key}: {note}" for note in document.notes]
+            if digest == entry.digest:
+                self._report.unchanged += 1
+                return True
             chunks = self._read(document)
         except MissingExtraError:
             raise
