@@ -172,9 +172,8 @@ class TestFailures:
     @pytest.mark.parametrize(
         ("file", "line", "message"),
         [
-            ("corpus.jsonl", '{"_id": "d1", "text": "again"}', "repeats the id 'd1'"),
-            ("queries.jsonl", '{"_id": "q99", "text": " "}', "has an empty text (id 'q99')"),
-            ("qrels/test.tsv", "q1\td999\t1", "names the document 'd999'"),
+            ("corpus.jsonl", '{"_id": "d1", "text": "cut', "is not a JSON object with"),
+            ("queries.jsonl", '{"_id": "", "text": "?"}', "has an empty id"),
         ],
     )
     def test_8_a_broken_data_set(
@@ -188,6 +187,22 @@ class TestFailures:
             open_file.write(line + "\n")
         done = run_minnow("compare", "tiny.minnow", "tiny.minnow", "--dataset", data, cwd=folder)
         assert message in refused(done, 8)
+
+    def test_a_fault_of_a_published_data_set_is_a_warning(
+        self, folder: Path, cache: Path, tmp_path: Path
+    ) -> None:
+        import shutil
+
+        data = tmp_path / "data"
+        shutil.copytree(folder / "data", data)
+        with (data / "qrels" / "test.tsv").open("a") as file:
+            file.write("q1\td999\t1\n")
+        done = run_minnow("evaluate", "tiny.minnow", data, "--json", cwd=folder)
+        assert "warning: A judgement in test.tsv is of a document that corpus.jsonl lacks" in (
+            done.stderr
+        )
+        notes = json.loads(done.stdout)["dataset"]["notes"]
+        assert [note in done.stderr for note in notes] == [True]
 
     def test_9_a_report_that_cannot_be_written_is_reported_first(self, folder: Path) -> None:
         done = run_minnow(

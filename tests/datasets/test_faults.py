@@ -98,9 +98,10 @@ def test_scores_with_decimals_keep_their_proportions(
         "corpus-id\tmore\tquery-id\tscore\n"
         "d2\t-\tq3\t2\nd1\t-\tq1\t1\nd1\t-\tq3\t0\nd4\t-\tq1\t-1\n",
         "q3 0 d2 2\nq1 0 d1 1\nq3 0 d1 0\nq1 0 d4 -1\n",
+        "\n".join('"' + line.replace("\t", '"\t"') + '"' for line in QRELS.split("\n")[:-1]),
         "q3\tQ0\td2\t2\nq1\tQ0\td1\t1\nq3\tQ0\td1\t0\nq1\tQ0\td4\t-1\n",
     ],
-    ids=["bare", "spaces", "names", "any header", "order", "trec", "trec with tabs"],
+    ids=["bare", "spaces", "names", "any header", "order", "trec", "quotes", "trec with tabs"],
 )
 def test_columns_as_people_write_them(tmp_path: Path, qrels: str) -> None:
     expected = read_beir(folder(tmp_path / "plain" / "fish"))

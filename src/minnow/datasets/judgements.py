@@ -150,7 +150,7 @@ def _pick(fields: list[str], order: tuple[int, int, int]) -> Row | None:
 
 def _number(text: str) -> float | None:
     try:
-        value = float(text)
+        value = float(text.strip().strip('"'))
     except ValueError:
         return None
     return value if math.isfinite(value) else None
