@@ -101,7 +101,10 @@ class SentenceTransformersEmbedder:
         """Return the ids of each text as the model reads them, special tokens included."""
         model = self._open()
         limit = model.max_seq_length
-        rows = [model.tokenizer(t, truncation=True, max_length=limit) for t in texts]
+        try:
+            rows = [model.tokenizer(t, truncation=True, max_length=limit) for t in texts]
+        except Exception as error:  # of its tokenizer
+            raise EngineError(f"{self.name} cannot read the texts: {_reason(error)}") from error
         return [list(row["input_ids"]) for row in rows]
 
     def encode(self, texts: Sequence[str], *, batch_size: int = 32) -> NDArray[np.float32]:
@@ -131,8 +134,18 @@ class SentenceTransformersEmbedder:
         texts = check_texts(texts)
         if not texts:
             return np.empty((0, self._open().get_embedding_dimension()), dtype=np.float32)
-        rows: NDArray[np.float32] = np.asarray(encode(texts, **options), dtype=np.float32)
+        try:
+            found = encode(texts, **options)
+        except Exception as error:  # of torch, or of the model's own modules
+            raise EngineError(f"{self.name} cannot embed the texts: {_reason(error)}") from error
+        rows: NDArray[np.float32] = np.asarray(found, dtype=np.float32)
         return rows
+
+
+def _reason(error: Exception) -> str:
+    """Return what an error of another library says in one line, with its type where that helps."""
+    said = one_line(error)
+    return said if isinstance(error, (OSError, RuntimeError)) else f"{type(error).__name__}: {said}"
 
 
 def _import_torch() -> Any:
@@ -169,9 +182,9 @@ def _load(
                 backend=backend,
                 model_kwargs=options,
             )
-        except (OSError, ValueError, RuntimeError) as error:
+        except Exception as error:  # whatever its modules raise at a file that they do not expect
             raise EngineError(
-                f"sentence-transformers cannot load {folder}: {one_line(error)}"
+                f"sentence-transformers cannot load {folder}: {_reason(error)}"
             ) from error
 
 

@@ -131,10 +131,11 @@ def _bundle(listing: Listing) -> str | None:
 
 
 def _mnn(listing: Listing) -> str | None:
-    if not {"llm_config.json", "llm.mnn", "export.json"} & listing.names:
-        files = listing.ending(".mnn")
-        return files[0] if files and not _has_weights(listing) else None
-    return "MNN-LLM"
+    if _has_weights(listing):
+        return None
+    if {"llm_config.json", "llm.mnn", "export.json"} & listing.names:
+        return "MNN-LLM"
+    return next(iter(listing.ending(".mnn")), None)
 
 
 def _adapter(listing: Listing) -> str | None:
@@ -242,12 +243,19 @@ def _gguf(listing: Listing) -> str | None:
     return _gguf_advice(original)
 
 
+_OF_TRAINING = ("training_args", "optimizer", "scheduler", "rng_state", "scaler")
+_OPENVINO = "openvino_model"
+
+
 def _only(*suffixes: str) -> Callable[[Listing], str | None]:
     """Recognise weights in files with these suffixes, where there are no safetensors."""
 
     def found(listing: Listing) -> str | None:
-        files = [] if _has_weights(listing) else listing.ending(*suffixes)
-        return files[0] if files else None
+        if _has_weights(listing):
+            return None
+        other = (*_OF_TRAINING, *([] if ".xml" in suffixes else [_OPENVINO]))
+        files = listing.ending(*suffixes)
+        return next((f for f in files if not f.rsplit("/", 1)[-1].startswith(other)), None)
 
     return found
 
@@ -255,6 +263,11 @@ def _only(*suffixes: str) -> Callable[[Listing], str | None]:
 def _named(*names: str) -> Callable[[Listing], str | None]:
     """Recognise a kind by a file of this name."""
     return lambda listing: next((name for name in names if name in listing.names), None)
+
+
+def _spacy(listing: Listing) -> str | None:
+    found = {"config.cfg", "meta.json"} <= listing.names and CONFIG not in listing.names
+    return "config.cfg" if found else None
 
 
 def _dataset(listing: Listing) -> str | None:
@@ -338,7 +351,7 @@ KINDS: tuple[Kind, ...] = (
         _VECTORS,
         _named("model_index.json"),
     ),
-    Kind("spacy", "a spaCy pipeline ({detail})", _VECTORS, _named("config.cfg")),
+    Kind("spacy", "a spaCy pipeline ({detail})", _VECTORS, _spacy),
 )
 """What a repository is, in the order in which kinds are tried."""
 

@@ -199,7 +199,9 @@ def _hints(source: ModelSource) -> Iterator[tuple[str, list[str]]]:
 
 
 _LARGEST_README = 1 << 20
-_VALUE = re.compile(r"^\s*(?:- )?(?:(?:base_model|name|model_name):|-)\s*[\"']?([^\"'#\s]+)", re.M)
+_VALUE = re.compile(
+    r"^[ \t]*(?:- )?(?:(?:base_model|name|model_name):|-)[ \t]*[\"']?([^\"'#\s]+)", re.M
+)
 
 
 def _readme_values(source: ModelSource) -> list[str]:

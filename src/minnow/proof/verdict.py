@@ -174,6 +174,12 @@ def judge(candidate: Candidate, runs: Sequence[Run], reference: Reference) -> Pa
     """
     expected = reference.probe_vectors
     names = [probe.name for probe in reference.probes]
+    widths = {int(vectors.shape[1]) for vectors in (expected, *(run.vectors for run in runs))}
+    if len(widths) > 1:
+        raise ParityError(
+            f"Refused: {candidate.name} gives vectors of {runs[0].vectors.shape[1]} numbers, and "
+            f"{reference.name} of {expected.shape[1]}. Nothing was written."
+        )
     parity = Parity(
         reference=reference.name,
         texts=len(_texts(runs[0])),
