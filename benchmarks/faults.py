@@ -64,7 +64,7 @@ def campaign(world: World, kinds: dict[str, tuple[int, Kind]], options: argparse
         if outcome.bad:
             bad[name] += 1
         if outcome.bad or options.again is not None:
-            print(f"{number} {name}: {outcome.fault}: {outcome.bad or 'good'}", flush=True)
+            print(f"{number} {name}: {outcome.fault}: {outcome.bad[:400] or 'good'}", flush=True)
     for name, count in sorted(planted.items()):
         print(f"{name:20} {count:6} faults, {bad[name]} bad")
     print(

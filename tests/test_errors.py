@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import pytest
 
 from minnow import cli, errors, terminal
-from minnow.errors import InputError, MinnowError, MissingExtraError
+from minnow.errors import BundleError, InputError, MinnowError, MissingExtraError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -129,3 +129,10 @@ def test_every_parameter_that_a_message_names_has_a_flag() -> None:
 
     assert {"pooling", "source", "remove_paths"} <= named
     assert "`" not in shown
+
+
+def test_a_message_that_quotes_something_endless_is_cut_in_its_middle() -> None:
+    message = str(BundleError(f"The name is {'x' * 100_000}. Convert it again."))
+    assert len(message) < 3000
+    assert message.startswith("The name is xxx")
+    assert message.endswith("xxx. Convert it again.")

@@ -25,11 +25,20 @@ the library is named in backticks, `name=` or `name=value`; the terminal shows i
 
 from __future__ import annotations
 
+_LONGEST, _START, _END = 3000, 2400, 400
+
 
 class MinnowError(Exception):
     """Root of all errors that minnow raises on purpose; `exit_code` is the command line's."""
 
     exit_code = 1
+
+    def __str__(self) -> str:
+        """Return the message; one that quotes something endless is cut in its middle."""
+        message = super().__str__()
+        if len(message) <= _LONGEST:
+            return message
+        return f"{message[:_START]} [...] {message[-_END:]}"
 
 
 class SourceError(MinnowError):

@@ -47,7 +47,11 @@ def open_regular(path: Path) -> IO[bytes]:
         raise
 
 
-def read_regular(path: Path, most: int) -> bytes:
+LARGEST_JSON = 256 << 20
+"""Bytes of the largest JSON file of a model that is read."""
+
+
+def read_regular(path: Path, most: int = LARGEST_JSON) -> bytes:
     """Read a whole regular file that has at most so many bytes.
 
     Raises:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from typing import TYPE_CHECKING, Any
 
@@ -305,3 +306,19 @@ def test_wrong_values_are_named_together(folder: Path) -> None:
 
     for key in ("hidden_size", "pad_token_id", "layer_norm_eps", "hidden_act"):
         assert f"{key} " in str(caught.value)
+
+
+def test_files_that_json_cannot_be(tmp_path: Path) -> None:
+    path = tmp_path / "config.json"
+    for content in (b'{"a": ' + b"1" * 5000 + b"}", b"[" * 100_000, b"\xff"):
+        path.write_bytes(content)
+        with pytest.raises(SourceError, match="is not valid JSON"):
+            read_json(path)
+    with path.open("ab") as file:
+        file.truncate(1 << 40)
+    with pytest.raises(SourceError, match="larger than 256 MB"):
+        read_json(path)
+    path.unlink()
+    os.mkfifo(path)
+    with pytest.raises(SourceError, match="it is a named pipe"):
+        read_json(path)

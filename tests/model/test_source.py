@@ -314,3 +314,10 @@ def test_local_sources_do_not_import_huggingface_hub(tmp_path: Path) -> None:
         text=True,
     )
     assert output.stdout.split() == []
+
+
+def test_a_name_that_no_file_can_have_is_no_file(tmp_path: Path) -> None:
+    source = ModelSource("tiny", "folder", tmp_path, None, None)
+    assert source.optional_file("x" * 5000) is None
+    with pytest.raises(SourceNotFoundError, match="has no xxx"):
+        source.file("x" * 5000)

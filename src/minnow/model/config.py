@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from minnow.errors import SourceError, UnsupportedModelError
+from minnow.files import read_regular
 from minnow.model.config_keys import NETWORK_KEYS, NETWORK_MUST_BE, unknown_keys
 from minnow.model.families import FAMILIES, Family, family_of
 from minnow.model.network import Activation
@@ -36,8 +37,8 @@ def read_json(path: Path) -> Any:
         SourceError: It is not UTF-8 JSON; the message names the file and the place.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        return json.loads(read_regular(path).decode("utf-8"))
+    except (ValueError, RecursionError) as error:
         raise SourceError(f"{path} is not valid JSON: {error}.") from error
     except OSError as error:
         raise SourceError(f"Cannot read {path}: {error.strerror}.") from error

@@ -8,6 +8,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from minnow.errors import SourceError, SourceNotFoundError, UnsupportedModelError
+from minnow.files import open_regular, read_regular
 from minnow.model.kinds import refuse_other_kinds, refuse_other_weights
 from minnow.model.listing import CONFIG, MODULES, PIPELINE, Listing
 
@@ -216,7 +217,7 @@ def _check_pointers(folder: Path, names: Collection[str]) -> None:
     for name in needed_files(names, with_author_graph=True) or names:
         path = folder / name
         try:
-            with path.open("rb") as file:
+            with open_regular(path) as file:
                 start = file.read(len(_POINTER))
         except OSError:
             continue  # what reads the file says why it cannot
@@ -235,9 +236,9 @@ def read_shards(index: Path) -> list[str]:
         SourceError: It is not such an index, or lists a file outside its folder.
     """
     try:
-        shards = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
+        shards = sorted(set(json.loads(read_regular(index))["weight_map"].values()))
         beside = all(PurePosixPath(shard).name == shard for shard in shards)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise SourceError(f"{index} does not map tensor names to files ({error!r}).") from error
     if not beside:
         raise SourceError(f"{index} lists a weight file outside its own folder.")

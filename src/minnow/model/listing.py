@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from minnow.files import open_regular
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -36,7 +38,7 @@ class Listing:
         if self.folder is None or relative not in self.names:
             return None
         try:
-            with (self.folder / relative).open("rb") as file:
+            with open_regular(self.folder / relative) as file:
                 return json.loads(file.read(_LARGEST))
         except (OSError, ValueError, RecursionError):
             return None
@@ -51,7 +53,7 @@ class Listing:
         if self.folder is None or relative not in self.names:
             return ""
         try:
-            with (self.folder / relative).open("rb") as file:
+            with open_regular(self.folder / relative) as file:
                 return file.read(_LARGEST).decode("utf-8", "replace")
         except OSError:
             return ""

@@ -8,6 +8,7 @@ for files that its cache does not hold yet.
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 from dataclasses import dataclass
 from functools import cached_property
@@ -62,7 +63,8 @@ class ModelSource:
         """
         path = self.optional_file(relative)
         if path is None:
-            raise SourceNotFoundError(f"{self.name} has no {relative} (looked in {self.folder}).")
+            shown = relative[:200]
+            raise SourceNotFoundError(f"{self.name} has no {shown} (looked in {self.folder}).")
         return path
 
     def optional_file(self, relative: str) -> Path | None:
@@ -76,9 +78,10 @@ class ModelSource:
         """
         path = PurePosixPath(relative)
         if path.is_absolute() or ".." in path.parts:
-            raise SourceNotFoundError(f"{self.name} names a file outside its folder: {relative}.")
+            shown = relative[:200]
+            raise SourceNotFoundError(f"{self.name} names a file outside its folder: {shown}.")
         found = self.folder / place(relative, self.network)
-        return found if found.is_file() else None
+        return found if os.path.isfile(found) else None  # noqa: PTH113  is_file raises for some
 
 
 def resolve(

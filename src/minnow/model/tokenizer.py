@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from minnow.characters import replace_halves
 from minnow.errors import InputError, SourceError
-from minnow.files import open_regular
+from minnow.files import read_regular
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -123,8 +123,7 @@ def load_tokenizer(path: Path) -> Tokenizer:
     from tokenizers import Tokenizer
 
     try:
-        with open_regular(path):  # which does not wait for the writer of a pipe
-            tokenizer: Tokenizer = Tokenizer.from_file(str(path))
+        tokenizer: Tokenizer = Tokenizer.from_buffer(read_regular(path))
     except Exception as error:  # tokenizers raises bare Exception
         raise SourceError(f"{path} is not a tokenizer that can be read: {error}.") from error
     return tokenizer

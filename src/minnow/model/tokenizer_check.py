@@ -13,6 +13,7 @@ from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 
 from minnow.errors import SourceError, UnsupportedModelError
+from minnow.files import read_regular
 from minnow.model.families import family_named, network_of
 from minnow.model.network import LearnedPositions
 from minnow.model.tokenizer import load_tokenizer
@@ -72,7 +73,10 @@ def _vocabulary_faults(source: ModelSource, vocabulary: dict[str, int]) -> list[
     path = source.optional_file("vocab.txt")
     if path is None:
         return []
-    lines = path.read_text(encoding="utf-8", errors="replace").split("\n")
+    try:
+        lines = read_regular(path).decode("utf-8", "replace").split("\n")
+    except OSError as error:
+        return [f"vocab.txt cannot be read ({error.strerror})"]
     stated = {line: i for i, line in enumerate(lines) if line.strip()}
     unlike = [line for line, i in stated.items() if vocabulary.get(line) != i]
     if not unlike:
@@ -193,7 +197,10 @@ def transformers_faults(source: ModelSource, files: TokenizerFiles, plain: Token
         return [f"transformers cannot build a {files.class_name} of these files ({error})"]
     if _essence(plain) == _essence(rebuilt):
         return []
-    found = _first_difference(plain, rebuilt, named_tokens(source))
+    try:
+        found = _first_difference(plain, rebuilt, named_tokens(source))
+    except Exception as error:  # tokenizers raises bare Exception, as for a missing unknown token
+        return [f"not every text has ids in a {files.class_name} of these files ({error})"]
     if found is None:
         return []
     text, ours, theirs = found
