@@ -15,6 +15,7 @@ from typing import Any
 EXIT_CODE = 7
 """That of EngineError: the runtime failed."""
 
+_STOPPED = 130
 _SIGNS = ("failed to map segment", "cannot allocate memory", "can't start new thread", "bad_alloc")
 
 
@@ -78,15 +79,24 @@ def _end_with_parent() -> None:
 
 
 def _wait(child: int, limit: int) -> None:
-    def pass_on(number: int, _: Any) -> None:
-        with suppress(ProcessLookupError):
-            os.kill(child, number)
+    """Wait for the child, and exit.
 
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, pass_on)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends it to the child as well
+    OpenBLAS sends its process a SIGINT when it cannot start a thread: without a request to stop,
+    "stopped" means that memory ran out too.
+    """
+    requests = []
+
+    def pass_on(number: int, _: Any) -> None:
+        requests.append(number)
+        if number != signal.SIGINT:  # which a terminal sends to the child as well
+            with suppress(ProcessLookupError):
+                os.kill(child, number)
+
+    for request in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+        signal.signal(request, pass_on)
     code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    if code < 0 or code == 1:
+    ran_out = code < 0 or code == 1 or (code == _STOPPED and not requests)
+    if ran_out:
         sys.stderr.write(f"error: {_message(limit)}\n")
         sys.stderr.flush()
-    os._exit(EXIT_CODE if code < 0 or code == 1 else code)
+    os._exit(EXIT_CODE if ran_out else code)
