@@ -10,6 +10,7 @@ from typing import IO, TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from minnow.characters import replace_halves
 from minnow.errors import InputError, OutputError
 from minnow.files import whole_file
 from minnow.text_files import GZIP, TEXT_KEYS, decode_line, read_lines, utf8_lines
@@ -32,7 +33,8 @@ def read_texts(name: str) -> Iterator[str]:
 
     Yields:
         Every text, also empty lines of plain text, so that row n of the vectors is line n of the
-        file. Blank lines of a .jsonl file are no texts.
+        file. Blank lines of a .jsonl file are no texts. Half of a surrogate pair that JSON spells
+        becomes U+FFFD.
 
     Raises:
         InputError: The file cannot be read, a line is not UTF-8 or holds a NUL byte (which no
@@ -65,19 +67,7 @@ def _json_text(line: str, number: int, name: str) -> str:
     )
     if not isinstance(text, str):
         raise InputError(f'Line {number} of {name} is not a JSON object with a "text" string.')
-    return _valid(text, number, name)
-
-
-def _valid(text: str, number: int, name: str) -> str:
-    """Refuse half of a surrogate pair, which JSON can spell and which is no character."""
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        raise InputError(
-            f"Line {number} of {name} spells a lone surrogate (character {error.start} of its "
-            "text), which is not valid Unicode."
-        ) from error
-    return text
+    return replace_halves(text)
 
 
 class VectorWriter(Protocol):

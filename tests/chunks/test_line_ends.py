@@ -36,6 +36,10 @@ from minnow.chunks.line_ends import join_words
         ("well-\nness; wellness", "wellness; wellness"),
         ("a list:\n- one\n-two -\nthree --\nfour", "a list:\n- one\n-two -\nthree --\nfour"),
         ("end-\n\nnew paragraph", "end-\n\nnew paragraph"),
+        ("power\n-\nenhancing Mini\n-\nCons", "power-enhancing Mini-Cons"),
+        ("Po\n\u00ad\nlitikwissenschaft, Wert\u00adpapier", "Politikwissenschaft, Wertpapier"),
+        ("part 01\u00ad2301\u00adXXX", "part 01-2301-XXX"),
+        ("powerful capabili-\nties of", "powerful capabilities of"),
         ("", ""),
     ],
 )

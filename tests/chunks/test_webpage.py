@@ -132,6 +132,17 @@ class TestDialogs:
         page = "<div><div aria-hidden=true><p>The ferry leaves at noon.</div><p>Menu</div>"
         assert read(page) == [("", "The ferry leaves at noon.\n\nMenu")]
 
+    def test_an_article_in_plain_divisions_that_waits_for_a_script(self) -> None:
+        letter = "<div><div>Hello, we write letters about ferries.</div></div>"
+        page = f"<div class=overlay aria-hidden=true>{letter}</div><div>FPS: --</div>"
+        assert read(page) == [("", "Hello, we write letters about ferries.\nFPS: --")]
+
+    def test_characters_under_their_readings(self) -> None:
+        page = (
+            "<ruby><rb aria-hidden=true>竹取</rb><rp>(</rp><rt>たけとり</rt><rp>)</rp></ruby>の翁"
+        )
+        assert read(page) == [("", "竹取(たけとり)の翁")]
+
     def test_decoration_stays_hidden(self) -> None:
         page = "<p>The ferry leaves at noon, and comes back.<i aria-hidden=true>*</i>"
         slides = "<div aria-hidden=true><p>again</div>"

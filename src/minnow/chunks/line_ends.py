@@ -13,7 +13,12 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-_LINE_END = re.compile(r"(?P<mark>[-\u2010\u2013\u00ad])[ \t]*\n[ \t]*(?P<right>[^\W\d_]+|\d)")
+_LINE_END = re.compile(
+    r"(?P<alone>[ \t]*\n)?(?P<mark>[-\u2010\u2013\u00ad])[ \t]*\n[ \t]*(?P<right>[^\W\d_]+|\d)"
+)
+_PAINTED = re.compile(r"(?<=[\dA-Z])\u00ad(?=\w)|(?<=\w)\u00ad(?=[\dA-Z])")
+"""Soft hyphens that fonts use as hyphens, as in part numbers."""
+
 _LEFT = re.compile(r"(?P<before>\S*?)(?P<left>[^\W\d_]+|\d)\Z")
 _LONGEST = 100
 """Characters of a word that are looked at."""
@@ -64,6 +69,9 @@ _SUSPENDED = _words("and or to und oder bis bzw et ou y o e")
 def join_words(text: str) -> str:
     """Join the words that line ends cut, and take soft hyphens out.
 
+    A hyphen may stand on a line of its own, as some PDFs yield it: that is the author's. A soft
+    hyphen beside a digit or a capital is a hyphen, which some fonts store so.
+
     Source: TeX cuts no word so that one letter is left on a line, and puts its own hyphen only
         between letters (The TeXbook, appendix H).
     """
@@ -75,10 +83,15 @@ def join_words(text: str) -> str:
         mark = found["mark"]
         if left is None or (found["right"].lower() in _SUSPENDED and mark != "\u00ad"):
             continue
-        is_cut = mark != "\u2013" and _is_cut(left["before"], left["left"], found["right"], known)
+        is_cut = (
+            mark != "\u2013"
+            and not found["alone"]
+            and _is_cut(left["before"], left["left"], found["right"], known)
+        )
         pieces += [text[done:at], "" if is_cut or mark == "\u00ad" else mark]
         done = found.start("right")
-    return "".join([*pieces, text[done:]]).replace("\u00ad", "")
+    text = _PAINTED.sub("-", "".join([*pieces, text[done:]]))
+    return text.replace("\u00ad", "")
 
 
 def _is_cut(before: str, left: str, right: str, known: Collection[str]) -> bool:

@@ -46,7 +46,10 @@ _MOST_BANNERS = 300
 """Elements that are tried, because each may hold all that follow."""
 
 _CONTENT = "main, [role=main], article, h1"
-_BLOCKS = "p, ul, ol, table, pre, blockquote, h1, h2, h3, h4, h5, h6"
+_NEVER_DECORATION = ("html", "body", "ruby", "rb")
+"""Elements that are not decoration; Wikisource hides the characters under readings in `rb`."""
+
+_BLOCKS = "div, section, p, ul, ol, table, pre, blockquote, h1, h2, h3, h4, h5, h6"
 
 
 def read_html(path: str, source: str) -> Document:
@@ -115,7 +118,7 @@ def _read_page(parser: LexborHTMLParser, root: LexborNode) -> Outline:
             node.mem_id
             for node in veiled
             if node.mem_id in content
-            or node.tag in ("html", "body")
+            or node.tag in _NEVER_DECORATION
             or (dialogs and node.parent is not None and node.parent.tag == "body")
         ),
         has_sources=parser.css_first('script[type^="math/tex"]') is not None,

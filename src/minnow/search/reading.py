@@ -6,15 +6,15 @@ import io
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
+from minnow.characters import clean_values
 from minnow.chunks.code import CODE_SUFFIXES
 from minnow.chunks.folder import HTML_SUFFIXES, MARKUP_SUFFIXES, SUFFIXES, parse_document
 from minnow.chunks.outline import Document, Section
 from minnow.chunks.pdf import read_pdf
 from minnow.chunks.webpage import explain_missing_text
 from minnow.errors import InputError
-from minnow.indexfile.checks import is_unicode
 from minnow.search.writer import DocumentKey, Entry, digest_of
 from minnow.text_files import TEXT_KEYS, utf8_lines
 
@@ -55,6 +55,8 @@ def documents_of(
     All kinds but .jsonl hold one. A line of a .jsonl file is an object with a `text` (or
     `contents`, `content`), and optionally an `id` (or `_id`; else the line's number), a `title`,
     which becomes the heading, and `metadata`, an object. Other keys are metadata too.
+
+    Halves of surrogate pairs and NUL in it are replaced as `minnow.characters` says.
 
     The list of faults receives a message for each line that cannot be read.
     """
@@ -120,6 +122,7 @@ def _line(file: str, number: int, line: bytes) -> FoundDocument:
         raise _LineError(f"not a JSON object: {error}") from error
     if not isinstance(row, dict):
         raise _LineError("not a JSON object")
+    row = cast("dict[str, Any]", clean_values(row))
     text: str | None = _take(row, TEXT_KEYS, str)
     if text is None:
         raise _LineError(f'no "{TEXT_KEYS[0]}"')
@@ -127,8 +130,7 @@ def _line(file: str, number: int, line: bytes) -> FoundDocument:
     title: str = _take(row, ("title",), str) or ""
     more: dict[str, object] = _take(row, ("metadata",), dict) or {}
     key = DocumentKey(file, str(number if name is None else name))
-    for value in (text, title, key.name, _json({**row, **more})):
-        _check_characters(value)
+    _check_numbers({**row, **more})
     if not text.strip():
         raise _LineError("the text is empty")
     title = " ".join(title.split())
@@ -136,9 +138,9 @@ def _line(file: str, number: int, line: bytes) -> FoundDocument:
     return FoundDocument(Entry(key, digest_of(line), {**row, **more}), lambda: document)
 
 
-def _json(values: dict[str, object]) -> str:
+def _check_numbers(values: dict[str, object]) -> None:
     try:
-        return json.dumps(values, ensure_ascii=False, allow_nan=False)
+        json.dumps(values, allow_nan=False)
     except ValueError as error:  # 1e999 is infinite, and SQLite cannot read that back
         raise _LineError("holds a number that is too large") from error
 
@@ -154,10 +156,3 @@ def _take(row: dict[str, Any], names: tuple[str, ...], kind: type | tuple[type, 
     if value is not None and (not isinstance(value, kind) or isinstance(value, bool)):
         raise _LineError(f'the "{names[0]}" is {type(value).__name__}')
     return value
-
-
-def _check_characters(text: str) -> None:
-    if "\0" in text:
-        raise _LineError("holds a NUL character")
-    if not is_unicode(text):
-        raise _LineError("holds half of a surrogate pair, which is no character")
