@@ -158,7 +158,7 @@ class TestBrokenFolders:
         ('{"_id": "x", "text": "cut', "truncated"),
         ('["x", "text"]', "Expected `object`, got `array`"),
         ('{"_id": "x"}', "missing required field `text`"),
-        ('{"text": "no id"}', "missing required field `_id`"),
+        ('{"text": "no id"}', "has an empty id, or no .*_id"),
         ('{"_id": 7.5, "text": "t"}', r"got `float` - at `\$\._id`"),
         ('{"_id": "", "text": "t"}', "has an empty id"),
         ('{"_id": "x", "text": 5}', r"got `int` - at `\$\.text`"),

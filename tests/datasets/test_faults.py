@@ -199,3 +199,50 @@ class TestOwnDocuments:
         rows = [{"_id": i, "text": f"fish number {i}"} for i in range(3)]
         dataset = read_beir(folder(tmp_path / "n", "0\t0\t1\n1\t1\t1\n", rows, rows))
         assert dataset.own_documents == frozenset()
+
+
+class TestAsMtebPublishes:
+    """Data sets on the Hub have JSON lines or parquet in place of the .tsv."""
+
+    JUDGED = (("q3", "d2", 2), ("q1", "d1", 1), ("q3", "d1", 0), ("q1", "d4", -1))
+
+    def test_judgements_as_json_lines(self, tmp_path: Path) -> None:
+        expected = read_beir(folder(tmp_path / "a" / "fish"))
+        place = folder(tmp_path / "b" / "fish")
+        (place / "qrels" / "test.tsv").unlink()
+        rows = [{"query-id": q, "corpus-id": d, "score": float(s)} for q, d, s in self.JUDGED]
+        (place / "qrels" / "test.jsonl").write_text(lines(rows))
+        assert read_beir(place) == expected
+        (place / "qrels" / "test.jsonl").write_text('{"query-id": "q1"}\n')
+        with pytest.raises(InputError, match=r"^Line 1 of .*test\.jsonl .*`corpus-id`"):
+            read_beir(place)
+
+    def test_judgements_beside_the_corpus(self, tmp_path: Path) -> None:
+        place = folder(tmp_path / "fish")
+        (place / "qrels" / "test.tsv").rename(place / "test.tsv")
+        (place / "qrels").rmdir()
+        assert read_beir(place).name == "fish/test"
+
+    @pytest.mark.parametrize("key", ["_id", "id"])
+    def test_parquet(self, tmp_path: Path, key: str) -> None:
+        pyarrow = pytest.importorskip("pyarrow")
+        parquet = pytest.importorskip("pyarrow.parquet")
+        expected = read_beir(folder(tmp_path / "a" / "fish"))
+        place = tmp_path / "b" / "fish"
+
+        def write(name: str, rows: list[dict[str, Any]]) -> None:
+            (place / name).parent.mkdir(parents=True, exist_ok=True)
+            parquet.write_table(pyarrow.Table.from_pylist(rows), place / name)
+
+        renamed = [{key: row["_id"], "title": row["title"], "text": row["text"], "image": b"\xff"}
+                   for row in DOCUMENTS]  # fmt: skip
+        write("corpus/test-00000-of-00002.parquet", renamed[:2])
+        write("corpus/test-00001-of-00002.parquet", renamed[2:])
+        write("corpus/dev-00000-of-00001.parquet", [{key: "x", "title": "", "text": "other"}])
+        write("queries/test-00000-of-00001.parquet", QUERIES)
+        rows = [{"query-id": q, "corpus-id": d, "score": s} for q, d, s in self.JUDGED]
+        write("qrels/test-00000-of-00001.parquet", rows)
+        assert read_beir(place) == expected
+        (place / "queries" / "test-00000-of-00001.parquet").write_bytes(b"PAR1")
+        with pytest.raises(InputError, match=r"Cannot read .*queries.*parquet"):
+            read_beir(place)

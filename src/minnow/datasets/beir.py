@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from minnow.characters import clean_text
 from minnow.datasets.dataset import Dataset
 from minnow.datasets.judgements import Faults, read_judgements
-from minnow.datasets.lines import GZIP, line_error, read_rows
+from minnow.datasets.lines import GZIP, PARQUET, line_error, read_rows
 from minnow.errors import InputError
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _DEFAULT_SPLIT = "test"
+_TEXT_FILES = ("corpus.jsonl", "queries.jsonl")
 _SAME_WORDS = 0.8
 
 
@@ -25,7 +27,8 @@ def read_beir(folder: Path, split: str | None = None) -> Dataset:
 
     It holds corpus.jsonl (`_id`, `text`, and optionally `title`), queries.jsonl (`_id`, `text`)
     and qrels/<split>.tsv (query-id, corpus-id, score). Each may be compressed, with .gz appended
-    to its name. Queries that the split does not judge are left out.
+    to its name, or as MTEB publishes it: qrels/<split>.jsonl, or parquet files in corpus/, queries/
+    and qrels/. Queries that the split does not judge are left out.
 
     Faults that published benchmarks have cost only the line that has them, and conventions are
     those of the field, so that figures compare with published ones. `Dataset.notes` counts and
@@ -52,14 +55,14 @@ def read_beir(folder: Path, split: str | None = None) -> Dataset:
     if not folder.is_dir():
         raise InputError(f"{folder} is not a folder.")
     _check_no_parts(folder)
-    judged, notes = _find_split(folder, split)
-    documents, of_documents = _read_texts(_find(folder, "corpus.jsonl"), "documents")
-    queries, of_queries = _read_texts(_find(folder, "queries.jsonl"), "queries")
+    chosen, judged, notes = _find_split(folder, split)
+    documents, of_documents = _read_texts(_find(folder, "corpus", chosen), "documents")
+    queries, of_queries = _read_texts(_find(folder, "queries", chosen), "queries")
     qrels, of_qrels = read_judgements(judged, documents, queries)
     asked = {query: text for query, text in queries.items() if query in qrels}
     own, of_own = _find_own_documents(asked, documents, qrels)
     return Dataset(
-        name=f"{folder.resolve().name}/{_split_name(judged)}",
+        name=f"{folder.resolve().name}/{chosen}",
         documents=documents,
         queries=asked,
         qrels={query: qrels[query] for query in asked},
@@ -71,11 +74,18 @@ def read_beir(folder: Path, split: str | None = None) -> Dataset:
 # --- files -------------------------------------------------------------------------------
 
 
-def _find(folder: Path, name: str) -> Path:
-    for path in (folder / name, folder / (name + GZIP)):
+def _find(folder: Path, name: str, split: str) -> list[Path]:
+    """Return the file of texts; or the parquet files of its directory, those of the split alone."""
+    for path in (folder / f"{name}.jsonl", folder / f"{name}.jsonl{GZIP}"):
         if path.is_file():
-            return path
-    raise InputError(f"{folder} has no file {name}, nor {name}{GZIP}.")
+            return [path]
+    parts = sorted((folder / name).glob(f"*{PARQUET}"))
+    of_split = [path for path in parts if path.name.startswith(f"{split}-")]
+    if not parts:
+        raise InputError(
+            f"{folder} has no file {name}.jsonl, nor {name}.jsonl{GZIP}, nor {name}/*{PARQUET}."
+        )
+    return of_split or parts
 
 
 def _check_no_parts(folder: Path) -> None:
@@ -90,27 +100,40 @@ def _check_no_parts(folder: Path) -> None:
         )
 
 
-def _find_split(folder: Path, split: str | None) -> tuple[Path, list[str]]:
-    """Return the file of judgements, and a note if it was chosen among several."""
-    place = folder / "qrels"
+def _find_split(folder: Path, split: str | None) -> tuple[str, list[Path], list[str]]:
+    """Return a split, its files of judgements, and a note if it was chosen among several."""
+    found = _splits(folder)
     if split is not None:
-        return _find(place, f"{split}.tsv"), []
-    found: dict[str, Path] = {}
-    for path in sorted(place.glob("*.tsv*")):
-        if path.name.endswith((".tsv", ".tsv" + GZIP)):
-            found.setdefault(_split_name(path), path)
+        if split not in found:
+            there = f"; it has {', '.join(found)}" if found else ""
+            raise InputError(f"{folder / 'qrels'} has no file {split}.tsv{there}.")
+        return split, found[split], []
     if not found:
-        raise InputError(f"{place} has no .tsv file with judgements.")
+        raise InputError(
+            f"{folder / 'qrels'} has no .tsv file with judgements, nor JSON lines or parquet."
+        )
     if len(found) == 1:
-        return next(iter(found.values())), []
+        return *next(iter(found.items())), []
     if _DEFAULT_SPLIT not in found:
-        raise InputError(f"{place} has the splits {', '.join(found)}: name one of them.")
+        raise InputError(f"{folder / 'qrels'} has the splits {', '.join(found)}: name one of them.")
     note = f"qrels has the splits {', '.join(found)}; {_DEFAULT_SPLIT} is taken, as in BEIR."
-    return found[_DEFAULT_SPLIT], [note]
+    return _DEFAULT_SPLIT, found[_DEFAULT_SPLIT], [note]
 
 
-def _split_name(path: Path) -> str:
-    return path.name.removesuffix(GZIP).removesuffix(".tsv")
+def _splits(folder: Path) -> dict[str, list[Path]]:
+    """Return the files of judgements by split, from the first directory that has some."""
+    for place in (folder / "qrels", folder / "data", folder / "default", folder):
+        found: dict[str, list[Path]] = {}
+        for path in sorted(place.glob("*")):
+            name = path.name.removesuffix(GZIP)
+            if name.endswith((".tsv", ".jsonl")) and name not in _TEXT_FILES:
+                split = name.rpartition(".")[0]
+                found[split] = found.get(split) or [path]
+            elif name.endswith(PARQUET):
+                found.setdefault(name.partition("-")[0], []).append(path)
+        if found:
+            return found
+    return {}
 
 
 # --- texts -------------------------------------------------------------------------------
@@ -118,18 +141,22 @@ def _split_name(path: Path) -> str:
 
 class _Row(msgspec.Struct):
     text: str | None
-    id: str | int = msgspec.field(name="_id")
+    beir_id: str | int | UnsetType = msgspec.field(name="_id", default=UNSET)
+    id: str | int | UnsetType = UNSET
     title: str | None = None
 
 
-def _read_texts(path: Path, kind: str) -> tuple[dict[str, str], list[str]]:
-    """Return texts by id, in the file's order, and notes on what is unusual."""
+def _read_texts(paths: list[Path], kind: str) -> tuple[dict[str, str], list[str]]:
+    """Return texts by id, in the files' order, and notes on what is unusual."""
     texts: dict[str, str] = {}
     faults = Faults()
-    for number, row in read_rows(path, _Row, '"_id" and "text"'):
-        name, where = str(row.id), f"{row.id!r} in line {number}"
-        if not name:
-            raise line_error(path, number, "has an empty id")
+    path = paths[0]
+    rows = ((path, *row) for path in paths for row in read_rows(path, _Row, '"_id" and "text"'))
+    for path, number, row in rows:
+        id_ = row.id if row.beir_id is UNSET else row.beir_id
+        if id_ is UNSET or id_ == "":
+            raise line_error(path, number, 'has an empty id, or no "_id"')
+        name, where = str(id_), f"{id_!r} in line {number}"
         text = clean_text(f"{row.title or ''} {row.text or ''}".strip())
         if name in texts:
             faults.add("repeated" if texts[name] == text else "changed", where)

@@ -12,11 +12,13 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from minnow.datasets.lines import line_error, read_lines
+import msgspec
+
+from minnow.datasets.lines import GZIP, line_error, read_lines, read_rows
 from minnow.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Iterator, Mapping, Sequence
     from pathlib import Path
 
     Row = tuple[str, str, str]
@@ -68,15 +70,16 @@ class Faults:
 
 
 def read_judgements(
-    path: Path, documents: Collection[str], queries: Collection[str]
+    paths: Sequence[Path], documents: Collection[str], queries: Collection[str]
 ) -> tuple[dict[str, dict[str, int]], list[str]]:
-    """Read a file of judgements.
+    """Read the judgements of a split.
 
-    It has the columns query, document and score under a header, or without one, divided by tabs;
-    or the four columns of TREC. Ids may be quoted as in CSV, as BEIR's own files are.
+    Its file has the columns query, document and score, divided by tabs, under a header or without
+    one; or the four columns of TREC. Ids may be quoted as in CSV, as BEIR's own files are. MTEB's
+    files are objects with the keys query-id, corpus-id and score, as JSON lines or in parquet.
 
     Args:
-        path: The file, perhaps compressed.
+        paths: The file, perhaps compressed; or the parts of one.
         documents: Ids of the corpus.
         queries: Ids of the queries.
 
@@ -89,13 +92,8 @@ def read_judgements(
     """
     qrels: Qrels = {}
     faults = Faults()
-    order = (0, 1, 2)
-    for row, (number, line) in enumerate(read_lines(path)):
-        fields = _split(line)
-        if row == 0 and (named := _header(fields, queries)):
-            order = named
-            continue
-        judgement = _pick(fields, order)
+    path = paths[0]
+    for number, judgement in (row for part in paths for row in _read(part, queries)):
         score = _number(judgement[2]) if judgement else None
         if judgement is None or score is None:
             faults.add("broken", f"line {number}")
@@ -117,6 +115,27 @@ def read_judgements(
 
 
 # --- lines -------------------------------------------------------------------------------
+
+
+class _Object(msgspec.Struct, rename="kebab"):
+    query_id: str | int
+    corpus_id: str | int
+    score: str | float
+
+
+def _read(path: Path, queries: Collection[str]) -> Iterator[tuple[int, Row | None]]:
+    """Yield the number of each line and what it judges; None if it is broken."""
+    if not path.name.endswith((".tsv", ".tsv" + GZIP)):
+        for number, row in read_rows(path, _Object, '"query-id", "corpus-id" and "score"'):
+            yield number, (str(row.query_id), str(row.corpus_id), str(row.score))
+        return
+    order = (0, 1, 2)
+    for row_number, (number, line) in enumerate(read_lines(path)):
+        fields = _split(line)
+        if row_number == 0 and (named := _header(fields, queries)):
+            order = named
+        else:
+            yield number, _pick(fields, order)
 
 
 def _split(line: bytes) -> list[str]:
