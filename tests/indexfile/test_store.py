@@ -366,6 +366,8 @@ class TestWriting:
         store = open_store(file, writable=True)
         with store.writing() as database:
             database.execute("DELETE FROM meta WHERE name = 'id'")
+        store.close()
+        store = open_store(file)
         with pytest.raises(IndexFileError, match="has no id: the file is damaged"):
             store.id  # noqa: B018
         store.close()

@@ -104,7 +104,7 @@ def index_command(
         )
         with closing(store), _progress() as progress:
             report = index_paths(paths, store, model, progress=progress)
-            if report.added or report.changed or report.removed:
+            if report.added or report.changed or report.removed or report.repaired:
                 store.compact()
     _make_sidecar(output, sidecar)
     _print_report(report, output, as_json=as_json)
@@ -182,6 +182,8 @@ def _print_report(report: IndexingReport, output: Path, *, as_json: bool) -> Non
         "embedded": report.embedded,
         "file_bytes": output.stat().st_size,
     }
+    if report.repaired:
+        facts["repaired"] = report.repaired
     print_facts(facts | ({"reasons": report.skipped} if as_json else {}), as_json)
     if report.skipped:
         raise typer.Exit(_SKIPPED)

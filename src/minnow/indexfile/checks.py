@@ -60,7 +60,11 @@ def find_faults(database: sqlite3.Connection, *, writable: bool) -> list[str]:
         found.append("the keyword index has changed")
     for owner in owners_in(database):
         for question, fault in owner.checks:
-            (count,) = database.execute(question).fetchone()
+            try:
+                (count,) = database.execute(question).fetchone()
+            except sqlite3.OperationalError as error:
+                found.append(f"{fault} ({error})")
+                continue
             if count:
                 found.append(f"{count} {fault}")
         for statement, fault in owner.write_checks if writable else ():

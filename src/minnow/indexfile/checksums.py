@@ -198,7 +198,7 @@ def count_rows(database: sqlite3.Connection, tables: Iterable[CheckedTable]) -> 
             )
 
 
-def broken_keys(database: sqlite3.Connection, table: CheckedTable) -> list[object]:
+def broken_keys(database: sqlite3.Connection, table: CheckedTable) -> list[Any]:
     """Return the keys of all rows that are not those that were written.
 
     Raises:

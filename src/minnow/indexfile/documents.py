@@ -113,6 +113,10 @@ _CHECKS = (
     ),
 )
 
+_UNCOUNTED = (
+    f"UPDATE {SUMS} SET rows = 0, total = 0 WHERE name IN ('files', 'documents') "  # noqa: S608
+    "AND NOT EXISTS (SELECT 1 FROM files)"
+)
 _OF_COLLECTIONS = f"substr(path, 1, {len(COLLECTION)}) = '{COLLECTION}'"
 
 DOCUMENTS = register(
@@ -134,6 +138,9 @@ DOCUMENTS = register(
         compacting=("INSERT INTO chunks_fts (chunks_fts) VALUES ('optimize')",),
         clearing=(
             f"DELETE FROM files WHERE NOT {_OF_COLLECTIONS}",  # noqa: S608
+            "DELETE FROM chunks WHERE document NOT IN (SELECT id FROM documents)",
+            "DELETE FROM vectors WHERE id NOT IN (SELECT id FROM chunks)",
+            _UNCOUNTED,
             f"DROP TABLE IF EXISTS {STAGED}",
         ),
         kept=(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from minnow.errors import InputError
 from minnow.indexfile.schema import readable_tables
+from minnow.indexfile.sqlite_errors import listen
 
 if TYPE_CHECKING:
     from minnow.indexfile.store import Store
@@ -74,7 +75,7 @@ def _select(
         database.execute(f"EXPLAIN {query} WHERE CASE WHEN\n{where}\nTHEN 1 END", parameters)
         return database.execute(f"{query} WHERE (\n{where}\n)", parameters).fetchall()
     finally:
-        database.set_progress_handler(None, 0)
+        listen(database)
         database.set_authorizer(_allow)
 
 

@@ -7,15 +7,18 @@ chunks that came or went since, and `total` is NULL meanwhile.
 from __future__ import annotations
 
 import zlib
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import msgspec
 
+from minnow.errors import IndexFileError
 from minnow.indexfile.checksums import SUMS, damaged
 from minnow.indexfile.documents import KEYWORDS
 
 if TYPE_CHECKING:
     import sqlite3
+    from collections.abc import Iterator
 
 _BLOCKS_PER_CHANGE = 20
 
@@ -46,6 +49,25 @@ def check_keywords(database: sqlite3.Connection) -> None:
     _, total = _stored(database)
     if total is not None and total != _checksum(database):
         raise damaged(database, "the keyword index has changed")
+
+
+def rebuild_keywords(database: sqlite3.Connection) -> None:
+    """Make the keyword index again from the texts."""
+    database.execute(f"INSERT INTO {KEYWORDS} ({KEYWORDS}) VALUES ('rebuild')")  # noqa: S608
+
+
+@contextmanager
+def repaired_keywords(database: sqlite3.Connection) -> Iterator[None]:
+    """Make the keyword index again before many chunks are deleted, if it is damaged, and after.
+
+    FTS5 refuses to delete what a damaged index does not have, and leaves words of damaged texts.
+    """
+    try:
+        check_keywords(database)
+    except IndexFileError:
+        rebuild_keywords(database)
+    yield
+    rebuild_keywords(database)
 
 
 def _stored(database: sqlite3.Connection) -> tuple[int, int | None]:

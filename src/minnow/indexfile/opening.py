@@ -17,7 +17,7 @@ from minnow.indexfile.encodings import page_size
 from minnow.indexfile.keyword_sums import seal_keywords
 from minnow.indexfile.migrations import MIGRATIONS
 from minnow.indexfile.settings import to_json
-from minnow.indexfile.sqlite_errors import BUSY_TIMEOUT, translated_errors
+from minnow.indexfile.sqlite_errors import connect, execute_patiently, translated_errors
 from minnow.indexfile.store import Store, write_fact
 
 if TYPE_CHECKING:
@@ -115,15 +115,9 @@ def is_writable(path: Path) -> bool:
 def _connect(path: Path, mode: str) -> sqlite3.Connection:
     uri = Path(os.path.realpath(path)).as_uri()
     options = "mode=ro&immutable=1" if mode == "immutable" else f"mode={mode}"
-    database = sqlite3.connect(
-        f"{uri}?{options}",
-        uri=True,
-        timeout=BUSY_TIMEOUT,
-        isolation_level=None,
-        check_same_thread=False,
-    )
+    database = connect(f"{uri}?{options}")
     try:
-        database.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        execute_patiently(database, "SELECT count(*) FROM sqlite_master")
     except sqlite3.Error:
         database.close()
         raise
@@ -157,7 +151,7 @@ def _create(
         f"PRAGMA page_size = {page_size(settings.encoding.row_bytes(fingerprint.width))}"
     )
     database.execute("PRAGMA auto_vacuum = INCREMENTAL")
-    database.execute("PRAGMA journal_mode = WAL")
+    execute_patiently(database, "PRAGMA journal_mode = WAL")
     with _exclusive_transaction(database):
         if not _is_empty(database):
             return  # another process has made it meanwhile
@@ -191,7 +185,7 @@ def _prepare(database: sqlite3.Connection, path: Path, *, writable: bool) -> Non
             "Update minnow."
         )
     if writable:
-        database.execute("PRAGMA journal_mode = WAL").fetchone()
+        execute_patiently(database, "PRAGMA journal_mode = WAL")
     database.execute("PRAGMA synchronous = NORMAL")
     database.execute("PRAGMA foreign_keys = ON")
     if version < schema.VERSION:
@@ -214,7 +208,7 @@ def _migrate(database: sqlite3.Connection, path: Path) -> None:
 
 @contextmanager
 def _exclusive_transaction(database: sqlite3.Connection) -> Iterator[None]:
-    database.execute("BEGIN IMMEDIATE")
+    execute_patiently(database, "BEGIN IMMEDIATE")
     try:
         yield
         database.execute("COMMIT")

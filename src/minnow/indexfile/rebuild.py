@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from minnow.errors import IndexFileError
 from minnow.indexfile.fingerprint import check_fingerprint
+from minnow.indexfile.keyword_sums import repaired_keywords
 from minnow.indexfile.schema import owners_in, unknown_tables
 from minnow.indexfile.settings import to_json
 
@@ -30,9 +31,10 @@ def rebuild(store: Store, fingerprint: Fingerprint, settings: IndexSettings) -> 
     with store.writing() as database:
         for what in _kept(database):
             _check_fits(store, fingerprint, settings, what)
-        for owner in owners_in(database):
-            for statement in owner.clearing:
-                database.execute(statement)
+        with repaired_keywords(database):
+            for owner in owners_in(database):
+                for statement in owner.clearing:
+                    database.execute(statement)
         store.put_fact("model", to_json(fingerprint))
         store.put_fact("settings", to_json(settings))
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from minnow.errors import IndexFileError, InputError, OutputError
+from minnow.signals import Stopped
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -15,10 +17,55 @@ if TYPE_CHECKING:
 BUSY_TIMEOUT = 60.0
 """Seconds to wait for another process that writes."""
 
+_STEP = 0.5
+_OPERATIONS = 100_000
+
 _FULL = ("database or disk is full", "disk I/O error")
 _BUSY = ("database is locked", "database table is locked")
 _READ_ONLY = ("readonly", "unable to open")
-_BROKEN = ("malformed", "no such", "Could not decode", "invalid fts5", "SQL logic error")
+_BROKEN = (
+    "malformed",
+    "no such",
+    "Could not decode",
+    "invalid fts5",
+    "SQL logic error",
+    "integer overflow",
+)
+
+
+def connect(uri: str) -> sqlite3.Connection:
+    """Connect to a file; a request to stop ends waiting and long statements.
+
+    SQLite waits for others in C, where Python handles no signals, so it waits for half a second
+    only, and `execute_patiently` repeats that.
+    """
+    database = sqlite3.connect(
+        uri, uri=True, timeout=_STEP, isolation_level=None, check_same_thread=False
+    )
+    listen(database)
+    return database
+
+
+def listen(database: sqlite3.Connection) -> None:
+    """Let Python handle signals while SQLite runs a long statement."""
+    database.set_progress_handler(lambda: 0, _OPERATIONS)
+
+
+def execute_patiently(database: sqlite3.Connection, statement: str) -> None:
+    """Execute a statement that takes a lock, and wait for others that have it.
+
+    Raises:
+        sqlite3.OperationalError: Another process has it for longer than a minute.
+    """
+    end = time.monotonic() + BUSY_TIMEOUT
+    while True:
+        try:
+            database.execute(statement).fetchall()
+        except sqlite3.OperationalError as error:
+            if not str(error).startswith(_BUSY) or time.monotonic() > end:
+                raise
+        else:
+            return
 
 
 @contextmanager
@@ -37,6 +84,8 @@ def translated_errors(path: Path) -> Iterator[None]:
             raise InputError(f"{path} is closed. Open it again.") from error
         raise
     except sqlite3.OperationalError as error:
+        if str(error) == "interrupted":  # by a request to stop, within a long statement
+            raise Stopped from error
         raise _operational(path, error) from error
     except (sqlite3.DatabaseError, UnicodeDecodeError) as error:  # of a message with a broken name
         if "not a database" in str(error):

@@ -14,7 +14,7 @@ from minnow.indexfile.fingerprint import Fingerprint, check_fingerprint
 from minnow.indexfile.keyword_sums import seal_keywords, should_seal
 from minnow.indexfile.schema import FACTS, owners_in
 from minnow.indexfile.settings import IndexSettings, from_json
-from minnow.indexfile.sqlite_errors import BUSY_TIMEOUT, translated_errors
+from minnow.indexfile.sqlite_errors import execute_patiently, translated_errors
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 Self = TypeVar("Self", bound="OpenIndexFile")
 
 _CHECKPOINT_TIMEOUT_MS = 200
+_BUSY_TIMEOUT_MS = 500
 
 
 class Store:
@@ -42,6 +43,8 @@ class Store:
         self._lock = threading.RLock()
         self._depth = 0
         self._opened_for: list[tuple[str]] | None = None
+        self._place = path.absolute()
+        self._identity = self._identify()
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
@@ -81,9 +84,10 @@ class Store:
             finally:
                 self._depth -= 1
             return
-        self.database.execute(begin)
+        execute_patiently(self.database, begin)
         self._depth = 1
         try:
+            self._check_not_replaced()
             self._check_not_rebuilt()
             yield
             self.database.execute("COMMIT")
@@ -94,10 +98,28 @@ class Store:
         finally:
             self._depth = 0
 
+    def _identify(self) -> tuple[int, int] | None:
+        try:
+            found = self._place.stat()
+        except OSError:
+            return None
+        return found.st_dev, found.st_ino
+
+    def _check_not_replaced(self) -> None:
+        """Check that the path still leads to the open file; what is written would be lost.
+
+        Raises:
+            IndexFileError: Another file is there, or none.
+        """
+        if self._identify() != self._identity:
+            raise IndexFileError(
+                f"{self.path} was replaced or removed while it was open. Open it again."
+            )
+
     def _check_not_rebuilt(self) -> None:
         """Check that the file still has the model and settings that it was opened with."""
         current = self.database.execute(
-            "SELECT value FROM meta WHERE name IN ('model', 'settings') ORDER BY name"
+            "SELECT value FROM meta WHERE name IN ('id', 'model', 'settings') ORDER BY name"
         ).fetchall()
         if self._opened_for not in (None, current):
             raise IndexFileError(
@@ -183,7 +205,7 @@ class Store:
             try:
                 self.database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
             finally:
-                self.database.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT * 1000:.0f}")
+                self.database.execute(f"PRAGMA busy_timeout = {_BUSY_TIMEOUT_MS}")
 
     def close(self) -> None:
         """Close the connection; the last one to close leaves no log."""

@@ -8,24 +8,30 @@ embedding, and modification times are unreliable (copies, checkouts, two writes 
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from minnow.chunks import Chunk, Splitter
 from minnow.errors import InputError, MissingExtraError
+from minnow.files import open_regular
 from minnow.indexfile.fingerprint import check_fingerprint
 from minnow.indexfile.opening import make_store
 from minnow.indexfile.rebuild import rebuild as rebuild_store
 from minnow.indexfile.settings import DEFAULT_TOKENS, READERS, IndexSettings, to_json
+from minnow.resources import require_memory
 from minnow.search.paths import find_files, is_under
 from minnow.search.reading import documents_of
+from minnow.search.repair import check_repaired, repair
+from minnow.search.sidecar import sidecar_path
 from minnow.search.writer import Entry, Writer, batches
 from minnow.vectors import VectorEncoding
+from minnow.workfolder import clear_leftovers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from pathlib import Path
 
     from minnow.chunks import Document
     from minnow.indexfile.models import SearchModel
@@ -34,6 +40,9 @@ if TYPE_CHECKING:
 
 _BATCH = 256
 """Chunks that are embedded together; documents with that many chunks are one transaction."""
+
+_MEMORY_PER_BYTE = 12
+"""Bytes of memory for each byte of a file, at the peak; see docs/benchmarks.md."""
 
 _LONG = 2048
 """A document with more chunks is embedded in parts, whose vectors are saved meanwhile."""
@@ -49,6 +58,8 @@ class IndexingReport:
         unchanged: Number of documents that did not change.
         removed: Number of documents that were deleted, with their files or from them.
         embedded: Number of chunks that were embedded.
+        repaired: Number of chunks and memories whose vectors were damaged in the file and were
+            embedded again.
         reused: Number of chunks of changed documents that kept their vectors.
         skipped: A line for each document that could not be read, with the reason. Its older state
             stays in the index, if there is one.
@@ -62,6 +73,7 @@ class IndexingReport:
     removed: int = 0
     embedded: int = 0
     reused: int = 0
+    repaired: int = 0
     skipped: list[str] = field(default_factory=list)
     ignored: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
@@ -155,6 +167,7 @@ def index_paths(
 
     Documents under these paths that no longer exist are removed; those from elsewhere stay. A run
     may be stopped at any moment: what is done is in the file, and the next run does the rest.
+    Damage that can be repaired is repaired first (`minnow.search.repair`).
 
     Args:
         paths: Files and directories.
@@ -165,10 +178,16 @@ def index_paths(
     Raises:
         InputError: A path does not exist, or is no kind of document; nothing is done then.
         OutputError: The index cannot be written; what was done before is in it.
+        IndexFileError: The index is damaged where no row can be made again.
         MissingExtraError: There is HTML or PDF, and the extra `index` is not installed.
     """
     found = find_files(paths)
-    files, report = found.files, IndexingReport(skipped=found.unreadable, ignored=found.ignored)
+    clear_leftovers(sidecar_path(Path(os.path.realpath(store.path))))
+    repairs = repair(store, model)
+    files, report = (
+        found.files,
+        IndexingReport(skipped=found.unreadable, ignored=found.ignored, repaired=repairs.embedded),
+    )
     run = _Run(
         store, model, report, lambda: progress(IndexingState(name, done, len(files), report))
     )
@@ -186,6 +205,7 @@ def index_paths(
     if lost:
         run.writer.remove_files(lost)
     run.writer.drop_staged()
+    check_repaired(store, repairs)
     name, done = "", len(files)
     run.report_progress()
     return report
@@ -212,6 +232,19 @@ class _Waiting:
     known: dict[str, bytes]
 
 
+def _check_size(path: Path, size: int) -> None:
+    """Check that a file fits into memory: its bytes, its text, and what is made of that.
+
+    Raises:
+        InputError: It does not.
+    """
+    require_memory(
+        size * _MEMORY_PER_BYTE,
+        f"Reading its {size / 1e6:.0f} MB",
+        "Divide the file.",
+    )
+
+
 class _Run:
     """One run: documents wait until there are enough chunks to embed together."""
 
@@ -236,12 +269,17 @@ class _Run:
         """Bring one file up to date."""
         try:
             name.encode()
-            content = path.read_bytes()
+            with open_regular(path) as file:
+                _check_size(path, os.fstat(file.fileno()).st_size)
+                content = file.read()
         except UnicodeEncodeError:
             self._report.skipped.append(f"{name!a}: the name is not valid Unicode")
             return
         except OSError as error:
             self._report.skipped.append(f"{name}: cannot be read ({error.strerror})")
+            return
+        except InputError as error:
+            self._report.skipped.append(f"{name}: {error}")
             return
         sha256 = hashlib.sha256(content).digest()
         known = self.writer.documents(name)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sqlite3
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import islice
@@ -24,7 +25,6 @@ from minnow.indexfile.encodings import encode_rows
 from minnow.indexfile.schema import has_table
 
 if TYPE_CHECKING:
-    import sqlite3
     from collections.abc import Iterable, Iterator, Sequence
 
     from minnow.chunks import Chunk
@@ -170,11 +170,9 @@ class Writer:
     def mark_outdated(self) -> None:
         """Make the next run read every document again; unchanged chunks keep their vectors."""
         with self._store.writing() as database:
-            database.execute("UPDATE files SET sha256 = x''")
-            database.execute("UPDATE documents SET digest = x''")
-            for table in (FILES, DOCUMENT_ROWS):
+            for table, column in ((FILES, "sha256"), (DOCUMENT_ROWS, "digest")):
                 for (id_,) in database.execute(f"SELECT id FROM {table.name}").fetchall():  # noqa: S608
-                    write_checksum(database, table, id_)
+                    mark_outdated(database, table, id_, column)
 
     # --- vectors of a long document --------------------------------------------------------
 
@@ -215,6 +213,12 @@ class Writer:
             return encode_rows(vectors, self._encoding)
         except ValueError as error:
             raise InputError(f"The model gave a vector that cannot be stored: {error}.") from error
+
+
+def mark_outdated(database: sqlite3.Connection, table: CheckedTable, id_: int, column: str) -> None:
+    """Clear the hash of a file or document, so that the next run reads it again."""
+    database.execute(f"UPDATE {table.name} SET {column} = x'' WHERE id = ?", (id_,))  # noqa: S608
+    write_checksum(database, table, id_)
 
 
 def _file_id(database: sqlite3.Connection, path: str) -> int:
@@ -264,7 +268,10 @@ def _sound(
     database: sqlite3.Connection, table: CheckedTable, first: int, last: int
 ) -> dict[Any, Any]:
     """Return the last column of rows in a range of ids, without those that have changed."""
-    rows = read_checked(database, table, "WHERE id BETWEEN ? AND ?", (first, last))
+    try:
+        rows = read_checked(database, table, "WHERE id BETWEEN ? AND ?", (first, last)).fetchall()
+    except (sqlite3.OperationalError, OverflowError):  # a text that is no UTF-8; a wrong range
+        return {}
     return {row[0]: row[-1] for *row, checksum in rows if table.checksum(tuple(row)) == checksum}
 
 
