@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 from fakes.bundles import PROMPTS
-from fakes.checkpoint import write_model
+from fakes.checkpoint import edit_json, write_model
 
 from minnow import Embedder
 from minnow.bundle import ENCODER, MANIFEST
@@ -58,6 +58,23 @@ def test_vectors_are_those_of_python(
     for options in ((), ("--batch",), ("--threads", 2)):
         found = vectors(program, bundle, texts, *options)
         assert np.abs(found - expected).max() < CLOSE * scale
+
+
+@pytest.mark.parametrize("interface", list(Interface), ids=lambda interface: interface.value)
+def test_vectors_are_truncated_after_they_are_normalised(
+    interface: Interface, program: Program, tmp_path: Path
+) -> None:
+    model = write_model(tmp_path / "model", pooling="mean")
+    edit_json(model / "config_sentence_transformers.json", truncate_dim=12)
+    recipe = replace(RECIPES["fp32"], interface=interface)
+    bundle = convert(str(model), tmp_path / "bundle", recipe=recipe)
+    with Embedder.open(bundle, on_truncate="ignore") as embedder:
+        expected = embedder.encode(TEXTS)
+    assert np.linalg.norm(expected, axis=1).max() < 0.9
+    for options in ((), ("--batch",)):
+        found = vectors(program, bundle, TEXTS, *options)
+        assert found.shape == (len(TEXTS), 12)
+        assert np.abs(found - expected).max() < CLOSE
 
 
 def test_vectors_of_rounded_numbers_and_low_memory(program: Program, tmp_path: Path) -> None:

@@ -119,8 +119,9 @@ FOLDERS: dict[str, tuple[Mapping[str, str], str]] = {
     "spacy": ({"config.cfg": "", "meta.json": "{}"}, "is a spaCy pipeline"),
     "gguf": (
         {"bge-q8_0.gguf": "GGUF"},
-        "is a model in GGUF files only. minnow does not read llama",
+        "is a model for llama.cpp only (GGUF). minnow does not read llama",
     ),
+    "gguf, before that name": ({"ggml-model-q4_0.bin": ""}, "is a model for llama.cpp only (GGUF)"),
     "dataset": ({"corpus.jsonl": "", "queries.jsonl": ""}, "is a data set (corpus.jsonl), not a"),
     "pickle": (
         {"config.json": "{}", "pytorch_model.bin": ""},

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +15,7 @@ from fakes.checkpoint import edit_json, embedding_of, write_model
 from minnow import Embedder
 from minnow.bundle import FORMAT, MANIFEST
 from minnow.convert import convert, verify
+from minnow.device import read_answers, write_check
 from minnow.errors import SourceError
 from minnow.indexfile.fingerprint import Fingerprint
 from minnow.model.spec import Interface
@@ -66,6 +69,20 @@ def test_a_bundle_gives_the_vectors_of_sentence_transformers(
         if pooled
         else "float32 of shape (batch, seq, 32), to be pooled"
     )
+
+
+@pytest.mark.extra("convert")
+def test_a_device_gives_truncated_vectors(tmp_path: Path) -> None:
+    model = model_of(tmp_path / "model", 12, pooling="mean")
+    bundle = convert(str(model), tmp_path / "bundle", recipe=RECIPES["fp32"])
+
+    folder = write_check(bundle, tmp_path / "check", choose=lambda probes: probes[:5])
+    command = [sys.executable, str(folder / "check.py"), "--precision", "normal"]
+    subprocess.run(command, check=True, capture_output=True)
+
+    (found,) = read_answers(folder)
+    assert found.passed
+    assert (folder / "answer.f32").stat().st_size == 4 * 12 * len(found.answer.rows)
 
 
 @pytest.mark.extra("convert")

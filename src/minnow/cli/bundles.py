@@ -306,6 +306,7 @@ def _facts(bundle: Bundle) -> dict[str, Any]:
         "width": manifest.width,
         "pooling": embedding.pooling.value,
         "normalize": embedding.normalize,
+        **({"truncate_dim": embedding.truncate_dim} if embedding.truncate_dim else {}),
         "max_tokens": embedding.max_tokens,
         "prompts": dict(embedding.prompts),
         "precision": manifest.recipe.precision.value,

@@ -236,7 +236,7 @@ def _word_vectors(listing: Listing) -> str | None:
 
 
 def _gguf(listing: Listing) -> str | None:
-    files = listing.ending(".gguf")
+    files = listing.ending(".gguf") or [f for f in listing.ending(".bin") if f.startswith("ggml")]
     if not files or _has_weights(listing):
         return None
     original = original_of(listing.folder / files[0]) if listing.folder is not None else None
@@ -356,7 +356,7 @@ KINDS: tuple[Kind, ...] = (
 """What a repository is, in the order in which kinds are tried."""
 
 OTHER_WEIGHTS: tuple[Kind, ...] = (
-    Kind("gguf", "a model in GGUF files only", "{detail}", _gguf),
+    Kind("gguf", "a model for llama.cpp only (GGUF)", "{detail}", _gguf),
     Kind(
         "dataset",
         "a data set ({detail}), not a model",
