@@ -164,8 +164,16 @@ def test_what_leaves_nothing_to_measure_is_refused(tmp_path: Path, qrels: str, r
 def test_a_benchmark_of_several_data_sets(tmp_path: Path) -> None:
     for name in ("english", "android"):
         folder(tmp_path / "cqadupstack" / name)
-    with pytest.raises(InputError, match=r"holds 2 data sets: android, english\. Measure each"):
-        read_beir(tmp_path / "cqadupstack")
+    dataset = read_beir(tmp_path / "cqadupstack")
+    assert (dataset.name, dataset.parts) == ("cqadupstack/test", ("android", "english"))
+    assert list(dataset.queries) == ["android/q1", "android/q3", "english/q1", "english/q3"]
+    assert dataset.qrels["english/q3"] == {"english/d2": 2, "english/d1": 0}
+    assert len(dataset.documents) == 2 * len(DOCUMENTS)
+    (note,) = dataset.notes
+    assert "holds 2 data sets: android, english. Each is searched alone" in note
+    (tmp_path / "cqadupstack" / "android" / "qrels" / "dev.tsv").write_text(QRELS)
+    with pytest.raises(InputError, match=r"english.qrels has no file dev.tsv; it has test"):
+        read_beir(tmp_path / "cqadupstack", "dev")
 
 
 class TestOwnDocuments:

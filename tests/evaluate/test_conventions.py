@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from minnow.datasets import Dataset
+from minnow.datasets.dataset import join
 from minnow.evaluate.metrics import score
 from minnow.evaluate.ranking import search, to_rankings
 
@@ -80,3 +81,27 @@ def test_a_querys_own_document_leaves_the_next_one_its_place() -> None:
     vectors = np.array([[1, 0], [0.9, 0.1], [0, 1]], np.float32)
     found = search(dataset, vectors[[0, 0]], vectors, k=2)
     assert to_rankings(dataset, found) == {"a": ["b", "c"], "q": ["a", "b"]}
+
+
+def test_parts_are_searched_alone_and_their_means_are_averaged() -> None:
+    """CQADupStack's figure is the mean of twelve forums, whatever their numbers of queries."""
+    documents = {"a": "x", "b": "y", "c": "z"}
+    one = Dataset("one", documents, {"q": "?"}, {"q": {"c": 1}})
+    two = Dataset("two", documents, {"q": "?", "r": "?", "a": "x"},
+                  {"q": {"a": 1}, "r": {"b": 1, "c": 1}, "a": {"b": 1}},
+                  frozenset({"a"}))  # fmt: skip
+    random = np.random.default_rng(5)
+    vectors = {name: random.normal(size=(len(part.queries) + 3, 4)).astype(np.float32)
+               for name, part in (("one", one), ("two", two))}  # fmt: skip
+    each = [
+        score(part, to_rankings(part, search(part, found[3:], found[:3], k=9)))
+        for part, found in ((one, vectors["one"]), (two, vectors["two"]))
+    ]
+    whole = join("both", {"one": one, "two": two}, ())
+    queries = np.concatenate([found[3:] for found in vectors.values()])
+    rows = np.concatenate([found[:3] for found in vectors.values()])
+    found = score(whole, to_rankings(whole, search(whole, queries, rows, k=9)))
+    for measure, mean in found.means.items():
+        assert mean == pytest.approx(np.mean([scores.means[measure] for scores in each]))
+    assert whole.own_documents == {"two/a"}
+    assert found.means["Recall@1"] != pytest.approx(found.table["Recall@1"].mean())

@@ -8,7 +8,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from minnow.characters import clean_text
-from minnow.datasets.dataset import Dataset
+from minnow.datasets.dataset import Dataset, join
 from minnow.datasets.judgements import Faults, read_judgements
 from minnow.datasets.lines import GZIP, PARQUET, line_error, read_rows
 from minnow.errors import InputError
@@ -40,6 +40,8 @@ def read_beir(folder: Path, split: str | None = None) -> Dataset:
     - Where the queries are documents of the corpus, under the same ids, a query's own document is
       left out of its results, as BEIR and MTEB do for ArguAna.
     - Empty documents stay in the corpus.
+    - A folder of such folders, as CQADupStack is, gives one data set whose parts are searched
+      alone, and whose measures are the means of theirs.
 
     Args:
         folder: Where the files are; its name and the split's become the data set's.
@@ -54,7 +56,8 @@ def read_beir(folder: Path, split: str | None = None) -> Dataset:
     """
     if not folder.is_dir():
         raise InputError(f"{folder} is not a folder.")
-    _check_no_parts(folder)
+    if parts := _find_parts(folder):
+        return _join_parts(folder, parts, split)
     chosen, judged, notes = _find_split(folder, split)
     documents, of_documents = _read_texts(_find(folder, "corpus", chosen), "documents")
     queries, of_queries = _read_texts(_find(folder, "queries", chosen), "queries")
@@ -88,16 +91,21 @@ def _find(folder: Path, name: str, split: str) -> list[Path]:
     return of_split or parts
 
 
-def _check_no_parts(folder: Path) -> None:
-    """Refuse a folder of data sets, such as CQADupStack's twelve forums."""
+def _find_parts(folder: Path) -> list[Path]:
+    """Return the data sets in a folder that is none itself, such as CQADupStack's twelve forums."""
     if any((folder / f"corpus.jsonl{end}").is_file() for end in ("", GZIP)):
-        return
-    parts = sorted(path.parent.name for path in folder.glob("*/corpus.jsonl*"))
-    if parts:
-        raise InputError(
-            f"{folder} holds {len(parts)} data sets: {', '.join(parts)}. Measure each of them; the "
-            "published figure of such a benchmark (CQADupStack) is the mean of theirs."
-        )
+        return []
+    return sorted({path.parent for path in folder.glob("*/corpus.jsonl*")})
+
+
+def _join_parts(folder: Path, parts: list[Path], split: str | None) -> Dataset:
+    joined = {part.name: read_beir(part, split) for part in parts}
+    note = (
+        f"{folder.name} holds {len(parts)} data sets: {', '.join(joined)}. Each is searched alone, "
+        "and a figure is the mean of theirs, as published for CQADupStack."
+    )
+    chosen = {part.name.rpartition("/")[2] for part in joined.values()}
+    return join(f"{folder.resolve().name}/{' '.join(sorted(chosen))}", joined, (note,))
 
 
 def _find_split(folder: Path, split: str | None) -> tuple[str, list[Path], list[str]]:

@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from minnow.errors import InputError
 
@@ -22,6 +23,8 @@ class Dataset:
             document that is not among `documents` cannot be found, but counts in recall and in the
             ideal ranking. A query without a relevant document counts as 0.
         own_documents: Ids of queries that are documents too; each is left out of its own results.
+        parts: Names of the data sets that it was joined from; the ids begin with a name and "/".
+            Each is searched alone, and a measure is the mean of those of the parts.
         notes: What is unusual about the data, and what was done about it, as sentences.
 
     Raises:
@@ -34,6 +37,7 @@ class Dataset:
     queries: Mapping[str, str]
     qrels: Mapping[str, Mapping[str, int]]
     own_documents: frozenset[str] = frozenset()
+    parts: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -64,4 +68,36 @@ class Dataset:
             digest.update(b"\n")
         if self.own_documents:
             digest.update(json.dumps(sorted(self.own_documents)).encode())
+        if self.parts:
+            digest.update(json.dumps(self.parts).encode())
         return digest.hexdigest()
+
+
+def part_of(id_: str) -> str:
+    """Return the name of the part that a query or document of a joined data set is from."""
+    return id_.partition("/")[0]
+
+
+def join(name: str, parts: Mapping[str, Dataset], notes: tuple[str, ...]) -> Dataset:
+    """Join data sets by name into one whose parts are searched alone.
+
+    Args:
+        name: The name of the whole.
+        parts: Data sets by name; the names hold no "/".
+        notes: Notes on the whole, in front of theirs.
+    """
+
+    def under(part: str, values: Mapping[str, Any]) -> dict[str, Any]:
+        return {f"{part}/{key}": value for key, value in values.items()}
+
+    documents: dict[str, str] = {}
+    queries: dict[str, str] = {}
+    qrels: dict[str, dict[str, int]] = {}
+    own: set[str] = set()
+    for part, data in parts.items():
+        documents |= under(part, data.documents)
+        queries |= under(part, data.queries)
+        qrels |= under(part, {query: under(part, row) for query, row in data.qrels.items()})
+        own |= {f"{part}/{query}" for query in data.own_documents}
+        notes = (*notes, *(f"{part}: {note}" for note in data.notes))
+    return Dataset(name, documents, queries, qrels, frozenset(own), tuple(parts), notes)

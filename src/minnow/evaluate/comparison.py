@@ -290,7 +290,9 @@ def _against(
 ) -> Against:
     differences = {}
     for measure in MEASURES:
-        interval = paired_bootstrap(candidate.scores.table[measure], baseline.scores.table[measure])
+        interval = paired_bootstrap(
+            candidate.scores.weighted(measure), baseline.scores.weighted(measure)
+        )
         differences[measure] = Difference(interval, verdict(interval, margin))
     changes = [
         RankChange(query, text, int(before) or None, int(after) or None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from minnow.datasets.dataset import part_of
 from minnow.errors import InputError, MissingExtraError
 
 if TYPE_CHECKING:
@@ -39,15 +41,23 @@ class Scores:
     Attributes:
         queries: Ids, in the data set's order.
         table: For each name in MEASURES, float64 of shape (queries,), from 0 to 1.
+        weights: float64 of shape (queries,), 1 in the mean, where the queries of one part of a data
+            set count more than those of another; by default all count alike.
     """
 
     queries: tuple[str, ...]
     table: Mapping[str, NDArray[np.float64]]
+    weights: NDArray[np.float64] | None = None
 
     @property
     def means(self) -> dict[str, float]:
-        """The mean of each measure over all queries."""
-        return {name: float(values.mean()) for name, values in self.table.items()}
+        """The mean of each measure over all queries, by their weights."""
+        return {name: float(self.weighted(name).mean()) for name in self.table}
+
+    def weighted(self, measure: str) -> NDArray[np.float64]:
+        """Return the values of a measure times the weights: float64 of shape (queries,)."""
+        values = self.table[measure]
+        return values if self.weights is None else values * self.weights
 
 
 def import_measures() -> ModuleType:
@@ -106,7 +116,16 @@ def score(dataset: Dataset, rankings: Mapping[str, Sequence[str]]) -> Scores:
     table = {name: np.zeros(len(queries)) for name in MEASURES}
     for metric in ir_measures.iter_calc(list(measures), relevant, run):
         table[measures[metric.measure]][int(metric.query_id)] = metric.value
-    return Scores(queries=tuple(dataset.queries), table=table)
+    return Scores(queries=tuple(dataset.queries), table=table, weights=_weights(dataset))
+
+
+def _weights(dataset: Dataset) -> NDArray[np.float64] | None:
+    """Return weights by which a mean over queries is the mean over parts of their means."""
+    if not dataset.parts:
+        return None
+    parts = [part_of(query) for query in dataset.queries]
+    counts = Counter(parts)
+    return np.array([len(parts) / (len(counts) * counts[part]) for part in parts])
 
 
 def _gains(dataset: Dataset) -> dict[str, dict[str, int]]:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from minnow.datasets.dataset import part_of
 from minnow.errors import InputError
 
 if TYPE_CHECKING:
@@ -86,6 +87,8 @@ def search(
 ) -> list[NDArray[np.int64]]:
     """Find the k documents of largest dot product for each query, without the query's own one.
 
+    A query is asked to its own part of a data set.
+
     Args:
         dataset: Its documents and queries, in the order of the vectors.
         query_vectors: As for `rank`.
@@ -99,14 +102,31 @@ def search(
         InputError: As `rank`.
     """
     own = dataset.own_documents
-    indices, _ = rank(query_vectors, document_vectors, k + bool(own))
+    found = _search_parts(dataset, query_vectors, document_vectors, k + bool(own))
     if not own:
-        return list(indices)
+        return found
     places = {name: place for place, name in enumerate(dataset.documents) if name in own}
     return [
         row[row != places.get(query, -1)][:k]
-        for query, row in zip(dataset.queries, indices, strict=True)
+        for query, row in zip(dataset.queries, found, strict=True)
     ]
+
+
+def _search_parts(
+    dataset: Dataset, query_vectors: Floats, document_vectors: Floats, k: int
+) -> list[NDArray[np.int64]]:
+    """Search the parts of a data set, each alone; a data set without parts as a whole."""
+    if not dataset.parts:
+        return list(rank(query_vectors, document_vectors, k)[0])
+    found = [np.empty(0, np.int64)] * len(dataset.queries)
+    of_queries = np.array([part_of(query) for query in dataset.queries])
+    of_documents = np.array([part_of(document) for document in dataset.documents])
+    for part in dataset.parts:
+        asked, there = np.flatnonzero(of_queries == part), np.flatnonzero(of_documents == part)
+        indices, _ = rank(query_vectors[asked], document_vectors[there], k)
+        for query, row in zip(asked.tolist(), indices, strict=True):
+            found[query] = there[row]
+    return found
 
 
 def to_rankings(
