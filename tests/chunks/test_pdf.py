@@ -135,6 +135,12 @@ class TestPages:
         assert problem.startswith("page 2 cannot be read: Error -3 while decompressing data")
         assert capfd.readouterr().err == ""
 
+    def test_a_page_whose_content_is_not_there(self) -> None:
+        content = pdf("One.", "Two.").replace(b"/Contents 7 0 R", b"/Contents 99 0 R")
+        document = read_pdf("a.pdf", content)
+        assert document.text == "One."
+        assert document.problems == ("page 2 cannot be read: Object 99 0 not defined.",)
+
     def test_no_page_can_be_read(self) -> None:
         with pytest.raises(InputError, match=r"holds no text; page 1 cannot be read: Unsupported"):
             read_pdf("a.pdf", pdf("One.", filters={1: "/Nope"}))

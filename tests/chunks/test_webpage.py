@@ -118,6 +118,8 @@ class TestDialogs:
             f"<div id=onetrust-consent-sdk><div><h2>Cookies</h2>{CONSENT}</div></div>{ARTICLE}",
             f"<div class='x cookie-banner'>{CONSENT}</div>{ARTICLE}",
             f"{ARTICLE}<div id=gdpr-cookie-message>{CONSENT}</div>",
+            f"<aside class=cookieConsent__box>{CONSENT}</aside>{ARTICLE}",
+            f"<div role=region aria-label='Cookie banner'>{CONSENT}</div>{ARTICLE}",
             f"{ARTICLE}<div popover><p>Menu</p></div><dialog>{CONSENT}</dialog>",
         ],
     )
@@ -163,6 +165,11 @@ class TestDialogs:
         assert heading == "Cookies"
         assert text.startswith("We value your privacy.")
 
+    def test_an_article_about_javascript_is_read(self) -> None:
+        page = "<h1>JavaScript</h1><p>It must be enabled.<script></script>"
+        assert read(page) == [("JavaScript", "It must be enabled.")]
+        assert read("<p>Loading docks are for lorries.") == [("", "Loading docks are for lorries.")]
+
     def test_a_main_part_that_is_hidden_or_empty(self) -> None:
         assert read("<div hidden><main>old</main></div><main>new</main><p>no") == [("", "new")]
         assert read("<main><script>no()</script></main><article>new</article>") == [("", "new")]
@@ -185,6 +192,8 @@ class TestDialogs:
         ("<body style='visibility:hidden'><p>a", "that is shown: it is hidden"),
         ("<body hidden><p>a", "that is shown: it is hidden"),
         (f"<div id=onetrust-banner-sdk>{CONSENT}</div>", "that is shown: it is hidden"),
+        ("<div id=app>Loading…</div><script>app()</script>", "before its scripts run"),
+        ("<p>Please enable JavaScript to continue.<script>app()</script>", "before its scripts"),
         ("<title>a</title>", "at all"),
     ],
 )

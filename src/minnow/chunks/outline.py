@@ -113,6 +113,11 @@ class Outline:
         self._raised = False
 
     @property
+    def text_so_far(self) -> str:
+        """The text so far, with headings on lines of their own."""
+        return "".join(self._pieces)
+
+    @property
     def length(self) -> int:
         """The number of characters so far."""
         return self._length

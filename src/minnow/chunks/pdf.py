@@ -112,7 +112,7 @@ def _read_page(reader: PdfReader, number: int) -> tuple[str, str, bool]:
         except Exception as error:  # a broken page can raise anything
             return "", " ".join(str(error).split()) or type(error).__name__, False
         is_picture = not text and _has_image(page)
-    lost = (line for line in warned if any(part in line for part in _LOST))
+    lost = (line for line in warned if not text or any(part in line for part in _LOST))
     return text, " ".join(next(lost, "").split()), is_picture
 
 

@@ -21,7 +21,9 @@ _CONSENT_PARTS = (
     "iubenda", "tarteaucitron", "axeptio", "klaro", "truste", "cky-", "cmplz", "osano", "cc-window",
     "termly", "cmpbox",
 )  # fmt: skip
-_CONSENT = ", ".join(f'[{name}*="{part}" i]' for part in _CONSENT_PARTS for name in ("id", "class"))
+_CONSENT = ", ".join(
+    f'[{name}*="{part}" i]' for part in _CONSENT_PARTS for name in ("id", "class", "aria-label")
+)
 _TOOLS = re.compile(
     r"onetrust-(?:consent-sdk|banner-sdk)|cybotcookiebotdialog|usercentrics-root|qc-cmp2?-\w+|"
     r"sp_message_container_\w+|didomi-host|iubenda-cs-banner|tarteaucitronroot|axeptio_overlay|"
@@ -33,19 +35,31 @@ _TOOLS = re.compile(
 """Ids and classes that the usual tools for consent give to their banners."""
 
 _BANNERS = re.compile(
-    r"(?:^|[-_])(?:cookies?|consent|gdpr)[-_]?(?:(?:law|consent|policy|info)[-_]?)?"
-    r"(?:banner|bar|notice|notification|message|dialog|modal|popup|overlay|prompt|wall|alert)\b",
+    r"(?:^|[-_ ])(?:cookies?|consent|gdpr|ccpa)[-_ ]?(?:(?:law|consent|policy|info)[-_ ]?)?"
+    r"(?:banner|bar|notice|notification|message|dialog|modal|popup|overlay|prompt|wall|alert|consent)"
+    r"(?![a-z])",
     re.IGNORECASE,
 )
-"""Ids and classes that sites give to their own."""
+"""Ids, classes and labels that sites give to their own."""
 
+_PLACEHOLDER = re.compile(
+    r"(?:please )?(?:wait|loading)\b.{0,40}"
+    r"|.{0,80}\b(?:enable|activate|allow|requires?|needs?|without|turn on)\b.{0,20}\bjavascript\b"
+    r".{0,80}"
+    r"|.{0,40}\bjavascript\b.{0,20}\b(?:required|disabled|enabled|needed)\b.{0,80}",
+    re.IGNORECASE,
+)
+"""What the whole text of a page says before its scripts run."""
+
+_LONGEST_PLACEHOLDER = 200
 _LONGEST_BANNER = 3000
 """Characters. What is longer is a page about cookies."""
 
 _MOST_BANNERS = 300
 """Elements that are tried, because each may hold all that follow."""
 
-_CONTENT = "main, [role=main], article, h1"
+_MAIN = "main, [role=main]"
+_CONTENT = f"{_MAIN}, article, h1"
 _NEVER_DECORATION = ("html", "body", "ruby", "rb")
 """Elements that are not decoration; Wikisource hides the characters under readings in `rb`."""
 
@@ -84,7 +98,8 @@ def explain_missing_text(source: str | bytes) -> str:
     has_scripts = parser.css_first("script, noscript") is not None
     for node in parser.css("script, style, noscript, template, title"):
         node.decompose()
-    if parser.root is not None and parser.root.text(strip=True):
+    text = parser.root.text(strip=True) if parser.root is not None else ""
+    if text and not _PLACEHOLDER.fullmatch(text):
         return "that is shown: it is hidden until a script runs, or only headings, dialogs, menus"
     return "before its scripts run; save it from a browser" if has_scripts else "at all"
 
@@ -108,7 +123,7 @@ def _read_page(parser: LexborHTMLParser, root: LexborNode) -> Outline:
     windows = around(".modal-dialog, .modal-content")
     dialogs = {node.mem_id for node in parser.css(_DIALOGS)}
     dialogs |= {node.mem_id for node in parser.css(".modal") if node.mem_id in windows}
-    content, blocks = around(_CONTENT), around(_BLOCKS)
+    content = around(_CONTENT)
     tools, banners = _find_banners(parser, content, around(_BUTTONS))
     veiled = parser.css("[aria-hidden=true i]")
     page = _Reading(
@@ -124,14 +139,23 @@ def _read_page(parser: LexborHTMLParser, root: LexborNode) -> Outline:
         has_sources=parser.css_first('script[type^="math/tex"]') is not None,
     )
     outline = page.read(root)
-    blocks &= {node.mem_id for node in veiled}
+    blocks = around(_BLOCKS) & {node.mem_id for node in veiled} if veiled else set()
     if not blocks <= page.shown:
         more = replace(page, shown=page.shown | blocks).read(root)
         if more.length > 2 * outline.length:
             outline = more
     if not outline.length and dialogs:
         outline = replace(page, skipped=frozenset(tools)).read(root)
-    return outline
+    return Outline() if _waits(parser, outline) else outline
+
+
+def _waits(parser: LexborHTMLParser, outline: Outline) -> bool:
+    """Return whether a page says nothing but that its scripts must run."""
+    return (
+        outline.length <= _LONGEST_PLACEHOLDER
+        and parser.css_first("script") is not None
+        and _PLACEHOLDER.fullmatch(outline.text_so_far.strip()) is not None
+    )
 
 
 class _Around:
@@ -157,7 +181,8 @@ def _find_banners(
     """Return the ids of elements that ask for consent, made by known tools, and by sites."""
     tools, banners = set(), set()
     for node in islice(parser.css(_CONSENT), _MOST_BANNERS):
-        names = [node.attributes.get("id") or "", *(node.attributes.get("class") or "").split()]
+        names = [node.attributes.get(name) or "" for name in ("id", "aria-label")]
+        names += (node.attributes.get("class") or "").split()
         if node.mem_id in content or node.tag in ("html", "body"):
             continue
         if any(map(_TOOLS.fullmatch, names)):
@@ -189,10 +214,11 @@ class _Reading:
 
     def read(self, root: LexborNode) -> Outline:
         """Read the main part, or all where that has no text."""
-        main = Outline()
-        self.feed(root, main, only_main=True)
-        if main.length:
-            return main
+        if root.css_first(_MAIN) is not None:
+            main = Outline()
+            self.feed(root, main, only_main=True)
+            if main.length:
+                return main
         everything = Outline()
         self.feed(root, everything)
         return everything
@@ -208,7 +234,8 @@ class _Reading:
                 if reads:
                     outline.text(node.text_content or "")
             elif node.is_element_node and node.tag:
-                attributes = {name: value or "" for name, value in node.attributes.items()}
+                given = node.attributes
+                attributes = {name: given[name] or "" for name in given} if given else {}
                 is_shadow = node.tag == "template" and "shadowrootmode" in attributes
                 tag = "div" if is_shadow else node.tag
                 is_main = node.tag == "main" or attributes.get("role") == "main"

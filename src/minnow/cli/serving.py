@@ -13,9 +13,10 @@ import typer
 from minnow.cli.app import app
 from minnow.cli.fields import options_from_fields
 from minnow.cli.options import EngineMemoryChoice
-from minnow.errors import MissingExtraError, ServeError
+from minnow.errors import InputError, MissingExtraError, ServeError
 from minnow.serve.settings import Limits, Settings
 from minnow.terminal import EPILOG
+from minnow.text_files import decode_text
 
 
 @app.command("serve", epilog=EPILOG)
@@ -83,10 +84,11 @@ def _key(given: str, file: Path | None) -> str:
             "MINNOW_API_KEY_FILE."
         )
     try:
-        key = file.read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        why = error.strerror if isinstance(error, OSError) else "it is not text in UTF-8"
-        raise ServeError(f"The key cannot be read from {file}: {why}.") from error
+        key = decode_text(file.read_bytes(), str(file)).strip()
+    except OSError as error:
+        raise ServeError(f"The key cannot be read from {file}: {error.strerror}.") from error
+    except InputError as error:
+        raise ServeError(f"The key cannot be read: {error}") from error
     if not key:
         raise ServeError(f"{file} is empty: it should hold the key.")
     return key
