@@ -108,7 +108,7 @@ CONFIGS: dict[str, dict[str, Any]] = {
 }
 """Settings that only some families have are small enough to matter in texts of 24 tokens."""
 VOCABULARIES = {"mpnet": ("[UNK]", "[FILL]", *VOCABULARY[2:])}
-"""Of families whose code says that 1 pads; no text has this id (see `write_tokenizer`)."""
+"""Of families whose code says that 1 pads."""
 
 
 def write_json(path: Path, content: object) -> None:
@@ -191,14 +191,13 @@ def write_pooling(folder: Path, pooling: str) -> None:
 def write_tokenizer(folder: Path, vocabulary: tuple[str, ...] = VOCABULARY) -> None:
     """Write an uncased WordPiece tokenizer, with the padding and truncation of a careless saver.
 
-    A vocabulary without [PAD] pads with [FILL], which this tokenizer does not find in a text:
-    where `transformers` counts positions, it counts none for a token that looks like padding.
+    A vocabulary without [PAD] pads with [FILL].
     """
     ids = {token: i for i, token in enumerate(vocabulary)}
     tokenizer = Tokenizer(models.WordPiece(ids, unk_token="[UNK]", max_input_chars_per_word=100))
     tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    tokenizer.add_special_tokens([t for t in SPECIALS if t in ids])
+    tokenizer.add_special_tokens([t for t in (*SPECIALS, "[FILL]") if t in ids])
     tokenizer.post_processor = processors.TemplateProcessing(
         single="[CLS] $A [SEP]",
         pair="[CLS] $A [SEP] $B:1 [SEP]:1",

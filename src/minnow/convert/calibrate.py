@@ -26,6 +26,7 @@ from minnow.model.reference import (
     embed,
     multiply,
     normalize_layer,
+    places_of,
     relative_bias,
 )
 
@@ -161,7 +162,7 @@ class _Pass:
     ) -> None:
         self.tensors = tensors
         ids = np.concatenate([np.asarray(row) for row in rows])
-        places = np.concatenate([np.arange(len(row)) for row in rows])
+        places = np.concatenate([places_of(row, network) for row in rows])
         self.states = embed(ids, places, network, tensors)
         self._ends = np.cumsum([len(row) for row in rows])
         self._relative = network.relative

@@ -58,9 +58,26 @@ class PositionNodes(Nodes):
         return self.with_number("Mul", mask, MASKED, "mask")
 
     def _position_rows(self, name: str, table: NDArray[Any]) -> str:
-        """Fetch a table's rows of the batch's positions: shape (1, seq, columns)."""
-        start = self._network.positions.offset if self._network.positions else 0
+        """Fetch a table's rows of the batch's positions: shape (1 or batch, seq, columns)."""
+        positions = self._network.positions
+        start = positions.offset if positions else 0
+        padding = positions.padding if positions else None
+        if padding is not None:
+            rows = self.table(name, table[start - 1 :])
+            counted = self._once("kept", lambda: self._kept(padding))
+            return self.node("Gather", [rows, counted], f"{name}.rows", axis=0)
         return self._first_rows(name, table[None, start:], axis=1)
+
+    def _kept(self, padding: int) -> str:
+        """Count the tokens that are not padding from 1, and padding as 0: int32, (batch, seq)."""
+        one = self.constant("kept.one", 1, np.int32)
+        axis = self.constant("kept.axis", 1, np.int32)
+        equal = self.node(
+            "Equal", ["input_ids", self.constant("kept.id", padding, np.int32)], "kept.equal"
+        )
+        kept = self.node("Sub", [one, self.whole(equal, "kept.padding")], "kept.tokens")
+        counted = self.node("CumSum", [kept, axis], "kept.counted")
+        return self.node("Mul", [counted, kept], "kept")
 
     def _first_rows(self, name: str, table: NDArray[Any], *, axis: int) -> str:
         """Fetch the first `seq` rows of an axis of a table."""

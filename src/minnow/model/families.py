@@ -39,11 +39,12 @@ def post_norm_network(spec: EncoderSpec) -> Network:
         attention_norm=norm,
         output_norm=norm,
     )
+    padding = spec.pad_token_id if spec.position_offset else None
     return Network(
         width=spec.width,
         longest=spec.max_positions,
         words=net.Words(spec.vocab_size, spec.token_types),
-        positions=net.LearnedPositions(spec.positions, spec.position_offset),
+        positions=net.LearnedPositions(spec.positions, spec.position_offset, padding),
         embedding_norm=norm,
         blocks=(block,) * spec.layers,
     )

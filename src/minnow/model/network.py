@@ -75,10 +75,13 @@ class LearnedPositions:
     Attributes:
         rows: Rows of the table.
         offset: The row of a text's first token.
+        padding: The id of padding, where it takes no position even inside a text: it reads the
+            row before the first, and the token behind it does not move on.
     """
 
     rows: int
     offset: int = 0
+    padding: int | None = None
 
     @property
     def longest(self) -> int:

@@ -54,7 +54,7 @@ class ReferenceModel:
             ids: The text's token ids, special tokens included, without padding.
         """
         network, tensors = self._network, self._tensors
-        x = embed(np.asarray(ids), np.arange(len(ids)), network, tensors)
+        x = embed(np.asarray(ids), places_of(ids, network), network, tensors)
         bias = relative_bias(len(ids), network.relative, tensors)
         for i, block in enumerate(network.blocks):
             x = self._block(x, block, f"layer.{i}", bias)
@@ -102,6 +102,22 @@ class ReferenceModel:
 # --- formulas, which `minnow.convert.calibrate` uses in float32 --------------------------
 
 
+def places_of(ids: Sequence[int], network: Network) -> NDArray[np.int64]:
+    """Return each token's place in its text, from 0, as learned positions count them.
+
+    Where padding takes no position, a padding token inside a text gets -1, as in fairseq's
+    `make_positions` and in transformers' RoBERTa (`create_position_ids_from_input_ids`).
+    """
+    if network.positions is None or network.positions.padding is None:
+        return np.arange(len(ids))
+    places, count = [], 0
+    for number in ids:
+        is_padding = number == network.positions.padding
+        places.append(-1 if is_padding else count)
+        count += not is_padding
+    return np.array(places, dtype=np.int64)
+
+
 def embed(
     ids: NDArray[np.integer[Any]],
     places: NDArray[np.integer[Any]],
@@ -112,7 +128,7 @@ def embed(
 
     Args:
         ids: Token ids, of shape (tokens,).
-        places: Each token's place in its text, from 0.
+        places: Each token's place in its text, by `places_of`.
         network: The network.
         tensors: Its tensors.
 

@@ -45,7 +45,7 @@ FAIRSEQ = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
 
 LONG = {"long-word", "long-word-inside", "long-number", "punctuation-run"}
 """Too long a word for WordPiece; many ways of one score to cut it up for Unigram."""
-ROBERTA = {"roberta-tokens"}
+ROBERTA = {"roberta-tokens", "named-tokens", "named-tokens-inside"}
 XLM_ROBERTA = {
     *LONG, *ROBERTA, "japanese-halfwidth", "control-characters", "no-break-space",
     "line-separators", "word-pieces",

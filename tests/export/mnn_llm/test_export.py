@@ -25,6 +25,7 @@ from minnow.errors import (
     OutputError,
     ParityError,
     SourceError,
+    UnsupportedModelError,
 )
 from minnow.export.mnn_llm import Export, WordKind, export_mnn_llm
 from minnow.export.mnn_llm.engine import engine_ids, engine_vectors
@@ -138,11 +139,18 @@ def test_every_pooling(bundle_store: BundleStore, pooling: Pooling, tmp_path: Pa
     assert record.words == "fp16"
 
 
-@pytest.mark.parametrize("family", ["roberta", "distilbert"])
-def test_every_family(family: str, tmp_path: Path) -> None:
-    """RoBERTa's positions begin at another row, and DistilBERT has no token types."""
-    bundle = make(tmp_path, family=family, pooling="mean")
+def test_a_network_without_token_types(tmp_path: Path) -> None:
+    bundle = make(tmp_path, family="distilbert", pooling="mean")
     assert export_mnn_llm(bundle, tmp_path / "llm").record.parity.worst.worst > 0.999999
+
+
+def test_a_network_whose_positions_skip_padding_is_refused(tmp_path: Path) -> None:
+    bundle = make(tmp_path, family="roberta", pooling="mean")
+    with pytest.raises(
+        UnsupportedModelError, match="padding token inside a text takes no position"
+    ):
+        export_mnn_llm(bundle, tmp_path / "llm")
+    assert not (tmp_path / "llm").exists()
 
 
 @pytest.mark.parametrize(

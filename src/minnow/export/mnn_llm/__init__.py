@@ -11,7 +11,7 @@ from minnow.bundle import CARD, TOKENIZER, Bundle
 from minnow.convert.mnn import convert_to_mnn
 from minnow.convert.provenance import tools
 from minnow.convert.quantize import quantize
-from minnow.errors import BundleError, ConversionError, InputError
+from minnow.errors import BundleError, ConversionError, InputError, UnsupportedModelError
 from minnow.export import WordKind
 from minnow.export.mnn_llm.card import export_card
 from minnow.export.mnn_llm.mtok import mtok_bytes, read_mtok
@@ -106,6 +106,7 @@ def export_mnn_llm(
         progress("reading the tokenizer")
         tokenizer = _tokenizer(bundle)
         original = _original(bundle, source, reference, offline=offline, progress=progress)
+        _check_positions(original)
         yardstick = REFERENCES[reference](original)
         stored, table = _write(original, folder, recipe, kind, tokenizer, calibration, progress)
         _check_written(folder, tokenizer, table)
@@ -135,6 +136,17 @@ def export_mnn_llm(
             record = replace(record, files=file_records(folder))
             put_in_place(folder, to_json(record), RECORD, destination, check_destination)
         return Export(destination, record)
+
+
+def _check_positions(original: Original) -> None:
+    """Refuse a network that reads from ids where a token is; the engine gives word vectors only."""
+    positions = original.network.positions
+    if positions and positions.padding is not None:
+        raise UnsupportedModelError(
+            f"{original.source.name} is of the family {original.encoder.family}, in which a "
+            "padding token inside a text takes no position. MNN's embedding engine gives it one, "
+            "so a text that spells that token would have another vector."
+        )
 
 
 def _word_kind(words: WordKind | str | None, recipe: Recipe) -> WordKind:
