@@ -263,6 +263,17 @@ def test_a_value_that_is_not_finite_is_refused(
     assert f": {QUERY_BIAS} holds NaN or infinity." in refusal(folder)
 
 
+def test_a_matrix_of_zeros_is_a_download_cut_short(folder: Path, tensors: Tensors) -> None:
+    """A file of the right length may end in zeros; a bias or a table of one row may be zero."""
+    matrix = "encoder.layer.1.output.dense.weight"
+    zeros = {name: np.zeros_like(tensors[name]) for name in (matrix, QUERY_BIAS)}
+    write_weights(folder, tensors | zeros)
+
+    found = refusal(folder)
+    assert f": {matrix} holds only zeros, as the end of a download cut short." in found
+    assert QUERY_BIAS not in found
+
+
 def test_a_value_too_large_for_float32_is_refused(folder: Path, tensors: Tensors) -> None:
     write_weights(folder, tensors | {QUERY_BIAS: np.full(32, 1e300)})
 

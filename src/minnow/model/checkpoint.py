@@ -188,12 +188,15 @@ def _collect(
         if not any(fnmatchcase(key.removeprefix(prefix), p) for p in family.unused)
     ]
     tensors: Tensors = {}
+    matrices = {f"{layer}.weight" for layer in linear_layers(network)}
     for our, shape in tensor_shapes(network).items():
         part = theirs[our]
         if part.name in stored:
             found = _read_one(*stored[part.name], part, shape)
             if isinstance(found, str):
                 faults.append(found)
+            elif our in matrices and not found.any():
+                faults.append(f"{part.name} holds only zeros, as the end of a download cut short")
             else:
                 tensors[our] = found
     if faults:
