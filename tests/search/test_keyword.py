@@ -12,8 +12,11 @@ from hypothesis import strategies as st
 
 from minnow.indexfile import documents, schema
 from minnow.indexfile.checksums import SUMS_SCHEMA
-from minnow.search import keyword
-from minnow.search.keyword import Keywords, passages, read_query
+from minnow.indexfile.words import TOKENIZE, words_of
+from minnow.search import keyword, query_words
+from minnow.search.keyword import Keywords
+from minnow.search.passages import passages
+from minnow.search.query_words import read_query
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,9 +42,11 @@ def index_of(texts: Sequence[str] = TEXTS) -> Keywords:
     database.execute(
         "INSERT INTO documents VALUES (1, 1, '', x'', 1, ?, NULL, NULL)", (len(texts),)
     )
-    rows = [(number, 1, 0, 0, None, text) for number, text in enumerate(texts, start=1)]
+    rows = [
+        (number, 1, 0, 0, None, text, words_of(text)) for number, text in enumerate(texts, start=1)
+    ]
     checked = [(*row, documents.CHUNKS.checksum(row)) for row in rows]
-    database.executemany("INSERT INTO chunks VALUES (?, ?, ?, ?, ?, ?, ?)", checked)
+    database.executemany("INSERT INTO chunks VALUES (?, ?, ?, ?, ?, ?, ?, ?)", checked)
     return Keywords(database)
 
 
@@ -57,7 +62,7 @@ MADE = index_of()
 def whole_fts(texts: Sequence[str], question: str) -> list[tuple[int, float]]:
     """Return what FTS5 finds with an index that keeps positions and lengths."""
     database = sqlite3.connect(":memory:")
-    database.execute(f"CREATE VIRTUAL TABLE t USING fts5(text, tokenize='{documents.TOKENIZE}')")
+    database.execute(f'CREATE VIRTUAL TABLE t USING fts5(text, tokenize="{TOKENIZE}")')
     database.executemany("INSERT INTO t VALUES (?)", [(text,) for text in texts])
     return database.execute(
         "SELECT rowid, -bm25(t) AS score FROM t WHERE t MATCH ? ORDER BY score DESC, rowid",
@@ -180,6 +185,6 @@ class TestPassages:
 
 
 def test_the_first_words_of_a_long_query_count() -> None:
-    words = " ".join(f"w{n}" for n in range(keyword.MOST_WORDS - 1))
+    words = " ".join(f"w{n}" for n in range(query_words.MOST_WORDS - 1))
     assert found(f"{words} fish silence") == found("fish")
-    assert len(read_query(f'"{words} {words}"').words) == keyword.MOST_WORDS - 1
+    assert len(read_query(f'"{words} {words}"').words) == query_words.MOST_WORDS - 1

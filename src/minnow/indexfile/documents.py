@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from minnow.indexfile.checksums import CHECKSUM, SUMS, CheckedTable
 from minnow.indexfile.schema import TableOwner, register
+from minnow.indexfile.words import TOKENIZE, reading
 
 COLLECTION = "collection://"
 """How `files.path` of a collection begins; names of files never have two slashes there."""
-
-TOKENIZE = "porter unicode61 remove_diacritics 2"
-"""How keywords are read: without case, accents and English endings."""
 
 STAGED = "staged"
 """The table of vectors of a long document that is not complete yet; dropped at its end."""
@@ -25,7 +23,7 @@ DOCUMENT_ROWS = CheckedTable(
     ("id", "file", "name", "digest", "first_chunk", "chunks", "metadata"),
     counted=True,
 )
-CHUNKS = CheckedTable("chunks", ("id", "document", "body", "start", "headings", "text"))
+CHUNKS = CheckedTable("chunks", ("id", "document", "body", "start", "headings", "text", "words"))
 VECTORS = CheckedTable("vectors", ("id", "vector"), is_vectors=True, texts="chunks")
 """Chunks and vectors need not be counted: the documents say which there are."""
 
@@ -39,6 +37,25 @@ KEYWORDS_TRIGGERS = tuple(
 )
 """Chunks that were added or removed since the checksum of the keywords was written."""
 
+KEYWORD_SCHEMA = (
+    f"CREATE VIEW chunk_words AS SELECT c.id, {reading('c')} AS text FROM chunks AS c",  # noqa: S608
+    f"""CREATE VIRTUAL TABLE chunks_fts USING fts5(
+        text, content='chunk_words', content_rowid='id', detail=none, columnsize=0,
+        tokenize="{TOKENIZE}"
+    )""",
+    """CREATE TRIGGER chunks_added AFTER INSERT ON chunks BEGIN
+        INSERT INTO chunks_fts (rowid, text) SELECT id, text FROM chunk_words WHERE id = new.id;
+    END""",
+    """CREATE TRIGGER chunks_unworded BEFORE DELETE ON chunks BEGIN
+        INSERT INTO chunks_fts (chunks_fts, rowid, text)
+        SELECT 'delete', id, text FROM chunk_words WHERE id = old.id;
+    END""",
+    """CREATE TRIGGER chunks_removed AFTER DELETE ON chunks BEGIN
+        DELETE FROM vectors WHERE id = old.id;
+    END""",
+)
+"""The keyword index, which reads `words` of a chunk where there are any, and else its text."""
+
 _SCHEMA = (
     f"""CREATE TABLE files (
         id INTEGER PRIMARY KEY, path TEXT NOT NULL UNIQUE, sha256 BLOB NOT NULL, {CHECKSUM}
@@ -51,21 +68,11 @@ _SCHEMA = (
     "CREATE UNIQUE INDEX documents_by_file ON documents (file, name)",
     f"""CREATE TABLE chunks (
         id INTEGER PRIMARY KEY AUTOINCREMENT, document INTEGER NOT NULL, body INTEGER NOT NULL,
-        start INTEGER NOT NULL, headings TEXT, text TEXT NOT NULL,
+        start INTEGER NOT NULL, headings TEXT, text TEXT NOT NULL, words,
         {CHECKSUM}
     )""",
     f"CREATE TABLE vectors (id INTEGER PRIMARY KEY, vector BLOB NOT NULL, {CHECKSUM})",
-    f"""CREATE VIRTUAL TABLE chunks_fts USING fts5(
-        text, content='chunks', content_rowid='id', detail=none, columnsize=0,
-        tokenize='{TOKENIZE}'
-    )""",
-    """CREATE TRIGGER chunks_added AFTER INSERT ON chunks BEGIN
-        INSERT INTO chunks_fts (rowid, text) VALUES (new.id, new.text);
-    END""",
-    """CREATE TRIGGER chunks_removed AFTER DELETE ON chunks BEGIN
-        INSERT INTO chunks_fts (chunks_fts, rowid, text) VALUES ('delete', old.id, old.text);
-        DELETE FROM vectors WHERE id = old.id;
-    END""",
+    *KEYWORD_SCHEMA,
     """CREATE TRIGGER documents_removed AFTER DELETE ON documents BEGIN
         DELETE FROM chunks
         WHERE id >= old.first_chunk AND id < old.first_chunk + old.chunks;

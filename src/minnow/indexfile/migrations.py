@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 
 from minnow.errors import IndexFileError
 from minnow.indexfile.checksums import CHECKSUM, SUMS, SUMS_SCHEMA, count_rows, read_checked
-from minnow.indexfile.documents import KEYWORDS, KEYWORDS_TRIGGERS
+from minnow.indexfile.documents import KEYWORD_SCHEMA, KEYWORDS, KEYWORDS_TRIGGERS
 from minnow.indexfile.encodings import decode_rows
 from minnow.indexfile.fingerprint import Fingerprint
 from minnow.indexfile.schema import FACTS, checked_tables
 from minnow.indexfile.settings import IndexSettings, from_json
+from minnow.indexfile.words import words_of
 from minnow.vectors import Similarity
 
 if TYPE_CHECKING:
@@ -24,10 +25,11 @@ _AT_A_TIME = 4096
 
 
 def to_version_2(database: sqlite3.Connection) -> None:
-    """Give every row a checksum, and count the rows of some tables.
+    """Write the words of all texts, give every row a checksum, and count the rows of some tables.
 
     A vector that cannot be right gets no checksum, so that it is reported and embedded again.
     """
+    _write_words(database)
     database.execute(SUMS_SCHEMA)
     for table in (FACTS, *checked_tables(database)):
         database.execute(f"ALTER TABLE {table.name} ADD COLUMN {CHECKSUM}")
@@ -45,6 +47,25 @@ def to_version_2(database: sqlite3.Connection) -> None:
 
 MIGRATIONS: Mapping[int, Callable[[sqlite3.Connection], None]] = {1: to_version_2}
 """Functions from one version to the next."""
+
+
+def _write_words(database: sqlite3.Connection) -> None:
+    for trigger in ("chunks_added", "chunks_removed"):
+        database.execute(f"DROP TRIGGER {trigger}")
+    database.execute("DROP TABLE chunks_fts")
+    database.execute("ALTER TABLE chunks ADD COLUMN words")
+    last = 0
+    while rows := database.execute(
+        "SELECT id, text FROM chunks WHERE id > ? ORDER BY id LIMIT ?", (last, _AT_A_TIME)
+    ).fetchall():
+        found = ((words_of(text), id_) for id_, text in rows)
+        database.executemany(
+            "UPDATE chunks SET words = ? WHERE id = ?", (row for row in found if row[0] is not None)
+        )
+        last = rows[-1][0]
+    for statement in KEYWORD_SCHEMA:
+        database.execute(statement)
+    database.execute("INSERT INTO chunks_fts (chunks_fts) VALUES ('rebuild')")
 
 
 def _write_checksums(

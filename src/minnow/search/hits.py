@@ -10,7 +10,7 @@ import numpy as np
 from minnow.indexfile.checks import reading_rows
 from minnow.indexfile.checksums import check_rows, read_checked
 from minnow.indexfile.documents import CHUNKS
-from minnow.search.keyword import passages
+from minnow.search.passages import passages
 from minnow.search.results import Hit, beginning
 from minnow.search.writer import read_headings
 

@@ -2,55 +2,37 @@
 
 Such an index (`detail=none, columnsize=0`) takes a third of the room, and knows which chunks have
 a word. How often they have it, and whether the words of a phrase follow each other, is read from
-the texts of the chunks that matter.
+the texts of the chunks that matter. `query_words.py` reads the question.
 """
 
 from __future__ import annotations
 
-import re
-import sqlite3
 from contextlib import closing
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from minnow.indexfile.checks import reading_rows
 from minnow.indexfile.checksums import check_rows, read_checked
-from minnow.indexfile.documents import CHUNKS, TOKENIZE
+from minnow.indexfile.documents import CHUNKS
 from minnow.indexfile.matrix import Ranking, best
+from minnow.indexfile.words import units
+from minnow.search.query_words import read_query, words_table
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    import sqlite3
+    from collections.abc import Iterable, Mapping, Sequence
 
     from minnow.indexfile.encodings import Ids
+    from minnow.search.query_words import KeywordQuery, Term, Word
 
 
 MOST_SCORED = 1000
 """The most chunks to compute BM25 of; of more with a word of the query, those with the rarest."""
 
-MOST_WORDS = 1000
-"""The most words of a query to look for; more would take too long."""
-
 _COMMON = 0.5
-_PHRASE = re.compile(r'"([^"]*)"')
-_WORD = re.compile(r"[^\W_]+(?:[\u0300-\u036f]+[^\W_]*)*")
 _AT_A_TIME = 500
-
-
-@dataclass(frozen=True)
-class KeywordQuery:
-    """The words of a query.
-
-    Attributes:
-        words: Different words, spelled so that FTS5 reads each as one term.
-        terms: The term that FTS5 makes of each.
-        phrases: The texts in quotation marks that have several words.
-    """
-
-    words: tuple[str, ...]
-    terms: tuple[str, ...]
-    phrases: tuple[str, ...]
+_LAST = "\U0010ffff"
 
 
 class Keywords:
@@ -74,7 +56,8 @@ class Keywords:
 
         Words are alternatives; words in double quotation marks have to follow each other. Nothing
         in a query is an operator. Words that more than half of the chunks have weigh nothing in
-        FTS5's BM25, and are left out where there are others.
+        FTS5's BM25, and are left out where there are others. In a script without spaces a short
+        run is a word: chunks that have it whole are found, and those with parts only if none has.
 
         Args:
             query: Any text.
@@ -90,27 +73,29 @@ class Keywords:
         candidates = self._candidates(chosen, asked, allowed)
         if asked.phrases:
             for phrase in asked.phrases:
-                for term in chosen.keys() & set(read_query(phrase).terms):
-                    having = self._having(term, allowed)
-                    candidates = candidates[np.isin(candidates, having, assume_unique=True)]
-            candidates = self._with_phrases(candidates, asked.phrases, max(count, _AT_A_TIME))
+                for term in phrase.terms:
+                    if term in chosen:
+                        having = self._having(term, allowed)
+                        candidates = candidates[np.isin(candidates, having, assume_unique=True)]
+            questions = [phrase.question for phrase in asked.phrases]
+            candidates = self._with_phrases(candidates, questions, max(count, _AT_A_TIME))
+        candidates = self._with_whole_words(candidates, asked.words, chosen)
         return self._bm25(chosen, candidates, count)
 
-    def _rarest(self, asked: KeywordQuery) -> dict[str, tuple[str, int]]:
-        """Return words and the number of chunks that have them by term, the rarest first."""
-        numbers = {
-            term: row[0]
-            for term in asked.terms
-            if (row := self._database.execute(
-                "SELECT doc FROM temp.terms WHERE term = ?", (term,)
-            ).fetchone())
-        }  # fmt: skip
-        spelled = dict(zip(asked.terms, asked.words, strict=True))
+    def _rarest(self, asked: KeywordQuery) -> dict[Term, int]:
+        """Return the number of chunks that have each term of the index, the rarest first."""
+        numbers = {term: n for term in asked.terms if (n := self._number(term))}
         total = self._total()
         rare = {term: n for term, n in numbers.items() if n <= _COMMON * total} or numbers
-        return {
-            term: (spelled[term], n) for term, n in sorted(rare.items(), key=lambda row: row[1])
-        }
+        return dict(sorted(rare.items(), key=lambda row: row[1]))
+
+    def _number(self, term: Term) -> int:
+        if term.is_beginning:
+            return len(self._having(term, None))
+        question = "SELECT doc FROM temp.terms WHERE term = ?"
+        row = self._database.execute(question, (term.text,)).fetchone()
+        with reading_rows("The number of chunks with a word"):
+            return int(row[0]) if row else 0
 
     def _total(self) -> int:
         row = self._database.execute("SELECT sum(chunks) FROM documents").fetchone()
@@ -118,12 +103,12 @@ class Keywords:
             return int(row[0] or 0)
 
     def _candidates(
-        self, chosen: dict[str, tuple[str, int]], asked: KeywordQuery, allowed: Ids | None
+        self, chosen: Mapping[Term, int], asked: KeywordQuery, allowed: Ids | None
     ) -> Ids:
         """Return the chunks to score: those with the rarest words, where there are too many."""
         total = max(1, self._total())
         weights = {
-            term: float(np.log1p((total - n + 0.5) / (n + 0.5))) for term, (_, n) in chosen.items()
+            term: float(np.log1p((total - n + 0.5) / (n + 0.5))) for term, n in chosen.items()
         }
         left = sum(weights.values())
         ids, sums = np.empty(0, np.int64), np.empty(0)
@@ -142,28 +127,61 @@ class Keywords:
             return best(ids, sums, len(ids)).ids
         return best(ids, sums, MOST_SCORED).ids
 
-    def _having(self, term: str, allowed: Ids | None) -> Ids:
-        cursor = self._database.execute("SELECT doc FROM temp.places WHERE term = ?", (term,))
-        ids = np.fromiter((row[0] for row in cursor), np.int64)
+    def _having(self, term: Term, allowed: Ids | None) -> Ids:
+        if term.is_beginning:
+            rows = self._database.execute(
+                "SELECT DISTINCT term, doc FROM temp.places WHERE term >= ? AND term < ?",
+                (term.text, term.text + _LAST),
+            )
+            ids = np.unique(np.array([doc for word, doc in rows if units(word)[0] == term.text]))
+            ids = ids.astype(np.int64)
+        else:
+            cursor = self._database.execute(
+                "SELECT doc FROM temp.places WHERE term = ?", (term.text,)
+            )
+            ids = np.fromiter((row[0] for row in cursor), np.int64)
         return ids if allowed is None else ids[np.isin(ids, allowed, assume_unique=True)]
 
-    def _with_phrases(self, candidates: Ids, phrases: Sequence[str], count: int) -> Ids:
+    def _with_phrases(self, candidates: Ids, questions: Sequence[str], count: int) -> Ids:
         """Return the candidates whose texts hold all phrases, in order; `count` of them or more."""
         found: list[int] = []
-        question = " AND ".join(map(_quoted, phrases))
+        question = " AND ".join(questions)
         for start in range(0, len(candidates), _AT_A_TIME):
             if len(found) >= count:
                 break
             block = candidates[start : start + _AT_A_TIME].tolist()
-            texts = read_texts(self._database, block)
-            with closing(_texts_table(texts.items())) as table:
+            with closing(words_table(read_words(self._database, block).items())) as table:
                 rows = table.execute("SELECT rowid FROM texts WHERE texts MATCH ?", (question,))
                 having = {row[0] for row in rows}
             found += [id_ for id_ in block if id_ in having]
         return np.array(found, np.int64)
 
-    def _bm25(self, chosen: dict[str, tuple[str, int]], candidates: Ids, count: int) -> Ranking:
-        question = " OR ".join(_quoted(word) for word, _ in chosen.values())
+    def _with_whole_words(
+        self, candidates: Ids, words: Sequence[Word], chosen: Mapping[Term, int]
+    ) -> Ids:
+        """Return the candidates that have a word whole, and not only some of its pairs.
+
+        The pairs of a word that no candidate has whole count as words of their own.
+        """
+        if all(len(word) == 1 for word in words):
+            return candidates
+        texts = read_words(self._database, candidates.tolist())
+        padded = [f" {texts.get(id_, '')} " for id_ in candidates.tolist()]
+        kept = np.zeros(len(candidates), bool)
+        for word in words:
+            spelled = f" {' '.join(term.spelled for term in word)} "
+            whole = np.zeros(len(candidates), bool)
+            if len(word) > 1:
+                whole = np.array([spelled in text for text in padded], bool)
+            if not whole.any():
+                for term in word:
+                    if term in chosen:
+                        whole |= np.isin(candidates, self._having(term, None), assume_unique=True)
+            kept |= whole
+        return candidates[kept]
+
+    def _bm25(self, chosen: Mapping[Term, int], candidates: Ids, count: int) -> Ranking:
+        question = " OR ".join(term.question for term in chosen)
         for id_ in candidates.tolist():  # FTS5 counts words in the texts, and trusts them
             chunk = read_checked(self._database, CHUNKS, "WHERE id = ?", (id_,))
             check_rows(self._database, CHUNKS, chunk)
@@ -180,75 +198,8 @@ class Keywords:
         return best(ids, np.array([row[1] for row in rows], np.float64), count)
 
 
-def read_query(query: str) -> KeywordQuery:
-    """Split any text with FTS5's own tokenizer, so that none is a syntax error.
-
-    Of a long one the first MOST_WORDS words are used.
-    """
-    query = query.replace("\0", " ").encode("utf-8", "replace").decode()
-    query = " ".join(query.split()[:MOST_WORDS])
-    terms: dict[str, str] = {}
-    for word, found in _terms(query.split()):
-        if len(found) == 1:
-            terms.setdefault(found[0], word)
-        elif found:
-            for part, inner in _terms(_WORD.findall(word)):
-                if len(inner) == 1:
-                    terms.setdefault(inner[0], part)
-    phrases = tuple(p for p in _PHRASE.findall(query) if len(_WORD.findall(p)) > 1)
-    return KeywordQuery(tuple(terms.values()), tuple(terms), phrases)
-
-
-def _terms(words: Sequence[str]) -> list[tuple[str, list[str]]]:
-    """Return each word with the terms that FTS5 makes of it."""
-    with closing(_texts_table(enumerate(words))) as table:
-        table.execute("CREATE VIRTUAL TABLE seen USING fts5vocab('texts', 'instance')")
-        found: list[list[str]] = [[] for _ in words]
-        for number, term in table.execute("SELECT doc, term FROM seen ORDER BY doc, offset"):
-            found[number].append(term)
-    return list(zip(words, found, strict=True))
-
-
-def passages(texts: Sequence[str], query: str, tokens: int) -> list[str | None]:
-    """Return the part of each text with most words of a query, by FTS5's `snippet`.
-
-    Args:
-        texts: Any texts.
-        query: Any text.
-        tokens: Length of a part, at most 64 words.
-
-    Returns:
-        For each text its part, with an ellipsis where it is cut; None for a text without a word.
-    """
-    asked = read_query(query) if query and texts else None
-    if asked is None or not asked.words:
-        return [None] * len(texts)
-    question = " OR ".join(map(_quoted, asked.words))
-    with closing(_texts_table(enumerate(texts))) as table:
-        found = dict(
-            table.execute(
-                "SELECT rowid, snippet(texts, 0, '', '', '…', ?) FROM texts WHERE texts MATCH ?",
-                (tokens, question),
-            )
-        )
-    return [found.get(number) for number in range(len(texts))]
-
-
-def read_texts(database: sqlite3.Connection, ids: Iterable[int]) -> dict[int, str]:
-    """Return the texts of chunks by id."""
-    question = "SELECT text FROM chunks WHERE id = ?"
+def read_words(database: sqlite3.Connection, ids: Iterable[int]) -> dict[int, str]:
+    """Return by id what FTS5 reads of chunks."""
+    question = "SELECT text FROM chunk_words WHERE id = ?"
     rows = ((id_, database.execute(question, (id_,)).fetchone()) for id_ in ids)
     return {id_: row[0] for id_, row in rows if row is not None}
-
-
-def _texts_table(texts: Iterable[tuple[int, str]]) -> sqlite3.Connection:
-    """Make a database in memory with a table `texts`, tokenized like the chunks of an index."""
-    database = sqlite3.connect(":memory:")
-    database.execute(f"CREATE VIRTUAL TABLE texts USING fts5(text, tokenize='{TOKENIZE}')")
-    database.executemany("INSERT INTO texts (rowid, text) VALUES (?, ?)", texts)
-    return database
-
-
-def _quoted(text: str) -> str:
-    """Return a text as a string in FTS5's query language."""
-    return '"' + text.replace('"', '""') + '"'

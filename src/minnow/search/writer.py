@@ -23,6 +23,7 @@ from minnow.indexfile.documents import (
 )
 from minnow.indexfile.encodings import encode_rows
 from minnow.indexfile.schema import has_table
+from minnow.indexfile.words import words_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -119,8 +120,8 @@ class Writer:
             if row is None:
                 return {}
             ids = (int(row[0]), int(row[0]) + int(row[1]) - 1)
-            texts = _sound(database, CHUNKS, *ids)
-            vectors = _sound(database, VECTORS, *ids)
+            texts = _sound(database, CHUNKS, "text", *ids)
+            vectors = _sound(database, VECTORS, "vector", *ids)
         return {texts[id_]: vectors[id_] for id_ in texts.keys() & vectors.keys()}
 
     def single(self, key: DocumentKey) -> tuple[bytes, bytes] | None:
@@ -131,7 +132,7 @@ class Writer:
         )
         with self._store.reading() as database, reading_rows(f"The chunk of {key}"):
             row = database.execute(question, (key.file, key.name)).fetchone()
-            vectors = {} if row is None else _sound(database, VECTORS, row[1], row[1])
+            vectors = {} if row is None else _sound(database, VECTORS, "vector", row[1], row[1])
         return (bytes(row[0]), vectors[row[1]]) if vectors else None
 
     # --- changes ---------------------------------------------------------------------------
@@ -245,11 +246,12 @@ def _put(database: sqlite3.Connection, entry: Entry, chunks: Iterable[tuple[Chun
     count = 0
     for block in batches(chunks, _AT_A_TIME):
         texts = [
-            (first + count + i, document, chunk.body, chunk.start, _headings(chunk), chunk.text)
+            (first + count + i, document, chunk.body, chunk.start, _headings(chunk), chunk.text,
+             words_of(chunk.text))
             for i, (chunk, _) in enumerate(block)
         ]  # fmt: skip
         database.executemany(
-            "INSERT INTO chunks VALUES (?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO chunks VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
             [(*row, CHUNKS.checksum(row)) for row in texts],
         )
         vectors = [(first + count + i, vector) for i, (_, vector) in enumerate(block)]
@@ -265,14 +267,15 @@ def _put(database: sqlite3.Connection, entry: Entry, chunks: Iterable[tuple[Chun
 
 
 def _sound(
-    database: sqlite3.Connection, table: CheckedTable, first: int, last: int
+    database: sqlite3.Connection, table: CheckedTable, column: str, first: int, last: int
 ) -> dict[Any, Any]:
-    """Return the last column of rows in a range of ids, without those that have changed."""
+    """Return a column of rows in a range of ids, without those that have changed."""
+    at = table.columns.index(column)
     try:
         rows = read_checked(database, table, "WHERE id BETWEEN ? AND ?", (first, last)).fetchall()
     except (sqlite3.OperationalError, OverflowError):  # a text that is no UTF-8; a wrong range
         return {}
-    return {row[0]: row[-1] for *row, checksum in rows if table.checksum(tuple(row)) == checksum}
+    return {row[0]: row[at] for *row, checksum in rows if table.checksum(tuple(row)) == checksum}
 
 
 def _headings(chunk: Chunk) -> str | None:
