@@ -10,11 +10,14 @@ It needs only Python's standard library.
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
+import re
 import sqlite3
 import struct
 import sys
+import unicodedata
 import zlib
 from heapq import nlargest
 
@@ -63,13 +66,60 @@ def nearest(database: sqlite3.Connection, query: list[float], k: int) -> list[tu
     return nlargest(k, scored, key=lambda pair: (pair[0], -pair[1]))
 
 
+# Scripts whose words are found by pairs of characters: Thai to Lao, Myanmar, Hangul, Khmer and
+# others of South-East Asia, kana, Han. The other patterns: Greek and Arabic; marks; what belongs to
+# the consonant after or before it.
+PAIRED = (
+    "\u0e00-\u0eff\u1000-\u109f\u1100-\u11ff\u1780-\u17ff\u1950-\u19df\u1a20-\u1aaf"
+    "\u3005-\u3007\u3021-\u3029\u3031-\u3035\u303b\u3041-\u3096\u3099-\u309f\u30a1-\u30fa"
+    "\u30fc-\u312f\u3400-\u4dbf\u4e00-\u9fff\ua9e0-\ua9fe\uaa60-\uaadf\uac00-\ud7fb"
+    "\uf900-\ufaff\U00020000-\U0003ffff"
+)
+RUNS = re.compile(f"[{PAIRED}]+|[^{PAIRED} ]+")
+BARE = re.compile("[\u0370-\u03ff\u0600-\u06ff\u1f00-\u1fff]+")
+MARKS = re.compile(
+    "[\u0300-\u036f\u0591-\u05c7\u0610-\u061a\u0640\u064b-\u065f\u0670\u06d6-\u06ed]"
+)
+INVISIBLE = re.compile("[\u034f\u180b-\u180f\ufe00-\ufe0f]")
+ALIKE = str.maketrans("ıёٱىیکہەʻʼ", "iеاييكهه  ")
+LEADING, FOLLOWING = "เแโใไເແໂໃໄ\u17d2\u1039", "ะาๅະາ"
+
+
+def question(query: str) -> str:
+    """Return what to MATCH: words of the query, spelled as minnow spells those of texts."""
+    text = "".join(c for c in INVISIBLE.sub("", query) if unicodedata.category(c) != "Cf")
+    text = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
+    text = BARE.sub(lambda found: unicodedata.normalize("NFD", found[0]), text)
+    text = MARKS.sub("", text).translate(ALIKE)
+    text = re.sub("([\u0e48-\u0e4b]+)\u0e4d", "\u0e4d\\1", text.replace("เเ", "แ"))
+    text = "".join(c if unicodedata.category(c)[0] in "LNM" else " " for c in text)
+    asked = []
+    for run in RUNS.findall(text):
+        if not re.match(f"[{PAIRED}]", run):
+            asked.append(f'"{run}"')
+            continue
+        units: list[str] = []
+        for c in run:
+            last = units[-1][-1] if units else ""
+            mark = unicodedata.category(c)[0] == "M" or c in FOLLOWING
+            if units and (mark or last in LEADING):
+                units[-1] += c
+            else:
+                units.append(c)
+        pairs = [f'"{a}{b}"' for a, b in itertools.pairwise(units)]
+        if not pairs:
+            asked.append(f'"{units[0]}" *')  # one alone begins the words that it begins
+        else:  # a short run is one word, and a long one a sentence
+            asked.append(f"({(' AND ' if len(units) <= 10 else ' OR ').join(pairs)})")
+    return " OR ".join(asked) or '""'
+
+
 def worded(database: sqlite3.Connection, words: str, k: int) -> list[tuple[float, int]]:
     """Return scores and ids of the chunks that match words best by BM25, best first."""
-    quoted = " OR ".join('"' + word.replace('"', "") + '"' for word in words.split())
     return database.execute(
         "SELECT -bm25(chunks_fts) AS score, rowid FROM chunks_fts WHERE chunks_fts MATCH ? "
         "ORDER BY score DESC, rowid LIMIT ?",
-        (quoted, k),
+        (question(words), k),
     ).fetchall()
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +13,8 @@ from typing import TYPE_CHECKING
 import pytest
 from fakes.programs import refused, run_minnow
 from fakes.searching import DOCUMENTS, contents_of, write_documents
+
+from minnow.search.query_words import read_query
 
 if TYPE_CHECKING:
     from fakes.bundles import BundleStore
@@ -161,6 +165,19 @@ class TestExample:
         ours = hits(place, "float16.index", "kettle vinegar")
         assert [row[1].split(",")[0] for row in theirs] == [hit["source"] for hit in ours]
         assert float(theirs[0][0]) == pytest.approx(ours[0]["score"], abs=1e-4)
+
+    def test_words_are_spelled_as_minnow_spells_them(self) -> None:
+        question = runpy.run_path(str(EXAMPLE))["question"]
+        assert question("童锁 フィルター 锁") == (
+            '("童锁") OR ("フィ" AND "ィル" AND "ルタ" AND "ター") OR "锁" *'
+        )
+        for text in (
+            "冷冻室", "ﾌｨﾙﾀｰ", "서울은", "น้ำดื่ม", "นํ้า", "ខ្មែរ", "မြန်မာ", "पानी",
+            "المُرشِّح أكل", "می\u200cخواهم", "Straße", "Αθήνα", "Text\u00addatei",
+            "ﬁle ＡＢＣ Ⅳ x²", "обʼєкт", "за\u0301мок", "e\u0301té",
+        ):  # fmt: skip
+            ours = {term.spelled for term in read_query(text).terms}
+            assert set(re.findall('"(.*?)"', question(text))) == ours, text
 
     def test_another_file_is_refused(self, place: Path, tmp_path: Path) -> None:
         (tmp_path / "a.db").touch()

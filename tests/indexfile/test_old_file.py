@@ -11,6 +11,7 @@ import pytest
 from fakes.searching import FakeModel, contents_of, open_fake, run_index, write_documents
 
 from minnow.errors import IndexFileError
+from minnow.indexfile import migrations
 from minnow.indexfile.opening import make_store
 from minnow.memory import Memory, MemoryKind
 from minnow.search import Collection, Record, open_index, open_store
@@ -83,3 +84,45 @@ def test_rebuild_keeps_memories(old: Path) -> None:
     open_index(old, FakeModel(), rebuild=True).close()
     with Memory(open_store(old)) as memory:
         assert len(memory) == 3
+
+
+def add_chunk(old: Path, text: str) -> None:
+    """Add a document to a file of version 1, as minnow 0.1.0 did."""
+    with closing(sqlite3.connect(old)) as database:
+        (vector,) = database.execute("SELECT vector FROM vectors LIMIT 1").fetchone()
+        (chunk,) = database.execute(
+            "INSERT INTO chunks (document, body, start, text) VALUES (99, 0, 0, ?) RETURNING id",
+            (text,),
+        ).fetchone()
+        database.execute("INSERT INTO vectors VALUES (?, ?)", (chunk, vector))
+        database.execute("INSERT INTO files VALUES (99, 'old.txt', x'')")
+        values = (99, 99, "", b"", chunk, 1, None)
+        database.execute("INSERT INTO documents VALUES (?, ?, ?, ?, ?, ?, ?)", values)
+        database.commit()
+
+
+def test_words_of_old_texts_are_found(old: Path) -> None:
+    add_chunk(old, "遥控器上的童锁键按住三秒。Stra\u00dfe")
+    with open_fake(old) as index:
+        for word in ("童锁", "锁", "STRASSE"):
+            assert [hit.source for hit in index.search(word, 5, mode="keyword")] == ["old.txt"]
+    store = open_store(old, writable=True)
+    assert store.check() == []
+    with store.writing() as database:
+        database.execute("DELETE FROM files WHERE id = 99")
+    assert store.check() == []
+    store.close()
+
+
+def test_a_migration_that_ends_early_leaves_the_old_file(
+    old: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add_chunk(old, "童锁")
+    before = schema_of(old)
+    with monkeypatch.context() as patch:
+        patch.setattr(migrations, "count_rows", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            open_store(old)
+    assert schema_of(old) == before
+    with open_fake(old) as index:
+        assert index.search("童锁", 5, mode="keyword")[0].source == "old.txt"

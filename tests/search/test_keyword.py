@@ -188,3 +188,71 @@ def test_the_first_words_of_a_long_query_count() -> None:
     words = " ".join(f"w{n}" for n in range(query_words.MOST_WORDS - 1))
     assert found(f"{words} fish silence") == found("fish")
     assert len(read_query(f'"{words} {words}"').words) == query_words.MOST_WORDS - 1
+
+
+class TestScriptsWithoutSpaces:
+    TEXTS = (
+        "冷冻室结霜时，请先断开电源。",
+        "遥控器上的童锁键按住三秒。",
+        "吸引力が弱いときはフィルターを水洗いしてください。",
+        "フィルムは別売りです。",
+        "東京と京都へ行く。",
+        "東京都に住む。",
+        "น้ำดื่มสะอาด",
+        "서울은 수도이다.",
+        "重跑gen-itgc后清零",
+        "Kettle and vinegar",
+    )
+
+    @pytest.mark.parametrize(
+        ("query", "ids"),
+        [
+            ("童锁", [2]), ("锁", [2]), ("フィルター", [3]), ("ﾌｨﾙﾀｰ", [3]), ("フィルム", [4]),
+            ("東京都", [6]), ("東京", [5, 6]), ("นํ้า", [7]), ("น้ำดื่ม", [7]), ("서울", [8]),
+            ("itgc", [9]), ("童锁 vinegar", [2, 10]), ("冰箱", []), ('"结霜时 请先"', [1]),
+            ('"冷冻室"', [1]), ('"冻冷室"', []), ('"gen itgc 后"', [9]),
+        ],
+    )  # fmt: skip
+    def test_the_word_is_found_and_nothing_else(self, query: str, ids: list[int]) -> None:
+        assert sorted(found(query, self.TEXTS)) == ids
+
+    def test_a_word_that_no_text_has_is_found_by_its_parts(self) -> None:
+        assert found("冷冻室遥控", self.TEXTS)[:2] == [1, 2]
+
+    def test_a_question_ranks_the_text_with_most_pairs_first(self) -> None:
+        assert found("冷冻室结霜的时候应该怎么办才好呢", self.TEXTS)[0] == 1
+
+    def test_what_looks_the_same_is_found(self) -> None:
+        texts = ["Text\u00addatei", "Straße", "رابطهٔ أخرى", "обʼєкт", "ﬁle", "nice🤔", "x"]
+        for query, id_ in (
+            ("Textdatei", 1), ("STRASSE", 2), ("رابطه", 3), ("об'єкт", 4), ("file", 5), ("nice", 6),
+        ):  # fmt: skip
+            assert found(query, texts) == [id_]
+
+    def test_passages_are_of_the_original_text(self) -> None:
+        long = "天地玄黄宇宙洪荒。" * 30 + "请按童锁键三秒。" + "日月盈昃辰宿列张。" * 30
+        (part,) = passages([long], "童锁", 20)
+        assert part is not None
+        assert "请按童锁键三秒" in part
+        assert part.strip("…") in long
+        assert len(part) < 60
+        (part,) = passages(["Ein Ki\u00adno in der Straße"], "STRASSE", 20)
+        assert part == "Ein Ki\u00adno in der Straße"
+        assert passages(["冰箱"], "空调", 20) == [None]
+
+
+@pytest.mark.parametrize(
+    ("text", "query"),
+    [
+        ("低头思故乡", "故乡"),
+        ("步2 重跑gen-itgc后50条悬空引用清零", "itgc"),
+        ("步2 重跑gen-itgc后50条悬空引用清零", "悬空"),
+        ("서울은 수도이다", "서울"),
+        ("Text\u00addatei und Auf\u200clage", "Auflage"),
+        ("كَتَبَ", "كتب"),
+        ("آكل", "اكل"),
+        ("обʼєкт", "об’єкт"),
+    ],
+)
+def test_what_others_reported_as_not_found(text: str, query: str) -> None:
+    assert found(query, ["other", text, "of them"]) == [2]

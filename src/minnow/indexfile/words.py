@@ -56,7 +56,7 @@ _TONE_FIRST = re.compile("([\u0e48-\u0e4b\u0ec8-\u0ecb]+)([\u0e4d\u0ecd])")
 _BEFORE = {ord(sign): " " for sign in "™℠🅪🅫🅬"}
 _ALIKE = str.maketrans(
     {
-        "ı": "i", "ё": "е", "ى": "ي", "ی": "ي", "ک": "ك", "ہ": "ه", "ە": "ه",
+        "ı": "i", "ё": "е", "ٱ": "ا", "ى": "ي", "ی": "ي", "ک": "ك", "ہ": "ه", "ە": "ه",
         **dict.fromkeys("ʹʻʼʽ\ua78b\ua78c", " "),
     }
 )  # fmt: skip
@@ -65,7 +65,7 @@ divide, as the others do."""
 
 
 class _Separators(dict[int, int]):
-    """A table for `str.translate`: digits of all scripts as ASCII, spaces for what divides words."""
+    """A table for `str.translate`: digits as ASCII, and spaces for what divides words."""
 
     def __missing__(self, number: int) -> int:
         character = chr(number)
@@ -86,7 +86,7 @@ REPLACED: tuple[Mapping[str, str], ...] = (
     },
     dict(zip("άέήίόύώϊϋΐΰΆΈΉΊΌΎΏΪΫς", "αεηιουωιυιυαεηιουωιυσ", strict=True)),
     {
-        **dict(zip("آأإؤئىیکہە", "اااويييكهه", strict=True)),
+        **dict(zip("ٱآأإؤئىیکہە", "ااااويييكهه", strict=True)),
         **dict.fromkeys("\u0640\u064b\u064c\u064d\u064e\u064f\u0650\u0651\u0652\u0670\u200c", ""),
     },
 )  # fmt: skip
@@ -104,9 +104,9 @@ def words_of(text: str) -> str | int | None:
     """
     if text.isascii() or _is_plain(text):
         return None
-    for number, table in enumerate(REPLACED, start=1):
-        if _is_plain(text.translate(_translation(number - 1))):
-            return number
+    for table in range(len(REPLACED)):
+        if _is_plain(text.translate(_translation(table))):
+            return table + 1
     return divide(text)
 
 
