@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -283,10 +284,24 @@ class TestBrokenFolders:
         with pytest.raises(InputError, match=reason):
             read_docs(tmp_path / "empty", tmp_path / "queries.jsonl", tokenizer)
 
-    def test_a_broken_document_is_named(self, read: Callable[..., Dataset], water: Path) -> None:
+    def test_a_broken_document_costs_only_itself(
+        self, read: Callable[..., Dataset], water: Path
+    ) -> None:
+        whole = read({"document": "fish/big.md"})
+        assert whole.notes == ()
         (water / "notes.txt").write_bytes(b"\xff")
-        with pytest.raises(InputError, match=r"notes\.txt is not UTF-8"):
-            read({"document": "fish/big.md"})
+        found = read({"document": "fish/big.md"})
+        assert found.documents == {
+            key: text for key, text in whole.documents.items() if not key.startswith("notes.txt")
+        }
+        (note,) = found.notes
+        assert re.search(r"notes\.txt is not UTF-8 .*: it is left out\.$", note)
+
+    @pytest.mark.extra("index")
+    def test_a_page_without_text_is_named(self, read: Callable[..., Dataset], water: Path) -> None:
+        (water / "shell.html").write_text("<div id=app></div><script>fill()</script>")
+        (note,) = read({"document": "fish/big.md"}).notes
+        assert "shell.html holds no text before its scripts run" in note
 
 
 @pytest.mark.shared

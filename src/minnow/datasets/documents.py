@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from minnow.chunks import Splitter, find_documents, read_document
+from minnow.chunks.folder import HTML_SUFFIXES
+from minnow.chunks.webpage import explain_missing_text
 from minnow.datasets.dataset import Dataset
 from minnow.datasets.lines import line_error, read_rows
 from minnow.datasets.places import ChunkLocator, PlaceError
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
 
     from tokenizers import Tokenizer
 
+    from minnow.chunks import Document, FolderListing
+
 _PLACES = '"document", "heading" or "passage"'
 
 
@@ -25,7 +29,8 @@ def read_docs(
 ) -> Dataset:
     """Read a folder of Markdown, HTML and plain text, and a file of questions about it.
 
-    The data set's documents are chunks, with their headings in front. A line of the file is an
+    The data set's documents are chunks, with their headings in front. `Dataset.notes` says which
+    files cannot be read, or are web pages without text. A line of the file is an
     object with a question, `text`, optionally an `_id` (by default "q" and the number of the line),
     and the place of the answer. It has one or more of these keys, and each narrows the place:
 
@@ -43,18 +48,21 @@ def read_docs(
         max_tokens: The longest chunk, special tokens and headings included.
 
     Raises:
-        InputError: There are no documents, one cannot be read, a line is broken, or a place is not
-            found or ambiguous. The message names the file and the line, and what comes nearest.
+        InputError: There are no documents, a line is broken, or a place is not found or ambiguous.
+            The message names the file and the line, and what comes nearest.
         MissingExtraError: There is HTML, and the extra `index` is not installed.
     """
     found = find_documents(folder)
-    documents = [read_document(path, name) for name, path in found.files.items()]
+    documents, notes = _read_all(found)
     locator = ChunkLocator(documents, Splitter(tokenizer, max_tokens=max_tokens), found.skipped)
     corpus = {chunk.id: chunk.text for chunk in locator.chunks()}
     if not corpus:
         missing = "documents with text" if documents else "documents"
         skipped = f"; {len(found.skipped)} files and folders are skipped" if found.skipped else ""
-        raise InputError(f"{folder} has no {missing} (Markdown, HTML or plain text){skipped}.")
+        told = f" {notes[0]}" if notes else ""
+        raise InputError(
+            f"{folder} has no {missing} (Markdown, HTML or plain text){skipped}.{told}"
+        )
     texts: dict[str, str] = {}
     qrels: dict[str, dict[str, int]] = {}
     for number, question in read_rows(queries, _Question, f'"text", {_PLACES} and perhaps "_id"'):
@@ -70,7 +78,24 @@ def read_docs(
         qrels[key] = {chunk.id: 1 for chunk in chunks}
     if not texts:
         raise InputError(f"{queries} holds no questions.")
-    return Dataset(name=folder.resolve().name, documents=corpus, queries=texts, qrels=qrels)
+    name = folder.resolve().name
+    return Dataset(name=name, documents=corpus, queries=texts, qrels=qrels, notes=tuple(notes))
+
+
+def _read_all(found: FolderListing) -> tuple[list[Document], list[str]]:
+    """Return the documents that can be read, and a note on each that cannot or has no text."""
+    documents: list[Document] = []
+    notes: list[str] = []
+    for name, path in found.files.items():
+        try:
+            document = read_document(path, name)
+        except InputError as error:
+            notes.append(f"{str(error).rstrip('.')}: it is left out.")
+            continue
+        documents.append(document)
+        if path.suffix.lower() in HTML_SUFFIXES and not document.has_text:
+            notes.append(f"{path} holds no text {explain_missing_text(path.read_bytes())}.")
+    return documents, notes
 
 
 class _Question(msgspec.Struct, forbid_unknown_fields=True):
