@@ -169,7 +169,9 @@ def test_a_model_that_also_carries_other_formats_is_read(tmp_path: Path) -> None
 
 
 def test_an_embedding_model_trained_from_a_classifier_is_read(tmp_path: Path) -> None:
-    write_files(tmp_path, WHOLE_MODEL | {"config.json": head("BertForSequenceClassification")})
+    config = head("BertForSequenceClassification", sentence_transformers={"activation_fn": "x"})
+    rows = modules(ST + "models.Transformer", ST + "models.Pooling")
+    write_files(tmp_path, WHOLE_MODEL | {"config.json": config, "modules.json": rows})
 
     resolve(str(tmp_path))
 

@@ -81,16 +81,14 @@ def describe_file(path: Path) -> str:
     return f"{path} is {what}. {advice}"
 
 
+_PICKLE = ("a file of weights, probably a pickle, which can run code", _SAVE_AGAIN)
+_ARCHIVE = ("an archive", "Unpack it, and give the folder that holds config.json.")
 _FILES = {
     ".safetensors": (
         "the weights of a model",
         "Give the folder that holds them, with config.json.",
     ),
     ".json": ("one file of a model", "Give the folder that holds it."),
-    ".bin": ("a file of weights, probably a pickle, which can run code", _SAVE_AGAIN),
-    ".pt": ("a pickle, which can run code", _SAVE_AGAIN),
-    ".pth": ("a pickle, which can run code", _SAVE_AGAIN),
-    ".ckpt": ("a pickle, which can run code", _SAVE_AGAIN),
     ".onnx": (
         "an ONNX graph",
         "minnow writes its own from the weights: give the folder or the Hub id of the model that "
@@ -100,9 +98,8 @@ _FILES = {
         "an MNN model already",
         "Give the folder or the Hub id of the model that it was made from.",
     ),
-    ".zip": ("an archive", "Unpack it, and give the folder that holds config.json."),
-    ".gz": ("an archive", "Unpack it, and give the folder that holds config.json."),
-    ".tar": ("an archive", "Unpack it, and give the folder that holds config.json."),
+    **dict.fromkeys((".bin", ".pt", ".pth", ".ckpt"), _PICKLE),
+    **dict.fromkeys((".zip", ".gz", ".tar"), _ARCHIVE),
 }
 """Suffix of a file -> what it is, and what to do."""
 
@@ -156,11 +153,12 @@ def _has_module(listing: Listing, *starts: str) -> bool:
 def _reranker(listing: Listing) -> str | None:
     config = listing.object(CONFIG)
     own = config.get("sentence_transformers")
+    pools = any(name.endswith(".Pooling") for name in listing.modules)  # trained on from a reranker
     known = (
         _pipeline_type("CrossEncoder")(listing)
         or _has_module(listing, "sentence_transformers.cross_encoder.")
-        or "sbert_ce_default_activation_function" in config
-        or (isinstance(own, dict) and "activation_fn" in own)
+        or ("sbert_ce_default_activation_function" in config and not pools)
+        or (isinstance(own, dict) and "activation_fn" in own and not pools)
     )
     return "CrossEncoder" if known else _classifier(listing, one_label=True)
 
@@ -261,7 +259,7 @@ def _only(*suffixes: str) -> Callable[[Listing], str | None]:
 
 
 def _named(*names: str) -> Callable[[Listing], str | None]:
-    """Recognise a kind by a file of this name."""
+    """Recognise a kind by the name of a file."""
     return lambda listing: next((name for name in names if name in listing.names), None)
 
 

@@ -120,6 +120,10 @@ KNOWN_WEIGHTS: Mapping[str, tuple[str, int]] = MappingProxyType(
             "c7c1988aae201f80cf91a5dbbd5866409503b89dcaba877ca6dba7dd0a5167d7",
             437_955_512,
         ),
+        "BAAI/bge-large-en-v1.5": (
+            "45e1954914e29bd74080e6c1510165274ff5279421c89f76c418878732f64ae7",
+            1_340_616_616,
+        ),
         "intfloat/e5-small-v2": (
             "45bfa60070649aae2244fbc9d508537779b93b6f353c17b0f95ceccb1c5116c1",
             133_466_304,
