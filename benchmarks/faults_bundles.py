@@ -297,7 +297,8 @@ def kill_command(world: World, rng: random.Random) -> Outcome:
 def pipe_as_input(world: World, rng: random.Random) -> Outcome:
     """Give a command a pipe without a writer in a file's place: it ends, or SIGTERM ends it."""
     scratch = world.scratch
-    os.mkfifo(scratch / "pipe")
+    for name in ("pipe", "pipe.txt", "pipe.jsonl"):
+        os.mkfifo(scratch / name)
     shutil.copytree(world.folder / "model", scratch / "model")
     (scratch / "model" / "config.json").unlink()
     os.mkfifo(scratch / "model" / "config.json")
@@ -313,6 +314,11 @@ def pipe_as_input(world: World, rng: random.Random) -> Outcome:
             ["device-check", "--read", pipe],
             ["serve", "old.minnow", "--api-key-file", pipe],
             ["evaluate", "old.minnow", pipe],
+            ["index", "scratch/pipe.txt", "--bundle", "old.minnow", "-o", "scratch/i.minnow-index"],
+            ["index", "scratch/pipe.jsonl", "--bundle", "old.minnow", "-o", "scratch/i.db"],
+            ["memory", "recall", pipe, "a question", "--bundle", "old.minnow"],
+            ["gguf", "scratch/model", "-o", "scratch/out.gguf"],
+            ["export", pipe, "--target", "mnn-llm", "-o", "scratch/out"],
         ]
     )
     process = subprocess.Popen(

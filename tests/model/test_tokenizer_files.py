@@ -71,6 +71,17 @@ def test_a_tokenizer_that_cannot_be_read_is_named(folder: Path, content: str) ->
     )
 
 
+@pytest.mark.parametrize("gone", [["[UNK]"], None], ids=["the unknown token", "all words"])
+def test_a_vocabulary_without_an_unknown_token_is_refused(
+    folder: Path, gone: list[str] | None
+) -> None:
+    model = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))["model"]
+    for token in gone or list(model["vocab"]):
+        del model["vocab"][token]
+    edit_json(folder / "tokenizer.json", model=model, added_tokens=[], post_processor=None)
+    assert "not every text has ids (WordPiece error: Missing [UNK] token" in refusal(folder)
+
+
 def test_ids_beyond_the_word_table_are_refused(folder: Path) -> None:
     change_tokenizer(folder / "tokenizer.json", lambda tokenizer: tokenizer.add_tokens(["covid"]))
 

@@ -38,6 +38,10 @@ if TYPE_CHECKING:
     from minnow.model.spec import EncoderSpec
 
 
+_RARE = "𐎠 ꙮ 鿿 🦔"
+"""Letters and signs that few vocabularies have."""
+
+
 def check_tokenizer(source: ModelSource, encoder: EncoderSpec) -> None:
     """Check that a source's tokenizer files agree with each other and with the network.
 
@@ -61,9 +65,14 @@ def check_tokenizer(source: ModelSource, encoder: EncoderSpec) -> None:
     faults += _option_faults(files, tokenizer, encoder)
     tokenizer.no_padding()
     tokenizer.no_truncation()
-    if any(tokenizer.encode("two words").type_ids):
-        faults.append("it gives a single text token type ids other than 0")
-    faults += transformers_faults(source, files, tokenizer)
+    try:
+        types = [id_ for text in ("two words", _RARE) for id_ in tokenizer.encode(text).type_ids]
+    except Exception as error:  # tokenizers raises bare Exception, as for a missing unknown token
+        faults.append(f"not every text has ids ({error})")
+    else:
+        if any(types):
+            faults.append("it gives a single text token type ids other than 0")
+        faults += transformers_faults(source, files, tokenizer)
     if faults:
         raise SourceError(f"{files.path} does not fit its model: {'; '.join(faults)}.")
 
@@ -74,9 +83,10 @@ def _vocabulary_faults(source: ModelSource, vocabulary: dict[str, int]) -> list[
     if path is None:
         return []
     try:
-        lines = read_regular(path).decode("utf-8", "replace").split("\n")
+        text = read_regular(path).decode("utf-8", "replace")
     except OSError as error:
         return [f"vocab.txt cannot be read ({error.strerror})"]
+    lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
     stated = {line: i for i, line in enumerate(lines) if line.strip()}
     unlike = [line for line, i in stated.items() if vocabulary.get(line) != i]
     if not unlike:
