@@ -235,9 +235,9 @@ def check_iterable(texts: Iterable[str]) -> Iterable[str]:
     if not isinstance(texts, Iterable):
         raise InputError(f"texts is {kind.__name__}, not a string or several of them.")
     if getattr(texts, "ndim", 1) != 1:
+        shape = f" of shape {texts.shape}" if hasattr(texts, "shape") else ""
         raise InputError(
-            f"texts is {kind.__name__} of shape {getattr(texts, 'shape', None)}: pass one axis of "
-            "texts, such as texts.ravel()."
+            f"texts is {kind.__name__}{shape}: pass one axis of texts, such as texts.ravel()."
         )
     if hasattr(kind, "to_pylist"):  # pyarrow's arrays yield scalars of their own
         rows: list[str] = texts.to_pylist()  # type: ignore[attr-defined]

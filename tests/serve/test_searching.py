@@ -47,12 +47,19 @@ def test_a_condition_in_sql(indexed: Running) -> None:
     [{"query": ""}, {"query": "fish " * 99}, {"k": 0}, {"k": 101}, {"mode": "both"},
      {"where": "1; DROP TABLE chunks"}, {"where": "no_such_column = 1"},
      {"where": "source = ?", "params": []}, {"where": "load_extension('x')"},
-     {"params": [[1]]}, {"query": "\ud800"}, {"where": "number = ?", "params": [2**70]},
+     {"params": [[1]]}, {"where": "number = ?", "params": [2**70]},
      {"query": "fish " * 9999, "mode": "keyword"}, {"where": "1 " * 9999}],
 )  # fmt: skip
 def test_what_cannot_be_asked(indexed: Running, wrong: dict[str, Any]) -> None:
     indexed.post("/search", {"query": "fish", **wrong}).error(400)
     assert indexed.post("/search", {"query": "fish"}).status == 200
+
+
+def test_half_of_a_surrogate_pair_in_a_question(indexed: Running) -> None:
+    found, meant = (
+        indexed.post("/search", {"query": f"fish {half}"}).json["hits"] for half in "\ud83d\ufffd"
+    )
+    assert found == meant
 
 
 def test_many_at_once(indexed: Running) -> None:

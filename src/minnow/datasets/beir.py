@@ -217,5 +217,7 @@ def _find_own_documents(
 
 
 def _has_words(document: str, query: str) -> bool:
+    """Return whether a document holds a query, or nearly all of its words."""
     words = set(query.casefold().split())
-    return bool(words) and len(words & set(document.casefold().split())) >= _SAME_WORDS * len(words)
+    shared = words & set(document.casefold().split())
+    return bool(words) and (query in document or len(shared) >= _SAME_WORDS * len(words))
