@@ -155,6 +155,24 @@ def test_lowercase_works_without_a_normalizer(tmp_path: Path) -> None:
     assert tokenize(path, "FISH", lowercase=True)[0].ids == ids_of("fish")
 
 
+def test_special_tokens_in_a_text_are_not_lowercased(path: Path) -> None:
+    found = tokenize(path, "FISH [UNK] [SEP] [unk]", max_tokens=20, lowercase=True)[0].ids
+
+    assert found[:4] == [CLS, VOCABULARY.index("fish"), UNK, SEP]
+    assert found[4:] == ids_of("[ u ##n ##k ]")[1:]
+
+
+def test_an_added_token_of_two_words_is_one_id(path: Path, tmp_path: Path) -> None:
+    added = tmp_path / "tokenizer.json"
+    shutil.copy(path, added)
+    change_tokenizer(added, lambda t: t.add_tokens(["the river", "covid"]))
+
+    found = tokenize(added, "fish in the river covid")[0].ids
+
+    rows = len(VOCABULARY)
+    assert found == [*ids_of("fish in")[:-1], rows, rows + 1, SEP]
+
+
 # --- texts that are none -----------------------------------------------------------------
 
 

@@ -13,7 +13,7 @@ from fakes.checkpoint import (
     write_model,
     write_tokenizer,
 )
-from tokenizers import Tokenizer, normalizers, processors
+from tokenizers import Tokenizer, normalizers, pre_tokenizers, processors
 
 from minnow.errors import SourceError, SourceNotFoundError
 from minnow.model.config import read_encoder_spec
@@ -235,3 +235,93 @@ def test_of_a_token_named_twice_the_last_id_counts(folder: Path) -> None:
     write_json(folder / "config.json", {**config, "vocab_size": len(repeated)})
 
     check(folder)
+
+
+# --- where transformers 4 and 5 differ ---------------------------------------------------
+
+
+@pytest.mark.parametrize(("stated", "refused"), [(True, True), (False, False)])
+def test_an_end_token_that_only_the_config_asks_for_is_refused(
+    folder: Path, stated: bool, refused: bool
+) -> None:
+    """transformers 4 puts it behind every text, 5 does not: the last token is another one."""
+    bytes_first = pre_tokenizers.Sequence(
+        [pre_tokenizers.ByteLevel(), pre_tokenizers.Split(" ", "isolated")]
+    )
+    change_tokenizer(folder / "tokenizer.json", lambda t: setattr(t, "pre_tokenizer", bytes_first))
+    edit_json(folder / CONFIG, tokenizer_class="LlamaTokenizerFast", eos_token="[MASK]")
+    edit_json(folder / CONFIG, add_eos_token=stated)
+
+    if refused:
+        assert "has add_eos_token True, which transformers 4 follows" in refusal(folder)
+    else:
+        check(folder)
+
+
+@pytest.mark.parametrize("stored", [True, False])
+def test_a_prefix_space_that_only_transformers_4_takes_is_refused(
+    folder: Path, stored: bool
+) -> None:
+    space = pre_tokenizers.ByteLevel(add_prefix_space=stored)
+    change_tokenizer(folder / "tokenizer.json", lambda t: setattr(t, "pre_tokenizer", space))
+    edit_json(
+        folder / CONFIG, tokenizer_class="PreTrainedTokenizerFast", add_prefix_space=not stored
+    )
+
+    assert f"has add_prefix_space {stored}, which transformers 5 follows" in refusal(folder)
+
+
+# --- what surrounds a text ---------------------------------------------------------------
+
+
+def test_ids_of_other_tokens_in_the_post_processor_are_refused(folder: Path) -> None:
+    stored = json.loads((folder / "tokenizer.json").read_text())
+    stored["post_processor"]["special_tokens"]["[CLS]"]["ids"] = [7]
+    write_json(folder / "tokenizer.json", stored)
+
+    message = refusal(folder)
+
+    assert f"its post-processor writes id 7 for '[CLS]', whose id is {CLS}" in message
+    assert "has the ids [7, " in message
+    assert f"but [{CLS}, " in message
+
+
+def test_no_post_processor_is_refused_where_transformers_makes_one(folder: Path) -> None:
+    stored = json.loads((folder / "tokenizer.json").read_text())
+    write_json(folder / "tokenizer.json", {**stored, "post_processor": None})
+
+    assert f"by tokenizer.json, but [{CLS}, " in refusal(folder)
+
+    edit_json(folder / CONFIG, tokenizer_class="PreTrainedTokenizerFast")
+    check(folder)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "named"),
+    [
+        ("padding_side", "left", "set padding_side to right"),
+        ("auto_map", {"AutoTokenizer": ["a.B", None]}, "code of its own (auto_map)"),
+        ("split_special_tokens", True, "split_special_tokens"),
+        ("fast_tokenizer_files", ["tokenizer.5.0.json"], "fast_tokenizer_files"),
+        ("model_input_names", ["input_ids"], "no attention mask"),
+    ],
+)
+def test_a_key_that_changes_vectors_in_another_way_is_refused(
+    folder: Path, key: str, value: Any, named: str
+) -> None:
+    edit_json(folder / CONFIG, **{key: value})
+
+    assert named in refusal(folder)
+
+
+def test_padding_on_the_left_is_no_fault_where_positions_skip_it(tmp_path: Path) -> None:
+    folder = write_model(tmp_path / "model", family="roberta")
+    edit_json(folder / CONFIG, padding_side="left")
+
+    check(folder)
+
+
+def test_a_token_that_is_no_object_is_refused(folder: Path) -> None:
+    edit_json(folder / CONFIG, added_tokens_decoder={"5": "fish"})
+
+    assert "is not as transformers writes it" in refusal(folder)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from fakes.checkpoint import source_of
+from fakes.checkpoint import edit_json, source_of
 from fakes.tokenizers import CLASSES, SPECIALS, disturb_files, tokenizer_of, write_tokenizer_of
 
 from minnow.model.families import FAMILIES
@@ -167,6 +167,25 @@ def test_a_class_that_minnow_does_not_know_is_refused_by_name(tmp_path: Path, na
 
     assert f"its class in transformers, {name.removesuffix('Fast')}, builds" in fault
     assert "set tokenizer_class to PreTrainedTokenizerFast" in fault
+
+
+@pytest.mark.parametrize("name", [None, "RobertaTokenizer"])
+def test_a_class_of_another_type_of_tokenizer_is_refused_and_mended_by_its_name(
+    tmp_path: Path, name: str | None
+) -> None:
+    """An XLM-R vocabulary under `model_type` bert, or under the class of RoBERTa."""
+    folder = write_tokenizer_of(tmp_path, "xlm-roberta", tokenizer_class=name)
+    edit_json(folder / "config.json", model_type="bert")
+    source, plain = source_of(folder), tokenizer_of("xlm-roberta")
+    text = "how do fish sleep"
+    assert theirs(folder)(text) != plain.encode(text).ids
+
+    (fault,) = transformers_faults(source, read_tokenizer_files(source), plain)
+
+    assert "of a vocabulary of type Unigram" in fault
+    edit_json(folder / "tokenizer_config.json", tokenizer_class="PreTrainedTokenizerFast")
+    assert transformers_faults(source, read_tokenizer_files(source), plain) == []
+    assert theirs(folder)(text) == plain.encode(text).ids
 
 
 def test_the_class_of_every_model_type_is_that_of_transformers() -> None:

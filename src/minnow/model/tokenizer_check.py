@@ -136,7 +136,7 @@ def _option_faults(files: TokenizerFiles, tokenizer: Tokenizer, encoder: Encoder
         faults.append("tokenizer_config.json names other files in fast_tokenizer_files")
     if "attention_mask" not in config.get("model_input_names", ("attention_mask",)):
         faults.append("tokenizer_config.json asks for no attention mask (model_input_names)")
-    return faults + _casing_faults(files) + _prefix_faults(files) + _gemma_faults(files)
+    return faults + _casing_faults(files) + _prefix_faults(files) + _ends_faults(files)
 
 
 def _counts_padding(encoder: EncoderSpec) -> bool:
@@ -169,17 +169,23 @@ def _prefix_faults(files: TokenizerFiles) -> list[str]:
     ]
 
 
-def _gemma_faults(files: TokenizerFiles) -> list[str]:
+_PUTS_BY_OPTION = ("CodeLlamaTokenizer", "GemmaTokenizer", "LlamaTokenizer")
+"""Classes that put `bos_token` and `eos_token` by options in transformers 4, without in 5."""
+
+
+def _ends_faults(files: TokenizerFiles) -> list[str]:
     """Find tokens around a text that only transformers 4 takes from tokenizer_config.json."""
-    if files.class_name != "GemmaTokenizer":
+    names = {files.class_name, str(files.config.get("tokenizer_class")).removesuffix("Fast")}
+    if not names & set(_PUTS_BY_OPTION):
         return []
     put = [token for token, _ in processor_tokens(files.content.get("post_processor"))]
+    defaults = {"bos_token": "<bos>", "eos_token": "<eos>"}
     return [
         f"tokenizer_config.json has {key} {stated!r}, which transformers 4 follows, but "
         f"transformers 5 follows the post-processor of {TOKENIZER}; make them agree"
         for key, token in (("add_bos_token", "bos_token"), ("add_eos_token", "eos_token"))
         if (stated := files.config.get(key)) is not None
-        and bool(stated) != (str(files.options.get(token, f"<{token[:3]}>")) in put)
+        and bool(stated) != (str(files.options.get(token, defaults[token])) in put)
     ]
 
 
@@ -203,6 +209,8 @@ def transformers_faults(source: ModelSource, files: TokenizerFiles, plain: Token
         rebuilt.no_truncation()
     except UnsupportedModelError as error:
         return [f"{error}; {_resave_as_it_is(source)}"]
+    except SourceError as error:
+        return [str(error)]
     except Exception as error:  # tokenizers raises bare Exception
         return [f"transformers cannot build a {files.class_name} of these files ({error})"]
     if _essence(plain) == _essence(rebuilt):

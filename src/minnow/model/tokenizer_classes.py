@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from minnow.errors import UnsupportedModelError
+from minnow.errors import SourceError, UnsupportedModelError
 from minnow.model.tokenizer_files import AS_IT_IS, MODEL_TOKENS, SPECIAL_KEYS
 
 if TYPE_CHECKING:
@@ -70,6 +70,7 @@ def rebuild_tokenizer(files: TokenizerFiles) -> Tokenizer:
 
     Raises:
         UnsupportedModelError: transformers builds a class that is not in the table.
+        SourceError: The vocabulary is of another type than the class makes.
         Exception: The `tokenizers` library cannot build what the files ask for.
     """
     from tokenizers import Tokenizer
@@ -192,9 +193,11 @@ def _vocabulary(content: Mapping[str, Any], row: TokenizerClass) -> Vocabulary:
     model = content.get("model") or {}
     kind = model.get("type", row.model)
     if kind != row.model:
-        raise UnsupportedModelError(
-            f"its class in transformers, {row.names[0]}, builds a {row.model} tokenizer, but the "
-            f"vocabulary of tokenizer.json is of type {kind}"
+        raise SourceError(
+            f"its class in transformers 5, {row.names[0]}, makes a {row.model} tokenizer of a "
+            f"vocabulary of type {kind}, with ids that mean nothing to the model; set "
+            "tokenizer_class in tokenizer_config.json to PreTrainedTokenizerFast, which takes "
+            "tokenizer.json as it is"
         )
     vocab = model.get("vocab")
     if isinstance(vocab, list):
