@@ -197,6 +197,12 @@ class TestOwnDocuments:
         assert note.startswith("2 queries are in the corpus too, under the same id.")
 
     def test_equal_numbers_of_other_texts_are_no_sign(self, tmp_path: Path) -> None:
+        """Not even where each document has the words of the query with its number."""
+        documents = [{"_id": i, "text": f"fish number {i} sleeps in the river"} for i in range(6)]
+        queries = [{"_id": i, "text": "fish river"} for i in range(5)]
+        qrels = "".join(f"{i}\t{i + 1}\t1\n" for i in range(5))
+        dataset = read_beir(folder(tmp_path / "words", qrels, documents, queries))
+        assert dataset.own_documents == frozenset()
         documents = [{"_id": i, "text": f"fish number {i} sleeps"} for i in range(6)]
         queries = [{"_id": i, "text": f"what is {i}?"} for i in range(5)]
         qrels = "".join(f"{i}\t{i + 1}\t1\n" for i in range(5))

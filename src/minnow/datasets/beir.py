@@ -201,12 +201,12 @@ def _find_own_documents(
 ) -> tuple[frozenset[str], list[str]]:
     """Return the ids of queries that are documents themselves, and a note if there are any.
 
-    Equal ids alone do not say that: files often count both queries and documents from 1. So the
-    words of a query have to be in its document, for most of the queries that share an id; and a
-    document that is judged relevant to the query of its id is an answer.
+    Equal ids alone do not say that: files often count both queries and documents from 1. So query
+    and document have to be the same text, for most of the queries that share an id; and a document
+    that is judged relevant to the query of its id is an answer.
     """
     shared = [query for query in queries if query in documents and qrels[query].get(query, 0) <= 0]
-    same = sum(_has_words(documents[query], queries[query]) for query in shared)
+    same = sum(_is_same_text(documents[query], queries[query]) for query in shared)
     if not shared or 2 * same < len(shared):
         return frozenset(), []
     count = f"{len(shared)} queries are" if len(shared) > 1 else f"The query {shared[0]!r} is"
@@ -216,8 +216,9 @@ def _find_own_documents(
     ]
 
 
-def _has_words(document: str, query: str) -> bool:
-    """Return whether a document holds a query, or nearly all of its words."""
+def _is_same_text(document: str, query: str) -> bool:
+    """Return whether a document is the query, perhaps behind a title, in nearly the same words."""
     words = set(query.casefold().split())
     shared = words & set(document.casefold().split())
-    return bool(words) and (query in document or len(shared) >= _SAME_WORDS * len(words))
+    alike = query in document or len(shared) >= _SAME_WORDS * len(words)
+    return bool(words) and alike and 2 * len(query) >= len(document)
