@@ -152,8 +152,37 @@ OLD_KEYS: dict[str, Any] = {
     "_name_or_path": "x", "finetuning_task": None, "torchscript": False, "use_bfloat16": False,
     "pruned_heads": {}, "do_sample": False, "num_beams": 1, "top_k": 50, "output_past": True,
     "pooler_fc_size": 768, "pooler_type": "first_token_transform", "directionality": "bidi",
-    "gradient_checkpointing": False, "torch_dtype": "float16", "use_cache": True,
+    "gradient_checkpointing": False, "torch_dtype": "float16", "use_cache": True, "emb_size": 32,
 }  # fmt: skip
+
+
+TRANSFORMERS_4: dict[str, Any] = {
+    "add_cross_attention": False, "bad_words_ids": None, "begin_suppress_tokens": None,
+    "chunk_size_feed_forward": 0, "cross_attention_hidden_size": None, "diversity_penalty": 0.0,
+    "decoder_start_token_id": None, "do_sample": False, "dtype": None, "early_stopping": False,
+    "encoder_no_repeat_ngram_size": 0, "exponential_decay_length_penalty": None, "num_beams": 1,
+    "finetuning_task": None, "forced_bos_token_id": None, "forced_eos_token_id": None,
+    "is_decoder": False, "is_encoder_decoder": False, "length_penalty": 1.0, "max_length": 20,
+    "min_length": 0, "no_repeat_ngram_size": 0, "num_beam_groups": 1, "num_return_sequences": 1,
+    "output_attentions": False, "output_hidden_states": False, "output_scores": False,
+    "prefix": None, "problem_type": None, "pruned_heads": {}, "remove_invalid_values": False,
+    "repetition_penalty": 1.0, "return_dict": True, "return_dict_in_generate": False,
+    "sep_token_id": None, "suppress_tokens": None, "task_specific_params": None, "top_k": 50,
+    "temperature": 1.0, "tf_legacy_loss": False, "tie_encoder_decoder": False, "top_p": 1.0,
+    "tie_word_embeddings": True, "tokenizer_class": None, "torchscript": False, "typical_p": 1.0,
+    "use_bfloat16": False, "xla_device": None,
+}  # fmt: skip
+"""All that a configuration of transformers 4.57.6 has in common, at its defaults."""
+
+
+@pytest.mark.parametrize("family", CONFIGS)
+def test_keys_that_transformers_4_wrote_are_in_a_table(tmp_path: Path, family: str) -> None:
+    config = {**CONFIGS[family], "vocab_size": 50}
+    write_json(tmp_path / "config.json", config)
+    plain = encoder_of(tmp_path)
+    write_json(tmp_path / "config.json", {**config, **TRANSFORMERS_4})
+
+    assert encoder_of(tmp_path) == plain
 
 
 def test_keys_that_older_versions_wrote_are_in_a_table(folder: Path) -> None:

@@ -25,25 +25,27 @@ NETWORK_KEYS = _table(
             _name_or_path _commit_hash transformers_version model_type architectures name
             finetuning_task language unsloth_version unsloth_fixed task_specific_params
             transformers.js_config""",
+        "repeats a number under a name that transformers does not read": "emb_size",
         "is a setting of training": """
             hidden_dropout_prob attention_probs_dropout_prob dropout attention_dropout
             hidden_dropout embedding_dropout embd_pdrop attn_pdrop resid_pdrop mlp_dropout
             classifier_dropout classifier_dropout_prob qa_dropout seq_classif_dropout layerdrop
             initializer_range initializer_factor initializer_cutoff_factor gradient_checkpointing
             sparse_pred_ignore_index sparse_prediction reset_params tie_weights_
-            sinusoidal_pos_embds matryoshka_dimensions""",
+            sinusoidal_pos_embds matryoshka_dimensions repad_logits_with_grad""",
         "belongs to a task's head, which a vector does not pass through": """
             id2label label2id num_labels _num_labels problem_type tie_word_embeddings
             pooler_fc_size pooler_num_attention_heads pooler_num_fc_layers pooler_size_per_head
             pooler_type summary_activation summary_last_dropout summary_type summary_use_proj
-            summary_first_dropout summary_proj_to_labels classifier_activation classifier_bias
-            classifier_pooling decoder_bias cross_attention_hidden_size sentence_transformers""",
+            summary_first_dropout summary_proj_to_labels tie_encoder_decoder classifier_activation
+            classifier_bias classifier_pooling decoder_bias cross_attention_hidden_size
+            sentence_transformers""",
         "chooses what a call returns": """
             output_attentions output_hidden_states output_past return_dict use_return_dict""",
         "changes speed or memory, not the result": """
             use_cache torchscript chunk_size_feed_forward use_bfloat16 attn_implementation
             _attn_implementation _attn_implementation_autoset _attn_implementation_internal
-            deterministic_flash_attn reference_compile""",
+            deterministic_flash_attn reference_compile xla_device""",
         "is the type in which weights are stored or computed; minnow computes in float32": """
             torch_dtype dtype""",
         "is read from the tokenizer's own files": """
@@ -63,6 +65,8 @@ NETWORK_KEYS = _table(
 NETWORK_MUST_BE: Mapping[str, tuple[object, ...]] = MappingProxyType(
     {
         "is_encoder_decoder": (False, None),
+        "is_decoder": (False, None),
+        "add_cross_attention": (False, None),
         "pruned_heads": ({}, None),
         "quantization_config": (None,),
         "auto_map": ({}, None),

@@ -220,6 +220,7 @@ FAMILIES: tuple[Family, ...] = (
             "mlp_bias",
             "norm_bias",
         ),
+        ignored=("position_embedding_type", "layer_norm_eps"),  # ModernBERT reads neither
         unused=("head.*", "decoder.*", "classifier.*"),
     ),
 )
