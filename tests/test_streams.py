@@ -8,7 +8,7 @@ import io
 import json
 import sys
 from types import SimpleNamespace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -292,8 +292,15 @@ class TestWholeOrAsItWas:
     def test_a_system_that_refuses(
         self, older: Path, monkeypatch: pytest.MonkeyPatch, step: str
     ) -> None:
+        real = getattr(type(older), step)
+
+        def refuse(path: Path, *arguments: Any, **options: Any) -> Any:
+            if path.name == older.name:
+                raise FULL
+            return real(path, *arguments, **options)
+
         with monkeypatch.context() as patched:
-            fail(patched, type(older), step, FULL)
+            patched.setattr(type(older), step, refuse)
             with pytest.raises(OutputError, match=f"{older.name}: No space left on device"):
                 write_some(older)
         assert older.read_text() == "older"
