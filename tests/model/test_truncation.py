@@ -16,10 +16,12 @@ from minnow import Embedder
 from minnow.bundle import FORMAT, MANIFEST
 from minnow.convert import convert, verify
 from minnow.device import read_answers, write_check
-from minnow.errors import SourceError
+from minnow.engines.sentence_transformers import SentenceTransformersEmbedder
+from minnow.errors import EngineError, ParityError, SourceError
 from minnow.indexfile.fingerprint import Fingerprint
-from minnow.model.spec import Interface
+from minnow.model.spec import Choices, Interface
 from minnow.recipe import RECIPES
+from minnow.vectors import Pooling
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -69,6 +71,30 @@ def test_a_bundle_gives_the_vectors_of_sentence_transformers(
         if pooled
         else "float32 of shape (batch, seq, 32), to be pooled"
     )
+
+
+@pytest.mark.extra("convert", "sentence-transformers")
+def test_a_reference_of_another_width_is_named(tmp_path: Path) -> None:
+    folder = model_of(tmp_path / "model", 12, max_tokens=None)
+    (folder / "modules.json").unlink()  # sentence-transformers then ignores truncate_dim
+
+    with pytest.raises(ParityError, match=r"vectors of 12 numbers, and sentence-transf.* of 32\."):
+        convert(
+            str(folder),
+            tmp_path / "bundle",
+            recipe=RECIPES["fp32"],
+            choices=Choices(pooling=Pooling.MEAN, normalize=False),
+            reference="sentence-transformers",
+        )
+
+
+@pytest.mark.extra("sentence-transformers")
+def test_what_sentence_transformers_cannot_load_is_an_error_of_one_line(tmp_path: Path) -> None:
+    folder = model_of(tmp_path / "model", None)
+    edit_json(folder / PROMPTS_FILE, prompts=None)  # an AttributeError there
+
+    with pytest.raises(EngineError, match=r"sentence-transformers cannot load .*AttributeError"):
+        SentenceTransformersEmbedder(folder)
 
 
 @pytest.mark.extra("convert")
