@@ -22,11 +22,12 @@ from collections import Counter
 from pathlib import Path
 
 import faults_bundles
+import faults_index
 import faults_server
 import numpy as np
 from faults_base import BEFORE, ROOT, TEXTS, Kind, Outcome, World, in_child
 
-TABLES = (faults_bundles, faults_server)
+TABLES = (faults_bundles, faults_index, faults_server)
 
 
 def main() -> int:

@@ -11,7 +11,8 @@ import sys
 import time
 import zlib
 from contextlib import closing, suppress
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -26,9 +27,6 @@ from minnow.memory import Memory
 from minnow.resources import FreeMemory
 from minnow.search import Collection, Index, Record, VectorEncoding, make_store, open_store
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
 WORDS = {
     "fish.md": "# Fish\n\nFish sleep with open eyes.\n\n## Minnows\n\nMinnows live in schools.\n",
     "rows.jsonl": '{"id": "7", "text": "Eels swim far.", "lang": "en"}\n',
@@ -36,17 +34,32 @@ WORDS = {
 }
 
 
-@pytest.fixture
-def file(tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def content(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     """An index of three files, with a record and memories."""
-    file = tmp_path / "a.index"
-    run_index(file, write_documents(tmp_path / "docs", WORDS))
+    folder = tmp_path_factory.mktemp("made")
+    file = folder / "a.index"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        run_index(file, write_documents(Path("docs"), WORDS))
     with Collection(file, FakeModel(), "songs") as songs:
         songs.put([Record("1", "Row the boat.", {"by": "Emma"})])
     with Memory(open_store(file, writable=True), FakeModel()) as memory:
         first = memory.remember("Emma is allergic to peanuts.", tags=["food"])
         memory.remember("Emma eats no nuts.", sources=[first.id])
-    return file
+    store = open_store(file, writable=True)
+    store.compact()
+    store.close()
+    return file.read_bytes()
+
+
+@pytest.fixture
+def file(tmp_path: Path, content: bytes, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of it, in the current folder with its documents."""
+    monkeypatch.chdir(tmp_path)
+    write_documents(Path("docs"), WORDS)
+    (tmp_path / "a.index").write_bytes(content)
+    return tmp_path / "a.index"
 
 
 def answers(file: Path) -> list[Any]:
@@ -144,6 +157,7 @@ def test_a_change_is_named_by_answers_and_by_check(file: Path, statement: str) -
     [
         ("UPDATE vectors SET vector = x'3c' || substr(vector, 2) WHERE id = 1", 1),
         ("UPDATE vectors SET vector = x''", 5),
+        ("UPDATE vectors SET vector = 1.5, checksum = -1 WHERE id = 1", 1),
         ("DELETE FROM vectors WHERE id > 1", 4),
         ("INSERT INTO vectors SELECT 99, vector, checksum FROM vectors WHERE id = 1", 0),
         ("UPDATE memory_vectors SET vector = zeroblob(48)", 2),
@@ -154,7 +168,7 @@ def test_a_change_is_named_by_answers_and_by_check(file: Path, statement: str) -
     ],
 )
 def test_the_next_run_repairs_what_it_can(file: Path, statement: str, repaired: int) -> None:
-    docs = file.parent / "docs"
+    docs = Path("docs")
     before = answers(file)
     change(file, statement)
     report = run_index(file, docs)
@@ -179,22 +193,23 @@ def without_ids(part: list[Any]) -> list[Any]:
         "UPDATE documents SET metadata = '{}' WHERE id = 1",
         "UPDATE files SET path = 'x' WHERE id = 1",
         "UPDATE memories SET text = 'Emma.'",
+        "UPDATE meta SET value = '0.3' WHERE name = 'memory_background'",
         "UPDATE chunks SET text = 'Sink the boat.' WHERE text LIKE '%boat%'",
     ],
 )
 def test_a_run_does_not_succeed_where_nothing_can_be_made_again(file: Path, statement: str) -> None:
     change(file, statement)
     with pytest.raises(IndexFileError, match="is damaged") as caught:
-        run_index(file, file.parent / "docs")
+        run_index(file, Path("docs"))
     assert "\n" not in str(caught.value)
 
 
 def test_damaged_texts_elsewhere_are_named(file: Path) -> None:
     change(file, "UPDATE chunks SET text = 'x' WHERE id = 1")
     with pytest.raises(IndexFileError, match=r"texts of .*fish\.md have changed"):
-        run_index(file, file.parent / "docs/notes.txt")
-    (file.parent / "docs/fish.md").unlink()
-    run_index(file, file.parent / "docs")
+        run_index(file, Path("docs/notes.txt"))
+    Path("docs/fish.md").unlink()
+    run_index(file, Path("docs"))
     store = open_store(file, writable=True)
     assert store.check() == []
     store.close()
@@ -218,10 +233,45 @@ def test_a_damaged_file_is_rebuilt(file: Path) -> None:
         change(file, statement)
     with Collection(file, FakeModel(), "songs") as songs:
         songs.remove(["1"])
-    run_index(file, file.parent / "docs", rebuild=True)
+    run_index(file, Path("docs"), rebuild=True)
     store = open_store(file, writable=True)
     assert store.check() == []
     store.close()
+
+
+def test_an_index_of_a_table_that_lost_a_row_is_made_again(file: Path) -> None:
+    """One byte of a key: SQLite's own check finds it, and searches do not use that index."""
+    before = answers(file)
+    with closing(sqlite3.connect(file)) as database:
+        (page,) = database.execute(
+            "SELECT rootpage FROM sqlite_master WHERE name = 'documents_by_file'"
+        ).fetchone()
+        (size,) = database.execute("PRAGMA page_size").fetchone()
+    content = bytearray(file.read_bytes())
+    at = content.index(b"7", (page - 1) * size + 100)  # the name of a line of rows.jsonl
+    assert at < page * size
+    content[at] = ord("8")
+    file.write_bytes(bytes(content))
+    store = open_store(file)
+    assert any("missing from index documents_by_file" in fault for fault in store.check())
+    store.close()
+    report = run_index(file, Path("docs"))
+    assert (report.added, report.changed, report.unchanged) == (0, 0, 3)
+    store = open_store(file, writable=True)
+    assert store.check() == []
+    store.close()
+    assert answers(file) == before
+
+
+@pytest.mark.parametrize("k", [5.5, float("nan"), 10**30, 0, -1, "3"])
+def test_numbers_of_hits_that_are_none(file: Path, k: Any) -> None:
+    with open_fake(file) as index, pytest.raises(InputError, match="k should be from 1 to"):
+        index.search("fish", k)
+    with (
+        Memory(open_store(file), FakeModel()) as memory,
+        pytest.raises(InputError, match=r"k is .*; it should be from 1 to"),
+    ):
+        memory.recall("fish", k)
 
 
 @pytest.mark.parametrize("encoding", list(VectorEncoding))
@@ -279,7 +329,7 @@ class TestPlaces:
 
     def test_a_pipe_among_documents_is_skipped(self, file: Path) -> None:
         os.mkfifo(file.parent / "docs/pipe.md")
-        report = run_index(file, file.parent / "docs")
+        report = run_index(file, Path("docs"))
         assert report.added == report.changed == 0
 
     def test_a_replaced_file_is_not_read_or_written_on(self, file: Path, tmp_path: Path) -> None:
@@ -334,7 +384,7 @@ def test_a_file_that_does_not_fit_into_memory_is_skipped(
 ) -> None:
     (file.parent / "docs/large.txt").write_text("words " * 5000)
     monkeypatch.setattr(resources, "free_memory", lambda: FreeMemory(300_000, "this machine"))
-    report = run_index(file, file.parent / "docs")
+    report = run_index(file, Path("docs"))
     (line,) = report.skipped
     assert "large.txt: Reading its 0 MB would take about 0 MB of memory" in line
 

@@ -42,6 +42,13 @@ def is_storable(text: str) -> bool:
     return "\0" not in text and is_unicode(text)
 
 
+def changed_facts(database: sqlite3.Connection) -> list[str]:
+    """Return a line for each row of `meta` that has changed; one without a checksum may."""
+    facts = [row for row in read_checked(database, FACTS) if row[-1] is not None]
+    changed = [row[0] for row in facts if FACTS.checksum(row[:-1]) != row[-1]]
+    return [f"the fact {name!r} has changed" for name in changed]
+
+
 def find_faults(database: sqlite3.Connection, *, writable: bool) -> list[str]:
     """Check pages, foreign keys and the tables of each owner; return a line for each fault.
 
@@ -50,9 +57,7 @@ def find_faults(database: sqlite3.Connection, *, writable: bool) -> list[str]:
     found = [str(line) for (line,) in database.execute("PRAGMA integrity_check") if line != "ok"]
     for table, row, parent, _ in database.execute("PRAGMA foreign_key_check"):
         found.append(f"row {row} of {table} has no {parent}")
-    facts = [row for row in read_checked(database, FACTS) if row[-1] is not None]
-    changed = [row[0] for row in facts if FACTS.checksum(row[:-1]) != row[-1]]
-    found += [f"the fact {name!r} has changed" for name in changed]
+    found += changed_facts(database)
     found += find_changed_rows(database, checked_tables(database))
     try:
         check_keywords(database)

@@ -73,7 +73,7 @@ class CheckedTable:
             for event, change in changes.items()
         )
 
-    def checksum(self, values: Row) -> int:
+    def checksum(self, values: Row) -> int | float:
         """Return the checksum of a row's columns."""
         return vector_checksum(*values) if self.is_vectors else row_checksum(values)
 
@@ -86,13 +86,13 @@ def row_checksum(values: Row) -> int:
     return zlib.crc32(msgspec.msgpack.encode(values))
 
 
-def vector_checksum(id_: object, vector: object) -> int:
+def vector_checksum(id_: object, vector: object) -> int | float:
     """Return the CRC-32 of an id, as int64 in little-endian order, and the blob behind it.
 
-    Values of other types, which minnow never writes, have the checksum -1, which is none.
+    Values of other types, which minnow never writes, have NaN, which equals no checksum.
     """
     if not isinstance(id_, int) or not isinstance(vector, bytes):
-        return -1
+        return float("nan")
     return zlib.crc32(vector, zlib.crc32(id_.to_bytes(_ID_BYTES, "little", signed=True)))
 
 

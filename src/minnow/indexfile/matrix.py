@@ -284,7 +284,7 @@ def read_vectors(
     while block := list(islice(rows, _ROWS_AT_A_TIME)):
         check_rows(database, table, block)
         ids = np.array([row[0] for row in block], np.int64)
-        blobs = [bytes(row[1]) for row in block]
+        blobs = [row[1] for row in block]
         yield ids, decode_rows(blobs, width, encoding, unit=unit)
 
 

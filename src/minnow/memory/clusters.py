@@ -8,9 +8,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from minnow.errors import InputError
+from minnow.resources import require_memory
 
 if TYPE_CHECKING:
     from minnow.indexfile.encodings import Floats
+
+
+_MOST_CONSIDERED = 1_000_000
+_BYTES_PER_PAIR = 24
 
 
 @dataclass(frozen=True)
@@ -30,8 +35,8 @@ class Grouping:
 
     def __post_init__(self) -> None:
         """Check the ranges."""
-        if self.last < 1:
-            raise InputError(f"last is {self.last}; it should be 1 or more.")
+        if not 1 <= self.last <= _MOST_CONSIDERED:
+            raise InputError(f"last is {self.last}; it should be from 1 to {_MOST_CONSIDERED}.")
         if not 0 < self.closeness <= 1:
             raise InputError(f"closeness is {self.closeness}; it should be above 0 and up to 1.")
         if self.smallest < 2:
@@ -53,6 +58,11 @@ def average_linkage(vectors: Floats, least: float) -> list[list[int]]:
 
     Source: Sokal and Michener, A Statistical Method for Evaluating Systematic Relationships, 1958.
     """
+    require_memory(
+        len(vectors) ** 2 * _BYTES_PER_PAIR + vectors.size * 12,
+        f"Comparing {len(vectors)} memories with each other",
+        "Give a smaller `last=`.",
+    )
     clusters = [[row] for row in range(len(vectors))]
     sums = vectors.astype(np.float64)
     counts = np.ones(len(vectors))

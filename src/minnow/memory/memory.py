@@ -242,7 +242,7 @@ class Memory(OpenIndexFile):
             InputError: An argument is out of range, or there is no model.
             IndexFileError, OutputError: The file is damaged, or cannot be used.
         """
-        if not 1 <= k <= _MOST_RECALLED:
+        if not isinstance(k, int) or not 1 <= k <= _MOST_RECALLED:
             raise InputError(f"k is {k}; it should be from 1 to {_MOST_RECALLED}.")
         model = self._require_model(_PURPOSE)
         vector, now = model.encode_queries([query])[0], self._now()
@@ -262,7 +262,13 @@ class Memory(OpenIndexFile):
         params: Parameters = (),
         limit: int | None = None,
     ) -> list[Item]:
-        """Return memories, the newest first; arguments as in `recall`."""
+        """Return memories, the newest first; arguments as in `recall`.
+
+        Raises:
+            InputError: `limit` is negative, or another argument cannot be used.
+        """
+        if limit is not None and limit < 0:
+            raise InputError(f"limit is {limit}; it should be 0 or more.")
         with self.store.reading() as database:
             allowed = self._view.allowed(tags, where, params)
             return rows.read_items(database, self._view.newest_first(allowed)[:limit])

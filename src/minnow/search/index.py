@@ -382,5 +382,5 @@ class Index(OpenIndexFile):
 
 
 def _check_count(k: int) -> None:
-    if not 0 < k <= MOST_HITS:
+    if not isinstance(k, (int, np.integer)) or not 0 < k <= MOST_HITS:
         raise InputError(f"k should be from 1 to {MOST_HITS}, not {k}.")

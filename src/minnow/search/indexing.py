@@ -42,7 +42,9 @@ _BATCH = 256
 """Chunks that are embedded together; documents with that many chunks are one transaction."""
 
 _MEMORY_PER_BYTE = 12
-"""Bytes of memory for each byte of a file, at the peak; see docs/benchmarks.md."""
+"""Bytes of memory for each byte of a file, at the peak: the bytes, and its text twice, of which one
+character outside of Unicode's first plane makes Python take four bytes for each. Texts of one byte
+a character take four in all (docs/benchmarks.md)."""
 
 _LONG = 2048
 """A document with more chunks is embedded in parts, whose vectors are saved meanwhile."""

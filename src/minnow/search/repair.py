@@ -8,9 +8,11 @@ made again is named, and so are documents and files whose own rows are damaged.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from minnow.errors import IndexFileError
+from minnow.indexfile.checks import changed_facts
 from minnow.indexfile.checksums import broken_keys, damaged, find_changed_rows
 from minnow.indexfile.documents import CHUNKS, COLLECTION, DOCUMENT_ROWS, FILES
 from minnow.indexfile.encodings import encode_rows
@@ -60,7 +62,8 @@ def repair(store: Store, model: SearchModel) -> Repairs:
             for table in checked_tables(database)
             if not table.is_vectors and table.name != CHUNKS.name
         ]
-        if fault := next(find_changed_rows(database, unrepairable), None):
+        found = chain(changed_facts(database), find_changed_rows(database, unrepairable))
+        if fault := next(found, None):
             raise damaged(database, fault)
         repairs = Repairs(outdated=_mark_damaged_texts(database))
         for table in checked_tables(database):
@@ -93,7 +96,9 @@ def check_repaired(store: Store, repairs: Repairs) -> None:
 
 def _is_damaged(database: sqlite3.Connection) -> bool:
     (first,) = database.execute("PRAGMA integrity_check").fetchone()
-    if first != "ok" or next(find_changed_rows(database, checked_tables(database)), None):
+    if first != "ok" or changed_facts(database):
+        return True
+    if next(find_changed_rows(database, checked_tables(database)), None):
         return True
     try:
         check_keywords(database)

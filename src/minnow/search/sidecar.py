@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from minnow.errors import MissingExtraError
+from minnow.errors import MissingExtraError, OutputError
 from minnow.files import whole_file
+from minnow.resources import require_memory
 from minnow.vectors import Similarity
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ _LEAST_EXPANSION = 128
 _CHUNKS_PER_EXPANSION = 600
 _CONNECTIVITY = 16
 _CANDIDATES = 64
+_NEIGHBOUR_BYTES = 200
 _METRICS = {Similarity.COSINE: "cos", Similarity.DOT: "ip", Similarity.EUCLIDEAN: "l2sq"}
 
 
@@ -146,6 +148,13 @@ def build_sidecar(
         return False
     if not is_installed():
         raise MissingExtraError("A sidecar", "search-large")
+    numbers = width * (1 if dtype == "i8" else 2)
+    require_memory(  # usearch's graph, and the same once more as bytes to write
+        len(ids) * (numbers + _NEIGHBOUR_BYTES) * 2,
+        f"A sidecar of {len(ids)} vectors of {width} numbers",
+        "Search without one, or divide the index.",
+        OutputError,
+    )
     graph = _new_graph(_State("", 0, 0, width, _METRICS[kind], dtype))
     for some, vectors in blocks:
         graph.add(some.astype(np.uint64), vectors)

@@ -92,7 +92,7 @@ class Writer:
         """Return the SHA-256 of a file when it was indexed completely, else None."""
         with self._store.reading() as database:
             row = database.execute("SELECT sha256 FROM files WHERE path = ?", (path,)).fetchone()
-        return bytes(row[0]) if row and row[0] else None
+        return row[0] if row and isinstance(row[0], bytes) and row[0] else None
 
     def files(self) -> list[str]:
         """Return the paths of all files in the index."""
