@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import closing
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from minnow.indexfile.words import divide, is_paired, units, words_of
@@ -94,11 +95,17 @@ def _spans(text: str) -> tuple[list[tuple[int, int]], list[str]]:
             continue
         parts, place = units(run), begin
         for part, following in zip(parts, [*parts[1:], ""], strict=True):
-            if here := divide(part + following).split():
-                words.append(here[0])
+            if word := _first_word(part + following):
+                words.append(word)
                 spans.append((place, place + len(part)))
             place += len(part)
     return spans, words
+
+
+@lru_cache(maxsize=1 << 14)
+def _first_word(pair: str) -> str:
+    """Return the word that two units make, or nothing if they hold none."""
+    return next(iter(divide(pair).split()), "")
 
 
 def _runs(text: str) -> Iterator[tuple[int, str]]:
