@@ -15,7 +15,7 @@ from minnow.engines.mnn import MnnEngine
 from minnow.graph.encoder import build_graph
 from minnow.model.checkpoint import read_tensors
 from minnow.model.config import read_encoder_spec
-from minnow.model.families import family_named, network_of
+from minnow.model.families import family_of, network_of
 from minnow.model.head import Head
 from minnow.model.reference import ReferenceModel
 from minnow.model.source import resolve
@@ -73,7 +73,9 @@ def test_onnx_runtime_gives_the_reference_states(
 ) -> None:
     from minnow.engines.onnxruntime import OnnxRuntimeEngine
 
-    key = family_named(CONFIGS[family]["model_type"]).config["activation"]
+    row = family_of(CONFIGS[family]["model_type"])
+    assert row is not None
+    key = row.config["activation"]
     model = Model(tmp_path / "model", family=family, **{key: activation})
     path = tmp_path / "graph.onnx"
     path.write_bytes(build_graph(model.network, model.tensors).SerializeToString())

@@ -128,18 +128,20 @@ def test_keys_that_distilbert_has_no_use_for_are_ignored(tmp_path: Path) -> None
 @pytest.mark.parametrize("value", ["x", None, 0])
 @pytest.mark.parametrize("family", CONFIGS)
 def test_a_key_that_no_table_has_is_refused(tmp_path: Path, family: str, value: object) -> None:
-    config = {**CONFIGS[family], "vocab_size": 50, "rope_theta": value, "extra_norm": True}
+    config = {**CONFIGS[family], "vocab_size": 50, "extra_theta": value, "extra_norm": True}
     write_json(tmp_path / "config.json", config)
 
     with pytest.raises(UnsupportedModelError) as caught:
         encoder_of(tmp_path)
 
-    stated = f"what rope_theta: {json.dumps(value)}, extra_norm: true would change (delete each"
+    stated = f"what extra_theta: {json.dumps(value)}, extra_norm: true would change (delete each"
     assert stated in str(caught.value)
 
 
 @pytest.mark.extra("sentence-transformers")
-@pytest.mark.parametrize("model_type", [name for row in FAMILIES for name in row.model_types])
+@pytest.mark.parametrize(
+    "model_type", sorted({name for row in FAMILIES for name in row.model_types} - {"new"})
+)
 def test_every_key_that_transformers_writes_is_in_a_table(model_type: str, tmp_path: Path) -> None:
     from transformers import AutoConfig
 

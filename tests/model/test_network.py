@@ -20,9 +20,10 @@ from minnow.convert import convert
 from minnow.errors import UnsupportedModelError
 from minnow.export.gguf.file import gguf_metadata
 from minnow.model import config, families, naming
-from minnow.model.families import Family, family_named, network_of, post_norm_network
+from minnow.model.families import Family, family_named, network_of
 from minnow.model.naming import Naming
 from minnow.model.network import Placement
+from minnow.model.networks import post_norm_network
 from minnow.model.original import read_original
 from minnow.model.reference import ReferenceModel
 from minnow.model.spec import Interface

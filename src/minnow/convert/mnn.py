@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -32,6 +33,9 @@ def convert_to_mnn(
 ) -> None:
     """Convert a graph, then load and run the result once.
 
+    Each conversion has a working directory of its own: the converter writes a scratch file of a
+    fixed name there, and two at once in one directory give wrong models without a word.
+
     Args:
         graph: The ONNX file.
         encoder: The MNN file to write, in the same folder.
@@ -47,16 +51,17 @@ def convert_to_mnn(
         ConversionError: It failed, crashed or hung; the message has the end of the log and the
             place of a copy that outlives the staging folder.
     """
-    if recipe.weights:
-        (graph.parent / GRIDS).write_text(grids_file(grids), encoding="utf-8")
-    command = [
-        sys.executable, str(CHILD), graph.name, encoder.name, ",".join(inputs),
-        *converter_options(recipe),
-    ]  # fmt: skip
-    run_child(
-        "MNN's converter", command, log=log, folder=graph.parent, result=encoder, timeout=timeout
-    )
-    (graph.parent / GRIDS).unlink(missing_ok=True)
+    with TemporaryDirectory(prefix="converter-", dir=graph.parent) as working:
+        folder = Path(working)
+        if recipe.weights:
+            (folder / GRIDS).write_text(grids_file(grids), encoding="utf-8")
+        command = [
+            sys.executable, str(CHILD), f"../{graph.name}", f"../{encoder.name}",
+            ",".join(inputs), *converter_options(recipe),
+        ]  # fmt: skip
+        run_child(
+            "MNN's converter", command, log=log, folder=folder, result=encoder, timeout=timeout
+        )
 
 
 def converter_options(recipe: Recipe) -> list[str]:

@@ -216,7 +216,9 @@ def _best_naming(
     """
     fits = []
     for naming in family.namings:
-        prefix = naming.prefix if any(key.startswith(naming.prefix) for key in stored) else ""
+        prefixes = (naming.prefix, *naming.also)
+        found = [p for p in prefixes if any(key.startswith(p) for key in stored)]
+        prefix = found[0] if found else ""
         theirs = {
             our: replace(part, name=prefix + part.name)
             for our, part in tensor_names(naming.tensors, network).items()

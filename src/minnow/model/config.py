@@ -69,9 +69,9 @@ def read_encoder_spec(source: ModelSource) -> EncoderSpec:
     path = source.file("config.json")
     config = read_object(path)
     model_type = config.get("model_type")
-    family = family_of(str(model_type))
+    family = family_of(str(model_type), config)
     if family is None:
-        known = ", ".join(name for row in FAMILIES for name in row.model_types)
+        known = ", ".join(dict.fromkeys(name for row in FAMILIES for name in row.model_types))
         stated = "states no model_type" if model_type is None else f"has model_type {model_type!r}"
         raise UnsupportedModelError(f"{path} {stated}; minnow converts {known}.")
     values = {**family.defaults, **config, **family.fixed}
@@ -80,11 +80,11 @@ def read_encoder_spec(source: ModelSource) -> EncoderSpec:
     faults = [
         f"{key} is {values[key]!r}, but minnow supports {' or '.join(map(repr, allowed))}"
         for key, allowed in {**NETWORK_MUST_BE, **family.must_be}.items()
-        if key in values and values[key] not in allowed
+        if key not in family.settings_keys and key in values and values[key] not in allowed
     ]
     faults += [f"{key} is missing" for key in family.config.values() if key not in values]
     if not faults:
-        faults = _value_faults(family.config, values)
+        faults = _value_faults(family, values)
     settings: Mapping[str, Any] = {}
     if not faults:
         try:
@@ -116,8 +116,8 @@ _LEAST = {
 }
 
 
-def _value_faults(keys: Mapping[str, str], values: Mapping[str, Any]) -> list[str]:
-    faults = []
+def _value_faults(family: Family, values: Mapping[str, Any]) -> list[str]:
+    keys, faults = family.config, []
     for name, least in _LEAST.items():
         value = values[keys[name]]
         if not isinstance(value, int) or isinstance(value, bool) or value < least:
@@ -129,8 +129,9 @@ def _value_faults(keys: Mapping[str, str], values: Mapping[str, Any]) -> list[st
         faults.append(f"{key} should be a small positive number, not {epsilon!r}")
     if not faults and values[keys["width"]] % values[keys["heads"]]:
         faults.append(f"{keys['width']} is not a multiple of {keys['heads']}")
-    if str(activation) not in _ACTIVATIONS:
-        known = ", ".join(_ACTIVATIONS)
+    activations = family.activations or _ACTIVATIONS
+    if str(activation) not in activations:
+        known = ", ".join(activations)
         faults.append(f"{keys['activation']} is {activation!r}, but minnow supports {known}")
     return faults
 
@@ -143,7 +144,7 @@ def _build_spec(
         family=family.name,
         **{name: values[keys[name]] for name in _LEAST},
         position_offset=values[keys["pad_token_id"]] + 1 if family.positions_after_padding else 0,
-        activation=_ACTIVATIONS[values[keys["activation"]]],
+        activation=(family.activations or _ACTIVATIONS)[values[keys["activation"]]],
         layer_norm_eps=float(values[keys["layer_norm_eps"]]),
         settings=settings,
     )

@@ -5,15 +5,14 @@ Another family is another row. Key names are those that `transformers` writes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from minnow.errors import UnsupportedModelError
-from minnow.model import naming, settings
-from minnow.model import network as net
+from minnow.model import naming, networks, settings
 from minnow.model.naming import Naming
-from minnow.model.network import Network
+from minnow.model.network import Activation, Network
 from minnow.model.spec import EncoderSpec
 
 _BERT_CONFIG = {
@@ -30,77 +29,15 @@ _BERT_CONFIG = {
 }
 
 
-def post_norm_network(spec: EncoderSpec) -> Network:
-    """Describe an encoder as in Devlin et al., "BERT" (2018)."""
-    norm, head_size = net.LayerNorm(spec.layer_norm_eps), spec.width // spec.heads
-    block = net.Block(
-        net.Attention(spec.heads, head_size, scale=head_size**-0.5),
-        net.FeedForward(spec.inner_width, spec.activation),
-        attention_norm=norm,
-        output_norm=norm,
-    )
-    padding = spec.pad_token_id if spec.position_offset else None
-    return Network(
-        width=spec.width,
-        longest=spec.max_positions,
-        words=net.Words(spec.vocab_size, spec.token_types),
-        positions=net.LearnedPositions(spec.positions, spec.position_offset, padding),
-        embedding_norm=norm,
-        blocks=(block,) * spec.layers,
-    )
-
-
-def mpnet_network(spec: EncoderSpec) -> Network:
-    """Describe an encoder as in Song et al., "MPNet" (2020): BERT's, with relative positions too.
-
-    The number of buckets and the distance are constants of the code, not of config.json.
-    """
-    relative = net.RelativeBuckets(spec.heads, buckets=32, distance=128)
-    return replace(post_norm_network(spec), relative=relative)
-
-
-def modernbert_network(spec: EncoderSpec) -> Network:
-    """Describe an encoder as in Warner et al., "Smarter, Better, Faster, Longer" (2024)."""
-    given, head_size = spec.settings, spec.width // spec.heads
-    norm = net.LayerNorm(spec.layer_norm_eps, bias=given["norm_bias"])
-    feed_forward = net.FeedForward(
-        spec.inner_width,
-        spec.activation,
-        gated=True,
-        bias=given["mlp_bias"],
-        output_bias=given["mlp_bias"],
-    )
-
-    def block(index: int, kind: str) -> net.Block:
-        attention = net.Attention(
-            spec.heads,
-            head_size,
-            scale=head_size**-0.5,
-            rotary=net.Rotary(head_size, **given["rotary"][kind]),
-            window=given["window"] if kind == settings.WINDOW else None,
-            bias=given["attention_bias"],
-            output_bias=given["attention_bias"],
-        )
-        return net.Block(attention, feed_forward, norm if index else None, norm, net.Placement.PRE)
-
-    return Network(
-        width=spec.width,
-        longest=spec.max_positions,
-        words=net.Words(spec.vocab_size),
-        positions=None,
-        embedding_norm=norm,
-        blocks=tuple(block(i, kind) for i, kind in enumerate(given["layer_types"])),
-        final_norm=norm,
-    )
-
-
 @dataclass(frozen=True)
 class Family:
-    """One row of the table.
+    """One row of the table: a family, or another spelling of its config.json.
 
     Attributes:
         name: The family's name in a manifest.
         model_types: Values of `model_type` in config.json that belong to it.
+        marks: Keys that a config.json of this spelling has, and one of another row has not.
+        activations: The names of activations; None for those of `transformers`.
         namings: The ways to name its tensors; a checkpoint has the one that fits best.
         network: Describes the forward pass of a model with given hyperparameters.
         config: Our name of a hyperparameter -> the key in config.json.
@@ -118,8 +55,10 @@ class Family:
     name: str
     model_types: tuple[str, ...]
     namings: tuple[Naming, ...]
-    network: Callable[[EncoderSpec], Network] = post_norm_network
+    network: Callable[[EncoderSpec], Network] = networks.post_norm_network
     config: Mapping[str, str] = field(default_factory=lambda: _BERT_CONFIG)
+    marks: tuple[str, ...] = ()
+    activations: Mapping[str, Activation] | None = None
     defaults: Mapping[str, object] = field(default_factory=dict)
     fixed: Mapping[str, object] = field(default_factory=dict)
     must_be: Mapping[str, tuple[object, ...]] = field(default_factory=dict)
@@ -141,6 +80,13 @@ _BERT_DEFAULTS = {
     "layer_norm_eps": 1e-12,
     "pad_token_id": 0,
 }
+
+_NOMIC_NAMINGS = (
+    Naming("nomic_bert.", naming.NOMIC),
+    Naming("bert.", naming.NOMIC_PUBLISHED, also=("nomic_bert.",)),
+    Naming("bert.", naming.NOMIC_PLAIN),
+)
+_NOMIC_UNUSED = ("pooler.*", "cls.*", "classifier.*", "embeddings.position_ids")
 
 FAMILIES: tuple[Family, ...] = (
     Family(
@@ -181,7 +127,7 @@ FAMILIES: tuple[Family, ...] = (
         name="mpnet",
         model_types=("mpnet",),
         namings=(Naming("mpnet.", naming.MPNET),),
-        network=mpnet_network,
+        network=networks.mpnet_network,
         defaults={
             "hidden_act": "gelu",
             "layer_norm_eps": 1e-12,
@@ -197,7 +143,7 @@ FAMILIES: tuple[Family, ...] = (
         name="modernbert",
         model_types=("modernbert",),
         namings=(Naming("model.", naming.MODERNBERT),),
-        network=modernbert_network,
+        network=networks.modernbert_network,
         config=_BERT_CONFIG | {"activation": "hidden_activation", "layer_norm_eps": "norm_eps"},
         defaults={
             "hidden_activation": "gelu",
@@ -223,21 +169,197 @@ FAMILIES: tuple[Family, ...] = (
         ignored=("position_embedding_type", "layer_norm_eps"),  # ModernBERT reads neither
         unused=("head.*", "decoder.*", "classifier.*"),
     ),
+    Family(
+        name="nomic_bert",
+        model_types=("nomic_bert",),
+        marks=("n_embd",),
+        namings=_NOMIC_NAMINGS,
+        network=networks.gated_network,
+        config={
+            "vocab_size": "vocab_size",
+            "width": "n_embd",
+            "layers": "n_layer",
+            "heads": "n_head",
+            "inner_width": "n_inner",
+            "positions": "n_positions",
+            "token_types": "type_vocab_size",
+            "activation": "activation_function",
+            "layer_norm_eps": "layer_norm_epsilon",
+            "pad_token_id": "pad_token_id",
+        },
+        activations={
+            "swiglu": Activation.SILU,
+            "geglu": Activation.GELU,
+            "gelu": Activation.GELU,
+        },
+        defaults={
+            "pad_token_id": 0,
+            "type_vocab_size": 2,
+            "qkv_proj_bias": True,
+            "mlp_fc1_bias": True,
+            "mlp_fc2_bias": True,
+            "rotary_emb_base": 10_000,
+            "rotary_emb_fraction": 0.0,
+        },
+        must_be={
+            "prenorm": (False,),
+            "parallel_block": (False,),
+            "parallel_block_tied_norm": (False,),
+            "rotary_emb_fraction": (1.0,),
+            "rotary_emb_interleaved": (False,),
+            "rotary_emb_scale_base": (None,),
+            "rotary_head_dim": (False, None),
+            "rotary_scaling_factor": (None,),
+            "use_rms_norm": (False, None),
+            "causal": (False,),
+            "num_heads_kv": (None,),
+            "scale_attn_weights": (True,),
+            "scale_attn_by_inverse_layer_idx": (False,),
+            "last_layer_subset": (False, None),
+            "num_experts": (0, None),
+            "moe_every_n_layers": (0, None),
+        },
+        settings=settings.read_published_nomic,
+        settings_keys=(
+            "auto_map",
+            "rotary_emb_base",
+            "qkv_proj_bias",
+            "mlp_fc1_bias",
+            "mlp_fc2_bias",
+        ),
+        ignored=(
+            "max_trained_positions",
+            "pad_vocab_size_multiple",
+            "dense_seq_output",
+            "fused_bias_fc",
+            "fused_dropout_add_ln",
+            "use_flash_attn",
+            "use_xentropy",
+            "reorder_and_upcast_attn",
+            "add_pooling_layer",
+            "ffn_div",
+            "expert_choice_router",
+            "moe_impl",
+            "moe_normalize_expert_weights",
+            "moe_resid_pdrop",
+            "moe_top_k",
+            "num_shared_experts",
+            "router_aux_loss_coef",
+        ),
+        unused=_NOMIC_UNUSED,
+    ),
+    Family(
+        name="nomic_bert",
+        model_types=("nomic_bert",),
+        namings=_NOMIC_NAMINGS,
+        network=networks.gated_network,
+        defaults={
+            "type_vocab_size": 2,
+            "hidden_act": "silu",
+            "layer_norm_eps": 1e-12,
+            "pad_token_id": 0,
+            "max_position_embeddings": 2048,
+        },
+        settings=settings.read_nomic,
+        settings_keys=(
+            "head_dim",
+            "rope_parameters",
+            "rope_scaling",
+            "rope_theta",
+            "partial_rotary_factor",
+        ),
+        unused=_NOMIC_UNUSED,
+    ),
+    Family(
+        name="gte",
+        model_types=("gte", "new"),
+        namings=(
+            Naming("gte.", naming.GTE),
+            Naming("new.", naming.GTE_PUBLISHED, also=("gte.",)),
+            Naming("new.", naming.GTE_UNPACKED),
+        ),
+        network=networks.gated_network,
+        defaults={
+            "type_vocab_size": 1,
+            "hidden_act": "gelu",
+            "layer_norm_eps": 1e-12,
+            "pad_token_id": 1,
+            "max_position_embeddings": 8192,
+        },
+        must_be={
+            "position_embedding_type": ("rope",),
+            "layer_norm_type": ("layer_norm",),
+            "logn_attention_scale": (False,),
+            "logn_attention_clip1": (False,),
+        },
+        settings=settings.read_gte,
+        settings_keys=(
+            "auto_map",
+            "rope_parameters",
+            "rope_scaling",
+            "rope_theta",
+            "partial_rotary_factor",
+        ),
+        ignored=("pack_qkv", "unpad_inputs", "use_memory_efficient_attention"),
+        unused=("pooler.*", "lm_head.*", "classifier.*", "rotary_emb.*", "embeddings.position_ids"),
+    ),
+    Family(
+        name="eurobert",
+        model_types=("eurobert",),
+        namings=(Naming("model.", naming.EUROBERT),),
+        network=networks.eurobert_network,
+        config=_BERT_CONFIG | {"layer_norm_eps": "rms_norm_eps"},
+        defaults={
+            "hidden_act": "silu",
+            "rms_norm_eps": 1e-5,
+            "pad_token_id": 128001,
+            "max_position_embeddings": 8192,
+        },
+        fixed={"type_vocab_size": 0},
+        settings=settings.read_eurobert,
+        settings_keys=(
+            "auto_map",
+            "num_key_value_heads",
+            "head_dim",
+            "rope_parameters",
+            "rope_scaling",
+            "rope_theta",
+            "partial_rotary_factor",
+            "attention_bias",
+            "mlp_bias",
+        ),
+        ignored=("pretraining_tp", "clf_pooling"),
+        unused=("lm_head.*", "dense.*", "classifier.*"),
+    ),
 )
 
 
-def family_of(model_type: str) -> Family | None:
-    """Find the row that a `model_type` of config.json belongs to; None where there is none."""
-    return next((family for family in FAMILIES if model_type in family.model_types), None)
+def family_of(model_type: str, keys: Collection[str] = ()) -> Family | None:
+    """Find the row that a config.json belongs to; None where there is none.
+
+    Args:
+        model_type: Its `model_type`.
+        keys: Its keys, which tell spellings apart.
+    """
+    rows = (row for row in FAMILIES if model_type in row.model_types)
+    return next((row for row in rows if set(row.marks) <= set(keys)), None)
 
 
 def network_of(spec: EncoderSpec) -> Network:
     """Describe the forward pass of a model, as its family's row says.
 
     Raises:
-        UnsupportedModelError: The table has no such family.
+        UnsupportedModelError: The table has no such family, or a manifest holds settings that no
+            model of the family has.
     """
-    return family_named(spec.family).network(spec)
+    family = family_named(spec.family)
+    try:
+        return family.network(spec)
+    except (KeyError, TypeError, ValueError) as error:
+        raise UnsupportedModelError(
+            f"These are not settings of the family {family.name}: {dict(spec.settings)}. Convert "
+            "the model again."
+        ) from error
 
 
 def family_named(name: str) -> Family:

@@ -1,4 +1,7 @@
-"""Names of a network's tensors in the checkpoints of each family, as `transformers` writes them.
+"""Names of a network's tensors in the checkpoints of each family.
+
+They are those of `transformers`, and those of an author's own code where that came first;
+`transformers` reads both, and writes the author's (its conversion_mapping.py).
 
 Our name of a tensor, or of a weight/bias pair, -> the checkpoint's; `{i}` is a layer. Some
 checkpoints store several matrices as one: `Part` says which rows of it belong to ours.
@@ -32,10 +35,12 @@ class Naming:
     Attributes:
         prefix: Prefix of every name in some checkpoints (task heads, pretraining).
         tensors: Our name -> the checkpoint's.
+        also: Other prefixes that there are.
     """
 
     prefix: str
     tensors: Mapping[str, str | Part]
+    also: tuple[str, ...] = ()
 
 
 def parts(name: str, *ours: str) -> dict[str, Part]:
@@ -93,4 +98,53 @@ MODERNBERT: Mapping[str, str | Part] = {
     "layer.{i}.output": "layers.{i}.mlp.Wo",
     "layer.{i}.output_norm": "layers.{i}.mlp_norm",
     "final_norm": "final_norm",
+}
+
+_POST_NORM_LLAMA = _WORDS | {
+    "layer.{i}.query": "layers.{i}.self_attn.q_proj",
+    "layer.{i}.key": "layers.{i}.self_attn.k_proj",
+    "layer.{i}.value": "layers.{i}.self_attn.v_proj",
+    "layer.{i}.attention_output": "layers.{i}.self_attn.o_proj",
+    "layer.{i}.attention_norm": "layers.{i}.post_attention_layernorm",
+    "layer.{i}.gate": "layers.{i}.mlp.gate_proj",
+    "layer.{i}.inner": "layers.{i}.mlp.up_proj",
+    "layer.{i}.output": "layers.{i}.mlp.down_proj",
+    "layer.{i}.output_norm": "layers.{i}.post_mlp_layernorm",
+}
+NOMIC = GTE = _POST_NORM_LLAMA
+
+NOMIC_PUBLISHED: Mapping[str, str | Part] = _WORDS | {
+    "embeddings.norm": "emb_ln",
+    **parts("encoder.layers.{i}.attn.Wqkv", *_QKV),
+    "layer.{i}.attention_output": "encoder.layers.{i}.attn.out_proj",
+    "layer.{i}.attention_norm": "encoder.layers.{i}.norm1",
+    "layer.{i}.gate": "encoder.layers.{i}.mlp.fc12",
+    "layer.{i}.inner": "encoder.layers.{i}.mlp.fc11",
+    "layer.{i}.output": "encoder.layers.{i}.mlp.fc2",
+    "layer.{i}.output_norm": "encoder.layers.{i}.norm2",
+}
+"""Names in nomic-ai's own code; without a gate, the first matrix is called fc1."""
+NOMIC_PLAIN = {**NOMIC_PUBLISHED, "layer.{i}.inner": "encoder.layers.{i}.mlp.fc1"}
+
+GTE_PUBLISHED: Mapping[str, str | Part] = _WORDS | {
+    **parts("encoder.layer.{i}.attention.qkv_proj", *_QKV),
+    "layer.{i}.attention_output": "encoder.layer.{i}.attention.o_proj",
+    "layer.{i}.attention_norm": "encoder.layer.{i}.attn_ln",
+    **parts("encoder.layer.{i}.mlp.up_gate_proj", "layer.{i}.inner", "layer.{i}.gate"),
+    "layer.{i}.output": "encoder.layer.{i}.mlp.down_proj",
+    "layer.{i}.output_norm": "encoder.layer.{i}.mlp_ln",
+}
+"""Names in Alibaba's own code (new-impl), where one product gives queries, keys and values."""
+GTE_UNPACKED = {
+    **GTE_PUBLISHED,
+    "layer.{i}.query": "encoder.layer.{i}.attention.q_proj",
+    "layer.{i}.key": "encoder.layer.{i}.attention.k_proj",
+    "layer.{i}.value": "encoder.layer.{i}.attention.v_proj",
+}
+
+EUROBERT = _POST_NORM_LLAMA | {
+    "embeddings.word": "embed_tokens.weight",
+    "layer.{i}.attention_norm": "layers.{i}.input_layernorm",
+    "layer.{i}.output_norm": "layers.{i}.post_attention_layernorm",
+    "final_norm": "norm",
 }

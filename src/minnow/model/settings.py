@@ -51,6 +51,121 @@ def read_modernbert(config: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def read_nomic(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Read a NomicBERT's rotations, as `transformers` writes them: gated, without biases."""
+    return {
+        "rotary": _flat_rotary(config, 1000.0),
+        "head_size": _head_size(config),
+        "gated": True,
+        "bias": False,
+        "inner_bias": False,
+        "output_bias": False,
+    }
+
+
+_NOMIC_CODE = {"modeling_hf_nomic_bert.NomicBertModel"}
+_NOMIC_UNITS = 256
+
+
+def read_published_nomic(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Read a NomicBERT in the form of nomic-ai's own repositories.
+
+    A gated part there is rounded up to 256 units.
+
+    Source: nomic-ai/contrastors, `modeling_hf_nomic_bert.py`.
+    """
+    _check_code(config, _NOMIC_CODE)
+    units, gated = config["n_inner"], config["activation_function"] != "gelu"
+    if gated:
+        units = -(-units // _NOMIC_UNITS) * _NOMIC_UNITS
+    return {
+        "rotary": {"theta": _positive("rotary_emb_base", config["rotary_emb_base"]), "factor": 1.0},
+        "head_size": config["n_embd"] // config["n_head"],
+        "gated": gated,
+        "bias": bool(config["qkv_proj_bias"]),
+        "inner_bias": bool(config["mlp_fc1_bias"]),
+        "output_bias": bool(config["mlp_fc2_bias"]),
+        "units": -(-config["n_inner"] // _NOMIC_UNITS) * _NOMIC_UNITS
+        if gated
+        else config["n_inner"],
+    }
+
+
+_GTE_CODE = {"modeling.NewModel", "modeling_hf_alibaba_nlp_gte.GteModel"}
+
+
+def read_gte(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Read a GTE's rotations, in the form of `transformers` or of Alibaba's own code.
+
+    Of the latter's scalings there is "ntk" without `mixed_b`: the base times the factor, and all
+    angles divided by factor ** (2 / head size).
+
+    Source: Alibaba-NLP/new-impl, as text-embeddings-inference repeats it (`models/gte.rs`);
+    Su Jianlin, https://kexue.fm/archives/9706, equation 6.
+    """
+    _check_code(config, _GTE_CODE)
+    head_size = config["hidden_size"] // config["num_attention_heads"]
+    scaling = config.get("rope_scaling") or {}
+    default = 10_000.0 if config.get("model_type") == "new" else 160_000.0
+    if scaling.get("type", scaling.get("rope_type")) != "ntk":
+        return {"rotary": _flat_rotary(config, default)}
+    foreign = [key for key, value in scaling.items() if key not in ("type", "rope_type", "factor")]
+    if [key for key in foreign if scaling[key] is not None]:
+        raise UnsupportedModelError(f"minnow does not compute {', '.join(foreign)} in rope_scaling")
+    theta = _positive("rope_theta", config.get("rope_theta", default))
+    factor = _positive("factor", scaling.get("factor"))
+    if factor <= 1:
+        return {"rotary": {"theta": theta, "factor": 1.0}}
+    return {"rotary": {"theta": theta * factor, "factor": factor ** (2 / head_size)}}
+
+
+_EUROBERT_CODE = {"modeling_eurobert.EuroBertModel"}
+
+
+def read_eurobert(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Read an EuroBERT's heads, rotations and biases."""
+    _check_code(config, _EUROBERT_CODE)
+    heads = config["num_attention_heads"]
+    keys = config.get("num_key_value_heads")
+    keys = heads if keys is None else _integer(config, "num_key_value_heads", heads)
+    if heads % keys:
+        raise UnsupportedModelError(f"num_key_value_heads, {keys}, does not divide {heads}")
+    return {
+        "rotary": _flat_rotary(config, 10_000.0),
+        "head_size": _head_size(config),
+        "group": heads // keys,
+        **{key: bool(config.get(key)) for key in ("attention_bias", "mlp_bias")},
+    }
+
+
+def _check_code(config: Mapping[str, Any], known: set[str]) -> None:
+    """Refuse a repository's own code, which is not run, unless it is one that a row describes."""
+    classes = config.get("auto_map") or {}
+    code = str(classes.get("AutoModel", "") if isinstance(classes, dict) else classes)
+    if code and code.rsplit("--", 1)[-1] not in known:
+        raise UnsupportedModelError(
+            f"auto_map names code of its own, {code}; minnow describes {', '.join(sorted(known))}"
+        )
+
+
+def _head_size(config: Mapping[str, Any]) -> int:
+    width, heads = config["hidden_size"], config["num_attention_heads"]
+    size = config.get("head_dim")
+    size = width // heads if size is None else _integer(config, "head_dim", 1)
+    if size % 2:
+        raise UnsupportedModelError(f"a head of {size} numbers has no pairs to rotate")
+    return size
+
+
+def _flat_rotary(config: Mapping[str, Any], theta: float) -> dict[str, float]:
+    """Read rotations that all layers share; `rope_scaling` is the older name, and comes first."""
+    given = config.get("rope_scaling") or config.get("rope_parameters") or {}
+    partial = config.get("partial_rotary_factor")
+    if partial is not None:
+        given = {"partial_rotary_factor": partial, **given}
+    return _rotary(given, config.get("rope_theta", theta))
+
+
 def _integer(config: Mapping[str, Any], key: str, default: int) -> int:
     value = config.get(key, default)
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:

@@ -55,6 +55,7 @@ _CLASS_OF_MODEL = {
     "gemma": "GemmaTokenizer",
     "gemma2": "GemmaTokenizer",
     "gemma3_text": "GemmaTokenizer",
+    "gte": "XLMRobertaTokenizer",
     "longformer": "RobertaTokenizer",
     "modernbert": AS_IT_IS,
     "mpnet": "MPNetTokenizer",

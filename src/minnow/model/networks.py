@@ -1,0 +1,145 @@
+"""Functions that describe the forward pass of each kind of model, given its hyperparameters."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from minnow.model import network as net
+from minnow.model import settings
+from minnow.model.network import Network
+
+if TYPE_CHECKING:
+    from minnow.model.spec import EncoderSpec
+
+
+def post_norm_network(spec: EncoderSpec) -> Network:
+    """Describe an encoder as in Devlin et al., "BERT" (2018)."""
+    norm, head_size = net.LayerNorm(spec.layer_norm_eps), spec.width // spec.heads
+    block = net.Block(
+        net.Attention(spec.heads, head_size, scale=head_size**-0.5),
+        net.FeedForward(spec.inner_width, spec.activation),
+        attention_norm=norm,
+        output_norm=norm,
+    )
+    padding = spec.pad_token_id if spec.position_offset else None
+    return Network(
+        width=spec.width,
+        longest=spec.max_positions,
+        words=net.Words(spec.vocab_size, spec.token_types),
+        positions=net.LearnedPositions(spec.positions, spec.position_offset, padding),
+        embedding_norm=norm,
+        blocks=(block,) * spec.layers,
+    )
+
+
+def mpnet_network(spec: EncoderSpec) -> Network:
+    """Describe an encoder as in Song et al., "MPNet" (2020): BERT's, with relative positions too.
+
+    The number of buckets and the distance are constants of the code, not of config.json.
+    """
+    relative = net.RelativeBuckets(spec.heads, buckets=32, distance=128)
+    return replace(post_norm_network(spec), relative=relative)
+
+
+def modernbert_network(spec: EncoderSpec) -> Network:
+    """Describe an encoder as in Warner et al., "Smarter, Better, Faster, Longer" (2024)."""
+    given, head_size = spec.settings, spec.width // spec.heads
+    norm = net.LayerNorm(spec.layer_norm_eps, bias=given["norm_bias"])
+    feed_forward = net.FeedForward(
+        spec.inner_width,
+        spec.activation,
+        gated=True,
+        bias=given["mlp_bias"],
+        output_bias=given["mlp_bias"],
+    )
+
+    def block(index: int, kind: str) -> net.Block:
+        attention = net.Attention(
+            spec.heads,
+            head_size,
+            scale=head_size**-0.5,
+            rotary=net.Rotary(head_size, **given["rotary"][kind]),
+            window=given["window"] if kind == settings.WINDOW else None,
+            bias=given["attention_bias"],
+            output_bias=given["attention_bias"],
+        )
+        return net.Block(attention, feed_forward, norm if index else None, norm, net.Placement.PRE)
+
+    return Network(
+        width=spec.width,
+        longest=spec.max_positions,
+        words=net.Words(spec.vocab_size),
+        positions=None,
+        embedding_norm=norm,
+        blocks=tuple(block(i, kind) for i, kind in enumerate(given["layer_types"])),
+        final_norm=norm,
+    )
+
+
+def gated_network(spec: EncoderSpec) -> Network:
+    """Describe a BERT with rotations for positions: NomicBERT, and GTE with its gates and biases.
+
+    Source: Nussbaum et al., "Nomic Embed" (2024); Zhang et al., "mGTE" (2024).
+    """
+    given, norm = spec.settings, net.LayerNorm(spec.layer_norm_eps)
+    head_size = given.get("head_size", spec.width // spec.heads)
+    block = net.Block(
+        net.Attention(
+            spec.heads,
+            head_size,
+            scale=head_size**-0.5,
+            rotary=net.Rotary(head_size, **given["rotary"]),
+            bias=given.get("bias", True),
+            output_bias=given.get("bias", True),
+        ),
+        net.FeedForward(
+            given.get("units", spec.inner_width),
+            spec.activation,
+            gated=given.get("gated", True),
+            bias=given.get("inner_bias", False),
+            output_bias=given.get("output_bias", True),
+        ),
+        attention_norm=norm,
+        output_norm=norm,
+    )
+    return Network(
+        width=spec.width,
+        longest=spec.max_positions,
+        words=net.Words(spec.vocab_size, spec.token_types),
+        positions=None,
+        embedding_norm=norm,
+        blocks=(block,) * spec.layers,
+    )
+
+
+def eurobert_network(spec: EncoderSpec) -> Network:
+    """Describe an encoder as in Boizard et al., "EuroBERT" (2025): Llama's, in both directions."""
+    given, norm = spec.settings, net.RmsNorm(spec.layer_norm_eps)
+    size, bias, inner_bias = given["head_size"], given["attention_bias"], given["mlp_bias"]
+    block = net.Block(
+        net.Attention(
+            spec.heads,
+            size,
+            scale=size**-0.5,
+            group=given["group"],
+            rotary=net.Rotary(size, **given["rotary"]),
+            bias=bias,
+            output_bias=bias,
+        ),
+        net.FeedForward(
+            spec.inner_width, spec.activation, gated=True, bias=inner_bias, output_bias=inner_bias
+        ),
+        attention_norm=norm,
+        output_norm=norm,
+        placement=net.Placement.PRE,
+    )
+    return Network(
+        width=spec.width,
+        longest=spec.max_positions,
+        words=net.Words(spec.vocab_size),
+        positions=None,
+        embedding_norm=None,
+        blocks=(block,) * spec.layers,
+        final_norm=norm,
+    )

@@ -1,0 +1,423 @@
+"""Families beside BERT's: their vectors, the settings that matter, other spellings, and traps."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from fakes.checkpoint import (
+    edit_json,
+    ids_of,
+    random_tensors,
+    source_of,
+    write_model,
+    write_weights,
+)
+
+from minnow import processes
+from minnow.convert import convert, mnn
+from minnow.errors import ParityError, UnsupportedModelError
+from minnow.export.gguf.file import gguf_metadata
+from minnow.graph.encoder import GraphWriter
+from minnow.graph.positions import PositionNodes
+from minnow.model.config import read_encoder_spec
+from minnow.model.families import network_of
+from minnow.model.network import Norm, RmsNorm
+from minnow.model.original import Original, read_original
+from minnow.model.reference import ReferenceModel
+from minnow.model.spec import Interface
+from minnow.recipe import RECIPES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from minnow.model.network import Rotary
+
+pytestmark = [
+    pytest.mark.extra("convert", "sentence-transformers"),
+    pytest.mark.filterwarnings("ignore"),
+]
+
+FAMILIES = ("mpnet", "modernbert", "nomic_bert", "gte", "eurobert")
+IDS = ids_of("the small red fish run in the blue water of the river and sleep not at the big one")
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize(
+    ("precision", "interface", "pooling"),
+    [
+        ("fp32", Interface.SENTENCE_EMBEDDING, "cls"),
+        ("fp16", Interface.LAST_HIDDEN_STATE, "mean"),
+    ],
+    ids=["fp32", "fp16"],
+)
+def test_the_vectors_are_those_of_sentence_transformers(
+    family: str, precision: str, interface: Interface, pooling: str, tmp_path: Path
+) -> None:
+    """One by one and in padded batches, with any shape and with a fixed one."""
+    bundle = convert(
+        str(write_model(tmp_path / "model", family=family, pooling=pooling)),
+        tmp_path / "bundle",
+        recipe=replace(RECIPES[precision], interface=interface),
+        reference="sentence-transformers",
+        shapes=[(2, 12)],
+    )
+    bar = {"fp32": 0.999999, "fp16": 0.9999}[precision]
+    worst = [bundle.manifest.parity.worst, *(f.parity.worst for f in bundle.manifest.fixed_shapes)]
+    assert min(run.worst for run in worst) >= bar
+
+
+@pytest.mark.parametrize("family", ["modernbert", "gte"])
+def test_weights_of_a_few_bits_are_the_ones_that_run(family: str, tmp_path: Path) -> None:
+    """Calibrated, with gates and new biases; the proof compares with the stored numbers too."""
+    recipe = replace(RECIPES["int8"], max_ndcg_drop=None)
+    bundle = convert(
+        str(write_model(tmp_path / "model", family=family, pooling="lasttoken")),
+        tmp_path / "bundle",
+        recipe=replace(recipe, interface=Interface.SENTENCE_EMBEDDING),
+    )
+    assert bundle.manifest.parity.worst.worst >= 0.998
+
+
+# --- settings ----------------------------------------------------------------------------
+
+
+def vector(original: Original) -> NDArray[np.float64]:
+    model = ReferenceModel(original.network, original.head, original.tensors)
+    return model.vector(IDS)
+
+
+def rope(theta: float, **more: object) -> dict[str, object]:
+    return {"rope_theta": theta, "rope_type": "default", **more}
+
+
+MATTERS: dict[str, list[dict[str, Any]]] = {
+    "modernbert": [
+        {"local_attention": 6},
+        {"global_attn_every_n_layers": 3},
+        {"layer_types": ["sliding_attention"] * 3},
+        {"global_rope_theta": 100.0},
+        {"local_rope_theta": 160_000.0},
+        {"rope_parameters": {"sliding_attention": rope(100.0, rope_type="linear", factor=2.0)}},
+    ],
+    "nomic_bert": [{"rope_parameters": rope(20.0)}, {"rope_parameters": None, "rope_theta": 9.0}],
+    "gte": [
+        {"rope_parameters": rope(20_000.0)},
+        {"rope_scaling": {"type": "ntk", "factor": 8.0}, "rope_theta": 20_000},
+    ],
+    "eurobert": [{"rope_parameters": rope(100.0)}, {"rms_norm_eps": 0.1}],
+}
+
+
+@pytest.mark.parametrize(
+    ("family", "change"), [(f, change) for f, changes in MATTERS.items() for change in changes]
+)
+def test_every_setting_matters(family: str, change: dict[str, Any], tmp_path: Path) -> None:
+    """With another value the same weights give another vector, in a text of 21 tokens."""
+    folder = write_model(tmp_path / "model", family=family, pooling="mean")
+    before = vector(read_original(source_of(folder)))
+    edit_json(folder / "config.json", **change)
+    assert before @ vector(read_original(source_of(folder))) < 1 - 1e-5
+
+
+def test_the_numbers_of_distances_matter(tmp_path: Path) -> None:
+    original = read_original(source_of(write_model(tmp_path / "model", family="mpnet")))
+    without = dict(original.tensors) | {
+        "relative_bias": np.zeros_like(original.tensors["relative_bias"])
+    }
+    assert vector(original) @ vector(replace(original, tensors=without)) < 0.999
+
+
+def test_heads_that_share_keys_are_neighbours(tmp_path: Path) -> None:
+    """Two heads of queries read one of keys: as many of their own, repeated, are the same."""
+    original = read_original(source_of(write_model(tmp_path / "model", family="eurobert")))
+    block = original.network.blocks[0]
+    assert (block.attention.heads, block.attention.group, block.attention.key_heads) == (4, 2, 2)
+    alone = replace(block, attention=replace(block.attention, group=1))
+    network = replace(original.network, blocks=(alone, alone))
+    repeated = dict(original.tensors)
+    for name in ("layer.0.key", "layer.0.value", "layer.1.key", "layer.1.value"):
+        heads = original.tensors[f"{name}.weight"].reshape(2, 8, 32)
+        repeated[f"{name}.weight"] = heads.repeat(2, axis=0).reshape(32, 32)
+    found = ReferenceModel(network, original.head, repeated).vector(IDS)
+    np.testing.assert_allclose(found, vector(original), atol=1e-12)
+
+
+# --- other spellings ---------------------------------------------------------------------
+
+PUBLISHED_NOMIC: dict[str, object] = {
+    "model_type": "nomic_bert",
+    "architectures": ["NomicBertModel"],
+    "auto_map": {
+        "AutoConfig": "nomic-ai/nomic-bert-2048--configuration_hf_nomic_bert.NomicBertConfig",
+        "AutoModel": "nomic-ai/nomic-bert-2048--modeling_hf_nomic_bert.NomicBertModel",
+    },
+    "activation_function": "swiglu",
+    "causal": False,
+    "fused_bias_fc": True,
+    "layer_norm_epsilon": 1e-12,
+    "max_trained_positions": 2048,
+    "mlp_fc1_bias": False,
+    "mlp_fc2_bias": False,
+    "n_embd": 32,
+    "n_head": 4,
+    "n_inner": 256,
+    "n_layer": 2,
+    "n_positions": 40,
+    "pad_vocab_size_multiple": 1,
+    "parallel_block": False,
+    "prenorm": False,
+    "qkv_proj_bias": False,
+    "rotary_emb_base": 1000,
+    "rotary_emb_fraction": 1.0,
+    "rotary_emb_interleaved": False,
+    "rotary_emb_scale_base": None,
+    "rotary_scaling_factor": None,
+    "type_vocab_size": 2,
+    "use_rms_norm": False,
+}
+PUBLISHED_GTE: dict[str, object] = {
+    "model_type": "new",
+    "architectures": ["NewModel"],
+    "auto_map": {
+        "AutoConfig": "Alibaba-NLP/new-impl--configuration.NewConfig",
+        "AutoModel": "Alibaba-NLP/new-impl--modeling.NewModel",
+    },
+    "hidden_act": "gelu",
+    "hidden_size": 32,
+    "intermediate_size": 48,
+    "layer_norm_eps": 1e-12,
+    "layer_norm_type": "layer_norm",
+    "logn_attention_clip1": False,
+    "logn_attention_scale": False,
+    "max_position_embeddings": 40,
+    "num_attention_heads": 4,
+    "num_hidden_layers": 2,
+    "pack_qkv": True,
+    "pad_token_id": 0,
+    "position_embedding_type": "rope",
+    "rope_scaling": {"factor": 8.0, "type": "ntk"},
+    "rope_theta": 20_000,
+    "type_vocab_size": 0,
+    "unpad_inputs": False,
+    "use_memory_efficient_attention": False,
+}
+
+
+def save_as_published(folder: Path) -> None:
+    """Have transformers write the weights under the author's names, of which it knows them."""
+    from transformers import AutoModel
+
+    model = AutoModel.from_pretrained(folder)
+    config = (folder / "config.json").read_bytes()
+    model.save_pretrained(folder)
+    (folder / "config.json").write_bytes(config)
+
+
+def publish(folder: Path, config: dict[str, object]) -> Path:
+    """Copy a model with another config.json."""
+    other = shutil.copytree(folder, folder.with_name("published"))
+    words = json.loads((folder / "config.json").read_text())["vocab_size"]
+    (other / "config.json").write_text(json.dumps({**config, "vocab_size": words}))
+    return other
+
+
+def test_nomic_s_own_config_describes_the_same_network(tmp_path: Path) -> None:
+    """The truth is transformers' NomicBERT, whose names of tensors are the published ones."""
+    folder = write_model(tmp_path / "model", family="nomic_bert", intermediate_size=256)
+    ours = read_original(source_of(folder))
+    save_as_published(folder)
+    theirs = read_original(source_of(publish(folder, PUBLISHED_NOMIC)))
+
+    assert theirs.encoder.family == ours.encoder.family
+    assert theirs.network == ours.network
+    for name, tensor in ours.tensors.items():
+        np.testing.assert_array_equal(theirs.tensors[name], tensor)
+
+
+def test_alibaba_s_own_config_describes_the_same_network(tmp_path: Path) -> None:
+    """Its NTK scaling is a larger base, and angles that are divided by a constant."""
+    stretched = {"rope_theta": 160_000.0, "rope_type": "linear", "factor": 8.0 ** (2 / 8)}
+    folder = write_model(tmp_path / "model", family="gte", rope_parameters=stretched)
+    ours = read_original(source_of(folder))
+    save_as_published(folder)
+    theirs = read_original(source_of(publish(folder, PUBLISHED_GTE)))
+
+    assert theirs.network == ours.network
+    for name, tensor in ours.tensors.items():
+        np.testing.assert_array_equal(theirs.tensors[name], tensor)
+
+
+@pytest.mark.parametrize(
+    ("config", "change", "message"),
+    [
+        (PUBLISHED_NOMIC, {"prenorm": True}, "prenorm is True"),
+        (PUBLISHED_NOMIC, {"rotary_scaling_factor": 2}, "rotary_scaling_factor is 2"),
+        (PUBLISHED_NOMIC, {"rotary_emb_fraction": 0.5}, "rotary_emb_fraction is 0.5"),
+        (PUBLISHED_NOMIC, {"num_experts": 8}, "num_experts is 8"),
+        (PUBLISHED_NOMIC, {"activation_function": "glu"}, "activation_function is 'glu'"),
+        (PUBLISHED_NOMIC, {"auto_map": {"AutoModel": "mine.Net"}}, "code of its own, mine.Net"),
+        (PUBLISHED_GTE, {"logn_attention_scale": True}, "logn_attention_scale is True"),
+        (PUBLISHED_GTE, {"layer_norm_type": "rms_norm"}, "layer_norm_type is 'rms_norm'"),
+        (PUBLISHED_GTE, {"rope_scaling": {"type": "dynamic", "factor": 2.0}}, "rope_type 'dynam"),
+        (
+            PUBLISHED_GTE,
+            {"rope_scaling": {"type": "ntk", "factor": 2.0, "mixed_b": 0.5}},
+            "does not compute mixed_b",
+        ),
+    ],
+)
+def test_what_a_row_does_not_describe_is_refused(
+    config: dict[str, object], change: dict[str, Any], message: str, tmp_path: Path
+) -> None:
+    (tmp_path / "config.json").write_text(json.dumps({**config, **change, "vocab_size": 50}))
+    with pytest.raises(UnsupportedModelError, match=message):
+        read_encoder_spec(source_of(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("family", "change", "message"),
+    [
+        ("mpnet", {"relative_attention_num_buckets": 16}, "relative_attention_num_buckets is 16"),
+        ("modernbert", {"layer_types": ["full_attention"]}, "layer_types should be 3 of"),
+        ("modernbert", {"local_attention": 0}, "local_attention should be a positive integer"),
+        ("modernbert", {"local_rope_theta": None}, "rope_theta should be a positive number"),
+        ("modernbert", {"rope_scaling": {"rope_type": "yarn", "factor": 4.0}}, "rope_type 'yarn'"),
+        ("nomic_bert", {"rope_parameters": rope(1e3, partial_rotary_factor=0.5)}, "part of a head"),
+        ("eurobert", {"num_key_value_heads": 3}, "num_key_value_heads, 3, does not divide 4"),
+        ("eurobert", {"head_dim": 7}, "a head of 7 numbers"),
+    ],
+)
+def test_settings_that_no_network_here_has_are_refused(
+    family: str, change: dict[str, Any], message: str, tmp_path: Path
+) -> None:
+    folder = write_model(tmp_path / "model", family=family)
+    edit_json(folder / "config.json", **change)
+    with pytest.raises(UnsupportedModelError, match=message):
+        read_encoder_spec(source_of(folder))
+
+
+def test_a_manifest_with_other_settings_is_refused(tmp_path: Path) -> None:
+    spec = read_encoder_spec(source_of(write_model(tmp_path / "model", family="modernbert")))
+    with pytest.raises(UnsupportedModelError, match="not settings of the family modernbert"):
+        network_of(replace(spec, settings={}))
+
+
+# --- traps of MNN's converter ------------------------------------------------------------
+
+
+def bare_norm(self: GraphWriter, states: str, norm: Norm | None, name: str, tail: str = "") -> str:
+    """Write an RMS norm without a weight, and its weight as two factors: the same numbers."""
+    assert isinstance(norm, RmsNorm)
+    full, weight = f"{name}{tail}", self._tensors[f"{name}.weight"]
+    square = self.node("Mul", [states, states], f"{full}.square")
+    mean = self.node("ReduceMean", [square], f"{full}.mean", axes=[-1], keepdims=1)
+    root = self.node("Sqrt", [self.with_number("Add", mean, norm.eps, f"{full}.eps")], full + "r")
+    scaled = self.node("Div", [states, root], f"{full}.scaled")
+    doubled = self.with_number("Mul", scaled, 2.0, f"{full}.doubled")
+    return self.node("Mul", [doubled, self.table(f"{name}.half", weight / 2)], full)
+
+
+def test_a_norm_without_a_weight_is_never_sealed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The converter takes the next number for its weight, whatever its size."""
+
+    def norm(self: GraphWriter, states: str, norm: Norm | None, name: str, tail: str = "") -> str:
+        return states if norm is None else bare_norm(self, states, norm, name, tail)
+
+    monkeypatch.setattr(GraphWriter, "_norm", norm)
+    with pytest.raises(ParityError, match=r"NaN|cosine"):
+        convert(
+            str(write_model(tmp_path / "model", family="eurobert", pooling="mean")),
+            tmp_path / "bundle",
+            recipe=RECIPES["fp32"],
+        )
+    assert not (tmp_path / "bundle").exists()
+
+
+def computed_rotations(self: PositionNodes, rotary: Rotary) -> tuple[str, str]:
+    """Compute cosines and sines in the graph, from frequencies that are constants of it."""
+    if rotary not in self._rotary:
+        name, size = f"computed{len(self._rotary)}", rotary.size
+        half = rotary.theta ** (-np.arange(0, size, 2, dtype=np.float32) / size)
+        places = self.cast(self._once("places", self._places), f"{name}.places")
+        column = self.reshape(places, [1, 1, -1, 1], f"{name}.column")
+        frequencies = self.table(f"{name}.frequencies", np.tile(half, 2)[None, None, None])
+        angles = self.node("Mul", [column, frequencies], f"{name}.angles")
+        signs = np.repeat([-1.0, 1.0], size // 2).astype(np.float32)
+        sines = self.node("Sin", [angles], f"{name}.sin")
+        self._rotary[rotary] = (
+            self.node("Cos", [angles], f"{name}.cos"),
+            self.node("Mul", [sines, self.table(f"{name}.signs", signs)], f"{name}.signed"),
+        )
+    return self._rotary[rotary]
+
+
+def test_angles_that_are_computed_in_half_precision_are_never_sealed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The frequencies become float16, and the error of an angle grows with the position."""
+    folder = write_model(
+        tmp_path / "model",
+        family="nomic_bert",
+        max_tokens=500,
+        max_position_embeddings=500,
+        rope_parameters=rope(3.0),
+    )
+    tensors = random_tensors(folder)
+    sharp = {n: 3 * t if "q_proj" in n or "k_proj" in n else t for n, t in tensors.items()}
+    write_weights(folder, sharp)
+    made = partial(convert, str(folder), tmp_path / "bundle")
+    assert made(recipe=RECIPES["fp16"]).manifest.parity.worst.worst >= 0.9999
+    monkeypatch.setattr(PositionNodes, "_rotations", computed_rotations)
+    assert made(recipe=RECIPES["fp32"]).manifest.parity.worst.worst >= 0.999999
+    with pytest.raises(ParityError, match="cosine"):
+        made(recipe=RECIPES["fp16"])
+
+
+def test_conversions_at_once_do_not_share_a_working_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The converter's scratch file has a fixed name: in one directory both come out wrong."""
+    folders: list[Path] = []
+    run_child: Callable[..., str] = processes.run_child
+
+    def watched(*args: Any, folder: Path, **more: Any) -> str:
+        folders.append(folder)
+        assert list(folder.iterdir()) == []
+        return run_child(*args, folder=folder, **more)
+
+    monkeypatch.setattr(mnn, "run_child", watched)
+    sources = [
+        write_model(tmp_path / f"model{seed}", pooling="mean", seed=seed, intermediate_size=2048)
+        for seed in (1, 2)
+    ]
+    with ThreadPoolExecutor(2) as pool:
+        bundles = pool.map(
+            lambda source: convert(
+                str(source), source.with_suffix(".minnow"), recipe=RECIPES["fp32"]
+            ),
+            sources,
+        )
+        assert [bundle.manifest.parity.worst.worst >= 0.999999 for bundle in bundles] == [True] * 2
+    assert len(set(folders)) == 2
+
+
+# --- other loaders -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_llama_cpp_s_bert_is_not_taken_for_another_network(family: str, tmp_path: Path) -> None:
+    original = read_original(source_of(write_model(tmp_path / "model", family=family)))
+    with pytest.raises(UnsupportedModelError, match=r"llama\.cpp"):
+        gguf_metadata(original)
