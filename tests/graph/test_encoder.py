@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -161,6 +162,34 @@ def test_layer_norms_and_gelus_are_fused(tmp_path: Path, recipe: str) -> None:
     assert "Reduction" not in seen
     # Residuals (2 a layer), scale and mask (2 a layer), embeddings (2), mask (2), shapes.
     assert seen["BinaryOp"] <= 4 * 12 + 8
+
+
+@pytest.mark.parametrize(("family", "norms"), [("eurobert", 5), ("modernbert", 7)])
+def test_norms_of_other_kinds_are_fused(tmp_path: Path, family: str, norms: int) -> None:
+    """RMS norms, and LayerNorms without bias; a ModernBERT's first layer has one less."""
+    model = Model(tmp_path / "model", family=family)
+    seen = operators(to_mnn(model, tmp_path, "fp32"), model.encoder)
+    assert seen["LayerNorm"] == norms
+    assert "Reduction" not in seen
+
+
+@pytest.mark.parametrize("activation", ["gelu", "gelu_new"])
+def test_an_exact_gelu_is_not_approximated(tmp_path: Path, activation: str) -> None:
+    """The converter knows GELU by the order of its nodes, and approximates it where it may."""
+    model = Model(tmp_path / "model", hidden_act=activation)
+    recipe = replace(RECIPES["fp32"], exact_gelu=False)
+    for exact in (True, False):
+        graph = tmp_path / f"exact-{exact}.onnx"
+        content = build_graph(model.network, model.tensors, exact_gelu=exact)
+        graph.write_bytes(content.SerializeToString())
+        encoder = graph.with_suffix(".mnn")
+        convert_to_mnn(graph, encoder, recipe, model.encoder.inputs, log=tmp_path / "log")
+        states = MnnEngine(encoder, model.encoder).run(model.batch)
+        if exact:
+            model.check(states, 1e-5)
+        else:
+            with pytest.raises(AssertionError):
+                model.check(states, 1e-5)
 
 
 MASK = "Cast Constant Unsqueeze Constant Sub Constant Mul"
