@@ -23,6 +23,7 @@ from fakes.checkpoint import (
 from minnow import processes
 from minnow.convert import convert, mnn
 from minnow.errors import ParityError, UnsupportedModelError
+from minnow.export.gguf import write_gguf
 from minnow.export.gguf.file import gguf_metadata
 from minnow.graph.encoder import GraphWriter
 from minnow.graph.positions import PositionNodes
@@ -416,8 +417,32 @@ def test_conversions_at_once_do_not_share_a_working_directory(
 # --- other loaders -----------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("family", FAMILIES)
-def test_llama_cpp_s_bert_is_not_taken_for_another_network(family: str, tmp_path: Path) -> None:
-    original = read_original(source_of(write_model(tmp_path / "model", family=family)))
-    with pytest.raises(UnsupportedModelError, match=r"llama\.cpp"):
+@pytest.mark.extra("llama-cpp")
+@pytest.mark.parametrize(
+    ("family", "change"),
+    [("nomic_bert", {}), ("modernbert", {"global_attn_every_n_layers": 3}), ("eurobert", {})],
+    ids=["nomic_bert", "modernbert", "eurobert"],
+)
+def test_llama_cpp_gives_the_vectors(family: str, change: dict[str, Any], tmp_path: Path) -> None:
+    folder = write_model(tmp_path / "model", family=family, pooling="mean", **change)
+    proof = write_gguf(str(folder), tmp_path / "model.gguf", kind="f32")
+    assert proof.worst >= 0.9999
+
+
+@pytest.mark.parametrize(
+    ("family", "change", "message"),
+    [
+        ("mpnet", {}, "positions by a table that is added"),
+        ("gte", {}, "layer 0 is not that of llama"),
+        ("modernbert", {}, "layer 1 is not that of llama|layer 2 is not that of llama"),
+        ("nomic_bert", {"hidden_act": "gelu"}, "layer 0 is not that of llama"),
+        ("nomic_bert", {"head_dim": 6}, "its heads are 24 wide"),
+        ("eurobert", {"mlp_bias": True}, "layer 0 is not that of llama"),
+    ],
+)
+def test_what_llama_cpp_does_not_compute_is_refused(
+    family: str, change: dict[str, Any], message: str, tmp_path: Path
+) -> None:
+    original = read_original(source_of(write_model(tmp_path / "model", family=family, **change)))
+    with pytest.raises(UnsupportedModelError, match=message):
         gguf_metadata(original)
