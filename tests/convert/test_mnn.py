@@ -47,7 +47,7 @@ def test_the_child_is_given_names_and_options(
         monkeypatch)  # fmt: skip
     written = (tmp_path / "encoder.mnn").read_text()
     assert written.startswith(
-        "['graph.onnx', 'encoder.mnn', 'input_ids,attention_mask', '--bizCode'"
+        "['../graph.onnx', '../encoder.mnn', 'input_ids,attention_mask', '--bizCode'"
     )
 
 
