@@ -304,6 +304,13 @@ def test_flipped_bits_anywhere_give_right_answers_or_a_named_error(file: Path) -
             log.unlink()
 
 
+def test_a_text_that_cannot_be_decoded_is_named_in_one_line(file: Path) -> None:
+    change(file, "UPDATE chunks SET text = CAST(text || x'0a0aff' AS TEXT)")
+    with open_fake(file) as index, pytest.raises(IndexFileError, match="is damaged") as caught:
+        index.search("fish", mode="keyword")
+    assert "\n" not in str(caught.value)
+
+
 class TestPlaces:
     @pytest.mark.parametrize("suffix", ["", "-wal", "-shm", "-journal"])
     @pytest.mark.parametrize("kind", ["pipe", "socket", "folder"])

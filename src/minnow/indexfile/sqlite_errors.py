@@ -18,6 +18,7 @@ BUSY_TIMEOUT = 60.0
 """Seconds to wait for another process that writes."""
 
 _STEP = 0.5
+_SHOWN = 120
 _OPERATIONS = 100_000
 
 _FULL = ("database or disk is full", "disk I/O error")
@@ -94,8 +95,9 @@ def translated_errors(path: Path) -> Iterator[None]:
 
 
 def _damaged(path: Path, reason: Exception) -> IndexFileError:
+    shown = " ".join(str(reason).split())[:_SHOWN]  # SQLite quotes whole texts and statements
     return IndexFileError(
-        f"{path} is damaged ({reason}). Restore a copy of it, or index again into another file."
+        f"{path} is damaged ({shown}). Restore a copy of it, or index again into another file."
     )
 
 
