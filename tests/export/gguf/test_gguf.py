@@ -367,7 +367,7 @@ gguf.write_gguf(sys.argv[1], sys.argv[2], kind=sys.argv[3])
         env={**USUAL, **first_on_path(TESTS)},
         stderr=subprocess.PIPE,
     )
-    log = f".model.gguf.*/{'run' if kind == 'f16' else 'quantize'}.log"
+    log = f".model.gguf.*/model.gguf/{'run' if kind == 'f16' else 'quantize'}.log"
     until = time.monotonic() + 60
     while not any(path.stat().st_size for path in model.parent.glob(log)):
         assert time.monotonic() < until
