@@ -19,15 +19,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minnow.convert.rounding import round_weight
+from minnow.model.attention import attend, relative_bias
 from minnow.model.network import Placement
 from minnow.model.reference import (
     activate,
-    attend,
     embed,
     multiply,
     normalize_layer,
     places_of,
-    relative_bias,
 )
 
 if TYPE_CHECKING:

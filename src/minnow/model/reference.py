@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minnow.errors import MissingExtraError
+from minnow.model.attention import attend, attention_memory, relative_bias
 from minnow.model.network import Activation, LayerNorm, Placement
 from minnow.vectors import Pooling
 
@@ -25,10 +26,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from minnow.model.head import Head
-    from minnow.model.network import Attention, Block, Network, Norm, RelativeBuckets, Rotary
+    from minnow.model.network import Block, Network, Norm
 
 Doubles = NDArray[np.float64]
 Floats = TypeVar("Floats", NDArray[np.float32], NDArray[np.float64])
+
+_ROWS_AT_ONCE = 1024
+"""Tokens of a text that pass a feed-forward part together."""
 
 
 class ReferenceModel:
@@ -71,6 +75,17 @@ class ReferenceModel:
         """
         return pool_one(self.hidden_states(ids), self._head)
 
+    def memory(self, tokens: int) -> int:
+        """Estimate the bytes that the pass of a text takes at its peak, beside the tensors."""
+        network = self._network
+        units = max(block.feed_forward.width for block in network.blocks)
+        fed = 8 * 6 * min(tokens, _ROWS_AT_ONCE) * units
+        biased = network.relative is not None
+        attended = max(
+            attention_memory(block.attention, tokens, biased=biased) for block in network.blocks
+        )
+        return 8 * 5 * tokens * network.width + max(attended, fed)
+
     def _block(self, x: Doubles, block: Block, name: str, bias: Doubles | None) -> Doubles:
         def add(part: Callable[[Doubles], Doubles], norm: Norm | None, named: str) -> Doubles:
             if block.placement is Placement.PRE:
@@ -92,8 +107,12 @@ class ReferenceModel:
                 units = activate(inner, activation)
             return self._linear(units, f"{name}.output")
 
+        def by_rows(x: Doubles) -> Doubles:
+            parts = range(0, len(x), _ROWS_AT_ONCE)
+            return np.concatenate([feed_forward(x[i : i + _ROWS_AT_ONCE]) for i in parts])
+
         x = add(attention, block.attention_norm, f"{name}.attention_norm")
-        return add(feed_forward, block.output_norm, f"{name}.output_norm")
+        return add(by_rows, block.output_norm, f"{name}.output_norm")
 
     def _linear(self, x: Doubles, name: str) -> Doubles:
         return multiply(x, name, self._tensors)
@@ -161,81 +180,6 @@ def multiply(x: Floats, name: str, tensors: Mapping[str, Floats]) -> Floats:
     product: Floats = x @ tensors[f"{name}.weight"].T
     bias = tensors.get(f"{name}.bias")
     return product if bias is None else product + bias
-
-
-def attend(
-    query: Floats,
-    key: Floats,
-    value: Floats,
-    attention: Attention,
-    bias: Floats | None = None,
-) -> Floats:
-    """Let each token of one text mix the values of all that it sees.
-
-    Args:
-        query: The queries, of shape (tokens, width of all heads).
-        key: The keys, of shape (tokens, width of all heads of keys).
-        value: The values, in the same shape.
-        attention: Heads, scale, rotations and window.
-        bias: Added to the scores, of shape (heads, tokens, tokens); see `relative_bias`.
-
-    Returns:
-        The mixed values, in the shape of the queries.
-    """
-    query, key, value = (
-        part.reshape(len(part), -1, attention.head_size).swapaxes(0, 1)
-        for part in (query, key, value)
-    )
-    if attention.rotary is not None:
-        query, key = rotate(query, attention.rotary), rotate(key, attention.rotary)
-    key, value = (part.repeat(attention.group, axis=0) for part in (key, value))
-    scores = query @ key.swapaxes(1, 2) * attention.scale
-    if bias is not None:
-        scores = scores + bias
-    if attention.window is not None:
-        scores = np.where(np.abs(_distances(scores.shape[1])) > attention.window, -np.inf, scores)
-    weights = np.exp(scores - scores.max(-1, keepdims=True))
-    weights /= weights.sum(-1, keepdims=True)
-    mixed: Floats = (weights @ value).swapaxes(0, 1).reshape(-1, attention.width)
-    return mixed
-
-
-def rotate(x: Floats, rotary: Rotary) -> Floats:
-    """Turn each pair of a head's numbers, read as a complex number, by its position's angle.
-
-    Args:
-        x: Queries or keys of one text from its first token on, of shape (heads, tokens, size).
-        rotary: The frequencies.
-    """
-    _, tokens, size = x.shape
-    pairs = size // 2
-    frequencies = rotary.theta ** (-np.arange(pairs) / pairs) / rotary.factor
-    turns = np.exp(1j * np.arange(tokens)[:, None] * frequencies)
-    turned = (x[..., :pairs] + 1j * x[..., pairs:]) * turns
-    halves: Floats = np.concatenate([turned.real, turned.imag], axis=-1).astype(x.dtype)
-    return halves
-
-
-def relative_bias(
-    tokens: int, relative: RelativeBuckets | None, tensors: Mapping[str, Floats]
-) -> Floats | None:
-    """Look up what is added to the scores of a text: shape (heads, tokens, tokens), or None."""
-    if relative is None:
-        return None
-    ahead = _distances(tokens)
-    half, single = relative.buckets // 2, relative.buckets // 4
-    far = np.maximum(np.abs(ahead), single) / single
-    growing = np.floor(np.log(far) / np.log(relative.distance / single) * (half - single))
-    bucket = np.where(np.abs(ahead) < single, np.abs(ahead), single + growing)
-    bucket = np.minimum(bucket, half - 1) + np.where(ahead > 0, half, 0)
-    bias: Floats = tensors["relative_bias"][bucket.astype(int)].transpose(2, 0, 1)
-    return bias
-
-
-def _distances(tokens: int) -> NDArray[np.int64]:
-    """Return how far token j is ahead of token i: shape (tokens, tokens)."""
-    places = np.arange(tokens)
-    return places[None, :] - places[:, None]
 
 
 def activate(x: Floats, activation: Activation) -> Floats:

@@ -17,6 +17,7 @@ from minnow.model.source import author_graph
 from minnow.model.tokenizer import load_whole_tokenizer
 from minnow.model.tokenizer_files import named_tokens
 from minnow.proof.probes import probe_texts, token_counter
+from minnow.resources import free_memory, require_memory
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from minnow.model.original import Original
     from minnow.proof.probes import Probe
     from minnow.recipe import ReferenceName
+
+_NO_ROOM = "Give a smaller limit (`max_tokens=`), or a machine with more memory."
 
 
 class Reference(ABC):
@@ -130,11 +133,29 @@ class CheckpointReference(_SourceTokens):
         from threadpoolctl import threadpool_limits
 
         original = self._original
+        ids = self.token_ids(texts)
+        weights = 8 * sum(tensor.size for tensor in original.tensors.values())
+        require_memory(weights, "A float64 copy of the weights", _NO_ROOM)
         model = ReferenceModel(original.network, original.head, original.tensors)
+        workers = _workers([model.memory(len(row)) for row in ids])
         # A thread per text, each with a BLAS of one thread: BLAS threads that share out one small
         # product wait for each other, for seconds where the machine is busy.
-        with threadpool_limits(1, "blas"), ThreadPoolExecutor(default_threads()) as threads:
-            return np.stack(list(threads.map(model.vector, self.token_ids(texts))))
+        with threadpool_limits(1, "blas"), ThreadPoolExecutor(workers) as threads:
+            return np.stack(list(threads.map(model.vector, ids)))
+
+
+def _workers(needed: Sequence[int]) -> int:
+    """Return how many texts to compute side by side, given the bytes that each takes.
+
+    Raises:
+        InputError: There is no memory for the longest text alone.
+    """
+    free, largest = free_memory(), sorted(needed, reverse=True)[: default_threads()]
+    workers = len(largest)
+    while workers > 1 and free is not None and sum(largest[:workers]) > free.size:
+        workers -= 1
+    require_memory(sum(largest[:workers]), "The reference pass of the longest text", _NO_ROOM)
+    return max(1, workers)
 
 
 class AuthorGraphReference(_SourceTokens):
