@@ -25,6 +25,7 @@ from minnow.convert import convert, mnn
 from minnow.errors import ParityError, UnsupportedModelError
 from minnow.export.gguf import write_gguf
 from minnow.export.gguf.file import gguf_metadata
+from minnow.export.mnn_llm import export_mnn_llm
 from minnow.graph.encoder import GraphWriter
 from minnow.graph.positions import PositionNodes
 from minnow.model.config import read_encoder_spec
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from fakes.bundles import BundleStore
     from numpy.typing import NDArray
 
     from minnow.model.network import Rotary
@@ -446,3 +448,10 @@ def test_what_llama_cpp_does_not_compute_is_refused(
     original = read_original(source_of(write_model(tmp_path / "model", family=family, **change)))
     with pytest.raises(UnsupportedModelError, match=message):
         gguf_metadata(original)
+
+
+def test_mnn_s_own_engine_gives_the_vectors(bundle_store: BundleStore, tmp_path: Path) -> None:
+    """Rotations and windows count the positions that the engine gives, not the batch's shape."""
+    bundle = bundle_store.bundle(RECIPES["fp32"], family="modernbert", pooling="mean")
+    export = export_mnn_llm(bundle, tmp_path / "export")
+    assert export.record.parity.worst.worst >= 0.999999

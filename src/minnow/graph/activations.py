@@ -2,7 +2,7 @@
 
 MNN's converter fuses GELU where its nodes come in one order with Constant nodes, and computes it by
 a polynomial of tanh, with errors up to 5e-4. In another order they stay as they are and are exact,
-which takes half the time of the converter's own exact GELU. The same goes for GELU by tanh.
+in the time of the converter's own exact GELU. The same goes for GELU by tanh.
 """
 
 from __future__ import annotations
