@@ -75,5 +75,7 @@ def rebuild_graph(bundle: Bundle, source: str | ModelSource | None = None) -> by
         MissingExtraError: The extra `convert` is not installed.
     """
     original = read_original(find_origin(bundle, source, offline=True), bundle.manifest.choices)
-    graph: bytes = build_graph(original.network, original.tensors).SerializeToString()
+    long = original.embedding.is_long
+    model = build_graph(original.network, original.tensors, long=long)
+    graph: bytes = model.SerializeToString()
     return graph

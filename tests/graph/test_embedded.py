@@ -32,7 +32,10 @@ def original(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
 
 @pytest.mark.parametrize("pooling", list(Pooling), ids=lambda pooling: pooling.value)
 @pytest.mark.parametrize("packs", [False, True], ids=["floats", "packed"])
-def test_it_gives_the_references_vectors(original: Original, pooling: Pooling, packs: bool) -> None:
+@pytest.mark.parametrize("long", [False, True], ids=["short", "long"])
+def test_it_gives_the_references_vectors(
+    original: Original, pooling: Pooling, packs: bool, long: bool
+) -> None:
     from onnx.reference import ReferenceEvaluator
 
     head = replace(original.head, pooling=pooling)
@@ -40,7 +43,7 @@ def test_it_gives_the_references_vectors(original: Original, pooling: Pooling, p
     if packs and original.network.positions:
         packed = {"embeddings.position": pack_table(tensors["embeddings.position"], 8)}
         tensors["embeddings.position"] = packed["embeddings.position"].unpack()
-    model = build_embedded_graph(original.network, tensors, head, packed)
+    model = build_embedded_graph(original.network, tensors, head, packed, long=long)
     runtime, expected = ReferenceEvaluator(model), ReferenceModel(
         original.network, head, tensors
     )  # fmt: skip

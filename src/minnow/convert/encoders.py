@@ -14,7 +14,7 @@ from minnow.convert.mnn import convert_to_mnn
 from minnow.convert.quantize import quantize
 from minnow.graph.encoder import build_graph
 from minnow.model.source import author_graph
-from minnow.model.spec import Interface
+from minnow.model.spec import LONG, Interface
 from minnow.recipe import Graph, Grid, Recipe
 
 if TYPE_CHECKING:
@@ -64,10 +64,10 @@ def write_encoders(
         exact_gelu=recipe.exact_gelu,
     )
     progress(f"{step})")
-    writer.write(build())
+    writer.write(build(long=original.embedding.is_long))
     for shape in shapes:
         progress(f"{step}, {shape_name(shape)})")
-        writer.write(build(shape=shape), shape)
+        writer.write(build(shape=shape, long=shape[1] >= LONG), shape)
     return replace(original, tensors=rounded.tensors)
 
 

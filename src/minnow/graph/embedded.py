@@ -36,6 +36,7 @@ def build_embedded_graph(
     *,
     in_parts: bool = False,
     exact_gelu: bool = False,
+    long: bool = False,
 ) -> Any:
     """Write a network as an ONNX model that takes embedded words.
 
@@ -52,6 +53,7 @@ def build_embedded_graph(
         packed: Tables to store packed: embeddings.position.
         in_parts: Write feed-forward layers in parts, for sums in half precision.
         exact_gelu: Write GELU in a form that MNN's converter does not approximate.
+        long: Write attention for long texts; see `minnow.graph.long`.
 
     Returns:
         An `onnx.ModelProto`.
@@ -59,7 +61,9 @@ def build_embedded_graph(
     Raises:
         MissingExtraError: The extra `convert` is not installed.
     """
-    writer = _EmbeddedWriter(network, tensors, packed, in_parts=in_parts, exact_gelu=exact_gelu)
+    writer = _EmbeddedWriter(
+        network, tensors, packed, in_parts=in_parts, exact_gelu=exact_gelu, long=long
+    )
     return writer.write(head)
 
 

@@ -19,10 +19,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from minnow.graph.activations import activate
+from minnow.graph.long import LongNodes
 from minnow.graph.nodes import Input
 from minnow.graph.packed import unpack_rows
 from minnow.graph.pooled import MASK, first_numbers, one_token, several_tokens, unit_length
-from minnow.graph.positions import PositionNodes
 from minnow.model.network import Placement, RmsNorm
 from minnow.model.spec import Interface
 from minnow.vectors import Pooling
@@ -48,6 +48,7 @@ def build_graph(
     *,
     in_parts: bool = False,
     exact_gelu: bool = False,
+    long: bool = False,
 ) -> Any:
     """Write a network as an ONNX model.
 
@@ -64,6 +65,7 @@ def build_graph(
         shape: The only (batch, seq) of the graph, for accelerators that need a fixed shape.
         in_parts: Write feed-forward layers in parts, for sums in half precision.
         exact_gelu: Write GELU in a form that MNN's converter does not approximate.
+        long: Write attention for long texts; see `minnow.graph.long`.
 
     Returns:
         An `onnx.ModelProto`.
@@ -71,11 +73,13 @@ def build_graph(
     Raises:
         MissingExtraError: The extra `convert` is not installed.
     """
-    writer = GraphWriter(network, tensors, packed, shape, in_parts=in_parts, exact_gelu=exact_gelu)
+    writer = GraphWriter(
+        network, tensors, packed, shape, in_parts=in_parts, exact_gelu=exact_gelu, long=long
+    )
     return writer.write(head)
 
 
-class GraphWriter(PositionNodes):
+class GraphWriter(LongNodes):
     """The nodes of a network; a method that adds some returns the name of their value.
 
     Attributes:
@@ -95,10 +99,12 @@ class GraphWriter(PositionNodes):
         *,
         in_parts: bool = False,
         exact_gelu: bool = False,
+        long: bool = False,
     ) -> None:
         super().__init__(network, tensors, shape)
         self._in_parts = in_parts
         self._exact_gelu = exact_gelu
+        self._long = long
         self._packed = packed
 
     def write(self, head: Head | None) -> Any:
@@ -257,18 +263,28 @@ class GraphWriter(PositionNodes):
 
     def _attention(self, states: str, context: str, name: str, attention: Attention) -> str:
         one = states != context
+        long = self._long and not one
         query = self._heads(states, f"{name}.query", attention, turned=not one)
-        key = self._heads(context, f"{name}.key", attention, turned=True, columns=True)
+        key = self._heads(context, f"{name}.key", attention, turned=True, columns=not long)
         value = self._heads(context, f"{name}.value", attention, turned=False)
-        scores = self.node("MatMul", [query, key], f"{name}.query_key")
-        scores = self.with_number("Mul", scores, attention.scale, f"{name}.scaled")
-        mask = self._mask(attention.window, first=one)
-        scores = self.node("Add", [scores, mask], f"{name}.masked")
-        weights = self.node("Softmax", [scores], f"{name}.weights", axis=-1)
-        mixed = self.node("MatMul", [weights, value], f"{name}.mixed")
+        if long:
+            mixed = self._mix_long(query, key, value, name, attention)
+        else:
+            mixed = self._mix(query, key, value, name, attention, first=one)
         mixed = self.node("Transpose", [mixed], f"{name}.joined", perm=[0, 2, 1, 3])
         mixed = self.reshape(mixed, [0, 0, attention.width], f"{name}.flattened")
         return self._linear(mixed, f"{name}.attention_output")
+
+    def _mix(
+        self, query: str, key: str, value: str, name: str, attention: Attention, *, first: bool
+    ) -> str:
+        """Let all tokens, or each text's first, mix the values of those that they see."""
+        scores = self.node("MatMul", [query, key], f"{name}.query_key")
+        scores = self.with_number("Mul", scores, attention.scale, f"{name}.scaled")
+        mask = self._mask(attention.window, first=first)
+        scores = self.node("Add", [scores, mask], f"{name}.masked")
+        weights = self.node("Softmax", [scores], f"{name}.weights", axis=-1)
+        return self.node("MatMul", [weights, value], f"{name}.mixed")
 
     def _heads(
         self, states: str, part: str, attention: Attention, *, turned: bool, columns: bool = False

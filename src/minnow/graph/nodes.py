@@ -102,11 +102,15 @@ class Nodes:
 
     def halves(self, value: str, name: str) -> tuple[str, str]:
         """Add a split of the last axis in two."""
-        first, second = f"{name}.first", f"{name}.second"
-        self._nodes.append(
-            self._onnx.helper.make_node("Split", [value], [first, second], name=first, axis=-1)
-        )
+        first, second = self.parts(value, [f"{name}.first", f"{name}.second"], axis=-1)
         return first, second
+
+    def parts(self, value: str, names: list[str], axis: int) -> list[str]:
+        """Add a split of an axis in equal parts of these names."""
+        self._nodes.append(
+            self._onnx.helper.make_node("Split", [value], names, name=names[0], axis=axis)
+        )
+        return names
 
     def model(self, inputs: Iterable[Input], output: str, axes: list[str | int]) -> Any:
         """Return the whole graph as an `onnx.ModelProto`.

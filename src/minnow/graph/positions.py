@@ -137,9 +137,9 @@ class PositionNodes(Nodes):
             return mask
         return self._once(("first", mask), lambda: self._first_row(mask))
 
-    def _add_window(self, mask: str, window: int) -> str:
-        """Add -MASKED for tokens outside a window to a mask."""
-        name = f"window{window}"
+    def _add_window(self, mask: str, window: int, tail: str = "") -> str:
+        """Add -MASKED for tokens outside a window to a mask; a second one needs a tail."""
+        name = f"window{window}{tail}"
         if self._shape is not None:
             beyond = np.abs(distances_of(self._shape[1])) > window
             outside = self.table(f"{name}.mask", np.float32(-MASKED) * beyond)

@@ -19,6 +19,9 @@ from minnow.vectors import Pooling, Similarity
 QUERY_PROMPT_NAMES = ("query",)
 DOCUMENT_PROMPT_NAMES = ("document", "passage", "corpus")
 
+LONG = 2048
+"""From this limit of texts on, in tokens, an encoder computes attention one head at a time."""
+
 
 class Interface(str, Enum):
     """The output of an encoder; a value is the output's name, as is usual in the field."""
@@ -132,6 +135,11 @@ class EmbeddingSpec:
     similarity: Similarity = Similarity.COSINE
     prompts_source: str = "none"
     truncate_dim: int | None = None
+
+    @property
+    def is_long(self) -> bool:
+        """Whether the canonical graph has attention for long texts; see `minnow.graph.long`."""
+        return self.max_tokens >= LONG
 
     @property
     def head(self) -> Head:

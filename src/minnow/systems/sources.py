@@ -41,7 +41,9 @@ def graph_files(graph: Path | None) -> tuple[Path, ...]:
 def graph_content(source: ModelSource) -> bytes:
     """Return minnow's graph of a source, serialised."""
     original = read_original(source)
-    content: bytes = graph.build_graph(original.network, original.tensors).SerializeToString()
+    long = original.embedding.is_long
+    model = graph.build_graph(original.network, original.tensors, long=long)
+    content: bytes = model.SerializeToString()
     return content
 
 

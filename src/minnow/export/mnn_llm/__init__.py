@@ -231,6 +231,7 @@ def _write(
     model = build_embedded_graph(
         original.network, rounded.tensors, original.head, rounded.packed,
         in_parts=not recipe.rounds, exact_gelu=recipe.exact_gelu,
+        long=original.embedding.is_long,
     )  # fmt: skip
     graph = folder / "graph.onnx"
     graph.write_bytes(model.SerializeToString())
