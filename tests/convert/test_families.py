@@ -50,7 +50,17 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore"),
 ]
 
-FAMILIES = ("mpnet", "modernbert", "nomic_bert", "gte", "eurobert")
+FAMILIES = (
+    "mpnet",
+    "modernbert",
+    "nomic_bert",
+    "gte",
+    "eurobert",
+    "electra",
+    "albert",
+    "t5",
+    "t5-gated",
+)
 IDS = ids_of("the small red fish run in the blue water of the river and sleep not at the big one")
 
 
@@ -79,7 +89,7 @@ def test_the_vectors_are_those_of_sentence_transformers(
     assert min(run.worst for run in worst) >= bar
 
 
-@pytest.mark.parametrize("family", ["modernbert", "gte"])
+@pytest.mark.parametrize("family", ["modernbert", "gte", "electra", "t5-gated"])
 def test_weights_of_a_few_bits_are_the_ones_that_run(family: str, tmp_path: Path) -> None:
     """Calibrated, with gates and new biases; the proof compares with the stored numbers too."""
     recipe = replace(RECIPES["int8"], max_ndcg_drop=None)
@@ -118,6 +128,13 @@ MATTERS: dict[str, list[dict[str, Any]]] = {
         {"rope_scaling": {"type": "ntk", "factor": 8.0}, "rope_theta": 20_000},
     ],
     "eurobert": [{"rope_parameters": rope(100.0)}, {"rms_norm_eps": 0.1}],
+    "t5": [
+        {"relative_attention_max_distance": 20},
+        {"layer_norm_epsilon": 0.1},
+        {"feed_forward_proj": "gelu"},
+    ],
+    "t5-gated": [{"feed_forward_proj": "gated-relu"}],
+    "albert": [{"num_hidden_layers": 2}, {"hidden_act": "relu"}],
 }
 
 
@@ -435,6 +452,9 @@ def test_llama_cpp_gives_the_vectors(family: str, change: dict[str, Any], tmp_pa
     ("family", "change", "message"),
     [
         ("mpnet", {}, "positions by a table that is added"),
+        ("electra", {}, "its tables are narrower"),
+        ("albert", {}, "its tables are narrower"),
+        ("t5", {}, "its activation is relu"),
         ("gte", {}, "layer 0 is not that of llama"),
         ("modernbert", {}, "layer 1 is not that of llama|layer 2 is not that of llama"),
         ("nomic_bert", {"hidden_act": "gelu"}, "layer 0 is not that of llama"),

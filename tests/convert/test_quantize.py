@@ -105,7 +105,9 @@ def loss(original: Original, rounded: Rounded, rows: list[list[int]]) -> float:
     return float(np.mean([((a - b) ** 2).mean() for a, b in pairs]))
 
 
-GAINS = dict.fromkeys(CONFIGS, 0.7) | dict.fromkeys(("modernbert", "eurobert"), 0.85)
+GAINS = dict.fromkeys(CONFIGS, 0.7) | dict.fromkeys(
+    ("modernbert", "eurobert", "t5", "t5-gated"), 0.85
+)
 """Where no norm follows a sum, the errors of all layers add up in the states."""
 
 

@@ -149,6 +149,68 @@ CONFIGS: dict[str, dict[str, Any]] = {
         "mlp_bias": False,
         "pad_token_id": 0,
     },
+    "electra": {
+        "model_type": "electra",
+        "architectures": ["ElectraModel"],
+        "embedding_size": 16,
+        "hidden_size": 32,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "intermediate_size": 64,
+        "max_position_embeddings": 40,
+        "type_vocab_size": 2,
+        "hidden_act": "gelu",
+        "layer_norm_eps": 1e-12,
+        "pad_token_id": 0,
+    },
+    "albert": {
+        "model_type": "albert",
+        "architectures": ["AlbertModel"],
+        "embedding_size": 16,
+        "hidden_size": 32,
+        "num_hidden_layers": 3,
+        "num_hidden_groups": 1,
+        "inner_group_num": 1,
+        "num_attention_heads": 4,
+        "intermediate_size": 64,
+        "max_position_embeddings": 40,
+        "type_vocab_size": 2,
+        "hidden_act": "gelu_new",
+        "layer_norm_eps": 1e-12,
+        "pad_token_id": 0,
+    },
+    "t5": {
+        "model_type": "t5",
+        "architectures": ["T5EncoderModel"],
+        "d_model": 32,
+        "d_kv": 6,
+        "d_ff": 64,
+        "num_layers": 2,
+        "num_heads": 4,
+        "n_positions": 40,
+        "feed_forward_proj": "relu",
+        "layer_norm_epsilon": 1e-6,
+        "relative_attention_num_buckets": 8,
+        "relative_attention_max_distance": 16,
+        "is_encoder_decoder": True,
+        "pad_token_id": 0,
+    },
+    "t5-gated": {
+        "model_type": "t5",
+        "architectures": ["T5EncoderModel"],
+        "d_model": 32,
+        "d_kv": 10,
+        "d_ff": 48,
+        "num_layers": 2,
+        "num_heads": 4,
+        "n_positions": 40,
+        "feed_forward_proj": "gated-gelu",
+        "layer_norm_epsilon": 1e-6,
+        "relative_attention_num_buckets": 16,
+        "relative_attention_max_distance": 20,
+        "is_encoder_decoder": True,
+        "pad_token_id": 0,
+    },
 }
 """Settings that only some families have are small enough to matter in texts of 24 tokens."""
 VOCABULARIES = {"mpnet": ("[UNK]", "[FILL]", *VOCABULARY[2:])}
@@ -297,7 +359,10 @@ def random_tensors(folder: Path, seed: int = 0) -> dict[str, NDArray[np.float32]
     """Return random tensors for a folder's config.json, under the checkpoint's own names."""
     spec = encoder_of(folder)
     network = network_of(spec)
-    theirs = tensor_names(family_named(spec.family).namings[0].tensors, network)
+    gated = network.blocks[0].feed_forward.gated
+    namings = [naming.tensors for naming in family_named(spec.family).namings]
+    fitting = next((n for n in namings if ("layer.{i}.gate" in n) == gated), namings[0])
+    theirs = tensor_names(fitting, network)
     generator = np.random.default_rng(seed)
     pieces: dict[str, list[NDArray[np.float32]]] = {}
     for name, shape in tensor_shapes(network).items():
@@ -305,7 +370,9 @@ def random_tensors(folder: Path, seed: int = 0) -> dict[str, NDArray[np.float32]
         values = generator.normal(0, scale, shape)
         if name.endswith("norm.weight"):
             values = 1 + 0.2 * values
-        pieces.setdefault(theirs[name].name, []).append(values.astype(np.float32))
+        found = pieces.setdefault(theirs[name].name, [])
+        if theirs[name].index == len(found):  # ALBERT's layers have one tensor together
+            found.append(values.astype(np.float32))
     return {name: np.concatenate(rows) for name, rows in pieces.items()}
 
 

@@ -36,6 +36,15 @@ SPECIALS: dict[str, dict[str, str]] = {
     "roberta": ROBERTA_SPECIALS,
     "xlm-roberta": ROBERTA_SPECIALS,
     "camembert": ROBERTA_SPECIALS,
+    "albert": {
+        "bos_token": "[CLS]",
+        "eos_token": "[SEP]",
+        "unk_token": "<unk>",
+        "sep_token": "[SEP]",
+        "pad_token": "<pad>",
+        "cls_token": "[CLS]",
+        "mask_token": "[MASK]",
+    },
     "t5": {"pad_token": "<pad>", "eos_token": "</s>", "unk_token": "<unk>"},
     "gemma3_text": {
         "pad_token": "<pad>",
@@ -54,6 +63,7 @@ CLASSES = {
     "roberta": "RobertaTokenizer",
     "xlm-roberta": "XLMRobertaTokenizer",
     "camembert": "CamembertTokenizer",
+    "albert": "AlbertTokenizer",
     "t5": "T5Tokenizer",
     "gemma3_text": "GemmaTokenizer",
     "qwen3": "Qwen2Tokenizer",
@@ -62,6 +72,7 @@ CLASSES = {
 
 _AROUND = {
     "bert": ("[CLS]", "[SEP]"),
+    "albert": ("[CLS]", "[SEP]"),
     "t5": (None, "</s>"),
     "gemma3_text": ("<bos>", "<eos>"),
     "qwen3": (None, "<|endoftext|>"),
@@ -178,6 +189,14 @@ def _unigram(special: list[str]) -> Tokenizer:
     return tokenizer
 
 
+def _albert(_: list[str]) -> Tokenizer:
+    tokenizer = _unigram(["<pad>", "<unk>", "[CLS]", "[SEP]", "[MASK]"])
+    steps: list[Any] = [normalizers.Replace("``", '"'), normalizers.Replace("''", '"')]
+    steps += [normalizers.NFKD(), normalizers.StripAccents(), normalizers.Lowercase()]
+    tokenizer.normalizer = normalizers.Sequence(steps)
+    return tokenizer
+
+
 def _fairseq(special: list[str]) -> Tokenizer:
     return _unigram(["<s>", "<pad>", "</s>", "<unk>", "<mask>"])
 
@@ -188,6 +207,7 @@ _BUILD: dict[str, Callable[[list[str]], Tokenizer]] = {
     "roberta": _byte_level,
     "xlm-roberta": _fairseq,
     "camembert": _fairseq,
+    "albert": _albert,
     "t5": _unigram,
     "gemma3_text": _gemma,
     "qwen3": _qwen,

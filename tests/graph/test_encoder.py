@@ -18,6 +18,7 @@ from minnow.model.checkpoint import read_tensors
 from minnow.model.config import read_encoder_spec
 from minnow.model.families import family_of, network_of
 from minnow.model.head import Head
+from minnow.model.network import Activation
 from minnow.model.reference import ReferenceModel
 from minnow.model.source import resolve
 from minnow.recipe import RECIPES
@@ -87,7 +88,8 @@ def test_onnx_runtime_gives_the_reference_states(
 def test_mnn_gives_the_reference_states(tmp_path: Path, family: str) -> None:
     model = Model(tmp_path / "model", family=family)
     engine = MnnEngine(to_mnn(model, tmp_path, "fp32"), model.encoder)
-    model.check(engine.run(model.batch), 2e-5)
+    fused = model.encoder.activation is Activation.GELU_TANH  # the converter's is approximate
+    model.check(engine.run(model.batch), 2e-4 if fused else 2e-5)
 
 
 @pytest.mark.parametrize("units", [32, 64, 80, 24])

@@ -79,19 +79,34 @@ EUROBERT_SIZES = {
     "rms_norm_eps": 1e-3,
     "pad_token_id": 0,
 }
+T5_SIZES = {
+    "vocab_size": 50,
+    "d_model": 24,
+    "d_kv": 10,
+    "d_ff": 40,
+    "num_layers": 2,
+    "num_heads": 5,
+    "n_positions": 40,
+    "relative_attention_num_buckets": 8,
+    "relative_attention_max_distance": 16,
+    "layer_norm_epsilon": 1e-3,
+}
 
 
 @dataclass(frozen=True)
 class Case:
     """A model type: the start of its class names in `transformers`, and a tiny config.
 
-    `transformers` computes rotations in float32; `tolerance` is what that leaves.
+    `transformers` computes rotations, and parts of an RMS norm, in float32; `tolerance` is what
+    that leaves. `head` and `task` end the names of the encoder and of a model with a task's head.
     """
 
     classes: str
     sizes: Mapping[str, Any]
     activation: str = "hidden_act"
     tolerance: float = 1e-9
+    head: str = "Model"
+    task: str = "ForMaskedLM"
 
 
 CASES = {
@@ -106,19 +121,26 @@ CASES = {
     "gte": Case("Gte", GTE_SIZES, tolerance=1e-5),
     "eurobert": Case("EuroBert", EUROBERT_SIZES, tolerance=1e-5),
 }
+CASES |= {
+    "electra": Case("Electra", BERT_SIZES | {"embedding_size": 16}),
+    "t5": Case(
+        "T5", T5_SIZES, "feed_forward_proj", 1e-5, "EncoderModel", "ForConditionalGeneration"
+    ),
+    "albert": Case("Albert", BERT_SIZES | {"embedding_size": 16}),
+}
 OWN_CODE = {"new"}
 """Model types that `transformers` does not have."""
 
 needs_transformers = pytest.mark.extra("convert", "sentence-transformers")
 
 
-def save_random_model(folder: Path, case: Case, head: str = "Model", **config: Any) -> Any:
+def save_random_model(folder: Path, case: Case, head: str = "", **config: Any) -> Any:
     """Save a network in which no two parameters are alike, and return it in float64."""
     import torch
     import transformers
 
     settings = getattr(transformers, f"{case.classes}Config")(**case.sizes, **config)
-    model = getattr(transformers, f"{case.classes}{head}")(settings).eval()
+    model = getattr(transformers, f"{case.classes}{head or case.head}")(settings).eval()
     generator = torch.Generator().manual_seed(7)
     with torch.no_grad():
         for name, parameter in model.named_parameters():
@@ -170,9 +192,10 @@ def test_an_activation_has_several_names(activation: str, tmp_path: Path) -> Non
 @needs_transformers
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 def test_the_encoder_of_a_model_with_a_task_head_is_found(case: Case, tmp_path: Path) -> None:
-    model = save_random_model(tmp_path, case, "ForMaskedLM")
+    model = save_random_model(tmp_path, case, case.task)
 
-    check_same_states(tmp_path, model.base_model, case.tolerance)
+    encoder = model.encoder if case.classes == "T5" else model.base_model
+    check_same_states(tmp_path, encoder, case.tolerance)
 
 
 @needs_transformers

@@ -20,7 +20,8 @@ from minnow.convert import convert
 from minnow.errors import UnsupportedModelError
 from minnow.export.gguf.file import gguf_metadata
 from minnow.model import config, families, naming
-from minnow.model.families import Family, family_named, network_of
+from minnow.model.families import family_named, network_of
+from minnow.model.family import Family
 from minnow.model.naming import Naming
 from minnow.model.network import Placement
 from minnow.model.networks import post_norm_network
@@ -48,14 +49,6 @@ def pre_norm_network(spec: EncoderSpec) -> Network:
     return replace(network, blocks=blocks, final_norm=network.embedding_norm)
 
 
-BERT = family_named("bert")
-ELECTRA = replace(
-    BERT,
-    name="electra",
-    model_types=("electra",),
-    namings=(Naming("electra.", naming.BERT),),
-    ignored=("embedding_size",),
-)
 PRE_NORM = replace(
     family_named("roberta"),
     name="roberta-prelayernorm",
@@ -76,7 +69,6 @@ PRE_NORM = replace(
 PAD = len(VOCABULARY) + 9
 """No text has this id; transformers counts no position for a token that looks like padding."""
 SETTINGS: dict[str, dict[str, Any]] = {
-    "electra": {"embedding_size": 32},
     "roberta-prelayernorm": {
         "vocab_size": PAD + 1,
         "max_position_embeddings": PAD + 41,
@@ -85,7 +77,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.fixture(params=[ELECTRA, PRE_NORM], ids=lambda row: row.name)
+@pytest.fixture(params=[PRE_NORM], ids=lambda row: row.name)
 def row(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Family:
     """A row of the table, for one test."""
     added: Family = request.param
@@ -122,7 +114,7 @@ def test_the_reference_gives_the_states_of_transformers(row: Family, tmp_path: P
 
 @pytest.mark.parametrize(
     ("row", "precision", "pooling"),
-    [(ELECTRA, "fp16", "mean"), (PRE_NORM, "fp32", "mean"), (PRE_NORM, "int8", "cls")],
+    [(PRE_NORM, "fp16", "mean"), (PRE_NORM, "fp32", "mean"), (PRE_NORM, "int8", "cls")],
     indirect=["row"],
     ids=lambda value: value.name if isinstance(value, Family) else value,
 )

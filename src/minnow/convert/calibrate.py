@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from minnow.convert.rounding import round_weight
 from minnow.model.attention import attend, relative_bias
+from minnow.model.checkpoint import PROJECTION
 from minnow.model.network import Placement
 from minnow.model.reference import (
     activate,
@@ -67,10 +68,20 @@ def round_network(
     rounded = dict(tensors)
     published = _Pass(network, tensors, rows)
     candidate = _Pass(network, rounded, rows)
+    if network.words.width:
+        _fit_projection(published, candidate, rounded, grid_of(PROJECTION))
     for i, block in enumerate(network.blocks):
         progress(f"rounding layer {i + 1} of {len(network.blocks)}")
         _round_block(block, f"layer.{i}", published, candidate, rounded, grid_of)
     return rounded
+
+
+def _fit_projection(published: _Pass, candidate: _Pass, rounded: Tensors, grid: Grid) -> None:
+    """Round the matrix that makes states of embedded tokens."""
+    given = candidate.states
+    target = published.linear(published.states, PROJECTION)
+    _fit(PROJECTION, target, given, _Moment.of(given), rounded, grid)
+    published.states, candidate.states = target, candidate.linear(given, PROJECTION)
 
 
 def _round_block(

@@ -71,12 +71,12 @@ def quantize(
     if network.positions:
         tables["embeddings.position"] = recipe.positions
     if any(tables.values()):
-        _check_width(network.width)
+        _check_width(network.table_width)
     packed = {
         name: pack_table(
             tensors[name],
             grid.bits,
-            grid.block_in(network.width),
+            grid.block_in(network.table_width),
             turned=name == _WORDS and grid.bits < _BYTE,
         )
         for name, grid in tables.items()
@@ -110,6 +110,6 @@ def _for_rows(grid: Grid, row: int) -> Grid:
 def _check_width(width: int) -> None:
     if width % _BYTE:
         raise ConversionError(
-            f"The model is {width} wide. Tables are packed where the width is a multiple "
+            f"The model's tables are {width} wide. Tables are packed where the width is a multiple "
             f"of {_BYTE}; take `precision=fp16`."
         )

@@ -40,7 +40,7 @@ def build_embedded_graph(
 ) -> Any:
     """Write a network as an ONNX model that takes embedded words.
 
-    Inputs are `input_ids`, float32 of shape (seq, 1, width): the rows of the word table;
+    Inputs are `input_ids`, float32 of shape (seq, 1, columns): the rows of the word table;
     `attention_mask`, float32 of shape (1, 1, seq, seq), of which the first row is read, 1 for a
     token; `position_ids`, int32 of shape (1, seq), counted from 0. The output is
     `sentence_embeddings`, float32 of shape (1, width).
@@ -68,7 +68,11 @@ def build_embedded_graph(
 
 
 def embedded_inputs(width: int) -> tuple[str, ...]:
-    """Return the graph's inputs for a text of three tokens, as the converter's child takes them."""
+    """Return the graph's inputs for a text of three tokens, as the converter's child takes them.
+
+    Args:
+        width: Columns of the word table.
+    """
     shapes = {WORDS: f"float:3x1x{width}", MASK: "float:1x1x3x3", POSITIONS: "int:1x3"}
     return tuple(f"{name}:{shape}" for name, shape in shapes.items())
 
@@ -81,7 +85,7 @@ class _EmbeddedWriter(GraphWriter):
 
     def _inputs(self) -> list[Input]:
         return [
-            Input(WORDS, ("seq", 1, self._network.width), floats=True),
+            Input(WORDS, ("seq", 1, self._network.table_width), floats=True),
             Input(MASK, (1, 1, "seq", "seq"), floats=True),
             Input(POSITIONS, (1, "seq")),
         ]
@@ -96,7 +100,7 @@ class _EmbeddedWriter(GraphWriter):
         return self._far_below(row)
 
     def _word_states(self) -> str:
-        return self.reshape(WORDS, [1, -1, self._network.width], "embeddings.word.rows")
+        return self.reshape(WORDS, [1, -1, self._network.table_width], "embeddings.word.rows")
 
     def _token_type(self) -> str:
         name = "embeddings.token_type"

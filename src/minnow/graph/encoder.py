@@ -23,6 +23,7 @@ from minnow.graph.long import LongNodes
 from minnow.graph.nodes import Input
 from minnow.graph.packed import unpack_rows
 from minnow.graph.pooled import MASK, first_numbers, one_token, several_tokens, unit_length
+from minnow.model.checkpoint import PROJECTION
 from minnow.model.network import Placement, RmsNorm
 from minnow.model.spec import Interface
 from minnow.vectors import Pooling
@@ -148,7 +149,8 @@ class GraphWriter(LongNodes):
         if network.positions:
             rows = self._rows("embeddings.position", self._position_rows)
             states = self.node("Add", [states, rows], "embedded")
-        return self._norm(states, network.embedding_norm, "embeddings.norm")
+        states = self._norm(states, network.embedding_norm, "embeddings.norm")
+        return self._linear(states, PROJECTION) if network.words.width else states
 
     def _word_states(self) -> str:
         return self._rows("embeddings.word", self._words)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from minnow.errors import CheckpointError, MissingExtraError
-from minnow.model.families import Family, family_named, network_of
+from minnow.model.families import family_named, network_of
 from minnow.model.layout import WEIGHTS, WEIGHTS_INDEX, read_shards
 from minnow.model.naming import Part
 from minnow.model.network import LayerNorm
@@ -26,25 +26,31 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from minnow.model.family import Family
     from minnow.model.network import Block, Network
     from minnow.model.source import ModelSource
     from minnow.model.spec import EncoderSpec
 
     Tensors = dict[str, NDArray[np.float32]]
 
+PROJECTION = "embeddings.projection"
+"""Our name of the matrix that makes states of the rows of narrower tables."""
+
 _FLOATS = ("F64", "F32", "F16", "BF16")
 
 
 def tensor_shapes(network: Network) -> dict[str, tuple[int, ...]]:
     """Return the shape of every tensor of a network by our name; matrices are (out, in)."""
-    width = network.width
+    width, columns = network.width, network.table_width
     shapes: dict[str, tuple[int, ...]] = {
-        "embeddings.word": (network.words.rows, width),
+        "embeddings.word": (network.words.rows, columns),
     }
     if network.positions:
-        shapes["embeddings.position"] = (network.positions.rows, width)
+        shapes["embeddings.position"] = (network.positions.rows, columns)
     if network.words.token_types:
-        shapes["embeddings.token_type"] = (network.words.token_types, width)
+        shapes["embeddings.token_type"] = (network.words.token_types, columns)
+    if network.words.width:
+        shapes |= {f"{PROJECTION}.weight": (width, columns), f"{PROJECTION}.bias": (width,)}
     if network.relative:
         shapes["relative_bias"] = (network.relative.buckets, network.relative.heads)
     norms = {"embeddings.norm": network.embedding_norm}
@@ -57,10 +63,11 @@ def tensor_shapes(network: Network) -> dict[str, tuple[int, ...]]:
         norms[f"layer.{i}.output_norm"] = block.output_norm
     norms["final_norm"] = network.final_norm
     for name, norm in norms.items():
+        size = columns if name == "embeddings.norm" else width
         if norm is not None:
-            shapes[f"{name}.weight"] = (width,)
+            shapes[f"{name}.weight"] = (size,)
         if isinstance(norm, LayerNorm) and norm.bias:
-            shapes[f"{name}.bias"] = (width,)
+            shapes[f"{name}.bias"] = (size,)
     return shapes
 
 
@@ -81,11 +88,12 @@ def _matrices(block: Block, width: int) -> dict[str, tuple[tuple[int, int], bool
 
 def linear_layers(network: Network) -> list[str]:
     """Return our name of every linear layer, in the order in which they run: "layer.0.query"."""
-    return [
+    layers = [
         f"layer.{i}.{name}"
         for i, block in enumerate(network.blocks)
         for name in _matrices(block, network.width)
     ]
+    return [PROJECTION, *layers] if network.words.width else layers
 
 
 def tensor_names(names: Mapping[str, str | Part], network: Network) -> dict[str, Part]:
@@ -94,6 +102,9 @@ def tensor_names(names: Mapping[str, str | Part], network: Network) -> dict[str,
     Args:
         names: Our name of a tensor, or of a weight/bias pair, -> the file's; `{i}` is a layer.
         network: The network.
+
+    Raises:
+        KeyError: There is no name for one of them.
     """
     theirs = {}
     for our in tensor_shapes(network):
@@ -216,13 +227,14 @@ def _best_naming(
     """
     fits = []
     for naming in family.namings:
+        try:
+            names = tensor_names(naming.tensors, network)
+        except KeyError:  # it names other networks of the family
+            continue
         prefixes = (naming.prefix, *naming.also)
         found = [p for p in prefixes if any(key.startswith(p) for key in stored)]
         prefix = found[0] if found else ""
-        theirs = {
-            our: replace(part, name=prefix + part.name)
-            for our, part in tensor_names(naming.tensors, network).items()
-        }
+        theirs = {our: replace(part, name=prefix + part.name) for our, part in names.items()}
         missing = sum(part.name not in stored for part in theirs.values())
         fits.append((missing, prefix, theirs))
     _, prefix, theirs = min(fits, key=lambda fit: fit[0])
@@ -242,4 +254,5 @@ def _read_one(
     rows = slice(part.index * shape[0], (part.index + 1) * shape[0])
     with np.errstate(over="ignore"):
         tensor = np.ascontiguousarray(handle.get_tensor(key)[rows], dtype=np.float32)
+        tensor *= np.float32(part.factor)
     return tensor if np.isfinite(tensor).all() else f"{key} holds NaN or infinity"

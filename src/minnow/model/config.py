@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from minnow.errors import SourceError, UnsupportedModelError
 from minnow.files import read_regular
 from minnow.model.config_keys import NETWORK_KEYS, NETWORK_MUST_BE, unknown_keys
-from minnow.model.families import FAMILIES, Family, family_of
+from minnow.model.families import FAMILIES, family_of
 from minnow.model.network import Activation
 from minnow.model.spec import EncoderSpec
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from minnow.model.family import Family
     from minnow.model.source import ModelSource
 
 _ACTIVATIONS = {
@@ -74,7 +75,7 @@ def read_encoder_spec(source: ModelSource) -> EncoderSpec:
         known = ", ".join(dict.fromkeys(name for row in FAMILIES for name in row.model_types))
         stated = "states no model_type" if model_type is None else f"has model_type {model_type!r}"
         raise UnsupportedModelError(f"{path} {stated}; minnow converts {known}.")
-    values = {**family.defaults, **config, **family.fixed}
+    values = {**family.assumed, **family.defaults, **config, **family.fixed}
     if values.get("pad_token_id", 0) is None and not family.positions_after_padding:
         values["pad_token_id"] = 0  # padding is masked, so any id fills it
     faults = [
@@ -127,7 +128,8 @@ def _value_faults(family: Family, values: Mapping[str, Any]) -> list[str]:
     if not isinstance(epsilon, (int, float)) or not 0 < epsilon < 1:
         key = keys["layer_norm_eps"]
         faults.append(f"{key} should be a small positive number, not {epsilon!r}")
-    if not faults and values[keys["width"]] % values[keys["heads"]]:
+    splits = "d_kv" not in family.settings_keys  # T5's heads have a size of their own
+    if not faults and splits and values[keys["width"]] % values[keys["heads"]]:
         faults.append(f"{keys['width']} is not a multiple of {keys['heads']}")
     activations = family.activations or _ACTIVATIONS
     if str(activation) not in activations:

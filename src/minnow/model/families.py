@@ -5,81 +5,20 @@ Another family is another row. Key names are those that `transformers` writes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING
 
 from minnow.errors import UnsupportedModelError
 from minnow.model import naming, networks, settings
+from minnow.model.family import BERT_CONFIG, BERT_DEFAULTS, ENCODER_ONLY, Family
+from minnow.model.more_families import MORE_FAMILIES
 from minnow.model.naming import Naming
-from minnow.model.network import Activation, Network
-from minnow.model.spec import EncoderSpec
+from minnow.model.network import Activation
 
-_BERT_CONFIG = {
-    "vocab_size": "vocab_size",
-    "width": "hidden_size",
-    "layers": "num_hidden_layers",
-    "heads": "num_attention_heads",
-    "inner_width": "intermediate_size",
-    "positions": "max_position_embeddings",
-    "token_types": "type_vocab_size",
-    "activation": "hidden_act",
-    "layer_norm_eps": "layer_norm_eps",
-    "pad_token_id": "pad_token_id",
-}
+if TYPE_CHECKING:
+    from collections.abc import Collection
 
-
-@dataclass(frozen=True)
-class Family:
-    """One row of the table: a family, or another spelling of its config.json.
-
-    Attributes:
-        name: The family's name in a manifest.
-        model_types: Values of `model_type` in config.json that belong to it.
-        marks: Keys that a config.json of this spelling has, and one of another row has not.
-        activations: The names of activations; None for those of `transformers`.
-        namings: The ways to name its tensors; a checkpoint has the one that fits best.
-        network: Describes the forward pass of a model with given hyperparameters.
-        config: Our name of a hyperparameter -> the key in config.json.
-        defaults: Values for keys that config.json may leave out, as `transformers` has them.
-        fixed: Values that replace those of config.json, for keys that `transformers` ignores.
-        must_be: Keys of config.json that change the network -> the only supported values.
-        settings: Reads what only this family has; see `EncoderSpec.settings`.
-        settings_keys: The keys of config.json that `settings` reads.
-        ignored: Keys of config.json that are this family's own and change no vector. A key that
-            stands neither in this row nor in `minnow.model.config_keys` is refused.
-        unused: Patterns (fnmatch) of tensors that belong to heads or buffers, not the encoder.
-        positions_after_padding: Positions start at pad_token_id + 1, as in fairseq's RoBERTa.
-    """
-
-    name: str
-    model_types: tuple[str, ...]
-    namings: tuple[Naming, ...]
-    network: Callable[[EncoderSpec], Network] = networks.post_norm_network
-    config: Mapping[str, str] = field(default_factory=lambda: _BERT_CONFIG)
-    marks: tuple[str, ...] = ()
-    activations: Mapping[str, Activation] | None = None
-    defaults: Mapping[str, object] = field(default_factory=dict)
-    fixed: Mapping[str, object] = field(default_factory=dict)
-    must_be: Mapping[str, tuple[object, ...]] = field(default_factory=dict)
-    ignored: tuple[str, ...] = ()
-    settings: Callable[[Mapping[str, Any]], Mapping[str, Any]] = lambda _: {}
-    settings_keys: tuple[str, ...] = ()
-    unused: tuple[str, ...] = ()
-    positions_after_padding: bool = False
-
-
-_ENCODER_ONLY: dict[str, tuple[object, ...]] = {
-    "position_embedding_type": ("absolute",),
-    "is_decoder": (False, None),
-    "add_cross_attention": (False, None),
-}
-_BERT_DEFAULTS = {
-    "type_vocab_size": 2,
-    "hidden_act": "gelu",
-    "layer_norm_eps": 1e-12,
-    "pad_token_id": 0,
-}
+    from minnow.model.network import Network
+    from minnow.model.spec import EncoderSpec
 
 _NOMIC_NAMINGS = (
     Naming("nomic_bert.", naming.NOMIC),
@@ -93,16 +32,16 @@ FAMILIES: tuple[Family, ...] = (
         name="bert",
         model_types=("bert",),
         namings=(Naming("bert.", naming.BERT),),
-        defaults=_BERT_DEFAULTS,
-        must_be=_ENCODER_ONLY,
+        defaults=BERT_DEFAULTS,
+        must_be=ENCODER_ONLY,
         unused=("embeddings.position_ids", "embeddings.token_type_ids", "pooler.*", "cls.*"),
     ),
     Family(
         name="roberta",
         model_types=("roberta", "xlm-roberta", "camembert"),
         namings=(Naming("roberta.", naming.BERT),),
-        defaults=_BERT_DEFAULTS | {"pad_token_id": 1},
-        must_be=_ENCODER_ONLY,
+        defaults=BERT_DEFAULTS | {"pad_token_id": 1},
+        must_be=ENCODER_ONLY,
         unused=("embeddings.position_ids", "embeddings.token_type_ids", "pooler.*", "lm_head.*"),
         positions_after_padding=True,
     ),
@@ -110,7 +49,7 @@ FAMILIES: tuple[Family, ...] = (
         name="distilbert",
         model_types=("distilbert",),
         namings=(Naming("distilbert.", naming.DISTILBERT),),
-        config=_BERT_CONFIG
+        config=BERT_CONFIG
         | {
             "width": "dim",
             "layers": "n_layers",
@@ -120,7 +59,7 @@ FAMILIES: tuple[Family, ...] = (
         },
         defaults={"activation": "gelu", "pad_token_id": 0},
         fixed={"layer_norm_eps": 1e-12, "type_vocab_size": 0},
-        ignored=tuple(_BERT_CONFIG.values()),  # DistilBertConfig has other names for them, or none
+        ignored=tuple(BERT_CONFIG.values()),  # DistilBertConfig has other names for them, or none
         unused=("embeddings.position_ids", "vocab_*"),
     ),
     Family(
@@ -144,7 +83,7 @@ FAMILIES: tuple[Family, ...] = (
         model_types=("modernbert",),
         namings=(Naming("model.", naming.MODERNBERT),),
         network=networks.modernbert_network,
-        config=_BERT_CONFIG | {"activation": "hidden_activation", "layer_norm_eps": "norm_eps"},
+        config=BERT_CONFIG | {"activation": "hidden_activation", "layer_norm_eps": "norm_eps"},
         defaults={
             "hidden_activation": "gelu",
             "norm_eps": 1e-5,
@@ -308,7 +247,7 @@ FAMILIES: tuple[Family, ...] = (
         model_types=("eurobert",),
         namings=(Naming("model.", naming.EUROBERT),),
         network=networks.eurobert_network,
-        config=_BERT_CONFIG | {"layer_norm_eps": "rms_norm_eps"},
+        config=BERT_CONFIG | {"layer_norm_eps": "rms_norm_eps"},
         defaults={
             "hidden_act": "silu",
             "rms_norm_eps": 1e-5,
@@ -331,6 +270,7 @@ FAMILIES: tuple[Family, ...] = (
         ignored=("pretraining_tp", "clf_pooling"),
         unused=("lm_head.*", "dense.*", "classifier.*"),
     ),
+    *MORE_FAMILIES,
 )
 
 

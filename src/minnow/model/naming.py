@@ -21,11 +21,13 @@ class Part:
         name: Its name, or that of its weight/bias pair.
         index: The part, from 0.
         of: The number of parts.
+        factor: Multiplies its numbers; a power of two, so that none of them is rounded.
     """
 
     name: str
     index: int = 0
     of: int = 1
+    factor: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -148,3 +150,60 @@ EUROBERT = _POST_NORM_LLAMA | {
     "layer.{i}.output_norm": "layers.{i}.post_attention_layernorm",
     "final_norm": "norm",
 }
+
+ELECTRA = BERT | {"embeddings.projection": "embeddings_project"}
+
+_ALBERT_LAYER = "encoder.albert_layer_groups.0.albert_layers.0"
+ALBERT = _WORDS | {
+    "embeddings.position": "embeddings.position_embeddings.weight",
+    "embeddings.projection": "encoder.embedding_hidden_mapping_in",
+    "layer.{i}.query": f"{_ALBERT_LAYER}.attention.query",
+    "layer.{i}.key": f"{_ALBERT_LAYER}.attention.key",
+    "layer.{i}.value": f"{_ALBERT_LAYER}.attention.value",
+    "layer.{i}.attention_output": f"{_ALBERT_LAYER}.attention.dense",
+    "layer.{i}.attention_norm": f"{_ALBERT_LAYER}.attention.LayerNorm",
+    "layer.{i}.inner": f"{_ALBERT_LAYER}.ffn",
+    "layer.{i}.output": f"{_ALBERT_LAYER}.ffn_output",
+    "layer.{i}.output_norm": f"{_ALBERT_LAYER}.full_layer_layer_norm",
+}
+"""All layers are one, and have its tensors."""
+
+T5_FACTOR = 2.0**-6
+"""Of all states between the layers: a device that computes in float16 holds no T5's otherwise.
+
+The table of words and the last matrix of each part are read times this, and norms have an eps to
+match, so that everything else is the same to the last bit.
+"""
+
+
+def _t5(words: str, units: Mapping[str, str | Part]) -> dict[str, str | Part]:
+    block = "encoder.block.{i}.layer"
+    return {
+        "embeddings.word": Part(words, factor=T5_FACTOR),
+        "relative_bias": "encoder.block.0.layer.0.SelfAttention.relative_attention_bias.weight",
+        "layer.{i}.query": f"{block}.0.SelfAttention.q",
+        "layer.{i}.key": f"{block}.0.SelfAttention.k",
+        "layer.{i}.value": f"{block}.0.SelfAttention.v",
+        "layer.{i}.attention_output": Part(f"{block}.0.SelfAttention.o", factor=T5_FACTOR),
+        "layer.{i}.attention_norm": f"{block}.0.layer_norm",
+        **units,
+        "layer.{i}.output": Part(f"{block}.1.DenseReluDense.wo", factor=T5_FACTOR),
+        "layer.{i}.output_norm": f"{block}.1.layer_norm",
+        "final_norm": "encoder.final_layer_norm",
+    }
+
+
+_T5_UNITS = "encoder.block.{i}.layer.1.DenseReluDense"
+_T5_INNER: Mapping[str, str | Part] = {
+    "layer.{i}.inner": f"{_T5_UNITS}.wi",
+}
+_T5_GATED: Mapping[str, str | Part] = {
+    "layer.{i}.gate": f"{_T5_UNITS}.wi_0",
+    "layer.{i}.inner": f"{_T5_UNITS}.wi_1",
+}
+T5 = tuple(
+    _t5(words, units)
+    for words in ("shared.weight", "encoder.embed_tokens.weight")
+    for units in (_T5_INNER, _T5_GATED)
+)
+"""With the words of encoder and decoder together, or the encoder's own; plain, or gated."""

@@ -62,10 +62,13 @@ class Words:
     Attributes:
         rows: Ids of the vocabulary.
         token_types: Rows of the table of token types; 0 where there is none.
+        width: Columns of all tables, where a matrix with a bias makes states of their sum, after
+            its norm; None where they are as wide as a state.
     """
 
     rows: int
     token_types: int = 0
+    width: int | None = None
 
 
 @dataclass(frozen=True)
@@ -233,6 +236,11 @@ class Network:
     blocks: tuple[Block, ...]
     final_norm: Norm | None = None
     relative: RelativeBuckets | None = None
+
+    @property
+    def table_width(self) -> int:
+        """Columns of the tables of words, token types and positions."""
+        return self.words.width or self.width
 
     @property
     def inputs(self) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from minnow.model import network as net
 from minnow.model import settings
+from minnow.model.naming import T5_FACTOR
 from minnow.model.network import Network
 
 if TYPE_CHECKING:
@@ -143,3 +144,41 @@ def eurobert_network(spec: EncoderSpec) -> Network:
         blocks=(block,) * spec.layers,
         final_norm=norm,
     )
+
+
+def t5_network(spec: EncoderSpec) -> Network:
+    """Describe an encoder as in Raffel et al., "T5" (2020), or with gates as in version 1.1.
+
+    Its states are `naming.T5_FACTOR` of the published ones, and so is the root of each norm's eps.
+    """
+    given, norm = spec.settings, net.RmsNorm(spec.layer_norm_eps * T5_FACTOR**2)
+    block = net.Block(
+        net.Attention(spec.heads, given["head_size"], scale=1.0, bias=False, output_bias=False),
+        net.FeedForward(
+            spec.inner_width, spec.activation, gated=given["gated"], bias=False, output_bias=False
+        ),
+        attention_norm=norm,
+        output_norm=norm,
+        placement=net.Placement.PRE,
+    )
+    return Network(
+        width=spec.width,
+        longest=spec.max_positions,
+        words=net.Words(spec.vocab_size),
+        positions=None,
+        embedding_norm=None,
+        blocks=(block,) * spec.layers,
+        final_norm=norm,
+        relative=net.RelativeBuckets(spec.heads, given["buckets"], given["distance"]),
+    )
+
+
+def projected_network(spec: EncoderSpec) -> Network:
+    """Describe a BERT whose tables may be narrower than its states: ELECTRA and ALBERT.
+
+    ALBERT's layers have the same tensors; its names say so, and its network has one for each.
+
+    Source: Clark et al., "ELECTRA" (2020); Lan et al., "ALBERT" (2019), section 3.1.
+    """
+    words = net.Words(spec.vocab_size, spec.token_types, spec.settings["table_width"])
+    return replace(post_norm_network(spec), words=words)

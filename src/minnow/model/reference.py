@@ -59,6 +59,7 @@ class ReferenceModel:
         """
         network, tensors = self._network, self._tensors
         x = embed(np.asarray(ids), places_of(ids, network), network, tensors)
+        x = project(x, network, tensors)
         bias = relative_bias(len(ids), network.relative, tensors)
         for i, block in enumerate(network.blocks):
             x = self._block(x, block, f"layer.{i}", bias)
@@ -152,7 +153,7 @@ def embed(
         tensors: Its tensors.
 
     Returns:
-        The states that the first block reads, of shape (tokens, width).
+        The normalised sum of the tables' rows, of shape (tokens, columns of the tables).
     """
     x = tensors["embeddings.word"][ids]
     if network.positions:
@@ -160,6 +161,11 @@ def embed(
     if network.words.token_types:
         x = x + tensors["embeddings.token_type"][0]
     return normalize_layer(x, network.embedding_norm, "embeddings.norm", tensors)
+
+
+def project(x: Floats, network: Network, tensors: Mapping[str, Floats]) -> Floats:
+    """Make states of embedded tokens: the same, or of another width where the tables have one."""
+    return multiply(x, "embeddings.projection", tensors) if network.words.width else x
 
 
 def normalize_layer(

@@ -138,6 +138,34 @@ def read_eurobert(config: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def read_electra(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Read the width of an ELECTRA's tables, where it is another than that of its states."""
+    width = _integer(config, "embedding_size", 128)
+    return {"table_width": None if width == config["hidden_size"] else width}
+
+
+def read_albert(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Read the width of an ALBERT's tables, from which a matrix makes states in any case."""
+    return {"table_width": _integer(config, "embedding_size", 128)}
+
+
+def read_t5(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Read a T5's heads, gates and buckets of distances."""
+    buckets = _integer(config, "relative_attention_num_buckets", 32)
+    distance = _integer(config, "relative_attention_max_distance", 128)
+    if buckets % 4 or distance <= buckets // 4:
+        raise UnsupportedModelError(
+            f"relative_attention_num_buckets, {buckets}, should be a multiple of 4, and less than "
+            f"four times relative_attention_max_distance, {distance}"
+        )
+    return {
+        "head_size": _integer(config, "d_kv", 64),
+        "gated": config["feed_forward_proj"].startswith("gated-"),
+        "buckets": buckets,
+        "distance": distance,
+    }
+
+
 def _check_code(config: Mapping[str, Any], known: set[str]) -> None:
     """Refuse a repository's own code, which is not run, unless it is one that a row describes."""
     classes = config.get("auto_map") or {}

@@ -280,6 +280,21 @@ def _unigram(unknown: int | str) -> Callable[[Vocabulary, Options], Tokenizer]:
     return build
 
 
+def _albert(vocabulary: Vocabulary, options: Options) -> Tokenizer:
+    from tokenizers import normalizers
+
+    tokenizer = _unigram(1)(vocabulary, options)
+    steps: list[Any] = [normalizers.Replace("``", '"'), normalizers.Replace("''", '"')]
+    if not options["keep_accents"]:
+        steps += [normalizers.NFKD(), normalizers.StripAccents()]
+    if options["do_lower_case"]:
+        steps.append(normalizers.Lowercase())
+    if vocabulary.charsmap is not None:
+        steps.append(normalizers.Precompiled(vocabulary.charsmap))
+    tokenizer.normalizer = normalizers.Sequence(steps)
+    return tokenizer
+
+
 def _gemma(vocabulary: Vocabulary, options: Options) -> Tokenizer:
     from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 
@@ -338,6 +353,15 @@ def _template(first: str | None, last: str) -> Callable[[Tokenizer, Options], An
         return processors.TemplateProcessing(single=single, special_tokens=ids)
 
     return around
+
+
+def _named_template(tokenizer: Tokenizer, options: Options) -> Any:
+    """Put `[CLS]` and `[SEP]` around a text, by the ids of `cls_token` and `sep_token`."""
+    from tokenizers import processors
+
+    keys = {"[CLS]": "cls_token", "[SEP]": "sep_token"}
+    ids = [(text, _id(tokenizer, str(options[key]))) for text, key in keys.items()]
+    return processors.TemplateProcessing(single=["[CLS]", "$A", "[SEP]"], special_tokens=ids)
 
 
 def _t5_end(tokenizer: Tokenizer, options: Options) -> Any:
@@ -438,6 +462,23 @@ _CLASSES = (
             "additional_special_tokens": ["<s>NOTUSED", "</s>NOTUSED", "<unk>NOTUSED"],
         },
         prepare=_wrap_camembert_mask,
+    ),
+    TokenizerClass(
+        names=("AlbertTokenizer",),
+        model="Unigram",
+        build=_albert,
+        around=_named_template,
+        defaults={
+            "bos_token": "[CLS]",
+            "eos_token": "[SEP]",
+            "unk_token": "<unk>",
+            "sep_token": "[SEP]",
+            "pad_token": "<pad>",
+            "cls_token": "[CLS]",
+            "mask_token": "[MASK]",
+            "do_lower_case": True,
+            "keep_accents": False,
+        },
     ),
     TokenizerClass(
         names=("T5Tokenizer",),

@@ -46,6 +46,7 @@ AS_IT_IS = "TokenizersBackend"
 _GENERIC = (AS_IT_IS, "PreTrainedTokenizer", "PreTrainedTokenizerFast", "PythonBackend")
 
 _CLASS_OF_MODEL = {
+    "albert": "AlbertTokenizer",
     "bert": "BertTokenizer",
     "camembert": "CamembertTokenizer",
     "convbert": "BertTokenizer",

@@ -144,6 +144,11 @@ def test_a_network_without_token_types(tmp_path: Path) -> None:
     assert export_mnn_llm(bundle, tmp_path / "llm").record.parity.worst.worst > 0.999999
 
 
+def test_tables_that_are_narrower_than_the_states(tmp_path: Path) -> None:
+    bundle = make(tmp_path, family="electra", pooling="mean")
+    assert export_mnn_llm(bundle, tmp_path / "llm").record.parity.worst.worst > 0.999999
+
+
 def test_a_network_whose_positions_skip_padding_is_refused(tmp_path: Path) -> None:
     bundle = make(tmp_path, family="roberta", pooling="mean")
     with pytest.raises(

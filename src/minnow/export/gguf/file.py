@@ -75,6 +75,8 @@ def _network_faults(network: Network, head: Head) -> list[str]:
         faults.append(f"it pools by {head.pooling.value}, and llama.cpp by {known} only")
     if head.truncate is not None:
         faults.append(f"it keeps {head.truncate} numbers of a vector, and llama.cpp all")
+    if network.words.width:
+        faults.append("its tables are narrower than its states, and those of llama.cpp are not")
     return faults + architecture_of(network).faults(network)
 
 

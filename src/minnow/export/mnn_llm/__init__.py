@@ -224,7 +224,7 @@ def _write(
     progress: Progress,
 ) -> tuple[Original, WordTable]:
     """Write the engine's files; return the model with the numbers that they store."""
-    encoder = original.encoder
+    width = original.network.table_width
     table = store_words(original.tensors[_WORD], kind)
     rounded = quantize(original, replace(recipe, words=None), calibration, progress)
     progress("writing the graph")
@@ -238,14 +238,14 @@ def _write(
     del model
     progress(f"converting to MNN ({recipe.precision.value}, words {kind.value})")
     convert_to_mnn(
-        graph, folder / MODEL, recipe, embedded_inputs(encoder.width), grids=rounded.grids,
+        graph, folder / MODEL, recipe, embedded_inputs(width), grids=rounded.grids,
         log=folder / _LOG,
     )  # fmt: skip
     graph.unlink()
     (folder / _LOG).unlink()
     (folder / WORDS).write_bytes(table.to_bytes())
     (folder / MTOK).write_bytes(mtok_bytes(tokenizer))
-    write_settings(folder, encoder.width, tokenizer.template, table.settings())
+    write_settings(folder, width, tokenizer.template, table.settings())
     tensors = {**rounded.tensors, _WORD: table.unpack()}
     return replace(original, tensors=tensors), table
 
