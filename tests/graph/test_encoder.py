@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from fakes.checkpoint import CONFIGS, write_model
 
+from minnow.convert.graph_file import write_graph
 from minnow.convert.mnn import convert_to_mnn
 from minnow.engines.base import TokenBatch
 from minnow.engines.mnn import MnnEngine
@@ -59,8 +60,9 @@ class Model:
 
 def to_mnn(model: Model, folder: Path, recipe: str, *, in_parts: bool = False) -> Path:
     graph = folder / "graph.onnx"
-    content = build_graph(model.network, model.tensors, in_parts=in_parts).SerializeToString()
-    graph.write_bytes(content)
+    write_graph(
+        build_graph(model.network, model.tensors, in_parts=in_parts), graph, RECIPES[recipe]
+    )
     convert_to_mnn(
         graph, folder / "encoder.mnn", RECIPES[recipe], model.encoder.inputs, log=folder / "log"
     )

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from minnow.bundle import ENCODER, encoder_file, shape_name
 from minnow.convert.author import adopt_graph
+from minnow.convert.graph_file import remove_graph, write_graph
 from minnow.convert.mnn import convert_to_mnn
 from minnow.convert.quantize import quantize
 from minnow.graph.encoder import build_graph
@@ -83,9 +84,9 @@ class _Writer:
     def write(self, model: Any, shape: tuple[int, int] | None = None) -> None:
         """Convert an ONNX model to encoder.mnn, or to the encoder of a fixed shape."""
         graph = self.folder / "graph.onnx"
-        graph.write_bytes(model.SerializeToString())
+        write_graph(model, graph, self.recipe)
         encoder = self.folder / (encoder_file(shape) if shape else ENCODER)
         log = self.folder / (f"{encoder.stem}.log" if shape else LOG)
         inputs = [f"{name}:int:{shape_name(shape)}" if shape else name for name in self.inputs]
         convert_to_mnn(graph, encoder, self.recipe, inputs, grids=self.grids, log=log)
-        graph.unlink()
+        remove_graph(graph)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from minnow.bundle import CARD, TOKENIZER, Bundle
+from minnow.convert.graph_file import remove_graph, write_graph
 from minnow.convert.mnn import convert_to_mnn
 from minnow.convert.provenance import tools
 from minnow.convert.quantize import quantize
@@ -234,14 +235,14 @@ def _write(
         long=original.embedding.is_long,
     )  # fmt: skip
     graph = folder / "graph.onnx"
-    graph.write_bytes(model.SerializeToString())
+    write_graph(model, graph, recipe)
     del model
     progress(f"converting to MNN ({recipe.precision.value}, words {kind.value})")
     convert_to_mnn(
         graph, folder / MODEL, recipe, embedded_inputs(width), grids=rounded.grids,
         log=folder / _LOG,
     )  # fmt: skip
-    graph.unlink()
+    remove_graph(graph)
     (folder / _LOG).unlink()
     (folder / WORDS).write_bytes(table.to_bytes())
     (folder / MTOK).write_bytes(mtok_bytes(tokenizer))
