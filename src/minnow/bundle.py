@@ -36,9 +36,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from contextlib import AbstractContextManager
 
-FORMAT = 2
-"""The newest format of a manifest. Format 2 has `truncate_dim`, which readers of format 1 ignore:
-they would give other vectors. A bundle without it has format 1, for those readers too."""
+FORMAT = 3
+"""The newest format of a manifest. Format 2 has `truncate_dim`, and format 3 `joined_poolings` and
+`layers`, which older readers ignore: they would give other vectors. A bundle without them has
+format 1, for those readers too."""
 MANIFEST = "minnow.json"
 ENCODER = "encoder.mnn"
 TOKENIZER = "tokenizer.json"
@@ -199,8 +200,10 @@ class Manifest:
 
     def __post_init__(self) -> None:
         """Raise the format where readers of an older one would give other vectors."""
-        if self.embedding.truncate_dim is not None:
-            object.__setattr__(self, "format", FORMAT)
+        if not self.embedding.head.is_plain:
+            object.__setattr__(self, "format", 3)
+        elif self.embedding.truncate_dim is not None:
+            object.__setattr__(self, "format", 2)
 
     @property
     def output(self) -> str:
@@ -335,6 +338,9 @@ def _decode_manifest(content: bytes, path: Path) -> Manifest:
 def _number_faults(manifest: Manifest) -> list[str]:
     """Describe the numbers of a manifest that no bundle has."""
     faults = spec_faults(manifest.encoder, manifest.embedding)
+    interface = manifest.recipe.interface
+    if interface is Interface.LAST_HIDDEN_STATE and not manifest.embedding.head.is_plain:
+        faults.append(f"it has layers or several poolings, and gives {interface.value}")
     bars = (manifest.recipe.bar, manifest.parity.bar)
     faults += [f"its bar is {bar}" for bar in bars if not -1 <= bar <= 1]
     for shape in manifest.fixed_shapes:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from functools import cache, partial
 from typing import TYPE_CHECKING, TypeVar
 
-from minnow.engines import AUTO, REBUILT, EngineOptions, TextEmbedder
+from minnow.engines import AUTO, EngineOptions, TextEmbedder
 from minnow.errors import EngineError, MinnowError, ParityError
 from minnow.vectors import rowwise_cosine
 
@@ -63,7 +63,8 @@ def open_chosen(options: EngineOptions, bundle: Bundle, open_: Callable[..., T])
     def open_other(engine: str) -> tuple[T, str]:
         other = replace(options, engine=engine)
         _check_possible(engine)
-        embedder = open_(other, model=graph(), interface=REBUILT)
+        interface = bundle.manifest.embedding.rebuilt_interface
+        embedder = open_(other, model=graph(), interface=interface)
         return embedder, _check_agreement(embedder, own, other)
 
     if options.engine != AUTO:

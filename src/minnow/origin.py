@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING
 
 from minnow.errors import BundleError, SourceError
 from minnow.graph.encoder import build_graph
-from minnow.model.checkpoint import weight_files
+from minnow.model.layers import model_weight_files
 from minnow.model.original import read_original
 from minnow.model.source import resolve
 from minnow.sealing import sha256
 
 if TYPE_CHECKING:
     from minnow.bundle import Bundle
+    from minnow.model.original import Original
     from minnow.model.source import ModelSource
 
 
@@ -49,7 +50,7 @@ def find_origin(
             f"{error} This needs the model that {bundle.folder} was made from; name it with "
             "`source=`."
         ) from error
-    found = sha256(*weight_files(origin))
+    found = sha256(*model_weight_files(origin))
     if found != made_from.weights_sha256:
         raise BundleError(
             f"{origin.name} does not hold the weights that {bundle.folder} was made from "
@@ -67,7 +68,8 @@ def rebuild_graph(bundle: Bundle, source: str | ModelSource | None = None) -> by
 
     Returns:
         A serialised `onnx.ModelProto` that gives token states, even where the bundle's encoder
-        gives vectors; see `minnow.graph.encoder.build_graph`.
+        gives vectors; but vectors where the head has layers. See
+        `minnow.graph.encoder.build_graph` and `minnow.model.spec.EmbeddingSpec.interface`.
 
     Raises:
         SourceError: The model is not there.
@@ -75,7 +77,13 @@ def rebuild_graph(bundle: Bundle, source: str | ModelSource | None = None) -> by
         MissingExtraError: The extra `convert` is not installed.
     """
     original = read_original(find_origin(bundle, source, offline=True), bundle.manifest.choices)
+    return original_graph(original)
+
+
+def original_graph(original: Original) -> bytes:
+    """Write minnow's own graph of a model in float32, with the output that its head needs."""
+    head = None if original.head.is_plain else original.head
     long = original.embedding.is_long
-    model = build_graph(original.network, original.tensors, long=long)
+    model = build_graph(original.network, original.tensors, head=head, long=long)
     graph: bytes = model.SerializeToString()
     return graph

@@ -20,12 +20,18 @@ _WRITTEN_NAMES = {"max_ndcg_drop": "largest_fall"}
 def to_json(record: object) -> dict[str, Any]:
     """Return a manifest or the record of an export as its JSON form, under the written names.
 
-    The settings that only some families have are left out where there are none.
+    The settings that only some families have, and the layers that only some heads have, are left
+    out where there are none.
     """
     values: dict[str, Any] = msgspec.to_builtins(record)
     encoder = values.get("encoder")
     if isinstance(encoder, dict) and not encoder["settings"]:
         del encoder["settings"]
+    embedding = values.get("embedding")
+    if isinstance(embedding, dict):
+        for key in ("joined_poolings", "layers"):
+            if not embedding[key]:
+                del embedding[key]
     return _rename(values, _WRITTEN_NAMES)
 
 

@@ -18,9 +18,9 @@ from minnow.engines.fastembed import FastembedEmbedder, write_model
 from minnow.engines.llama_cpp import LlamaCppEmbedder
 from minnow.engines.mnn import MnnEngine
 from minnow.engines.sentence_transformers import SentenceTransformersEmbedder
-from minnow.errors import EngineError, InputError, MissingExtraError
+from minnow.errors import EngineError, MissingExtraError
 from minnow.model.original import read_original
-from minnow.model.spec import Choices, Interface
+from minnow.model.spec import Choices
 from minnow.origin import rebuild_graph
 from minnow.proof.references import CheckpointReference
 from minnow.systems.exports import export_with_sentence_transformers
@@ -219,13 +219,6 @@ def test_openvino_is_not_loaded_where_it_would_hang(made: Tiny) -> None:
 def test_an_engine_that_is_not_in_the_table(made: Tiny) -> None:
     with pytest.raises(EngineError, match="no engine 'tensorrt'; choose mnn, onnxruntime"):
         open_engine(made.bundle.encoder, made.bundle.manifest.encoder, EngineOptions("tensorrt"))
-
-
-@pytest.mark.parametrize("engine", ["onnxruntime", "openvino", "openvino-bf16"])
-def test_only_mnn_gives_vectors(made: Tiny, engine: str) -> None:
-    spec, vectors = made.bundle.manifest.encoder, Interface.SENTENCE_EMBEDDING
-    with pytest.raises(InputError, match=f"{engine}' gives last_hidden_state only"):
-        open_engine(b"a graph", spec, EngineOptions(engine), interface=vectors)
 
 
 def test_sentence_transformers_that_is_not_installed(

@@ -19,6 +19,7 @@ from minnow.errors import (
     SourceNotFoundError,
     UnsupportedModelError,
 )
+from minnow.model.head import LayerKind
 from minnow.vectors import Pooling
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ def test_modules_are_read_under_their_old_and_their_new_names(
     assert old.normalize is normalize
 
 
-@pytest.mark.parametrize("kind", ["Dense", "LayerNorm", "Router", "CNN", "Dropout"])
+@pytest.mark.parametrize("kind", ["Router", "CNN", "LSTM", "WordWeights", "WeightedLayerPooling"])
 def test_a_module_that_minnow_does_not_compute_is_refused(folder: Path, kind: str) -> None:
     write_modules(
         folder,
@@ -78,9 +79,19 @@ def test_a_module_that_minnow_does_not_compute_is_refused(folder: Path, kind: st
 
 def test_a_choice_of_pooling_does_not_make_a_dense_module_go_away(folder: Path) -> None:
     write_modules(folder, (OLD + "Transformer", ""), (OLD + "Dense", "1_Dense"))
+    dense = {"in_features": 32, "out_features": 8, "bias": False}
+    write_json(folder / "1_Dense/config.json", dense)
 
-    with pytest.raises(UnsupportedModelError, match="Dense"):
-        embedding_of(folder, pooling=Pooling.CLS, normalize=True)
+    (layer,) = embedding_of(folder, pooling=Pooling.CLS, normalize=True).layers
+    assert (layer.kind, layer.width) == (LayerKind.DENSE, 8)
+
+
+def test_a_module_without_its_configuration_is_refused(folder: Path) -> None:
+    rows = [("Transformer", ""), ("Pooling", "1_Pooling"), ("Dense", "2_Dense")]
+    write_modules(folder, *((OLD + kind, path) for kind, path in rows))
+
+    with pytest.raises(SourceNotFoundError, match=r"has no 2_Dense/config\.json"):
+        embedding_of(folder)
 
 
 def test_the_authors_own_code_is_refused_under_its_whole_name(folder: Path) -> None:
@@ -169,23 +180,41 @@ def test_pooling_is_read_from_its_name(folder: Path, pooling: Pooling, listed: b
 
 
 @pytest.mark.parametrize(
-    ("config", "named"),
+    "config",
     [
-        ({"pooling_mode": ["cls", "mean"]}, "cls, mean"),
-        ({"pooling_mode": []}, "none"),
-        ({"pooling_mode_cls_token": True, "pooling_mode_max_tokens": True}, "cls, max"),
-        ({"pooling_mode_cls_token": False}, "none"),
-        ({}, "none"),
+        {"pooling_mode": []},
+        {"pooling_mode_cls_token": False},
+        {},
     ],
 )
-def test_several_poolings_or_none_are_the_users_choice(
-    folder: Path, config: dict[str, Any], named: str
+def test_no_pooling_is_the_users_choice(folder: Path, config: dict[str, Any]) -> None:
+    write_json(folder / "1_Pooling/config.json", config)
+
+    with pytest.raises(AmbiguousModelError, match=r"asks for none of the .*`pooling=cls\|"):
+        embedding_of(folder)
+    assert embedding_of(folder, pooling=Pooling.MAX).pooling is Pooling.MAX
+
+
+@pytest.mark.parametrize(
+    ("config", "poolings"),
+    [
+        ({"pooling_mode": ["mean", "cls"]}, (Pooling.MEAN, Pooling.CLS)),
+        (
+            {"pooling_mode_max_tokens": True, "pooling_mode_cls_token": True},
+            (Pooling.CLS, Pooling.MAX),
+        ),
+    ],
+    ids=["as listed", "flags in the order of sentence-transformers"],
+)
+def test_several_poolings_are_joined(
+    folder: Path, config: dict[str, Any], poolings: tuple[Pooling, ...]
 ) -> None:
     write_json(folder / "1_Pooling/config.json", config)
 
-    with pytest.raises(AmbiguousModelError, match=rf"asks for {named} of the .*`pooling=cls\|"):
-        embedding_of(folder)
-    assert embedding_of(folder, pooling=Pooling.MAX).pooling is Pooling.MAX
+    head = embedding_of(folder).head
+    assert head.poolings == poolings
+    assert head.width(32) == 64
+    assert embedding_of(folder, pooling=Pooling.MAX).head.poolings == (Pooling.MAX,)
 
 
 @pytest.mark.parametrize(

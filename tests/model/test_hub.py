@@ -48,6 +48,7 @@ WANTED = WHOLE_MODEL | {
         "sentence_xlm-roberta_config.json",
         "sentence_xlnet_config.json",
         "2_Normalize/config.json",
+        "2_Dense/model.safetensors",
         "tokenizer_config.json",
         "special_tokens_map.json",
         "added_tokens.json",
@@ -73,7 +74,6 @@ UNWANTED = {
         "flax_model.msgpack",
         "rust_model.ot",
         "openvino/openvino_model.xml",
-        "2_Dense/model.safetensors",
         "2_Dense/pytorch_model.bin",
         "train/1_Pooling/config.json",
     )

@@ -44,7 +44,7 @@ inline Manifest read_manifest(const std::string& folder) {
     std::string path = folder + (found.mnn_llm ? "/export.json" : "/minnow.json");
     Json file = read_json(path);
     try {
-        if (int format = file["format"].integer("format"); format < 1 || format > (found.mnn_llm ? 1 : 2))
+        if (int format = file["format"].integer("format"); format < 1 || format > (found.mnn_llm ? 1 : 3))
             throw Error("it has an unsupported version");
         const Json &text = found.mnn_llm ? file : file["embedding"], &network = file["encoder"];
         found.pooling = text.get<std::string>("pooling");
@@ -62,6 +62,11 @@ inline Manifest read_manifest(const std::string& folder) {
             found.token_types = network["token_types"].integer("token_types") > 0;
             auto interface = file["recipe"].get<std::string>("interface", "last_hidden_state");
             found.gives_vectors = interface == "sentence_embedding";
+            if (!found.gives_vectors && (file["format"].integer("format") > 2))
+                throw Error("its head is not in its encoder");
+            found.width *= 1 + static_cast<int>(text.get("joined_poolings", Json::Array{}).size());
+            for (auto& layer : text.get("layers", Json::Array{}))  // which the encoder applies
+                found.width = layer["width"].integer("width");
             if (auto& kept = text["truncate_dim"]; kept.is<double>())
                 found.width = std::min(found.width, kept.integer("truncate_dim"));
             if (found.gives_vectors) found.output_width = found.width;

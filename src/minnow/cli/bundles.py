@@ -304,7 +304,7 @@ def _facts(bundle: Bundle) -> dict[str, Any]:
         "license": source.license,
         "network": f"{manifest.encoder.family}, {manifest.encoder.layers} layers",
         "width": manifest.width,
-        "pooling": embedding.pooling.value,
+        "pooling": embedding.head.description,
         "normalize": embedding.normalize,
         **({"truncate_dim": embedding.truncate_dim} if embedding.truncate_dim else {}),
         "max_tokens": embedding.max_tokens,

@@ -14,7 +14,7 @@ from minnow.convert.shapes import check_limit, check_shapes
 from minnow.errors import InputError
 from minnow.model.original import read_original
 from minnow.model.source import ModelSource, resolve
-from minnow.model.spec import Choices
+from minnow.model.spec import Choices, Interface
 from minnow.origin import find_origin
 from minnow.proof.bundles import prove_bundle
 from minnow.proof.references import REFERENCES, check_reference, stored_reference
@@ -88,6 +88,7 @@ def convert(
         progress("reading the model")
         original = read_original(origin, choices)
         check_limit(shapes, original.embedding)
+        recipe = _with_interface(recipe, original.embedding, progress)
         yardstick = REFERENCES[reference](original)
         copy_metadata(origin, folder)
         stored = write_encoders(
@@ -184,6 +185,19 @@ def _checked(
     if calibration is None:
         return recipe
     return replace(recipe, calibration=describe_calibration(calibration, recipe))
+
+
+def _with_interface(recipe: Recipe, embedding: EmbeddingSpec, progress: Progress) -> Recipe:
+    """Have the encoder give vectors where a head needs more than one pooling."""
+    if embedding.head.is_plain or recipe.interface is Interface.SENTENCE_EMBEDDING:
+        return recipe
+    if recipe.graph is Graph.AUTHOR:
+        raise InputError(
+            f"The model's head ({embedding.head.description}) is not in the author's graph; take "
+            "minnow's own (`graph=canonical`)."
+        )
+    progress(f"the encoder gives vectors: it holds the head ({embedding.head.description})")
+    return replace(recipe, interface=Interface.SENTENCE_EMBEDDING)
 
 
 def _check_searchable(recipe: Recipe) -> None:

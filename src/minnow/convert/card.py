@@ -163,7 +163,7 @@ def model_card(manifest: Manifest, encoder_bytes: int) -> str:
         width=encoder.width,
         heads=encoder.heads,
         vocab=encoder.vocab_size,
-        pooling=embedding.pooling.value,
+        pooling=embedding.head.description,
         normalized=_steps(embedding),
         max_tokens=embedding.max_tokens,
         inputs=", ".join(f"`{name}`" for name in encoder.inputs),

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from minnow.bundle import CARD, SourceRecord
 from minnow.errors import ParityError
-from minnow.model.checkpoint import weight_files
+from minnow.model.layers import model_weight_files
 from minnow.model.layout import WEIGHTS, WEIGHTS_INDEX, needed_files, place
 from minnow.sealing import sha256
 
@@ -36,7 +36,11 @@ def metadata_files(origin: ModelSource) -> list[str]:
     paths = (path for path in origin.folder.rglob("*") if path.is_file())
     names = {path.relative_to(origin.folder).as_posix() for path in paths}
     left = {*(place(name, origin.network) for name in (WEIGHTS, WEIGHTS_INDEX)), CARD}
-    return [name for name in needed_files(names, with_author_graph=False) if name not in left]
+    return [
+        name
+        for name in needed_files(names, with_author_graph=False)
+        if name not in left and not name.endswith(f"/{WEIGHTS}")
+    ]
 
 
 def source_record(origin: ModelSource) -> SourceRecord:
@@ -46,7 +50,7 @@ def source_record(origin: ModelSource) -> SourceRecord:
         kind=origin.kind,
         revision=origin.revision,
         model_id=origin.model_id,
-        weights_sha256=sha256(*weight_files(origin)),
+        weights_sha256=sha256(*model_weight_files(origin)),
         license=_license(origin),
     )
 

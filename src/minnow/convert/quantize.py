@@ -12,6 +12,7 @@ from minnow.convert.rounding import round_weight
 from minnow.errors import ConversionError
 from minnow.graph.packed import TURN_BITS, PackedTable, pack_table
 from minnow.model.checkpoint import linear_layers
+from minnow.model.head import layer_shapes
 from minnow.recipe import Grid, Rounding
 
 if TYPE_CHECKING:
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
 
 _BYTE = 8
 _WORDS = "embeddings.word"
+HEAD_GRID = Grid(8, 64)
+"""The grid of a head's matrices where those of the network are rounded: they are small, and no
+later layer evens out their errors."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +93,18 @@ def quantize(
         name: _for_rows(recipe.weights, tensors[f"{name}.weight"].shape[1])
         for name in linear_layers(network)
     }
-    turns = {f"{n}.turned": Grid(TURN_BITS) for n, t in packed.items() if t.turn is not None}
+    heads = {
+        name.removesuffix(".weight"): _for_rows(HEAD_GRID, shape[1])
+        for name, shape in layer_shapes(original.head, network.width).items()
+        if len(shape) == 2
+    }
+    tensors |= {
+        f"{name}.weight": round_weight(tensors[f"{name}.weight"], grid)
+        for name, grid in heads.items()
+    }
+    turns = heads | {
+        f"{n}.turned": Grid(TURN_BITS) for n, t in packed.items() if t.turn is not None
+    }
     if recipe.rounding is Rounding.CALIBRATED:
         rows = calibration_rows(original, texts)
         rounded = round_network(network, tensors, rows, grids.__getitem__, progress)

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 __all__ = [
     "AUTO",
     "ENGINES",
-    "REBUILT",
     "Engine",
     "EngineArguments",
     "EngineKind",
@@ -41,9 +40,6 @@ AUTO = "auto"
 AGREEMENT = 0.9999
 """The least cosine to the bundle's own vectors that another engine may have."""
 
-REBUILT = Interface.LAST_HIDDEN_STATE
-"""The output of a rebuilt graph, regardless of the bundle's encoder; minnow pools it."""
-
 
 @dataclass(frozen=True)
 class EngineKind:
@@ -53,8 +49,8 @@ class EngineKind:
         module: The module of its class; imported when the engine is opened.
         type: The class's name.
         options: Further arguments of the class.
-        runs_encoder: Whether it runs a bundle's own encoder.mnn, with the options `memory` and
-            `interface`. The others run the graph rebuilt, which gives token states.
+        runs_encoder: Whether it runs a bundle's own encoder.mnn, with the option `memory`. The
+            others run the graph rebuilt.
     """
 
     module: str
@@ -139,22 +135,17 @@ def open_engine(
         model: An encoder.mnn for "mnn"; for all others an ONNX file, or its content.
         spec: The network in it.
         options: Which engine, not "auto", and its threads and memory.
-        interface: The output of the encoder.mnn to read; for all other engines token states.
-        width: Length of the vectors of an encoder.mnn that gives them; by default the network's.
+        interface: The output of the model to read.
+        width: Length of the vectors of a model that gives them; by default the network's.
 
     Raises:
         EngineError: There is no such engine, or it refuses the model.
-        InputError: The engine gives token states only.
         MissingExtraError: The engine's extra is not installed.
     """
     kind = _kind_of(options.engine)
-    given = dict(kind.options)
+    given = {**kind.options, "interface": interface, "width": width}
     if kind.runs_encoder:
-        given |= {"memory": options.memory, "interface": interface, "width": width}
-    elif interface is not REBUILT:
-        raise InputError(
-            f"The engine {options.engine!r} gives {REBUILT.value} only, not {interface.value}."
-        )
+        given["memory"] = options.memory
     engine: Engine = getattr(import_module(kind.module), kind.type)(
         model, spec, threads=options.threads, **given
     )

@@ -221,6 +221,11 @@ def check_batch(batch: TokenBatch, spec: EncoderSpec) -> None:
         raise EngineError("Each row of a batch is at least one token, then padding.")
 
 
+def output_rank(interface: Interface) -> int:
+    """Return the number of axes of an output: 2 of vectors, 3 of token states."""
+    return 2 if interface is Interface.SENTENCE_EMBEDDING else 3
+
+
 def output_shape(
     batch: TokenBatch, spec: EncoderSpec, interface: Interface, width: int | None = None
 ) -> tuple[int, ...]:

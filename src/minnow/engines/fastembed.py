@@ -60,6 +60,10 @@ def write_model(
         OSError: The folder cannot be written.
     """
     _pooling(embedding.pooling)
+    if not embedding.head.is_plain:
+        raise EngineError(
+            f"The model's head is {embedding.head.description}, and fastembed only pools."
+        )
     if embedding.truncate_dim is not None:
         raise EngineError(
             f"The model keeps {embedding.truncate_dim} numbers of a vector (truncate_dim), and "

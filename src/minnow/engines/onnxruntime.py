@@ -13,6 +13,7 @@ from minnow.engines.base import (
     check_threads,
     model_name,
     one_line,
+    output_rank,
 )
 from minnow.errors import EngineError, MissingExtraError
 from minnow.model.spec import Interface
@@ -31,22 +32,29 @@ _FATAL_ONLY = 4
 
 
 class OnnxRuntimeEngine:
-    """Engine that runs an ONNX encoder: ids in, float32 token states out."""
+    """Engine that runs an ONNX encoder: ids in, float32 token states or vectors out."""
 
     name = "onnxruntime"
-    interface = Interface.LAST_HIDDEN_STATE
 
     def __init__(
-        self, model: Path | bytes, spec: EncoderSpec, *, threads: int | None = None
+        self,
+        model: Path | bytes,
+        spec: EncoderSpec,
+        *,
+        threads: int | None = None,
+        interface: Interface = Interface.LAST_HIDDEN_STATE,
+        width: int | None = None,
     ) -> None:
         """Load the model.
 
         Args:
             model: An ONNX file, or its content, with the inputs input_ids, attention_mask and
-                optionally token_type_ids; the engine reads its output of shape (batch, tokens,
-                width).
+                optionally token_type_ids; the engine reads its first output of the rank that the
+                interface has.
             spec: The network in it, for checking batches.
             threads: CPU threads of a forward pass; by default ONNX Runtime's own choice.
+            interface: What the model gives: token states, or vectors.
+            width: Length of the vectors, if it gives those; by default the network's.
 
         Raises:
             EngineError: ONNX Runtime refuses the file, or it is not an encoder.
@@ -72,17 +80,19 @@ class OnnxRuntimeEngine:
             ) from error
         self._spec = spec
         self._inputs = {row.name: _INTEGERS.get(row.type) for row in self._session.get_inputs()}
-        outputs = [row.name for row in self._session.get_outputs() if len(row.shape or ()) == 3]
+        self.interface, self._width = interface, width
+        rank = output_rank(interface)
+        outputs = [row.name for row in self._session.get_outputs() if len(row.shape or ()) == rank]
         if not set(self._inputs) <= ENCODER_INPUTS or None in self._inputs.values() or not outputs:
             raise EngineError(
                 f"{model_name(model)} has inputs {sorted(self._inputs)}; an encoder has integer "
-                f"inputs among {sorted(ENCODER_INPUTS)} and an output of shape "
-                "(batch, tokens, width)."
+                f"inputs among {sorted(ENCODER_INPUTS)} and an output of {rank} axes, "
+                f"{interface.value}."
             )
         self._output = outputs[0]
 
     def run(self, batch: TokenBatch) -> NDArray[np.float32]:
-        """Run one forward pass: float32 of shape (batch, tokens, width).
+        """Run one forward pass: float32 of the shape that `output_shape` gives.
 
         Raises:
             EngineError: The batch does not fit the model, or ONNX Runtime failed.
@@ -98,7 +108,7 @@ class OnnxRuntimeEngine:
                 f"ONNX Runtime failed on shape {batch.shape}: {one_line(error)}"
             ) from error
         states: NDArray[np.float32] = np.asarray(hidden, dtype=np.float32)
-        check_output(states, batch, self._spec)
+        check_output(states, batch, self._spec, self.interface, self._width)
         return states
 
     def lanes(self, batches: int) -> Sequence[Engine]:

@@ -16,6 +16,7 @@ from minnow.engines.base import (
     default_threads,
     model_name,
     one_line,
+    output_rank,
 )
 from minnow.engines.forks import RuntimeThreads
 from minnow.engines.openvino_library import own_signal_stack, without_telemetry
@@ -44,14 +45,13 @@ def _refuse_after_fork() -> None:
 
 
 class OpenVinoEngine:
-    """Engine that runs an ONNX encoder: ids in, float32 token states out.
+    """Engine that runs an ONNX encoder: ids in, float32 token states or vectors out.
 
     One request behind one lock, and more for `lanes`. An engine that was opened before a fork
     still runs in the child; none can be opened there.
     """
 
     name = "openvino"
-    interface = Interface.LAST_HIDDEN_STATE
 
     def __init__(
         self,
@@ -60,17 +60,21 @@ class OpenVinoEngine:
         *,
         threads: int | None = None,
         precision: Literal["f32", "bf16"] = "f32",
+        interface: Interface = Interface.LAST_HIDDEN_STATE,
+        width: int | None = None,
     ) -> None:
         """Load the model.
 
         Args:
             model: An ONNX file, or its content, with the inputs input_ids, attention_mask and
-                optionally token_type_ids; the engine reads its output of shape (batch, tokens,
-                width).
+                optionally token_type_ids; the engine reads its first output of the rank that the
+                interface has.
             spec: The network in it, for checking batches.
             threads: CPU threads of a forward pass; by default OpenVINO's own choice.
             precision: The type that OpenVINO computes in. Its own default is bf16 wherever the
                 CPU has instructions for it.
+            interface: What the model gives: token states, or vectors.
+            width: Length of the vectors, if it gives those; by default the network's.
 
         Raises:
             EngineError: OpenVINO refuses the file, or it is not an encoder; or OpenVINO was used
@@ -79,7 +83,7 @@ class OpenVinoEngine:
         """
         check_threads(threads)
         _refuse_after_fork()
-        self._model, self._spec = model, spec
+        self._model, self._spec, self.interface, self._width = model, spec, interface, width
         self._hints = {
             "INFERENCE_PRECISION_HINT": precision,
             "INFERENCE_NUM_THREADS": threads or 0,
@@ -90,7 +94,7 @@ class OpenVinoEngine:
         self._whole: _Lane | None = self._compile({"PERFORMANCE_HINT": "LATENCY"}, requests=1)[0]
 
     def run(self, batch: TokenBatch) -> NDArray[np.float32]:
-        """Run one forward pass: float32 of shape (batch, tokens, width).
+        """Run one forward pass: float32 of the shape that `output_shape` gives.
 
         Raises:
             EngineError: The batch does not fit the model, or OpenVINO failed.
@@ -139,23 +143,27 @@ class OpenVinoEngine:
                 compiled = core.compile_model(network, "CPU", {**self._hints, **hints})
         except Exception as error:  # OpenVINO raises RuntimeError and others
             raise EngineError(f"OpenVINO cannot load {name}: {one_line(error)}") from error
-        return tuple(_Lane(compiled, self._spec, name) for _ in range(requests))
+        output = (self.interface, self._width)
+        return tuple(_Lane(compiled, self._spec, name, *output) for _ in range(requests))
 
 
 class _Lane:
     """One request of a compiled model, behind one lock."""
 
     name = "openvino"
-    interface = Interface.LAST_HIDDEN_STATE
 
-    def __init__(self, compiled: Any, spec: EncoderSpec, model: str) -> None:
+    def __init__(
+        self, compiled: Any, spec: EncoderSpec, model: str, interface: Interface, width: int | None
+    ) -> None:
         self._spec, self._lock = spec, threading.Lock()
+        self.interface, self._width = interface, width
         self._inputs = {port.any_name: port.element_type.to_dtype() for port in compiled.inputs}
-        outputs = [port for port in compiled.outputs if len(port.partial_shape) == 3]
+        rank = output_rank(interface)
+        outputs = [port for port in compiled.outputs if len(port.partial_shape) == rank]
         if not set(self._inputs) <= ENCODER_INPUTS or not outputs:
             raise EngineError(
                 f"{model} has inputs {sorted(self._inputs)}; an encoder has integer inputs among "
-                f"{sorted(ENCODER_INPUTS)} and an output of shape (batch, tokens, width)."
+                f"{sorted(ENCODER_INPUTS)} and an output of {rank} axes, {interface.value}."
             )
         self._output = outputs[0]
         self._request = compiled.create_infer_request()
@@ -173,7 +181,7 @@ class _Lane:
                     f"OpenVINO failed on shape {batch.shape}: {one_line(error)}"
                 ) from error
         states: NDArray[np.float32] = np.asarray(hidden, dtype=np.float32)
-        check_output(states, batch, self._spec)
+        check_output(states, batch, self._spec, self.interface, self._width)
         return states
 
     def lanes(self, batches: int) -> Sequence[Engine]:

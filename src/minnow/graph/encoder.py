@@ -22,7 +22,14 @@ from minnow.graph.activations import activate
 from minnow.graph.long import LongNodes
 from minnow.graph.nodes import Input
 from minnow.graph.packed import unpack_rows
-from minnow.graph.pooled import MASK, first_numbers, one_token, several_tokens, unit_length
+from minnow.graph.pooled import (
+    MASK,
+    first_numbers,
+    one_token,
+    pass_layers,
+    several_tokens,
+    unit_length,
+)
 from minnow.model.checkpoint import PROJECTION
 from minnow.model.network import Placement, RmsNorm
 from minnow.model.spec import Interface
@@ -80,6 +87,10 @@ def build_graph(
     return writer.write(head)
 
 
+def _pooling_names(head: Head) -> list[str]:
+    return ["pooling", *(f"pooling.{i}" for i in range(1, len(head.poolings)))]
+
+
 class GraphWriter(LongNodes):
     """The nodes of a network; a method that adds some returns the name of their value.
 
@@ -117,20 +128,25 @@ class GraphWriter(LongNodes):
         if head is None:
             seq = self._shape[1] if self._shape else "seq"
             return self._end(self._last(states, states, *last), OUTPUT, [seq, network.width])
-        tokens = (head.pooling, network.longest, self.token_mask)
+        tokens = (network.longest, self.token_mask)
         token = None
-        if head.pooling is Pooling.CLS or not network.compares_positions:
-            token = one_token(self, states, *tokens)
-        pooled = self._last(token or states, states, *last)
+        if not head.joined and (head.pooling is Pooling.CLS or not network.compares_positions):
+            token = one_token(self, states, head.pooling, *tokens)
+        pooled = [self._last(token or states, states, *last)]
         if token is None:
-            pooled = one_token(self, pooled, *tokens) or several_tokens(
-                self, pooled, padding, *tokens
-            )
-        vectors = self.reshape(pooled, [0, network.width], "vectors")
+            pooled = [
+                one_token(self, pooled[0], pooling, *tokens, name)
+                or several_tokens(self, pooled[0], padding, pooling, *tokens, name)
+                for pooling, name in zip(head.poolings, _pooling_names(head), strict=True)
+            ]
+        widths = head.widths(network.width)
+        joined = self.node("Concat", pooled, "joined", axis=-1) if head.joined else pooled[0]
+        vectors = self.reshape(joined, [0, widths[0]], "vectors")
+        vectors = pass_layers(self, vectors, head, self._tensors)
         if head.normalize:
             vectors = unit_length(self, vectors)
         kept = head.width(network.width)
-        if kept < network.width:
+        if kept < widths[-1]:
             vectors = first_numbers(self, vectors, kept)
         return self._end(vectors, self.pooled_name, [kept])
 

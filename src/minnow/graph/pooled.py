@@ -11,12 +11,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from minnow.graph.activations import activate
+from minnow.model.head import LAYER_NORM_EPS, LayerActivation, LayerKind
+from minnow.model.network import Activation
 from minnow.vectors import Pooling
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from numpy.typing import NDArray
+
     from minnow.graph.nodes import Nodes
+    from minnow.model.head import Head, Layer
 
 MASK = "attention_mask"
 SMALLEST = 2.0**-14
@@ -24,7 +30,12 @@ SMALLEST = 2.0**-14
 
 
 def one_token(
-    nodes: Nodes, states: str, pooling: Pooling, longest: int, mask: str = MASK
+    nodes: Nodes,
+    states: str,
+    pooling: Pooling,
+    longest: int,
+    mask: str = MASK,
+    name: str = "pooling",
 ) -> str | None:
     """Add the nodes that select the one token that pooling takes, if it takes one.
 
@@ -34,16 +45,17 @@ def one_token(
         pooling: The way to pool.
         longest: The most tokens that a text can have.
         mask: 1 for a token, 0 for padding; of shape (batch, seq).
+        name: Prefix of the names of all values.
 
     Returns:
         The name of a value of shape (batch, 1, width); None where pooling takes several tokens.
     """
     if pooling is Pooling.CLS:
-        zero = nodes.constant("pooling.from", [0], np.int64)
-        one = nodes.constant("pooling.to", [1], np.int64)
-        return nodes.node("Slice", [states, zero, one, one], "pooling.token")
+        zero = nodes.constant(f"{name}.from", [0], np.int64)
+        one = nodes.constant(f"{name}.to", [1], np.int64)
+        return nodes.node("Slice", [states, zero, one, one], f"{name}.token")
     if pooling is Pooling.LAST_TOKEN:
-        return _weighted_sum(nodes, states, _last(nodes, longest, mask))
+        return _weighted_sum(nodes, states, _last(nodes, longest, mask, name), name)
     return None
 
 
@@ -54,6 +66,7 @@ def several_tokens(
     pooling: Pooling,
     longest: int,
     mask: str = MASK,
+    name: str = "pooling",
 ) -> str:
     """Add the nodes that pool the last states of several tokens.
 
@@ -64,29 +77,92 @@ def several_tokens(
         pooling: The way to pool; one that takes more than one token.
         longest: The most tokens that a text can have.
         mask: 1 for a token, 0 for padding; of shape (batch, seq).
+        name: Prefix of the names of all values.
 
     Returns:
         The name of a value of shape (batch, 1, width).
     """
     if pooling is Pooling.MAX:
-        column = nodes.reshape(padding, [0, -1, 1], "pooling.padding")
-        masked = nodes.node("Add", [states, column], "pooling.masked")
-        return nodes.node("ReduceMax", [masked], "pooling.max", axes=[1], keepdims=1)
-    return _weighted_sum(nodes, states, _WEIGHTS[pooling](nodes, longest, mask))
+        column = nodes.reshape(padding, [0, -1, 1], f"{name}.padding")
+        masked = nodes.node("Add", [states, column], f"{name}.masked")
+        return nodes.node("ReduceMax", [masked], f"{name}.max", axes=[1], keepdims=1)
+    return _weighted_sum(nodes, states, _WEIGHTS[pooling](nodes, longest, mask, name), name)
 
 
-def unit_length(nodes: Nodes, vectors: str) -> str:
+def unit_length(nodes: Nodes, vectors: str, name: str = "unit") -> str:
     """Add the nodes that scale vectors of shape (batch, width) to length 1, but leave zeros."""
-    smallest = nodes.scalar("unit.smallest", SMALLEST)
-    size = nodes.node("Abs", [vectors], "unit.abs")
-    size = nodes.node("ReduceMax", [size], "unit.max", axes=[1], keepdims=1)
-    size = nodes.node("Max", [size, smallest], "unit.scale")
-    scaled = nodes.node("Div", [vectors, size], "unit.scaled")
-    squares = nodes.node("Mul", [scaled, scaled], "unit.squares")
-    total = _row_sum(nodes, squares, "unit.sum")
-    total = nodes.node("Max", [total, smallest], "unit.total")
-    length = nodes.node("Sqrt", [total], "unit.length")
-    return nodes.node("Div", [scaled, length], "unit")
+    smallest = nodes.scalar(f"{name}.smallest", SMALLEST)
+    size = nodes.node("Abs", [vectors], f"{name}.abs")
+    size = nodes.node("ReduceMax", [size], f"{name}.max", axes=[1], keepdims=1)
+    size = nodes.node("Max", [size, smallest], f"{name}.scale")
+    scaled = nodes.node("Div", [vectors, size], f"{name}.scaled")
+    squares = nodes.node("Mul", [scaled, scaled], f"{name}.squares")
+    total = _row_sum(nodes, squares, f"{name}.sum")
+    total = nodes.node("Max", [total, smallest], f"{name}.total")
+    length = nodes.node("Sqrt", [total], f"{name}.length")
+    return nodes.node("Div", [scaled, length], name)
+
+
+def pass_layers(
+    nodes: Nodes, vectors: str, head: Head, tensors: Mapping[str, NDArray[np.float32]]
+) -> str:
+    """Add the nodes of a head's layers.
+
+    Args:
+        nodes: The graph.
+        vectors: Pooled vectors of shape (batch, width).
+        head: The layers.
+        tensors: Theirs, under the names of `minnow.model.head.layer_shapes`.
+
+    Returns:
+        The name of a value of shape (batch, width of the last layer).
+    """
+    for i, layer in enumerate(head.layers):
+        name = f"head.{i}"
+        if layer.kind is LayerKind.DENSE:
+            vectors = _dense(nodes, vectors, layer, name, tensors)
+        elif layer.kind is LayerKind.UNIT_LENGTH:
+            vectors = unit_length(nodes, vectors, name)
+        else:
+            tables = [
+                nodes.table(f"{name}.{part}", tensors[f"{name}.{part}"])
+                for part in ("weight", "bias")
+            ]
+            vectors = nodes.node(
+                "LayerNormalization", [vectors, *tables], name, axis=-1, epsilon=LAYER_NORM_EPS
+            )
+    return vectors
+
+
+def _dense(
+    nodes: Nodes, x: str, layer: Layer, name: str, tensors: Mapping[str, NDArray[np.float32]]
+) -> str:
+    y = _product(nodes, x, name, tensors)
+    operator = _ACTIVATIONS.get(layer.activation)
+    if operator:
+        y = nodes.node(operator, [y], f"{name}.activated")
+    elif layer.activation is not LayerActivation.IDENTITY:
+        activation = Activation(layer.activation.value)
+        y = activate(nodes, y, f"{name}.activated", activation, exact=True)
+    if not layer.residual:
+        return y
+    if f"{name}.residual.weight" in tensors:
+        x = _product(nodes, x, f"{name}.residual", tensors)
+    return nodes.node("Add", [y, x], f"{name}.summed")
+
+
+def _product(nodes: Nodes, x: str, name: str, tensors: Mapping[str, NDArray[np.float32]]) -> str:
+    """Multiply by a matrix, and add a bias, of zeros if need be: MNN names the two as one."""
+    weight = tensors[f"{name}.weight"]
+    bias = tensors.get(f"{name}.bias", np.zeros(len(weight), np.float32))
+    product = nodes.node("MatMul", [x, nodes.table(f"{name}.weight", weight.T)], f"{name}.product")
+    return nodes.node("Add", [product, nodes.table(f"{name}.bias", bias)], name)
+
+
+_ACTIVATIONS = {
+    LayerActivation.TANH: "Tanh",
+    LayerActivation.SIGMOID: "Sigmoid",
+}
 
 
 def first_numbers(nodes: Nodes, vectors: str, count: int) -> str:
@@ -97,14 +173,14 @@ def first_numbers(nodes: Nodes, vectors: str, count: int) -> str:
     return nodes.node("Slice", [vectors, zero, end, axis], "truncated")
 
 
-def _weighted_sum(nodes: Nodes, states: str, weights: str) -> str:
+def _weighted_sum(nodes: Nodes, states: str, weights: str, name: str) -> str:
     """Sum states of shape (batch, seq, width) by weights of shape (batch, seq)."""
-    row = nodes.reshape(weights, [0, 1, -1], "pooling.row")
-    return nodes.node("MatMul", [row, states], "pooling.sum")
+    row = nodes.reshape(weights, [0, 1, -1], f"{name}.row")
+    return nodes.node("MatMul", [row, states], f"{name}.sum")
 
 
-def _mask(nodes: Nodes, mask: str) -> str:
-    return nodes.cast(mask, "pooling.mask")
+def _mask(nodes: Nodes, mask: str, name: str) -> str:
+    return nodes.cast(mask, f"{name}.mask")
 
 
 def _row_sum(nodes: Nodes, rows: str, name: str) -> str:
@@ -112,48 +188,48 @@ def _row_sum(nodes: Nodes, rows: str, name: str) -> str:
     return nodes.node("ReduceSum", [rows, axis], name, keepdims=1)
 
 
-def _positions(nodes: Nodes, longest: int, mask: str, unit: float) -> str:
+def _positions(nodes: Nodes, longest: int, mask: str, unit: float, name: str) -> str:
     """Return the tokens' numbers from 1, times a unit: float of shape (1, seq)."""
     numbers = np.arange(1, longest + 1, dtype=np.float32)
-    table = nodes.table("pooling.numbers", numbers[None] * np.float32(unit))
-    shape = nodes.node("Shape", [mask], "pooling.shape")
-    zero = nodes.constant("pooling.zero", [0], np.int64)
-    one = nodes.constant("pooling.one", [1], np.int64)
-    length = nodes.node("Gather", [shape, one], "pooling.length", axis=0)
-    return nodes.node("Slice", [table, zero, length, one], "pooling.positions")
+    table = nodes.table(f"{name}.numbers", numbers[None] * np.float32(unit))
+    shape = nodes.node("Shape", [mask], f"{name}.shape")
+    zero = nodes.constant(f"{name}.zero", [0], np.int64)
+    one = nodes.constant(f"{name}.one", [1], np.int64)
+    length = nodes.node("Gather", [shape, one], f"{name}.length", axis=0)
+    return nodes.node("Slice", [table, zero, length, one], f"{name}.positions")
 
 
-def _mean(nodes: Nodes, _: int, mask: str) -> str:
-    mask = _mask(nodes, mask)
-    return nodes.node("Div", [mask, _row_sum(nodes, mask, "pooling.count")], "pooling.weights")
+def _mean(nodes: Nodes, _: int, mask: str, name: str) -> str:
+    mask = _mask(nodes, mask, name)
+    return nodes.node("Div", [mask, _row_sum(nodes, mask, f"{name}.count")], f"{name}.weights")
 
 
-def _mean_sqrt_len(nodes: Nodes, _: int, mask: str) -> str:
-    mask = _mask(nodes, mask)
-    root = nodes.node("Sqrt", [_row_sum(nodes, mask, "pooling.count")], "pooling.root")
-    return nodes.node("Div", [mask, root], "pooling.weights")
+def _mean_sqrt_len(nodes: Nodes, _: int, mask: str, name: str) -> str:
+    mask = _mask(nodes, mask, name)
+    root = nodes.node("Sqrt", [_row_sum(nodes, mask, f"{name}.count")], f"{name}.root")
+    return nodes.node("Div", [mask, root], f"{name}.weights")
 
 
-def _weighted_mean(nodes: Nodes, longest: int, mask: str) -> str:
+def _weighted_mean(nodes: Nodes, longest: int, mask: str, name: str) -> str:
     """Weigh by position, in a unit above all of them: sums of whole numbers would be too large."""
     unit = 2.0 ** -np.ceil(np.log2(longest))
-    positions = _positions(nodes, longest, mask, unit)
-    weights = nodes.node("Mul", [_mask(nodes, mask), positions], "pooling.counted")
+    positions = _positions(nodes, longest, mask, unit, name)
+    weights = nodes.node("Mul", [_mask(nodes, mask, name), positions], f"{name}.counted")
     return nodes.node(
-        "Div", [weights, _row_sum(nodes, weights, "pooling.count")], "pooling.weights"
+        "Div", [weights, _row_sum(nodes, weights, f"{name}.count")], f"{name}.weights"
     )
 
 
-def _last(nodes: Nodes, longest: int, mask: str) -> str:
+def _last(nodes: Nodes, longest: int, mask: str, name: str) -> str:
     """Weigh by 1 the token whose number is the count of tokens, and all others by 0."""
-    count = _row_sum(nodes, _mask(nodes, mask), "pooling.count")
-    away = nodes.node("Sub", [_positions(nodes, longest, mask, 1.0), count], "pooling.away")
-    away = nodes.node("Abs", [away], "pooling.distance")
-    weights = nodes.node("Sub", [nodes.scalar("pooling.unit", 1.0), away], "pooling.near")
-    return nodes.node("Relu", [weights], "pooling.weights")
+    count = _row_sum(nodes, _mask(nodes, mask, name), f"{name}.count")
+    away = nodes.node("Sub", [_positions(nodes, longest, mask, 1.0, name), count], f"{name}.away")
+    away = nodes.node("Abs", [away], f"{name}.distance")
+    weights = nodes.node("Sub", [nodes.scalar(f"{name}.unit", 1.0), away], f"{name}.near")
+    return nodes.node("Relu", [weights], f"{name}.weights")
 
 
-_WEIGHTS: Mapping[Pooling, Callable[[Nodes, int, str], str]] = {
+_WEIGHTS: Mapping[Pooling, Callable[[Nodes, int, str, str], str]] = {
     Pooling.MEAN: _mean,
     Pooling.MEAN_SQRT_LEN: _mean_sqrt_len,
     Pooling.WEIGHTED_MEAN: _weighted_mean,

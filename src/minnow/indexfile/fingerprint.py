@@ -91,7 +91,7 @@ class Fingerprint:
             revision=source.revision,
             weights_sha256=source.weights_sha256,
             tokenizer_sha256=manifest.files[TOKENIZER].sha256,
-            pooling=embedding.pooling.value,
+            pooling=embedding.head.description,
             normalize=embedding.normalize,
             query_prompt=prompts.query,
             document_prompt=prompts.document,

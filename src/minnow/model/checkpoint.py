@@ -148,7 +148,9 @@ def read_tensors(source: ModelSource, spec: EncoderSpec) -> Tensors:
         MissingExtraError: The extra `convert` is not installed.
     """
     with ExitStack() as stack:
-        handles = [stack.enter_context(_open(file, source.name)) for file in weight_files(source)]
+        handles = [
+            stack.enter_context(open_weights(file, source.name)) for file in weight_files(source)
+        ]
         stored = _by_name(handles)
         return _collect(source.name, family_named(spec.family), network_of(spec), stored)
 
@@ -169,7 +171,17 @@ def _by_name(handles: Sequence[Any]) -> dict[str, tuple[Any, str]]:
     return stored
 
 
-def _open(file: Path, name: str) -> Any:
+def open_weights(file: Path, name: str) -> Any:
+    """Open a safetensors file, for use with `with`.
+
+    Args:
+        file: The file.
+        name: The model's name, for messages.
+
+    Raises:
+        CheckpointError: It is not a whole safetensors file.
+        MissingExtraError: The extra `convert` is not installed.
+    """
     try:
         import ml_dtypes  # noqa: F401  # importing it teaches NumPy bfloat16
         from safetensors import SafetensorError, safe_open

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 from minnow.errors import AmbiguousModelError, SourceError, UnsupportedModelError
 from minnow.model.config import read_object
 from minnow.model.config_keys import PIPELINE_KEYS, shown, unknown_keys
+from minnow.model.head import Head
+from minnow.model.layers import read_layers
 from minnow.model.listing import PIPELINE
 from minnow.model.modules import (
-    check_normalize,
     module_config,
     pooling_modes,
     read_limits,
@@ -58,22 +59,27 @@ def read_embedding_spec(
     limits = read_limits(source)
     pipeline = _read_pipeline(source)
     prompts, prompts_source = _read_prompts(source, pipeline, choices)
+    poolings = (choices.pooling,) if choices.pooling else _read_poolings(source, modules, encoder)
+    layers, normalizes = read_layers(source, encoder.width * len(poolings))
+    head = Head(poolings[0], joined=poolings[1:], layers=layers)
     return EmbeddingSpec(
-        pooling=choices.pooling or _read_pooling(source, modules, encoder),
-        normalize=_read_normalize(source, modules, choices),
+        pooling=head.pooling,
+        joined_poolings=head.joined,
+        layers=layers,
+        normalize=_read_normalize(source, modules, choices, stated=normalizes),
         max_tokens=_read_max_tokens(source, limits, encoder, choices),
         lowercase=bool(limits.get("do_lower_case", False)),
         prompts=prompts,
         default_prompt_name=pipeline.config.get("default_prompt_name"),
         similarity=_read_similarity(pipeline),
         prompts_source=prompts_source,
-        truncate_dim=_read_truncation(pipeline, encoder),
+        truncate_dim=_read_truncation(pipeline, head.width(encoder.width)),
     )
 
 
-def _read_pooling(
+def _read_poolings(
     source: ModelSource, modules: tuple[Module, ...] | None, encoder: EncoderSpec
-) -> Pooling:
+) -> tuple[Pooling, ...]:
     options = f"Give `pooling={'|'.join(p.value for p in Pooling)}`."
     if modules is None:
         path, lacks = source.optional_file("1_Pooling/config.json"), "no 1_Pooling/config.json"
@@ -86,14 +92,13 @@ def _read_pooling(
             f"{source.name} does not say how its token states are pooled ({lacks}). {options}"
         )
     modes = pooling_modes(read_object(path), path, encoder.width)
-    if len(modes) != 1:
-        named = ", ".join(mode.value for mode in modes) or "none"
-        raise AmbiguousModelError(f"{path} asks for {named} of the poolings at once. {options}")
-    return modes[0]
+    if not modes:
+        raise AmbiguousModelError(f"{path} asks for none of the poolings. {options}")
+    return tuple(modes)
 
 
 def _read_normalize(
-    source: ModelSource, modules: tuple[Module, ...] | None, choices: Choices
+    source: ModelSource, modules: tuple[Module, ...] | None, choices: Choices, *, stated: bool
 ) -> bool:
     if choices.normalize is not None:
         return choices.normalize
@@ -102,10 +107,7 @@ def _read_normalize(
             f"{source.name} has no modules.json, so it does not say whether its vectors are "
             "scaled to length 1. Give `normalize=True` or `normalize=False`."
         )
-    found = [module for module in modules if module.kind == "Normalize"]
-    for module in found:
-        check_normalize(source, module.folder)
-    return bool(found)
+    return stated
 
 
 def _read_max_tokens(
@@ -172,14 +174,14 @@ def _read_pipeline(source: ModelSource) -> _Pipeline:
     return _Pipeline(path, config)
 
 
-def _read_truncation(pipeline: _Pipeline, encoder: EncoderSpec) -> int | None:
+def _read_truncation(pipeline: _Pipeline, width: int) -> int | None:
     """Read `truncate_dim`; one that keeps the whole vector is None."""
     kept = pipeline.config.get("truncate_dim")
     if kept is None:
         return None
     if not isinstance(kept, int) or isinstance(kept, bool) or kept < 1:
         raise SourceError(f"{pipeline.path}: truncate_dim should be at least 1, not {kept!r}.")
-    return kept if kept < encoder.width else None
+    return kept if kept < width else None
 
 
 def _read_prompts(

@@ -47,6 +47,7 @@ _OTHER_FILES = ("vocab.txt", "vocab.json", "merges.txt", README)
 _ROOT_FILES = (MODULES, PIPELINE, README)
 """Files that lie beside the network's folder where it has one of its own."""
 _MODULE_CONFIG = re.compile(r"[^/]*_[^/]*/config\.json")
+_MODULE_WEIGHTS = re.compile(r"[1-9][0-9]*_[^/]*/model\.safetensors")
 _LICENCE = re.compile(r"(licen[sc]e|notice)[^/]*", re.IGNORECASE)
 
 
@@ -127,7 +128,8 @@ def needed_files(names: Collection[str], *, with_author_graph: bool) -> list[str
     return sorted(
         name
         for name in names
-        if name in fixed or _MODULE_CONFIG.fullmatch(name) or _LICENCE.fullmatch(name)
+        if name in fixed
+        or any(kind.fullmatch(name) for kind in (_MODULE_CONFIG, _MODULE_WEIGHTS, _LICENCE))
     )
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from minnow.model.head import LayerKind
+
 if TYPE_CHECKING:
     from minnow.model.spec import EmbeddingSpec, EncoderSpec
 
@@ -31,7 +33,17 @@ def spec_faults(encoder: EncoderSpec, embedding: EmbeddingSpec) -> list[str]:
         "max_tokens": (embedding.max_tokens, 1, max(encoder.max_positions, 1)),
     }
     if embedding.truncate_dim is not None:
-        ranges["truncate_dim"] = (embedding.truncate_dim, 1, encoder.width)
+        ranges["truncate_dim"] = (
+            embedding.truncate_dim,
+            1,
+            embedding.head.widths(encoder.width)[-1],
+        )
+    for i, (layer, width) in enumerate(
+        zip(embedding.layers, embedding.head.widths(encoder.width), strict=False)
+    ):
+        ranges[f"layers[{i}].width"] = (layer.width, 1, LARGEST)
+        if layer.kind is not LayerKind.DENSE and layer.width != width:
+            faults.append(f"layers[{i}].width is {layer.width}, not {width}, that of its input")
     if encoder.width % encoder.heads:
         faults.append(f"heads is {encoder.heads}, which does not divide width, {encoder.width}")
     return faults + [

@@ -27,8 +27,10 @@ if TYPE_CHECKING:
 
     from minnow.model.source import ModelSource
 
-COMPUTED = ("Transformer", "Pooling", "Normalize")
-"""The modules that minnow computes, in the order in which they follow each other."""
+FIRST = ("Transformer", "Pooling")
+"""The modules that come first, one each, in this order."""
+LAYERS = ("Dense", "LayerNorm", "Normalize", "Dropout")
+"""The modules that may follow them, in any order and number; Dropout changes no vector."""
 
 
 @dataclass(frozen=True)
@@ -61,20 +63,21 @@ def read_modules(source: ModelSource) -> tuple[Module, ...] | None:
     except (TypeError, KeyError) as error:
         raise SourceError(f"{path} should be a list of modules with type and path.") from error
     kinds = [module.kind for module in modules]
-    foreign = sorted(set(kinds) - set(COMPUTED))
-    if foreign or len(set(kinds)) != len(kinds):
+    foreign = sorted(set(kinds) - {*FIRST, *LAYERS})
+    first = [kind for kind in kinds if kind in FIRST]
+    if foreign or len(set(first)) != len(first):
         raise UnsupportedModelError(
             f"{path} names modules that minnow does not compute: "
-            f"{', '.join(foreign) or 'the same one twice'}. "
-            "It understands one each of Transformer, Pooling and Normalize."
+            f"{', '.join(foreign) or 'the same one twice'}. It understands one each of "
+            f"{' and '.join(FIRST)}, then {', '.join(LAYERS)}."
         )
-    in_order = kinds == [kind for kind in COMPUTED if kind in kinds]
+    in_order = kinds[: len(first)] == [kind for kind in FIRST if kind in kinds]
     if not in_order or any(m.kind == "Transformer" and m.folder != source.network for m in modules):
         where = f"the folder {source.network}" if source.network else "the root folder"
         shown_modules = ", ".join(f"{module.kind} in {module.folder!r}" for module in modules)
         raise UnsupportedModelError(
             f"{path} should name the Transformer in {where}, where the weights are, then Pooling, "
-            f"then Normalize, not {shown_modules}."
+            f"then the others, not {shown_modules}."
         )
     _check_rows(rows, path)
     return modules
@@ -94,13 +97,13 @@ def _check_rows(rows: list[dict[str, Any]], path: Path) -> None:
     names = [row["name"] for row in rows if "name" in row]
     if len(set(map(str, names))) != len(names):
         faults.append("two modules of one name, of which sentence-transformers keeps the last")
-    _refuse(path, faults)
+    refuse_keys(path, faults)
 
 
 _ROW = ("type", "path", "kwargs")
 
 
-def _refuse(path: Path | None, faults: list[str]) -> None:
+def refuse_keys(path: Path | None, faults: list[str]) -> None:
     """Refuse a file for the keys that ask for more than minnow computes, or that are unknown."""
     if faults:
         raise UnsupportedModelError(
@@ -140,7 +143,7 @@ def read_limits(source: ModelSource) -> dict[str, Any]:
     for path in paths:
         limits = read_object(path)
         if limits:  # an empty one is passed over, as sentence-transformers does
-            _refuse(path, _transformer_faults(limits))
+            refuse_keys(path, _transformer_faults(limits))
             return limits
     return {}
 
@@ -201,7 +204,7 @@ def pooling_modes(config: Mapping[str, Any], path: Path, width: int) -> list[Poo
     """
     modes = _modes(config, path)
     off = [key for key, on in config.items() if key.startswith("pooling_mode_") and not on]
-    _refuse(path, unknown_keys(config, _POOLING_KEYS, _POOLING_FLAGS, off))
+    refuse_keys(path, unknown_keys(config, _POOLING_KEYS, _POOLING_FLAGS, off))
     if config.get("include_prompt", True) is not True:
         raise UnsupportedModelError(
             f"{path} leaves the prompt out of pooling, which minnow does not support."
@@ -244,7 +247,7 @@ def check_normalize(source: ModelSource, folder: str) -> None:
         for key in keys
         if config.get(key) not in (None, "sentence_embedding")
     ]
-    _refuse(path, faults)
+    refuse_keys(path, faults)
 
 
 def module_config(source: ModelSource, module: Module) -> Path:

@@ -13,6 +13,7 @@ from minnow.model.checkpoint import read_tensors
 from minnow.model.config import read_encoder_spec
 from minnow.model.embedding import read_embedding_spec
 from minnow.model.families import network_of
+from minnow.model.layers import read_layer_tensors
 from minnow.model.source import ModelSource
 from minnow.model.spec import Choices, EmbeddingSpec, EncoderSpec
 from minnow.model.tokenizer_check import check_tokenizer
@@ -32,7 +33,7 @@ class Original:
         source: Its files.
         encoder: The network's hyperparameters.
         embedding: How its vectors are made.
-        tensors: The network's tensors, under our names.
+        tensors: The tensors of the network and of the head's layers, under our names.
     """
 
     source: ModelSource
@@ -65,4 +66,5 @@ def read_original(source: ModelSource, choices: Choices = Choices()) -> Original
     encoder = read_encoder_spec(source)
     embedding = read_embedding_spec(source, encoder, choices)
     check_tokenizer(source, encoder)
-    return Original(source, encoder, embedding, read_tensors(source, encoder))
+    head = read_layer_tensors(source, embedding.head, encoder.width)
+    return Original(source, encoder, embedding, read_tensors(source, encoder) | head)

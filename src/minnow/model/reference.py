@@ -12,6 +12,7 @@ distances, Raffel et al., "T5" (2020); for shared heads, Ainslie et al., "GQA" (
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -19,13 +20,14 @@ from numpy.typing import NDArray
 
 from minnow.errors import MissingExtraError
 from minnow.model.attention import attend, attention_memory, relative_bias
+from minnow.model.head import LAYER_NORM_EPS, LayerActivation, LayerKind
 from minnow.model.network import Activation, LayerNorm, Placement
 from minnow.vectors import Pooling
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from minnow.model.head import Head
+    from minnow.model.head import Head, Layer
     from minnow.model.network import Block, Network, Norm
 
 Doubles = NDArray[np.float64]
@@ -74,7 +76,7 @@ class ReferenceModel:
         Returns:
             float64 of shape (width,), the head's width.
         """
-        return pool_one(self.hidden_states(ids), self._head)
+        return pool_one(self.hidden_states(ids), self._head, self._tensors)
 
     def memory(self, tokens: int) -> int:
         """Estimate the bytes that the pass of a text takes at its peak, beside the tensors."""
@@ -210,12 +212,15 @@ def _import_erf() -> Any:
     return erf
 
 
-def pool_one(hidden: Doubles, head: Head) -> Doubles:
+def pool_one(
+    hidden: Doubles, head: Head, tensors: Mapping[str, Doubles] = MappingProxyType({})
+) -> Doubles:
     """Pool one text without padding; it shares no code with `minnow.vectors` on purpose.
 
     Args:
         hidden: Token states, float64 of shape (tokens, width).
         head: The steps to a vector.
+        tensors: Those of its layers, float64; others are ignored.
 
     Returns:
         float64 of shape (width,), the head's width.
@@ -230,6 +235,32 @@ def pool_one(hidden: Doubles, head: Head) -> Doubles:
         Pooling.MEAN_SQRT_LEN: lambda: hidden.sum(0) / np.sqrt(tokens),
         Pooling.WEIGHTED_MEAN: lambda: positions @ hidden / positions.sum(),
     }
-    vector: Doubles = formulas[head.pooling]()
+    vector: Doubles = np.concatenate([formulas[pooling]() for pooling in head.poolings])
+    for i, layer in enumerate(head.layers):
+        if layer.kind is LayerKind.DENSE:
+            vector = _dense(vector, layer, f"head.{i}", tensors)
+        elif layer.kind is LayerKind.LAYER_NORM:
+            norm = LayerNorm(LAYER_NORM_EPS)
+            vector = normalize_layer(vector[None], norm, f"head.{i}", tensors)[0]
+        else:
+            vector = vector / np.linalg.norm(vector)
     vector = vector / np.linalg.norm(vector) if head.normalize else vector
     return vector[: head.truncate]
+
+
+def _dense(x: Doubles, layer: Layer, name: str, tensors: Mapping[str, Doubles]) -> Doubles:
+    """Apply a dense layer to a vector, by the formulas of torch's activations."""
+    y = multiply(x[None], name, tensors)[0]
+    formulas = {
+        LayerActivation.IDENTITY: lambda: y,
+        LayerActivation.TANH: lambda: np.tanh(y),
+        LayerActivation.SIGMOID: lambda: 1 / (1 + np.exp(-y)),
+        LayerActivation.RELU: lambda: activate(y, Activation.RELU),
+        LayerActivation.GELU: lambda: activate(y, Activation.GELU),
+        LayerActivation.SILU: lambda: activate(y, Activation.SILU),
+    }
+    activated: Doubles = formulas[layer.activation]()
+    if not layer.residual:
+        return activated
+    projection = tensors.get(f"{name}.residual.weight")
+    return activated + (x if projection is None else projection @ x)

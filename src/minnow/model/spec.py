@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
-from minnow.model.head import Head
+from minnow.model.head import Head, Layer
 from minnow.model.network import Activation, input_names
 from minnow.vectors import Pooling, Similarity
 
@@ -124,6 +124,8 @@ class EmbeddingSpec:
         prompts_source: Where the prompts were found, for the model card.
         truncate_dim: Keep so many numbers of a vector, the first, after L2 normalisation if there
             is any, as sentence-transformers does; None keeps all.
+        joined_poolings: Further poolings, whose vectors follow that of the first.
+        layers: What the pooled vector passes through before it is normalised.
     """
 
     pooling: Pooling
@@ -135,6 +137,8 @@ class EmbeddingSpec:
     similarity: Similarity = Similarity.COSINE
     prompts_source: str = "none"
     truncate_dim: int | None = None
+    joined_poolings: tuple[Pooling, ...] = ()
+    layers: tuple[Layer, ...] = ()
 
     @property
     def is_long(self) -> bool:
@@ -144,7 +148,18 @@ class EmbeddingSpec:
     @property
     def head(self) -> Head:
         """What follows the token states."""
-        return Head(self.pooling, self.normalize, self.truncate_dim)
+        return Head(
+            self.pooling, self.normalize, self.truncate_dim, self.joined_poolings, self.layers
+        )
+
+    @property
+    def rebuilt_interface(self) -> Interface:
+        """The output of a graph for other engines than MNN: token states if they need pooling only.
+
+        Joined poolings and layers are part of every graph.
+        """
+        plain = self.head.is_plain
+        return Interface.LAST_HIDDEN_STATE if plain else Interface.SENTENCE_EMBEDDING
 
     @property
     def role_prompts(self) -> RolePrompts:

@@ -17,7 +17,8 @@ from minnow.systems.sources import graph_files, model_files, own_graph
 
 if TYPE_CHECKING:
     from minnow.engines import TextEmbedder
-    from minnow.model.spec import RolePrompts
+    from minnow.model.source import ModelSource
+    from minnow.model.spec import EmbeddingSpec, RolePrompts
 
 
 def _is_bundle(place: str) -> bool:
@@ -32,7 +33,7 @@ def find(place: str, offline: bool, *, engine: str) -> FoundSystem:
     source = resolve(place, offline=offline, with_author_graph=not offline)
     encoder = read_encoder_spec(source)
     embedding = read_embedding_spec(source, encoder)
-    author = find_author_graph(source)
+    author = _author_graph(source, embedding)
     if author is None:
         own_graph(source)  # written now, so that loading does not include it
     return FoundSystem(
@@ -43,6 +44,11 @@ def find(place: str, offline: bool, *, engine: str) -> FoundSystem:
         encoder=encoder,
         max_tokens=embedding.max_tokens,
     )
+
+
+def _author_graph(source: ModelSource, embedding: EmbeddingSpec) -> Path | None:
+    """Locate the author's graph where its token states need no more than pooling."""
+    return find_author_graph(source) if embedding.head.is_plain else None
 
 
 def _find_graph_of_bundle(place: str) -> FoundSystem:
@@ -64,11 +70,13 @@ def open_(place: str, threads: int, _: RolePrompts | None, *, engine: str) -> Te
         return Embedder.open(place, options, on_truncate="ignore", check_files=False)
     source = resolve(place, offline=True)
     encoder = read_encoder_spec(source)
+    embedding = read_embedding_spec(source, encoder)
     return Embedder.from_files(
         source.file(TOKENIZER).parent,
         encoder,
-        read_embedding_spec(source, encoder),
+        embedding,
         options,
-        model=find_author_graph(source) or own_graph(source),
+        model=_author_graph(source, embedding) or own_graph(source),
+        interface=embedding.rebuilt_interface,
         on_truncate="ignore",
     )

@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from minnow.graph import encoder as graph
-from minnow.model.checkpoint import weight_files
+from minnow.model.layers import model_weight_files
 from minnow.model.layout import needed_files
 from minnow.model.original import read_original
+from minnow.origin import original_graph
 from minnow.systems.exports import made_once
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ def model_files(source: ModelSource, *, weights: bool) -> tuple[Path, ...]:
         for path in source.folder.rglob("*")
         if path.is_file()
     }
-    heavy = set(weight_files(source))
+    heavy = set(model_weight_files(source))
     chosen = [source.folder / n for n in needed_files(names, with_author_graph=False)]
     light = [p for p in chosen if p not in heavy and p.suffix in (".json", ".txt")]
     return (*light, *(sorted(heavy) if weights else ()))
@@ -40,11 +41,7 @@ def graph_files(graph: Path | None) -> tuple[Path, ...]:
 
 def graph_content(source: ModelSource) -> bytes:
     """Return minnow's graph of a source, serialised."""
-    original = read_original(source)
-    long = original.embedding.is_long
-    model = graph.build_graph(original.network, original.tensors, long=long)
-    content: bytes = model.SerializeToString()
-    return content
+    return original_graph(read_original(source))
 
 
 def own_graph(source: ModelSource) -> Path:

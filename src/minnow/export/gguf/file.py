@@ -73,6 +73,8 @@ def _network_faults(network: Network, head: Head) -> list[str]:
     if head.pooling not in _POOLINGS:
         known = ", ".join(pooling.value for pooling in _POOLINGS)
         faults.append(f"it pools by {head.pooling.value}, and llama.cpp by {known} only")
+    if not head.is_plain:
+        faults.append(f"its head is {head.description}, and llama.cpp's BERT only pools")
     if head.truncate is not None:
         faults.append(f"it keeps {head.truncate} numbers of a vector, and llama.cpp all")
     if network.words.width:

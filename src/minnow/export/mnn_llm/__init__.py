@@ -120,7 +120,7 @@ def export_mnn_llm(
             recipe=recipe,
             words=kind.value,
             width=bundle.manifest.width,
-            pooling=embedding.pooling.value,
+            pooling=embedding.head.description,
             normalize=embedding.normalize,
             similarity=embedding.similarity,
             max_tokens=embedding.max_tokens,
