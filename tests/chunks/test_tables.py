@@ -108,7 +108,40 @@ class TestHtml:
         head = "<tr><th colspan=2>Paint<th>Tool<tr><th>Part<th>Price<th>Note"
         cells = "".join(f"<tr><th>P{n}<td>{10 + n}<td>x" for n in range(60))
         chunks = split(read_html("a.html", f"<table>{head}{cells}"))
-        assert all(chunk.text.startswith(f"Paint | Tool\n{COLUMNS}\nP") for chunk in chunks)
+        assert all(chunk.text.startswith(f"Paint | Paint | Tool\n{COLUMNS}\nP") for chunk in chunks)
+
+    @pytest.mark.parametrize(
+        ("table", "text"),
+        [
+            (
+                "<thead><tr><th colspan=2>Sales<th rowspan=2>Total<tr><th>Q1<th>Q2</thead>"
+                "<tr><td>1<td>2<td>3",
+                "Sales | Sales | Total\nQ1 | Q2 | Total\n1 | 2 | 3",
+            ),
+            (
+                "<tr><th>Country<th>City<tr><td rowspan=2>France<td>Paris<tr><td>Lyon"
+                "<tr><td>Spain<td>Madrid",
+                "Country | City\nFrance | Paris\nFrance | Lyon\nSpain | Madrid",
+            ),
+            (
+                "<tr><td colspan=3>Whole<tr><td>a<td rowspan=9>9<td>2<tr><td>b<td>n/a<tr></tr>",
+                "Whole\na | 9 | 2\nb | 9 | n/a",
+            ),
+            ("<tr><td>x<td colspan=2>n/a<tr><td>y<td>1<td>2", "x | n/a | n/a\ny | 1 | 2"),
+            ("<tbody><tr><td rowspan=9>a<td>b<tbody><tr><td>c<td>d", "a | b\nc | d"),
+            ("<tr><td colspan=0 rowspan=x>a<td colspan=1000>b", "a | b"),
+            (f"<tr><td rowspan=2>{'long ' * 30}<td>a<tr><td>b", f"{'long ' * 30}| a\nb"),
+        ],
+    )
+    def test_a_cell_stands_in_all_columns_and_rows_that_it_spans(
+        self, table: str, text: str
+    ) -> None:
+        assert read_html("a.html", f"<table>{table}</table>").text == text
+
+    def test_repeated_cells_do_not_outgrow_the_page(self) -> None:
+        cell = f"<td rowspan=9999 colspan=50>{'x' * 90}"
+        page = f"<table><tr>{cell * 20}{'<tr><td>z' * 999}"
+        assert len(read_html("a.html", page).text) < 50_000
 
     @pytest.mark.parametrize(
         "table",

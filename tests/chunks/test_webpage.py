@@ -165,6 +165,26 @@ class TestDialogs:
         assert heading == "Cookies"
         assert text.startswith("We value your privacy.")
 
+    @pytest.mark.parametrize(
+        "banner",
+        [
+            "<div class=privacy-banner>We use cookies. <button>Accept</button></div>",
+            "<div id=hinweis-overlay>Wir verwenden Cookies. <button>OK</button></div>",
+            "<div class=js-bar>You agree to our use of cookies. <button>Got it</button></div>",
+        ],
+    )
+    def test_a_banner_of_any_name_that_asks_for_cookies(self, banner: str) -> None:
+        assert read(f"{banner}<p>Fish swim.") == [("", "Fish swim.")]
+
+    def test_a_notice_about_baked_cookies_is_read(self) -> None:
+        page = "<div class=notice>Our cookies have real butter. <button>Add</button></div>"
+        assert read(page) == [("", "Our cookies have real butter. Add")]
+
+    def test_text_for_browsers_without_scripts_is_read_if_there_is_no_other(self) -> None:
+        fallback = "<noscript><h2>Minnows</h2><p>Small fish.</noscript>"
+        assert read(f"<div id=root></div>{fallback}<script>") == [("Minnows", "Small fish.")]
+        assert read(f"<p>Text.</p>{fallback}<script></script>") == [("", "Text.")]
+
     def test_an_article_about_javascript_is_read(self) -> None:
         page = "<h1>JavaScript</h1><p>It must be enabled.<script></script>"
         assert read(page) == [("JavaScript", "It must be enabled.")]
@@ -194,6 +214,11 @@ class TestDialogs:
         (f"<div id=onetrust-banner-sdk>{CONSENT}</div>", "that is shown: it is hidden"),
         ("<div id=app>Loading…</div><script>app()</script>", "before its scripts run"),
         ("<p>Please enable JavaScript to continue.<script>app()</script>", "before its scripts"),
+        ("<p>Bitte aktivieren Sie JavaScript.<script>app()</script>", "before its scripts"),
+        ("<p>JavaScript is disabled.<p>Help Center<script>app()</script>", "before its scripts"),
+        ("<div id=app><h1>{{ title }}</h1>{{ text }}</div><script>app()</script>", "before its"),
+        ("<noscript><p>JavaScript is off.</noscript><script>app()</script>", "before its scripts"),
+        ("<noscript><a href=x>Statistics</a></noscript><script>app()</script>", "before its"),
         ("<title>a</title>", "at all"),
     ],
 )

@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from minnow.chunks.cells import OpenRow, OpenTable
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -26,6 +28,9 @@ _HIDDEN = frozenset(
      "svg", "template", "title"),
 )  # fmt: skip
 _HIDDEN_STYLE = re.compile(r"display\s*:\s*none|visibility\s*:\s*hidden", re.IGNORECASE)
+_REPEATED = 10_000
+"""Characters of cells that are repeated, besides half of the text; then the page is no table."""
+
 _POWER = re.compile(r"[-+−]?\d")
 _NO_ATTRIBUTES: Mapping[str, str | None] = MappingProxyType({})
 
@@ -103,9 +108,10 @@ class Outline:
         self._level = 0
         self._code: list[str] | None = None
         self._lists: list[int | None] = []
-        self._rows: list[_Row] = []
-        self._open_tables: list[_OpenTable] = []
+        self._rows: list[OpenRow] = []
+        self._open_tables: list[OpenTable] = []
         self._tables: list[Table] = []
+        self._repeated = 0
         self._hider, self._hidden = "", 0
         # To be written before the next text:
         self._lines, self._space, self._mark = 0, False, ""
@@ -202,27 +208,34 @@ class Outline:
         elif tag == "li":
             self._mark, self._tight = self._bullet(), True
         elif tag == "table":
-            self._open_tables.append(_OpenTable(self._length))
+            self._open_tables.append(OpenTable(self._length))
         elif tag == "thead" and self._open_tables:
             self._open_tables[-1].in_head = True
         elif tag == "tr":
-            self._rows.append(_Row(self._length))
+            self._rows.append(OpenRow(self._length))
+            if self._open_tables:
+                self._open_tables[-1].row += 1
         elif tag in ("td", "th") and self._rows:
-            self._open_cell(tag)
+            self._repeat_cells()
+            self._separate_cells(is_first=not self._rows[-1].cells)
+            self._rows[-1].begin_cell(tag, attributes, len(self._pieces))
 
     def _close_block(self, tag: str) -> None:
         if tag in ("ul", "ol") and self._lists:
             self._lists.pop()
         elif tag == "table" and self._open_tables:
             self._close_table(self._open_tables.pop())
-        elif tag == "thead" and self._open_tables:
+        elif tag in ("thead", "tbody") and self._open_tables:
             self._open_tables[-1].in_head = False
+            self._open_tables[-1].reaching.clear()
         elif tag == "tr" and self._rows:
-            self._close_row(self._rows.pop())
+            self._close_row()
         elif tag == "li":
             self._mark, self._tight = "", False
-        elif tag in ("td", "th") and self._rows and self._length > self._rows[-1].start:
-            self._lines = 0
+        elif tag in ("td", "th") and self._rows:
+            self._rows[-1].end_cell(self._pieces)
+            if self._length > self._rows[-1].start:
+                self._lines = 0
 
     def _bullet(self) -> str:
         """Return the mark of the next item of the innermost list."""
@@ -232,17 +245,30 @@ class Outline:
         indent = "  " * (len(self._lists) - 1)
         return indent + ("- " if number is None else f"{number}. ")
 
-    def _open_cell(self, tag: str) -> None:
+    def _separate_cells(self, *, is_first: bool) -> None:
         row = self._rows[-1]
         self._tight = True
-        if row.cells:
+        if not is_first:
             self._mark += " | "
             if self._length > row.start:
                 self._lines = 0
-        row.cells += 1
-        row.names_columns &= tag == "th"
 
-    def _close_row(self, row: _Row) -> None:
+    def _repeat_cells(self, *, at_end: bool = False) -> None:
+        """Write the cells that stand once in HTML, but belong to this place of the row too."""
+        row = self._rows[-1]
+        texts = self._open_tables[-1].spanned(row, at_end=at_end) if self._open_tables else []
+        before = row.cells - len(texts)
+        for column, text in enumerate(texts, start=before):
+            self._repeated += len(text) + 3
+            if self._repeated > _REPEATED + self._length // 2:
+                return
+            self._separate_cells(is_first=not column)
+            if text:
+                self._write(text)
+
+    def _close_row(self) -> None:
+        self._repeat_cells(at_end=True)
+        row = self._rows.pop()
         self._mark, self._tight = "", False
         if not self._open_tables or self._length == row.start:
             return
@@ -252,7 +278,7 @@ class Outline:
         else:
             table.body = self._length
 
-    def _close_table(self, table: _OpenTable) -> None:
+    def _close_table(self, table: OpenTable) -> None:
         inner = self._tables and self._tables[-1].start >= table.start
         if table.body and table.has_rows and not inner:
             self._tables.append(Table(table.start, table.body, self._length))
@@ -320,21 +346,6 @@ def _skip_space(text: str, start: int) -> int:
     while start < len(text) and text[start].isspace():
         start += 1
     return start
-
-
-@dataclass
-class _Row:
-    start: int
-    cells: int = 0
-    names_columns: bool = True
-
-
-@dataclass
-class _OpenTable:
-    start: int
-    body: int = 0
-    in_head: bool = False
-    has_rows: bool = False
 
 
 def is_hidden(tag: str, attributes: Mapping[str, str | None]) -> bool:

@@ -42,15 +42,47 @@ _BANNERS = re.compile(
 )
 """Ids, classes and labels that sites give to their own."""
 
-_PLACEHOLDER = re.compile(
-    r"(?:please )?(?:wait|loading)\b.{0,40}"
-    r"|.{0,80}\b(?:enable|activate|allow|requires?|needs?|without|turn on)\b.{0,20}\bjavascript\b"
-    r".{0,80}"
-    r"|.{0,40}\bjavascript\b.{0,20}\b(?:required|disabled|enabled|needed)\b.{0,80}",
+_MAY_BE_BAR = ", ".join(
+    f'[{name}*="{part}" i]'
+    for part in (
+        "banner",
+        "notice",
+        "notification",
+        "popup",
+        "toast",
+        "snackbar",
+        "alert",
+        "overlay",
+        "modal",
+        "privacy",
+        "bar",
+    )
+    for name in ("id", "class", "aria-label")
+)
+_ASKS_FOR_COOKIES = re.compile(
+    r"\b(?:uses?|using|accept\w*|agree\w*|allow|consent|verwende\w*|nutz\w*|akzept\w*|setzen|utilis\w*"
+    r"|utiliz\w*|us[ao]n?|usamos|gebruik\w*|używa\w*)\b.{0,60}\bcookies?\b"
+    r"|\bcookies?\b.{0,80}\b(?:accept|agree|consent|policy|privacy|preferences|settings|experience)",
+    re.IGNORECASE | re.DOTALL,
+)
+"""What a bar of any name says that asks for consent."""
+
+_LONGEST_BAR = 1000
+
+_LOADING = re.compile(r"(?:please )?(?:wait|loading)\b.{0,40}", re.IGNORECASE)
+_ASKS_FOR_SCRIPTS = re.compile(
+    r"(?=.*\bjavascript).*(?:\b(?:enabled?|activated?|allow|requires?|required|needs?|needed|without"
+    r"|disabled|turn(?:ed)? on|not (?:available|supported))\b"
+    r"|\b(?:aktivier|activ[eéa]|nécessite|habilit|ativ[ae]|abilita|attiva|richiede|schakel|włącz|включ"
+    r"|увімкн|etkin|aktiver|povol|zapn)|启用|啟用|开启|開啟|有効|사용|تفعيل|bật)",
     re.IGNORECASE,
 )
-"""What the whole text of a page says before its scripts run."""
+"""What a page says before its scripts run, in the languages of many sites."""
 
+_TEMPLATE = re.compile(r"\{\{[^{}]*\}\}")
+"""A place that a script fills."""
+
+_FALLBACK = "p, li, table, article, h1, h2, h3"
 _LONGEST_PLACEHOLDER = 200
 _LONGEST_BANNER = 3000
 """Characters. What is longer is a page about cookies."""
@@ -63,6 +95,7 @@ _CONTENT = f"{_MAIN}, article, h1"
 _NEVER_DECORATION = ("html", "body", "ruby", "rb")
 """Elements that are not decoration; Wikisource hides the characters under readings in `rb`."""
 
+_WHOLE = ("html", "body")
 _BLOCKS = "div, section, p, ul, ol, table, pre, blockquote, h1, h2, h3, h4, h5, h6"
 
 
@@ -89,7 +122,20 @@ def read_html(path: str, source: str) -> Document:
     if parser.root is None:
         return Document(path, "", ())
     outline = _read_page(parser, parser.root)
+    if not outline.length and (fallback := _read_fallback(parser)) is not None:
+        outline = fallback
     return outline.document(path, _title(parser))
+
+
+def _read_fallback(parser: LexborHTMLParser) -> Outline | None:
+    """Read what a page without text shows where scripts are off, unless it only asks for them."""
+    fallback = Outline()
+    for node in parser.css("body noscript"):
+        inner = _parse(node.text())
+        has_blocks = inner.css_first(_FALLBACK) is not None
+        if has_blocks and inner.root and "javascript" not in inner.root.text().lower():
+            _Reading().feed(inner.root, fallback)
+    return fallback if fallback.length else None
 
 
 def explain_missing_text(source: str | bytes) -> str:
@@ -99,7 +145,7 @@ def explain_missing_text(source: str | bytes) -> str:
     for node in parser.css("script, style, noscript, template, title"):
         node.decompose()
     text = parser.root.text(strip=True) if parser.root is not None else ""
-    if text and not _PLACEHOLDER.fullmatch(text):
+    if text and not _is_placeholder(text):
         return "that is shown: it is hidden until a script runs, or only headings, dialogs, menus"
     return "before its scripts run; save it from a browser" if has_scripts else "at all"
 
@@ -151,10 +197,17 @@ def _read_page(parser: LexborHTMLParser, root: LexborNode) -> Outline:
 
 def _waits(parser: LexborHTMLParser, outline: Outline) -> bool:
     """Return whether a page says nothing but that its scripts must run."""
-    return (
-        outline.length <= _LONGEST_PLACEHOLDER
-        and parser.css_first("script") is not None
-        and _PLACEHOLDER.fullmatch(outline.text_so_far.strip()) is not None
+    return parser.css_first("script") is not None and _is_placeholder(outline.text_so_far)
+
+
+def _is_placeholder(text: str) -> bool:
+    filled, places = _TEMPLATE.subn("", text)
+    if places and not any(map(str.isalnum, filled)):
+        return True
+    lines = [line for line in map(str.strip, filled.splitlines()) if line]
+    return len(text) <= _LONGEST_PLACEHOLDER and (
+        any(map(_ASKS_FOR_SCRIPTS.search, lines))
+        or (len(lines) == 1 and _LOADING.fullmatch(lines[0]) is not None)
     )
 
 
@@ -183,7 +236,7 @@ def _find_banners(
     for node in islice(parser.css(_CONSENT), _MOST_BANNERS):
         names = [node.attributes.get(name) or "" for name in ("id", "aria-label")]
         names += (node.attributes.get("class") or "").split()
-        if node.mem_id in content or node.tag in ("html", "body"):
+        if node.mem_id in content or node.tag in _WHOLE:
             continue
         if any(map(_TOOLS.fullmatch, names)):
             tools.add(node.mem_id)
@@ -193,6 +246,11 @@ def _find_banners(
             and len(node.text()) <= _LONGEST_BANNER
         ):
             banners.add(node.mem_id)
+    for node in islice(parser.css(_MAY_BE_BAR), _MOST_BANNERS):
+        if node.mem_id in buttons and node.mem_id not in content and node.tag not in _WHOLE:
+            text = node.text()
+            if len(text) <= _LONGEST_BAR and _ASKS_FOR_COOKIES.search(text):
+                banners.add(node.mem_id)
     return tools, banners
 
 
