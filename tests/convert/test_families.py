@@ -60,6 +60,7 @@ FAMILIES = (
     "albert",
     "t5",
     "t5-gated",
+    "jina_embeddings_v3",
 )
 IDS = ids_of("the small red fish run in the blue water of the river and sleep not at the big one")
 
@@ -89,7 +90,7 @@ def test_the_vectors_are_those_of_sentence_transformers(
     assert min(run.worst for run in worst) >= bar
 
 
-@pytest.mark.parametrize("family", ["modernbert", "gte", "electra", "t5-gated"])
+@pytest.mark.parametrize("family", ["modernbert", "gte", "electra", "t5-gated", "jina_bert"])
 def test_weights_of_a_few_bits_are_the_ones_that_run(family: str, tmp_path: Path) -> None:
     """Calibrated, with gates and new biases; the proof compares with the stored numbers too."""
     recipe = replace(RECIPES["int8"], max_ndcg_drop=None)
@@ -134,6 +135,8 @@ MATTERS: dict[str, list[dict[str, Any]]] = {
         {"feed_forward_proj": "gelu"},
     ],
     "t5-gated": [{"feed_forward_proj": "gated-relu"}],
+    "jina_bert": [{"feed_forward_type": "reglu"}],
+    "jina_embeddings_v3": [{"rope_parameters": rope(20.0)}, {"rope_parameters": None}],
     "albert": [{"num_hidden_layers": 2}, {"hidden_act": "relu"}],
 }
 
@@ -155,6 +158,63 @@ def test_the_numbers_of_distances_matter(tmp_path: Path) -> None:
         "relative_bias": np.zeros_like(original.tensors["relative_bias"])
     }
     assert vector(original) @ vector(replace(original, tensors=without)) < 0.999
+
+
+def states_of_jina(folder: Path, ids: list[int]) -> NDArray[np.float64]:
+    """Compute JinaBERT's states in torch, as its paper describes them."""
+    import torch
+    from torch.nn import functional
+    from transformers.models.bloom.modeling_bloom import build_alibi_tensor
+
+    config = json.loads((folder / "config.json").read_text())
+    heads, size = config["num_attention_heads"], config["hidden_size"]
+    t = {n: torch.tensor(x, dtype=torch.float64) for n, x in random_tensors(folder).items()}
+
+    def linear(x: torch.Tensor, name: str) -> torch.Tensor:
+        return functional.linear(x, t[f"{name}.weight"], t.get(f"{name}.bias"))
+
+    def norm(x: torch.Tensor, name: str) -> torch.Tensor:
+        return functional.layer_norm(x, (size,), t[f"{name}.weight"], t[f"{name}.bias"], 1e-12)
+
+    slopes = build_alibi_tensor(torch.ones(1, 2), heads, torch.float64)[:, 0, 1]
+    places = torch.arange(len(ids))
+    bias = -slopes[:, None, None] * (places[:, None] - places[None, :]).abs()
+    x = t["embeddings.word_embeddings.weight"][ids]
+    x = norm(x + t["embeddings.token_type_embeddings.weight"][0], "embeddings.LayerNorm")
+    for i in range(config["num_hidden_layers"]):
+        at = f"encoder.layer.{i}"
+        parts = (linear(x, f"{at}.attention.self.{part}") for part in ("query", "key", "value"))
+        split = (part.reshape(len(ids), heads, -1).transpose(0, 1) for part in parts)
+        mixed = functional.scaled_dot_product_attention(*split, attn_mask=bias)
+        mixed = linear(mixed.transpose(0, 1).flatten(1), f"{at}.attention.output.dense")
+        x = norm(mixed + x, f"{at}.attention.output.LayerNorm")
+        gate, inner = linear(x, f"{at}.mlp.gated_layers").chunk(2, dim=-1)
+        x = norm(linear(functional.gelu(gate) * inner, f"{at}.mlp.wo") + x, f"{at}.mlp.layernorm")
+    found: NDArray[np.float64] = x.numpy()
+    return found
+
+
+@pytest.mark.parametrize("heads", [4, 12])
+def test_jina_s_states_are_those_of_its_paper(heads: int, tmp_path: Path) -> None:
+    """No library has this network, so torch computes it here; Bloom has the same slopes."""
+    width = {"hidden_size": 48} if heads == 12 else {}
+    folder = write_model(tmp_path / "m", family="jina_bert", num_attention_heads=heads, **width)
+    edit_json(folder / "1_Pooling/config.json", without=("word_embedding_dimension",))
+    original = read_original(source_of(folder))
+    found = ReferenceModel(original.network, original.head, original.tensors).hidden_states(IDS)
+    np.testing.assert_allclose(found, states_of_jina(folder, IDS), atol=1e-6)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+def test_jina_s_vectors_are_those_of_the_reference(precision: str, tmp_path: Path) -> None:
+    bundle = convert(
+        str(write_model(tmp_path / "model", family="jina_bert", pooling="mean")),
+        tmp_path / "bundle",
+        recipe=RECIPES[precision],
+        shapes=[(2, 12)],
+    )
+    worst = [bundle.manifest.parity.worst, *(f.parity.worst for f in bundle.manifest.fixed_shapes)]
+    assert min(run.worst for run in worst) >= {"fp32": 0.999999, "fp16": 0.9999}[precision]
 
 
 def test_heads_that_share_keys_are_neighbours(tmp_path: Path) -> None:
@@ -455,6 +515,7 @@ def test_llama_cpp_gives_the_vectors(family: str, change: dict[str, Any], tmp_pa
         ("electra", {}, "its tables are narrower"),
         ("albert", {}, "its tables are narrower"),
         ("t5", {}, "its activation is relu"),
+        ("jina_bert", {}, "positions by a table that is added"),
         ("gte", {}, "layer 0 is not that of llama"),
         ("modernbert", {}, "layer 1 is not that of llama|layer 2 is not that of llama"),
         ("nomic_bert", {"hidden_act": "gelu"}, "layer 0 is not that of llama"),

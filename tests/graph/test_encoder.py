@@ -77,8 +77,10 @@ def test_onnx_runtime_gives_the_reference_states(
 ) -> None:
     from minnow.engines.onnxruntime import OnnxRuntimeEngine
 
-    row = family_of(CONFIGS[family]["model_type"])
+    row = family_of(CONFIGS[family]["model_type"], CONFIGS[family])
     assert row is not None
+    names = row.activations or {activation: None}
+    activation = activation if activation in names else next(iter(names))
     key = row.config["activation"]
     model = Model(tmp_path / "model", family=family, **{key: activation})
     path = tmp_path / "graph.onnx"

@@ -18,7 +18,7 @@ from minnow.graph.positions import MASKED, PositionNodes, distance_rows
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from minnow.model.network import Attention, RelativeBuckets
+    from minnow.model.network import Attention, Relative
 
 _BLOCKS_SEEN = 3
 _END = np.iinfo(np.int32).max
@@ -45,8 +45,8 @@ class LongNodes(PositionNodes):
             mask = self._once(("first", window), lambda: self._first_window(whole, window))
         return mask
 
-    def _first_relative(self, relative: RelativeBuckets) -> str:
-        rows = distance_rows(relative, self._tensors["relative_bias"], self._network.longest)
+    def _first_relative(self, relative: Relative) -> str:
+        rows = distance_rows(relative, self._tensors, self._network.longest)
         ahead = rows[:, rows.shape[1] // 2 :]
         bias = self._first_columns("first.relative", ahead[None, :, None])
         return self.node("Add", ["mask", bias], "mask.first.relative")
@@ -91,7 +91,7 @@ class LongNodes(PositionNodes):
         relative = self._network.relative
         mask = "mask"
         if relative is not None:
-            rows = distance_rows(relative, self._tensors["relative_bias"], self._network.longest)
+            rows = distance_rows(relative, self._tensors, self._network.longest)
             mask = self._once(("relative", head), lambda: self._add_row(head, rows[head]))
         if window is None:
             return mask

@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from minnow.graph.nodes import Nodes
+from minnow.model.network import Slopes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from numpy.typing import NDArray
 
-    from minnow.model.network import Network, RelativeBuckets, Rotary
+    from minnow.model.network import Network, Relative, Rotary
 
 MASKED = 10_000.0
 
@@ -153,9 +154,9 @@ class PositionNodes(Nodes):
             outside = self.with_number("Mul", far, -MASKED, f"{name}.mask")
         return self.node("Add", [mask, outside], f"mask.{name}")
 
-    def _add_relative(self, mask: str, relative: RelativeBuckets) -> str:
+    def _add_relative(self, mask: str, relative: Relative) -> str:
         longest = self._network.longest
-        rows = distance_rows(relative, self._tensors["relative_bias"], longest)
+        rows = distance_rows(relative, self._tensors, longest)
         if self._shape is None:
             place = self.constant("relative.middle", longest - 1, np.int32)
             place = self.node("Add", [self._distances(), place], "relative.places")
@@ -214,24 +215,27 @@ def rotary_tables(rotary: Rotary, longest: int) -> tuple[NDArray[np.float32], ND
 
 
 def distance_rows(
-    relative: RelativeBuckets, table: NDArray[np.float32], longest: int
+    relative: Relative, tensors: Mapping[str, NDArray[np.float32]], longest: int
 ) -> NDArray[np.float32]:
     """Return the number of each head for each distance from -(longest - 1) to longest - 1.
 
     Args:
-        relative: The buckets.
-        table: float32 of shape (buckets, heads).
+        relative: Buckets, or slopes.
+        tensors: The network's; buckets have a table, relative_bias.
         longest: The longest sequence, in tokens.
 
     Returns:
         float32 of shape (heads, 2 * longest - 1).
     """
     ahead = np.arange(1 - longest, longest)
+    if isinstance(relative, Slopes):
+        slopes = np.asarray(relative.by_head, np.float32)
+        return -slopes[:, None] * np.abs(ahead).astype(np.float32)
     side, exact = relative.buckets // 2, relative.buckets // 4
     steps = (relative.distance / exact) ** (np.arange(side - exact) / (side - exact)) * exact
     reached = np.searchsorted(steps, np.abs(ahead) + 1e-6, side="right")
     bucket = np.where(np.abs(ahead) < exact, np.abs(ahead), exact + reached - 1)
-    rows: NDArray[np.float32] = table[bucket + side * (ahead > 0)].T
+    rows: NDArray[np.float32] = tensors["relative_bias"][bucket + side * (ahead > 0)].T
     return rows
 
 

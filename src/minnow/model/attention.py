@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from minnow.model.network import Slopes
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from minnow.model.network import Attention, RelativeBuckets, Rotary
+    from minnow.model.network import Attention, Relative, Rotary
 
 Floats = TypeVar("Floats", NDArray[np.float32], NDArray[np.float64])
 
@@ -117,7 +119,7 @@ def rotate(x: Floats, rotary: Rotary) -> Floats:
 
 
 def relative_bias(
-    tokens: int, relative: RelativeBuckets | None, tensors: Mapping[str, Floats]
+    tokens: int, relative: Relative | None, tensors: Mapping[str, Floats]
 ) -> Floats | None:
     """Look up what is added to the scores of a text, by how far the key is ahead of the query.
 
@@ -127,6 +129,10 @@ def relative_bias(
     if relative is None:
         return None
     ahead = np.arange(1 - tokens, tokens)
+    if isinstance(relative, Slopes):
+        dtype = tensors["embeddings.word"].dtype
+        fallen: Floats = np.outer(relative.by_head, -np.abs(ahead)).astype(dtype)
+        return fallen
     half, single = relative.buckets // 2, relative.buckets // 4
     far = np.maximum(np.abs(ahead), single) / single
     growing = np.floor(np.log(far) / np.log(relative.distance / single) * (half - single))

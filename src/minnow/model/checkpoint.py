@@ -17,7 +17,7 @@ from minnow.errors import CheckpointError, MissingExtraError
 from minnow.model.families import family_named, network_of
 from minnow.model.layout import WEIGHTS, WEIGHTS_INDEX, read_shards
 from minnow.model.naming import Part
-from minnow.model.network import LayerNorm
+from minnow.model.network import LayerNorm, RelativeBuckets
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -51,7 +51,7 @@ def tensor_shapes(network: Network) -> dict[str, tuple[int, ...]]:
         shapes["embeddings.token_type"] = (network.words.token_types, columns)
     if network.words.width:
         shapes |= {f"{PROJECTION}.weight": (width, columns), f"{PROJECTION}.bias": (width,)}
-    if network.relative:
+    if isinstance(network.relative, RelativeBuckets):
         shapes["relative_bias"] = (network.relative.buckets, network.relative.heads)
     norms = {"embeddings.norm": network.embedding_norm}
     for i, block in enumerate(network.blocks):

@@ -281,8 +281,9 @@ def family_of(model_type: str, keys: Collection[str] = ()) -> Family | None:
         model_type: Its `model_type`.
         keys: Its keys, which tell spellings apart.
     """
-    rows = (row for row in FAMILIES if model_type in row.model_types)
-    return next((row for row in rows if set(row.marks) <= set(keys)), None)
+    rows = [row for row in FAMILIES if model_type in row.model_types]
+    rows = [row for row in rows if set(row.marks) <= set(keys)]
+    return max(rows, key=lambda row: len(row.marks), default=None)
 
 
 def network_of(spec: EncoderSpec) -> Network:

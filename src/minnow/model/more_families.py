@@ -95,4 +95,38 @@ MORE_FAMILIES: tuple[Family, ...] = (
         ),
         unused=("decoder.*", "lm_head.*", "encoder.embed_tokens.weight", "shared.weight"),
     ),
+    Family(
+        name="jina_bert",
+        model_types=("bert",),
+        marks=("feed_forward_type",),
+        namings=(Naming("bert.", naming.JINA_BERT),),
+        network=networks.jina_bert_network,
+        config=BERT_CONFIG | {"activation": "feed_forward_type"},
+        activations={"geglu": Activation.GELU, "reglu": Activation.RELU},
+        defaults={key: value for key, value in BERT_DEFAULTS.items() if key != "hidden_act"},
+        must_be=ENCODER_ONLY | {"position_embedding_type": ("alibi",)},
+        settings=settings.read_jina_bert,
+        settings_keys=("auto_map",),
+        ignored=("hidden_act", "emb_pooler"),
+        unused=("embeddings.position_ids", "pooler.*", "cls.*"),
+    ),
+    Family(
+        name="jina_embeddings_v3",
+        model_types=("jina_embeddings_v3",),
+        namings=(
+            Naming("roberta.", naming.JINA_V3),
+            Naming("roberta.", naming.JINA_V3_PUBLISHED),
+        ),
+        network=networks.gated_network,
+        defaults=BERT_DEFAULTS
+        | {
+            "type_vocab_size": 1,
+            "layer_norm_eps": 1e-5,
+            "pad_token_id": 1,
+            "max_position_embeddings": 8194,
+        },
+        settings=settings.read_jina_v3,
+        settings_keys=("rope_parameters", "rope_scaling", "rope_theta", "partial_rotary_factor"),
+        unused=("pooler.*", "lm_head.*", "classifier.*", "rotary_emb.*", "embeddings.position_ids"),
+    ),
 )

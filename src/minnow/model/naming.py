@@ -207,3 +207,30 @@ T5 = tuple(
     for units in (_T5_INNER, _T5_GATED)
 )
 """With the words of encoder and decoder together, or the encoder's own; plain, or gated."""
+
+JINA_BERT = BERT | {
+    **parts("encoder.layer.{i}.mlp.gated_layers", "layer.{i}.gate", "layer.{i}.inner"),
+    "layer.{i}.output": "encoder.layer.{i}.mlp.wo",
+    "layer.{i}.output_norm": "encoder.layer.{i}.mlp.layernorm",
+}
+
+JINA_V3: Mapping[str, str | Part] = _WORDS | {
+    "layer.{i}.query": "layers.{i}.self_attn.q_proj",
+    "layer.{i}.key": "layers.{i}.self_attn.k_proj",
+    "layer.{i}.value": "layers.{i}.self_attn.v_proj",
+    "layer.{i}.attention_output": "layers.{i}.self_attn.o_proj",
+    "layer.{i}.attention_norm": "layers.{i}.post_attention_layernorm",
+    "layer.{i}.inner": "layers.{i}.mlp.fc1",
+    "layer.{i}.output": "layers.{i}.mlp.fc2",
+    "layer.{i}.output_norm": "layers.{i}.post_mlp_layernorm",
+}
+JINA_V3_PUBLISHED: Mapping[str, str | Part] = _WORDS | {
+    "embeddings.norm": "emb_ln",
+    **parts("encoder.layers.{i}.mixer.Wqkv", *_QKV),
+    "layer.{i}.attention_output": "encoder.layers.{i}.mixer.out_proj",
+    "layer.{i}.attention_norm": "encoder.layers.{i}.norm1",
+    "layer.{i}.inner": "encoder.layers.{i}.mlp.fc1",
+    "layer.{i}.output": "encoder.layers.{i}.mlp.fc2",
+    "layer.{i}.output_norm": "encoder.layers.{i}.norm2",
+}
+"""transformers writes these; it reads both."""

@@ -113,6 +113,22 @@ class RelativeBuckets:
 
 
 @dataclass(frozen=True)
+class Slopes:
+    """Scores that fall with the distance of two tokens, in both directions, in every layer.
+
+    Source: Press et al., "ALiBi" (2021), in its form for encoders.
+
+    Attributes:
+        by_head: What each head's scores lose with a token of distance.
+    """
+
+    by_head: tuple[float, ...]
+
+
+Relative = RelativeBuckets | Slopes
+
+
+@dataclass(frozen=True)
 class Rotary:
     """Positions as rotations of queries and keys, the first half of a head with the second.
 
@@ -235,7 +251,7 @@ class Network:
     embedding_norm: Norm | None
     blocks: tuple[Block, ...]
     final_norm: Norm | None = None
-    relative: RelativeBuckets | None = None
+    relative: Relative | None = None
 
     @property
     def table_width(self) -> int:

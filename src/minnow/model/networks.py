@@ -90,7 +90,7 @@ def gated_network(spec: EncoderSpec) -> Network:
             spec.heads,
             head_size,
             scale=head_size**-0.5,
-            rotary=net.Rotary(head_size, **given["rotary"]),
+            rotary=net.Rotary(head_size, **given["rotary"]) if "rotary" in given else None,
             bias=given.get("bias", True),
             output_bias=given.get("bias", True),
         ),
@@ -171,6 +171,24 @@ def t5_network(spec: EncoderSpec) -> Network:
         final_norm=norm,
         relative=net.RelativeBuckets(spec.heads, given["buckets"], given["distance"]),
     )
+
+
+def jina_bert_network(spec: EncoderSpec) -> Network:
+    """Describe an encoder as in Günther et al., "Jina Embeddings 2" (2023): ALiBi and gates."""
+    network = gated_network(spec)
+    slopes = net.Slopes(tuple(_slopes(spec.heads)))
+    return replace(network, relative=slopes)
+
+
+def _slopes(heads: int) -> list[float]:
+    """Return ALiBi's slopes: powers of 2 ** (-8 / heads), for a power of two.
+
+    Other numbers of heads take those of the power below, and every other one of twice as many.
+    """
+    if heads & (heads - 1) == 0:
+        return [2.0 ** (-8 * (i + 1) / heads) for i in range(heads)]
+    below = 1 << (heads.bit_length() - 1)
+    return _slopes(below) + _slopes(2 * below)[::2][: heads - below]
 
 
 def projected_network(spec: EncoderSpec) -> Network:

@@ -166,6 +166,26 @@ def read_t5(config: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+_JINA_CODE = {"modeling_bert.JinaBertModel"}
+
+
+def read_jina_bert(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Check that a JinaBERT's code is the one that its row describes.
+
+    Source: jinaai/jina-bert-implementation, as text-embeddings-inference repeats it
+    (`models/jina.rs`).
+    """
+    _check_code(config, _JINA_CODE)
+    if "qk-post-norm" in str(config.get("auto_map")):
+        raise UnsupportedModelError("minnow does not compute norms of queries and keys")
+    return {}
+
+
+def read_jina_v3(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Read the rotations of a JinaEmbeddingsV3."""
+    return {"rotary": _flat_rotary(config, 20_000.0), "gated": False, "inner_bias": True}
+
+
 def _check_code(config: Mapping[str, Any], known: set[str]) -> None:
     """Refuse a repository's own code, which is not run, unless it is one that a row describes."""
     classes = config.get("auto_map") or {}

@@ -57,6 +57,7 @@ _CLASS_OF_MODEL = {
     "gemma2": "GemmaTokenizer",
     "gemma3_text": "GemmaTokenizer",
     "gte": "XLMRobertaTokenizer",
+    "jina_embeddings_v3": "XLMRobertaTokenizer",
     "longformer": "RobertaTokenizer",
     "modernbert": AS_IT_IS,
     "mpnet": "MPNetTokenizer",
