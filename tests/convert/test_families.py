@@ -184,8 +184,8 @@ def states_of_jina(folder: Path, ids: list[int]) -> NDArray[np.float64]:
     for i in range(config["num_hidden_layers"]):
         at = f"encoder.layer.{i}"
         parts = (linear(x, f"{at}.attention.self.{part}") for part in ("query", "key", "value"))
-        split = (part.reshape(len(ids), heads, -1).transpose(0, 1) for part in parts)
-        mixed = functional.scaled_dot_product_attention(*split, attn_mask=bias)
+        q, k, v = (part.reshape(len(ids), heads, -1).transpose(0, 1) for part in parts)
+        mixed = functional.scaled_dot_product_attention(q, k, v, attn_mask=bias)
         mixed = linear(mixed.transpose(0, 1).flatten(1), f"{at}.attention.output.dense")
         x = norm(mixed + x, f"{at}.attention.output.LayerNorm")
         gate, inner = linear(x, f"{at}.mlp.gated_layers").chunk(2, dim=-1)
@@ -197,8 +197,9 @@ def states_of_jina(folder: Path, ids: list[int]) -> NDArray[np.float64]:
 @pytest.mark.parametrize("heads", [4, 12])
 def test_jina_s_states_are_those_of_its_paper(heads: int, tmp_path: Path) -> None:
     """No library has this network, so torch computes it here; Bloom has the same slopes."""
-    width = {"hidden_size": 48} if heads == 12 else {}
-    folder = write_model(tmp_path / "m", family="jina_bert", num_attention_heads=heads, **width)
+    folder = write_model(
+        tmp_path / "m", family="jina_bert", num_attention_heads=heads, hidden_size=48
+    )
     edit_json(folder / "1_Pooling/config.json", without=("word_embedding_dimension",))
     original = read_original(source_of(folder))
     found = ReferenceModel(original.network, original.head, original.tensors).hidden_states(IDS)

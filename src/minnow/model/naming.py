@@ -208,7 +208,7 @@ T5 = tuple(
 )
 """With the words of encoder and decoder together, or the encoder's own; plain, or gated."""
 
-JINA_BERT = BERT | {
+JINA_BERT: Mapping[str, str | Part] = BERT | {
     **parts("encoder.layer.{i}.mlp.gated_layers", "layer.{i}.gate", "layer.{i}.inner"),
     "layer.{i}.output": "encoder.layer.{i}.mlp.wo",
     "layer.{i}.output_norm": "encoder.layer.{i}.mlp.layernorm",
