@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, TypeVar
@@ -124,6 +124,9 @@ class Pipeline:
                     f"{self.name}; it begins {texts[cut - start][:60]!r}. Split it into "
                     "chunks, or allow truncation with on_truncate='warn'."
                 )
+        if self.embedding.unpooled_ids:  # a text without a token has the vector of one left out
+            left_out = [self.embedding.unpooled_ids[0]]
+            rows = [row if row.ids else replace(row, ids=left_out) for row in rows]
         empty = next((start + i for i, row in enumerate(rows) if not row.ids), None)
         if empty is not None:
             raise InputError(f"Text {empty} is empty, and this model adds no token of its own.")

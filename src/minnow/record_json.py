@@ -29,7 +29,7 @@ def to_json(record: object) -> dict[str, Any]:
         del encoder["settings"]
     embedding = values.get("embedding")
     if isinstance(embedding, dict):
-        for key in ("joined_poolings", "layers"):
+        for key in ("joined_poolings", "layers", "unpooled_ids"):
             if not embedding[key]:
                 del embedding[key]
     return _rename(values, _WRITTEN_NAMES)

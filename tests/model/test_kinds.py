@@ -106,14 +106,6 @@ FOLDERS: dict[str, tuple[Mapping[str, str], str]] = {
     ),
     "image-text": ({"config.json": '{"model_type": "clip"}'} | WEIGHTS, "is a model of images and"),
     "image-text, old": ({"0_CLIPModel/config.json": "{}"}, "is a model of images and texts"),
-    "static": (
-        {"modules.json": modules(ST + "models.StaticEmbedding")} | WEIGHTS,
-        "is a static embedding model",
-    ),
-    "static of model2vec": (
-        {"config.json": '{"model_type": "model2vec"}'} | WEIGHTS,
-        "is a static embedding model",
-    ),
     "word-vectors": ({"modules.json": modules(ST + "models.WordEmbeddings")}, "is a model of word"),
     "diffusers": ({"model_index.json": "{}"}, "is a pipeline that makes images"),
     "spacy": ({"config.cfg": "", "meta.json": "{}"}, "is a spaCy pipeline"),
@@ -260,7 +252,7 @@ def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[FakeHub]:
         yield hub
 
 
-BY_CONTENT = ("reranker", "sparse", "sparse by its card", "static of model2vec", "image-text")
+BY_CONTENT = ("reranker", "sparse", "sparse by its card", "image-text")
 
 
 @pytest.mark.parametrize("kind", ["adapter", "gguf", "pickle", "image-text, old", *BY_CONTENT])

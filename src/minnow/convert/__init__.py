@@ -14,7 +14,7 @@ from minnow.convert.shapes import check_limit, check_shapes
 from minnow.errors import InputError
 from minnow.model.original import read_original
 from minnow.model.source import ModelSource, resolve
-from minnow.model.spec import Choices, Interface
+from minnow.model.spec import STATIC, Choices, Interface
 from minnow.origin import find_origin
 from minnow.proof.bundles import prove_bundle
 from minnow.proof.references import REFERENCES, check_reference, stored_reference
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from minnow.bundle import Parity
+    from minnow.model.original import Original
     from minnow.model.spec import EmbeddingSpec, EncoderSpec
     from minnow.recipe import ReferenceName
 
@@ -88,7 +89,7 @@ def convert(
         progress("reading the model")
         original = read_original(origin, choices)
         check_limit(shapes, original.embedding)
-        recipe = _with_interface(recipe, original.embedding, progress)
+        recipe = _with_interface(recipe, original, progress)
         yardstick = REFERENCES[reference](original)
         copy_metadata(origin, folder)
         stored = write_encoders(
@@ -187,9 +188,11 @@ def _checked(
     return replace(recipe, calibration=describe_calibration(calibration, recipe))
 
 
-def _with_interface(recipe: Recipe, embedding: EmbeddingSpec, progress: Progress) -> Recipe:
+def _with_interface(recipe: Recipe, original: Original, progress: Progress) -> Recipe:
     """Have the encoder give vectors where a head needs more than one pooling."""
-    if embedding.head.is_plain or recipe.interface is Interface.SENTENCE_EMBEDDING:
+    embedding, is_table = original.embedding, original.encoder.family == STATIC
+    plain = embedding.head.is_plain and not is_table
+    if plain or recipe.interface is Interface.SENTENCE_EMBEDDING:
         return recipe
     if recipe.graph is Graph.AUTHOR:
         raise InputError(

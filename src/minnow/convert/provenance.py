@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 import platform
-import shutil
 from dataclasses import asdict
 from enum import Enum
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
-from minnow.bundle import CARD, SourceRecord
+from minnow.bundle import CARD, TOKENIZER, SourceRecord
 from minnow.errors import ParityError
 from minnow.model.layers import model_weight_files
 from minnow.model.layout import WEIGHTS, WEIGHTS_INDEX, needed_files, place
+from minnow.model.static import is_static, static_tokenizer
 from minnow.sealing import sha256
 
 if TYPE_CHECKING:
@@ -28,7 +29,14 @@ def copy_metadata(origin: ModelSource, folder: Path) -> None:
     for name in metadata_files(origin):
         target = folder / name.removeprefix(f"{origin.network}/")
         target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(origin.folder / name, target)
+        target.write_bytes(_content(origin, name))
+
+
+def _content(origin: ModelSource, name: str) -> bytes:
+    """Return a file of the source as a bundle has it."""
+    if name == place(TOKENIZER, origin.network) and is_static(origin):
+        return static_tokenizer(origin)
+    return (origin.folder / name).read_bytes()
 
 
 def metadata_files(origin: ModelSource) -> list[str]:
@@ -78,13 +86,17 @@ def check_claims(manifest: Manifest, origin: ModelSource, original: Original) ->
     files = [
         name
         for name in metadata_files(origin)
-        if name in manifest.files and sha256(origin.folder / name) != manifest.files[name].sha256
+        if name in manifest.files and _sha256(origin, name) != manifest.files[name].sha256
     ]
     if files:
         raise ParityError(
             f"Refused: {', '.join(files)} of {origin.name} {'is' if len(files) == 1 else 'are'} "
             "not what the bundle was made from. Convert it again."
         )
+
+
+def _sha256(origin: ModelSource, name: str) -> str:
+    return hashlib.sha256(_content(origin, name)).hexdigest()
 
 
 def _shown(value: object) -> str:

@@ -105,7 +105,7 @@ def quantize(
     turns = heads | {
         f"{n}.turned": Grid(TURN_BITS) for n, t in packed.items() if t.turn is not None
     }
-    if recipe.rounding is Rounding.CALIBRATED:
+    if recipe.rounding is Rounding.CALIBRATED and grids:
         rows = calibration_rows(original, texts)
         rounded = round_network(network, tensors, rows, grids.__getitem__, progress)
         return Rounded(rounded | unpacked, packed, grids | turns)

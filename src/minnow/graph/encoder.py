@@ -27,6 +27,7 @@ from minnow.graph.pooled import (
     first_numbers,
     one_token,
     pass_layers,
+    pooling_mask,
     several_tokens,
     unit_length,
 )
@@ -122,15 +123,18 @@ class GraphWriter(LongNodes):
     def write(self, head: Head | None) -> Any:
         """Write all nodes, from the inputs to the output, as an `onnx.ModelProto`."""
         network, padding, states = self._network, self._padding(), self._embeddings()
-        *blocks, last = [(f"layer.{i}", block) for i, block in enumerate(network.blocks)]
-        for name, block in blocks:
+        blocks = [(f"layer.{i}", block) for i, block in enumerate(network.blocks)]
+        for name, block in blocks[:-1]:
             states = self._block(states, states, name, block)
+        last = blocks[-1:]
         if head is None:
             seq = self._shape[1] if self._shape else "seq"
             return self._end(self._last(states, states, *last), OUTPUT, [seq, network.width])
-        tokens = (network.longest, self.token_mask)
+        mask = pooling_mask(self, self.token_mask, head.unpooled)
+        tokens = (network.longest, mask)
         token = None
-        if not head.joined and (head.pooling is Pooling.CLS or not network.compares_positions):
+        takes_one = head.pooling is Pooling.CLS or not network.compares_positions
+        if last and takes_one and not head.joined:
             token = one_token(self, states, head.pooling, *tokens)
         pooled = [self._last(token or states, states, *last)]
         if token is None:
@@ -187,8 +191,9 @@ class GraphWriter(LongNodes):
             unpack_rows(self, packed, name, fetch) if packed else fetch(name, self._tensors[name])
         )
 
-    def _last(self, states: str, context: str, name: str, block: Block) -> str:
-        states = self._block(states, context, name, block)
+    def _last(self, states: str, context: str, *last: tuple[str, Block]) -> str:
+        for name, block in last:
+            states = self._block(states, context, name, block)
         return self._norm(states, self._network.final_norm, "final_norm")
 
     def _block(self, states: str, context: str, name: str, block: Block) -> str:

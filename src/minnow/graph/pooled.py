@@ -17,7 +17,7 @@ from minnow.model.network import Activation
 from minnow.vectors import Pooling
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from minnow.model.head import Head, Layer
 
 MASK = "attention_mask"
+_UNPOOLED = "unpooled."
 SMALLEST = 2.0**-14
 """The smallest normal number of half precision; its inverse is finite there too."""
 
@@ -173,6 +174,21 @@ def first_numbers(nodes: Nodes, vectors: str, count: int) -> str:
     return nodes.node("Slice", [vectors, zero, end, axis], "truncated")
 
 
+def pooling_mask(nodes: Nodes, mask: str, unpooled: Sequence[int]) -> str:
+    """Add the nodes that take tokens of some ids out of a mask of shape (batch, seq)."""
+    if not unpooled:
+        return mask
+    kept = nodes.cast(mask, "unpooled.mask")
+    one = nodes.scalar("unpooled.one", 1.0)
+    for number in unpooled:
+        name = f"unpooled.{number}"
+        wanted = nodes.constant(f"{name}.id", number, np.int32)
+        same = nodes.cast(nodes.node("Equal", ["input_ids", wanted], f"{name}.same"), name)
+        other = nodes.node("Sub", [one, same], f"{name}.other")
+        kept = nodes.node("Mul", [kept, other], f"{name}.kept")
+    return kept
+
+
 def _weighted_sum(nodes: Nodes, states: str, weights: str, name: str) -> str:
     """Sum states of shape (batch, seq, width) by weights of shape (batch, seq)."""
     row = nodes.reshape(weights, [0, 1, -1], f"{name}.row")
@@ -200,8 +216,11 @@ def _positions(nodes: Nodes, longest: int, mask: str, unit: float, name: str) ->
 
 
 def _mean(nodes: Nodes, _: int, mask: str, name: str) -> str:
-    mask = _mask(nodes, mask, name)
-    return nodes.node("Div", [mask, _row_sum(nodes, mask, f"{name}.count")], f"{name}.weights")
+    may_be_empty, mask = mask.startswith(_UNPOOLED), _mask(nodes, mask, name)
+    count = _row_sum(nodes, mask, f"{name}.count")
+    if may_be_empty:
+        count = nodes.node("Max", [count, nodes.scalar(f"{name}.least", 1.0)], f"{name}.counted")
+    return nodes.node("Div", [mask, count], f"{name}.weights")
 
 
 def _mean_sqrt_len(nodes: Nodes, _: int, mask: str, name: str) -> str:

@@ -26,10 +26,12 @@ from minnow.model.prompts import KNOWN_PROMPTS, identify
 from minnow.model.spec import (
     DOCUMENT_PROMPT_NAMES,
     QUERY_PROMPT_NAMES,
+    STATIC,
     Choices,
     EmbeddingSpec,
     EncoderSpec,
 )
+from minnow.model.static import dropped_ids, static_normalizes
 from minnow.vectors import Pooling, Similarity
 
 if TYPE_CHECKING:
@@ -59,14 +61,23 @@ def read_embedding_spec(
     limits = read_limits(source)
     pipeline = _read_pipeline(source)
     prompts, prompts_source = _read_prompts(source, pipeline, choices)
-    poolings = (choices.pooling,) if choices.pooling else _read_poolings(source, modules, encoder)
+    is_table = encoder.family == STATIC
+    if choices.pooling or is_table:
+        poolings: tuple[Pooling, ...] = (choices.pooling or Pooling.MEAN,)
+    else:
+        poolings = _read_poolings(source, modules, encoder)
     layers, normalizes = read_layers(source, encoder.width * len(poolings))
     head = Head(poolings[0], joined=poolings[1:], layers=layers)
+    if is_table and choices.normalize is None:
+        normalize = static_normalizes(source, None if modules is None else normalizes)
+    else:
+        normalize = _read_normalize(source, modules, choices, stated=normalizes)
     return EmbeddingSpec(
         pooling=head.pooling,
         joined_poolings=head.joined,
         layers=layers,
-        normalize=_read_normalize(source, modules, choices, stated=normalizes),
+        unpooled_ids=dropped_ids(source) if is_table else (),
+        normalize=normalize,
         max_tokens=_read_max_tokens(source, limits, encoder, choices),
         lowercase=bool(limits.get("do_lower_case", False)),
         prompts=prompts,
@@ -120,6 +131,8 @@ def _read_max_tokens(
                 f"the positions of {source.name}."
             )
         return choices.max_tokens
+    if encoder.family == STATIC:
+        return encoder.max_positions
     limit = limits.get("max_seq_length")
     if limit is None:
         tokenizer = read_object(source.optional_file("tokenizer_config.json"))

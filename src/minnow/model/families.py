@@ -13,6 +13,7 @@ from minnow.model.family import BERT_CONFIG, BERT_DEFAULTS, ENCODER_ONLY, Family
 from minnow.model.more_families import MORE_FAMILIES
 from minnow.model.naming import Naming
 from minnow.model.network import Activation
+from minnow.model.spec import STATIC
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -293,6 +294,8 @@ def network_of(spec: EncoderSpec) -> Network:
         UnsupportedModelError: The table has no such family, or a manifest holds settings that no
             model of the family has.
     """
+    if spec.family == STATIC:
+        return networks.static_network(spec)
     family = family_named(spec.family)
     try:
         return family.network(spec)

@@ -67,6 +67,7 @@ class Head:
             becomes shorter. None keeps all.
         joined: Further poolings, whose vectors follow that of the first, in this order.
         layers: What the pooled vector passes through before it is normalised.
+        unpooled: Ids of tokens that pooling by the mean leaves out.
     """
 
     pooling: Pooling
@@ -74,6 +75,7 @@ class Head:
     truncate: int | None = None
     joined: tuple[Pooling, ...] = ()
     layers: tuple[Layer, ...] = ()
+    unpooled: tuple[int, ...] = ()
 
     @property
     def gives_unit_length(self) -> bool:
@@ -83,7 +85,7 @@ class Head:
     @property
     def is_plain(self) -> bool:
         """Whether it is one pooling, normalised and truncated or not, which every reader knows."""
-        return not self.joined and not self.layers
+        return not (self.joined or self.layers or self.unpooled)
 
     @property
     def poolings(self) -> tuple[Pooling, ...]:
@@ -94,6 +96,8 @@ class Head:
     def description(self) -> str:
         """The poolings and layers in words: "cls+mean, dense to 512, tanh"."""
         poolings = "+".join(pooling.value for pooling in self.poolings)
+        if self.unpooled:
+            poolings += f" without the tokens {', '.join(map(str, self.unpooled))}"
         return ", ".join([poolings, *map(str, self.layers)])
 
     def widths(self, states: int) -> tuple[int, ...]:

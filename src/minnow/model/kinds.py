@@ -215,17 +215,6 @@ def _clip(listing: Listing) -> str | None:
     return "" if found else None
 
 
-def _static(listing: Listing) -> str | None:
-    config = listing.object(CONFIG)
-    found = (
-        config.get("model_type") == "model2vec"
-        or "StaticModel" in listing.architectures
-        or any(name.startswith("0_StaticEmbedding/") for name in listing.names)
-        or any(name.rsplit(".", 1)[-1] == "StaticEmbedding" for name in listing.modules[:1])
-    )
-    return "" if found else None
-
-
 def _word_vectors(listing: Listing) -> str | None:
     found = any(name.startswith(("0_WordEmbeddings/", "0_BoW/")) for name in listing.names) or any(
         name.rsplit(".", 1)[-1] in ("WordEmbeddings", "BoW") for name in listing.modules[:1]
@@ -329,13 +318,6 @@ KINDS: tuple[Kind, ...] = (
         "a model of images and texts (CLIP and its relatives)",
         f"{_VECTORS} Its text part alone is not one of those yet.",
         _clip,
-    ),
-    Kind(
-        "static",
-        "a static embedding model (StaticEmbedding, model2vec): a table of vectors without a "
-        "network",
-        "minnow converts transformer encoders only; such a table is small and fast as it is.",
-        _static,
     ),
     Kind(
         "word-vectors",

@@ -71,7 +71,7 @@ def network_folder(names: Collection[str]) -> str:
         for name in names
         if name.startswith("0_") and name.split("/")[1:] in ([WEIGHTS], [WEIGHTS_INDEX])
     }
-    folders = {folder for folder in folders if f"{folder}/{CONFIG}" in names}
+    folders = {f for f in folders if f"{f}/{CONFIG}" in names or f.endswith("_StaticEmbedding")}
     return folders.pop() if len(folders) == 1 else ""
 
 
@@ -152,7 +152,7 @@ def check_names(names: Collection[str], source: str, folder: Path | None = None)
     weights = {place(WEIGHTS, network), place(WEIGHTS_INDEX, network)} & listing.names
     if not weights:
         refuse_other_weights(listing)
-    if place(CONFIG, network) not in names:
+    if place(CONFIG, network) not in names and not listing.is_static:
         raise SourceNotFoundError(
             f"{source} has no {CONFIG}, so it is not a model.{_inside(names)}"
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from minnow.model.head import LayerKind
+from minnow.model.spec import STATIC
 
 if TYPE_CHECKING:
     from minnow.model.spec import EmbeddingSpec, EncoderSpec
@@ -17,7 +18,8 @@ _COUNTS = ("vocab_size", "width", "layers", "heads", "inner_width", "positions")
 
 def spec_faults(encoder: EncoderSpec, embedding: EmbeddingSpec) -> list[str]:
     """Describe the numbers of specs that are out of range; none if there are none."""
-    numbers = {name: getattr(encoder, name) for name in _COUNTS}
+    counts = [name for name in _COUNTS if name != "layers" or encoder.family != STATIC]
+    numbers = {name: getattr(encoder, name) for name in counts}
     faults = [
         f"{name} is {value}, not 1 to {LARGEST}"
         for name, value in numbers.items()
@@ -44,6 +46,10 @@ def spec_faults(encoder: EncoderSpec, embedding: EmbeddingSpec) -> list[str]:
         ranges[f"layers[{i}].width"] = (layer.width, 1, LARGEST)
         if layer.kind is not LayerKind.DENSE and layer.width != width:
             faults.append(f"layers[{i}].width is {layer.width}, not {width}, that of its input")
+    for i, number in enumerate(embedding.unpooled_ids):
+        ranges[f"unpooled_ids[{i}]"] = (number, 0, encoder.vocab_size - 1)
+    if encoder.family == STATIC and encoder.layers:
+        faults.append(f"layers is {encoder.layers}, but a static model has none")
     if encoder.width % encoder.heads:
         faults.append(f"heads is {encoder.heads}, which does not divide width, {encoder.width}")
     return faults + [

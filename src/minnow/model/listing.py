@@ -59,6 +59,15 @@ class Listing:
             return ""
 
     @property
+    def is_static(self) -> bool:
+        """Whether it is a table of vectors without a network, as far as the files here say."""
+        return (
+            self.object(CONFIG).get("model_type") == "model2vec"
+            or any(name.startswith("0_StaticEmbedding/") for name in self.names)
+            or any(name.rsplit(".", 1)[-1] == "StaticEmbedding" for name in self.modules[:1])
+        )
+
+    @property
     def modules(self) -> list[str]:
         """The class of each module that modules.json names."""
         rows = self.json(MODULES)

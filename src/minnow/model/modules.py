@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from minnow.model.source import ModelSource
 
 FIRST = ("Transformer", "Pooling")
+STATIC_FIRST = ("StaticEmbedding",)
 """The modules that come first, one each, in this order."""
 LAYERS = ("Dense", "LayerNorm", "Normalize", "Dropout")
 """The modules that may follow them, in any order and number; Dropout changes no vector."""
@@ -63,16 +64,17 @@ def read_modules(source: ModelSource) -> tuple[Module, ...] | None:
     except (TypeError, KeyError) as error:
         raise SourceError(f"{path} should be a list of modules with type and path.") from error
     kinds = [module.kind for module in modules]
-    foreign = sorted(set(kinds) - {*FIRST, *LAYERS})
-    first = [kind for kind in kinds if kind in FIRST]
+    starts = STATIC_FIRST if kinds[:1] == list(STATIC_FIRST) else FIRST
+    foreign = sorted(set(kinds) - {*starts, *LAYERS})
+    first = [kind for kind in kinds if kind in starts]
     if foreign or len(set(first)) != len(first):
         raise UnsupportedModelError(
             f"{path} names modules that minnow does not compute: "
             f"{', '.join(foreign) or 'the same one twice'}. It understands one each of "
             f"{' and '.join(FIRST)}, then {', '.join(LAYERS)}."
         )
-    in_order = kinds[: len(first)] == [kind for kind in FIRST if kind in kinds]
-    if not in_order or any(m.kind == "Transformer" and m.folder != source.network for m in modules):
+    in_order = kinds[: len(first)] == [kind for kind in starts if kind in kinds]
+    if not in_order or any(m.kind == starts[0] and m.folder != source.network for m in modules):
         where = f"the folder {source.network}" if source.network else "the root folder"
         shown_modules = ", ".join(f"{module.kind} in {module.folder!r}" for module in modules)
         raise UnsupportedModelError(
@@ -88,7 +90,8 @@ def _kind(name: str) -> str:
 
 
 def _folder(path: object) -> str:
-    return str(path).replace("\\", "/").strip("/").removeprefix("./")
+    folder = str(path).replace("\\", "/").strip("/").removeprefix("./")
+    return "" if folder == "." else folder
 
 
 def _check_rows(rows: list[dict[str, Any]], path: Path) -> None:

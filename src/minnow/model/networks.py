@@ -34,6 +34,12 @@ def post_norm_network(spec: EncoderSpec) -> Network:
     )
 
 
+def static_network(spec: EncoderSpec) -> Network:
+    """Describe a table of vectors without a network: its states are the rows of the tokens."""
+    words = net.Words(spec.vocab_size, 0)
+    return Network(spec.width, spec.max_positions, words, None, None, ())
+
+
 def mpnet_network(spec: EncoderSpec) -> Network:
     """Describe an encoder as in Song et al., "MPNet" (2020): BERT's, with relative positions too.
 

@@ -16,6 +16,12 @@ from minnow.model.families import network_of
 from minnow.model.layers import read_layer_tensors
 from minnow.model.source import ModelSource
 from minnow.model.spec import Choices, EmbeddingSpec, EncoderSpec
+from minnow.model.static import (
+    check_static_tokenizer,
+    is_static,
+    read_static_spec,
+    read_static_table,
+)
 from minnow.model.tokenizer_check import check_tokenizer
 
 if TYPE_CHECKING:
@@ -63,8 +69,15 @@ def read_original(source: ModelSource, choices: Choices = Choices()) -> Original
         SourceError: The files are not a model that minnow converts, or contradict each other.
         MissingExtraError: The extra `convert` is not installed.
     """
-    encoder = read_encoder_spec(source)
+    static = is_static(source)
+    encoder = read_static_spec(source) if static else read_encoder_spec(source)
     embedding = read_embedding_spec(source, encoder, choices)
-    check_tokenizer(source, encoder)
+    if static:
+        check_static_tokenizer(source, encoder)
+    else:
+        check_tokenizer(source, encoder)
     head = read_layer_tensors(source, embedding.head, encoder.width)
-    return Original(source, encoder, embedding, read_tensors(source, encoder) | head)
+    tensors = (
+        {"embeddings.word": read_static_table(source)} if static else read_tensors(source, encoder)
+    )
+    return Original(source, encoder, embedding, tensors | head)

@@ -76,11 +76,16 @@ class ReferenceModel:
         Returns:
             float64 of shape (width,), the head's width.
         """
-        return pool_one(self.hidden_states(ids), self._head, self._tensors)
+        kept = [i for i, number in enumerate(ids) if number not in self._head.unpooled]
+        if not kept:
+            return np.zeros(self._head.width(self._network.width))
+        return pool_one(self.hidden_states(ids)[kept], self._head, self._tensors)
 
     def memory(self, tokens: int) -> int:
         """Estimate the bytes that the pass of a text takes at its peak, beside the tensors."""
         network = self._network
+        if not network.blocks:
+            return 8 * 5 * tokens * network.width
         units = max(block.feed_forward.width for block in network.blocks)
         fed = 8 * 6 * min(tokens, _ROWS_AT_ONCE) * units
         biased = network.relative is not None

@@ -23,6 +23,10 @@ LONG = 2048
 """From this limit of texts on, in tokens, an encoder computes attention one head at a time."""
 
 
+STATIC = "static"
+"""The family of tables without a network; see `minnow.model.static`."""
+
+
 class Interface(str, Enum):
     """The output of an encoder; a value is the output's name, as is usual in the field."""
 
@@ -126,6 +130,7 @@ class EmbeddingSpec:
             is any, as sentence-transformers does; None keeps all.
         joined_poolings: Further poolings, whose vectors follow that of the first.
         layers: What the pooled vector passes through before it is normalised.
+        unpooled_ids: Ids of tokens that pooling leaves out; a text of no others gives zeros.
     """
 
     pooling: Pooling
@@ -139,6 +144,7 @@ class EmbeddingSpec:
     truncate_dim: int | None = None
     joined_poolings: tuple[Pooling, ...] = ()
     layers: tuple[Layer, ...] = ()
+    unpooled_ids: tuple[int, ...] = ()
 
     @property
     def is_long(self) -> bool:
@@ -149,7 +155,12 @@ class EmbeddingSpec:
     def head(self) -> Head:
         """What follows the token states."""
         return Head(
-            self.pooling, self.normalize, self.truncate_dim, self.joined_poolings, self.layers
+            self.pooling,
+            self.normalize,
+            self.truncate_dim,
+            self.joined_poolings,
+            self.layers,
+            self.unpooled_ids,
         )
 
     @property

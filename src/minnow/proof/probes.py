@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import cycle, islice
 from typing import TYPE_CHECKING
 
-from minnow.model.tokenizer import load_whole_tokenizer
+from minnow.model.static import load_source_tokenizer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -272,7 +272,7 @@ def _probes_of_tokens(tokens: Sequence[str], limit: int) -> list[Probe]:
 
 def token_counter(source: ModelSource, *, lowercase: bool = False) -> Callable[[str], int]:
     """Return a function from a text to the number of its ids in the source's tokenizer, uncut."""
-    tokenizer = load_whole_tokenizer(source.file("tokenizer.json"), lowercase=lowercase)
+    tokenizer = load_source_tokenizer(source, lowercase=lowercase)
     return lambda text: len(tokenizer.encode(text).ids)
 
 

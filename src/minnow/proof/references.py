@@ -14,7 +14,7 @@ from minnow.engines.base import default_threads
 from minnow.errors import InputError
 from minnow.model.reference import ReferenceModel, pool_one
 from minnow.model.source import author_graph
-from minnow.model.tokenizer import load_whole_tokenizer
+from minnow.model.static import load_source_tokenizer
 from minnow.model.tokenizer_files import named_tokens
 from minnow.proof.probes import probe_texts, token_counter
 from minnow.resources import free_memory, require_memory
@@ -52,11 +52,13 @@ class Reference(ABC):
         """The texts of the proof."""
         if self._probes is None:
             source, embedding = self._original.source, self._original.embedding
-            self._probes = probe_texts(
+            found = probe_texts(
                 embedding.max_tokens,
                 token_counter(source, lowercase=embedding.lowercase),
                 named_tokens(source),
             )
+            rows, out = self.token_ids([p.text for p in found]), {*embedding.unpooled_ids}
+            self._probes = [p for p, ids in zip(found, rows, strict=True) if {*ids} - out]
         return self._probes
 
     @cached_property
@@ -89,7 +91,7 @@ class _SourceTokens(Reference):
 
     def __init__(self, original: Original, probes: Sequence[Probe] | None = None) -> None:
         super().__init__(original, probes)
-        self._tokenizer = load_whole_tokenizer(original.source.file("tokenizer.json"))
+        self._tokenizer = load_source_tokenizer(original.source)
         specials = self._tokenizer.get_added_tokens_decoder().values()
         self._special = re.compile(f"({'|'.join(re.escape(t.content) for t in specials)})")
 

@@ -70,6 +70,8 @@ def gguf_metadata(original: Original) -> dict[str, Any]:
 def _network_faults(network: Network, head: Head) -> list[str]:
     """Compare a network and its head with what llama.cpp computes."""
     faults = []
+    if not network.blocks:
+        return ["it is a table without a network, and llama.cpp's BERT is a network"]
     if head.pooling not in _POOLINGS:
         known = ", ".join(pooling.value for pooling in _POOLINGS)
         faults.append(f"it pools by {head.pooling.value}, and llama.cpp by {known} only")

@@ -141,6 +141,11 @@ def export_mnn_llm(
 
 def _check_positions(original: Original) -> None:
     """Refuse a network that reads from ids where a token is; the engine gives word vectors only."""
+    if not original.network.blocks:
+        raise UnsupportedModelError(
+            f"{original.source.name} is a table of vectors without a network, which MNN's "
+            "embedding engine does not run. Use the bundle as it is."
+        )
     positions = original.network.positions
     if positions and positions.padding is not None:
         raise UnsupportedModelError(
