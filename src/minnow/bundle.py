@@ -133,6 +133,8 @@ class SourceRecord:
         model_id: The model's id on the Hub, if known.
         weights_sha256: SHA-256 over the weight files, in name order.
         license: The licence that the source states, if it does.
+        tokenizer: The class of transformers that the tokenizer was rebuilt as, and a text whose
+            ids the source's tokenizer.json gives otherwise; None where it is the source's own.
     """
 
     name: str
@@ -141,6 +143,7 @@ class SourceRecord:
     model_id: str | None
     weights_sha256: str
     license: str | None = None
+    tokenizer: str | None = None
 
     @property
     def title(self) -> str:

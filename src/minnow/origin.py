@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import TYPE_CHECKING
 
+from minnow.bundle import TOKENIZER
 from minnow.errors import BundleError, SourceError
 from minnow.graph.encoder import build_graph
 from minnow.model.layers import model_weight_files
 from minnow.model.original import read_original
 from minnow.model.source import resolve
+from minnow.model.tokenizer import load_tokenizer
 from minnow.sealing import sha256
 
 if TYPE_CHECKING:
@@ -57,6 +60,22 @@ def find_origin(
             f"(sha256 {found[:16]}, sealed was {made_from.weights_sha256[:16]})."
         )
     return origin
+
+
+def has_tokenizer_of(bundle: Bundle, original: Original) -> bool:
+    """Return whether a bundle carries the tokenizer of its source.
+
+    A rebuilt one is compared by its content: versions of the `tokenizers` library write it in
+    different ways.
+    """
+    digest = bundle.manifest.files[TOKENIZER].sha256
+    if hashlib.sha256(original.tokenizer.content).hexdigest() == digest:
+        return True
+    if original.tokenizer.rebuilt is None or bundle.manifest.source.tokenizer is None:
+        return False
+    files = (bundle.folder / TOKENIZER, original.tokenizer.content)
+    ours, theirs = (load_tokenizer(file).to_str() for file in files)
+    return bool(ours == theirs)
 
 
 def rebuild_graph(bundle: Bundle, source: str | ModelSource | None = None) -> bytes:

@@ -23,6 +23,7 @@ from fakes.hub import FakeHub
 from fakes.network import forbid_network
 from fakes.pairs import pairwise
 from fakes.sealed import change_record, set_in_record
+from tokenizers import Tokenizer
 
 from minnow import RECIPES, Bundle, Embedder
 from minnow.convert import Choices, convert, verify
@@ -54,6 +55,33 @@ pytestmark = pytest.mark.extra("convert")
 @pytest.fixture
 def model(tmp_path: Path) -> Path:
     return write_model(tmp_path / "model")
+
+
+def test_a_tokenizer_of_all_files_is_adopted_aloud(model: Path, tmp_path: Path) -> None:
+    edit_json(model / "tokenizer_config.json", do_lower_case=False)
+    steps: list[str] = []
+
+    bundle = convert(
+        str(model), tmp_path / "out", recipe=quick_recipe("fp16"), progress=steps.append
+    )
+
+    note = bundle.manifest.source.tokenizer
+    assert str(note).startswith(
+        "BertTokenizer of transformers 5, in which 'The lamp' has the ids ["
+    )
+    assert [step for step in steps if str(note) in step]
+    assert f"| tokenizer | built of all the source's files: {note} |" in (
+        bundle.folder / "README.md"
+    ).read_text(encoding="utf-8")
+    carried = Tokenizer.from_file(str(bundle.folder / "tokenizer.json"))
+    assert carried.encode("LAMP").ids != carried.encode("lamp").ids
+    assert (model / "tokenizer.json").read_bytes() != (
+        bundle.folder / "tokenizer.json"
+    ).read_bytes()
+    verify(bundle)
+    edit_json(model / "tokenizer_config.json", do_lower_case=True)
+    with pytest.raises(ParityError, match="rebuilt_tokenizer True, its source False"):
+        verify(bundle)
 
 
 def test_a_bundle_holds_the_field_s_files(model: Path, tmp_path: Path) -> None:

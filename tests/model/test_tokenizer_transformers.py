@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from fakes.checkpoint import edit_json, source_of
+from fakes.checkpoint import edit_json, source_of, write_json
 from fakes.tokenizers import CLASSES, SPECIALS, disturb_files, tokenizer_of, write_tokenizer_of
 
 from minnow.model.families import FAMILIES
 from minnow.model.tokenizer import load_whole_tokenizer
-from minnow.model.tokenizer_check import check_tokenizer, transformers_faults
+from minnow.model.tokenizer_adoption import TokenizerComparison, compare_with_transformers
+from minnow.model.tokenizer_check import check_tokenizer
 from minnow.model.tokenizer_classes import rebuild_tokenizer
 from minnow.model.tokenizer_files import (
     model_class,
@@ -51,6 +53,14 @@ def ours(folder: Path) -> Any:
     return lambda text: tokenizer.encode(text).ids
 
 
+def compare(folder: Path) -> TokenizerComparison:
+    """What minnow decides, for a word table of as many rows as the tokenizer has ids."""
+    source, plain = source_of(folder), load_whole_tokenizer(folder / "tokenizer.json")
+    return compare_with_transformers(
+        source, read_tokenizer_files(source), plain, plain.get_vocab_size()
+    )
+
+
 def texts_of(folder: Path) -> list[str]:
     tokens = named_tokens(source_of(folder))
     return [*TEXTS, *(f"fish {token}fish  {token} a" for token in tokens)]
@@ -67,9 +77,9 @@ def test_files_as_transformers_writes_them_are_the_whole_tokenizer(
     tmp_path: Path, model_type: str
 ) -> None:
     folder = write_tokenizer_of(tmp_path, model_type)
-    files, plain = read_tokenizer_files(source_of(folder)), tokenizer_of(model_type)
+    plain = tokenizer_of(model_type)
 
-    assert transformers_faults(source_of(folder), files, plain) == []
+    assert compare(folder) == TokenizerComparison()
     other = theirs(folder)
     assert [plain.encode(text).ids for text in TEXTS] == [other(text) for text in TEXTS]
 
@@ -102,6 +112,23 @@ CASES: list[tuple[str, dict[str, Any]]] = [
     ("t5", {"additional_special_tokens": ["<one>"], "add_prefix_space": False}),
     ("gemma3_text", {"add_eos_token": False, "add_bos_token": False}),
     ("qwen3", {"add_prefix_space": True, "bos_token": "<|im_start|>"}),
+    (
+        "xlm-roberta",
+        {"tokenizer_class": "AlbertTokenizer", "cls_token": "<s>", "sep_token": "</s>"},
+    ),
+    (
+        "camembert",
+        {"tokenizer_class": "AlbertTokenizerFast", "do_lower_case": False, "keep_accents": True},
+    ),
+    ("xlm-roberta", {"tokenizer_class": "DebertaV2Tokenizer"}),
+    (
+        "camembert",
+        {
+            "tokenizer_class": "DebertaV2TokenizerFast",
+            "do_lower_case": True,
+            "split_by_punct": True,
+        },
+    ),
 ]
 
 
@@ -112,34 +139,171 @@ def test_each_key_has_the_effect_that_it_has_there(
     assert_same(write_tokenizer_of(tmp_path, model_type, **config))
 
 
-REFUSED: list[tuple[str, dict[str, Any]]] = [
+ADOPTED: list[tuple[str, dict[str, Any]]] = [
     ("bert", {"do_lower_case": False}),
-    ("bert", {"cls_token": "fish"}),
+    ("bert", {"strip_accents": False}),
     ("bert", {"additional_special_tokens": ["fish"]}),
     ("roberta", {"add_prefix_space": True}),
     ("t5", {"additional_special_tokens": ["fish"]}),
 ]
+"""Where transformers 4 and 5 give ordinary texts the same ids, unlike those of tokenizer.json."""
+
+
+@pytest.mark.parametrize(("model_type", "config"), ADOPTED)
+def test_the_tokenizer_of_all_files_is_adopted(
+    tmp_path: Path, model_type: str, config: dict[str, Any]
+) -> None:
+    folder = write_tokenizer_of(tmp_path, model_type, **config)
+    plain = tokenizer_of(model_type)
+
+    found = compare(folder)
+
+    assert found.faults == ()
+    assert found.rebuilt is not None
+    assert found.difference is not None
+    other = theirs(folder)
+    text = found.difference.split("'")[1]
+    assert other(text) != plain.encode(text).ids
+    shown = ", ".join(map(str, other(text)[:12]))
+    assert found.difference.startswith(f"{text!r} has the ids [{shown}")
+    found.rebuilt.save(str(folder / "tokenizer.json"))
+    assert [load_whole_tokenizer(folder / "tokenizer.json").encode(text).ids for text in TEXTS] == [
+        other(text) for text in TEXTS
+    ]
+    assert [theirs(folder)(text) for text in TEXTS] == [other(text) for text in TEXTS]
+    assert compare(folder) == TokenizerComparison()
+
+
+CHARACTERS = (
+    "AAQAAAAgAAAJCQAACgUAAAAAAIDMDAIADRkAAIEFAAAHAACAoC0AAIAgAgCLJQAAgBwCAIA9AACsCAIAgQUAAAQAAI"
+    "CGBQAAAgAAgBMAAAASAAAAFQAAABQAAAAXAAAAFgAAABkAAAAYAAAAGwAAABoAAAC9KAIAHAAAAB8AAAAeAAAAIQAA"
+    "ACAAAAAjAAAAIgAAACUAAAAkAAAAJwAAACYAAAApAAAAKAAAACsAAAAqAAAALQAAACwAAAAvAAAALgAAADEAAAAwAA"
+    "AAMwAAADIAAAA1AAAANAAAADcAAAA2AAAAOQAAADgAAAA7AAAAOgAAAD0AAAA8AAAAPwAAAD4AAABBAAAAQAAAAEMA"
+    "AABCAAAARQAAAEQAAABHAAAARgAAAEkAAABIAAAASwAAAEoAAABNAAAATAAAAE8AAABOAAAAUQAAAFAAAABTAAAAUg"
+    "AAAFUAAABUAAAAVwAAAFYAAABZAAAAWAAAAFsAAABaAAAAXQAAAFwAAABfAAAAXgAAAGEAAABgAAAAYwAAAGIAAABl"
+    "AAAAZAAAAGcAAABmAAAAaQAAAGgAAABrAAAAagAAAG0AAABllAIAbwAAAG4AAABxAAAAcAAAAHMAAAByAAAAdQAAAH"
+    "QAAAB3AAAAdgAAAHkAAAB4AAAAewAAAHoAAAB9AAAAfAAAAH8AAAB+AAAAgQAAAIAAAACDAAAAggAAAIUAAACEAAAA"
+    "hwAAAIYAAACJAAAAiAAAAIsAAACKAAAAjQAAAIwAAACPAAAAjgAAAJEAAACQAAAAkwAAAJIAAACVAAAAlAAAAJcAAA"
+    "CWAAAAmQAAAJgAAACbAAAAmgAAAJ0AAACcAAAAnwAAAJ4AAAChAAAAoAAAAKMAAACiAAAApQAAAKQAAACnAAAApgAA"
+    "AKkAAACoAAAAqwAAAKoAAACtAAAArAAAAK8AAACuAAAAsQAAALAAAACzAAAAsgAAALUAAAC0AAAAtwAAALYAAAC5AA"
+    "AAuAAAALsAAAC6AAAAvQAAALwAAAC/AAAAvgAAAMEAAADAAAAAwwAAAMIAAADFAAAAxAAAAMcAAADGAAAAyQAAAMgA"
+    "AADCiAEAygAAAM0AAADMAAAAzwAAAM4AAADRAAAA0AAAANMAAADSAAAA1QAAANQAAADXAAAA1gAAANkAAADYAAAA2w"
+    "AAANoAAADdAAAA3AAAAN8AAADeAAAA4QAAAOAAAADjAAAA4gAAAOUAAADkAAAA5wAAAO8YAQDpAAAA6AAAAOKMAQDj"
+    "gAEA7QAAAOwAAADvAAAA7gAAAPEAAADwAAAA8wAAAPIAAAD1AAAA9AAAAPcAAAD2AAAA+QAAAPgAAAD7AAAA+gAAAP"
+    "0AAAD8AAAA/wAAAP4AAAAgAGYAZmkAw6kA"
+)
+"""SentencePiece's character map of a few rules: TAB, LF, CR, U+00A0, U+3000, U+200B are spaces."""
+
+SHORTENS = {"type": "Replace", "pattern": {"Regex": " {2,}"}, "content": " "}
+MARKS = {"type": "Replace", "pattern": {"Regex": " {2,}"}, "content": "▁"}
+STRIPS = {"type": "Strip", "strip_left": False, "strip_right": True}
+SPLITS = {"type": "WhitespaceSplit"}
+METASPACES: list[dict[str, Any]] = [
+    {"type": "Metaspace", "replacement": "▁", "str_rep": "▁", "add_prefix_space": True},
+    {"type": "Metaspace", "replacement": "▁", "prepend_scheme": "always", "split": True},
+]
+LAYOUTS: list[tuple[str, list[dict[str, Any]], list[dict[str, Any]]]] = [
+    ("only the character map, Metaspace", [], []),
+    ("spaces shortened, Metaspace", [SHORTENS], []),
+    ("spaces marked, Metaspace", [STRIPS, MARKS], []),
+    ("spaces marked, words", [MARKS], [SPLITS]),
+]
+
+
+@pytest.mark.parametrize("layout", LAYOUTS, ids=lambda layout: layout[0])
+@pytest.mark.parametrize("model_type", ["xlm-roberta", "camembert"])
+@pytest.mark.parametrize("metaspace", METASPACES, ids=["old", "new"])
+def test_published_layouts_of_sentencepiece_are_adopted(
+    tmp_path: Path, layout: Any, model_type: str, metaspace: dict[str, Any]
+) -> None:
+    """Each way in which transformers has written XLM-R's tokenizer since version 3."""
+    _, more, before = layout
+    folder = write_tokenizer_of(tmp_path, model_type)
+    stored = json.loads((folder / "tokenizer.json").read_text())
+    steps = [{"type": "Precompiled", "precompiled_charsmap": CHARACTERS}, *more]
+    stored["normalizer"] = {"type": "Sequence", "normalizers": steps}
+    stored["pre_tokenizer"] = {"type": "Sequence", "pretokenizers": [*before, metaspace]}
+    write_json(folder / "tokenizer.json", stored)
+
+    found = compare(folder)
+
+    assert found.faults == ()
+    assert found.rebuilt is not None
+    other = theirs(folder)
+    texts = [*TEXTS, "fish\u3000lamp\u200bx \ufb01sh", " \t fish\r\n  <s>  </s> lamp  "]
+    assert [found.rebuilt.encode(text).ids for text in texts] == [other(text) for text in texts]
+
+
+REFUSED: list[tuple[str, dict[str, Any]]] = [
+    ("bert", {"cls_token": "fish"}),
+    ("qwen3", {"add_prefix_space": True}),
+]
 
 
 @pytest.mark.parametrize(("model_type", "config"), REFUSED)
-def test_a_difference_is_shown_with_both_ids_and_mended_by_the_line_in_the_message(
+def test_where_transformers_4_and_5_differ_both_ids_are_shown_and_a_line_mends_it(
     tmp_path: Path, model_type: str, config: dict[str, Any]
 ) -> None:
     from transformers import AutoTokenizer
 
     folder = write_tokenizer_of(tmp_path, model_type, **config)
-    source, plain = source_of(folder), tokenizer_of(model_type)
+    plain = tokenizer_of(model_type)
 
-    (fault,) = transformers_faults(source, read_tokenizer_files(source), plain)
+    (fault,) = compare(folder).faults
     text = fault.split("'")[1]
     row = plain.encode(text).ids
-    assert f"has the ids {row} by tokenizer.json, but {theirs(folder)(text)} in" in fault
-    assert resave_line(source) in fault
+    assert (
+        f"has the ids {row} by tokenizer.json, as in transformers 4, but {theirs(folder)(text)} in"
+        in fault
+    )
+    line = resave_line(source_of(folder))
+    assert line in fault
 
-    exec(resave_line(source), {"AutoTokenizer": AutoTokenizer})
+    exec(line, {"AutoTokenizer": AutoTokenizer})
+    assert compare(folder) == TokenizerComparison()
     mended = load_whole_tokenizer(folder / "tokenizer.json")
-    assert transformers_faults(source, read_tokenizer_files(source), mended) == []
     assert mended.encode(text).ids == theirs(folder)(text)
+
+
+def test_an_added_token_that_only_transformers_4_keeps_is_refused(tmp_path: Path) -> None:
+    special = dict.fromkeys(("lstrip", "normalized", "rstrip", "single_word"), False)
+    folder = write_tokenizer_of(
+        tmp_path,
+        "bert",
+        added_tokens_decoder={"0": {"content": "[PAD]", **special, "special": True}},
+    )
+    stored = json.loads((folder / "tokenizer.json").read_text())
+    number = stored["model"]["vocab"]["fish"]
+    stored["added_tokens"].append({"id": number, "content": "fish", **special, "special": False})
+    write_json(folder / "tokenizer.json", stored)
+    assert (
+        theirs(folder)("fishfish")
+        != load_whole_tokenizer(folder / "tokenizer.json").encode("fishfish").ids
+    )
+
+    (fault,) = compare(folder).faults
+
+    assert (
+        "its added token 'fish' is missing in the BertTokenizer that transformers 5 makes" in fault
+    )
+
+
+def test_a_token_that_only_the_class_asks_for_does_not_grow_the_word_table(tmp_path: Path) -> None:
+    """BertTokenizer adds a [MASK] with a new id; a text with it has no vector in transformers."""
+    folder = write_tokenizer_of(tmp_path, "bert", mask_token=None, do_lower_case=False)
+    stored = json.loads((folder / "tokenizer.json").read_text())
+    stored["added_tokens"] = [row for row in stored["added_tokens"] if row["content"] != "[MASK]"]
+    vocabulary = stored["model"]["vocab"]
+    vocabulary["[other]"] = vocabulary.pop("[MASK]")
+    write_json(folder / "tokenizer.json", stored)
+    assert max(theirs(folder)("[MASK]")) == len(vocabulary)
+
+    found = compare(folder)
+
+    assert found.faults == ()
+    assert found.rebuilt is not None
+    assert found.rebuilt.token_to_id("[MASK]") is None
+    assert found.rebuilt.encode("Fish sleep").ids == theirs(folder)("Fish sleep")
 
 
 def test_a_tokenizer_written_in_another_way_passes(tmp_path: Path) -> None:
@@ -153,17 +317,15 @@ def test_a_tokenizer_written_in_another_way_passes(tmp_path: Path) -> None:
     plain.post_processor = processors.RobertaProcessing(("</s>", 1), ("<s>", 0))
     plain.save(str(folder / "tokenizer.json"))
 
-    source = source_of(folder)
-    assert transformers_faults(source, read_tokenizer_files(source), plain) == []
+    assert compare(folder) == TokenizerComparison()
     assert_same(folder)
 
 
 @pytest.mark.parametrize("name", ["BigBirdTokenizer", "XLNetTokenizerFast", "BertweetTokenizer"])
 def test_a_class_that_minnow_does_not_know_is_refused_by_name(tmp_path: Path, name: str) -> None:
     folder = write_tokenizer_of(tmp_path, "bert", tokenizer_class=name)
-    source = source_of(folder)
 
-    (fault,) = transformers_faults(source, read_tokenizer_files(source), tokenizer_of("bert"))
+    (fault,) = compare(folder).faults
 
     assert f"its class in transformers, {name.removesuffix('Fast')}, builds" in fault
     assert "set tokenizer_class to PreTrainedTokenizerFast" in fault
@@ -176,15 +338,15 @@ def test_a_class_of_another_type_of_tokenizer_is_refused_and_mended_by_its_name(
     """An XLM-R vocabulary under `model_type` bert, or under the class of RoBERTa."""
     folder = write_tokenizer_of(tmp_path, "xlm-roberta", tokenizer_class=name)
     edit_json(folder / "config.json", model_type="bert")
-    source, plain = source_of(folder), tokenizer_of("xlm-roberta")
+    plain = tokenizer_of("xlm-roberta")
     text = "how do fish sleep"
     assert theirs(folder)(text) != plain.encode(text).ids
 
-    (fault,) = transformers_faults(source, read_tokenizer_files(source), plain)
+    (fault,) = compare(folder).faults
 
     assert "of a vocabulary of type Unigram" in fault
     edit_json(folder / "tokenizer_config.json", tokenizer_class="PreTrainedTokenizerFast")
-    assert transformers_faults(source, read_tokenizer_files(source), plain) == []
+    assert compare(folder) == TokenizerComparison()
     assert theirs(folder)(text) == plain.encode(text).ids
 
 

@@ -104,8 +104,8 @@ def test_wrong_pooling(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_permuted_vocabulary_in_the_bundle(
     model: Path, recipe: Recipe, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def copy(origin: Any, folder: Path) -> None:
-        del origin
+    def copy(origin: Any, folder: Path, tokenizer: Any) -> None:
+        del origin, tokenizer
         at = VOCABULARY.index("fish")
         swapped = (*VOCABULARY[:at], VOCABULARY[at + 1], VOCABULARY[at], *VOCABULARY[at + 2 :])
         write_tokenizer(folder, swapped)

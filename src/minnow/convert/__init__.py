@@ -12,7 +12,7 @@ from minnow.convert.encoders import write_encoders
 from minnow.convert.provenance import check_claims, copy_metadata, source_record, tools
 from minnow.convert.shapes import check_limit, check_shapes
 from minnow.errors import InputError
-from minnow.model.original import read_original
+from minnow.model.original import read_original, tell_tokenizer
 from minnow.model.source import ModelSource, resolve
 from minnow.model.spec import STATIC, Choices, Interface
 from minnow.origin import find_origin
@@ -91,7 +91,8 @@ def convert(
         check_limit(shapes, original.embedding)
         recipe = _with_interface(recipe, original, progress)
         yardstick = REFERENCES[reference](original)
-        copy_metadata(origin, folder)
+        tell_tokenizer(original, progress)
+        copy_metadata(origin, folder, original.tokenizer)
         stored = write_encoders(
             original, folder, recipe, shapes=shapes, calibration=calibration, progress=progress
         )
@@ -103,7 +104,7 @@ def convert(
             progress=progress,
         )
         manifest = Manifest(
-            source=source_record(origin),
+            source=source_record(origin, original.tokenizer),
             encoder=original.encoder,
             embedding=original.embedding,
             choices=choices,
@@ -160,7 +161,7 @@ def verify(
     )
     progress("reading the model")
     original = read_original(origin, manifest.choices)
-    check_claims(manifest, origin, original)
+    check_claims(bundle, origin, original)
     parity, _ = prove_bundle(
         _candidate(bundle.folder, manifest.encoder, manifest.embedding, manifest.recipe),
         REFERENCES[reference](original),

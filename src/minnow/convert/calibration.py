@@ -46,7 +46,7 @@ def calibration_rows(original: Original, texts: Sequence[str] | None = None) -> 
         InputError: The texts are too few, or this Python lacks its reference.
     """
     tokenizer = TextTokenizer(
-        original.source.file("tokenizer.json"),
+        original.tokenizer.content,
         max_tokens=original.embedding.max_tokens,
         lowercase=original.embedding.lowercase,
     )
@@ -95,7 +95,7 @@ def _made_up(
     Every eighth sequence repeats a few tokens of the whole vocabulary, unknown ones included. The
     special ids are those before and after every text.
     """
-    tokenizer = load_whole_tokenizer(original.source.file("tokenizer.json"))
+    tokenizer = load_whole_tokenizer(original.tokenizer.content)
     first, last = special
     words, tokens = _words(tokenizer.get_vocab())
     table = original.tensors["embeddings.word"][tokens]

@@ -30,7 +30,7 @@ made and proven by minnow {minnow}.
 | output | `{interface}`: {output} |
 | encoder.mnn | {size:.1f} MB, {precision}, {graph} graph |
 | compare with | {similarity} |
-{prompts}
+{tokenizer}{prompts}
 ## Proof
 
 {texts} probe texts (one token to beyond the limit, many scripts, emoji, padding) were run through
@@ -173,6 +173,7 @@ def model_card(manifest: Manifest, encoder_bytes: int) -> str:
         precision=_precision(manifest.recipe),
         graph=manifest.recipe.graph.value,
         similarity=embedding.similarity.value,
+        tokenizer=_tokenizer(source.tokenizer),
         prompts=_prompts(manifest),
         texts=manifest.parity.texts,
         reference=manifest.parity.reference,
@@ -230,6 +231,12 @@ def _front_matter(manifest: Manifest) -> str:
         lines += [f"base_model: {source.model_id}", "base_model_relation: quantized"]
     lines += ["tags:", "- mnn", "- sentence-embeddings", "- minnow"]
     return "\n".join(lines) + "\n"
+
+
+def _tokenizer(rebuilt: str | None) -> str:
+    if rebuilt is None:
+        return ""
+    return f"| tokenizer | built of all the source's files: {rebuilt.replace('|', '&#124;')} |\n"
 
 
 def _prompts(manifest: Manifest) -> str:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import platform
+import shutil
 from dataclasses import asdict
 from enum import Enum
 from importlib.metadata import PackageNotFoundError, version
@@ -13,30 +13,25 @@ from minnow.bundle import CARD, TOKENIZER, SourceRecord
 from minnow.errors import ParityError
 from minnow.model.layers import model_weight_files
 from minnow.model.layout import WEIGHTS, WEIGHTS_INDEX, needed_files, place
-from minnow.model.static import is_static, static_tokenizer
+from minnow.origin import has_tokenizer_of
 from minnow.sealing import sha256
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from minnow.bundle import Manifest
+    from minnow.bundle import Bundle
     from minnow.model.original import Original
     from minnow.model.source import ModelSource
+    from minnow.model.tokenizer_adoption import SourceTokenizer
 
 
-def copy_metadata(origin: ModelSource, folder: Path) -> None:
-    """Copy tokenizer, configuration and licence under their own names; no weights."""
+def copy_metadata(origin: ModelSource, folder: Path, tokenizer: SourceTokenizer) -> None:
+    """Write the tokenizer, and copy configuration and licence under their own names; no weights."""
     for name in metadata_files(origin):
         target = folder / name.removeprefix(f"{origin.network}/")
         target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(_content(origin, name))
-
-
-def _content(origin: ModelSource, name: str) -> bytes:
-    """Return a file of the source as a bundle has it."""
-    if name == place(TOKENIZER, origin.network) and is_static(origin):
-        return static_tokenizer(origin)
-    return (origin.folder / name).read_bytes()
+        shutil.copyfile(origin.folder / name, target)
+    (folder / TOKENIZER).write_bytes(tokenizer.content)
 
 
 def metadata_files(origin: ModelSource) -> list[str]:
@@ -51,7 +46,7 @@ def metadata_files(origin: ModelSource) -> list[str]:
     ]
 
 
-def source_record(origin: ModelSource) -> SourceRecord:
+def source_record(origin: ModelSource, tokenizer: SourceTokenizer) -> SourceRecord:
     """Describe where a model came from, with the hash of its weights."""
     return SourceRecord(
         name=origin.name,
@@ -60,10 +55,11 @@ def source_record(origin: ModelSource) -> SourceRecord:
         model_id=origin.model_id,
         weights_sha256=sha256(*model_weight_files(origin)),
         license=_license(origin),
+        tokenizer=tokenizer.rebuilt,
     )
 
 
-def check_claims(manifest: Manifest, origin: ModelSource, original: Original) -> None:
+def check_claims(bundle: Bundle, origin: ModelSource, original: Original) -> None:
     """Compare all that a manifest says of its model with the source, whose weights fit already.
 
     `prompts_source` is left out: its wording belongs to the version that wrote it.
@@ -71,9 +67,12 @@ def check_claims(manifest: Manifest, origin: ModelSource, original: Original) ->
     Raises:
         ParityError: They differ; the message has every difference.
     """
+    manifest = bundle.manifest
     said = {**asdict(manifest.encoder), **asdict(manifest.embedding)}
     meant = {**asdict(original.encoder), **asdict(original.embedding)}
     said["license"], meant["license"] = manifest.source.license, _license(origin)
+    said["rebuilt_tokenizer"] = manifest.source.tokenizer is not None
+    meant["rebuilt_tokenizer"] = original.tokenizer.rebuilt is not None
     said["model_id"], meant["model_id"] = manifest.source.model_id, origin.model_id
     optional = {name for name in ("license", "model_id") if meant[name] is None}
     differing = [
@@ -86,17 +85,17 @@ def check_claims(manifest: Manifest, origin: ModelSource, original: Original) ->
     files = [
         name
         for name in metadata_files(origin)
-        if name in manifest.files and _sha256(origin, name) != manifest.files[name].sha256
+        if name in manifest.files
+        and name != place(TOKENIZER, origin.network)
+        and sha256(origin.folder / name) != manifest.files[name].sha256
     ]
+    if not has_tokenizer_of(bundle, original):
+        files.append(TOKENIZER)
     if files:
         raise ParityError(
             f"Refused: {', '.join(files)} of {origin.name} {'is' if len(files) == 1 else 'are'} "
             "not what the bundle was made from. Convert it again."
         )
-
-
-def _sha256(origin: ModelSource, name: str) -> str:
-    return hashlib.sha256(_content(origin, name)).hexdigest()
 
 
 def _shown(value: object) -> str:

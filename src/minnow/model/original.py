@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -21,7 +21,9 @@ from minnow.model.static import (
     is_static,
     read_static_spec,
     read_static_table,
+    static_tokenizer,
 )
+from minnow.model.tokenizer_adoption import SourceTokenizer
 from minnow.model.tokenizer_check import check_tokenizer
 
 if TYPE_CHECKING:
@@ -40,12 +42,14 @@ class Original:
         encoder: The network's hyperparameters.
         embedding: How its vectors are made.
         tensors: The tensors of the network and of the head's layers, under our names.
+        tokenizer: Its tokenizer, which need not be its tokenizer.json.
     """
 
     source: ModelSource
     encoder: EncoderSpec
     embedding: EmbeddingSpec
     tensors: Tensors
+    tokenizer: SourceTokenizer
 
     @property
     def network(self) -> Network:
@@ -72,12 +76,30 @@ def read_original(source: ModelSource, choices: Choices = Choices()) -> Original
     static = is_static(source)
     encoder = read_static_spec(source) if static else read_encoder_spec(source)
     embedding = read_embedding_spec(source, encoder, choices)
-    if static:
-        check_static_tokenizer(source, encoder)
-    else:
-        check_tokenizer(source, encoder)
+    tokenizer = read_tokenizer(source, encoder)
     head = read_layer_tensors(source, embedding.head, encoder.width)
     tensors = (
         {"embeddings.word": read_static_table(source)} if static else read_tensors(source, encoder)
     )
-    return Original(source, encoder, embedding, tensors | head)
+    return Original(source, encoder, embedding, tensors | head, tokenizer)
+
+
+def read_tokenizer(source: ModelSource, encoder: EncoderSpec) -> SourceTokenizer:
+    """Read and check the tokenizer of a source, as a bundle carries it.
+
+    Raises:
+        SourceError: Its files do not fit the model, contradict each other, or cannot be read.
+    """
+    if is_static(source):
+        check_static_tokenizer(source, encoder)
+        return SourceTokenizer(static_tokenizer(source))
+    return check_tokenizer(source, encoder)
+
+
+def tell_tokenizer(original: Original, progress: Callable[[str], None]) -> None:
+    """Report a tokenizer that is not the source's tokenizer.json."""
+    if original.tokenizer.rebuilt is not None:
+        progress(
+            "taking the tokenizer that AutoTokenizer makes of all files, in place of "
+            f"tokenizer.json: {original.tokenizer.rebuilt}"
+        )

@@ -24,11 +24,10 @@ from minnow.model.layout import list_names
 from minnow.model.listing import CONFIG, MODULES, Listing
 from minnow.model.network import Activation
 from minnow.model.spec import STATIC, EncoderSpec
-from minnow.model.tokenizer import load_tokenizer, load_whole_tokenizer
+from minnow.model.tokenizer import load_tokenizer
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-    from tokenizers import Tokenizer
 
     from minnow.model.source import ModelSource
 
@@ -197,17 +196,3 @@ def static_tokenizer(source: ModelSource) -> bytes:
     content = json.loads(read_regular(source.file("tokenizer.json")))
     content["post_processor"] = None
     return json.dumps(content, ensure_ascii=False).encode()
-
-
-def load_source_tokenizer(source: ModelSource, *, lowercase: bool = False) -> Tokenizer:
-    """Load a source's tokenizer.json whole; that of a static model without special tokens.
-
-    Raises:
-        SourceError: The file is missing or not one that the `tokenizers` library reads.
-    """
-    tokenizer = load_whole_tokenizer(source.file("tokenizer.json"), lowercase=lowercase)
-    if is_static(source):
-        content = json.loads(tokenizer.to_str())
-        content["post_processor"] = None
-        return type(tokenizer).from_str(json.dumps(content))
-    return tokenizer

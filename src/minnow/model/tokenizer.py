@@ -45,14 +45,14 @@ class TokenizedText:
 class TextTokenizer:
     """A Hugging Face tokenizer with a fixed limit and no padding of its own."""
 
-    def __init__(self, path: Path, *, max_tokens: int, lowercase: bool = False) -> None:
+    def __init__(self, file: Path | bytes, *, max_tokens: int, lowercase: bool = False) -> None:
         """Load a tokenizer.json.
 
         Padding and truncation that the file itself asks for are leftovers of a training run;
         they are replaced, as sentence-transformers replaces them.
 
         Args:
-            path: The tokenizer.json.
+            file: The tokenizer.json, or its content.
             max_tokens: The longest result, special tokens included.
             lowercase: Lowercase the text first, where the tokenizer does not.
 
@@ -60,7 +60,7 @@ class TextTokenizer:
             SourceError: The file is not one that the `tokenizers` library reads.
         """
         self.max_tokens = max_tokens
-        self._tokenizer = load_whole_tokenizer(path, lowercase=lowercase)
+        self._tokenizer = load_whole_tokenizer(file, lowercase=lowercase)
         self._tokenizer.enable_truncation(max_tokens)
         self._shortens_runs = _knows_no_long_runs(self._tokenizer)
 
@@ -114,8 +114,11 @@ class TextTokenizer:
         return self._tokenizer.encode(shorter)
 
 
-def load_tokenizer(path: Path) -> Tokenizer:
+def load_tokenizer(file: Path | bytes) -> Tokenizer:
     """Load a tokenizer.json unchanged.
+
+    Args:
+        file: The tokenizer.json, or its content.
 
     Raises:
         SourceError: The file is missing or not one that the `tokenizers` library reads.
@@ -123,23 +126,25 @@ def load_tokenizer(path: Path) -> Tokenizer:
     from tokenizers import Tokenizer
 
     try:
-        tokenizer: Tokenizer = Tokenizer.from_buffer(read_regular(path))
+        content = file if isinstance(file, bytes) else read_regular(file)
+        tokenizer: Tokenizer = Tokenizer.from_buffer(content)
     except Exception as error:  # tokenizers raises bare Exception
-        raise SourceError(f"{path} is not a tokenizer that can be read: {error}.") from error
+        name = "tokenizer.json" if isinstance(file, bytes) else file
+        raise SourceError(f"{name} is not a tokenizer that can be read: {error}.") from error
     return tokenizer
 
 
-def load_whole_tokenizer(path: Path, *, lowercase: bool = False) -> Tokenizer:
+def load_whole_tokenizer(file: Path | bytes, *, lowercase: bool = False) -> Tokenizer:
     """Load a tokenizer.json without the padding and truncation that the file asks for.
 
     Args:
-        path: The tokenizer.json.
+        file: The tokenizer.json, or its content.
         lowercase: Lowercase the text first, where the tokenizer does not.
 
     Raises:
         SourceError: The file is missing or not one that the `tokenizers` library reads.
     """
-    tokenizer = load_tokenizer(path)
+    tokenizer = load_tokenizer(file)
     tokenizer.no_padding()
     tokenizer.no_truncation()
     if lowercase:

@@ -16,29 +16,27 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from minnow.errors import SourceError, UnsupportedModelError
+from minnow.model.tokenizer_builders import (
+    Options,
+    Vocabulary,
+    build_albert,
+    build_byte_level,
+    build_deberta,
+    build_gemma,
+    build_qwen,
+    build_wordpiece,
+    put_albert_ends,
+    put_roberta_ends,
+    put_t5_end,
+    template,
+    unigram_builder,
+)
 from minnow.model.tokenizer_files import AS_IT_IS, MODEL_TOKENS, SPECIAL_KEYS
 
 if TYPE_CHECKING:
     from tokenizers import AddedToken, Tokenizer
 
     from minnow.model.tokenizer_files import TokenizerFiles
-
-Options = Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class Vocabulary:
-    """The parts of a tokenizer.json that a rebuilt tokenizer keeps.
-
-    Attributes:
-        vocab: Token -> id, or pairs of token and score (Unigram).
-        merges: Pairs of tokens (BPE).
-        charsmap: The character map of SentencePiece; None where the normalizer has none.
-    """
-
-    vocab: Any
-    merges: list[tuple[str, str]]
-    charsmap: bytes | None
 
 
 @dataclass(frozen=True)
@@ -220,175 +218,7 @@ def _charsmap(normalizer: Any) -> bytes | None:
     return None
 
 
-# --- how each class builds ---------------------------------------------------------------
-
-
-def _wordpiece(vocabulary: Vocabulary, options: Options) -> Tokenizer:
-    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
-
-    model = models.WordPiece(vocabulary.vocab, unk_token=str(options["unk_token"]))
-    tokenizer = Tokenizer(model)
-    tokenizer.normalizer = normalizers.BertNormalizer(
-        clean_text=True,
-        handle_chinese_chars=options["tokenize_chinese_chars"],
-        strip_accents=options["strip_accents"],
-        lowercase=options["do_lower_case"],
-    )
-    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    return tokenizer
-
-
-def _byte_level(vocabulary: Vocabulary, options: Options) -> Tokenizer:
-    from tokenizers import Tokenizer, models, pre_tokenizers
-
-    model = models.BPE(
-        vocab=vocabulary.vocab,
-        merges=vocabulary.merges,
-        continuing_subword_prefix="",
-        end_of_word_suffix="",
-        fuse_unk=False,
-    )
-    tokenizer = Tokenizer(model)
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=options["add_prefix_space"])
-    return tokenizer
-
-
-def _unigram(unknown: int | str) -> Callable[[Vocabulary, Options], Tokenizer]:
-    """Return a builder of Unigram, by the unknown token's id or the key that names the token."""
-
-    def build(vocabulary: Vocabulary, options: Options) -> Tokenizer:
-        from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
-
-        number = unknown
-        if isinstance(number, str):
-            texts = [text for text, _ in vocabulary.vocab]
-            token = str(options[number])
-            number = texts.index(token) if token in texts else 0
-        model = models.Unigram(vocabulary.vocab, unk_id=number, byte_fallback=False)
-        tokenizer = Tokenizer(model)
-        if vocabulary.charsmap is not None:
-            tokenizer.normalizer = normalizers.Precompiled(vocabulary.charsmap)
-        scheme = "always" if options.get("add_prefix_space", True) else "never"
-        tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
-            [
-                pre_tokenizers.WhitespaceSplit(),
-                pre_tokenizers.Metaspace(replacement="▁", prepend_scheme=scheme),
-            ]
-        )
-        return tokenizer
-
-    return build
-
-
-def _albert(vocabulary: Vocabulary, options: Options) -> Tokenizer:
-    from tokenizers import normalizers
-
-    tokenizer = _unigram(1)(vocabulary, options)
-    steps: list[Any] = [normalizers.Replace("``", '"'), normalizers.Replace("''", '"')]
-    if not options["keep_accents"]:
-        steps += [normalizers.NFKD(), normalizers.StripAccents()]
-    if options["do_lower_case"]:
-        steps.append(normalizers.Lowercase())
-    if vocabulary.charsmap is not None:
-        steps.append(normalizers.Precompiled(vocabulary.charsmap))
-    tokenizer.normalizer = normalizers.Sequence(steps)
-    return tokenizer
-
-
-def _gemma(vocabulary: Vocabulary, options: Options) -> Tokenizer:
-    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
-
-    model = models.BPE(
-        vocab=vocabulary.vocab,
-        merges=vocabulary.merges,
-        fuse_unk=True,
-        unk_token=str(options["unk_token"]),
-        byte_fallback=True,
-    )
-    tokenizer = Tokenizer(model)
-    tokenizer.pre_tokenizer = pre_tokenizers.Split(" ", behavior="merged_with_previous")
-    tokenizer.normalizer = normalizers.Replace(" ", "▁")
-    return tokenizer
-
-
-_QWEN_WORDS = (
-    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}"
-    r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
-)
-
-
-def _qwen(vocabulary: Vocabulary, options: Options) -> Tokenizer:
-    from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers
-
-    model = models.BPE(
-        vocab=vocabulary.vocab,
-        merges=vocabulary.merges,
-        continuing_subword_prefix="",
-        end_of_word_suffix="",
-        fuse_unk=False,
-        byte_fallback=False,
-    )
-    tokenizer = Tokenizer(model)
-    tokenizer.normalizer = normalizers.NFC()
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
-        [
-            pre_tokenizers.Split(Regex(_QWEN_WORDS), behavior="isolated"),
-            pre_tokenizers.ByteLevel(
-                add_prefix_space=bool(options.get("add_prefix_space")), use_regex=False
-            ),
-        ]
-    )
-    return tokenizer
-
-
-def _template(first: str | None, last: str) -> Callable[[Tokenizer, Options], Any]:
-    """Put the special tokens of these keys around a text."""
-
-    def around(tokenizer: Tokenizer, options: Options) -> Any:
-        from tokenizers import processors
-
-        texts = [str(options[key]) for key in (first, last) if key is not None]
-        single = [texts[0], "$A", texts[1]] if first is not None else ["$A", texts[0]]
-        ids = [(text, _id(tokenizer, text)) for text in texts]
-        return processors.TemplateProcessing(single=single, special_tokens=ids)
-
-    return around
-
-
-def _named_template(tokenizer: Tokenizer, options: Options) -> Any:
-    """Put `[CLS]` and `[SEP]` around a text, by the ids of `cls_token` and `sep_token`."""
-    from tokenizers import processors
-
-    keys = {"[CLS]": "cls_token", "[SEP]": "sep_token"}
-    ids = [(text, _id(tokenizer, str(options[key]))) for text, key in keys.items()]
-    return processors.TemplateProcessing(single=["[CLS]", "$A", "[SEP]"], special_tokens=ids)
-
-
-def _t5_end(tokenizer: Tokenizer, options: Options) -> Any:
-    """End a text with the token `</s>`, whatever its name, and the id of `eos_token`."""
-    from tokenizers import processors
-
-    number = _id(tokenizer, str(options["eos_token"]))
-    return processors.TemplateProcessing(single=["$A", "</s>"], special_tokens=[("</s>", number)])
-
-
-_AROUND = ("sep_token", "cls_token")
-
-
-def _id(tokenizer: Tokenizer, text: str) -> int:
-    number = tokenizer.token_to_id(text)
-    if number is None:
-        raise ValueError(f"{text!r} is not in the vocabulary")
-    return number
-
-
-def _roberta_processor(tokenizer: Tokenizer, options: Options) -> Any:
-    from tokenizers import processors
-
-    last, first = ((text := str(options[key]), _id(tokenizer, text)) for key in _AROUND)
-    prefix = bool(options.get("add_prefix_space"))
-    return processors.RobertaProcessing(last, first, add_prefix_space=prefix)
-
+# --- the table ---------------------------------------------------------------------------
 
 _BERT_SPECIALS = {
     "unk_token": "[UNK]",
@@ -397,6 +227,7 @@ _BERT_SPECIALS = {
     "cls_token": "[CLS]",
     "mask_token": "[MASK]",
 }
+_LETTER_SPECIALS = {"bos_token": "[CLS]", "eos_token": "[SEP]", **_BERT_SPECIALS}
 _ROBERTA_SPECIALS = {
     "bos_token": "<s>",
     "eos_token": "</s>",
@@ -419,15 +250,15 @@ _CLASSES = (
             "SqueezeBertTokenizer",
         ),
         model="WordPiece",
-        build=_wordpiece,
-        around=_template("cls_token", "sep_token"),
+        build=build_wordpiece,
+        around=template("cls_token", "sep_token"),
         defaults={**_BERT_SPECIALS, **_CASING},
     ),
     TokenizerClass(
         names=("MPNetTokenizer",),
         model="WordPiece",
-        build=_wordpiece,
-        around=_roberta_processor,
+        build=build_wordpiece,
+        around=put_roberta_ends,
         defaults={**_ROBERTA_SPECIALS, "unk_token": "[UNK]", **_CASING},
         prepare=_wrap_mpnet_tokens,
     ),
@@ -440,22 +271,22 @@ _CLASSES = (
             "MvpTokenizer",
         ),
         model="BPE",
-        build=_byte_level,
-        around=_roberta_processor,
+        build=build_byte_level,
+        around=put_roberta_ends,
         defaults={**_ROBERTA_SPECIALS, "add_prefix_space": False},
     ),
     TokenizerClass(
         names=("XLMRobertaTokenizer",),
         model="Unigram",
-        build=_unigram(3),
-        around=_template("bos_token", "eos_token"),
+        build=unigram_builder(3),
+        around=template("bos_token", "eos_token"),
         defaults={**_ROBERTA_SPECIALS, "add_prefix_space": True},
     ),
     TokenizerClass(
         names=("CamembertTokenizer",),
         model="Unigram",
-        build=_unigram("unk_token"),
-        around=_template("bos_token", "eos_token"),
+        build=unigram_builder("unk_token"),
+        around=template("bos_token", "eos_token"),
         defaults={
             **_ROBERTA_SPECIALS,
             "add_prefix_space": True,
@@ -466,32 +297,42 @@ _CLASSES = (
     TokenizerClass(
         names=("AlbertTokenizer",),
         model="Unigram",
-        build=_albert,
-        around=_named_template,
+        build=build_albert,
+        around=put_albert_ends,
         defaults={
-            "bos_token": "[CLS]",
-            "eos_token": "[SEP]",
+            **_LETTER_SPECIALS,
             "unk_token": "<unk>",
-            "sep_token": "[SEP]",
             "pad_token": "<pad>",
-            "cls_token": "[CLS]",
-            "mask_token": "[MASK]",
             "do_lower_case": True,
             "keep_accents": False,
+            "add_prefix_space": True,
+        },
+    ),
+    TokenizerClass(
+        names=("DebertaV2Tokenizer",),
+        model="Unigram",
+        build=build_deberta,
+        around=template("cls_token", "sep_token"),
+        defaults={
+            **_LETTER_SPECIALS,
+            "do_lower_case": False,
+            "split_by_punct": False,
+            "add_prefix_space": True,
+            "unk_id": 1,
         },
     ),
     TokenizerClass(
         names=("T5Tokenizer",),
         model="Unigram",
-        build=_unigram(2),
-        around=_t5_end,
+        build=unigram_builder(2),
+        around=put_t5_end,
         defaults={"eos_token": "</s>", "unk_token": "<unk>", "pad_token": "<pad>"},
         prepare=_prepare_t5,
     ),
     TokenizerClass(
         names=("GemmaTokenizer",),
         model="BPE",
-        build=_gemma,
+        build=build_gemma,
         around=None,
         defaults={
             "unk_token": "<unk>",
@@ -504,7 +345,7 @@ _CLASSES = (
     TokenizerClass(
         names=("Qwen2Tokenizer",),
         model="BPE",
-        build=_qwen,
+        build=build_qwen,
         around=None,
         defaults=dict.fromkeys(("unk_token", "eos_token", "pad_token"), "<|endoftext|>"),
         marks_specials=True,

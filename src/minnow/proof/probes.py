@@ -12,12 +12,11 @@ from dataclasses import dataclass
 from itertools import cycle, islice
 from typing import TYPE_CHECKING
 
-from minnow.model.static import load_source_tokenizer
+from minnow.model.tokenizer import load_whole_tokenizer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-
-    from minnow.model.source import ModelSource
+    from pathlib import Path
 
 SMALLEST_LIMIT = 8
 """Below this many tokens the sized probes are no longer different texts."""
@@ -270,9 +269,9 @@ def _probes_of_tokens(tokens: Sequence[str], limit: int) -> list[Probe]:
     return [Probe("named-tokens", f"read {between}"), Probe("named-tokens-inside", f"ab{inside}")]
 
 
-def token_counter(source: ModelSource, *, lowercase: bool = False) -> Callable[[str], int]:
-    """Return a function from a text to the number of its ids in the source's tokenizer, uncut."""
-    tokenizer = load_source_tokenizer(source, lowercase=lowercase)
+def token_counter(tokenizer_json: Path | bytes, *, lowercase: bool = False) -> Callable[[str], int]:
+    """Return a function from a text to the number of its ids in a tokenizer, uncut."""
+    tokenizer = load_whole_tokenizer(tokenizer_json, lowercase=lowercase)
     return lambda text: len(tokenizer.encode(text).ids)
 
 

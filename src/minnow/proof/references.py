@@ -14,7 +14,7 @@ from minnow.engines.base import default_threads
 from minnow.errors import InputError
 from minnow.model.reference import ReferenceModel, pool_one
 from minnow.model.source import author_graph
-from minnow.model.static import load_source_tokenizer
+from minnow.model.tokenizer import load_whole_tokenizer
 from minnow.model.tokenizer_files import named_tokens
 from minnow.proof.probes import probe_texts, token_counter
 from minnow.resources import free_memory, require_memory
@@ -51,11 +51,11 @@ class Reference(ABC):
     def probes(self) -> Sequence[Probe]:
         """The texts of the proof."""
         if self._probes is None:
-            source, embedding = self._original.source, self._original.embedding
+            original, embedding = self._original, self._original.embedding
             found = probe_texts(
                 embedding.max_tokens,
-                token_counter(source, lowercase=embedding.lowercase),
-                named_tokens(source),
+                token_counter(original.tokenizer.content, lowercase=embedding.lowercase),
+                named_tokens(original.source),
             )
             rows, out = self.token_ids([p.text for p in found]), {*embedding.unpooled_ids}
             self._probes = [p for p, ids in zip(found, rows, strict=True) if {*ids} - out]
@@ -87,11 +87,11 @@ class Reference(ABC):
 
 
 class _SourceTokens(Reference):
-    """Token ids from the source's own tokenizer.json, whole, then cut with plain slices."""
+    """Token ids from the source's tokenizer, whole, then cut with plain slices."""
 
     def __init__(self, original: Original, probes: Sequence[Probe] | None = None) -> None:
         super().__init__(original, probes)
-        self._tokenizer = load_source_tokenizer(original.source)
+        self._tokenizer = load_whole_tokenizer(original.tokenizer.content)
         specials = self._tokenizer.get_added_tokens_decoder().values()
         self._special = re.compile(f"({'|'.join(re.escape(t.content) for t in specials)})")
 

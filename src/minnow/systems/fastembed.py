@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from minnow.bundle import TOKENIZER
 from minnow.engines.fastembed import GRAPH, FastembedEmbedder, write_model
 from minnow.model.config import read_encoder_spec
 from minnow.model.embedding import read_embedding_spec
 from minnow.model.source import find_author_graph, resolve
 from minnow.systems.exports import made_once
 from minnow.systems.found import FoundSystem
-from minnow.systems.sources import graph_content, graph_files, model_files
+from minnow.systems.sources import graph_content, graph_files, model_files, tokenizer_file
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,7 +30,7 @@ def find(place: str, offline: bool) -> FoundSystem:
     return FoundSystem(
         files=(*model_files(source, weights=False), *graph_files(made / GRAPH)),
         prompts=embedding.role_prompts,
-        tokenizer=source.file(TOKENIZER),
+        tokenizer=tokenizer_file(source),
         variant=", minnow's graph" if own else ", the author's graph",
         encoder=encoder,
         max_tokens=embedding.max_tokens,
@@ -59,7 +58,7 @@ def _fastembed_folder(source: ModelSource) -> Path:
         encoder = read_encoder_spec(source)
         write_model(
             folder,
-            tokenizer=source.file(TOKENIZER),
+            tokenizer=tokenizer_file(source),
             encoder=encoder,
             embedding=read_embedding_spec(source, encoder),
             graph=author or graph_content(source),

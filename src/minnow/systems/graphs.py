@@ -6,14 +6,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from minnow.bundle import MANIFEST, TOKENIZER, Bundle
+from minnow.bundle import MANIFEST, Bundle
 from minnow.engines import EngineOptions
 from minnow.model.config import read_encoder_spec
 from minnow.model.embedding import read_embedding_spec
 from minnow.model.source import find_author_graph, resolve
 from minnow.systems import bundles
 from minnow.systems.found import FoundSystem
-from minnow.systems.sources import graph_files, model_files, own_graph
+from minnow.systems.sources import graph_files, model_files, own_graph, tokenizer_file
 
 if TYPE_CHECKING:
     from minnow.engines import TextEmbedder
@@ -39,7 +39,7 @@ def find(place: str, offline: bool, *, engine: str) -> FoundSystem:
     return FoundSystem(
         files=(*model_files(source, weights=author is None), *graph_files(author)),
         prompts=embedding.role_prompts,
-        tokenizer=source.file(TOKENIZER),
+        tokenizer=tokenizer_file(source),
         variant=", minnow's graph" if author is None else ", the author's graph",
         encoder=encoder,
         max_tokens=embedding.max_tokens,
@@ -72,7 +72,7 @@ def open_(place: str, threads: int, _: RolePrompts | None, *, engine: str) -> Te
     encoder = read_encoder_spec(source)
     embedding = read_embedding_spec(source, encoder)
     return Embedder.from_files(
-        source.file(TOKENIZER).parent,
+        tokenizer_file(source).parent,
         encoder,
         embedding,
         options,

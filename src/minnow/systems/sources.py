@@ -5,10 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from minnow.bundle import TOKENIZER
 from minnow.graph import encoder as graph
+from minnow.model.config import read_encoder_spec
 from minnow.model.layers import model_weight_files
 from minnow.model.layout import needed_files
-from minnow.model.original import read_original
+from minnow.model.original import read_original, read_tokenizer
 from minnow.origin import original_graph
 from minnow.systems.exports import made_once
 
@@ -29,6 +31,22 @@ def model_files(source: ModelSource, *, weights: bool) -> tuple[Path, ...]:
     chosen = [source.folder / n for n in needed_files(names, with_author_graph=False)]
     light = [p for p in chosen if p not in heavy and p.suffix in (".json", ".txt")]
     return (*light, *(sorted(heavy) if weights else ()))
+
+
+def tokenizer_file(source: ModelSource) -> Path:
+    """Return a file of a source's tokenizer, which need not be its tokenizer.json.
+
+    Raises:
+        SourceError: The source's files contradict each other.
+    """
+
+    def write(folder: Path) -> None:
+        content = read_tokenizer(source, read_encoder_spec(source)).content
+        (folder / TOKENIZER).write_bytes(content)
+
+    return made_once("tokenizer", model_files(source, weights=False), ("tokenizers",), write) / (
+        TOKENIZER
+    )
 
 
 def graph_files(graph: Path | None) -> tuple[Path, ...]:

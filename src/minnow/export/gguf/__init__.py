@@ -20,7 +20,7 @@ from minnow.errors import ConversionError, InputError, MissingExtraError, Parity
 from minnow.export.gguf.file import gguf_metadata, write_file
 from minnow.export.gguf.vocabulary import other_tokens
 from minnow.files import check_file, staging_folder, sync
-from minnow.model.original import read_original
+from minnow.model.original import read_original, tell_tokenizer
 from minnow.model.source import ModelSource, resolve
 from minnow.model.spec import Choices
 from minnow.processes import TIMEOUT, run_child
@@ -175,6 +175,7 @@ def write_gguf(
             source = resolve(source, revision=revision, offline=offline)
         progress("reading the model")
         original = read_original(source, choices)
+        tell_tokenizer(original, progress)
         progress(f"writing the GGUF ({kind})")
         staged = _write(original, folder, GGUF_TYPES[kind])
         proof = _prove(staged, original, kind, progress)
@@ -226,7 +227,7 @@ def _prove(staged: Path, original: Original, kind: str, progress: Progress) -> G
     progress("running the staged file in llama.cpp")
     report, runs = _run_staged(staged, reference)
     _check_stated(original, report["stated"])
-    _check_vocabulary(original.source, report["tokens"])
+    _check_vocabulary(original, report["tokens"])
     equal = equal_ids(candidate, report["ids"], reference)
     positions = original.network.positions
     if positions and positions.padding is not None:  # llama.cpp gives padding a position too
@@ -287,10 +288,10 @@ def _check_stated(original: Original, stated: dict[str, Any]) -> None:
         raise ParityError(f"Refused: the GGUF states {'; '.join(unlike)}. Nothing was written.")
 
 
-def _check_vocabulary(source: ModelSource, tokens: list[str]) -> None:
-    unlike = other_tokens(source, tokens)
+def _check_vocabulary(original: Original, tokens: list[str]) -> None:
+    unlike = other_tokens(original.source, tokens, original.tokenizer.content)
     if unlike:
         raise ParityError(
-            f"Refused: {len(unlike)} tokens of the GGUF are not those of {source.name}: "
+            f"Refused: {len(unlike)} tokens of the GGUF are not those of {original.source.name}: "
             f"{listed(unlike)}. Nothing was written."
         )

@@ -63,7 +63,7 @@ def gguf_metadata(original: Original) -> dict[str, Any]:
         SIMILARITY: embedding.similarity.value,
         QUERY_PROMPT: embedding.role_prompts.query,
         DOCUMENT_PROMPT: embedding.role_prompts.document,
-        **read_vocabulary(source, original.encoder, embedding),
+        **read_vocabulary(source, original.encoder, embedding, original.tokenizer.content),
     }
 
 

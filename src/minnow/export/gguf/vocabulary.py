@@ -68,7 +68,10 @@ class TokenTable:
 
 
 def read_vocabulary(
-    source: ModelSource, encoder: EncoderSpec, embedding: EmbeddingSpec
+    source: ModelSource,
+    encoder: EncoderSpec,
+    embedding: EmbeddingSpec,
+    tokenizer_json: bytes | None = None,
 ) -> dict[str, Any]:
     """Read a source's tokenizer into GGUF metadata.
 
@@ -76,6 +79,7 @@ def read_vocabulary(
         source: The model's files.
         encoder: Its hyperparameters: the vocabulary is as long as the word table.
         embedding: Says whether text is lowercased first.
+        tokenizer_json: Its tokenizer; by default the source's tokenizer.json.
 
     Returns:
         Key -> str, bool, int, bytes or list, as GGUF's `tokenizer.ggml.*` keys require.
@@ -84,7 +88,7 @@ def read_vocabulary(
         UnsupportedModelError: llama.cpp cannot tokenise as this tokenizer.json does; the message
             names everything that it lacks.
     """
-    tokenizer = load_whole_tokenizer(source.file("tokenizer.json"))
+    tokenizer = load_whole_tokenizer(tokenizer_json or source.file("tokenizer.json"))
     content = json.loads(tokenizer.to_str())
     kind = (content.get("model") or {}).get("type")
     if kind not in _TOKENIZERS:
@@ -320,7 +324,9 @@ _TOKENIZERS: dict[str, tuple[Lacks, Values]] = {
 # --- reading back, for the proof ---------------------------------------------------------
 
 
-def other_tokens(source: ModelSource, texts: list[str]) -> list[str]:
+def other_tokens(
+    source: ModelSource, texts: list[str], tokenizer_json: bytes | None = None
+) -> list[str]:
     """Return the source's tokens that a GGUF file lacks under the same id.
 
     It undoes llama.cpp's spelling, and shares no code with the writing.
@@ -328,8 +334,9 @@ def other_tokens(source: ModelSource, texts: list[str]) -> list[str]:
     Args:
         source: The model's files.
         texts: The text of every token in the GGUF file, in the order of their ids.
+        tokenizer_json: Its tokenizer; by default the source's tokenizer.json.
     """
-    tokenizer = load_whole_tokenizer(source.file("tokenizer.json"))
+    tokenizer = load_whole_tokenizer(tokenizer_json or source.file("tokenizer.json"))
     special = tokenizer.get_added_tokens_decoder()
     pieces = type(tokenizer.model).__name__ == "WordPiece"
     found = dict(enumerate(texts))

@@ -26,11 +26,11 @@ from minnow.files import writing
 from minnow.graph.embedded import build_embedded_graph, embedded_inputs
 from minnow.model.original import read_original
 from minnow.model.tokenizer import load_whole_tokenizer
-from minnow.origin import find_origin
+from minnow.origin import find_origin, has_tokenizer_of
 from minnow.proof.references import REFERENCES, check_reference
 from minnow.recipe import RECIPES, Graph, Precision, Rounding, describe_calibration
 from minnow.record_json import to_json
-from minnow.sealing import file_records, put_in_place, sha256, staging_beside
+from minnow.sealing import file_records, put_in_place, staging_beside
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -212,7 +212,7 @@ def _original(
     progress("reading the model")
     original = read_original(origin, manifest.choices)
     same = (original.encoder, original.embedding) == (manifest.encoder, manifest.embedding)
-    if not same or sha256(origin.file(TOKENIZER)) != manifest.files[TOKENIZER].sha256:
+    if not same or not has_tokenizer_of(bundle, original):
         raise BundleError(
             f"{origin.name} has the weights that {bundle.folder} was made from, but its other "
             "files have changed since. Convert it again, and export that."

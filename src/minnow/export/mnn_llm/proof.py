@@ -117,8 +117,8 @@ def cut_texts(original: Original, texts: Sequence[str]) -> list[str]:
 
     A text is cut behind the character that its last token within the limit ends with.
     """
-    path, lowercase = original.source.file("tokenizer.json"), original.embedding.lowercase
-    tokenizer = load_whole_tokenizer(path, lowercase=lowercase)
+    content, lowercase = original.tokenizer.content, original.embedding.lowercase
+    tokenizer = load_whole_tokenizer(content, lowercase=lowercase)
     return [_cut(tokenizer, text, original.embedding.max_tokens) for text in texts]
 
 
