@@ -194,7 +194,7 @@ class Embedder:
         )
         engine = open_engine(
             model or folder / ENCODER, encoder, options, interface=interface,
-            width=embedding.head.width(encoder.width),
+            width=embedding.head.width(encoder.width), heads_apart=embedding.is_long,
         )  # fmt: skip
         return cls(engine, tokenizer, encoder, embedding, name=folder.name, on_truncate=on_truncate)
 

@@ -12,6 +12,7 @@ MinnowError                    exit code 1
 ├── ParityError            5   converted, but not the same vectors; names the worst text
 ├── BundleError            6   not a bundle, a changed file, or one from a newer minnow
 ├── EngineError            7   the runtime refused a model or a batch
+│   └── BatchSizeError         too large for the runtime, or for the memory that is left
 ├── InputError             8   a text or an input file that cannot be embedded
 ├── OutputError            9   the destination cannot be written
 ├── MissingExtraError     10   an optional dependency is absent; names the extra
@@ -97,6 +98,10 @@ class EngineError(MinnowError):
     """The runtime refused a model or a batch."""
 
     exit_code = 7
+
+
+class BatchSizeError(EngineError):
+    """A batch is too large for the runtime, or for the memory that is left."""
 
 
 class InputError(MinnowError, ValueError):

@@ -14,7 +14,7 @@ import numpy as np
 from minnow.engines import Engine, TokenBatch
 from minnow.engines.base import batches_by_length
 from minnow.engines.lanes import run_batches
-from minnow.errors import EngineError, InputError
+from minnow.errors import BatchSizeError, EngineError, InputError
 from minnow.model.spec import EmbeddingSpec, EncoderSpec, Interface
 from minnow.model.tokenizer import TextTokenizer
 from minnow.vectors import normalize, pool
@@ -81,22 +81,34 @@ class Pipeline:
             with _in_thread(
                 partial(self._tokenize, following, options, start), following
             ) as tokens:
-                vectors = self._embed(rows, options, advance)
+                vectors = self._embed(rows, options, advance, start - len(block))
             yield block, vectors, sum(row.truncated for row in rows)
             if fault is not None:
                 raise fault
             block, rows = following, tokens() if following else []
 
     def forward(self, engine: Engine, ids: list[list[int]]) -> Floats:
-        """Run one forward pass of the whole model: float32 of shape (texts, width).
+        """Run the whole model on a batch: float32 of shape (texts, width).
+
+        A batch that is too large is divided until its parts fit.
 
         Args:
             engine: The engine of the pipeline, or a lane of it.
             ids: Token ids of at least one text.
 
         Raises:
+            BatchSizeError: A text alone is too long for the runtime, or for the memory left.
             EngineError: The runtime failed, or gave NaN.
         """
+        try:
+            return self._forward(engine, ids)
+        except BatchSizeError:
+            half = len(ids) // 2
+            if not half:
+                raise
+            return np.concatenate([self.forward(engine, part) for part in (ids[:half], ids[half:])])
+
+    def _forward(self, engine: Engine, ids: list[list[int]]) -> Floats:
         batch = TokenBatch.pad(ids, self.encoder.pad_token_id)
         vectors, pooled = engine.run(batch), engine.interface is Interface.SENTENCE_EMBEDDING
         if not pooled:
@@ -133,15 +145,27 @@ class Pipeline:
         return rows
 
     def _embed(
-        self, rows: list[TokenizedText], options: Options, advance: Callable[[int], None]
+        self,
+        rows: list[TokenizedText],
+        options: Options,
+        advance: Callable[[int], None],
+        start: int,
     ) -> Floats:
+        """Embed a block of texts, of which the first has the number `start` in the stream."""
         vectors = np.empty((len(rows), options.width), dtype=np.float32)
         batches = list(batches_by_length([len(row.ids) for row in rows], options.batch_size))
         ids = [[rows[i].ids for i in batch] for batch in batches]
-        for n, found in run_batches(self.engine, ids, self.forward):
-            part = found[:, : options.width]
-            vectors[batches[n]] = normalize(part) if options.normalize else part
-            advance(len(part))
+        try:
+            for n, found in run_batches(self.engine, ids, self.forward):
+                part = found[:, : options.width]
+                vectors[batches[n]] = normalize(part) if options.normalize else part
+                advance(len(part))
+        except BatchSizeError as error:
+            longest = max(range(len(rows)), key=lambda i: len(rows[i].ids))
+            raise BatchSizeError(
+                f"Text {start + longest} of {len(rows[longest].ids)} tokens is too long for "
+                f"{self.name} here. {error}"
+            ) from error
         return vectors
 
 

@@ -10,6 +10,7 @@ from minnow.bundle import CARD, ENCODER, Bundle, Manifest, seal, staging
 from minnow.convert.card import model_card
 from minnow.convert.encoders import write_encoders
 from minnow.convert.provenance import check_claims, copy_metadata, source_record, tools
+from minnow.convert.room import check_room
 from minnow.convert.shapes import check_limit, check_shapes
 from minnow.errors import InputError
 from minnow.model.original import read_original, tell_tokenizer
@@ -88,7 +89,9 @@ def convert(
         origin = resolve(source, revision=revision, offline=offline, with_author_graph=wants_author)
         progress("reading the model")
         original = read_original(origin, choices)
-        check_limit(shapes, original.embedding)
+        whole = recipe.graph is Graph.AUTHOR
+        check_limit(shapes, original.encoder, original.embedding, whole=whole)
+        check_room(original, converts=True)
         recipe = _with_interface(recipe, original, progress)
         yardstick = REFERENCES[reference](original)
         tell_tokenizer(original, progress)
@@ -162,6 +165,7 @@ def verify(
     progress("reading the model")
     original = read_original(origin, manifest.choices)
     check_claims(bundle, origin, original)
+    check_room(original, converts=False)
     parity, _ = prove_bundle(
         _candidate(bundle.folder, manifest.encoder, manifest.embedding, manifest.recipe),
         REFERENCES[reference](original),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from minnow.convert.calibrate import round_network
 from minnow.convert.calibration import calibration_rows
+from minnow.convert.room import check_calibration
 from minnow.convert.rounding import round_weight
 from minnow.errors import ConversionError
 from minnow.graph.packed import TURN_BITS, PackedTable, pack_table
@@ -107,6 +108,7 @@ def quantize(
     }
     if recipe.rounding is Rounding.CALIBRATED and grids:
         rows = calibration_rows(original, texts)
+        check_calibration(network, rows)
         rounded = round_network(network, tensors, rows, grids.__getitem__, progress)
         return Rounded(rounded | unpacked, packed, grids | turns)
     nearest = {

@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from minnow.bundle import shape_name
-from minnow.errors import InputError
+from minnow.engines.sizes import check_scores
+from minnow.errors import BatchSizeError, InputError
+from minnow.model.spec import LONG
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from minnow.model.spec import EmbeddingSpec
+    from minnow.model.spec import EmbeddingSpec, EncoderSpec
 
     Shape = tuple[int, int]
 
@@ -46,12 +48,28 @@ def check_shapes(shapes: Sequence[Shape]) -> None:
             raise InputError(f"The shape {shape_name(shape)} is given twice. Give it once.")
 
 
-def check_limit(shapes: Sequence[Shape], embedding: EmbeddingSpec) -> None:
-    """Compare shapes with the model's limit.
+def check_limit(
+    shapes: Sequence[Shape], encoder: EncoderSpec, embedding: EmbeddingSpec, *, whole: bool = False
+) -> None:
+    """Compare the model's limit, and shapes, with what MNN computes; and shapes with the limit.
+
+    Args:
+        shapes: Shapes of encoders.
+        encoder: The network.
+        embedding: Its limit.
+        whole: Whether the graph computes all heads at once at any limit, as an author's does.
 
     Raises:
-        InputError: A shape is for longer texts than the model reads.
+        InputError: A text at the limit is too long for MNN, a shape is for longer texts than the
+            model reads, or is too large for MNN.
     """
+    try:
+        apart = embedding.is_long and not whole
+        check_scores((1, embedding.max_tokens), encoder, heads_apart=apart)
+        for shape in shapes:
+            check_scores(shape, encoder, heads_apart=shape[1] >= LONG)
+    except BatchSizeError as error:
+        raise InputError(str(error)) from error
     for shape in shapes:
         if shape[1] > embedding.max_tokens:
             raise InputError(

@@ -128,6 +128,7 @@ def open_engine(
     *,
     interface: Interface = Interface.LAST_HIDDEN_STATE,
     width: int | None = None,
+    heads_apart: bool = False,
 ) -> Engine:
     """Open a token engine.
 
@@ -137,6 +138,7 @@ def open_engine(
         options: Which engine, not "auto", and its threads and memory.
         interface: The output of the model to read.
         width: Length of the vectors of a model that gives them; by default the network's.
+        heads_apart: Whether an encoder.mnn computes one head of attention at a time.
 
     Raises:
         EngineError: There is no such engine, or it refuses the model.
@@ -145,7 +147,7 @@ def open_engine(
     kind = _kind_of(options.engine)
     given = {**kind.options, "interface": interface, "width": width}
     if kind.runs_encoder:
-        given["memory"] = options.memory
+        given |= {"memory": options.memory, "heads_apart": heads_apart}
     engine: Engine = getattr(import_module(kind.module), kind.type)(
         model, spec, threads=options.threads, **given
     )

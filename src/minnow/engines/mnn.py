@@ -23,6 +23,7 @@ from minnow.engines.base import (
 )
 from minnow.engines.forks import ForkSafeLock, RuntimeThreads
 from minnow.engines.model_file import ModelFile
+from minnow.engines.sizes import check_room, check_scores
 from minnow.errors import EngineError
 from minnow.model.spec import Interface
 from minnow.resources import require_memory
@@ -120,6 +121,7 @@ class MnnEngine:
         memory: MemoryMode | MemoryName = MemoryMode.NORMAL,
         interface: Interface = Interface.LAST_HIDDEN_STATE,
         width: int | None = None,
+        heads_apart: bool = False,
     ) -> None:
         """Load the model.
 
@@ -135,6 +137,8 @@ class MnnEngine:
                 to changes a text's vector, about as much as the rounding does.
             interface: The output of the encoder to read.
             width: Length of the vectors of an encoder that gives them; by default the network's.
+            heads_apart: Whether the encoder computes one head of attention at a time, which lets
+                longer texts in; see `minnow.graph.long`.
 
         Raises:
             InputError: `memory` is none of the three.
@@ -142,7 +146,7 @@ class MnnEngine:
         """
         check_threads(threads)
         self.memory = check_memory(memory)
-        self.interface, self._width = interface, width
+        self.interface, self._width, self._heads_apart = interface, width, heads_apart
         self.threads = 1 if _threads.lost else threads or default_threads()
         self._model = model if isinstance(model, ModelFile) else ModelFile(model.absolute())
         self._spec = spec
@@ -163,14 +167,18 @@ class MnnEngine:
             (batch, width), pooled as the bundle says, where that is the interface.
 
         Raises:
-            EngineError: The batch does not fit the model, MNN failed, or the engine is closed.
+            EngineError: The batch does not fit the model or the memory that is left, MNN failed,
+                or the engine is closed.
         """
         check_batch(batch, self._spec)
+        check_scores(batch.shape, self._spec, heads_apart=self._heads_apart)
         with self._lock:
             if self._closed:
                 raise EngineError("This engine is closed.")
             if self._session is None:
                 self._session = self._open()
+            if batch.shape != self._session.shape:
+                check_room(batch.shape, self._spec, heads_apart=self._heads_apart)
             found = self._session.run(batch)
         check_output(found, batch, self._spec, self.interface, self._width)
         return found
@@ -200,6 +208,7 @@ class MnnEngine:
                         memory=self.memory,
                         interface=self.interface,
                         width=self._width,
+                        heads_apart=self._heads_apart,
                     )
                     for share in shares
                 )
@@ -236,7 +245,7 @@ class _Session:
     ) -> None:
         mnn = import_mnn()
         self._mnn, self._inputs, self._output = mnn, spec.inputs, output
-        self._shape: tuple[int, int] | None = None
+        self.shape: tuple[int, int] | None = None
         _require_memory(model)
         _threads.started = _threads.started or threads > 1
         try:
@@ -262,23 +271,23 @@ class _Session:
             )
 
     def run(self, batch: TokenBatch) -> NDArray[np.float32]:
-        if batch.shape != self._shape:
+        if batch.shape != self.shape:
             self._resize(batch.shape)
         for name in self._inputs:
             self._feed(name, getattr(batch, name))
         code = self._interpreter.runSession(self._session)
         if code != 0:
-            self._shape = None
+            self.shape = None
             raise EngineError(f"MNN failed with code {code} on a batch of shape {batch.shape}.")
         return self._read()
 
     def _resize(self, shape: tuple[int, int]) -> None:
-        self._shape = None
+        self.shape = None
         for name in self._inputs:
             tensor = self._interpreter.getSessionInput(self._session, name)
             self._interpreter.resizeTensor(tensor, shape)
         self._interpreter.resizeSession(self._session)
-        self._shape = shape
+        self.shape = shape
 
     def _feed(self, name: str, values: NDArray[np.int32]) -> None:
         mnn = self._mnn

@@ -15,8 +15,9 @@ from minnow.engines.base import (
     one_line,
     output_rank,
 )
+from minnow.engines.sizes import check_room
 from minnow.errors import EngineError, MissingExtraError
-from minnow.model.spec import Interface
+from minnow.model.spec import LONG, Interface
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -100,6 +101,7 @@ class OnnxRuntimeEngine:
         check_batch(batch, self._spec)
         if self._session is None:
             raise EngineError("This engine is closed.")
+        check_room(batch.shape, self._spec, heads_apart=batch.shape[1] >= LONG)
         feeds = {name: getattr(batch, name).astype(kind) for name, kind in self._inputs.items()}
         try:
             (hidden,) = self._session.run([self._output], feeds)

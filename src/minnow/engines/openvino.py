@@ -20,8 +20,9 @@ from minnow.engines.base import (
 )
 from minnow.engines.forks import RuntimeThreads
 from minnow.engines.openvino_library import own_signal_stack, without_telemetry
+from minnow.engines.sizes import check_room
 from minnow.errors import EngineError, MissingExtraError
-from minnow.model.spec import Interface
+from minnow.model.spec import LONG, Interface
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -170,6 +171,7 @@ class _Lane:
 
     def run(self, batch: TokenBatch) -> NDArray[np.float32]:
         check_batch(batch, self._spec)
+        check_room(batch.shape, self._spec, heads_apart=batch.shape[1] >= LONG)
         feeds = {name: getattr(batch, name).astype(kind) for name, kind in self._inputs.items()}
         with self._lock:
             if self._request is None:

@@ -83,16 +83,7 @@ class ReferenceModel:
 
     def memory(self, tokens: int) -> int:
         """Estimate the bytes that the pass of a text takes at its peak, beside the tensors."""
-        network = self._network
-        if not network.blocks:
-            return 8 * 5 * tokens * network.width
-        units = max(block.feed_forward.width for block in network.blocks)
-        fed = 8 * 6 * min(tokens, _ROWS_AT_ONCE) * units
-        biased = network.relative is not None
-        attended = max(
-            attention_memory(block.attention, tokens, biased=biased) for block in network.blocks
-        )
-        return 8 * 5 * tokens * network.width + max(attended, fed)
+        return text_memory(self._network, tokens)
 
     def _block(self, x: Doubles, block: Block, name: str, bias: Doubles | None) -> Doubles:
         def add(part: Callable[[Doubles], Doubles], norm: Norm | None, named: str) -> Doubles:
@@ -124,6 +115,19 @@ class ReferenceModel:
 
     def _linear(self, x: Doubles, name: str) -> Doubles:
         return multiply(x, name, self._tensors)
+
+
+def text_memory(network: Network, tokens: int) -> int:
+    """Estimate the bytes that a text's pass takes at its peak, beside the tensors."""
+    if not network.blocks:
+        return 8 * 5 * tokens * network.width
+    units = max(block.feed_forward.width for block in network.blocks)
+    fed = 8 * 6 * min(tokens, _ROWS_AT_ONCE) * units
+    biased = network.relative is not None
+    attended = max(
+        attention_memory(block.attention, tokens, biased=biased) for block in network.blocks
+    )
+    return 8 * 5 * tokens * network.width + max(attended, fed)
 
 
 # --- formulas, which `minnow.convert.calibrate` uses in float32 --------------------------

@@ -12,7 +12,7 @@ from minnow.embedder import Embedder
 from minnow.engines.base import TokenBatch
 from minnow.engines.mnn import MnnEngine
 from minnow.errors import EngineError, InputError, ParityError
-from minnow.model.spec import Interface
+from minnow.model.spec import LONG, Interface
 from minnow.proof.retrieval import prove_retrieval
 from minnow.proof.verdict import Run, equal_ids, judge, judge_stored, thread_counts
 from minnow.vectors import normalize, pool
@@ -120,6 +120,8 @@ def _run(embedder: Embedder, texts: list[str], lengths: list[int], threads: int)
 def mixed_batches(lengths: Sequence[int]) -> list[list[int]]:
     """Put the longest texts in batches with the shortest, so that padding is heavy.
 
+    A batch has two of each, and one of each where the longest are so long that padding takes hours.
+
     Args:
         lengths: Tokens of each text.
 
@@ -127,9 +129,9 @@ def mixed_batches(lengths: Sequence[int]) -> list[list[int]]:
         Indices of the texts of each batch.
     """
     order = sorted(range(len(lengths)), key=lambda i: lengths[i])
-    half = MIXED_BATCH // 2
     batches = []
     while order:
+        half = MIXED_BATCH // 2 if lengths[order[-1]] < LONG else 1
         batches.append(order[-half:] + order[:-half][:half])
         order = order[:-half][half:]
     return batches
@@ -153,6 +155,7 @@ def run_fixed_shape(
             engine = MnnEngine(
                 file, candidate.encoder, threads=threads, interface=candidate.interface,
                 width=candidate.embedding.head.width(candidate.encoder.width),
+                heads_apart=shape[1] >= LONG,
             )  # fmt: skip
             vectors = _vectors(engine, [ids[i] for i in fits], shape, candidate)
             engine.close()

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from itertools import cycle, islice
 from typing import TYPE_CHECKING
 
+from minnow.model.spec import LONG
 from minnow.model.tokenizer import load_whole_tokenizer
 
 if TYPE_CHECKING:
@@ -250,6 +251,8 @@ def probe_texts(
         "above-limit": limit + 1,
         "beyond-limit": 2 * limit,
     }
+    if limit >= LONG:
+        del sizes["below-limit"], sizes["beyond-limit"]
     fixed = [Probe(name, text) for group in _GROUPS for name, text in group.items()]
     sized = [
         Probe(name, _text_of_size(size, count_tokens, first_word=11 * i))

@@ -56,6 +56,11 @@ def too_many(message: str, param: str | None = "input") -> ApiError:
     return ApiError(HTTPStatus.UNPROCESSABLE_ENTITY, message, "request_too_large", param)
 
 
+def too_large(message: str, param: str | None = "input") -> ApiError:
+    """Make the error for a text that this machine has no memory for."""
+    return ApiError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, message, "request_too_large", param)
+
+
 def unauthorized(*, given: bool) -> ApiError:
     """Make the error for a missing or wrong key."""
     message = (

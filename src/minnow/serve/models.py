@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from minnow.bundle import MANIFEST, Bundle
 from minnow.embedder import Embedder
-from minnow.errors import InputError, ServeError
+from minnow.errors import BatchSizeError, InputError, ServeError
 from minnow.options import check_options
-from minnow.serve.errors import bad_request, unknown_model
+from minnow.serve.errors import bad_request, too_large, unknown_model
 from minnow.serve.schemas import Model
 
 if TYPE_CHECKING:
@@ -77,9 +77,13 @@ class ServedModel:
         """Run a lane on token ids: float32 of shape (rows, width).
 
         Raises:
+            ApiError: A text is too long for the memory that is left.
             EngineError: The runtime failed, or gave NaN.
         """
-        return self._pipeline.forward(lane, [list(row) for row in rows])
+        try:
+            return self._pipeline.forward(lane, [list(row) for row in rows])
+        except BatchSizeError as error:
+            raise too_large(str(error)) from error
 
     def prompt(self, input_type: str | None, prompt_name: str | None) -> str:
         """Return the text to put before each input, as `Embedder.encode` chooses it.
