@@ -22,6 +22,7 @@ from minnow import Embedder
 from minnow.convert import convert, verify
 from minnow.errors import AmbiguousModelError, CheckpointError, InputError, UnsupportedModelError
 from minnow.export.gguf.file import gguf_metadata
+from minnow.export.mnn_llm import export_mnn_llm
 from minnow.model.original import read_original
 from minnow.model.source import resolve
 from minnow.recipe import RECIPES
@@ -94,6 +95,28 @@ def test_a_bundle_gives_the_vectors_of_model2vec(
     assert (np.linalg.norm(nothing, axis=1) > 0.5).tolist() == [False, False, True]
     assert verify(bundle).worst.worst >= least
     assert bundle.manifest.embedding.max_tokens == 32
+
+
+@pytest.mark.extra("convert", "onnxruntime")
+def test_another_engine_gives_zeros_for_the_same_texts(tmp_path: Path) -> None:
+    folder = write_model2vec(tmp_path / "model")
+    bundle = convert(str(folder), tmp_path / "bundle", recipe=RECIPES["fp32"])
+    texts = [*TEXTS, "", "魚"]
+
+    with Embedder.open(bundle) as own, Embedder.open(bundle, engine="onnxruntime") as other:
+        expected, found = own.encode(texts), other.encode(texts)
+
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6)
+    assert not found[-2:].any()
+
+
+@pytest.mark.extra("convert")
+def test_mnn_s_own_engine_runs_no_table(tmp_path: Path) -> None:
+    folder = write_model2vec(tmp_path / "model")
+    bundle = convert(str(folder), tmp_path / "bundle", recipe=RECIPES["fp32"])
+
+    with pytest.raises(InputError, match="a table of vectors without a network"):
+        export_mnn_llm(bundle, tmp_path / "export")
 
 
 @pytest.mark.extra("convert", "sentence-transformers")

@@ -141,11 +141,6 @@ def export_mnn_llm(
 
 def _check_positions(original: Original) -> None:
     """Refuse a network that reads from ids where a token is; the engine gives word vectors only."""
-    if not original.network.blocks:
-        raise UnsupportedModelError(
-            f"{original.source.name} is a table of vectors without a network, which MNN's "
-            "embedding engine does not run. Use the bundle as it is."
-        )
     positions = original.network.positions
     if positions and positions.padding is not None:
         raise UnsupportedModelError(
@@ -168,6 +163,11 @@ def _word_kind(words: WordKind | str | None, recipe: Recipe) -> WordKind:
 def _check(bundle: Bundle, calibration: Sequence[str] | None) -> None:
     """Refuse what cannot be exported, before any long work starts."""
     recipe, limit = bundle.manifest.recipe, bundle.manifest.embedding.max_tokens
+    if not bundle.manifest.encoder.layers:
+        raise InputError(
+            f"{bundle.folder} is a table of vectors without a network, which MNN's embedding "
+            "engine does not run. Use the bundle as it is."
+        )
     if recipe.graph is Graph.AUTHOR:
         raise InputError(
             f"{bundle.folder} has the author's graph, whose word table is part of it. Convert the "
