@@ -81,14 +81,20 @@ MARKS = re.compile(
     "[\u0300-\u036f\u0591-\u05c7\u0610-\u061a\u0640\u064b-\u065f\u0670\u06d6-\u06ed]"
 )
 INVISIBLE = re.compile("[\u034f\u180b-\u180f\ufe00-\ufe0f]")
-ALIKE = str.maketrans("ıёٱىیکہەʻʼ", "iеاييكهه  ")
+ALIKE = str.maketrans(
+    dict(zip("ıёٱىیکہەةۃđħłøŧʻʼ", "iеاييكههههdhlot  ", strict=True))
+    | {"æ": "ae", "œ": "oe", "ൺ": "ണ്", "ൻ": "ന്", "ർ": "ര്", "ൽ": "ല്", "ൾ": "ള്", "ൿ": "ക്"}
+)
+COMPOUND = re.compile("(?<![\u0610-\u06ff])[\u0610-\u06ff]+(?:\u200c+[\u0610-\u06ff]+)+")
 LEADING, FOLLOWING = "เแโใไເແໂໃໄ\u17d2\u1039", "ะาๅະາ"
 
 
 def question(query: str) -> str:
     """Return what to MATCH: words of the query, spelled as minnow spells those of texts."""
-    text = "".join(c for c in INVISIBLE.sub("", query) if unicodedata.category(c) != "Cf")
-    text = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
+    text = COMPOUND.sub(lambda found: found[0].replace("\u200c", " ") + " " + found[0], query)
+    text = "".join(c for c in INVISIBLE.sub("", text) if unicodedata.category(c) != "Cf")
+    text = unicodedata.normalize("NFD", unicodedata.normalize("NFKC", text)).replace("\u0345", "")
+    text = unicodedata.normalize("NFKC", text.casefold())
     text = BARE.sub(lambda found: unicodedata.normalize("NFD", found[0]), text)
     text = MARKS.sub("", text).translate(ALIKE)
     text = re.sub("([\u0e48-\u0e4b]+)\u0e4d", "\u0e4d\\1", text.replace("เเ", "แ"))

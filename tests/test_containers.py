@@ -155,7 +155,10 @@ def test_unknown_arguments_are_type_errors(embedder: Embedder) -> None:
         engine_arguments({"thread": 2})  # type: ignore[typeddict-unknown-key]
 
 
-@pytest.mark.parametrize(("name", "value"), [("batch_size", "32"), ("truncate_dim", 8.0)])
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("batch_size", "32"), ("batch_size", True), ("truncate_dim", 8.0), ("truncate_dim", True)],
+)
 def test_numbers_of_another_type_are_refused(embedder: Embedder, name: str, value: object) -> None:
     with pytest.raises(InputError, match=f"{name} should be a whole number"):
         embedder.encode(TEXTS, **{name: value})  # type: ignore[arg-type]

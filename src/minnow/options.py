@@ -161,7 +161,7 @@ def check_options(
     batch_size, dim = given.get("batch_size", BATCH_SIZE), given.get("truncate_dim")
     policy = given.get("on_truncate") or on_truncate
     for name, number in (("batch_size", batch_size), ("truncate_dim", dim)):
-        if not isinstance(number, (Integral, type(None))):
+        if isinstance(number, bool) or not isinstance(number, (Integral, type(None))):
             raise InputError(f"{name} should be a whole number, not {number!r:.60}.")
     if batch_size < 1:
         raise InputError(f"batch_size should be at least 1, not {batch_size}.")

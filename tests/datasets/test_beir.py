@@ -161,7 +161,7 @@ class TestBrokenFolders:
         ('{"text": "no id"}', "has an empty id, or no .*_id"),
         ('{"_id": 7.5, "text": "t"}', r"got `float` - at `\$\._id`"),
         ('{"_id": "", "text": "t"}', "has an empty id"),
-        ('{"_id": "x", "text": 5}', r"got `int` - at `\$\.text`"),
+        ('{"_id": "x", "text": [5]}', r"got `array` - at `\$\.text`"),
         ('{"_id": "x", "text": "\udce9"}', "can't decode byte 0xe9"),
     ],
 )

@@ -134,6 +134,8 @@ def test_ids_that_are_numbers(tmp_path: Path) -> None:
         ({"_id": "d1", "text": "other"}, "other", "repeats an id with another text ('d1' in"),
         (DOCUMENTS[1], "a fish called 2", "A line of corpus.jsonl repeats an earlier one ('d2'"),
         ({"_id": "x", "text": "a\0b \ud83d"}, "ab \ufffd", ""),
+        ({"_id": "x", "text": 7, "title": 1984}, "1984 7", ""),
+        ({"_id": "x", "text": "a", "score": float("nan")}, "a", ""),
         ({"_id": "x", "text": "half \ud83d", "more": "\udc1f"}, "half \ufffd", ""),
     ],
 )

@@ -252,6 +252,11 @@ class TestScriptsWithoutSpaces:
         ("كَتَبَ", "كتب"),
         ("آكل", "اكل"),
         ("обʼєкт", "об’єкт"),
+        ("کتاب\u200cهای نو", "کتاب"),
+        ("کتاب\u200cهای نو", "کتابهای"),
+        ("نیم فاصله", "نیم\u200cفاصله"),
+        ("Œuvres de Łódź", "oeuvres lodz"),
+        ("മലയാളം അവന്\u200d", "അവൻ"),
     ],
 )
 def test_what_others_reported_as_not_found(text: str, query: str) -> None:

@@ -148,10 +148,10 @@ def _splits(folder: Path) -> dict[str, list[Path]]:
 
 
 class _Row(msgspec.Struct):
-    text: str | None
+    text: str | int | float | None
     beir_id: str | int | UnsetType = msgspec.field(name="_id", default=UNSET)
     id: str | int | UnsetType = UNSET
-    title: str | None = None
+    title: str | int | float | None = None
 
 
 def _read_texts(paths: list[Path], kind: str) -> tuple[dict[str, str], list[str]]:
@@ -165,7 +165,8 @@ def _read_texts(paths: list[Path], kind: str) -> tuple[dict[str, str], list[str]
         if id_ is UNSET or id_ == "":
             raise line_error(path, number, 'has an empty id, or no "_id"')
         name, where = str(id_), f"{id_!r} in line {number}"
-        text = clean_text(f"{row.title or ''} {row.text or ''}".strip())
+        title, text = ("" if part is None else str(part) for part in (row.title, row.text))
+        text = clean_text(f"{title} {text}".strip())
         if name in texts:
             faults.add("repeated" if texts[name] == text else "changed", where)
         if not text:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
@@ -52,10 +53,22 @@ def read_rows(path: Path, kind: type[_Row], fields: str) -> Iterator[tuple[int, 
         records = ((n, replace_json_halves(line)) for n, line in read_lines(path))
     for number, record in records:
         try:
-            yield number, decoder.decode(record)
+            yield number, _decode(record, decoder)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             problem = f"is not a JSON object with {fields}: {error}"
             raise line_error(path, number, problem) from error
+
+
+def _decode(record: bytes, decoder: msgspec.json.Decoder[_Row]) -> _Row:
+    """Decode a row; NaN and Infinity, which Python's json writes, are read in keys of no matter."""
+    try:
+        return decoder.decode(record)
+    except msgspec.DecodeError as error:
+        try:
+            content = json.loads(record, parse_constant=lambda _: None)
+        except ValueError:
+            raise error from None
+        return msgspec.convert(content, decoder.type)
 
 
 def _read_parquet(path: Path) -> Iterator[tuple[int, dict[str, object]]]:

@@ -46,6 +46,10 @@ _DROPPED = re.compile(  # https://www.unicode.org/reports/tr44/#Default_Ignorabl
     "\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
 )
 _DECOMPOSED = re.compile("[\u0370-\u03ff\u0600-\u06ff\u1f00-\u1fff]+")
+_JOINER = "\u200c"
+_POLYTONIC = re.compile("[\u1f80-\u1fff\u0345]+")
+_ARABIC = "\u0610-\u06d3\u06d5-\u06ff\u0750-\u077f\ufb50-\ufdff\ufe70-\ufefc"
+_COMPOUND = re.compile(f"(?<![{_ARABIC}])[{_ARABIC}]+(?:{_JOINER}+[{_ARABIC}]+)+")
 _MARKS = re.compile(
     "[\u0300-\u036f\u0483-\u0487\u0591-\u05bd\u05bf\u05c1\u05c2\u05c4\u05c5\u05c7\u0610-\u061a"
     "\u064b-\u065f\u0670\u06d6-\u06dc\u06df-\u06e4\u06e7\u06e8\u06ea-\u06ed\u0711\u0730-\u074a"
@@ -56,7 +60,9 @@ _TONE_FIRST = re.compile("([\u0e48-\u0e4b\u0ec8-\u0ecb]+)([\u0e4d\u0ecd])")
 _BEFORE = {ord(sign): " " for sign in "™℠🅪🅫🅬"}
 _ALIKE = str.maketrans(
     {
-        "ı": "i", "ё": "е", "ٱ": "ا", "ى": "ي", "ی": "ي", "ک": "ك", "ہ": "ه", "ە": "ه",
+        "ı": "i", "ё": "е", "ٱ": "ا", "ى": "ي", "ی": "ي", "ک": "ك", "ہ": "ه", "ە": "ه", "ة": "ه",
+        "ۃ": "ه", "đ": "d", "ħ": "h", "ł": "l", "ø": "o", "ŧ": "t", "æ": "ae", "œ": "oe",
+        "ൺ": "ണ്", "ൻ": "ന്", "ർ": "ര്", "ൽ": "ല്", "ൾ": "ള്", "ൿ": "ക്",
         **dict.fromkeys("ʹʻʼʽ\ua78b\ua78c", " "),
     }
 )  # fmt: skip
@@ -86,8 +92,12 @@ REPLACED: tuple[Mapping[str, str], ...] = (
     },
     dict(zip("άέήίόύώϊϋΐΰΆΈΉΊΌΎΏΪΫς", "αεηιουωιυιυαεηιουωιυσ", strict=True)),
     {
-        **dict(zip("ٱآأإؤئىیکہە", "ااااويييكهه", strict=True)),
-        **dict.fromkeys("\u0640\u064b\u064c\u064d\u064e\u064f\u0650\u0651\u0652\u0670\u200c", ""),
+        **dict(zip("ٱآأإؤئىیکہەة", "ااااويييكههه", strict=True)),
+        **dict.fromkeys("\u0640\u064b\u064c\u064d\u064e\u064f\u0650\u0651\u0652\u0670", ""),
+    },
+    {
+        "đ": "d", "Đ": "d", "ł": "l", "Ł": "l", "ø": "o", "Ø": "o", "æ": "ae", "Æ": "ae", "œ": "oe",
+        "Œ": "oe", "\u00ad": "", "\u200b": "", "\ufeff": "",
     },
 )  # fmt: skip
 """Characters to replace one by one, for texts that need nothing else: SQL can do that when it reads
@@ -123,13 +133,24 @@ def divide(text: str) -> str:
 
 def fold(text: str) -> str:
     """Make characters that look the same the same, and divide words by spaces."""
-    text = _DROPPED.sub("", text.translate(_BEFORE))
-    text = unicodedata.normalize("NFKC", text).casefold()
+    text = _COMPOUND.sub(lambda some: _with_parts(some[0]), text.translate(_BEFORE))
+    text = unicodedata.normalize("NFKC", _DROPPED.sub("", text))
+    text = _POLYTONIC.sub(lambda some: _without_iota(some[0]), text).casefold()
     text = _DROPPED.sub("", unicodedata.normalize("NFKC", text))
     text = _DECOMPOSED.sub(lambda some: unicodedata.normalize("NFD", some[0]), text)
     text = _MARKS.sub("", text).translate(_ALIKE)
     text = _TONE_FIRST.sub(r"\2\1", text.replace("เเ", "แ").replace("ເເ", "ແ"))
     return _WRAPPED.sub("", text).translate(_SEPARATORS)
+
+
+def _with_parts(compound: str) -> str:
+    """Return the parts of a Persian compound, and the whole: people write it in three ways."""
+    return f"{compound.replace(_JOINER, ' ')} {compound.replace(_JOINER, '')}"
+
+
+def _without_iota(letters: str) -> str:
+    """Take off the iota below Greek letters, which folding the case would make a letter."""
+    return unicodedata.normalize("NFD", letters).replace("\u0345", "")
 
 
 def runs(folded: str) -> Iterator[str]:
