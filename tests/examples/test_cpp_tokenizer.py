@@ -73,7 +73,8 @@ def a_bundle(
 ) -> Path:
     """A complete folder, except for an encoder that MNN could load."""
     embedding = replace(MANIFEST_OF_A_TEST.embedding, lowercase=lowercase, max_tokens=limit)
-    manifest = replace(MANIFEST_OF_A_TEST, embedding=embedding)
+    encoder = replace(MANIFEST_OF_A_TEST.encoder, positions=max(40, limit))
+    manifest = replace(MANIFEST_OF_A_TEST, embedding=embedding, encoder=encoder)
     with staging(folder) as staged:
         tokenizer.save(str(staged / TOKENIZER))
         (staged / ENCODER).write_bytes(b"no model")
@@ -241,19 +242,20 @@ def changed(path: tuple[str | int, ...], value: object) -> Any:
         (MANIFEST, lambda _: b'{"a": "\\ud800\\u', "there are no four digits"),
         (MANIFEST, lambda content: content + b"x", "something follows the end"),
         (MANIFEST, lambda _: b"[]", '"format" is missing'),
-        (MANIFEST, changed(("format",), 2), "it has an unsupported version"),
+        (MANIFEST, changed(("format",), 99), "it has an unsupported version"),
         (MANIFEST, changed(("embedding", "max_tokens"), -1), '"max_tokens" is out of range'),
         (MANIFEST, changed(("embedding", "max_tokens"), 1e300), '"max_tokens" is out of range'),
         (MANIFEST, changed(("encoder", "width"), "wide"), '"width" is missing or of another kind'),
         (MANIFEST, changed(("files", ENCODER, "size"), 7), f"{ENCODER} is missing or truncated"),
         (MANIFEST, changed(("files", "gone"), {"size": 7}), "gone is missing or truncated"),
-        (TOKENIZER, changed(("model", "type"), "Unigram"), "its model is Unigram, not WordPiece"),
-        (TOKENIZER, changed(("normalizer",), None), "its normalizer is none, not BertNormalizer"),
-        (TOKENIZER, changed(("pre_tokenizer", "type"), "Metaspace"), "is Metaspace"),
-        (TOKENIZER, changed(("post_processor",), {"type": "ByteLevel"}), "is ByteLevel"),
+        (TOKENIZER, changed(("model", "type"), "WordLevel"), "its model is WordLevel, which"),
+        (TOKENIZER, changed(("model", "type"), "Unigram"), '"vocab" is missing or of another kind'),
+        (TOKENIZER, changed(("normalizer", "type"), "Nmt"), "a step Nmt, which is missing here"),
+        (TOKENIZER, changed(("pre_tokenizer", "type"), "Digits"), "a step Digits, which"),
+        (TOKENIZER, changed(("pre_tokenizer", "type"), "Metaspace"), '"replacement" is missing'),
+        (TOKENIZER, changed(("post_processor",), {"type": "Other"}), "post_processor is Other"),
         (TOKENIZER, changed(("model", "unk_token"), "[NO]"), "unknown token is not in its voc"),
         (TOKENIZER, changed(("model", "vocab", "the"), -4), '"the" is out of range'),
-        (TOKENIZER, changed(("added_tokens", 0, "single_word"), True), "that are whole words"),
         (TOKENIZER, lambda content: content[:-9], "is not JSON"),
     ],
 )  # fmt: skip

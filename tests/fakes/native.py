@@ -16,7 +16,15 @@ if TYPE_CHECKING:
 SAMPLE = Path(__file__).parents[2] / "examples/cpp"
 STRICT = ("-std=c++17", "-O1", "-Wall", "-Wextra", "-Werror", "-pthread")
 SANITIZE = ("-O0", "-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-g")
-TOKENIZER = ("core/json.cpp", "core/tokenizer.cpp", "core/unicode.cpp")
+TOKENIZER = (
+    "core/json.cpp",
+    "core/model.cpp",
+    "core/normalizer.cpp",
+    "core/pattern.cpp",
+    "core/pre_tokenizer.cpp",
+    "core/tokenizer.cpp",
+    "core/unicode.cpp",
+)
 PROGRAM = ("minnow_embed.cpp", "device_check.cpp", *TOKENIZER)
 CORE = ("core/embedder.cpp", "core/mnn_llm.cpp")
 

@@ -1,11 +1,15 @@
-// A WordPiece tokenizer.json (BERT), with the ids of the `tokenizers` library.
+// A tokenizer.json, with the ids of the `tokenizers` library.
 #pragma once
+#include <memory>
 #include <string>
 #include <string_view>
 #include <unordered_map>
 #include <vector>
 
 #include "json.hpp"
+#include "model.hpp"
+#include "normalizer.hpp"
+#include "pre_tokenizer.hpp"
 
 namespace minnow {
 
@@ -17,24 +21,22 @@ public:
     std::vector<int> encode(std::string_view text) const;
 
 private:
-    struct Added { std::u32string text; int id; bool lstrip, rstrip; };
+    struct Added { std::u32string text; int id; bool lstrip, rstrip, single_word; };
     using AddedTokens = std::unordered_map<char32_t, std::vector<Added>>;  // by first character
 
-    void configure(const Json& file);
+    void configure(const Json& file, bool lowercase_first);
+    void add_token(const Json& stated);
     void set_template(const Json& post_processor);
-    std::u32string normalize(std::u32string_view text) const;
     template <class Between>
     void split(std::u32string_view text, const AddedTokens& added, std::vector<int>& ids, Between) const;
-    void words(std::u32string_view text, std::vector<int>& ids) const;
-    void word(std::u32string_view word, std::vector<int>& ids) const;
+    void words(std::u32string text, bool first, std::vector<int>& ids) const;
 
-    bool lowercase_first_, clean_, space_ideographs_, strip_, lower_;
-    size_t room_, longest_word_;  // room_ is the limit less the tokens after a text
-    std::string prefix_;
-    std::unordered_map<std::string, int> vocabulary_;
+    Normalizer normalize_;
+    PreTokenizer divide_;
+    std::unique_ptr<Model> model_;
+    size_t room_;  // the limit less the tokens after a text
     AddedTokens raw_, normalized_;  // matched before and after normalising
     std::vector<int> before_, after_;
-    int unknown_;
 };
 
 }  // namespace minnow
