@@ -9,23 +9,26 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from fakes.bundles import quick_recipe
 from fakes.checkpoint import write_model
 from fakes.programs import refused, run_minnow
+from fakes.sealed import change_record
 from numpy.typing import NDArray
 
 from minnow import RECIPES, Embedder, engine_choice
-from minnow.bundle import ENCODER
+from minnow.bundle import MANIFEST
 from minnow.convert import convert
 from minnow.engine_choice import CHECKED_TEXTS, PREFERRED, open_chosen
 from minnow.engines import EngineOptions
 from minnow.errors import EngineError, MissingExtraError, ParityError, SourceNotFoundError
 from minnow.model.spec import Interface
+from minnow.origin import rebuild_graph
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from fakes.bundles import Tiny
+    from fakes.bundles import BundleStore, Tiny
 
     from minnow.vectors import Similarity
 
@@ -201,13 +204,34 @@ class TestOnABundle:
             assert embedder.encode("fish").shape == (32,)
 
     @pytest.mark.extra("onnxruntime")
-    def test_an_encoder_that_is_another(self, made: Tiny, tmp_path: Path) -> None:
+    @pytest.mark.parametrize("precision", ["int8", "int4"])
+    @pytest.mark.parametrize("engine", ["auto", "onnxruntime"])
+    def test_a_bundle_of_few_bits_without_its_model(
+        self, bundle_store: BundleStore, engine: str, precision: str, tmp_path: Path
+    ) -> None:
+        """A server builds the index for a phone: the numbers are the bundle's, not the model's."""
+        bundle = bundle_store.bundle(quick_recipe(precision), pooling="mean")
+        folder = shutil.copytree(bundle.folder, tmp_path / "tiny.minnow")
+        change_record(folder / MANIFEST, lambda record: record["source"].update(name="/gone"))
+        texts = ["fish sleep", "the zoo", "river " * 9, "a"] * 5
+        with Embedder.open(folder, on_truncate="ignore") as own:
+            expected = own.encode(texts)
+        with Embedder.open(folder, engine=engine, on_truncate="ignore") as embedder:
+            assert "it gives the bundle's vectors" in embedder.engine_reason
+            found = embedder.encode(texts)
+        bar = 0.9999 if "bf16" in embedder.engine_reason else 0.999999
+        assert (found * expected).sum(1).min() > bar
+
+    @pytest.mark.extra("onnxruntime")
+    def test_numbers_that_are_others(
+        self, made: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         model = write_model(tmp_path / "model", seed=1)
         other = convert(str(model), tmp_path / "other.minnow", recipe=RECIPES["fp32"])
-        folder = shutil.copytree(made.bundle.folder, tmp_path / "swapped.minnow")
-        shutil.copyfile(other.encoder, folder / ENCODER)
+        graph = rebuild_graph(other)
+        monkeypatch.setattr(engine_choice, "_rebuilt", lambda bundle, source: graph)
         with pytest.raises(ParityError, match="onnxruntime cannot stand in"):
-            Embedder.open(folder, engine="onnxruntime", check_files=False)
+            Embedder.open(made.bundle, engine="onnxruntime")
 
     @pytest.mark.extra("onnxruntime")
     def test_the_command_line_says_which(self, made: Tiny) -> None:

@@ -72,9 +72,8 @@ def open_chosen(options: EngineOptions, bundle: Bundle, open_: Callable[..., T])
             return open_other(options.engine)
         except ParityError as error:
             raise ParityError(
-                f"The engine {options.engine} cannot stand in for {bundle.folder}. {error} It runs "
-                "the model's float32 weights; the bundle's may be rounded. Take engine='mnn', or "
-                "give a lower agreement.",
+                f"The engine {options.engine} cannot stand in for {bundle.folder}. {error} Take "
+                "engine='mnn', or give a lower agreement.",
                 worst=error.worst,
             ) from error
     try:

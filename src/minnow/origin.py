@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from minnow.bundle import TOKENIZER
 from minnow.errors import BundleError, SourceError
 from minnow.graph.encoder import build_graph
+from minnow.graph.stored import stored_tensors
+from minnow.model.families import network_of
 from minnow.model.layers import model_weight_files
 from minnow.model.original import read_original
 from minnow.model.source import resolve
 from minnow.model.tokenizer import load_tokenizer
+from minnow.recipe import Graph
 from minnow.sealing import sha256
 
 if TYPE_CHECKING:
@@ -79,11 +83,17 @@ def has_tokenizer_of(bundle: Bundle, original: Original) -> bool:
 
 
 def rebuild_graph(bundle: Bundle, source: str | ModelSource | None = None) -> bytes:
-    """Write minnow's own graph of a bundle's network in float32, without a network call.
+    """Write minnow's own graph of a bundle's network, with the numbers that its encoder stores.
+
+    The graph computes in float32 with the very numbers that the encoder rounded, so that another
+    engine gives the bundle's vectors. The model is read, without a network call, only for what
+    the encoder does not give: all tensors where it was made of the author's graph, whose names are
+    not minnow's, and the layers of a head.
 
     Args:
         bundle: The bundle.
-        source: Where the model is now; by default the source in the manifest.
+        source: Where the model is now, by default the source in the manifest; a model that is
+            named is compared with the bundle even where it is not needed.
 
     Returns:
         A serialised `onnx.ModelProto` that gives token states, even where the bundle's encoder
@@ -92,11 +102,23 @@ def rebuild_graph(bundle: Bundle, source: str | ModelSource | None = None) -> by
 
     Raises:
         SourceError: The model is not there.
-        BundleError: It has other weights.
+        BundleError: It has other weights, or the encoder's numbers cannot be read.
         MissingExtraError: The extra `convert` is not installed.
     """
-    original = read_original(find_origin(bundle, source, offline=True), bundle.manifest.choices)
-    return original_graph(original)
+    manifest = bundle.manifest
+    by_author = manifest.recipe.graph is Graph.AUTHOR
+    original = None
+    if by_author or source is not None or not manifest.embedding.head.is_plain:
+        original = read_original(find_origin(bundle, source, offline=True), manifest.choices)
+    if by_author and original is not None:
+        return original_graph(original)
+    network = network_of(manifest.encoder)
+    tensors = stored_tensors(bundle.encoder, network)
+    if original is not None:
+        return original_graph(replace(original, tensors=tensors))
+    model = build_graph(network, tensors, long=manifest.embedding.is_long)
+    graph: bytes = model.SerializeToString()
+    return graph
 
 
 def original_graph(original: Original) -> bytes:

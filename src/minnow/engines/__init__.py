@@ -93,8 +93,8 @@ class EngineOptions:
         threads: CPU threads; by default those of the machine, four at most.
         memory: "low" uses less RAM where weights are int8 or smaller, and gives coarser vectors,
             which the bundle's proof does not cover; see `MnnEngine`.
-        source: Where the checkpoint is now, if not where the manifest says; for other engines than
-            MNN.
+        source: Where the checkpoint is now, for other engines than MNN. They need it for a bundle
+            of the author's graph only; for others it is compared with the bundle.
         agreement: The least cosine to the bundle's own vectors that another engine may have on a
             few texts; 0 skips the comparison.
 

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
     from minnow.graph.nodes import Nodes
 
-_PLANES = {8: (8,), 7: (4, 2, 1), 6: (4, 2), 5: (4, 1), 4: (4,), 3: (2, 1), 2: (2,)}
-TABLE_BITS = tuple(_PLANES)
+PLANES = {8: (8,), 7: (4, 2, 1), 6: (4, 2), 5: (4, 1), 4: (4,), 3: (2, 1), 2: (2,)}
+TABLE_BITS = tuple(PLANES)
 _BYTE = 128  # subtracted from a byte to store it as int8
 _SCALES = 255
 _WIDEST_TURN, _NARROWEST_TURN = 128, 32
@@ -100,7 +100,7 @@ def pack_table(
     """
     rows, width = table.shape
     group = group or width
-    if bits not in _PLANES or width % group or width % 8:
+    if bits not in PLANES or width % group or width % 8:
         raise ValueError(f"no packed table of {bits} bits, {width} columns in groups of {group}")
     middle = (2**bits - 1) / 2
     turn = _turn(width) if turned else None
@@ -162,7 +162,7 @@ def _codes(
 
 def _planes(codes: NDArray[np.float32], bits: int) -> Iterator[tuple[int, NDArray[np.int8]]]:
     left, whole = bits, codes.astype(np.int32)
-    for part in _PLANES[bits]:
+    for part in PLANES[bits]:
         left -= part
         stretches = np.split((whole >> left) & (2**part - 1), 8 // part, axis=1)
         stored = np.zeros_like(stretches[0])

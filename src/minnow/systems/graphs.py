@@ -11,6 +11,7 @@ from minnow.engines import EngineOptions
 from minnow.model.config import read_encoder_spec
 from minnow.model.embedding import read_embedding_spec
 from minnow.model.source import find_author_graph, resolve
+from minnow.recipe import Graph
 from minnow.systems import bundles
 from minnow.systems.found import FoundSystem
 from minnow.systems.sources import graph_files, model_files, own_graph, tokenizer_file
@@ -56,6 +57,8 @@ def _find_graph_of_bundle(place: str) -> FoundSystem:
 
     stated = bundles.find(place, offline=True)
     bundle = Bundle.open(place)
+    if bundle.manifest.recipe.graph is Graph.CANONICAL:
+        return replace(stated, variant=f"{stated.variant}, minnow's graph")
     source = find_origin(bundle, offline=True)
     files = (*model_files(source, weights=True), bundle.folder / MANIFEST)
     return replace(stated, files=files, variant=", minnow's graph")

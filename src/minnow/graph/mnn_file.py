@@ -1,0 +1,184 @@
+"""The numbers in an MNN file, by the names of the operators that hold them.
+
+The file is a FlatBuffer. Fields are found by their numbers in MNN's schema, and matrices of few
+bits are decoded by its format IDST. Sources: `schema/default/MNN.fbs`, `CaffeOp.fbs` and
+`Tensor.fbs` of MNN 3.6, and `source/core/IDSTDecoder.hpp`.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from mmap import ACCESS_READ, mmap
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from minnow.errors import BundleError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+_CONSTANT, _CONVOLUTION, _NORM = 11, 12, 603
+"""Types of operators (`OpType`)."""
+
+_BLOBS = {1: (7, "<f4", "<f4"), 19: (3, "u1", "<f2"), 6: (4, "i1", "i1")}
+"""Type of a constant's numbers (`DataType`) -> the field that holds them, its dtype, and theirs."""
+
+_HALF, _FEW_BITS = 3, 1
+"""Storage of a matrix (`IDSTQuan.type`)."""
+
+
+@dataclass(frozen=True)
+class Held:
+    """The numbers of one operator.
+
+    Attributes:
+        values: A constant, or the weight of a norm, or of a product: float32 (outputs, inputs);
+            int8 where a constant is of whole numbers.
+        bias: The bias of a norm or a product, float32; empty without one.
+    """
+
+    values: NDArray[Any]
+    bias: NDArray[np.float32]
+
+
+def read_numbers(path: Path) -> Mapping[str, Held]:
+    """Read the numbers of every constant, product with a weight, and norm.
+
+    Args:
+        path: An MNN file with all its numbers inside.
+
+    Returns:
+        Name of an operator -> its numbers; operators without such numbers are left out.
+
+    Raises:
+        BundleError: The file cannot be read, or is none of MNN's that this reader understands.
+    """
+    try:
+        with path.open("rb") as file:
+            net = _Table.root(mmap(file.fileno(), 0, access=ACCESS_READ))
+        held = ((operator.text(3), _held(operator)) for operator in net.tables(3))
+        return {name: numbers for name, numbers in held if numbers is not None}
+    except (OSError, struct.error, ValueError, IndexError, UnicodeDecodeError) as error:
+        raise BundleError(f"The numbers in {path} cannot be read: {error}.") from error
+
+
+@dataclass(frozen=True)
+class _Table:
+    """A table of a FlatBuffer, at a place in it."""
+
+    content: mmap
+    place: int
+
+    @classmethod
+    def root(cls, content: mmap) -> _Table:
+        return cls(content, *struct.unpack_from("<I", content, 0))
+
+    def _field(self, number: int) -> int:
+        """Return where a field's value is; 0 if the table has none."""
+        (back,) = struct.unpack_from("<i", self.content, self.place)
+        (size,) = struct.unpack_from("<H", self.content, self.place - back)
+        if 4 + 2 * number >= size:
+            return 0
+        (offset,) = struct.unpack_from("<H", self.content, self.place - back + 4 + 2 * number)
+        return self.place + int(offset) if offset else 0
+
+    def _target(self, number: int) -> int:
+        """Return the place that a field refers to; 0 if the table has none."""
+        field = self._field(number)
+        return field + int(struct.unpack_from("<I", self.content, field)[0]) if field else 0
+
+    def number(self, number: int, kind: str = "<i", default: int = 0) -> int:
+        """Return a number."""
+        field = self._field(number)
+        return int(struct.unpack_from(kind, self.content, field)[0]) if field else default
+
+    def table(self, number: int) -> _Table | None:
+        """Return a table, if there is one."""
+        target = self._target(number)
+        return _Table(self.content, target) if target else None
+
+    def tables(self, number: int) -> list[_Table]:
+        """Return a vector of tables."""
+        start = self._target(number)
+        offsets = self.array(number, "<u4")
+        places = start + 4 + 4 * np.arange(len(offsets)) + offsets.astype(np.int64)
+        return [_Table(self.content, int(place)) for place in places]
+
+    def text(self, number: int) -> str:
+        """Return a string."""
+        return self.array(number, "u1").tobytes().decode()
+
+    def array(self, number: int, dtype: str) -> NDArray[Any]:
+        """Return a vector of numbers; an empty one if there is none."""
+        start = self._target(number)
+        if not start:
+            return np.zeros(0, dtype)
+        (count,) = struct.unpack_from("<I", self.content, start)
+        return np.frombuffer(self.content, dtype, count, start + 4)
+
+
+def _held(operator: _Table) -> Held | None:
+    kind, main = operator.number(5), operator.table(2)
+    if main is None:
+        return None
+    if kind == _NORM:
+        return Held(main.array(2, "<f4"), main.array(3, "<f4"))
+    if kind == _CONVOLUTION:
+        return Held(_matrix(main), main.array(2, "<f4"))
+    data_type = main.number(2, default=1)
+    if kind != _CONSTANT or data_type not in _BLOBS or len(main.array(9, "<i8")):
+        return None
+    field, stored, dtype = _BLOBS[data_type]
+    values = main.array(field, stored).view(dtype).reshape(main.array(0, "<i4").tolist())
+    return Held(values if dtype == "i1" else values.astype(np.float32), np.zeros(0, np.float32))
+
+
+def _matrix(convolution: _Table) -> NDArray[np.float32]:
+    """Return the weight of a product: float32 of shape (outputs, inputs)."""
+    common, stored = convolution.table(0), convolution.table(3)
+    if common is None:
+        raise ValueError("a product has no shape")
+    outputs, inputs = common.number(10), common.number(11)
+    if stored is None:
+        flat = convolution.array(1, "<f4")
+    elif stored.number(2) == _HALF:
+        flat = stored.array(0, "u1").view("<f2").astype(np.float32)
+    elif stored.number(2) == _FEW_BITS:
+        return _few_bits(stored, outputs, inputs)
+    else:
+        raise ValueError(f"a product's weight is stored in the way {stored.number(2)}")
+    return flat.reshape(outputs, inputs)
+
+
+def _few_bits(stored: _Table, outputs: int, inputs: int) -> NDArray[np.float32]:
+    """Decode a matrix of few bits: numbers of a grid that blocks of a row share."""
+    steps = stored.array(1, "<f4")
+    if not len(steps):
+        steps = stored.array(14, "<u2").view("<f2").astype(np.float32)
+    grid = steps.reshape(outputs, -1, 1, 2)  # the lowest number and the step of each block
+    codes = _codes(stored, outputs * inputs).reshape(outputs, grid.shape[1], -1)
+    lowest = stored.number(8)
+    values = (codes.astype(np.float32) - np.float32(lowest)) * grid[..., 1] + grid[..., 0]
+    weight: NDArray[np.float32] = values.reshape(outputs, inputs)
+    return weight
+
+
+def _codes(stored: _Table, count: int) -> NDArray[np.int8]:
+    """Read the whole numbers of a matrix: indices of some bits each into a list of numbers."""
+    content = stored.array(0, "u1")
+    axes, wide = int(content[0]), stored.number(11, "<B")
+    start = 1 + axes * (4 if wide else 2)
+    listed = int(content[start]) or 256
+    numbers = np.sort(content[start + 1 : start + 1 + listed].view(np.int8))
+    bits = max(1, (listed - 1).bit_length())
+    packed = content[start + 1 + listed :][: -(-bits * count // 8)]
+    indices = packed
+    if bits < 8:
+        parts = np.unpackbits(packed)[: bits * count].reshape(count, bits)
+        indices = np.packbits(parts, axis=1)[:, 0] >> (8 - bits)
+    codes: NDArray[np.int8] = numbers[indices]
+    return codes

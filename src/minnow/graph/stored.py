@@ -1,0 +1,135 @@
+"""A network's tensors, read back from the encoder that was converted from its graph."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from minnow.errors import BundleError
+from minnow.graph.mnn_file import Held, read_numbers
+from minnow.graph.packed import PLANES, PackedTable
+from minnow.graph.positions import distance_rows
+from minnow.model.checkpoint import linear_layers, tensor_shapes
+from minnow.model.network import Network
+
+Tensors = dict[str, NDArray[np.float32]]
+
+_CONVERTED = "__matmul_converted"
+"""What the converter adds to the name of a product with a weight."""
+
+
+def stored_tensors(encoder: Path, network: Network) -> Tensors:
+    """Read the numbers with which an encoder computes.
+
+    Args:
+        encoder: An MNN file made of `minnow.graph.encoder.build_graph`, for any shape.
+        network: The network.
+
+    Returns:
+        Tensors under the names of `minnow.model.checkpoint.tensor_shapes`, float32, rounded as
+        the encoder has them; a bias more where calibration added one.
+
+    Raises:
+        BundleError: The file cannot be read, or lacks a tensor of the network.
+    """
+    reader = _Reader(encoder, read_numbers(encoder), network)
+    tensors: Tensors = {}
+    for name in linear_layers(network):
+        weight, bias = reader.linear(name)
+        tensors[f"{name}.weight"] = weight
+        if bias.any():
+            tensors[f"{name}.bias"] = bias
+    for name, shape in tensor_shapes(network).items():
+        if name not in tensors:
+            tensors[name] = reader.other(name, shape)
+        if tensors[name].shape != shape:
+            raise BundleError(
+                f"{encoder} holds {name} in the shape {tensors[name].shape}, not {shape}."
+            )
+    return tensors
+
+
+@dataclass(frozen=True)
+class _Reader:
+    """Reader of tensors from the numbers of an encoder's operators."""
+
+    encoder: Path
+    numbers: Mapping[str, Held]
+    network: Network
+
+    def linear(self, name: str) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Join the parts in which a linear layer was written; weight and bias."""
+        whole = self.find(name + _CONVERTED)
+        tails = [key.removesuffix(_CONVERTED).removeprefix(f"{name}.") for key in self.numbers]
+        starts = sorted(int(tail) for tail in tails if tail.isdecimal())
+        parts = [whole, *(self.find(f"{name}.{start}{_CONVERTED}") for start in starts)]
+        by_columns = name.endswith(".output")
+        weight = np.concatenate([part.values for part in parts], axis=1 if by_columns else 0)
+        return weight, whole.bias if by_columns else np.concatenate([p.bias for p in parts])
+
+    def other(self, name: str, shape: tuple[int, ...]) -> NDArray[np.float32]:
+        """Read a table, a part of a norm, or the bias of a product that has zeros only."""
+        if name.startswith("embeddings.") and len(shape) == 2:
+            return self.table(name, shape)
+        if name == "relative_bias":
+            return self.relative(shape)
+        operator, _, part = name.rpartition(".")
+        if operator in linear_layers(self.network):
+            return np.zeros(shape, np.float32)
+        held = self.find(operator)
+        return held.values if part == "weight" else held.bias
+
+    def table(self, name: str, shape: tuple[int, ...]) -> NDArray[np.float32]:
+        """Read a table, packed or not; rows before the first that the graph reads are zeros."""
+        rows = self.packed(name, shape[1]) if f"{name}.scales" in self.numbers else None
+        rows = self.find(name).values if rows is None else rows
+        rows = rows.reshape(-1, shape[-1])
+        unread = np.zeros((max(shape[0] - len(rows), 0), shape[1]), np.float32)
+        return np.concatenate([unread, rows])
+
+    def packed(self, name: str, width: int) -> NDArray[np.float32]:
+        """Unpack a table."""
+        planes = [
+            (bits, self.find(f"{name}.plane{bits}").values)
+            for bits in (8, 4, 2, 1)
+            if f"{name}.plane{bits}" in self.numbers
+        ]
+        flat = tuple((bits, plane.reshape(-1, plane.shape[-1])) for bits, plane in planes)
+        scales = self.find(f"{name}.scales").values
+        turn = self.numbers.get(f"{name}.turned{_CONVERTED}")
+        bits = next(each for each, kinds in PLANES.items() if kinds == tuple(b for b, _ in flat))
+        unit = self.find(f"{name}.steps.number").values
+        table = PackedTable(
+            bits=bits,
+            width=width,
+            planes=flat,
+            scales=scales.reshape(-1, scales.shape[-1]),
+            unit=float(unit.reshape(())),
+            turn=None if turn is None else turn.values.T,
+        )
+        return table.unpack()
+
+    def relative(self, shape: tuple[int, ...]) -> NDArray[np.float32]:
+        """Read biases by bucket from rows by distance; buckets of no distance are zeros."""
+        relative, longest = self.network.relative, self.network.longest
+        if relative is None:
+            raise ValueError("the network has no relative positions")
+        buckets = np.arange(shape[0], dtype=np.float32)[:, None]
+        bucket_of = distance_rows(relative, buckets, longest)[0].astype(int)
+        table = np.zeros(shape, np.float32)
+        table[bucket_of] = self.find("relative").values.reshape(shape[1], -1).T
+        return table
+
+    def find(self, name: str) -> Held:
+        """Return the numbers of an operator.
+
+        Raises:
+            BundleError: There is none of that name.
+        """
+        if name not in self.numbers:
+            raise BundleError(f"{self.encoder} has no operator {name}: minnow did not write it.")
+        return self.numbers[name]
