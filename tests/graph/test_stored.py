@@ -14,6 +14,7 @@ from minnow.errors import BundleError
 from minnow.graph.mnn_file import read_numbers
 from minnow.graph.positions import distance_rows
 from minnow.graph.stored import stored_tensors
+from minnow.model.network import RelativeBuckets
 from minnow.model.original import read_original
 from minnow.model.source import resolve
 from minnow.model.spec import Interface
@@ -42,9 +43,11 @@ def check(folder: Path, given: Original, *, halves: bool = False) -> None:
         for tensors in (found, expected):
             name, start = "embeddings.position", network.positions.offset
             tensors[name] = tensors[name][start:]
-    if network.relative:  # and neither are buckets of distances that the model does not reach
+    if isinstance(
+        network.relative, RelativeBuckets
+    ):  # and neither are buckets of distances that the model does not reach
         for tensors in (found, expected):
-            rows = distance_rows(network.relative, tensors["relative_bias"], network.longest)
+            rows = distance_rows(network.relative, tensors, network.longest)
             tensors["relative_bias"] = rows
     for name, values in expected.items():
         rounded = values.astype(np.float16) if halves and values.ndim > 1 else values

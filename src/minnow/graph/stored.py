@@ -119,7 +119,7 @@ class _Reader:
         if relative is None:
             raise ValueError("the network has no relative positions")
         buckets = np.arange(shape[0], dtype=np.float32)[:, None]
-        bucket_of = distance_rows(relative, buckets, longest)[0].astype(int)
+        bucket_of = distance_rows(relative, {"relative_bias": buckets}, longest)[0].astype(int)
         table = np.zeros(shape, np.float32)
         table[bucket_of] = self.find("relative").values.reshape(shape[1], -1).T
         return table
