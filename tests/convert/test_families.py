@@ -26,11 +26,12 @@ from minnow.errors import ParityError, UnsupportedModelError
 from minnow.export.gguf import write_gguf
 from minnow.export.gguf.file import gguf_metadata
 from minnow.export.mnn_llm import export_mnn_llm
+from minnow.graph.disentangled import rows_of_distances
 from minnow.graph.encoder import GraphWriter
 from minnow.graph.positions import PositionNodes
 from minnow.model.config import read_encoder_spec
 from minnow.model.families import network_of
-from minnow.model.network import Norm, RmsNorm
+from minnow.model.network import Disentangled, Norm, RmsNorm
 from minnow.model.original import Original, read_original
 from minnow.model.reference import ReferenceModel
 from minnow.model.spec import Interface
@@ -61,6 +62,7 @@ FAMILIES = (
     "t5",
     "t5-gated",
     "jina_embeddings_v3",
+    "deberta-v2",
 )
 IDS = ids_of("the small red fish run in the blue water of the river and sleep not at the big one")
 
@@ -90,7 +92,9 @@ def test_the_vectors_are_those_of_sentence_transformers(
     assert min(run.worst for run in worst) >= bar
 
 
-@pytest.mark.parametrize("family", ["modernbert", "gte", "electra", "t5-gated", "jina_bert"])
+@pytest.mark.parametrize(
+    "family", ["modernbert", "gte", "electra", "t5-gated", "jina_bert", "deberta-v2"]
+)
 def test_weights_of_a_few_bits_are_the_ones_that_run(family: str, tmp_path: Path) -> None:
     """Calibrated, with gates and new biases; the proof compares with the stored numbers too."""
     recipe = replace(RECIPES["int8"], max_ndcg_drop=None)
@@ -135,6 +139,11 @@ MATTERS: dict[str, list[dict[str, Any]]] = {
         {"feed_forward_proj": "gelu"},
     ],
     "t5-gated": [{"feed_forward_proj": "gated-relu"}],
+    "deberta-v2": [
+        {"max_relative_positions": 20},
+        {"pos_att_type": ["c2p"]},
+        {"pos_att_type": ["p2c"]},
+    ],
     "jina_bert": [{"feed_forward_type": "reglu"}],
     "jina_embeddings_v3": [{"rope_parameters": rope(20.0)}, {"rope_parameters": None}],
     "albert": [{"num_hidden_layers": 2}, {"hidden_act": "relu"}],
@@ -158,6 +167,34 @@ def test_the_numbers_of_distances_matter(tmp_path: Path) -> None:
         "relative_bias": np.zeros_like(original.tensors["relative_bias"])
     }
     assert vector(original) @ vector(replace(original, tensors=without)) < 0.999
+
+
+def test_distances_share_the_rows_that_transformers_gives_them() -> None:
+    import torch
+    from transformers.models.deberta_v2.modeling_deberta_v2 import make_log_bucket_position
+
+    for span, distance in ((256, 512), (6, 40), (4, 9), (32, 1024)):
+        given = Disentangled(span, distance, keys=True, queries=True, shared=True, norm=None)
+        behind = torch.arange(600, -601, -1)
+        rows = make_log_bucket_position(behind, span, distance).long() + span
+        expected = rows.clamp(0, 2 * span - 1).numpy()
+        np.testing.assert_array_equal(rows_of_distances(given, 601), expected)
+
+
+@pytest.mark.parametrize("change", [{"share_att_key": False}, {"position_biased_input": True}])
+def test_other_debertas_give_the_states_of_transformers(
+    change: dict[str, Any], tmp_path: Path
+) -> None:
+    import torch
+    from transformers import AutoModel
+
+    folder = write_model(tmp_path / "model", family="deberta-v2", type_vocab_size=2, **change)
+    original = read_original(source_of(folder))
+    model = AutoModel.from_pretrained(folder, dtype=torch.float64).eval()
+    with torch.inference_mode():
+        expected = model(input_ids=torch.tensor([IDS])).last_hidden_state[0].numpy()
+    found = ReferenceModel(original.network, original.head, original.tensors).hidden_states(IDS)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
 def states_of_jina(folder: Path, ids: list[int]) -> NDArray[np.float64]:
@@ -376,6 +413,14 @@ def test_what_a_row_does_not_describe_is_refused(
         ("nomic_bert", {"rope_parameters": rope(1e3, partial_rotary_factor=0.5)}, "part of a head"),
         ("eurobert", {"num_key_value_heads": 3}, "num_key_value_heads, 3, does not divide 4"),
         ("eurobert", {"head_dim": 7}, "a head of 7 numbers"),
+        ("t5", {"relative_attention_num_buckets": 6}, "should be a multiple of 4"),
+        ("jina_bert", {"feed_forward_type": "original"}, "feed_forward_type is 'original'"),
+        ("jina_bert", {"auto_map": {"AutoModel": "mine.Net"}}, "code of its own, mine.Net"),
+        ("jina_bert", {"position_embedding_type": "absolute"}, "position_embedding_type is 'abs"),
+        ("deberta-v2", {"conv_kernel_size": 3}, "does not compute conv_kernel_size 3"),
+        ("deberta-v2", {"embedding_size": 16}, "does not compute embedding_size 16"),
+        ("deberta-v2", {"pos_att_type": "p2p"}, "does not compute pos_att_type 'p2p'"),
+        ("albert", {"num_hidden_groups": 2}, "num_hidden_groups is 2"),
     ],
 )
 def test_settings_that_no_network_here_has_are_refused(
@@ -517,6 +562,7 @@ def test_llama_cpp_gives_the_vectors(family: str, change: dict[str, Any], tmp_pa
         ("albert", {}, "its tables are narrower"),
         ("t5", {}, "its activation is relu"),
         ("jina_bert", {}, "positions by a table that is added"),
+        ("deberta-v2", {}, "positions by a table that is added"),
         ("gte", {}, "layer 0 is not that of llama"),
         ("modernbert", {}, "layer 1 is not that of llama|layer 2 is not that of llama"),
         ("nomic_bert", {"hidden_act": "gelu"}, "layer 0 is not that of llama"),

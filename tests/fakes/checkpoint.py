@@ -246,6 +246,26 @@ CONFIGS: dict[str, dict[str, Any]] = {
         "rope_parameters": {"rope_theta": 2000.0, "rope_type": "default"},
         "pad_token_id": 0,
     },
+    "deberta-v2": {
+        "model_type": "deberta-v2",
+        "architectures": ["DebertaV2Model"],
+        "hidden_size": 32,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "intermediate_size": 64,
+        "max_position_embeddings": 40,
+        "type_vocab_size": 0,
+        "hidden_act": "gelu",
+        "layer_norm_eps": 1e-7,
+        "pad_token_id": 0,
+        "relative_attention": True,
+        "pos_att_type": "p2c|c2p",
+        "position_buckets": 6,
+        "max_relative_positions": -1,
+        "norm_rel_ebd": "layer_norm",
+        "share_att_key": True,
+        "position_biased_input": False,
+    },
 }
 """Settings that only some families have are small enough to matter in texts of 24 tokens."""
 VOCABULARIES = {"mpnet": ("[UNK]", "[FILL]", *VOCABULARY[2:])}

@@ -79,6 +79,16 @@ EUROBERT_SIZES = {
     "rms_norm_eps": 1e-3,
     "pad_token_id": 0,
 }
+DEBERTA_SIZES = BERT_SIZES | {
+    "max_position_embeddings": 40,
+    "type_vocab_size": 0,
+    "relative_attention": True,
+    "pos_att_type": ["p2c", "c2p"],
+    "position_buckets": 6,
+    "norm_rel_ebd": "layer_norm",
+    "share_att_key": True,
+    "position_biased_input": False,
+}
 T5_SIZES = {
     "vocab_size": 50,
     "d_model": 24,
@@ -127,6 +137,7 @@ CASES |= {
         "T5", T5_SIZES, "feed_forward_proj", 1e-5, "EncoderModel", "ForConditionalGeneration"
     ),
     "jina_embeddings_v3": Case("JinaEmbeddingsV3", GTE_SIZES, tolerance=1e-5),
+    "deberta-v2": Case("DebertaV2", DEBERTA_SIZES, tolerance=1e-5),
     "albert": Case("Albert", BERT_SIZES | {"embedding_size": 16}),
 }
 OWN_CODE = {"new"}

@@ -28,6 +28,7 @@ from minnow.model.reference import (
     multiply,
     normalize_layer,
     places_of,
+    states_by_distance,
 )
 
 if TYPE_CHECKING:
@@ -117,7 +118,8 @@ def _round_block(
 
     norm = block.attention_norm
     targets, found = round_inputs(("query", "key", "value"), norm, "attention_norm")
-    add("attention_output", norm, published.attend(targets, block), candidate.attend(found, block))
+    mixed = published.attend(targets, block, name), candidate.attend(found, block, name)
+    add("attention_output", norm, mixed[0], mixed[1])
     norm, part = block.output_norm, block.feed_forward
     units = ("gate", "inner") if part.gated else ("inner",)
     targets, found = round_inputs(units, norm, "output_norm")
@@ -175,18 +177,19 @@ class _Pass:
         places = np.concatenate([places_of(row, network) for row in rows])
         self.states = embed(ids, places, network, tensors)
         self._ends = np.cumsum([len(row) for row in rows])
-        self._relative = network.relative
+        self._network = network
 
     def linear(self, inputs: Floats, name: str) -> Floats:
         return multiply(inputs, name, self.tensors)
 
-    def attend(self, parts: Sequence[Floats], block: Block) -> Floats:
+    def attend(self, parts: Sequence[Floats], block: Block, name: str) -> Floats:
         """Mix the values of each text, given queries, keys and values of all texts."""
         texts = zip(*(np.split(part, self._ends[:-1]) for part in parts), strict=True)
         mixed = []
         for query, key, value in texts:
-            bias = relative_bias(len(query), self._relative, self.tensors)
-            mixed.append(attend(query, key, value, block.attention, bias))
+            bias = relative_bias(len(query), self._network.relative, self.tensors)
+            distances = states_by_distance(len(query), self._network, name, self.tensors)
+            mixed.append(attend(query, key, value, block.attention, bias, distances))
         return np.concatenate(mixed)
 
     def normed(self, block: Block, norm: Norm | None, name: str) -> Floats:

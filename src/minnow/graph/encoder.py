@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from minnow.graph.activations import activate
-from minnow.graph.long import LongNodes
+from minnow.graph.disentangled import DisentangledNodes
 from minnow.graph.nodes import Input
 from minnow.graph.packed import unpack_rows
 from minnow.graph.pooled import (
@@ -92,7 +92,7 @@ def _pooling_names(head: Head) -> list[str]:
     return ["pooling", *(f"pooling.{i}" for i in range(1, len(head.poolings)))]
 
 
-class GraphWriter(LongNodes):
+class GraphWriter(DisentangledNodes):
     """The nodes of a network; a method that adds some returns the name of their value.
 
     Attributes:
@@ -117,7 +117,7 @@ class GraphWriter(LongNodes):
         super().__init__(network, tensors, shape)
         self._in_parts = in_parts
         self._exact_gelu = exact_gelu
-        self._long = long
+        self._long = long and network.distances is None
         self._packed = packed
 
     def write(self, head: Head | None) -> Any:
@@ -133,7 +133,8 @@ class GraphWriter(LongNodes):
         mask = pooling_mask(self, self.token_mask, head.unpooled)
         tokens = (network.longest, mask)
         token = None
-        takes_one = head.pooling is Pooling.CLS or not network.compares_positions
+        first = head.pooling is Pooling.CLS and network.distances is None
+        takes_one = first or not network.compares_positions
         if last and takes_one and not head.joined:
             token = one_token(self, states, head.pooling, *tokens)
         pooled = [self._last(token or states, states, *last)]
@@ -303,6 +304,7 @@ class GraphWriter(LongNodes):
     ) -> str:
         """Let all tokens, or each text's first, mix the values of those that they see."""
         scores = self.node("MatMul", [query, key], f"{name}.query_key")
+        scores = self._distance_scores(scores, query, key, name, attention)
         scores = self.with_number("Mul", scores, attention.scale, f"{name}.scaled")
         mask = self._mask(attention.window, first=first)
         scores = self.node("Add", [scores, mask], f"{name}.masked")

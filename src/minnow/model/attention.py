@@ -8,7 +8,7 @@ Source: see `minnow.model.reference`.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 Floats = TypeVar("Floats", NDArray[np.float32], NDArray[np.float64])
 
+Distances = tuple[NDArray[Any] | None, NDArray[Any] | None]
+"""The key, and the query, of each distance from 1 - tokens on: (2 * tokens - 1, width)."""
+
 SCORES_AT_ONCE = 2**22
 """Scores in a block: 32 MiB of float64."""
 
@@ -32,6 +35,7 @@ def attend(
     value: Floats,
     attention: Attention,
     bias: Floats | None = None,
+    distances: Distances = (None, None),
     *,
     at_once: int = SCORES_AT_ONCE,
 ) -> Floats:
@@ -43,12 +47,17 @@ def attend(
         value: The values, in the same shape.
         attention: Heads, scale, rotations and window.
         bias: Added to the scores by distance; see `relative_bias`.
+        distances: The key and the query of each distance; see `minnow.model.reference`.
         at_once: The most scores in a block, if one row of them is not longer.
 
     Returns:
         The mixed values, in the shape of the queries.
     """
     tokens, window = len(query), attention.window
+    by_distance = [
+        None if part is None else part.reshape(len(part), -1, attention.head_size).swapaxes(0, 1)
+        for part in distances
+    ]
     query, key, value = (
         part.reshape(len(part), -1, attention.head_size).swapaxes(0, 1)
         for part in (query, key, value)
@@ -67,9 +76,16 @@ def attend(
             asking = slice(start, min(start + rows, tokens))
             asked = slice(max(0, start - reach), min(tokens, asking.stop + reach))
             scores = query[some, asking] @ key[shared, asked].swapaxes(1, 2)
+            ahead = _ahead(asking, asked) + (tokens - 1)
+            if by_distance[0] is not None:
+                each = query[some, asking] @ by_distance[0][shared].swapaxes(1, 2)
+                scores += np.take_along_axis(each, ahead[None], axis=2)
+            if by_distance[1] is not None:
+                each = key[shared, asked] @ by_distance[1][some].swapaxes(1, 2)
+                scores += np.take_along_axis(each, ahead.T[None], axis=2).swapaxes(1, 2)
             scores *= attention.scale
             if bias is not None:
-                scores += bias[some][:, _ahead(asking, asked) + (tokens - 1)]
+                scores += bias[some][:, ahead]
             if window is not None:
                 scores[:, np.abs(_ahead(asking, asked)) > window] = -np.inf
             scores -= scores.max(-1, keepdims=True)

@@ -54,11 +54,20 @@ def tensor_shapes(network: Network) -> dict[str, tuple[int, ...]]:
     if isinstance(network.relative, RelativeBuckets):
         shapes["relative_bias"] = (network.relative.buckets, network.relative.heads)
     norms = {"embeddings.norm": network.embedding_norm}
+    distances = network.distances
+    if distances:
+        shapes["distances.table"] = (2 * distances.span, width)
+        norms["distances.norm"] = distances.norm
     for i, block in enumerate(network.blocks):
         for name, (shape, has_bias) in _matrices(block, width).items():
             shapes[f"layer.{i}.{name}.weight"] = shape
             if has_bias:
                 shapes[f"layer.{i}.{name}.bias"] = shape[:1]
+        for part in distances.matrices() if distances and not distances.shared else ():
+            if part:
+                rows = block.attention.key_width
+                shapes[f"layer.{i}.{part}.weight"] = (rows, width)
+                shapes[f"layer.{i}.{part}.bias"] = (rows,)
         norms[f"layer.{i}.attention_norm"] = block.attention_norm
         norms[f"layer.{i}.output_norm"] = block.output_norm
     norms["final_norm"] = network.final_norm

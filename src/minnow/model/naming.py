@@ -234,3 +234,14 @@ JINA_V3_PUBLISHED: Mapping[str, str | Part] = _WORDS | {
     "layer.{i}.output_norm": "encoder.layers.{i}.norm2",
 }
 """transformers writes these; it reads both."""
+
+_DEBERTA_SELF = "encoder.layer.{i}.attention.self"
+DEBERTA: Mapping[str, str | Part] = BERT | {
+    "distances.table": "encoder.rel_embeddings.weight",
+    "distances.norm": "encoder.LayerNorm",
+    "layer.{i}.query": f"{_DEBERTA_SELF}.query_proj",
+    "layer.{i}.key": f"{_DEBERTA_SELF}.key_proj",
+    "layer.{i}.value": f"{_DEBERTA_SELF}.value_proj",
+    "layer.{i}.position_key": f"{_DEBERTA_SELF}.pos_key_proj",
+    "layer.{i}.position_query": f"{_DEBERTA_SELF}.pos_query_proj",
+}

@@ -129,6 +129,38 @@ Relative = RelativeBuckets | Slopes
 
 
 @dataclass(frozen=True)
+class Disentangled:
+    """A table of distances, from which each layer makes keys and queries beside its own.
+
+    A score is the product of a query and a key, plus that of the query and the key of their
+    distance, plus that of the key and the query of their distance. The distance is that from the
+    key to the query; far ones share a row, in buckets that grow by a factor.
+
+    Source: He et al., "DeBERTa" (2020), section 3.1; the buckets: "DeBERTaV3" (2021).
+
+    Attributes:
+        span: Half of the table's rows: the row of distance 0.
+        distance: The distance whose bucket is the last; None where each distance has a row.
+        keys: Whether queries meet keys of distances.
+        queries: Whether keys meet queries of distances.
+        shared: Whether a layer's own matrices make both; otherwise it has others, with biases.
+        norm: The norm of the table's rows; None where there is none.
+    """
+
+    span: int
+    distance: int | None
+    keys: bool
+    queries: bool
+    shared: bool
+    norm: Norm | None
+
+    def matrices(self) -> tuple[str | None, str | None]:
+        """Return our names of the matrices, in a layer, of keys and of queries."""
+        names = ("key", "query") if self.shared else ("position_key", "position_query")
+        return names[0] if self.keys else None, names[1] if self.queries else None
+
+
+@dataclass(frozen=True)
 class Rotary:
     """Positions as rotations of queries and keys, the first half of a head with the second.
 
@@ -242,6 +274,7 @@ class Network:
         blocks: The layers, in the order in which they run.
         final_norm: The norm of the last block's states; None where there is none.
         relative: What is added to the scores of every layer; None where nothing is.
+        distances: Distances that have keys and queries; None where they have not.
     """
 
     width: int
@@ -252,6 +285,7 @@ class Network:
     blocks: tuple[Block, ...]
     final_norm: Norm | None = None
     relative: Relative | None = None
+    distances: Disentangled | None = None
 
     @property
     def table_width(self) -> int:
@@ -267,7 +301,7 @@ class Network:
     def compares_positions(self) -> bool:
         """Whether attention depends on the positions of tokens, beside their states."""
         parts = [block.attention for block in self.blocks]
-        return self.relative is not None or any(
+        return (self.relative or self.distances) is not None or any(
             part.rotary is not None or part.window is not None for part in parts
         )
 

@@ -197,6 +197,30 @@ def _slopes(heads: int) -> list[float]:
     return _slopes(below) + _slopes(2 * below)[::2][: heads - below]
 
 
+def deberta_network(spec: EncoderSpec) -> Network:
+    """Describe an encoder as in He et al., "DeBERTa" (2020), in its second and third version."""
+    given, network = spec.settings, post_norm_network(spec)
+    block, distances = network.blocks[0], None
+    parts = 1 + given["keys"] + given["queries"]
+    scale = (block.attention.head_size * parts) ** -0.5
+    if given["span"]:
+        norm = network.embedding_norm if given["norm"] else None
+        distances = net.Disentangled(
+            given["span"],
+            given["distance"],
+            keys=given["keys"],
+            queries=given["queries"],
+            shared=given["shared"],
+            norm=norm,
+        )
+    return replace(
+        network,
+        positions=network.positions if given["positions"] else None,
+        blocks=(replace(block, attention=replace(block.attention, scale=scale)),) * spec.layers,
+        distances=distances,
+    )
+
+
 def projected_network(spec: EncoderSpec) -> Network:
     """Describe a BERT whose tables may be narrower than its states: ELECTRA and ALBERT.
 

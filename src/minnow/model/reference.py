@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minnow.errors import MissingExtraError
-from minnow.model.attention import attend, attention_memory, relative_bias
+from minnow.model.attention import Distances, attend, attention_memory, relative_bias
 from minnow.model.head import LAYER_NORM_EPS, LayerActivation, LayerKind
 from minnow.model.network import Activation, LayerNorm, Placement
 from minnow.vectors import Pooling
@@ -95,7 +95,8 @@ class ReferenceModel:
             query, key, value = (
                 self._linear(x, f"{name}.{part}") for part in ("query", "key", "value")
             )
-            mixed = attend(query, key, value, block.attention, bias)
+            distances = states_by_distance(len(x), self._network, name, self._tensors)
+            mixed = attend(query, key, value, block.attention, bias, distances)
             return self._linear(mixed, f"{name}.attention_output")
 
         def feed_forward(x: Doubles) -> Doubles:
@@ -123,7 +124,7 @@ def text_memory(network: Network, tokens: int) -> int:
         return 8 * 5 * tokens * network.width
     units = max(block.feed_forward.width for block in network.blocks)
     fed = 8 * 6 * min(tokens, _ROWS_AT_ONCE) * units
-    biased = network.relative is not None
+    biased = (network.relative or network.distances) is not None
     attended = max(
         attention_memory(block.attention, tokens, biased=biased) for block in network.blocks
     )
@@ -177,6 +178,39 @@ def embed(
 def project(x: Floats, network: Network, tensors: Mapping[str, Floats]) -> Floats:
     """Make states of embedded tokens: the same, or of another width where the tables have one."""
     return multiply(x, "embeddings.projection", tensors) if network.words.width else x
+
+
+def states_by_distance(
+    tokens: int, network: Network, name: str, tensors: Mapping[str, Floats]
+) -> Distances:
+    """Make a key and a query of each distance by a layer's matrices, where the network has them.
+
+    Args:
+        tokens: Tokens of the text.
+        network: The network.
+        name: The layer: "layer.0".
+        tensors: The network's tensors.
+
+    Returns:
+        Both of shape (2 * tokens - 1, width of all heads), from the key that is tokens - 1 behind
+        its query to the one that is as far ahead; None where there is none.
+    """
+    given = network.distances
+    if given is None:
+        return None, None
+    table = normalize_layer(tensors["distances.table"], given.norm, "distances.norm", tensors)
+    behind = np.arange(tokens - 1, -tokens, -1)
+    if given.distance is not None:
+        half = given.span // 2
+        far = np.maximum(np.abs(behind), half) / half
+        steps = np.ceil(np.log(far) / np.log((given.distance - 1) / half) * (half - 1))
+        behind = np.where(np.abs(behind) <= half, behind, np.sign(behind) * (half + steps))
+    rows = np.clip(behind + given.span, 0, 2 * given.span - 1).astype(int)
+    key, query = (
+        multiply(table, f"{name}.{part}", tensors)[rows] if part else None
+        for part in given.matrices()
+    )
+    return key, query
 
 
 def normalize_layer(

@@ -186,6 +186,45 @@ def read_jina_v3(config: Mapping[str, Any]) -> dict[str, Any]:
     return {"rotary": _flat_rotary(config, 20_000.0), "gated": False, "inner_bias": True}
 
 
+def read_deberta(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Read how a DeBERTa knows distances."""
+    width = config["hidden_size"]
+    for key, same in (
+        ("embedding_size", width),
+        ("attention_head_size", width // config["num_attention_heads"]),
+        ("conv_kernel_size", 0),
+    ):
+        if config.get(key, same) != same:
+            raise UnsupportedModelError(f"minnow does not compute {key} {config[key]!r}")
+    kinds = config.get("pos_att_type") or []
+    kinds = kinds.lower().split("|") if isinstance(kinds, str) else kinds
+    kinds = {str(kind).strip() for kind in kinds} - {""}
+    norm = {part.strip() for part in str(config.get("norm_rel_ebd", "none")).lower().split("|")}
+    if not kinds <= {"c2p", "p2c"} or not norm <= {"none", "layer_norm"}:
+        raise UnsupportedModelError(
+            f"minnow does not compute pos_att_type {config.get('pos_att_type')!r} with "
+            f"norm_rel_ebd {config.get('norm_rel_ebd', 'none')!r}"
+        )
+    longest = config.get("max_relative_positions", -1)
+    longest = longest if longest > 0 else config["max_position_embeddings"]
+    buckets = config.get("position_buckets", -1)
+    relative = bool(config.get("relative_attention", False))
+    if relative and buckets > 0 and (buckets < 4 or longest - 1 <= buckets // 2):
+        raise UnsupportedModelError(
+            f"position_buckets, {buckets}, should be 4 or more, and their half less than "
+            f"max_relative_positions, {longest}"
+        )
+    return {
+        "keys": "c2p" in kinds,
+        "queries": "p2c" in kinds,
+        "shared": bool(config.get("share_att_key", False)),
+        "span": (buckets if buckets > 0 else longest) if relative else 0,
+        "distance": longest if buckets > 0 else None,
+        "norm": "layer_norm" in norm,
+        "positions": bool(config.get("position_biased_input", True)),
+    }
+
+
 def _check_code(config: Mapping[str, Any], known: set[str]) -> None:
     """Refuse a repository's own code, which is not run, unless it is one that a row describes."""
     classes = config.get("auto_map") or {}
