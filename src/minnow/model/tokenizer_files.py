@@ -50,6 +50,7 @@ _CLASS_OF_MODEL = {
     "bert": "BertTokenizer",
     "camembert": "CamembertTokenizer",
     "convbert": "BertTokenizer",
+    "deberta-v2": "DebertaV2Tokenizer",
     "distilbert": "BertTokenizer",
     "electra": "BertTokenizer",
     "ernie": "BertTokenizer",
