@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import tokenizers
 from tokenizers import Regex, Tokenizer, models
-from tokenizers.normalizers import NFC, NFD, NFKD, Normalizer
+from tokenizers.normalizers import NFC, NFD, NFKD, Normalizer, StripAccents
 from tokenizers.pre_tokenizers import Split, Whitespace
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 TABLES = Path(__file__).parent / "core/character_tables.inc"
 
-LETTER, NUMBER, MARK, WORD = 1, 2, 4, 8
+LETTER, NUMBER, MARK, WORD, ACCENT = 1, 2, 4, 8, 16
 EXTENDS, SPACING, PREPENDED, CONTROL, PICTURE, CONSONANT, LINKER = 1, 2, 4, 8, 16, 32, 64
 _ALL = [c for c in range(0x110000) if not 0xD800 <= c < 0xE000]
 _HANGUL = range(0xAC00, 0xD7A4)
@@ -35,7 +35,7 @@ _LOWEST, _HIGHEST = "\u0334", "\u0345"
 
 
 def character_classes() -> dict[int, int]:
-    """Return code point -> LETTER, NUMBER, MARK and WORD, added up."""
+    """Return code point -> LETTER, NUMBER, MARK, WORD and ACCENT, added up."""
     classes: dict[int, int] = {}
     for bit, pattern in ((LETTER, r"\p{L}+"), (NUMBER, r"\p{N}+"), (MARK, r"\p{M}+")):
         for c in _matched(Split(Regex(pattern), "removed", invert=True)):
@@ -43,6 +43,10 @@ def character_classes() -> dict[int, int]:
     for block in _blocks():
         for c in _word_characters(list(map(chr, block))):
             classes[c] = classes.get(c, 0) + WORD
+    strip = StripAccents()
+    for c in _ALL:
+        if not strip.normalize_str(chr(c)):
+            classes[c] = classes.get(c, 0) + ACCENT
     return classes
 
 

@@ -210,6 +210,7 @@ MAKERS = {
         _split(prepend_scheme="never", split=False),
         normalizers.Prepend("▁"),
         normalizers.NFD(),
+        normalizers.StripAccents(),
         normalizers.Lowercase(),
     ),
 }
@@ -255,6 +256,10 @@ def _stated(tokenizer: Tokenizer, **changes: Any) -> Tokenizer:
         (_stated(tokenizer_of("roberta"), model__dropout=0.5), "has dropout"),
         (_stated(tokenizer_of("roberta"), model__byte_fallback=True), "lacks some of the 256"),
         (_stated(tokenizer_of("t5"), model__unk_id=None), "has no unknown token"),
+        (
+            unigram(_split(prepend_scheme="first"), normalizers.Strip()),
+            "prepend_scheme first after a normalizer that drops characters",
+        ),
     ],
 )  # fmt: skip
 def test_what_is_missing_is_named(

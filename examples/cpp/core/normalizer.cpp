@@ -155,6 +155,12 @@ Normalizer read_normalizer(const Json& stated) {
     if (type == "Sequence") return in_sequence(stated);
     if (type == "BertNormalizer") return bert_steps(stated);
     if (type == "Lowercase") return lowercase;
+    if (type == "StripAccents")
+        return [](std::u32string text) {
+            return each(text, [](std::u32string& found, char32_t point) {
+                if (!(character_class(point) & kAccent)) found += point;
+            });
+        };
     if (type == "Strip") return strip_ends(stated);
     if (type == "Replace") return replace(stated);
     if (type == "Precompiled") return character_map(stated);

@@ -3,6 +3,31 @@
 #include "unicode.hpp"
 
 namespace minnow {
+namespace {
+
+// Returns whether a step, or one of a sequence of steps, is of this kind.
+template <class Is> bool any_step(const Json& stated, std::string_view inner, Is is) {
+    if (stated.get<std::string>("type", "none") != "Sequence") return is(stated);
+    for (auto& step : stated.get<Json::Array>(inner))
+        if (any_step(step, inner, is)) return true;
+    return false;
+}
+
+// The library puts no mark before a text whose first characters a normalizer dropped.
+void check_first_mark(const Json& file) {
+    bool marks = any_step(file["pre_tokenizer"], "pretokenizers", [](const Json& step) {
+        return step.get<std::string>("prepend_scheme", "") == "first";
+    });
+    bool drops = any_step(file["normalizer"], "normalizers", [](const Json& step) {
+        auto type = step.get<std::string>("type", "none");
+        return type == "BertNormalizer" || type == "StripAccents" || (type == "Strip" && step.get("strip_left", true)) ||
+               (type == "Replace" && step.get<std::string>("content", "").empty());
+    });
+    if (marks && drops)
+        throw Error("its Metaspace has the prepend_scheme first after a normalizer that drops characters");
+}
+
+}  // namespace
 
 Tokenizer::Tokenizer(const std::string& path, bool lowercase_first, size_t max_tokens) : room_(max_tokens) {
     Json file = read_json(path);
@@ -20,6 +45,7 @@ void Tokenizer::configure(const Json& file, bool lowercase_first) {
             return then(lower(std::move(text)));
         };
     divide_ = read_pre_tokenizer(file["pre_tokenizer"]);
+    check_first_mark(file);
     model_ = read_model(file["model"]);
     for (auto& row : file.get<Json::Array>("added_tokens")) add_token(row);
     set_template(file["post_processor"]);

@@ -7,7 +7,7 @@ namespace minnow {
 
 enum CharacterClass : unsigned { kDropped = 1, kWhite = 2, kIdeograph = 4, kPunctuation = 8 };
 
-enum LetterClass : unsigned { kLetter = 1, kNumber = 2, kMark = 4, kWord = 8 };
+enum LetterClass : unsigned { kLetter = 1, kNumber = 2, kMark = 4, kWord = 8, kAccent = 16 };
 enum ClusterClass : unsigned {
     kExtends = 1, kSpacing = 2, kPrepended = 4, kControl = 8, kPicture = 16, kConsonant = 32, kLinker = 64
 };

@@ -100,10 +100,18 @@ def _spelled(token: str, prefix: str, letters: Mapping[int, str]) -> str:
     return begins + token.removeprefix(prefix).translate(letters)
 
 
+_OTHER_MODELS = {
+    "BPE": "the engine divides words at fewer kinds of white space",
+    "Unigram": "the engine divides a word otherwise where two ways have the same score",
+    "WordLevel": "the engine has no such model",
+}
+"""Model of the `tokenizers` library -> why the engine does not give its ids."""
+
+
 def _faults(stated: dict[str, Any]) -> list[str]:
     model = stated["model"]
     if model["type"] != "WordPiece":
-        return [f"its model is {model['type']}, and only WordPiece comes out alike"]
+        return [f"its model is {model['type']}, and {_OTHER_MODELS[model['type']]}"]
     faults = [
         *_normalizer_faults(stated["normalizer"]),
         *(_added_fault(token) for token in stated["added_tokens"]),
