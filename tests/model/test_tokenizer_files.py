@@ -17,7 +17,7 @@ from tokenizers import Tokenizer, normalizers, pre_tokenizers, processors
 
 from minnow.errors import SourceError, SourceNotFoundError
 from minnow.model.config import read_encoder_spec
-from minnow.model.tokenizer_adoption import SourceTokenizer
+from minnow.model.tokenizer_adoption import SourceTokenizer, show_rows
 from minnow.model.tokenizer_check import check_tokenizer
 
 if TYPE_CHECKING:
@@ -342,3 +342,32 @@ def test_a_token_that_is_no_object_is_refused(folder: Path) -> None:
     edit_json(folder / CONFIG, added_tokens_decoder={"5": "fish"})
 
     assert "is not as transformers writes it" in refusal(folder)
+
+
+# --- messages ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "shown"),
+    [
+        ([2, 7, 3], [2, 8, 3], ("[2, 7, 3]", "[2, 8, 3]")),
+        ([7], [2, 7, 3], ("[7]", "[2, 7, 3]")),
+        (
+            list(range(40)),
+            [*range(30), 99],
+            (
+                "[..., 24, 25, 26, 27, 28, 29, 30, 31, 32, 33, 34, 35, ...]",
+                "[..., 24, 25, 26, 27, 28, 29, 99]",
+            ),
+        ),
+        (
+            list(range(20)),
+            list(range(19)),
+            ("[..., 13, 14, 15, 16, 17, 18, 19]", "[..., 13, 14, 15, 16, 17, 18]"),
+        ),
+    ],
+)
+def test_rows_of_ids_are_shown_where_they_differ(
+    ours: list[int], theirs: list[int], shown: tuple[str, str]
+) -> None:
+    assert show_rows(ours, theirs) == shown

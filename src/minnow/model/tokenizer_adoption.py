@@ -150,9 +150,10 @@ CASING = {
 
 def _contradiction(source: ModelSource, files: TokenizerFiles, found: _Difference) -> str:
     text, ours, theirs = found
+    plain, rebuilt = show_rows(ours, theirs)
     return (
-        f"the text {text!r} has the ids {_shown(ours)} by {TOKENIZER}, as in transformers 4, but "
-        f"{_shown(theirs)} in transformers 5, whose AutoTokenizer makes a {files.class_name} of "
+        f"the text {text!r} has the ids {plain} by {TOKENIZER}, as in transformers 4, but "
+        f"{rebuilt} in transformers 5, whose AutoTokenizer makes a {files.class_name} of "
         f"all its files. {_DECIDE.format(resave_line(source))}"
     )
 
@@ -175,7 +176,8 @@ _DECIDE = (
 
 def _shown_difference(found: _Difference) -> str:
     text, ours, theirs = found
-    return f"{text!r} has the ids {_shown(theirs)} instead of {_shown(ours)}"
+    plain, rebuilt = show_rows(ours, theirs)
+    return f"{text!r} has the ids {rebuilt} instead of {plain}"
 
 
 def _added(tokenizer: Tokenizer) -> list[str]:
@@ -294,6 +296,19 @@ def _texts_of_characters() -> Iterator[str]:
                 yield decomposed
 
 
-def _shown(ids: list[int]) -> str:
-    most = 12
-    return str(ids) if len(ids) <= most else f"[{', '.join(map(str, ids[:most]))}, ...]"
+_MOST_SHOWN = 12
+"""Ids of a text that a message shows."""
+
+
+def show_rows(ours: list[int], theirs: list[int]) -> tuple[str, str]:
+    """Return two rows of ids for a message, cut to a part in which they differ."""
+    pairs = enumerate(zip(ours, theirs, strict=False))
+    first = next((i for i, (a, b) in pairs if a != b), min(len(ours), len(theirs)))
+    start = 0 if first < _MOST_SHOWN else first - _MOST_SHOWN // 2
+    return _shown(ours, start), _shown(theirs, start)
+
+
+def _shown(ids: list[int], start: int) -> str:
+    before = ["..."] if start else []
+    after = ["..."] if len(ids) > start + _MOST_SHOWN else []
+    return f"[{', '.join([*before, *map(str, ids[start : start + _MOST_SHOWN]), *after])}]"
