@@ -404,7 +404,7 @@ class TestFastembed(TextEngineSuite):
             graph=rebuild_graph(made.bundle),
         )
         opened = partial(
-            FastembedEmbedder, folder, manifest.embedding, width=manifest.encoder.width, threads=1
+            FastembedEmbedder, folder, manifest.embedding, encoder=manifest.encoder, threads=1
         )
         return text_rig(made, opened)
 

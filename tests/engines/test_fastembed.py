@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -56,7 +57,7 @@ def form_of(model: Path, folder: Path, graph: Path | bytes) -> Path:
 
 def opened(model: Path, folder: Path, threads: int = 1) -> FastembedEmbedder:
     return FastembedEmbedder(
-        folder, embedding_of(model), width=encoder_of(model).width, threads=threads
+        folder, embedding_of(model), encoder=encoder_of(model), threads=threads
     )
 
 
@@ -122,7 +123,8 @@ def test_a_graph_of_something_else_is_refused(tmp_path: Path) -> None:
 def test_a_graph_of_another_width_is_refused(tmp_path: Path) -> None:
     model = write_model(tmp_path / "m")
     folder = form_of(model, tmp_path / "form", graph_of(model))
-    embedder = FastembedEmbedder(folder, embedding_of(model), width=16)
+    narrow = replace(encoder_of(model), width=16)
+    embedder = FastembedEmbedder(folder, embedding_of(model), encoder=narrow)
     with pytest.raises(EngineError, match=r"shape \(1, 32\), not \(1, 16\)"):
         embedder.encode(["fish"])
 

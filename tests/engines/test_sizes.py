@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 from fakes.checkpoint import source_of, write_model
+from fakes.gguf_files import make
 from fakes.programs import answer_of
 
 from minnow import resources
@@ -29,6 +31,8 @@ from minnow.serve.errors import ApiError
 from minnow.serve.models import ServedModel
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from fakes.bundles import Tiny
 
 BASE = EncoderSpec(
@@ -75,7 +79,6 @@ def test_batches_are_divided_and_a_text_that_is_too_long_is_named(
             most = count_scores((1, longest), spec, heads_apart=False)
             monkeypatch.setattr(sizes, "MOST_SCORES", most + 1)
         else:
-            monkeypatch.setattr(sizes, "_UNCHECKED", 0)
             most = batch_memory((1, longest), spec, heads_apart=False)
             plant(monkeypatch, most)
         found = embedder.encode(TEXTS, prompt="")
@@ -92,20 +95,85 @@ def test_batches_are_divided_and_a_text_that_is_too_long_is_named(
 
 def plant(monkeypatch: pytest.MonkeyPatch, free: int) -> None:
     """Leave so many bytes free."""
-    monkeypatch.setattr(resources, "free_memory", lambda: FreeMemory(free, "this machine"))
+    for module in (resources, sizes):
+        monkeypatch.setattr(module, "free_memory", lambda: FreeMemory(free, "this machine"))
+    monkeypatch.setattr(sizes, "_UNCHECKED", 0)
 
 
 def test_a_server_answers_413_and_goes_on(made: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
     with Embedder.open(made.bundle) as embedder:
         model = ServedModel("tiny", made.bundle, embedder)
         rows = embedder.token_ids(TEXTS)
-        monkeypatch.setattr(sizes, "_UNCHECKED", 0)
         plant(monkeypatch, 1000)
         with pytest.raises(ApiError, match="of memory, and this machine has") as caught:
             model.forward(model.whole, [rows[1]])
         assert (caught.value.status, caught.value.code) == (413, "request_too_large")
         monkeypatch.undo()
         assert len(model.forward(model.whole, [rows[0]])) == 1
+
+
+def test_libraries_that_divide_texts_get_a_batch_size_that_fits(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def count(texts: Sequence[str]) -> list[list[int]]:
+        counted.append(len(texts))
+        return [[0] * (5 if text == "a fish" else 9) for text in texts]
+
+    counted: list[int] = []
+    one = batch_memory((1, 9), BASE, heads_apart=False)
+    assert sizes.fit_texts(TEXTS, 32, BASE, count) == 32
+    assert counted == []
+    for free, fitting in ((6 * one, 6), (3 * one + 1, 3), (one, 1)):
+        plant(monkeypatch, free)
+        assert sizes.fit_texts(TEXTS, 32, BASE, count) == fitting
+        assert sizes.fit_texts(TEXTS, 2, BASE, count) == min(2, fitting)
+    plant(monkeypatch, one - 1)
+    with pytest.raises(BatchSizeError, match="one text padded to 9 tokens would take about"):
+        sizes.fit_texts(TEXTS, 32, BASE, count)
+    assert set(counted) == {len(TEXTS)}
+
+
+@pytest.mark.extra("sentence-transformers")
+def test_sentence_transformers_gets_batches_that_fit(
+    made: Tiny, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from minnow.engines.sentence_transformers import SentenceTransformersEmbedder
+
+    engine = SentenceTransformersEmbedder(made.source.folder, threads=1)
+    expected = engine.encode(TEXTS)
+    longest = max(len(ids) for ids in engine.token_ids(TEXTS))
+    spec = made.bundle.manifest.encoder
+    asked = sizes.NetworkSizes(spec.width, spec.inner_width, 1)  # torch holds no scores
+    one = batch_memory((1, longest), asked, heads_apart=False)
+    plant(monkeypatch, 2 * one)
+    batch_sizes: list[int] = []
+    encode = engine._model.encode
+
+    def watched(*args: Any, **options: Any) -> Any:
+        batch_sizes.append(options["batch_size"])
+        return encode(*args, **options)
+
+    monkeypatch.setattr(engine._model, "encode", watched)
+    np.testing.assert_allclose(engine.encode(TEXTS), expected, atol=1e-6)
+    assert batch_sizes == [2]
+    plant(monkeypatch, one - 1)
+    with pytest.raises(BatchSizeError, match=f"one text padded to {longest} tokens"):
+        engine.encode(TEXTS)
+
+
+@pytest.mark.extra("llama-cpp")
+@pytest.mark.extra("convert")
+def test_llama_cpp_makes_no_context_that_does_not_fit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from minnow.engines.llama_cpp import LlamaCppEmbedder
+
+    file = make(tmp_path, max_position_embeddings=2048, max_tokens=2048).file
+    with closing(LlamaCppEmbedder(file, threads=1)) as engine:
+        engine.encode(["fish"])
+        plant(monkeypatch, 10_000_000)
+        with pytest.raises(BatchSizeError, match=r"one text padded to \d+ tokens"):
+            engine.encode(["fish sleep in the water " * 400])
 
 
 _PEAK = """

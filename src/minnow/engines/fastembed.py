@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from minnow.engines.base import check_threads, one_line
+from minnow.engines.sizes import fit_texts
 from minnow.errors import EngineError, MissingExtraError
 from minnow.model.tokenizer import check_texts, load_whole_tokenizer
 from minnow.vectors import Pooling
@@ -123,7 +124,7 @@ class FastembedEmbedder:
         folder: Path,
         embedding: EmbeddingSpec,
         *,
-        width: int,
+        encoder: EncoderSpec,
         threads: int | None = None,
     ) -> None:
         """Load the model; nothing is downloaded.
@@ -131,7 +132,7 @@ class FastembedEmbedder:
         Args:
             folder: A model in fastembed's form.
             embedding: How its vectors are made; its prompts go before texts.
-            width: Length of a vector.
+            encoder: Its network.
             threads: CPU threads of a forward pass; by default ONNX Runtime's own choice.
 
         Raises:
@@ -151,7 +152,7 @@ class FastembedEmbedder:
             pooling=PoolingType[pooling],
             normalization=embedding.normalize,
             sources=ModelSource(hf=name),
-            dim=width,
+            dim=encoder.width,
             model_file=GRAPH,
         )
         try:
@@ -166,7 +167,7 @@ class FastembedEmbedder:
             )
         except Exception as error:  # those of ONNX Runtime and tokenizers have no public base
             raise EngineError(f"fastembed cannot load {folder}: {one_line(error)}") from error
-        self._embedding, self._width = embedding, width
+        self._embedding, self._encoder = embedding, encoder
         self.name = f"fastembed {version('fastembed')}"
 
     @property
@@ -186,6 +187,7 @@ class FastembedEmbedder:
 
         Raises:
             EngineError: fastembed failed, or the engine is closed.
+            BatchSizeError: There is no memory for the longest text alone.
             InputError: A text is not a string; the message names it.
         """
         return self._rows("", texts, batch_size)
@@ -213,15 +215,17 @@ class FastembedEmbedder:
         texts = check_texts(texts)
         model = self._open()
         if not texts:
-            return np.empty((0, self._width), dtype=np.float32)
+            return np.empty((0, self._encoder.width), dtype=np.float32)
         behind = [prompt + text for text in texts]
+        batch_size = fit_texts(behind, batch_size, self._encoder, self.token_ids)
         try:
             rows = np.asarray(list(model.embed(behind, batch_size=batch_size)), dtype=np.float32)
         except Exception as error:  # ONNX Runtime's errors have no public base
             raise EngineError(f"fastembed failed: {one_line(error)}") from error
-        if rows.shape != (len(texts), self._width):
+        shape = len(texts), self._encoder.width
+        if rows.shape != shape:
             raise EngineError(
-                f"fastembed gave vectors of shape {rows.shape}, not {(len(texts), self._width)}: "
+                f"fastembed gave vectors of shape {rows.shape}, not {shape}: "
                 "the first output of the graph is not its token states."
             )
         return rows

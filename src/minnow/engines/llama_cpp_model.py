@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from minnow.engines.forks import ForkSafeLock, RuntimeThreads
+from minnow.engines.sizes import NetworkSizes, check_room
 from minnow.errors import EngineError, MissingExtraError
 
 if TYPE_CHECKING:
@@ -148,6 +149,7 @@ class GgufModel:
         tokens = -(-max(tokens, BATCH_TOKENS) // BATCH_TEXTS) * BATCH_TEXTS
         if tokens <= self._context_tokens:
             return
+        self._check_room(tokens)
         self._free_context()
         settings = self._llama.llama_context_default_params()
         settings.n_ctx = settings.n_batch = settings.n_ubatch = tokens
@@ -163,6 +165,14 @@ class GgufModel:
             )
         self._context_tokens = tokens
         threads_of_runtime.started = threads_of_runtime.started or self._threads > 1
+
+    def _check_room(self, tokens: int) -> None:
+        """Refuse a context whose buffers for all attention scores would not fit into memory."""
+        kind = self.metadata("general.architecture")
+        keys = ("embedding_length", "feed_forward_length", "attention.head_count")
+        sizes = [self.metadata(f"{kind}.{key}") or "" for key in keys]
+        if all(size.isdigit() for size in sizes):
+            check_room((1, tokens), NetworkSizes(*map(int, sizes)), heads_apart=False)
 
     def after_fork(self) -> None:
         """Abandon the context, whose threads did not survive; the next batch makes another."""

@@ -13,6 +13,7 @@ import numpy as np
 
 from minnow.engines.base import check_threads, one_line
 from minnow.engines.openvino_library import own_signal_stack, without_telemetry
+from minnow.engines.sizes import NetworkSizes, fit_texts
 from minnow.errors import EngineError, MissingExtraError
 from minnow.model.tokenizer import check_texts
 from minnow.vectors import Similarity
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 Backend = Literal["torch", "onnx", "openvino"]
+
+BATCH_TEXTS = 32
+"""Texts of a batch in sentence-transformers, where nobody says otherwise."""
 
 _MODULES = {
     "torch": (),
@@ -88,6 +92,7 @@ class SentenceTransformersEmbedder:
             torch.set_num_threads(threads)
         self._model: Any = _load(folder, backend, threads)
         self._query_prompt, self._document_prompt = query_prompt, document_prompt
+        self._sizes = _network_sizes(self._model, backend)
         self.name = f"sentence-transformers {version('sentence-transformers')}"
         if backend != "torch":
             self.name += f" on {backend}"
@@ -107,17 +112,22 @@ class SentenceTransformersEmbedder:
             raise EngineError(f"{self.name} cannot read the texts: {_reason(error)}") from error
         return [list(row["input_ids"]) for row in rows]
 
-    def encode(self, texts: Sequence[str], *, batch_size: int = 32) -> NDArray[np.float32]:
-        """Embed texts without a prompt: float32 of shape (texts, width)."""
-        return self._rows(self._open().encode, texts, prompt="", batch_size=batch_size)
+    def encode(self, texts: Sequence[str], *, batch_size: int = BATCH_TEXTS) -> NDArray[np.float32]:
+        """Embed texts without a prompt: float32 of shape (texts, width).
+
+        Raises:
+            EngineError: sentence-transformers failed, or the engine is closed.
+            BatchSizeError: There is no memory for the longest text alone.
+        """
+        return self._rows(self._open().encode, texts, "", batch_size)
 
     def encode_query(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """Embed questions behind the query prompt if there is one."""
-        return self._rows(self._open().encode_query, texts, prompt=self._query_prompt)
+        """Embed questions behind the query prompt if there is one; raises as `encode` does."""
+        return self._rows(self._open().encode_query, texts, self._query_prompt)
 
     def encode_document(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """Embed passages behind the document prompt if there is one."""
-        return self._rows(self._open().encode_document, texts, prompt=self._document_prompt)
+        """Embed passages behind the document prompt if there is one; raises as `encode` does."""
+        return self._rows(self._open().encode_document, texts, self._document_prompt)
 
     def close(self) -> None:
         """Release the model; encoding fails from then on."""
@@ -129,13 +139,20 @@ class SentenceTransformersEmbedder:
         return self._model
 
     def _rows(
-        self, encode: Callable[..., object], texts: Sequence[str], **options: object
+        self,
+        encode: Callable[..., object],
+        texts: Sequence[str],
+        prompt: str | None,
+        batch_size: int = BATCH_TEXTS,
     ) -> NDArray[np.float32]:
         texts = check_texts(texts)
         if not texts:
             return np.empty((0, self._open().get_embedding_dimension()), dtype=np.float32)
+        if self._sizes is not None:
+            behind = [prompt + text for text in texts] if prompt else texts
+            batch_size = fit_texts(behind, batch_size, self._sizes, self.token_ids)
         try:
-            found = encode(texts, **options)
+            found = encode(texts, prompt=prompt, batch_size=batch_size)
         except Exception as error:  # of torch, or of the model's own modules
             raise EngineError(f"{self.name} cannot embed the texts: {_reason(error)}") from error
         rows: NDArray[np.float32] = np.asarray(found, dtype=np.float32)
@@ -186,6 +203,19 @@ def _load(
             raise EngineError(
                 f"sentence-transformers cannot load {folder}: {_reason(error)}"
             ) from error
+
+
+def _network_sizes(model: Any, backend: Backend) -> NetworkSizes | None:
+    """Return the sizes of a model's network; None where it has none, as a static model."""
+    try:
+        config = model[0].auto_model.config
+        width, heads = int(config.hidden_size), int(config.num_attention_heads)
+    except (AttributeError, TypeError, ValueError):
+        return None
+    inner = getattr(config, "intermediate_size", None) or 4 * width
+    if backend == "torch" and getattr(config, "_attn_implementation", "") == "sdpa":
+        heads = 1  # torch's own attention holds the mask alone, not the scores
+    return NetworkSizes(width, int(inner), heads)
 
 
 def _thread_options(backend: Backend, threads: int | None) -> dict[str, Any]:

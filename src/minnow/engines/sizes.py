@@ -2,23 +2,51 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
 
 from minnow.errors import BatchSizeError
-from minnow.resources import require_memory
+from minnow.resources import free_memory, require_memory
 
 if TYPE_CHECKING:
-    from minnow.model.spec import EncoderSpec
+    from collections.abc import Callable, Sequence
 
 MOST_SCORES = 2**29
 """Numbers of a tensor from which on MNN addresses memory that is not its own (2 GiB of float32)."""
 _UNCHECKED = 2**27
 """Bytes below which a batch is not compared with the memory that is left."""
 _KEYS_IN_BLOCKS = 256
+_TOKENS_AROUND = 8
+"""More special tokens than any model puts around a text."""
 _ADVICE = "Give fewer or shorter texts, or a smaller limit (`max_tokens=`)."
 
 
-def count_scores(shape: tuple[int, int], spec: EncoderSpec, *, heads_apart: bool) -> int:
+class Sizes(Protocol):
+    """The sizes of a network that the memory of its forward pass depends on."""
+
+    @property
+    def width(self) -> int:
+        """Length of a token state."""
+
+    @property
+    def inner_width(self) -> int:
+        """Units of a feed-forward part."""
+
+    @property
+    def heads(self) -> int:
+        """Heads whose scores are held at once."""
+
+
+@dataclass(frozen=True)
+class NetworkSizes:
+    """These sizes of a network that only another library describes."""
+
+    width: int
+    inner_width: int
+    heads: int
+
+
+def count_scores(shape: tuple[int, int], spec: Sizes, *, heads_apart: bool) -> int:
     """Count the attention scores of a batch that are one tensor.
 
     Args:
@@ -30,7 +58,7 @@ def count_scores(shape: tuple[int, int], spec: EncoderSpec, *, heads_apart: bool
     return batch * tokens**2 * (1 if heads_apart else spec.heads)
 
 
-def batch_memory(shape: tuple[int, int], spec: EncoderSpec, *, heads_apart: bool) -> int:
+def batch_memory(shape: tuple[int, int], spec: Sizes, *, heads_apart: bool) -> int:
     """Estimate the bytes of float32 that a forward pass takes beside the weights.
 
     By measurement, all heads' scores and their masks are held three times, and those of one head
@@ -45,7 +73,7 @@ def batch_memory(shape: tuple[int, int], spec: EncoderSpec, *, heads_apart: bool
     return 4 * (attended + states)
 
 
-def check_scores(shape: tuple[int, int], spec: EncoderSpec, *, heads_apart: bool) -> None:
+def check_scores(shape: tuple[int, int], spec: Sizes, *, heads_apart: bool) -> None:
     """Refuse a batch for which MNN would end the process.
 
     Raises:
@@ -59,7 +87,7 @@ def check_scores(shape: tuple[int, int], spec: EncoderSpec, *, heads_apart: bool
         )
 
 
-def check_room(shape: tuple[int, int], spec: EncoderSpec, *, heads_apart: bool) -> None:
+def check_room(shape: tuple[int, int], spec: Sizes, *, heads_apart: bool) -> None:
     """Refuse a batch for which there is no memory.
 
     Raises:
@@ -68,6 +96,34 @@ def check_room(shape: tuple[int, int], spec: EncoderSpec, *, heads_apart: bool) 
     needed = batch_memory(shape, spec, heads_apart=heads_apart)
     if needed >= _UNCHECKED:
         require_memory(needed, _named(shape), _ADVICE, BatchSizeError)
+
+
+def fit_texts(
+    texts: Sequence[str],
+    batch_size: int,
+    spec: Sizes,
+    token_ids: Callable[[Sequence[str]], Sequence[Sequence[int]]],
+) -> int:
+    """Return a batch size for which there is memory, for a library that divides texts itself.
+
+    Args:
+        texts: All texts of a call, at least one.
+        batch_size: Texts of a batch where memory allows it.
+        spec: The network, of which all scores are held at once.
+        token_ids: Returns the ids of each text, cut to the model's limit. It is only called where
+            a token for each byte would not fit.
+
+    Raises:
+        BatchSizeError: Not even the longest text fits alone.
+    """
+    batch, free = min(batch_size, len(texts)), free_memory()
+    room = _UNCHECKED if free is None else max(_UNCHECKED, free.size)
+    most = max(len(text.encode()) for text in texts) + _TOKENS_AROUND
+    if free is None or batch * batch_memory((1, most), spec, heads_apart=False) < room:
+        return batch_size
+    longest = max(map(len, token_ids(texts)))
+    check_room((1, longest), spec, heads_apart=False)
+    return min(batch_size, max(1, room // batch_memory((1, longest), spec, heads_apart=False)))
 
 
 def _named(shape: tuple[int, int]) -> str:

@@ -44,7 +44,7 @@ def open_(place: str, threads: int, _: RolePrompts | None) -> TextEmbedder:
     return FastembedEmbedder(
         _fastembed_folder(source),
         read_embedding_spec(source, encoder),
-        width=encoder.width,
+        encoder=encoder,
         threads=threads,
     )
 
