@@ -88,7 +88,7 @@ def rebuild_graph(bundle: Bundle, source: str | ModelSource | None = None) -> by
     The graph computes in float32 with the very numbers that the encoder rounded, so that another
     engine gives the bundle's vectors. The model is read, without a network call, only for what
     the encoder does not give: all tensors where it was made of the author's graph, whose names are
-    not minnow's, and the layers of a head.
+    not minnow's, the layers of a head, and DeBERTa's table of distances.
 
     Args:
         bundle: The bundle.
@@ -108,14 +108,15 @@ def rebuild_graph(bundle: Bundle, source: str | ModelSource | None = None) -> by
     manifest = bundle.manifest
     by_author = manifest.recipe.graph is Graph.AUTHOR
     original = None
-    if by_author or source is not None or not manifest.embedding.head.is_plain:
+    network = network_of(manifest.encoder)
+    plain = manifest.embedding.head.is_plain and network.distances is None
+    if by_author or source is not None or not plain:
         original = read_original(find_origin(bundle, source, offline=True), manifest.choices)
     if by_author and original is not None:
         return original_graph(original)
-    network = network_of(manifest.encoder)
     tensors = stored_tensors(bundle.encoder, network)
     if original is not None:
-        return original_graph(replace(original, tensors=tensors))
+        return original_graph(replace(original, tensors={**original.tensors, **tensors}))
     model = build_graph(network, tensors, long=manifest.embedding.is_long)
     graph: bytes = model.SerializeToString()
     return graph

@@ -30,8 +30,8 @@ def to_json(record: object) -> dict[str, Any]:
     embedding = values.get("embedding")
     if isinstance(embedding, dict):
         for key in ("joined_poolings", "layers", "unpooled_ids"):
-            if not embedding[key]:
-                del embedding[key]
+            if not embedding.get(key):  # a record of an older format has no such key
+                embedding.pop(key, None)
     return _rename(values, _WRITTEN_NAMES)
 
 

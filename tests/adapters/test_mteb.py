@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -178,7 +179,9 @@ def embedder_of(made: Tiny, **changes: Any) -> Embedder:
 
 def meta_of(made: Tiny, **changes: Any) -> Any:
     """Return the metadata that mteb gets, as if the manifest said something else."""
-    model = MtebModel(Bundle(made.bundle.folder, replace(made.bundle.manifest, **changes)))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Bundle, "unchanged", lambda bundle: nullcontext())
+        model = MtebModel(Bundle(made.bundle.folder, replace(made.bundle.manifest, **changes)))
     model.embedder.close()
     return model.mteb_model_meta
 

@@ -356,7 +356,7 @@ BAD_SOURCES: dict[str, tuple[Callable[[Path], object], type[MinnowError], str]] 
         lambda m: edit_json(m / "config.json", intermediate_size=128), CheckpointError, "shape",
     ),
     "no pooling": (
-        lambda m: shutil.rmtree(m / "1_Pooling"), AmbiguousModelError, "`pooling=",
+        lambda m: shutil.rmtree(m / "1_Pooling"), SourceNotFoundError, "1_Pooling/config.json",
     ),
     "no modules": (
         lambda m: (m / "modules.json").unlink(), AmbiguousModelError, "`normalize=True`",

@@ -330,10 +330,10 @@ def plant(
     return f"onnx:{folder}"
 
 
-def zero_the_last_layer(tensors: dict[str, Any]) -> None:
+def silence_the_last_layer(tensors: dict[str, Any]) -> None:
     for name, tensor in tensors.items():
         if "layer.5." in name and "LayerNorm" not in name:
-            tensors[name] = np.zeros_like(tensor)
+            tensors[name] = tensor * np.float32(1e-6)
 
 
 def rely_on_a_prompt(tensors: dict[str, Any]) -> None:
@@ -356,8 +356,8 @@ WHOLE, DROPPED = {"query": PROMPT, "document": PROMPT}, {"query": "", "document"
     [
         pytest.param(
             lambda folder: plant(folder, lambda _: None),
-            lambda folder: plant(folder, zero_the_last_layer),
-            id="last layer zeroed",
+            lambda folder: plant(folder, silence_the_last_layer),
+            id="last layer silenced",
         ),
         pytest.param(
             lambda folder: plant(folder, rely_on_a_prompt, WHOLE),

@@ -152,7 +152,7 @@ def test_positions_off_by_one(model: Path, recipe: Recipe, monkeypatch: pytest.M
 
 
 def test_mask_is_ignored(model: Path, recipe: Recipe, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("minnow.graph.encoder.MASKED", 0.0)
+    monkeypatch.setattr("minnow.graph.positions.MASKED", 0.0)
     message = refuse(model, recipe)
     assert "mixed" in message
     assert "one by one" not in message
@@ -188,14 +188,11 @@ def test_nan_in_the_encoder(model: Path, recipe: Recipe, monkeypatch: pytest.Mon
 def test_converter_that_writes_nothing(
     model: Path, recipe: Recipe, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def write(*_: Any, **__: Any) -> Any:
-        class Garbage:
-            def SerializeToString(self) -> bytes:  # noqa: N802
-                return b"not a graph"
+    def write(_: Any, path: Path, __: Recipe) -> None:
+        path.write_bytes(b"not a graph")
+        path.with_suffix(".tensors").touch()
 
-        return Garbage()
-
-    monkeypatch.setattr(f"{PIPELINE}.encoders.build_graph", write)
+    monkeypatch.setattr(f"{PIPELINE}.encoders.write_graph", write)
     assert "converter" in refuse(model, recipe, ConversionError)
 
 
@@ -263,10 +260,10 @@ class TestInThePooling:
     def test_padding_is_pooled_too(
         self, model: Path, recipe: Recipe, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        def all_tokens(nodes: Nodes, given: str) -> str:
-            one = nodes.scalar("pooling.one_for_all", 1.0)
-            mask = nodes.cast(given, "pooling.true_mask")
-            return nodes.node("Max", [mask, one], "pooling.mask")
+        def all_tokens(nodes: Nodes, given: str, name: str) -> str:
+            one = nodes.scalar(f"{name}.one_for_all", 1.0)
+            mask = nodes.cast(given, f"{name}.true_mask")
+            return nodes.node("Max", [mask, one], f"{name}.mask")
 
         monkeypatch.setattr("minnow.graph.pooled._mask", all_tokens)
         message = refuse(model, recipe)

@@ -13,7 +13,7 @@ from minnow.errors import BundleError
 from minnow.graph.mnn_file import Held, read_numbers
 from minnow.graph.packed import PLANES, PackedTable
 from minnow.graph.positions import distance_rows
-from minnow.model.checkpoint import linear_layers, tensor_shapes
+from minnow.model.checkpoint import distance_tensors, linear_layers, tensor_shapes
 from minnow.model.network import Network
 
 Tensors = dict[str, NDArray[np.float32]]
@@ -31,7 +31,8 @@ def stored_tensors(encoder: Path, network: Network) -> Tensors:
 
     Returns:
         Tensors under the names of `minnow.model.checkpoint.tensor_shapes`, float32, rounded as
-        the encoder has them; a bias more where calibration added one.
+        the encoder has them; a bias more where calibration added one. Those of
+        `minnow.model.checkpoint.distance_tensors` are missing: the encoder has products of them.
 
     Raises:
         BundleError: The file cannot be read, or lacks a tensor of the network.
@@ -43,7 +44,10 @@ def stored_tensors(encoder: Path, network: Network) -> Tensors:
         tensors[f"{name}.weight"] = weight
         if bias.any():
             tensors[f"{name}.bias"] = bias
+    multiplied = distance_tensors(network)
     for name, shape in tensor_shapes(network).items():
+        if name in multiplied:
+            continue
         if name not in tensors:
             tensors[name] = reader.other(name, shape)
         if tensors[name].shape != shape:

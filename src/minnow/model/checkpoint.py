@@ -80,6 +80,16 @@ def tensor_shapes(network: Network) -> dict[str, tuple[int, ...]]:
     return shapes
 
 
+def distance_tensors(network: Network) -> set[str]:
+    """Return our names of the tensors from which keys and queries of distances are made."""
+    distances = network.distances
+    if distances is None:
+        return set()
+    parts = () if distances.shared else tuple(filter(None, distances.matrices()))
+    stems = [f"layer.{i}.{part}." for i in range(len(network.blocks)) for part in parts]
+    return {name for name in tensor_shapes(network) if name.startswith(("distances.", *stems))}
+
+
 def _matrices(block: Block, width: int) -> dict[str, tuple[tuple[int, int], bool]]:
     """Return the shape of each matrix of a block, and whether it has a bias."""
     attention, part = block.attention, block.feed_forward

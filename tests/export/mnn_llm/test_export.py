@@ -231,6 +231,7 @@ class TestRefusals:
         content = json.loads(path.read_text())
         content["normalizer"] = {"type": "Lowercase"}
         path.write_text(json.dumps(content))
+        edit_json(source / "tokenizer_config.json", tokenizer_class="PreTrainedTokenizerFast")
         bundle = convert(str(source), tmp_path / "tiny.minnow", recipe=quick_recipe("fp32"))
         assert "normalizer is Lowercase" in refuse(bundle, InputError)
 
@@ -338,14 +339,11 @@ class TestFaults:
         assert "does not run on the probe texts" in refuse(bundle, ParityError)
 
     def test_a_converter_that_fails(self, bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
-        def build(*_: object, **__: object) -> Any:
-            class Nothing:
-                def SerializeToString(self) -> bytes:  # noqa: N802
-                    return b"no graph"
+        def write(_: object, path: Path, __: object) -> None:
+            path.write_bytes(b"no graph")
+            path.with_suffix(".tensors").touch()
 
-            return Nothing()
-
-        monkeypatch.setattr(minnow.export.mnn_llm, "build_embedded_graph", build)
+        monkeypatch.setattr(minnow.export.mnn_llm, "write_graph", write)
         assert "MNN's converter" in refuse(bundle, ConversionError)
 
 
