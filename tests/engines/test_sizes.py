@@ -53,6 +53,7 @@ def test_the_limit_of_mnn_is_met_where_it_was_measured() -> None:
     assert count_scores((2, 10), BASE, heads_apart=False) == 2 * 12 * 100
 
 
+@pytest.mark.extra("convert")
 def test_an_engine_refuses_before_it_resizes(made: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
     engine = MnnEngine(made.bundle.folder / "encoder.mnn", made.bundle.manifest.encoder)
     batch = TokenBatch.pad([[2, 9, 12, 3]], 0)
@@ -65,6 +66,7 @@ def test_an_engine_refuses_before_it_resizes(made: Tiny, monkeypatch: pytest.Mon
     engine.close()
 
 
+@pytest.mark.extra("convert")
 @pytest.mark.parametrize("kind", ["scores", "memory"])
 def test_batches_are_divided_and_a_text_that_is_too_long_is_named(
     made: Tiny, kind: str, monkeypatch: pytest.MonkeyPatch
@@ -100,6 +102,7 @@ def plant(monkeypatch: pytest.MonkeyPatch, free: int) -> None:
     monkeypatch.setattr(sizes, "_UNCHECKED", 0)
 
 
+@pytest.mark.extra("convert")
 def test_a_server_answers_413_and_goes_on(made: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
     with Embedder.open(made.bundle) as embedder:
         model = ServedModel("tiny", made.bundle, embedder)
@@ -134,6 +137,7 @@ def test_libraries_that_divide_texts_get_a_batch_size_that_fits(
 
 
 @pytest.mark.extra("sentence-transformers")
+@pytest.mark.extra("convert")
 def test_sentence_transformers_gets_batches_that_fit(
     made: Tiny, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -144,6 +144,7 @@ def test_a_bundle_gives_the_vectors_of_static_embedding(tmp_path: Path, normaliz
             embedder.encode([""])
 
 
+@pytest.mark.extra("convert")
 def test_a_static_model_in_a_folder_of_its_own_is_found(tmp_path: Path) -> None:
     folder = write_model2vec(tmp_path / "model")
     (folder / "0_StaticEmbedding").mkdir()
