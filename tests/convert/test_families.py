@@ -67,6 +67,7 @@ FAMILIES = (
 IDS = ids_of("the small red fish run in the blue water of the river and sleep not at the big one")
 
 
+@pytest.mark.transformers_5
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize(
     ("precision", "interface", "pooling"),
@@ -349,6 +350,7 @@ def publish(folder: Path, config: dict[str, object]) -> Path:
     return other
 
 
+@pytest.mark.transformers_5
 def test_nomic_s_own_config_describes_the_same_network(tmp_path: Path) -> None:
     """The truth is transformers' NomicBERT, whose names of tensors are the published ones."""
     folder = write_model(tmp_path / "model", family="nomic_bert", intermediate_size=256)
@@ -362,6 +364,7 @@ def test_nomic_s_own_config_describes_the_same_network(tmp_path: Path) -> None:
         np.testing.assert_array_equal(theirs.tensors[name], tensor)
 
 
+@pytest.mark.transformers_5
 def test_alibaba_s_own_config_describes_the_same_network(tmp_path: Path) -> None:
     """Its NTK scaling is a larger base, and angles that are divided by a constant."""
     stretched = {"rope_theta": 160_000.0, "rope_type": "linear", "factor": 8.0 ** (2 / 8)}

@@ -218,7 +218,7 @@ class SentenceTransformer:
         print("a library that prints on stdout")
     def get_embedding_dimension(self):
         return 3
-    def encode_query(self, texts, prompt=None):
+    def encode_query(self, texts, prompt=None, batch_size=32):
         return np.array([[1.0, 2.0, np.nan if "river" in t else 3.0] for t in texts])
     encode_document = encode_query
 """

@@ -60,6 +60,7 @@ def test_onnx_runtime_gives_the_reference_states(
             )
 
 
+@pytest.mark.transformers_5
 @pytest.mark.parametrize(
     ("family", "pooling"), [("modernbert", "cls"), ("modernbert", "mean"), ("mpnet", "cls")]
 )

@@ -138,6 +138,7 @@ def test_a_key_that_no_table_has_is_refused(tmp_path: Path, family: str, value: 
     assert stated in str(caught.value)
 
 
+@pytest.mark.transformers_5
 @pytest.mark.extra("sentence-transformers")
 @pytest.mark.parametrize(
     "model_type", sorted({name for row in FAMILIES for name in row.model_types} - {"new"})

@@ -182,6 +182,7 @@ def test_every_model_type_of_the_table_has_a_case() -> None:
     assert set(CASES) | OWN_CODE == types
 
 
+@pytest.mark.transformers_5
 @needs_transformers
 @pytest.mark.parametrize("activation", ["gelu", "gelu_new", "relu"])
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
@@ -201,6 +202,7 @@ def test_an_activation_has_several_names(activation: str, tmp_path: Path) -> Non
     check_same_states(tmp_path, model)
 
 
+@pytest.mark.transformers_5
 @needs_transformers
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 def test_the_encoder_of_a_model_with_a_task_head_is_found(case: Case, tmp_path: Path) -> None:
@@ -210,6 +212,7 @@ def test_the_encoder_of_a_model_with_a_task_head_is_found(case: Case, tmp_path: 
     check_same_states(tmp_path, encoder, case.tolerance)
 
 
+@pytest.mark.transformers_5
 @needs_transformers
 @pytest.mark.parametrize(("model_type", "case"), CASES.items(), ids=CASES)
 def test_defaults_are_those_of_transformers(model_type: str, case: Case) -> None:
@@ -224,6 +227,7 @@ def test_defaults_are_those_of_transformers(model_type: str, case: Case) -> None
     assert [key for key in family.fixed if hasattr(config, key)] == []
 
 
+@pytest.mark.transformers_5
 @needs_transformers
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 def test_a_prefix_is_that_of_transformers(case: Case) -> None:

@@ -123,6 +123,7 @@ HEADS: dict[str, tuple[tuple[str, ...], Callable[[], list[Any]], int, str]] = {
 }
 
 
+@pytest.mark.transformers_5
 @pytest.mark.extra("convert", "sentence-transformers")
 @pytest.mark.parametrize(
     ("name", "precision"),

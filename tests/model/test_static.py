@@ -119,6 +119,7 @@ def test_mnn_s_own_engine_runs_no_table(tmp_path: Path) -> None:
         export_mnn_llm(bundle, tmp_path / "export")
 
 
+@pytest.mark.transformers_5
 @pytest.mark.extra("convert", "sentence-transformers")
 @pytest.mark.parametrize("normalize", [True, False])
 def test_a_bundle_gives_the_vectors_of_static_embedding(tmp_path: Path, normalize: bool) -> None:

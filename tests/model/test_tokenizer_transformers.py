@@ -24,7 +24,7 @@ from minnow.model.tokenizer_files import (
 if TYPE_CHECKING:
     from pathlib import Path
 
-pytestmark = pytest.mark.extra("sentence-transformers")
+pytestmark = [pytest.mark.extra("sentence-transformers"), pytest.mark.transformers_5]
 
 TEXTS = (
     "",
