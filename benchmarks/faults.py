@@ -13,6 +13,7 @@ in the table KINDS of a file `faults_*.py`; that file is listed in TABLES.
 from __future__ import annotations
 
 import argparse
+import os
 import random
 import shutil
 import sys
@@ -77,10 +78,13 @@ def campaign(world: World, kinds: dict[str, tuple[int, Kind]], options: argparse
 
 def plant(kind: Kind, world: World, rng: random.Random) -> Outcome:
     """Plant a fault; an error of the campaign itself counts as bad too."""
+    here = Path.cwd()
     try:
         return kind(world, rng)
     except Exception as error:
         return Outcome(kind.__name__, f"the campaign failed: {error!r}")
+    finally:
+        os.chdir(here)  # faults of index files work in a folder that is removed
 
 
 def make_world(world: World) -> None:
