@@ -344,6 +344,13 @@ def test_a_token_that_is_no_object_is_refused(folder: Path) -> None:
     assert "is not as transformers writes it" in refusal(folder)
 
 
+def test_a_tokenizer_of_enormous_size_is_refused_in_a_line(folder: Path) -> None:
+    with (folder / "tokenizer.json").open("r+b") as file:
+        file.truncate(300 << 20)  # sparse: it takes no room on the disk
+
+    assert "is larger than 256 MB" in refusal(folder)
+
+
 # --- messages ----------------------------------------------------------------------------
 
 

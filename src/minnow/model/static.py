@@ -16,9 +16,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from minnow.errors import AmbiguousModelError, CheckpointError, SourceError, UnsupportedModelError
-from minnow.files import read_regular
 from minnow.model.checkpoint import open_weights, weight_files
-from minnow.model.config import read_object
+from minnow.model.config import read_json, read_object
 from minnow.model.config_keys import NETWORK_KEYS, unknown_keys
 from minnow.model.layout import list_names
 from minnow.model.listing import CONFIG, MODULES, Listing
@@ -193,6 +192,6 @@ def check_static_tokenizer(source: ModelSource, encoder: EncoderSpec) -> None:
 
 def static_tokenizer(source: ModelSource) -> bytes:
     """Return a static model's tokenizer.json as a bundle has it: without special tokens."""
-    content = json.loads(read_regular(source.file("tokenizer.json")))
+    content = read_json(source.file("tokenizer.json"))
     content["post_processor"] = None
     return json.dumps(content, ensure_ascii=False).encode()

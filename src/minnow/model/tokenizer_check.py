@@ -53,8 +53,8 @@ def check_tokenizer(source: ModelSource, encoder: EncoderSpec) -> SourceTokenize
             cannot be read; the message names all faults, and the ids where they differ.
         SourceNotFoundError: There is no tokenizer.json.
     """
+    tokenizer = load_tokenizer(tokenizer_file(source))  # names a file that cannot be read
     content = read_regular(tokenizer_file(source))
-    tokenizer = load_tokenizer(tokenizer_file(source))
     files = read_tokenizer_files(source)
     vocabulary = tokenizer.get_vocab(with_added_tokens=True)
     faults = _table_faults(vocabulary, encoder)
