@@ -122,34 +122,21 @@ def gated_network(spec: EncoderSpec) -> Network:
 
 def eurobert_network(spec: EncoderSpec) -> Network:
     """Describe an encoder as in Boizard et al., "EuroBERT" (2025): Llama's, in both directions."""
-    given, norm = spec.settings, net.RmsNorm(spec.layer_norm_eps)
+    given = spec.settings
     size, bias, inner_bias = given["head_size"], given["attention_bias"], given["mlp_bias"]
-    block = net.Block(
-        net.Attention(
-            spec.heads,
-            size,
-            scale=size**-0.5,
-            group=given["group"],
-            rotary=net.Rotary(size, **given["rotary"]),
-            bias=bias,
-            output_bias=bias,
-        ),
-        net.FeedForward(
-            spec.inner_width, spec.activation, gated=True, bias=inner_bias, output_bias=inner_bias
-        ),
-        attention_norm=norm,
-        output_norm=norm,
-        placement=net.Placement.PRE,
+    attention = net.Attention(
+        spec.heads,
+        size,
+        scale=size**-0.5,
+        group=given["group"],
+        rotary=net.Rotary(size, **given["rotary"]),
+        bias=bias,
+        output_bias=bias,
     )
-    return Network(
-        width=spec.width,
-        longest=spec.max_positions,
-        words=net.Words(spec.vocab_size),
-        positions=None,
-        embedding_norm=None,
-        blocks=(block,) * spec.layers,
-        final_norm=norm,
+    feed_forward = net.FeedForward(
+        spec.inner_width, spec.activation, gated=True, bias=inner_bias, output_bias=inner_bias
     )
+    return _rms_network(spec, attention, feed_forward, spec.layer_norm_eps)
 
 
 def t5_network(spec: EncoderSpec) -> Network:
@@ -157,16 +144,24 @@ def t5_network(spec: EncoderSpec) -> Network:
 
     Its states are `naming.T5_FACTOR` of the published ones, and so is the root of each norm's eps.
     """
-    given, norm = spec.settings, net.RmsNorm(spec.layer_norm_eps * T5_FACTOR**2)
-    block = net.Block(
-        net.Attention(spec.heads, given["head_size"], scale=1.0, bias=False, output_bias=False),
-        net.FeedForward(
-            spec.inner_width, spec.activation, gated=given["gated"], bias=False, output_bias=False
-        ),
-        attention_norm=norm,
-        output_norm=norm,
-        placement=net.Placement.PRE,
+    given = spec.settings
+    attention = net.Attention(
+        spec.heads, given["head_size"], scale=1.0, bias=False, output_bias=False
     )
+    feed_forward = net.FeedForward(
+        spec.inner_width, spec.activation, gated=given["gated"], bias=False, output_bias=False
+    )
+    network = _rms_network(spec, attention, feed_forward, spec.layer_norm_eps * T5_FACTOR**2)
+    relative = net.RelativeBuckets(spec.heads, given["buckets"], given["distance"])
+    return replace(network, relative=relative)
+
+
+def _rms_network(
+    spec: EncoderSpec, attention: net.Attention, feed_forward: net.FeedForward, eps: float
+) -> Network:
+    """Describe equal layers with RMS norms before each part and at the end, and no positions."""
+    norm = net.RmsNorm(eps)
+    block = net.Block(attention, feed_forward, norm, norm, net.Placement.PRE)
     return Network(
         width=spec.width,
         longest=spec.max_positions,
@@ -175,7 +170,6 @@ def t5_network(spec: EncoderSpec) -> Network:
         embedding_norm=None,
         blocks=(block,) * spec.layers,
         final_norm=norm,
-        relative=net.RelativeBuckets(spec.heads, given["buckets"], given["distance"]),
     )
 
 

@@ -85,9 +85,7 @@ def read_published_nomic(config: Mapping[str, Any]) -> dict[str, Any]:
         "bias": bool(config["qkv_proj_bias"]),
         "inner_bias": bool(config["mlp_fc1_bias"]),
         "output_bias": bool(config["mlp_fc2_bias"]),
-        "units": -(-config["n_inner"] // _NOMIC_UNITS) * _NOMIC_UNITS
-        if gated
-        else config["n_inner"],
+        "units": units,
     }
 
 
