@@ -35,12 +35,9 @@ class Listing:
 
     def json(self, relative: str) -> Any:
         """Parse a small JSON file; None where it is not here, or is not JSON."""
-        if self.folder is None or relative not in self.names:
-            return None
         try:
-            with open_regular(self.folder / relative) as file:
-                return json.loads(file.read(_LARGEST))
-        except (OSError, ValueError, RecursionError):
+            return json.loads(self._start(relative))
+        except (ValueError, RecursionError):
             return None
 
     def object(self, relative: str) -> Mapping[str, Any]:
@@ -50,13 +47,17 @@ class Listing:
 
     def text(self, relative: str) -> str:
         """Read the start of a text; an empty one where there is none."""
+        return self._start(relative).decode("utf-8", "replace")
+
+    def _start(self, relative: str) -> bytes:
+        """Read the first bytes of a file; none where it is not here or cannot be read."""
         if self.folder is None or relative not in self.names:
-            return ""
+            return b""
         try:
             with open_regular(self.folder / relative) as file:
-                return file.read(_LARGEST).decode("utf-8", "replace")
+                return file.read(_LARGEST)
         except OSError:
-            return ""
+            return b""
 
     @property
     def is_static(self) -> bool:

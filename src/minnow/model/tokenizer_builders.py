@@ -51,18 +51,26 @@ def build_wordpiece(vocabulary: Vocabulary, options: Options) -> Tokenizer:
 
 def build_byte_level(vocabulary: Vocabulary, options: Options) -> Tokenizer:
     """Build the tokenizer of RoBERTa: BPE over bytes."""
-    from tokenizers import Tokenizer, models, pre_tokenizers
+    from tokenizers import pre_tokenizers
 
-    model = models.BPE(
-        vocab=vocabulary.vocab,
-        merges=vocabulary.merges,
-        continuing_subword_prefix="",
-        end_of_word_suffix="",
-        fuse_unk=False,
-    )
-    tokenizer = Tokenizer(model)
+    tokenizer = _byte_pairs(vocabulary)
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=options["add_prefix_space"])
     return tokenizer
+
+
+def _byte_pairs(vocabulary: Vocabulary) -> Tokenizer:
+    """Make a tokenizer whose model joins pairs, without marks on the parts of a word."""
+    from tokenizers import Tokenizer, models
+
+    return Tokenizer(
+        models.BPE(
+            vocab=vocabulary.vocab,
+            merges=vocabulary.merges,
+            continuing_subword_prefix="",
+            end_of_word_suffix="",
+            fuse_unk=False,
+        )
+    )
 
 
 def unigram_builder(unknown: int | str) -> Callable[[Vocabulary, Options], Tokenizer]:
@@ -162,17 +170,9 @@ _QWEN_WORDS = (
 
 def build_qwen(vocabulary: Vocabulary, options: Options) -> Tokenizer:
     """Build the tokenizer of Qwen 2: BPE over bytes, of words by a pattern."""
-    from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers
+    from tokenizers import Regex, normalizers, pre_tokenizers
 
-    model = models.BPE(
-        vocab=vocabulary.vocab,
-        merges=vocabulary.merges,
-        continuing_subword_prefix="",
-        end_of_word_suffix="",
-        fuse_unk=False,
-        byte_fallback=False,
-    )
-    tokenizer = Tokenizer(model)
+    tokenizer = _byte_pairs(vocabulary)
     tokenizer.normalizer = normalizers.NFC()
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [
