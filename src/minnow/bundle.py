@@ -339,7 +339,7 @@ def _decode_manifest(content: bytes, path: Path) -> Manifest:
 
 
 def _number_faults(manifest: Manifest) -> list[str]:
-    """Describe the numbers of a manifest that no bundle has."""
+    """Describe the numbers in a manifest that are out of range or contradict each other."""
     faults = spec_faults(manifest.encoder, manifest.embedding)
     interface = manifest.recipe.interface
     if interface is Interface.LAST_HIDDEN_STATE and not manifest.embedding.head.is_plain:

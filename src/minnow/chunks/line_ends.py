@@ -28,7 +28,7 @@ _SHORT = 3
 """Letters of a part between hyphens, as in "up-to-date"."""
 
 _LONG = 8
-"""Letters of a word in capitals that is no acronym."""
+"""Fewest letters of a word in capitals; the parts of a shorter one may be acronyms."""
 
 
 def _words(text: str) -> frozenset[str]:

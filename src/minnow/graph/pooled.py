@@ -175,7 +175,7 @@ def first_numbers(nodes: Nodes, vectors: str, count: int) -> str:
 
 
 def pooling_mask(nodes: Nodes, mask: str, unpooled: Sequence[int]) -> str:
-    """Add the nodes that take tokens of some ids out of a mask of shape (batch, seq)."""
+    """Add the nodes that clear a mask of shape (batch, seq) where a token has one of some ids."""
     if not unpooled:
         return mask
     kept = nodes.cast(mask, "unpooled.mask")

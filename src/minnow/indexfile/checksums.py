@@ -136,7 +136,7 @@ def read_checked(
 
 
 def check_table(database: sqlite3.Connection, table: CheckedTable) -> None:
-    """Read a whole table, and check each row; for a counted one, that none is missing.
+    """Check every row of a table, and the number of rows where the file records it.
 
     Raises:
         IndexFileError: A row has changed, or some are missing.

@@ -106,7 +106,7 @@ than 25 calls."""
 
 
 def words_of(text: str) -> str | int | None:
-    """Return what a text's row in the index has as its `words`.
+    """Return the value of the column `words` for a text.
 
     Returns:
         None if FTS5 reads the words of the text itself; the number of a table in `REPLACED` if it

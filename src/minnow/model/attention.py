@@ -137,7 +137,7 @@ def rotate(x: Floats, rotary: Rotary) -> Floats:
 def relative_bias(
     tokens: int, relative: Relative | None, tensors: Mapping[str, Floats]
 ) -> Floats | None:
-    """Look up what is added to the scores of a text, by how far the key is ahead of the query.
+    """Look up the biases of a text's scores, by the distance from the query to the key.
 
     Returns:
         Numbers of shape (heads, 2 * tokens - 1), from the distance -(tokens - 1) on; or None.

@@ -176,7 +176,7 @@ def embed(
 
 
 def project(x: Floats, network: Network, tensors: Mapping[str, Floats]) -> Floats:
-    """Make states of embedded tokens: the same, or of another width where the tables have one."""
+    """Project embedded tokens to the width of the states, where the tables are narrower."""
     return multiply(x, "embeddings.projection", tensors) if network.words.width else x
 
 

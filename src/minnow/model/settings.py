@@ -143,7 +143,7 @@ def read_electra(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def read_albert(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Read the width of an ALBERT's tables, from which a matrix makes states in any case."""
+    """Read the width of an ALBERT's tables; a matrix projects them to the states, always."""
     return {"table_width": _integer(config, "embedding_size", 128)}
 
 

@@ -160,7 +160,7 @@ def _counts_padding(encoder: EncoderSpec) -> bool:
 
 
 def _casing_faults(files: TokenizerFiles) -> list[str]:
-    """Find casing of tokenizer.json that transformers changes although no file asks for it."""
+    """Find options of casing that no file states, and whose defaults contradict tokenizer.json."""
     stated = files.content.get("normalizer") or {}
     if files.class_name == AS_IT_IS or stated.get("type") != "BertNormalizer":
         return []

@@ -76,9 +76,9 @@ class KeywordQuery:
 
 
 def read_query(query: str) -> KeywordQuery:
-    """Read any text as words, so that none is a syntax error.
+    """Divide a question into words and phrases; no text is a syntax error.
 
-    Of a long one the first MOST_WORDS words are used.
+    A long question is cut to its first MOST_WORDS words.
     """
     query = query.replace("\0", " ").replace("＂", '"').encode("utf-8", "replace").decode()
     query = " ".join(query.split()[:MOST_WORDS])[: 100 * MOST_WORDS]
