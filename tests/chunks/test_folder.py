@@ -71,6 +71,8 @@ class TestFinding:
         found = find_documents(tmp_path)
         assert list(found.files) == ["a.md"]
         assert found.skipped == dict.fromkeys(["broken.md", "loop.md", "pipe.md"], "not a file")
+        with pytest.raises(InputError, match=r"pipe\.md: it is a named pipe"):
+            read_document(tmp_path / "pipe.md", "pipe.md")
 
     def test_a_folder_that_may_be_listed_but_not_entered(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

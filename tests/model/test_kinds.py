@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import struct
 from typing import TYPE_CHECKING, Any
 
@@ -318,3 +319,11 @@ def test_modules_that_name_another_folder_are_refused(tmp_path: Path) -> None:
 
     with pytest.raises(UnsupportedModelError, match="in the root folder, where the weights are"):
         embedding_of(folder)
+
+
+def test_a_pipe_in_the_place_of_a_gguf_file_does_not_hang(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "bge.gguf")
+
+    assert original_of(tmp_path / "bge.gguf") is None
+    with pytest.raises(SourceError, match=r"bge\.gguf"):
+        resolve(str(tmp_path / "bge.gguf"))

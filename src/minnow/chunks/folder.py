@@ -15,6 +15,7 @@ from minnow.chunks.markdown import read_markdown
 from minnow.chunks.outline import Document, Section
 from minnow.chunks.webpage import read_html
 from minnow.errors import InputError
+from minnow.files import open_regular
 from minnow.text_files import decode_text
 
 if TYPE_CHECKING:
@@ -135,7 +136,8 @@ def read_document(path: Path, name: str) -> Document:
     """
     _reader(path)
     try:
-        content = path.read_bytes()
+        with open_regular(path) as file:
+            content = file.read()
     except OSError as error:
         raise InputError(f"Cannot read {path}: {error.strerror}.") from error
     return parse_document(path, name, content)

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minnow.errors import BundleError
+from minnow.files import open_regular
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -58,7 +59,7 @@ def read_numbers(path: Path) -> Mapping[str, Held]:
         BundleError: The file cannot be read, or is none of MNN's that this reader understands.
     """
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             net = _Table.root(mmap(file.fileno(), 0, access=ACCESS_READ))
         held = ((operator.text(3), _held(operator)) for operator in net.tables(3))
         return {name: numbers for name, numbers in held if numbers is not None}

@@ -8,6 +8,8 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING, BinaryIO
 
+from minnow.files import open_regular
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -39,7 +41,7 @@ def original_of(path: Path) -> str | None:
         The best that the header states; None if it states nothing, or is no such header.
     """
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             names = _read_names(file)
     except (OSError, ValueError, struct.error):
         return None

@@ -13,6 +13,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from minnow.errors import SourceError
+from minnow.files import open_regular
 from minnow.model.config import read_object
 from minnow.model.layout import README, WEIGHTS
 from minnow.model.listing import CONFIG
@@ -214,7 +215,7 @@ def _readme_values(source: ModelSource) -> list[str]:
     if path is None:
         return []
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             text = file.read(_LARGEST_README).decode("utf-8", "replace")
     except OSError:
         return []
