@@ -15,7 +15,6 @@ import os
 import platform
 import shutil
 import stat
-import tempfile
 import time
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -68,6 +67,8 @@ def work_folder(target: Path, *, mode: int = 0o777) -> Iterator[Path]:
 @contextmanager
 def scratch_folder() -> Iterator[Path]:
     """Make a folder for temporary files, and remove those of killed runs."""
+    import tempfile  # it takes some milliseconds, and embedding needs none
+
     with work_folder(Path(tempfile.gettempdir()).resolve() / "minnow", mode=0o700) as folder:
         yield folder
 
