@@ -6,7 +6,7 @@ Source of the format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md,
 from __future__ import annotations
 
 import struct
-from typing import TYPE_CHECKING, BinaryIO
+from typing import IO, TYPE_CHECKING
 
 from minnow.files import open_regular
 
@@ -48,7 +48,7 @@ def original_of(path: Path) -> str | None:
     return next((names[key] for key in _ORIGINALS if names.get(key)), None)
 
 
-def _read_names(file: BinaryIO) -> dict[str, str]:
+def _read_names(file: IO[bytes]) -> dict[str, str]:
     """Read the strings under `general.`; they come first, before the long arrays."""
     magic, version, _, count = struct.unpack("<4sIQQ", file.read(24))
     if magic != _MAGIC or version not in (2, 3):
@@ -70,7 +70,7 @@ def _read_names(file: BinaryIO) -> dict[str, str]:
     return names
 
 
-def _skip_array(file: BinaryIO) -> None:
+def _skip_array(file: IO[bytes]) -> None:
     """Skip a short array, such as the tags or languages of a model."""
     kind, count = struct.unpack("<IQ", file.read(12))
     for _ in range(min(count, _LONGEST)):
@@ -80,7 +80,7 @@ def _skip_array(file: BinaryIO) -> None:
             file.seek(_SIZES.get(kind, 0), 1)
 
 
-def _read_string(file: BinaryIO) -> str:
+def _read_string(file: IO[bytes]) -> str:
     (length,) = struct.unpack("<Q", file.read(8))
     if length > _LONGEST * 16:
         raise ValueError("not the length of a name")
