@@ -26,7 +26,7 @@ _NO_PROMPTS = {"query": "", "document": ""}
 
 
 class Fusion(str, Enum):
-    """Method of fusing two rankings; see `minnow.search.fusion`.
+    """Method of fusing two rankings; see `minnow.indexfile.fusion`.
 
     SCORES adds the scores, each scaled from the least possible to the greatest found ("TM2C2" in
     the source at VECTOR_WEIGHT). RRF adds 1 / (60 + rank).

@@ -14,7 +14,7 @@ import pytest
 from fakes.programs import refused, run_minnow
 from fakes.searching import DOCUMENTS, contents_of, write_documents
 
-from minnow.search.query_words import read_query
+from minnow.indexfile.query_words import read_query
 
 if TYPE_CHECKING:
     from fakes.bundles import BundleStore

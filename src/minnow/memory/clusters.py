@@ -11,11 +11,11 @@ from minnow.errors import InputError
 from minnow.resources import require_memory
 
 if TYPE_CHECKING:
-    from minnow.indexfile.encodings import Floats
+    from minnow.indexfile.encodings import Doubles, Floats
 
 
 _MOST_CONSIDERED = 1_000_000
-_BYTES_PER_PAIR = 24
+_BYTES_PER_PAIR = 9
 
 
 @dataclass(frozen=True)
@@ -46,8 +46,8 @@ class Grouping:
 def average_linkage(vectors: Floats, least: float) -> list[list[int]]:
     """Join the two clusters with the greatest mean cosine, as long as it is large enough.
 
-    The mean over all pairs of two clusters is the product of their sums of unit vectors, divided by
-    the number of pairs. Of equal means the one with the first rows is taken.
+    It follows chains of nearest neighbours. The last two of a chain are each other's nearest, and
+    joining those gives the same clusters in any order, in time that grows with the square of rows.
 
     Args:
         vectors: float32 of shape (rows, width), of length 1.
@@ -56,31 +56,44 @@ def average_linkage(vectors: Floats, least: float) -> list[list[int]]:
     Returns:
         The rows of each cluster, ascending; the largest cluster first, then by first row.
 
-    Source: Sokal and Michener, A Statistical Method for Evaluating Systematic Relationships, 1958.
+    Sources: Sokal and Michener, A Statistical Method for Evaluating Systematic Relationships, 1958;
+    Murtagh, A Survey of Recent Advances in Hierarchical Clustering Algorithms, The Computer Journal
+    26(4), 1983.
     """
     require_memory(
         len(vectors) ** 2 * _BYTES_PER_PAIR + vectors.size * 12,
         f"Comparing {len(vectors)} memories with each other",
         "Give a smaller `last=`.",
     )
+    rows = vectors.astype(np.float64)
+    means = rows @ rows.T
+    np.fill_diagonal(means, -np.inf)
     clusters = [[row] for row in range(len(vectors))]
-    sums = vectors.astype(np.float64)
-    counts = np.ones(len(vectors))
-    means = sums @ sums.T
-    means[np.tril_indices(len(vectors))] = -np.inf
-    while len(vectors):
-        first, second = np.unravel_index(means.argmax(), means.shape)
-        if not means[first, second] >= least:
-            break
-        clusters[first] += clusters[second]
-        sums[first] += sums[second]
-        counts[first] += counts[second]
-        clusters[second] = []
-        means[second, :] = means[:, second] = -np.inf
-        with np.errstate(invalid="ignore"):
-            joined = sums @ sums[first] / (counts * counts[first])
-        there = np.array([bool(cluster) for cluster in clusters])
-        later, earlier = there.copy(), there.copy()
-        later[: first + 1], earlier[first:] = False, False
-        means[first, later], means[earlier, first] = joined[later], joined[earlier]
+    counts, chain = np.ones(len(vectors)), list[int]()
+    waiting = np.flatnonzero(means.max(axis=1, initial=-np.inf) >= least)[::-1].tolist()
+    while chain or waiting:
+        top = chain[-1] if chain else waiting.pop()
+        nearest = int(means[top].argmax())
+        before = chain[-2] if len(chain) > 1 else top
+        if means[top, before] >= means[top, nearest]:
+            nearest = before
+        if not means[top, nearest] >= least:  # as of what was joined into another
+            chain = chain[:-1]
+        elif nearest != before:
+            chain = [*(chain or [top]), nearest]
+        else:
+            _join(means, counts, top, before)
+            clusters[before] += clusters[top]
+            clusters[top] = []
+            chain = chain[:-2]
+            waiting.append(before)
     return sorted((sorted(c) for c in clusters if c), key=lambda c: (-len(c), c[0]))
+
+
+def _join(means: Doubles, counts: Doubles, gone: int, kept: int) -> None:
+    """Put the mean cosines of two clusters together in the row and column of one."""
+    joined = counts[gone] * means[gone] + counts[kept] * means[kept]
+    counts[kept] += counts[gone]
+    means[kept] = means[:, kept] = joined / counts[kept]
+    means[gone] = means[:, gone] = -np.inf
+    means[kept, kept] = -np.inf

@@ -15,6 +15,8 @@ from minnow.errors import InputError
 from minnow.indexfile.checks import reading_rows
 from minnow.indexfile.checksums import check_table, states
 from minnow.indexfile.documents import DOCUMENT_ROWS, FILES, VECTORS
+from minnow.indexfile.fusion import DEPTH, fuse_ranks, fuse_scores
+from minnow.indexfile.keyword import MOST_SCORED, Keywords
 from minnow.indexfile.keyword_sums import check_keywords
 from minnow.indexfile.matrix import Matrix, Ranking, best, exact_scores, read_vectors
 from minnow.indexfile.models import open_model
@@ -22,9 +24,7 @@ from minnow.indexfile.opening import open_store
 from minnow.indexfile.store import OpenIndexFile
 from minnow.options import Fusion, SearchMode, SidecarUse
 from minnow.search.chunk_ids import allowed_ids, chunk_ids, vectors_of
-from minnow.search.fusion import DEPTH, fuse_ranks, fuse_scores
 from minnow.search.hits import read_hits, scores_of
-from minnow.search.keyword import MOST_SCORED, Keywords
 from minnow.search.sidecar import LARGE, build_sidecar, open_sidecar
 from minnow.vectors import Similarity, normalize
 

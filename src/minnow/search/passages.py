@@ -6,13 +6,13 @@ from contextlib import closing
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from minnow.indexfile.query_words import read_query, read_terms, words_table
 from minnow.indexfile.words import divide, is_paired, units, words_of
-from minnow.search.query_words import read_query, read_terms, words_table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from minnow.search.query_words import KeywordQuery, Term
+    from minnow.indexfile.query_words import KeywordQuery, Term
 
 _PAIRS_A_WORD = 2
 

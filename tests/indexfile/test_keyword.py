@@ -10,13 +10,12 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from minnow.indexfile import documents, schema
+from minnow.indexfile import documents, keyword, query_words, schema
 from minnow.indexfile.checksums import SUMS_SCHEMA
+from minnow.indexfile.keyword import Keywords
+from minnow.indexfile.query_words import read_query
 from minnow.indexfile.words import TOKENIZE, words_of
-from minnow.search import keyword, query_words
-from minnow.search.keyword import Keywords
 from minnow.search.passages import passages
-from minnow.search.query_words import read_query
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

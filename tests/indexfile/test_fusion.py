@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from minnow.indexfile.fusion import RRF_K, VECTOR_WEIGHT, fuse_ranks, fuse_scores
 from minnow.indexfile.matrix import Ranking
-from minnow.search.fusion import RRF_K, VECTOR_WEIGHT, fuse_ranks, fuse_scores
 from minnow.vectors import Similarity
 
 COSINE, DOT = Similarity.COSINE, Similarity.DOT

@@ -8,23 +8,24 @@ the texts of the chunks that matter. `query_words.py` reads the question.
 from __future__ import annotations
 
 from contextlib import closing
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from minnow.indexfile.checks import reading_rows
-from minnow.indexfile.checksums import check_rows, read_checked
-from minnow.indexfile.documents import CHUNKS
+from minnow.indexfile.checksums import CheckedTable, check_rows, read_checked
+from minnow.indexfile.documents import CHUNKS, KEYWORDS
 from minnow.indexfile.matrix import Ranking, best
+from minnow.indexfile.query_words import read_query, words_table
 from minnow.indexfile.words import units
-from minnow.search.query_words import read_query, words_table
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterable, Mapping, Sequence
 
     from minnow.indexfile.encodings import Ids
-    from minnow.search.query_words import KeywordQuery, Term, Word
+    from minnow.indexfile.query_words import KeywordQuery, Term, Word
 
 
 MOST_SCORED = 1000
@@ -35,20 +36,38 @@ _AT_A_TIME = 500
 _LAST = "\U0010ffff"
 
 
+@dataclass(frozen=True)
+class KeywordTable:
+    """A keyword index, and the texts that it is of.
+
+    Attributes:
+        name: The FTS5 table.
+        words: The view `(id, text)` of what it reads.
+        texts: The table whose rows that view reads.
+        count: An SQL query for the number of texts.
+    """
+
+    name: str
+    words: str
+    texts: CheckedTable
+    count: str
+
+
+CHUNK_KEYWORDS = KeywordTable(KEYWORDS, "chunk_words", CHUNKS, "SELECT sum(chunks) FROM documents")
+
+
 class Keywords:
     """Keyword search in an index, on a connection that may make temporary tables."""
 
-    def __init__(self, database: sqlite3.Connection) -> None:
+    def __init__(self, database: sqlite3.Connection, table: KeywordTable = CHUNK_KEYWORDS) -> None:
         """Prepare the temporary tables of a connection."""
-        self._database = database
-        database.execute(
-            "CREATE VIRTUAL TABLE IF NOT EXISTS temp.terms "
-            "USING fts5vocab('main', 'chunks_fts', 'row')"
-        )
-        database.execute(
-            "CREATE VIRTUAL TABLE IF NOT EXISTS temp.places "
-            "USING fts5vocab('main', 'chunks_fts', 'instance')"
-        )
+        self._database, self._table = database, table
+        self._terms, self._places = f"temp.{table.name}_terms", f"temp.{table.name}_places"
+        for name, kind in ((self._terms, "row"), (self._places, "instance")):
+            database.execute(
+                f"CREATE VIRTUAL TABLE IF NOT EXISTS {name} "
+                f"USING fts5vocab('main', '{table.name}', '{kind}')"
+            )
         database.execute("CREATE TABLE IF NOT EXISTS temp.chosen (id INTEGER PRIMARY KEY)")
 
     def search(self, query: str, count: int, allowed: Ids | None = None) -> Ranking:
@@ -92,13 +111,13 @@ class Keywords:
     def _number(self, term: Term) -> int:
         if term.is_beginning:
             return len(self._having(term, None))
-        question = "SELECT doc FROM temp.terms WHERE term = ?"
+        question = f"SELECT doc FROM {self._terms} WHERE term = ?"  # noqa: S608
         row = self._database.execute(question, (term.text,)).fetchone()
         with reading_rows("The number of chunks with a word"):
             return int(row[0]) if row else 0
 
     def _total(self) -> int:
-        row = self._database.execute("SELECT sum(chunks) FROM documents").fetchone()
+        row = self._database.execute(self._table.count).fetchone()
         with reading_rows("The number of chunks"):
             return int(row[0] or 0)
 
@@ -130,14 +149,16 @@ class Keywords:
     def _having(self, term: Term, allowed: Ids | None) -> Ids:
         if term.is_beginning:
             rows = self._database.execute(
-                "SELECT DISTINCT term, doc FROM temp.places WHERE term >= ? AND term < ?",
+                f"SELECT DISTINCT term, doc FROM {self._places} "  # noqa: S608
+                "WHERE term >= ? AND term < ?",
                 (term.text, term.text + _LAST),
             )
             ids = np.unique(np.array([doc for word, doc in rows if units(word)[0] == term.text]))
             ids = ids.astype(np.int64)
         else:
             cursor = self._database.execute(
-                "SELECT doc FROM temp.places WHERE term = ?", (term.text,)
+                f"SELECT doc FROM {self._places} WHERE term = ?",  # noqa: S608
+                (term.text,),
             )
             ids = np.fromiter((row[0] for row in cursor), np.int64)
         return ids if allowed is None else ids[np.isin(ids, allowed, assume_unique=True)]
@@ -150,7 +171,7 @@ class Keywords:
             if len(found) >= count:
                 break
             block = candidates[start : start + _AT_A_TIME].tolist()
-            with closing(words_table(read_words(self._database, block).items())) as table:
+            with closing(words_table(self._words(block).items())) as table:
                 rows = table.execute("SELECT rowid FROM texts WHERE texts MATCH ?", (question,))
                 having = {row[0] for row in rows}
             found += [id_ for id_ in block if id_ in having]
@@ -165,7 +186,7 @@ class Keywords:
         """
         if all(len(word) == 1 for word in words):
             return candidates
-        texts = read_words(self._database, candidates.tolist())
+        texts = self._words(candidates.tolist())
         padded = [f" {texts.get(id_, '')} " for id_ in candidates.tolist()]
         kept = np.zeros(len(candidates), bool)
         for word in words:
@@ -182,24 +203,24 @@ class Keywords:
 
     def _bm25(self, chosen: Mapping[Term, int], candidates: Ids, count: int) -> Ranking:
         question = " OR ".join(term.question for term in chosen)
+        texts, name = self._table.texts, self._table.name
         for id_ in candidates.tolist():  # FTS5 counts words in the texts, and trusts them
-            chunk = read_checked(self._database, CHUNKS, "WHERE id = ?", (id_,))
-            check_rows(self._database, CHUNKS, chunk)
+            row = read_checked(self._database, texts, "WHERE id = ?", (id_,))
+            check_rows(self._database, texts, row)
         self._database.execute("DELETE FROM temp.chosen")
         self._database.executemany(
             "INSERT INTO temp.chosen VALUES (?)", ((id_,) for id_ in candidates.tolist())
         )
         rows = self._database.execute(
-            "SELECT rowid, -bm25(chunks_fts) FROM chunks_fts "
-            "WHERE chunks_fts MATCH ? AND +rowid IN (SELECT id FROM temp.chosen)",
+            f"SELECT rowid, -bm25({name}) FROM {name} "  # noqa: S608
+            f"WHERE {name} MATCH ? AND +rowid IN (SELECT id FROM temp.chosen)",
             (question,),
         ).fetchall()
         ids = np.array([row[0] for row in rows], np.int64)
         return best(ids, np.array([row[1] for row in rows], np.float64), count)
 
-
-def read_words(database: sqlite3.Connection, ids: Iterable[int]) -> dict[int, str]:
-    """Return by id what FTS5 reads of chunks."""
-    question = "SELECT text FROM chunk_words WHERE id = ?"
-    rows = ((id_, database.execute(question, (id_,)).fetchone()) for id_ in ids)
-    return {id_: row[0] for id_, row in rows if row is not None}
+    def _words(self, ids: Iterable[int]) -> dict[int, str]:
+        """Return by id what FTS5 reads of texts."""
+        question = f"SELECT text FROM {self._table.words} WHERE id = ?"  # noqa: S608
+        rows = ((id_, self._database.execute(question, (id_,)).fetchone()) for id_ in ids)
+        return {id_: row[0] for id_, row in rows if row is not None}
