@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from minnow.bundle import TOKENIZER
@@ -20,8 +19,10 @@ from minnow.sealing import sha256
 
 if TYPE_CHECKING:
     from minnow.bundle import Bundle
-    from minnow.model.original import Original
+    from minnow.model.network import Network
+    from minnow.model.original import Original, Tensors
     from minnow.model.source import ModelSource
+    from minnow.model.spec import EmbeddingSpec
 
 
 def find_origin(
@@ -86,9 +87,8 @@ def rebuild_graph(bundle: Bundle, source: str | ModelSource | None = None) -> by
     """Write minnow's own graph of a bundle's network, with the numbers that its encoder stores.
 
     The graph computes in float32 with the very numbers that the encoder rounded, so that another
-    engine gives the bundle's vectors. The model is read, without a network call, only for what
-    the encoder does not give: all tensors where it was made of the author's graph, whose names are
-    not minnow's, the layers of a head, and DeBERTa's table of distances.
+    engine gives the bundle's vectors. The model is read, without a network call, only where the
+    encoder was made of the author's graph, whose names are not minnow's.
 
     Args:
         bundle: The bundle.
@@ -107,25 +107,23 @@ def rebuild_graph(bundle: Bundle, source: str | ModelSource | None = None) -> by
     """
     manifest = bundle.manifest
     by_author = manifest.recipe.graph is Graph.AUTHOR
-    original = None
-    network = network_of(manifest.encoder)
-    plain = manifest.embedding.head.is_plain and network.distances is None
-    if by_author or source is not None or not plain:
-        original = read_original(find_origin(bundle, source, offline=True), manifest.choices)
-    if by_author and original is not None:
-        return original_graph(original)
-    tensors = stored_tensors(bundle.encoder, network)
-    if original is not None:
-        return original_graph(replace(original, tensors={**original.tensors, **tensors}))
-    model = build_graph(network, tensors, long=manifest.embedding.is_long)
-    graph: bytes = model.SerializeToString()
-    return graph
+    if by_author or source is not None:
+        origin = find_origin(bundle, source, offline=True)
+        if by_author:
+            return original_graph(read_original(origin, manifest.choices))
+    network, embedding = network_of(manifest.encoder), manifest.embedding
+    tensors = stored_tensors(bundle.encoder, network, embedding.head)
+    return _graph(network, tensors, embedding)
 
 
 def original_graph(original: Original) -> bytes:
     """Write minnow's own graph of a model in float32, with the output that its head needs."""
-    head = None if original.head.is_plain else original.head
-    long = original.embedding.is_long
-    model = build_graph(original.network, original.tensors, head=head, long=long)
-    graph: bytes = model.SerializeToString()
+    return _graph(original.network, original.tensors, original.embedding)
+
+
+def _graph(network: Network, tensors: Tensors, embedding: EmbeddingSpec) -> bytes:
+    head = None if embedding.head.is_plain else embedding.head
+    graph: bytes = build_graph(
+        network, tensors, head=head, long=embedding.is_long
+    ).SerializeToString()
     return graph

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-from math import prod
 from typing import TYPE_CHECKING, Any, get_args
 from uuid import uuid4
 
@@ -26,7 +25,7 @@ import numpy as np
 from minnow.bundle import ENCODER, TOKENIZER, Bundle
 from minnow.embedder import Embedder
 from minnow.errors import InputError, MissingExtraError
-from minnow.model.checkpoint import tensor_shapes
+from minnow.model.checkpoint import count_parameters
 from minnow.model.families import network_of
 
 if TYPE_CHECKING:
@@ -156,12 +155,12 @@ def _describe(embedder: Embedder, manifest: Manifest | None) -> ModelMeta:
         from mteb.models.model_meta import ModelMeta, ScoringFunction
     except ImportError as error:
         raise MissingExtraError("The MTEB adapter", "mteb") from error
-    spec = embedder.encoder
+    network = network_of(embedder.encoder)
     known = {
         "name": f"minnow/{embedder.name}",
         "revision": f"unsealed-{uuid4().hex[:12]}",
-        "n_parameters": sum(prod(shape) for shape in tensor_shapes(network_of(spec)).values()),
-        "n_embedding_parameters": spec.vocab_size * spec.width,
+        "n_parameters": count_parameters(embedder.encoder, embedder.embedding.head),
+        "n_embedding_parameters": embedder.encoder.vocab_size * network.table_width,
         "embed_dim": embedder.width,
         "max_tokens": embedder.max_tokens,
         "similarity_fn_name": ScoringFunction(embedder.embedding.similarity.value),

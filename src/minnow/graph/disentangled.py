@@ -64,10 +64,16 @@ class DisentangledNodes(LongNodes):
         return self.node("GatherElements", [each, picked], name, axis=3)
 
     def _columns(self, given: Disentangled, matrix: str, attention: Attention) -> str:
-        """Add what a matrix makes of the table: (batch, heads, size, rows)."""
-        made = _rows(given, matrix, self._tensors)
-        by_head = made.reshape(len(made), attention.heads, attention.head_size).transpose(1, 2, 0)
-        table = self.table(f"{matrix}.table", by_head[None])
+        """Add what a matrix makes of the table: (batch, heads, size, rows).
+
+        An encoder holds only that; the tensors read back from one have it.
+        """
+        stored = self._tensors.get(f"{matrix}.table")
+        if stored is None:
+            made = _rows(given, matrix, self._tensors)
+            heads = made.reshape(len(made), attention.heads, attention.head_size)
+            stored = heads.transpose(1, 2, 0)[None]
+        table = self.table(f"{matrix}.table", stored)
         none = self._once("texts.zeros", self._zeros)
         return self.node("Add", [table, none], f"{matrix}.distances")
 

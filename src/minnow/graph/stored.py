@@ -14,6 +14,7 @@ from minnow.graph.mnn_file import Held, read_numbers
 from minnow.graph.packed import PLANES, PackedTable
 from minnow.graph.positions import distance_rows
 from minnow.model.checkpoint import distance_tensors, linear_layers, tensor_shapes
+from minnow.model.head import Head, layer_shapes
 from minnow.model.network import Network
 
 Tensors = dict[str, NDArray[np.float32]]
@@ -22,30 +23,36 @@ _CONVERTED = "__matmul_converted"
 """What the converter adds to the name of a product with a weight."""
 
 
-def stored_tensors(encoder: Path, network: Network) -> Tensors:
+def stored_tensors(encoder: Path, network: Network, head: Head | None = None) -> Tensors:
     """Read the numbers with which an encoder computes.
 
     Args:
         encoder: An MNN file made of `minnow.graph.encoder.build_graph`, for any shape.
         network: The network.
+        head: What follows the token states, to read the tensors of its layers too.
 
     Returns:
-        Tensors under the names of `minnow.model.checkpoint.tensor_shapes`, float32, rounded as
-        the encoder has them; a bias more where calibration added one. Those of
-        `minnow.model.checkpoint.distance_tensors` are missing: the encoder has products of them.
+        Tensors under the names of `minnow.model.checkpoint.tensor_shapes` and
+        `minnow.model.head.layer_shapes`, float32, rounded as the encoder has them; a bias more
+        where calibration added one. In place of those of
+        `minnow.model.checkpoint.distance_tensors`, of which the encoder has products, are the
+        tables that `minnow.graph.disentangled` makes of them.
 
     Raises:
         BundleError: The file cannot be read, or lacks a tensor of the network.
     """
     reader = _Reader(encoder, read_numbers(encoder), network)
     tensors: Tensors = {}
-    for name in linear_layers(network):
+    layers = {} if head is None else layer_shapes(head, network.width)
+    products = [name.removesuffix(".weight") for name, shape in layers.items() if len(shape) == 2]
+    for name in (*linear_layers(network), *products):
         weight, bias = reader.linear(name)
         tensors[f"{name}.weight"] = weight
         if bias.any():
             tensors[f"{name}.bias"] = bias
     multiplied = distance_tensors(network)
-    for name, shape in tensor_shapes(network).items():
+    tensors |= {name: reader.find(name).values for name in reader.distance_tables()}
+    for name, shape in (tensor_shapes(network) | layers).items():
         if name in multiplied:
             continue
         if name not in tensors:
@@ -82,7 +89,7 @@ class _Reader:
         if name == "relative_bias":
             return self.relative(shape)
         operator, _, part = name.rpartition(".")
-        if operator in linear_layers(self.network):
+        if operator + _CONVERTED in self.numbers:
             return np.zeros(shape, np.float32)
         held = self.find(operator)
         return held.values if part == "weight" else held.bias
@@ -127,6 +134,13 @@ class _Reader:
         table = np.zeros(shape, np.float32)
         table[bucket_of] = self.find("relative").values.reshape(shape[1], -1).T
         return table
+
+    def distance_tables(self) -> list[str]:
+        """Name the tables of keys and of queries of distances, of all layers."""
+        given = self.network.distances
+        parts = () if given is None else filter(None, given.matrices())
+        layers = range(len(self.network.blocks))
+        return [f"layer.{i}.{part}.table" for part in parts for i in layers]
 
     def find(self, name: str) -> Held:
         """Return the numbers of an operator.

@@ -9,15 +9,18 @@ from __future__ import annotations
 from contextlib import ExitStack
 from dataclasses import replace
 from fnmatch import fnmatchcase
+from math import prod
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from minnow.errors import CheckpointError, MissingExtraError
 from minnow.model.families import family_named, network_of
+from minnow.model.head import layer_shapes
 from minnow.model.layout import WEIGHTS, WEIGHTS_INDEX, read_shards
 from minnow.model.naming import Part
 from minnow.model.network import LayerNorm, RelativeBuckets
+from minnow.model.spec import STATIC
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -27,6 +30,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from minnow.model.family import Family
+    from minnow.model.head import Head
     from minnow.model.network import Block, Network
     from minnow.model.source import ModelSource
     from minnow.model.spec import EncoderSpec
@@ -135,6 +139,17 @@ def tensor_names(names: Mapping[str, str | Part], network: Network) -> dict[str,
         name = part.name if row in names else f"{part.name}.{kind}"
         theirs[our] = replace(part, name=name.format(i=layer))
     return theirs
+
+
+def count_parameters(spec: EncoderSpec, head: Head) -> int:
+    """Count the numbers of a network and of its head's layers; shared ones count once."""
+    network = network_of(spec)
+    shapes = tensor_shapes(network)
+    stored: dict[str, object] = {name: name for name in shapes}
+    if spec.family != STATIC:
+        stored |= tensor_names(family_named(spec.family).namings[0].tensors, network)
+    own = {stored[name]: prod(shape) for name, shape in shapes.items()}
+    return sum(own.values()) + sum(map(prod, layer_shapes(head, network.width).values()))
 
 
 def weight_files(source: ModelSource) -> list[Path]:
