@@ -232,6 +232,19 @@ def test_a_vector_is_a_table_of_one_row(kind: Similarity) -> None:
     assert similarity(many, one, kind).shape == (3, 1)
 
 
+@pytest.mark.parametrize("dtype", [np.float16, np.int8])
+@pytest.mark.parametrize("kind", Similarity)
+def test_sums_of_small_types_do_not_overflow(kind: Similarity, dtype: type) -> None:
+    rows: NDArray[Any] = np.random.default_rng(1).integers(-127, 128, (3, 384)).astype(dtype)
+    rows[0] = 100  # its square sum is 3.8 million
+
+    table = similarity(rows, rows, kind)
+
+    np.testing.assert_allclose(table, similarity(rows.astype("f4"), rows.astype("f4"), kind))
+    if kind is Similarity.COSINE:
+        np.testing.assert_allclose(table.diagonal(), 1, atol=1e-6)
+
+
 def test_similarity_is_cosine_by_default() -> None:
     a = np.array([[2, 0]], np.float32)
 

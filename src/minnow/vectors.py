@@ -106,15 +106,16 @@ def pool(hidden: NDArray[np.float32], mask: NDArray[np.int32], pooling: Pooling)
     return _POOLINGS[pooling](hidden, mask.astype(np.float32))
 
 
-def normalize(vectors: NDArray[np.float32]) -> Floats:
+def normalize(vectors: NDArray[np.number]) -> Floats:
     """Scale rows to L2 length 1; a row of zeros stays zero.
 
     Args:
-        vectors: float32 of shape (..., width).
+        vectors: Numbers of shape (..., width); sums are float32, also of float16 and int8.
 
     Returns:
         float32 of the same shape.
     """
+    vectors = vectors.astype(np.float32, copy=False)
     length = np.linalg.norm(vectors, axis=-1, keepdims=True)
     rows: Floats = (vectors / np.maximum(length, 1e-12)).astype(np.float32, copy=False)
     return rows
@@ -139,21 +140,22 @@ def rowwise_cosine(a: NDArray[np.floating], b: NDArray[np.floating]) -> NDArray[
 
 
 def similarity(
-    a: NDArray[np.float32], b: NDArray[np.float32], kind: Similarity = Similarity.COSINE
+    a: NDArray[np.number], b: NDArray[np.number], kind: Similarity = Similarity.COSINE
 ) -> Floats:
     """Compare every row of `a` with every row of `b`; larger is more similar.
 
     Distances are negated, as sentence-transformers does.
 
     Args:
-        a: float32 of shape (rows, width) or (width,).
-        b: float32 of shape (others, width) or (width,).
+        a: Numbers of shape (rows, width) or (width,); computed in float32, also of float16 and
+            int8, whose own sums would overflow.
+        b: Numbers of shape (others, width) or (width,).
         kind: The similarity.
 
     Returns:
         float32 of shape (rows, others).
     """
-    a, b = np.atleast_2d(a), np.atleast_2d(b)
+    a, b = (np.atleast_2d(rows).astype(np.float32, copy=False) for rows in (a, b))
     if kind is Similarity.COSINE:
         return normalize(a) @ normalize(b).T
     if kind is Similarity.DOT:

@@ -12,7 +12,9 @@ from minnow.errors import InputError, MissingExtraError
 from minnow.search import Index, open_store
 from minnow.search import index as index_module
 from minnow.search import sidecar as sidecar_module
-from minnow.search.sidecar import sidecar_path
+from minnow.search.sidecar import build_sidecar, open_sidecar, sidecar_path
+from minnow.vectors import Similarity, normalize
+from minnow.vectors import similarity as similarity_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -55,6 +57,25 @@ class TestWithUsearch:
             assert index._matrix.ids.size == 0  # vectors were not read
         with open_(file, "never") as index:
             assert near == found(index)
+
+    @pytest.mark.parametrize("similarity", ["cosine", "dot", "euclidean"])
+    def test_int8_keeps_the_lengths_of_vectors(
+        self, file: Path, tmp_path: Path, similarity: str
+    ) -> None:
+        """usearch by itself would give all the same length."""
+        generator = np.random.default_rng(3)
+        vectors = normalize(1 + generator.normal(scale=0.3, size=(300, 24)).astype(np.float32))
+        if similarity != "cosine":
+            vectors *= np.linspace(0.2, 5, 300, dtype=np.float32)[:, None]
+        query, ids, kind = vectors[150], np.arange(300), Similarity(similarity)
+        store = open_store(file)
+
+        assert build_sidecar(store, ids, lambda: [(ids, vectors)], 24, kind, dtype="i8")
+
+        graph = open_sidecar(store, ids, 24, kind)
+        assert graph is not None
+        best = similarity_of(query, vectors, kind)[0].argsort()[::-1][:5]
+        assert set(best.tolist()) <= set(graph.candidates(query, 5)[:16].tolist())
 
     def test_hybrid_search_is_the_same(self, file: Path) -> None:
         with open_(file, "always") as index:

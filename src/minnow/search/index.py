@@ -272,11 +272,15 @@ class Index(OpenIndexFile):
             ids = chunk_ids(database)
             if open_sidecar(self.store, ids, width, self._kind) is not None:
                 return True
-            blocks = read_vectors(
-                database, VECTORS, -1, width, self.settings.encoding, unit=self._unit
-            )
+            encoding = self.settings.encoding
             made = build_sidecar(
-                self.store, ids, blocks, width, self._kind, dtype=dtype, progress=progress
+                self.store,
+                ids,
+                lambda: read_vectors(database, VECTORS, -1, width, encoding, unit=self._unit),
+                width,
+                self._kind,
+                dtype=dtype,
+                progress=progress,
             )
         self._seen = -1
         return made

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from pathlib import Path
 
+    from numpy.typing import NDArray
+
     from minnow.indexfile.encodings import Floats, Ids
     from minnow.indexfile.store import Store
 
@@ -32,13 +34,14 @@ LARGE = 100_000
 """Indexes with as many chunks get a sidecar, where usearch is installed."""
 
 _HEADER = 4096
-_MAGIC = "minnow usearch 2"
+_MAGIC = "minnow usearch 3"
 _EXPANSION_ADD = 128
 _LEAST_EXPANSION = 128
 _CHUNKS_PER_EXPANSION = 600
 _CONNECTIVITY = 16
 _CANDIDATES = 64
 _NEIGHBOUR_BYTES = 200
+_LARGEST = 127
 _METRICS = {Similarity.COSINE: "cos", Similarity.DOT: "ip", Similarity.EUCLIDEAN: "l2sq"}
 
 
@@ -57,6 +60,29 @@ class _State:
     dtype: str
 
 
+@dataclass(frozen=True)
+class _Numbers:
+    """The conversion of vectors to what the graph holds, float16 or int8.
+
+    usearch itself would scale every vector to the same length when it makes int8 of it, which is
+    right for cosine alone; with one scale for all vectors, lengths are kept.
+
+    Attributes:
+        dtype: "f16" or "i8".
+        largest: The largest magnitude of a number in the vectors of the index, for "i8".
+    """
+
+    dtype: str
+    largest: float
+
+    def of(self, vectors: Floats) -> Floats | NDArray[np.int8]:
+        if self.dtype == "f16":
+            return vectors
+        scaled = np.rint(vectors * (_LARGEST / self.largest))
+        rows: NDArray[np.int8] = np.clip(scaled, -_LARGEST, _LARGEST).astype(np.int8)
+        return rows
+
+
 def sidecar_path(path: Path) -> Path:
     """Return the path of the sidecar of an index."""
     return path.with_name(f"{path.name}.usearch")
@@ -65,16 +91,16 @@ def sidecar_path(path: Path) -> Path:
 class Sidecar:
     """Approximate nearest neighbours in a large index, without reading all vectors."""
 
-    def __init__(self, graph: Any, content: mmap.mmap | None) -> None:
+    def __init__(self, graph: Any, numbers: _Numbers, content: mmap.mmap | None) -> None:
         """Take over a graph of usearch; `open_sidecar` and `build_sidecar` make one."""
-        self._graph, self._content = graph, content
+        self._graph, self._numbers, self._content = graph, numbers, content
 
     def candidates(self, query: Floats, count: int) -> Ids:
         """Return the ids of more than `count` chunks near a query, for an exact comparison.
 
         The query is float32 of shape (width,).
         """
-        found = self._graph.search(query, max(_CANDIDATES, 2 * count))
+        found = self._graph.search(self._numbers.of(query), max(_CANDIDATES, 2 * count))
         return np.array(found.keys, np.int64)
 
     def __len__(self) -> int:
@@ -101,6 +127,7 @@ def open_sidecar(store: Store, ids: Ids, width: int, kind: Similarity) -> Sideca
             state = _State(**header["state"]) if header["magic"] == _MAGIC else None
             if state is None or state != _state(store, ids, width, kind, state.dtype):
                 return None
+            numbers = _Numbers(state.dtype, float(header["largest"]))
             content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         body = memoryview(content)[_HEADER:]
         if zlib.crc32(body) != header["crc32"]:  # usearch would crash on a damaged one
@@ -113,13 +140,13 @@ def open_sidecar(store: Store, ids: Ids, width: int, kind: Similarity) -> Sideca
         return None
     # The larger the graph, the more of it has to be visited for the same recall.
     graph.expansion_search = max(_LEAST_EXPANSION, len(ids) // _CHUNKS_PER_EXPANSION)
-    return Sidecar(graph, content)
+    return Sidecar(graph, numbers, content)
 
 
 def build_sidecar(
     store: Store,
     ids: Ids,
-    blocks: Iterable[tuple[Ids, Floats]],
+    read: Callable[[], Iterable[tuple[Ids, Floats]]],
     width: int,
     kind: Similarity,
     *,
@@ -131,7 +158,7 @@ def build_sidecar(
     Args:
         store: The index.
         ids: Ids of all its chunks, ascending.
-        blocks: The ids in blocks, with their vectors: float32 of shape (ids, width).
+        read: Reads the ids in blocks, with their vectors: float32 of shape (ids, width).
         width: Length of a vector.
         kind: Similarity of vectors.
         dtype: "f16" or "i8": numbers within the graph.
@@ -148,25 +175,32 @@ def build_sidecar(
         return False
     if not is_installed():
         raise MissingExtraError("A sidecar", "search-large")
-    numbers = width * (1 if dtype == "i8" else 2)
+    row_bytes = width * (1 if dtype == "i8" else 2)
     require_memory(  # usearch's graph, and the same once more as bytes to write
-        len(ids) * (numbers + _NEIGHBOUR_BYTES) * 2,
+        len(ids) * (row_bytes + _NEIGHBOUR_BYTES) * 2,
         f"A sidecar of {len(ids)} vectors of {width} numbers",
         "Search without one, or divide the index.",
         OutputError,
     )
     graph = _new_graph(_State("", 0, 0, width, _METRICS[kind], dtype))
-    for some, vectors in blocks:
-        graph.add(some.astype(np.uint64), vectors)
+    numbers = _Numbers(dtype, _largest(read()) if dtype == "i8" else 0.0)
+    for some, vectors in read():
+        graph.add(some.astype(np.uint64), numbers.of(vectors))
         progress(len(vectors))
     state = _state(store, ids, width, kind, dtype)
     path = sidecar_path(store.path)
     with whole_file(path) as staged, staged.open("xb") as file:
         body = graph.save()
-        facts = {"magic": _MAGIC, "state": asdict(state), "crc32": zlib.crc32(body)}
+        facts = {"magic": _MAGIC, "state": asdict(state), "largest": numbers.largest}
+        facts["crc32"] = zlib.crc32(body)
         file.write(json.dumps(facts).encode().ljust(_HEADER, b"\0"))
         file.write(body)
     return True
+
+
+def _largest(blocks: Iterable[tuple[Ids, Floats]]) -> float:
+    """Return the largest magnitude of a number in vectors, or 1 where all are zero."""
+    return max((float(np.abs(vectors).max(initial=0)) for _, vectors in blocks), default=0) or 1.0
 
 
 def _state(store: Store, ids: Ids, width: int, kind: Similarity, dtype: str) -> _State:
