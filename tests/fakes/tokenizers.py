@@ -77,7 +77,7 @@ _AROUND = {
     "gemma3_text": ("<bos>", "<eos>"),
     "qwen3": (None, "<|endoftext|>"),
 }
-_WORDS = ("fish", "sleep", "water", "river", "the", "how", "do", "not", "lamp")
+_WORDS = ("a", "fish", "sleep", "water", "river", "the", "how", "do", "not", "lamp")
 _QWEN_WORDS = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}"
     r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"

@@ -79,6 +79,26 @@ EUROBERT_SIZES = {
     "rms_norm_eps": 1e-3,
     "pad_token_id": 0,
 }
+QWEN3_SIZES = {
+    **EUROBERT_SIZES,
+    "head_dim": 10,
+    "use_sliding_window": True,
+    "sliding_window": 7,
+    "max_window_layers": 1,
+}
+GEMMA3_SIZES = {
+    **EUROBERT_SIZES,
+    "num_hidden_layers": 3,
+    "head_dim": 10,
+    "query_pre_attn_scalar": 20,
+    "use_bidirectional_attention": True,
+    "sliding_window": 11,
+    "layer_types": ["sliding_attention", "full_attention", "sliding_attention"],
+    "rope_parameters": {
+        "sliding_attention": {"rope_type": "default", "rope_theta": 50.0},
+        "full_attention": {"rope_type": "linear", "rope_theta": 10_000.0, "factor": 2.0},
+    },
+}
 DEBERTA_SIZES = BERT_SIZES | {
     "max_position_embeddings": 40,
     "type_vocab_size": 0,
@@ -108,7 +128,8 @@ class Case:
     """A model type: the start of its class names in `transformers`, and a tiny config.
 
     `transformers` computes rotations, and parts of an RMS norm, in float32; `tolerance` is what
-    that leaves. `head` and `task` end the names of the encoder and of a model with a task's head.
+    that leaves. `head`, `task` and `config` end the names of the encoder, of a model with a task's
+    head, and of the configuration.
     """
 
     classes: str
@@ -117,6 +138,7 @@ class Case:
     tolerance: float = 1e-9
     head: str = "Model"
     task: str = "ForMaskedLM"
+    config: str = "Config"
 
 
 CASES = {
@@ -132,6 +154,16 @@ CASES = {
     "eurobert": Case("EuroBert", EUROBERT_SIZES, tolerance=1e-5),
 }
 CASES |= {
+    "qwen3": Case("Qwen3", QWEN3_SIZES, tolerance=1e-5, task="ForCausalLM"),
+    "gemma3_text": Case(
+        "Gemma3",
+        GEMMA3_SIZES,
+        "hidden_activation",
+        3e-5,
+        head="TextModel",
+        task="ForCausalLM",
+        config="TextConfig",
+    ),
     "electra": Case("Electra", BERT_SIZES | {"embedding_size": 16}),
     "t5": Case(
         "T5", T5_SIZES, "feed_forward_proj", 1e-5, "EncoderModel", "ForConditionalGeneration"
@@ -151,7 +183,7 @@ def save_random_model(folder: Path, case: Case, head: str = "", **config: Any) -
     import torch
     import transformers
 
-    settings = getattr(transformers, f"{case.classes}Config")(**case.sizes, **config)
+    settings = getattr(transformers, f"{case.classes}{case.config}")(**case.sizes, **config)
     model = getattr(transformers, f"{case.classes}{head or case.head}")(settings).eval()
     generator = torch.Generator().manual_seed(7)
     with torch.no_grad():
@@ -218,7 +250,7 @@ def test_the_encoder_of_a_model_with_a_task_head_is_found(case: Case, tmp_path: 
 def test_defaults_are_those_of_transformers(model_type: str, case: Case) -> None:
     import transformers
 
-    config = getattr(transformers, f"{case.classes}Config")()
+    config = getattr(transformers, f"{case.classes}{case.config}")()
     family = family_of(model_type)
 
     assert family is not None
@@ -233,8 +265,8 @@ def test_defaults_are_those_of_transformers(model_type: str, case: Case) -> None
 def test_a_prefix_is_that_of_transformers(case: Case) -> None:
     import transformers
 
-    config = getattr(transformers, f"{case.classes}Config")
-    model = getattr(transformers, f"{case.classes}Model")
+    config = getattr(transformers, f"{case.classes}{case.config}")
+    model = getattr(transformers, f"{case.classes}{case.head}")
     family = family_of(config.model_type)
 
     assert family is not None

@@ -26,6 +26,7 @@ from minnow.model.reference import (
     activate,
     embed,
     multiply,
+    normalize_heads,
     normalize_layer,
     places_of,
     states_by_distance,
@@ -97,12 +98,16 @@ def _round_block(
         matrix = f"{name}.{part}"
         _fit(matrix, target, given, moment, rounded, grid_of(matrix))
 
-    def add(part: str, norm: Norm | None, wanted: Floats, given: Floats) -> None:
-        product = published.linear(wanted, f"{name}.{part}")
-        fit(part, product + (published.states - candidate.states), given, _Moment.of(given))
-        tail = "attention_norm" if part == "attention_output" else "output_norm"
-        published.add(product, block, norm, f"{name}.{tail}")
-        candidate.add(candidate.linear(given, f"{name}.{part}"), block, norm, f"{name}.{tail}")
+    def add(
+        part: str, norms: tuple[Norm | None, Norm | None], wanted: Floats, given: Floats
+    ) -> None:
+        product = target = published.linear(wanted, f"{name}.{part}")
+        if norms[1] is None:  # what is added makes up for the states before it
+            target = product + (published.states - candidate.states)
+        fit(part, target, given, _Moment.of(given))
+        stem = f"{name}.{'attention' if part == 'attention_output' else part}"
+        published.add(product, block, norms, stem)
+        candidate.add(candidate.linear(given, f"{name}.{part}"), block, norms, stem)
 
     def round_inputs(
         parts: tuple[str, ...], norm: Norm | None, named: str
@@ -119,11 +124,11 @@ def _round_block(
     norm = block.attention_norm
     targets, found = round_inputs(("query", "key", "value"), norm, "attention_norm")
     mixed = published.attend(targets, block, name), candidate.attend(found, block, name)
-    add("attention_output", norm, mixed[0], mixed[1])
+    add("attention_output", (norm, block.attention_end_norm), mixed[0], mixed[1])
     norm, part = block.output_norm, block.feed_forward
     units = ("gate", "inner") if part.gated else ("inner",)
     targets, found = round_inputs(units, norm, "output_norm")
-    add("output", norm, _units(targets, part), _units(found, part))
+    add("output", (norm, block.output_end_norm), _units(targets, part), _units(found, part))
 
 
 def _units(outputs: Sequence[Floats], part: FeedForward) -> Floats:
@@ -187,6 +192,10 @@ class _Pass:
         texts = zip(*(np.split(part, self._ends[:-1]) for part in parts), strict=True)
         mixed = []
         for query, key, value in texts:
+            query, key = (
+                normalize_heads(x, block.attention, f"{name}.{part}_norm", self.tensors)
+                for part, x in (("query", query), ("key", key))
+            )
             bias = relative_bias(len(query), self._network.relative, self.tensors)
             distances = states_by_distance(len(query), self._network, name, self.tensors)
             mixed.append(attend(query, key, value, block.attention, bias, distances))
@@ -198,8 +207,18 @@ class _Pass:
             return normalize_layer(self.states, norm, name, self.tensors)
         return self.states
 
-    def add(self, product: Floats, block: Block, norm: Norm | None, name: str) -> None:
-        """Add a part's output to the states, and normalise them in a post-norm block."""
-        self.states = self.states + product
+    def add(
+        self, product: Floats, block: Block, norms: tuple[Norm | None, Norm | None], stem: str
+    ) -> None:
+        """Add a part's output to the states, and normalise them in a post-norm block.
+
+        Args:
+            product: The output.
+            block: The layer.
+            norms: The norm of the part, and that of its output.
+            stem: Their names, without `_norm` and `_end_norm`.
+        """
+        added = normalize_layer(product, norms[1], f"{stem}_end_norm", self.tensors)
+        self.states = self.states + added
         if block.placement is Placement.POST:
-            self.states = normalize_layer(self.states, norm, name, self.tensors)
+            self.states = normalize_layer(self.states, norms[0], f"{stem}_norm", self.tensors)

@@ -131,17 +131,16 @@ class GraphWriter(DisentangledNodes):
             seq = self._shape[1] if self._shape else "seq"
             return self._end(self._last(states, states, *last), OUTPUT, [seq, network.width])
         mask = pooling_mask(self, self.token_mask, head.unpooled)
-        tokens = (network.longest, mask)
         token = None
         first = head.pooling is Pooling.CLS and network.distances is None
-        takes_one = first or not network.compares_positions
+        takes_one = (first and not network.is_causal) or not network.compares_positions
         if last and takes_one and not head.joined:
-            token = one_token(self, states, head.pooling, *tokens)
+            token = one_token(self, states, head.pooling, mask)
         pooled = [self._last(token or states, states, *last)]
         if token is None:
             pooled = [
-                one_token(self, pooled[0], pooling, *tokens, name)
-                or several_tokens(self, pooled[0], padding, pooling, *tokens, name)
+                one_token(self, pooled[0], pooling, mask, name)
+                or several_tokens(self, pooled[0], padding, pooling, network.longest, mask, name)
                 for pooling, name in zip(head.poolings, _pooling_names(head), strict=True)
             ]
         widths = head.widths(network.width)
@@ -203,33 +202,39 @@ class GraphWriter(DisentangledNodes):
         def norm(states: str, norm: Norm | None, part: str, tail: str = "") -> str:
             return self._norm(states, norm, f"{name}.{part}_norm", tail)
 
+        def attend(states: str, context: str) -> str:
+            attended = self._attention(states, context, name, block.attention)
+            return norm(attended, block.attention_end_norm, "attention_end")
+
         if block.placement is Placement.PRE:
             read = norm(context, block.attention_norm, "attention")
             asking = read
             if states != context:
                 asking = norm(states, block.attention_norm, "attention", ".asking")
-            attended = self._attention(asking, read, name, block.attention)
-            states = self.node("Add", [attended, states], f"{name}.attended")
+            states = self.node("Add", [attend(asking, read), states], f"{name}.attended")
             read = norm(states, block.output_norm, "output")
-            return self._feed_forward(read, states, name, block.feed_forward)
-        attended = self._attention(states, context, name, block.attention)
-        states = self.node("Add", [attended, states], f"{name}.attended")
+            return self._feed_forward(read, states, name, block)
+        states = self.node("Add", [attend(states, context), states], f"{name}.attended")
         states = norm(states, block.attention_norm, "attention")
-        summed = self._feed_forward(states, states, name, block.feed_forward)
+        summed = self._feed_forward(states, states, name, block)
         return norm(summed, block.output_norm, "output")
 
-    def _feed_forward(self, states: str, total: str, layer: str, part: FeedForward) -> str:
-        """Add a feed-forward part's output to a total, a part of its units after another."""
+    def _feed_forward(self, read: str, states: str, layer: str, block: Block) -> str:
+        """Add a feed-forward part's output to states, a part of its units after another."""
+        part, total = block.feed_forward, "" if block.output_end_norm else states
         step = self._network.width if self._in_parts else part.width
         for start in range(0, part.width, step):
             units = slice(start, start + step)
             tail = f".{start}" if start else ""
-            some = self._units(states, layer, part, units, tail)
+            some = self._units(read, layer, part, units, tail)
             weight = self._tensors[f"{layer}.output.weight"][:, units]
             bias = None if start else self._tensors.get(f"{layer}.output.bias")
             some = self._product(some, f"{layer}.output{tail}", weight, bias)
-            total = self.node("Add", [some, total], f"{layer}.summed{tail}")
-        return total
+            total = self.node("Add", [some, total], f"{layer}.summed{tail}") if total else some
+        if block.output_end_norm is None:
+            return total
+        total = self._norm(total, block.output_end_norm, f"{layer}.output_end_norm")
+        return self.node("Add", [total, states], f"{layer}.fed")
 
     def _units(self, states: str, layer: str, part: FeedForward, units: slice, tail: str) -> str:
         """Compute some units of a feed-forward part."""
@@ -306,7 +311,7 @@ class GraphWriter(DisentangledNodes):
         scores = self.node("MatMul", [query, key], f"{name}.query_key")
         scores = self._distance_scores(scores, query, key, name, attention)
         scores = self.with_number("Mul", scores, attention.scale, f"{name}.scaled")
-        mask = self._mask(attention.window, first=first)
+        mask = self._mask(attention, first=first)
         scores = self.node("Add", [scores, mask], f"{name}.masked")
         weights = self.node("Softmax", [scores], f"{name}.weights", axis=-1)
         return self.node("MatMul", [weights, value], f"{name}.mixed")
@@ -319,12 +324,14 @@ class GraphWriter(DisentangledNodes):
         Args:
             states: What they are computed from.
             part: Name of the linear layer.
-            attention: Heads and rotations.
+            attention: Heads, their norm and rotations.
             turned: Turn them by their positions; the first token's do not turn.
             columns: Exchange the last two axes.
         """
         shape = [0, 0, -1, attention.head_size]
         split = self.reshape(self._linear(states, part), shape, f"{part}.heads")
+        if not part.endswith("value"):
+            split = self._norm(split, attention.norm, f"{part}_norm")
         rotary = attention.rotary if turned else None
         order = [0, 2, 3, 1] if columns and not rotary else [0, 2, 1, 3]
         heads = self.node("Transpose", [split], f"{part}.turned", perm=order)

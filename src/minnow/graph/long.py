@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from minnow.graph.positions import MASKED, PositionNodes, distance_rows
+from minnow.graph.positions import MASKED, PositionNodes, distance_rows, mask_of, sight_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -32,11 +32,11 @@ class LongNodes(PositionNodes):
 
     _long = False
 
-    def _mask(self, window: int | None, *, first: bool) -> str:
+    def _mask(self, attention: Attention, *, first: bool) -> str:
         """Return what is added to scores; for the first token of long texts, of one row only."""
         if not (self._long and first):
-            return super()._mask(window, first=first)
-        mask = "mask"
+            return super()._mask(attention, first=first)
+        mask, window = "mask", attention.window
         relative = self._network.relative
         if relative is not None:
             mask = self._once("first.relative", lambda: self._first_relative(relative))
@@ -67,7 +67,7 @@ class LongNodes(PositionNodes):
         window = attention.window
         if window is None or self._network.relative or 4 * window > self._network.longest:
             return self._mix_by_head(query, key, value, name, attention)
-        return self._mix_in_blocks(query, key, value, name, attention, window)
+        return self._mix_in_blocks(query, key, value, name, attention, max(window, 1))
 
     def _mix_by_head(
         self, query: str, key: str, value: str, name: str, attention: Attention
@@ -80,24 +80,24 @@ class LongNodes(PositionNodes):
             columns = self.node("Transpose", [asked], f"{part}.columns", perm=[0, 1, 3, 2])
             scores = self.node("MatMul", [asking, columns], f"{part}.query_key")
             scores = self.with_number("Mul", scores, attention.scale, f"{part}.scaled")
-            mask = self._mask_of_head(head, attention.window)
+            mask = self._mask_of_head(head, attention)
             scores = self.node("Add", [scores, mask], f"{part}.masked")
             weights = self.node("Softmax", [scores], f"{part}.weights", axis=-1)
             mixed.append(self.node("MatMul", [weights, values], f"{part}.mixed"))
         return self.node("Concat", mixed, f"{name}.mixed", axis=1)
 
-    def _mask_of_head(self, head: int, window: int | None) -> str:
+    def _mask_of_head(self, head: int, attention: Attention) -> str:
         """Return what is added to a head's scores: shape (batch, 1, 1 or seq, seq)."""
         relative = self._network.relative
         mask = "mask"
         if relative is not None:
             rows = distance_rows(relative, self._tensors, self._network.longest)
             mask = self._once(("relative", head), lambda: self._add_row(head, rows[head]))
-        if window is None:
+        if attention.sees_all:
             return mask
-        whole = mask
+        whole, sight = mask, (sight_of(attention), mask)
         name = "" if relative is None else f".head{head}"
-        return self._once(("window", window, mask), lambda: self._add_window(whole, window, name))
+        return self._once(sight, lambda: self._add_sight(whole, attention, name))
 
     def _add_row(self, head: int, row: NDArray[np.float32]) -> str:
         """Add a head's numbers by distance, of shape (2 * longest - 1,), to the padding."""
@@ -111,10 +111,9 @@ class LongNodes(PositionNodes):
         return self.node("Add", [self._distances(), start], "relative.places")
 
     def _mix_in_blocks(
-        self, query: str, key: str, value: str, name: str, attention: Attention, window: int
+        self, query: str, key: str, value: str, name: str, attention: Attention, block: int
     ) -> str:
         """Let tokens mix the values of those in a window, a block of tokens as long as it."""
-        block = max(window, 1)
         shape = [0, attention.heads, -1, block, attention.head_size]
         inside = self._once(("inside", block), lambda: self._pads(block, 0))
         asking = self.node("Pad", [query, inside], f"{name}.query.padded")
@@ -124,7 +123,8 @@ class LongNodes(PositionNodes):
         values = self._neighbours(value, shape, f"{name}.value")
         scores = self.node("MatMul", [asking, keys], f"{name}.query_key")
         scores = self.with_number("Mul", scores, attention.scale, f"{name}.scaled")
-        band = self._once(("band", window), lambda: self._band(window))
+        sight = ("band", sight_of(attention))
+        band = self._once(sight, lambda: self._band(attention, block))
         scores = self.node("Add", [scores, band], f"{name}.masked")
         weights = self.node("Softmax", [scores], f"{name}.weights", axis=-1)
         mixed = self.node("MatMul", [weights, values], f"{name}.mixed.blocks")
@@ -148,15 +148,14 @@ class LongNodes(PositionNodes):
             found.append(self.reshape(part, shape, f"{name}.blocks{i}"))
         return self.node("Concat", found, f"{name}.around", axis=3)
 
-    def _band(self, window: int) -> str:
+    def _band(self, attention: Attention, block: int) -> str:
         """Return what is added to the scores of blocks: (batch, 1, blocks, block, 3 * block)."""
-        name, block = f"window{window}", max(window, 1)
+        name = sight_of(attention)
         column = self.reshape("mask", [0, 1, -1, 1], f"{name}.column")
         padding = self._neighbours(column, [0, 1, -1, block, 1], name, -MASKED)
         padding = self.node("Transpose", [padding], f"{name}.padding", perm=[0, 1, 2, 4, 3])
         keys, queries = np.arange(_BLOCKS_SEEN * block)[None, :], np.arange(block)[:, None]
-        beyond = np.abs(keys - (queries + block)) > window
-        band = self.table(f"{name}.band", np.float32(-MASKED) * beyond)
+        band = self.table(f"{name}.band", mask_of(keys - (queries + block), attention))
         return self.node("Add", [padding, band], f"mask.{name}")
 
     def _pads(self, block: int, more: int) -> str:

@@ -34,7 +34,6 @@ def one_token(
     nodes: Nodes,
     states: str,
     pooling: Pooling,
-    longest: int,
     mask: str = MASK,
     name: str = "pooling",
 ) -> str | None:
@@ -44,7 +43,6 @@ def one_token(
         nodes: The graph.
         states: Token states of shape (batch, seq, width), of any layer.
         pooling: The way to pool.
-        longest: The most tokens that a text can have.
         mask: 1 for a token, 0 for padding; of shape (batch, seq).
         name: Prefix of the names of all values.
 
@@ -56,7 +54,7 @@ def one_token(
         one = nodes.constant(f"{name}.to", [1], np.int64)
         return nodes.node("Slice", [states, zero, one, one], f"{name}.token")
     if pooling is Pooling.LAST_TOKEN:
-        return _weighted_sum(nodes, states, _last(nodes, longest, mask, name), name)
+        return _weighted_sum(nodes, states, _last(nodes, mask, name), name)
     return None
 
 
@@ -239,13 +237,16 @@ def _weighted_mean(nodes: Nodes, longest: int, mask: str, name: str) -> str:
     )
 
 
-def _last(nodes: Nodes, longest: int, mask: str, name: str) -> str:
-    """Weigh by 1 the token whose number is the count of tokens, and all others by 0."""
-    count = _row_sum(nodes, _mask(nodes, mask, name), f"{name}.count")
-    away = nodes.node("Sub", [_positions(nodes, longest, mask, 1.0, name), count], f"{name}.away")
-    away = nodes.node("Abs", [away], f"{name}.distance")
-    weights = nodes.node("Sub", [nodes.scalar(f"{name}.unit", 1.0), away], f"{name}.near")
-    return nodes.node("Relu", [weights], f"{name}.weights")
+def _last(nodes: Nodes, mask: str, name: str) -> str:
+    """Weigh by 1 the token that no other follows, and all others by 0; padding on either side."""
+    mask = _mask(nodes, mask, name)
+    pads = nodes.constant(f"{name}.pads", [0, 0, 0, 1], np.int64)
+    padded = nodes.node("Pad", [mask, pads], f"{name}.padded")
+    one, axis = (nodes.constant(f"{name}.{n}", [1], np.int64) for n in ("one", "axis"))
+    end = nodes.constant(f"{name}.end", [np.iinfo(np.int32).max], np.int64)
+    following = nodes.node("Slice", [padded, one, end, axis], f"{name}.following")
+    followed = nodes.node("Sub", [nodes.scalar(f"{name}.unit", 1.0), following], f"{name}.last")
+    return nodes.node("Mul", [mask, followed], f"{name}.weights")
 
 
 _WEIGHTS: Mapping[Pooling, Callable[[Nodes, int, str, str], str]] = {

@@ -2,8 +2,8 @@
 
 A converter that stores floats in half precision takes the constants of a graph too, so no angle and
 no bucket is computed in it: the graph holds their cosines and sines, or a number for each distance.
-Distances are whole numbers until they are compared with a window: a phone's half precision counts
-only up to 2048.
+Distances are whole numbers until a window is subtracted: a phone's half precision counts only up
+to 2048.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from minnow.model.network import Network, Relative, Rotary
+    from minnow.model.network import Attention, Network, Relative, Rotary
 
 MASKED = 10_000.0
 
@@ -117,11 +117,11 @@ class PositionNodes(Nodes):
 
         return self._once("distances", subtract)
 
-    def _mask(self, window: int | None, *, first: bool) -> str:
-        """Return what is added to scores, the same for all layers of a window.
+    def _mask(self, attention: Attention, *, first: bool) -> str:
+        """Return what is added to scores, the same for all layers of a window and direction.
 
         Args:
-            window: The largest distance of two tokens that see each other, if there is one.
+            attention: Says which tokens see each other.
             first: Whether only each text's first token asks.
 
         Returns:
@@ -131,27 +131,30 @@ class PositionNodes(Nodes):
         relative = self._network.relative
         if relative is not None:
             mask = self._once("relative", lambda: self._add_relative("mask", relative))
-        if window is not None:
-            whole = mask
-            mask = self._once(("window", window), lambda: self._add_window(whole, window))
+        if not attention.sees_all:
+            whole, sight = mask, sight_of(attention)
+            mask = self._once(sight, lambda: self._add_sight(whole, attention))
         if not first or mask == "mask":
             return mask
         return self._once(("first", mask), lambda: self._first_row(mask))
 
-    def _add_window(self, mask: str, window: int, tail: str = "") -> str:
-        """Add -MASKED for tokens outside a window to a mask; a second one needs a tail."""
-        name = f"window{window}{tail}"
+    def _add_sight(self, mask: str, attention: Attention, tail: str = "") -> str:
+        """Add -MASKED where a token does not see another to a mask; a second one needs a tail."""
+        name = f"{sight_of(attention)}{tail}"
         if self._shape is not None:
-            beyond = np.abs(distances_of(self._shape[1])) > window
-            outside = self.table(f"{name}.mask", np.float32(-MASKED) * beyond)
-        else:
-            far = self.node(
-                "Abs", [self.cast(self._distances(), f"{name}.float")], f"{name}.distance"
-            )
-            far = self.with_number("Sub", far, float(window), f"{name}.beyond")
-            far = self.node("Relu", [far], f"{name}.outside")
-            far = self.node("Min", [far, self.scalar(f"{name}.one", 1.0)], f"{name}.any")
-            outside = self.with_number("Mul", far, -MASKED, f"{name}.mask")
+            outside = self.table(f"{name}.mask", mask_of(distances_of(self._shape[1]), attention))
+            return self.node("Add", [mask, outside], f"mask.{name}")
+        ahead, window, beyond = self._distances(), attention.window, []
+        if window is not None:
+            least = self.constant(f"{name}.least", -window, np.int32)
+            beyond.append(self.node("Sub", [least, ahead], f"{name}.behind"))
+        furthest = 0 if attention.causal or window is None else window
+        most = self.constant(f"{name}.most", furthest, np.int32)
+        beyond.append(self.node("Sub", [ahead, most], f"{name}.ahead"))
+        far = [self.node("Relu", [self.cast(x, f"{x}.float")], f"{x}.steps") for x in beyond]
+        steps = far[0] if len(far) == 1 else self.node("Add", far, f"{name}.steps")
+        hidden = self.node("Min", [steps, self.scalar(f"{name}.one", 1.0)], f"{name}.hidden")
+        outside = self.with_number("Mul", hidden, -MASKED, f"{name}.mask")
         return self.node("Add", [mask, outside], f"mask.{name}")
 
     def _add_relative(self, mask: str, relative: Relative) -> str:
@@ -237,6 +240,19 @@ def distance_rows(
     bucket = np.where(np.abs(ahead) < exact, np.abs(ahead), exact + reached - 1)
     rows: NDArray[np.float32] = tensors["relative_bias"][bucket + side * (ahead > 0)].T
     return rows
+
+
+def mask_of(ahead: NDArray[np.integer[Any]], attention: Attention) -> NDArray[np.float32]:
+    """Return 0 for distances, from query to key, at which a token sees another, else -MASKED."""
+    behind = np.inf if attention.window is None else attention.window
+    hidden = (ahead > (0 if attention.causal else behind)) | (-ahead > behind)
+    return np.float32(-MASKED) * hidden
+
+
+def sight_of(attention: Attention) -> str:
+    """Name what a token sees: "window8", "causal", "causal8"."""
+    window = "" if attention.window is None else str(attention.window)
+    return f"causal{window}" if attention.causal else f"window{window}"
 
 
 def distances_of(tokens: int) -> NDArray[np.int32]:

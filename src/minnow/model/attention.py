@@ -45,7 +45,7 @@ def attend(
         query: The queries, of shape (tokens, width of all heads).
         key: The keys, of shape (tokens, width of all heads of keys).
         value: The values, in the same shape.
-        attention: Heads, scale, rotations and window.
+        attention: Heads, scale, rotations, window and direction.
         bias: Added to the scores by distance; see `relative_bias`.
         distances: The key and the query of each distance; see `minnow.model.reference`.
         at_once: The most scores in a block, if one row of them is not longer.
@@ -53,7 +53,7 @@ def attend(
     Returns:
         The mixed values, in the shape of the queries.
     """
-    tokens, window = len(query), attention.window
+    tokens = len(query)
     by_distance = [
         None if part is None else part.reshape(len(part), -1, attention.head_size).swapaxes(0, 1)
         for part in distances
@@ -64,8 +64,9 @@ def attend(
     )
     if attention.rotary is not None:
         query, key = rotate(query, attention.rotary), rotate(key, attention.rotary)
-    reach = tokens if window is None else window
-    rows, seen = _block(tokens, window)
+    behind = tokens if attention.window is None else attention.window
+    ahead_of = 0 if attention.causal else behind
+    rows, seen = _block(tokens, attention.window)
     rows = max(1, min(rows, at_once // seen))
     heads = max(1, at_once // (rows * seen))
     mixed = np.empty_like(query)
@@ -74,7 +75,7 @@ def attend(
         shared = np.arange(some.start, some.stop) // attention.group
         for start in range(0, tokens, rows):
             asking = slice(start, min(start + rows, tokens))
-            asked = slice(max(0, start - reach), min(tokens, asking.stop + reach))
+            asked = slice(max(0, start - behind), min(tokens, asking.stop + ahead_of))
             scores = query[some, asking] @ key[shared, asked].swapaxes(1, 2)
             ahead = _ahead(asking, asked) + (tokens - 1)
             if by_distance[0] is not None:
@@ -86,8 +87,9 @@ def attend(
             scores *= attention.scale
             if bias is not None:
                 scores += bias[some][:, ahead]
-            if window is not None:
-                scores[:, np.abs(_ahead(asking, asked)) > window] = -np.inf
+            if not attention.sees_all:
+                far = _ahead(asking, asked)
+                scores[:, (far > ahead_of) | (-far > behind)] = -np.inf
             scores -= scores.max(-1, keepdims=True)
             np.exp(scores, out=scores)
             scores /= scores.sum(-1, keepdims=True)
@@ -98,7 +100,7 @@ def attend(
 
 def attention_memory(attention: Attention, tokens: int, *, biased: bool = False) -> int:
     """Estimate the bytes that `attend` takes at its peak for a text, in float64."""
-    copies = 4 if biased or attention.window is not None else 2
+    copies = 4 if biased or not attention.sees_all else 2
     rows, seen = _block(tokens, attention.window)
     scores = min(SCORES_AT_ONCE, attention.heads * rows * seen)
     return 8 * (8 * tokens * attention.width + copies * scores)

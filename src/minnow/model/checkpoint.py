@@ -72,8 +72,11 @@ def tensor_shapes(network: Network) -> dict[str, tuple[int, ...]]:
                 rows = block.attention.key_width
                 shapes[f"layer.{i}.{part}.weight"] = (rows, width)
                 shapes[f"layer.{i}.{part}.bias"] = (rows,)
-        norms[f"layer.{i}.attention_norm"] = block.attention_norm
-        norms[f"layer.{i}.output_norm"] = block.output_norm
+        for name in ("attention_norm", "attention_end_norm", "output_norm", "output_end_norm"):
+            norms[f"layer.{i}.{name}"] = getattr(block, name)
+        if block.attention.norm:
+            head = (block.attention.head_size,)
+            shapes |= {f"layer.{i}.{part}_norm.weight": head for part in ("query", "key")}
     norms["final_norm"] = network.final_norm
     for name, norm in norms.items():
         size = columns if name == "embeddings.norm" else width
@@ -249,6 +252,8 @@ def _collect(
     for our, shape in tensor_shapes(network).items():
         part = theirs[our]
         if part.name in stored:
+            if our == "embeddings.word":
+                part = replace(part, factor=part.factor * network.words.scale)
             found = _read_one(*stored[part.name], part, shape)
             if isinstance(found, str):
                 faults.append(found)
@@ -301,4 +306,5 @@ def _read_one(
     with np.errstate(over="ignore"):
         tensor = np.ascontiguousarray(handle.get_tensor(key)[rows], dtype=np.float32)
         tensor *= np.float32(part.factor)
+        tensor += np.float32(part.plus)
     return tensor if np.isfinite(tensor).all() else f"{key} holds NaN or infinity"

@@ -22,12 +22,14 @@ class Part:
         index: The part, from 0.
         of: The number of parts.
         factor: Multiplies its numbers; a power of two, so that none of them is rounded.
+        plus: Added to its numbers.
     """
 
     name: str
     index: int = 0
     of: int = 1
     factor: float = 1.0
+    plus: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -150,6 +152,25 @@ EUROBERT = _POST_NORM_LLAMA | {
     "layer.{i}.output_norm": "layers.{i}.post_attention_layernorm",
     "final_norm": "norm",
 }
+
+QWEN3 = EUROBERT | {
+    "layer.{i}.query_norm": "layers.{i}.self_attn.q_norm",
+    "layer.{i}.key_norm": "layers.{i}.self_attn.k_norm",
+}
+
+_GEMMA3_NORMS = {
+    "layer.{i}.query_norm": "layers.{i}.self_attn.q_norm",
+    "layer.{i}.key_norm": "layers.{i}.self_attn.k_norm",
+    "layer.{i}.attention_norm": "layers.{i}.input_layernorm",
+    "layer.{i}.attention_end_norm": "layers.{i}.post_attention_layernorm",
+    "layer.{i}.output_norm": "layers.{i}.pre_feedforward_layernorm",
+    "layer.{i}.output_end_norm": "layers.{i}.post_feedforward_layernorm",
+    "final_norm": "norm",
+}
+GEMMA3: Mapping[str, str | Part] = EUROBERT | {
+    our: Part(theirs, plus=1.0) for our, theirs in _GEMMA3_NORMS.items()
+}
+"""Weights of norms are stored less one."""
 
 ELECTRA = BERT | {"embeddings.projection": "embeddings_project"}
 

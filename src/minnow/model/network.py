@@ -64,11 +64,13 @@ class Words:
         token_types: Rows of the table of token types; 0 where there is none.
         width: Columns of all tables, where a matrix with a bias makes states of their sum, after
             its norm; None where they are as wide as a state.
+        scale: Factor of the table of words; the tensor that `checkpoint.py` reads has it.
     """
 
     rows: int
     token_types: int = 0
     width: int | None = None
+    scale: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -182,7 +184,7 @@ class Rotary:
 
 @dataclass(frozen=True)
 class Attention:
-    """Attention of every token to every token, or to those within a window.
+    """Attention of every token to every token, to those within a window, or to those before it.
 
     Attributes:
         heads: Heads of the queries.
@@ -193,6 +195,8 @@ class Attention:
         window: The largest distance of two tokens that see each other; None for any distance.
         bias: Whether the three matrices of queries, keys and values have biases.
         output_bias: Whether the matrix that follows has one.
+        causal: Whether a token sees itself and earlier ones only.
+        norm: The norm of each head's queries, and of each head's keys, before they are turned.
     """
 
     heads: int
@@ -203,6 +207,13 @@ class Attention:
     window: int | None = None
     bias: bool = True
     output_bias: bool = True
+    causal: bool = False
+    norm: RmsNorm | None = None
+
+    @property
+    def sees_all(self) -> bool:
+        """Whether every token sees every token."""
+        return self.window is None and not self.causal
 
     @property
     def width(self) -> int:
@@ -252,6 +263,8 @@ class Block:
         attention_norm: The norm before or after the first part; None where there is none.
         output_norm: The norm before or after the second.
         placement: The place of both.
+        attention_end_norm: The norm of the first part's output, before it is added.
+        output_end_norm: The norm of the second's.
     """
 
     attention: Attention
@@ -259,6 +272,8 @@ class Block:
     attention_norm: Norm | None
     output_norm: Norm | None
     placement: Placement = Placement.POST
+    attention_end_norm: Norm | None = None
+    output_end_norm: Norm | None = None
 
 
 @dataclass(frozen=True)
@@ -302,8 +317,13 @@ class Network:
         """Whether attention depends on the positions of tokens, beside their states."""
         parts = [block.attention for block in self.blocks]
         return (self.relative or self.distances) is not None or any(
-            part.rotary is not None or part.window is not None for part in parts
+            part.rotary is not None or not part.sees_all for part in parts
         )
+
+    @property
+    def is_causal(self) -> bool:
+        """Whether tokens of some layer see only themselves and earlier ones."""
+        return any(block.attention.causal for block in self.blocks)
 
 
 def input_names(token_types: int) -> tuple[str, ...]:

@@ -139,6 +139,56 @@ def eurobert_network(spec: EncoderSpec) -> Network:
     return _rms_network(spec, attention, feed_forward, spec.layer_norm_eps)
 
 
+def qwen3_network(spec: EncoderSpec) -> Network:
+    """Describe a decoder as in Yang et al., "Qwen3" (2025): a token sees those before it."""
+    given, norm = spec.settings, net.RmsNorm(spec.layer_norm_eps)
+    size, bias = given["head_size"], given["attention_bias"]
+
+    def block(kind: str) -> net.Block:
+        attention = net.Attention(
+            spec.heads,
+            size,
+            scale=given["scale"],
+            group=given["group"],
+            rotary=net.Rotary(size, **given["rotary"][kind]),
+            window=given["window"] if kind == settings.WINDOW else None,
+            bias=bias,
+            output_bias=bias,
+            causal=given["causal"],
+            norm=norm,
+        )
+        feed_forward = net.FeedForward(
+            spec.inner_width, spec.activation, gated=True, bias=False, output_bias=False
+        )
+        return net.Block(attention, feed_forward, norm, norm, net.Placement.PRE)
+
+    return Network(
+        width=spec.width,
+        longest=spec.max_positions,
+        words=net.Words(spec.vocab_size),
+        positions=None,
+        embedding_norm=None,
+        blocks=tuple(map(block, given["layer_types"])),
+        final_norm=norm,
+    )
+
+
+def gemma3_network(spec: EncoderSpec) -> Network:
+    """Describe a network as in Kamath et al., "Gemma 3" (2025), in one or both directions.
+
+    Source: Schechter Vera et al., "EmbeddingGemma" (2025), for both directions.
+    """
+    network, norm = qwen3_network(spec), net.RmsNorm(spec.layer_norm_eps)
+    return replace(
+        network,
+        words=replace(network.words, scale=spec.width**0.5),
+        blocks=tuple(
+            replace(block, attention_end_norm=norm, output_end_norm=norm)
+            for block in network.blocks
+        ),
+    )
+
+
 def t5_network(spec: EncoderSpec) -> Network:
     """Describe an encoder as in Raffel et al., "T5" (2020), or with gates as in version 1.1.
 

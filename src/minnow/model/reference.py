@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from minnow.model.head import Head, Layer
-    from minnow.model.network import Block, Network, Norm
+    from minnow.model.network import Attention, Block, Network, Norm
 
 Doubles = NDArray[np.float64]
 Floats = TypeVar("Floats", NDArray[np.float32], NDArray[np.float64])
@@ -88,16 +88,21 @@ class ReferenceModel:
     def _block(self, x: Doubles, block: Block, name: str, bias: Doubles | None) -> Doubles:
         def add(part: Callable[[Doubles], Doubles], norm: Norm | None, named: str) -> Doubles:
             if block.placement is Placement.PRE:
-                return x + part(normalize_layer(x, norm, named, self._tensors))
-            return normalize_layer(x + part(x), norm, named, self._tensors)
+                return x + part(self._norm(x, norm, named))
+            return self._norm(x + part(x), norm, named)
 
         def attention(x: Doubles) -> Doubles:
             query, key, value = (
                 self._linear(x, f"{name}.{part}") for part in ("query", "key", "value")
             )
             distances = states_by_distance(len(x), self._network, name, self._tensors)
+            query, key = (
+                normalize_heads(x, block.attention, f"{name}.{part}_norm", self._tensors)
+                for part, x in (("query", query), ("key", key))
+            )
             mixed = attend(query, key, value, block.attention, bias, distances)
-            return self._linear(mixed, f"{name}.attention_output")
+            output = self._linear(mixed, f"{name}.attention_output")
+            return self._norm(output, block.attention_end_norm, f"{name}.attention_end_norm")
 
         def feed_forward(x: Doubles) -> Doubles:
             inner, activation = self._linear(x, f"{name}.inner"), block.feed_forward.activation
@@ -105,7 +110,8 @@ class ReferenceModel:
                 units = activate(self._linear(x, f"{name}.gate"), activation) * inner
             else:
                 units = activate(inner, activation)
-            return self._linear(units, f"{name}.output")
+            output = self._linear(units, f"{name}.output")
+            return self._norm(output, block.output_end_norm, f"{name}.output_end_norm")
 
         def by_rows(x: Doubles) -> Doubles:
             parts = range(0, len(x), _ROWS_AT_ONCE)
@@ -113,6 +119,9 @@ class ReferenceModel:
 
         x = add(attention, block.attention_norm, f"{name}.attention_norm")
         return add(by_rows, block.output_norm, f"{name}.output_norm")
+
+    def _norm(self, x: Doubles, norm: Norm | None, name: str) -> Doubles:
+        return normalize_layer(x, norm, name, self._tensors)
 
     def _linear(self, x: Doubles, name: str) -> Doubles:
         return multiply(x, name, self._tensors)
@@ -216,7 +225,7 @@ def states_by_distance(
 def normalize_layer(
     x: Floats, norm: Norm | None, name: str, tensors: Mapping[str, Floats]
 ) -> Floats:
-    """Normalise states of shape (tokens, width), by the tensors of a name; None changes nothing."""
+    """Normalise states of shape (.., width), by the tensors of a name; None changes nothing."""
     if norm is None:
         return x
     centred = x - x.mean(-1, keepdims=True) if isinstance(norm, LayerNorm) else x
@@ -224,6 +233,14 @@ def normalize_layer(
     normed: Floats = centred / np.sqrt(squares + norm.eps) * tensors[f"{name}.weight"]
     has_bias = isinstance(norm, LayerNorm) and norm.bias
     return normed + tensors[f"{name}.bias"] if has_bias else normed
+
+
+def normalize_heads(
+    x: Floats, attention: Attention, name: str, tensors: Mapping[str, Floats]
+) -> Floats:
+    """Normalise each head of queries or keys of shape (tokens, width of all heads)."""
+    heads = x.reshape(len(x), -1, attention.head_size)
+    return normalize_layer(heads, attention.norm, name, tensors).reshape(x.shape)
 
 
 def multiply(x: Floats, name: str, tensors: Mapping[str, Floats]) -> Floats:

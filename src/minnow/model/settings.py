@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from minnow.errors import UnsupportedModelError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 FULL, WINDOW = "full_attention", "sliding_attention"
 """Kinds of layers, as `transformers` calls them."""
@@ -23,25 +23,16 @@ def read_modernbert(config: Mapping[str, Any]) -> dict[str, Any]:
     Files of older releases say `global_attn_every_n_layers`, `global_rope_theta` and
     `local_rope_theta`, others `layer_types` and `rope_parameters` for each kind of layer.
     """
-    layers = config["num_hidden_layers"]
     step = _integer(config, "global_attn_every_n_layers", 3)
-    kinds = config.get("layer_types") or [WINDOW if i % step else FULL for i in range(layers)]
-    if len(kinds) != layers or not set(kinds) <= {FULL, WINDOW}:
-        raise UnsupportedModelError(
-            f"layer_types should be {layers} of {FULL} and {WINDOW}, not {kinds!r}"
-        )
-    nested = config.get("rope_parameters") or {}
-    if not set(nested) <= {FULL, WINDOW}:
-        raise UnsupportedModelError(
-            f"rope_parameters should hold {FULL} and {WINDOW}, not {', '.join(nested)}"
-        )
+    kinds = _layer_types(config, lambda i: i % step != 0)
+    nested = _nested_rotations(config)
     scaling = config.get("rope_scaling") or {}
     thetas = {
         FULL: config.get("global_rope_theta", 160_000.0),
         WINDOW: config.get("local_rope_theta", 10_000.0),
     }
     return {
-        "layer_types": list(kinds),
+        "layer_types": kinds,
         "window": _integer(config, "sliding_window", _integer(config, "local_attention", 128) // 2),
         "rotary": {
             kind: _rotary({**(nested.get(kind) or {}), **scaling}, theta)
@@ -123,16 +114,60 @@ _EUROBERT_CODE = {"modeling_eurobert.EuroBertModel"}
 def read_eurobert(config: Mapping[str, Any]) -> dict[str, Any]:
     """Read an EuroBERT's heads, rotations and biases."""
     _check_code(config, _EUROBERT_CODE)
-    heads = config["num_attention_heads"]
-    keys = config.get("num_key_value_heads")
-    keys = heads if keys is None else _integer(config, "num_key_value_heads", heads)
-    if heads % keys:
-        raise UnsupportedModelError(f"num_key_value_heads, {keys}, does not divide {heads}")
     return {
         "rotary": _flat_rotary(config, 10_000.0),
         "head_size": _head_size(config),
-        "group": heads // keys,
+        "group": _group(config),
         **{key: bool(config.get(key)) for key in ("attention_bias", "mlp_bias")},
+    }
+
+
+def read_qwen3(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Read a Qwen3's heads, rotations and windows; a window counts the token itself."""
+    first = config.get("max_window_layers", 28)
+    slides = bool(config.get("use_sliding_window")) and config.get("sliding_window") is not None
+    kinds = _layer_types(config, lambda i: slides and i >= first)
+    if WINDOW in kinds and not slides:
+        raise UnsupportedModelError(f"layer_types has {WINDOW}, but use_sliding_window is not set")
+    size, rotary = _head_size(config), _flat_rotary(config, 10_000.0)
+    return {
+        "layer_types": kinds,
+        "window": _integer(config, "sliding_window", 4096) - 1 if slides else None,
+        "rotary": {FULL: rotary, WINDOW: rotary},
+        "head_size": size,
+        "scale": size**-0.5,
+        "group": _group(config),
+        "attention_bias": bool(config.get("attention_bias")),
+        "causal": True,
+    }
+
+
+def read_gemma3(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Read a Gemma 3's heads, rotations and windows.
+
+    `sliding_window` counts the token itself and those before it; in both directions `transformers`
+    halves it, and counts the token beside each half.
+
+    Files of older releases say `sliding_window_pattern`, `rope_theta` and `rope_local_base_freq`,
+    others `layer_types` and `rope_parameters` for each kind of layer.
+    """
+    step = _integer(config, "sliding_window_pattern", 6)
+    both = bool(config.get("use_bidirectional_attention"))
+    width, nested = _integer(config, "sliding_window", 4096), _nested_rotations(config)
+    full = {**(nested.get(FULL) or {}), **(config.get("rope_scaling") or {})}
+    local = config.get("rope_local_base_freq", 10_000.0)
+    return {
+        "layer_types": _layer_types(config, lambda i: (i + 1) % step != 0),
+        "window": width // 2 if both else width - 1,
+        "rotary": {
+            FULL: _rotary(full, config.get("rope_theta", 1_000_000.0)),
+            WINDOW: _rotary(nested.get(WINDOW) or {}, local),
+        },
+        "head_size": _head_size(config),
+        "scale": _positive("query_pre_attn_scalar", config["query_pre_attn_scalar"]) ** -0.5,
+        "group": _group(config),
+        "attention_bias": bool(config.get("attention_bias")),
+        "causal": not both,
     }
 
 
@@ -231,6 +266,38 @@ def _check_code(config: Mapping[str, Any], known: set[str]) -> None:
         raise UnsupportedModelError(
             f"auto_map names code of its own, {code}; minnow describes {', '.join(sorted(known))}"
         )
+
+
+def _layer_types(config: Mapping[str, Any], has_window: Callable[[int], bool]) -> list[str]:
+    """Read the kind of each layer; where the file does not say it, a layer's number does."""
+    layers = config["num_hidden_layers"]
+    kinds = config.get("layer_types") or [WINDOW if has_window(i) else FULL for i in range(layers)]
+    if len(kinds) != layers or not set(kinds) <= {FULL, WINDOW}:
+        raise UnsupportedModelError(
+            f"layer_types should be {layers} of {FULL} and {WINDOW}, not {kinds!r}"
+        )
+    return list(kinds)
+
+
+def _nested_rotations(config: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Read the rotations of each kind of layer, where the file has them."""
+    nested = config.get("rope_parameters") or {}
+    if not set(nested) <= {FULL, WINDOW}:
+        raise UnsupportedModelError(
+            f"rope_parameters should hold {FULL} and {WINDOW}, not {', '.join(nested)}"
+        )
+    found: Mapping[str, Any] = nested
+    return found
+
+
+def _group(config: Mapping[str, Any]) -> int:
+    """Read how many heads of queries share one of keys."""
+    heads = config["num_attention_heads"]
+    keys = config.get("num_key_value_heads")
+    keys = heads if keys is None else _integer(config, "num_key_value_heads", heads)
+    if heads % keys:
+        raise UnsupportedModelError(f"num_key_value_heads, {keys}, does not divide {heads}")
+    return int(heads // keys)
 
 
 def _head_size(config: Mapping[str, Any]) -> int:

@@ -45,6 +45,13 @@ _PRE_NORM = {
 }
 _SEPARATE = {our: f"blk.{{i}}.attn_{our.rsplit('.', 1)[1][0]}" for our in _QKV}
 _ONE_PRODUCT = parts("blk.{i}.attn_qkv", *_QKV)
+_QUERY_AND_KEY_NORMS = {
+    "layer.{i}.query_norm": "blk.{i}.attn_q_norm",
+    "layer.{i}.key_norm": "blk.{i}.attn_k_norm",
+}
+_KEY_LENGTH = "attention.key_length"
+_FULL_EVERY = 6
+"""llama.cpp's Gemma has a full layer after every five with a window."""
 _WINDOW_EVERY = 3
 """llama.cpp's ModernBERT has a full layer first, and then every third."""
 
@@ -73,6 +80,8 @@ def architecture_of(network: Network) -> Architecture:
     block = network.blocks[0]
     if block.attention.rotary is None:
         return _BERT
+    if block.attention.norm is not None:
+        return _QWEN3 if block.output_end_norm is None else _GEMMA
     if isinstance(block.output_norm, RmsNorm):
         return _EUROBERT
     return _MODERN if block.placement is Placement.PRE else _NOMIC
@@ -130,6 +139,8 @@ def _gated_block(
             rotary=Rotary(size, rotary.theta) if rotary else None,
             bias=False,
             output_bias=False,
+            causal=False,
+            norm=None,
         ),
         FeedForward(part.width, activation, gated=True, bias=False, output_bias=False),
         norm,
@@ -151,6 +162,31 @@ def _eurobert_faults(network: Network) -> list[str]:
     wanted = _gated_block(network.blocks[0], Activation.SILU, norm, Placement.PRE)
     blocks = [replace(wanted, attention=replace(wanted.attention, window=None))]
     return _differences(network, _EUROBERT, blocks * len(network.blocks), (None, norm))
+
+
+def _qwen3_faults(network: Network) -> list[str]:
+    norm = RmsNorm(_eps(network.blocks[0]))
+    wanted = _gated_block(network.blocks[0], Activation.SILU, norm, Placement.PRE)
+    attention = replace(wanted.attention, window=None, causal=True, norm=norm)
+    blocks = [replace(wanted, attention=attention)] * len(network.blocks)
+    return _differences(network, _QWEN3, blocks, (None, norm))
+
+
+def _gemma_faults(network: Network) -> list[str]:
+    norm = RmsNorm(_eps(network.blocks[0]))
+    wanted = _gated_block(network.blocks[0], Activation.GELU_TANH, norm, Placement.PRE)
+    size, blocks = wanted.attention.head_size, []
+    for i in range(len(network.blocks)):
+        local = (i + 1) % _FULL_EVERY != 0
+        attention = replace(
+            wanted.attention,
+            rotary=Rotary(size, _thetas(network)[local]),
+            window=_window(network) if local else None,
+            norm=norm,
+        )
+        block = replace(wanted, attention=attention)
+        blocks.append(replace(block, attention_end_norm=norm, output_end_norm=norm))
+    return _differences(network, _GEMMA, blocks, (None, norm))
 
 
 def _modern_faults(network: Network) -> list[str]:
@@ -183,7 +219,7 @@ def _differences(
     faults = [f"layer {i} is not that of {title}" for i, (one, other) in pairs if one != other][:1]
     if (network.embedding_norm, network.final_norm) != norms:
         faults.append(f"its first and last norms are not those of {title}")
-    if attention.width != network.width:
+    if attention.width != network.width and _KEY_LENGTH not in architecture.values(network):
         faults.append(f"its heads are {attention.width} wide, and as wide as a state in {title}")
     if network.relative is not None or network.positions is not None:
         faults.append(f"it has positions that {title} does not have")
@@ -198,9 +234,23 @@ def _window(network: Network) -> int:
 
 def _thetas(network: Network) -> tuple[float, float]:
     """Return the bases of layers without a window, and with one."""
-    full = _theta(network)
-    local = (b.attention.rotary for b in network.blocks if b.attention.window is not None)
-    return full, next((rotary.theta for rotary in local if rotary), full)
+    parts = [block.attention for block in network.blocks if block.attention.rotary]
+    found = {part.window is None: part.rotary.theta for part in parts if part.rotary}
+    either = next(iter(found.values()), 0.0)
+    return found.get(True, either), found.get(False, either)
+
+
+def _llama_values(network: Network) -> dict[str, Any]:
+    return {
+        "rope.freq_base": _theta(network),
+        "attention.head_count_kv": network.blocks[0].attention.key_heads,
+        "attention.layer_norm_rms_epsilon": _eps(network.blocks[0]),
+    }
+
+
+def _head_sizes(network: Network) -> dict[str, Any]:
+    size = network.blocks[0].attention.head_size
+    return dict.fromkeys((_KEY_LENGTH, "attention.value_length"), size)
 
 
 _BERT = Architecture("bert", "llama.cpp's BERT", {
@@ -218,11 +268,36 @@ _EUROBERT = Architecture(
     "llama.cpp's EuroBERT",
     {**_WORDS, **_PRE_NORM, **_SEPARATE},
     _eurobert_faults,
-    lambda network: {
-        "rope.freq_base": _theta(network),
-        "attention.head_count_kv": network.blocks[0].attention.key_heads,
-        "attention.layer_norm_rms_epsilon": _eps(network.blocks[0]),
+    _llama_values,
+)
+_QWEN3 = Architecture(
+    "qwen3",
+    "llama.cpp's Qwen3",
+    {**_WORDS, **_PRE_NORM, **_SEPARATE, **_QUERY_AND_KEY_NORMS},
+    _qwen3_faults,
+    lambda network: _llama_values(network) | _head_sizes(network),
+)
+_GEMMA = Architecture(
+    "gemma-embedding",
+    "llama.cpp's EmbeddingGemma",
+    {
+        **_WORDS,
+        **_PRE_NORM,
+        **_SEPARATE,
+        **_QUERY_AND_KEY_NORMS,
+        "layer.{i}.attention_end_norm": "blk.{i}.post_attention_norm",
+        "layer.{i}.output_end_norm": "blk.{i}.post_ffw_norm",
     },
+    _gemma_faults,
+    lambda network: (
+        _llama_values(network)
+        | _head_sizes(network)
+        | {
+            "rope.freq_base": _thetas(network)[0],
+            "rope.freq_base_swa": _thetas(network)[1],
+            "attention.sliding_window": 2 * _window(network),
+        }
+    ),
 )
 _MODERN = Architecture(
     "modern-bert",

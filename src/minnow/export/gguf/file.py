@@ -51,7 +51,7 @@ def gguf_metadata(original: Original) -> dict[str, Any]:
         "feed_forward_length": block.feed_forward.width,
         "attention.head_count": block.attention.heads,
         "attention.layer_norm_epsilon": original.encoder.layer_norm_eps,
-        "attention.causal": False,
+        "attention.causal": network.is_causal,
         "pooling_type": _POOLINGS[embedding.pooling],
         **architecture.values(network),
     }
@@ -122,9 +122,14 @@ def write_file(
 
 
 def _tensor(original: Original, name: str) -> NDArray[np.float32]:
-    """Return a tensor; of the position table, only the rows from the first token's on."""
+    """Return a tensor; of the position table, only the rows from the first token's on.
+
+    llama.cpp scales words by itself.
+    """
     tensor = original.tensors[name]
     positions = original.network.positions
+    if name == "embeddings.word":
+        tensor = tensor / np.float32(original.network.words.scale)
     if name == "embeddings.position" and positions:
         tensor = tensor[positions.offset :]
     return np.ascontiguousarray(tensor)

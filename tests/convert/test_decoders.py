@@ -1,0 +1,191 @@
+"""Decoders that embed texts, in the form of their published repositories."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from fakes.checkpoint import CONFIGS, ids_of, source_of, write_json, write_model
+from fakes.tokenizers import write_tokenizer_of
+
+from minnow.convert import convert
+from minnow.embedder import Embedder
+from minnow.engines.base import TokenBatch
+from minnow.graph.encoder import build_graph
+from minnow.model.original import read_original
+from minnow.model.reference import ReferenceModel
+from minnow.recipe import RECIPES
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+pytestmark = [
+    pytest.mark.extra("convert", "sentence-transformers"),
+    pytest.mark.filterwarnings("ignore"),
+]
+
+QWEN_QUERY = "Instruct: Given a question, find the river\nQuery:"
+GEMMA_PROMPTS = {
+    "query": "task: search result | query: ",
+    "document": "title: none | text: ",
+    "Clustering": "task: clustering | query: ",
+    "Retrieval-query": "task: search result | query: ",
+    "Retrieval-document": "title: none | text: ",
+}
+LONGEST = 160
+"""Tokens; the tiny tokenizers spell a prompt letter by letter."""
+
+
+def write_published(folder: Path, family: str) -> Path:
+    """Write a tiny model as the repository of Qwen3-Embedding or EmbeddingGemma has it."""
+    is_qwen = family == "qwen3"
+    kind, pad = ("qwen3", 1) if is_qwen else ("gemma3_text", 0)
+    more = {"padding_side": "left", "model_max_length": 131072} if is_qwen else {}
+    rows = write_tokenizer_of(folder, kind, **more) and read(folder / "config.json")["vocab_size"]
+    kept = {
+        name: (folder / name).read_bytes() for name in ("tokenizer.json", "tokenizer_config.json")
+    }
+    write_model(
+        folder,
+        family=family,
+        pooling="lasttoken" if is_qwen else "mean",
+        prompts={"query": QWEN_QUERY, "document": ""} if is_qwen else GEMMA_PROMPTS,
+        max_tokens=None if is_qwen else LONGEST,
+        vocab_size=rows,
+        pad_token_id=pad,
+        max_position_embeddings=LONGEST,
+        sliding_window=None if is_qwen else 32,
+    )
+    for name, content in kept.items():
+        (folder / name).write_bytes(content)
+    for name in ("vocab.txt", "special_tokens_map.json"):
+        (folder / name).unlink()
+    if not is_qwen:
+        add_dense(folder)
+    return folder
+
+
+def add_dense(folder: Path) -> None:
+    """Put two Dense modules, without biases and activations, between Pooling and Normalize."""
+    import torch
+    from sentence_transformers.base.modules import Dense
+
+    torch.manual_seed(0)
+    for i, (width_in, width) in enumerate([(32, 128), (128, 32)], 2):
+        dense = Dense(width_in, width, bias=False, activation_function=torch.nn.Identity())
+        (folder / f"{i}_Dense").mkdir()
+        dense.save(str(folder / f"{i}_Dense"))
+    modules = ("Transformer", "Pooling", "Dense", "Dense", "Normalize")
+    rows = [
+        {
+            "idx": i,
+            "name": str(i),
+            "path": f"{i}_{kind}" if i else "",
+            "type": f"sentence_transformers.models.{kind}",
+        }
+        for i, kind in enumerate(modules)
+    ]
+    write_json(folder / "modules.json", rows)
+
+
+def read(path: Path) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return content
+
+
+TEXTS = ["how do fish sleep", "the river", "not the lamp, the water of the river", "x"]
+
+
+@pytest.mark.transformers_5
+@pytest.mark.parametrize(("family", "precision"), [("qwen3", "fp32"), ("gemma3", "fp16")])
+def test_a_published_repository_gives_the_vectors_of_sentence_transformers(
+    family: str, precision: str, tmp_path: Path
+) -> None:
+    """With its tokenizer's own end, its padding on the left, prompts for queries, and its head."""
+    from sentence_transformers import SentenceTransformer
+
+    folder = write_published(tmp_path / "model", family)
+    bundle = convert(
+        str(folder),
+        tmp_path / "bundle",
+        recipe=RECIPES[precision],
+        reference="sentence-transformers",
+    )
+    bar = {"fp32": 0.999999, "fp16": 0.9999}[precision]
+    assert bundle.manifest.parity.worst.worst >= bar
+    theirs = SentenceTransformer(str(folder), device="cpu")
+    with Embedder.open(tmp_path / "bundle") as ours:
+        for name in ("encode", "encode_query", "encode_document"):
+            found, expected = (getattr(system, name)(TEXTS) for system in (ours, theirs))
+            assert (found * expected).sum(1).min() >= bar, name
+        clustering = ours.encode(TEXTS, prompt_name="Clustering") if family == "gemma3" else None
+    if clustering is not None:
+        expected = theirs.encode(TEXTS, prompt_name="Clustering")
+        assert (clustering * expected).sum(1).min() >= bar
+
+
+@pytest.mark.extra("onnxruntime")
+@pytest.mark.parametrize(("family", "pooling"), [("qwen3", "lasttoken"), ("gemma3", "mean")])
+def test_padding_on_either_side_gives_the_same(family: str, pooling: str, tmp_path: Path) -> None:
+    import onnxruntime
+
+    folder = write_model(tmp_path / "model", family=family, pooling=pooling)
+    original = read_original(source_of(folder))
+    model = ReferenceModel(original.network, original.head, original.tensors)
+    graph = build_graph(original.network, original.tensors, head=original.head)
+    session = onnxruntime.InferenceSession(graph.SerializeToString())
+    rows = [ids_of("the small red fish run"), ids_of("water"), ids_of("how do fish sleep")]
+    right = TokenBatch.pad(rows, 0)
+    ahead = [right.shape[1] - len(row) for row in rows]
+    for moves in ([0] * len(rows), ahead):
+        ids, mask = (
+            np.stack([np.roll(row, move) for row, move in zip(part, moves, strict=True)])
+            for part in (right.input_ids, right.attention_mask)
+        )
+        (found,) = session.run(None, {"input_ids": ids, "attention_mask": mask})
+        expected = np.stack([model.vector(row) for row in rows])
+        np.testing.assert_allclose(found, expected, atol=2e-6)
+
+
+def test_a_token_of_qwen_sees_only_those_before_it(tmp_path: Path) -> None:
+    folder = write_model(tmp_path / "model", family="qwen3")
+    original = read_original(source_of(folder))
+    model = ReferenceModel(original.network, original.head, original.tensors)
+    ids = ids_of("the small red fish run in the blue water")
+    whole = model.hidden_states(ids)
+    np.testing.assert_allclose(model.hidden_states(ids[:5]), whole[:5], atol=1e-12)
+    assert np.abs(model.hidden_states(ids[1:])[-1] - whole[-1]).max() > 1e-3
+
+
+@pytest.mark.parametrize("family", ["qwen3", "gemma3"])
+def test_norms_of_heads_and_of_parts_matter(family: str, tmp_path: Path) -> None:
+    folder = write_model(tmp_path / "model", family=family, pooling="mean")
+    original = read_original(source_of(folder))
+    ids = ids_of("the small red fish run in the blue water")
+    before = ReferenceModel(original.network, original.head, original.tensors).vector(ids)
+    names = ["query_norm", "key_norm"] + ["attention_end_norm", "output_end_norm"] * (
+        family == "gemma3"
+    )
+    for name in names:
+        changed = dict(original.tensors)
+        changed[f"layer.1.{name}.weight"] = np.ones_like(changed[f"layer.1.{name}.weight"])
+        assert (
+            before @ ReferenceModel(original.network, original.head, changed).vector(ids) < 1 - 1e-6
+        )
+
+
+def test_words_of_gemma_are_scaled_once(tmp_path: Path) -> None:
+    """The table that is read has the factor; norms have weights of their own, plus one."""
+    folder = write_model(tmp_path / "model", family="gemma3")
+    original = read_original(source_of(folder))
+    assert original.network.words.scale == CONFIGS["gemma3"]["hidden_size"] ** 0.5
+    from safetensors.numpy import load_file
+
+    stored = load_file(folder / "model.safetensors")
+    scaled = stored["embed_tokens.weight"] * np.float32(32**0.5)
+    np.testing.assert_array_equal(original.tensors["embeddings.word"], scaled)
+    np.testing.assert_array_equal(
+        original.tensors["final_norm.weight"], stored["norm.weight"] + np.float32(1)
+    )
