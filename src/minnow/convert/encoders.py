@@ -85,6 +85,7 @@ class _Writer:
         """Convert an ONNX model to encoder.mnn, or to the encoder of a fixed shape."""
         graph = self.folder / "graph.onnx"
         write_graph(model, graph, self.recipe)
+        del model  # the converter needs its memory
         encoder = self.folder / (encoder_file(shape) if shape else ENCODER)
         log = self.folder / (f"{encoder.stem}.log" if shape else LOG)
         inputs = [f"{name}:int:{shape_name(shape)}" if shape else name for name in self.inputs]

@@ -58,8 +58,9 @@ def write_graph(model: Any, path: Path, recipe: Recipe) -> None:
             values = onnx.numpy_helper.to_array(tensor)
             if halves and values.dtype == np.float32 and name not in kept:
                 values = nearest_halves(values, name)
-                tensor.ClearField("float_data")
-                tensor.raw_data = values.tobytes()
+                if values.nbytes < _OUTSIDE:
+                    tensor.ClearField("float_data")
+                    tensor.raw_data = values.tobytes()
             if values.nbytes >= _OUTSIDE:
                 place = {"location": outside.name, "offset": file.tell(), "length": values.nbytes}
                 file.write(values.tobytes())

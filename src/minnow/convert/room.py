@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from minnow.engines.sizes import batch_memory
@@ -16,8 +17,8 @@ if TYPE_CHECKING:
 
 _ADVICE = "Give a smaller limit (`max_tokens=`), or a machine with more memory."
 _FLOAT, _DOUBLE = 4, 8
-_GRAPHS = 7
-"""Copies of the weights that the graph, its bytes and MNN's converter hold at once."""
+_GRAPHS = 3
+"""Copies of the weights that the graph and its bytes hold at once, or MNN's converter by itself."""
 
 
 def check_room(original: Original, *, converts: bool) -> None:
@@ -31,10 +32,13 @@ def check_room(original: Original, *, converts: bool) -> None:
         InputError: The largest step would; the message has the estimate and what to do.
     """
     numbers = sum(tensor.size for tensor in original.tensors.values())
+    layers = Counter[str]()
+    for name, tensor in original.tensors.items():
+        layers[".".join(name.split(".")[:2])] += tensor.size if name.startswith("layer.") else 0
     limit, encoder = original.embedding.max_tokens, original.encoder
     shape, apart = (1, limit), original.embedding.is_long
     steps = {
-        f"The reference pass of a text of {limit} tokens": _DOUBLE * numbers
+        f"The reference pass of a text of {limit} tokens": _DOUBLE * max(layers.values())
         + text_memory(original.network, limit),
         f"MNN's pass of a text of {limit} tokens": 2 * _FLOAT * numbers
         + batch_memory(shape, encoder, heads_apart=apart),

@@ -59,7 +59,7 @@ class Nodes:
         """
         self._onnx = import_onnx()
         self._nodes: list[Any] = []
-        self._initializers: dict[str, Any] = {}
+        self._tables: dict[str, NDArray[Any]] = {}
 
     def node(self, operator: str, inputs: list[str], name: str, **attributes: object) -> str:
         """Add any operator with one output, which has the node's name."""
@@ -70,9 +70,7 @@ class Nodes:
 
     def table(self, name: str, values: NDArray[Any]) -> str:
         """Add values that belong to the model, an initialiser, unless that name is there."""
-        if name not in self._initializers:
-            array = np.ascontiguousarray(values)
-            self._initializers[name] = self._onnx.numpy_helper.from_array(array, name)
+        self._tables.setdefault(name, values)
         return name
 
     def constant(self, name: str, value: ArrayLike, dtype: type[np.generic]) -> str:
@@ -128,10 +126,12 @@ class Nodes:
             for value in inputs
         ]
         result = [helper.make_tensor_value_info(output, types.FLOAT, axes)]
-        graph = helper.make_graph(
-            self._nodes, "minnow", given, result, list(self._initializers.values())
-        )
+        graph = helper.make_graph(self._nodes, "minnow", given, result)
         opsets = [helper.make_opsetid("", OPSET)]
-        return helper.make_model(
+        model = helper.make_model(
             graph, opset_imports=opsets, ir_version=IR_VERSION, producer_name="minnow"
         )
+        for name, values in self._tables.items():  # the helpers would copy them twice
+            tensor = self._onnx.numpy_helper.from_array(np.ascontiguousarray(values), name)
+            model.graph.initializer.add().CopyFrom(tensor)
+        return model

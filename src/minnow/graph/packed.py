@@ -28,6 +28,7 @@ PLANES = {8: (8,), 7: (4, 2, 1), 6: (4, 2), 5: (4, 1), 4: (4,), 3: (2, 1), 2: (2
 TABLE_BITS = tuple(PLANES)
 _BYTE = 128  # subtracted from a byte to store it as int8
 _SCALES = 255
+_ROWS_AT_ONCE = 4096
 _WIDEST_TURN, _NARROWEST_TURN = 128, 32
 
 TURN_BITS = 2
@@ -70,14 +71,21 @@ class PackedTable:
 
     def unpack(self) -> NDArray[np.float32]:
         """Return the numbers that it stands for: float32 of shape (rows, width)."""
-        codes = np.zeros((len(self.scales), self.width), np.int32)
+        rows = np.empty((len(self.scales), self.width), np.float32)
+        for some in _some_rows(len(rows)):
+            rows[some] = self._unpack(some)
+        return rows
+
+    def _unpack(self, some: slice) -> NDArray[np.float32]:
+        """Return the numbers of some rows."""
+        scales = (self.scales[some].astype(np.float32) + _BYTE) * np.float32(self.unit)
+        codes = np.zeros((len(scales), self.width), np.int32)
         for bits, plane in self.planes:
-            stored = plane.astype(np.int32) + _BYTE
+            stored = plane[some].astype(np.int32) + _BYTE
             shifts = range(8 - bits, -1, -bits)
             parts = [(stored >> shift) & (2**bits - 1) for shift in shifts]
             codes = (codes << bits) + np.concatenate(parts, axis=1)
-        values = codes.reshape(*self.scales.shape, -1).astype(np.float32) - np.float32(self.middle)
-        scales = (self.scales.astype(np.float32) + _BYTE) * np.float32(self.unit)
+        values = codes.reshape(*scales.shape, -1).astype(np.float32) - np.float32(self.middle)
         rows = (values * scales[..., None]).reshape(len(codes), self.width)
         return rows if self.turn is None else _in_stretches(rows, self.turn)
 
@@ -104,20 +112,35 @@ def pack_table(
         raise ValueError(f"no packed table of {bits} bits, {width} columns in groups of {group}")
     middle = (2**bits - 1) / 2
     turn = _turn(width) if turned else None
-    if turn is not None:  # its inverse is its transpose, scaled by the length of its rows
-        table = _in_stretches(table, turn.T / (turn[0] @ turn[0]))
-    unit = float(np.abs(table).max()) / middle / _SCALES or 1.0
-    groups = (table / np.float32(unit)).reshape(rows, width // group, group)
-    scales = _best_scales(groups, bits)
-    codes = _codes(groups, scales, bits).reshape(rows, width)
+    # the inverse of the turn is its transpose, scaled by the length of its rows
+    inverse = None if turn is None else turn.T / (turn[0] @ turn[0])
+    stretches = _some_rows(rows)
+
+    def turned_rows(some: slice) -> NDArray[np.float32]:
+        return table[some] if inverse is None else _in_stretches(table[some], inverse)
+
+    largest = max(float(np.abs(turned_rows(some)).max()) for some in stretches)
+    unit = largest / middle / _SCALES or 1.0
+    parts = []
+    for some in stretches:
+        groups = (turned_rows(some) / np.float32(unit)).reshape(-1, width // group, group)
+        scales = _best_scales(groups, bits)
+        codes = _codes(groups, scales, bits).reshape(-1, width)
+        parts.append((*_planes(codes, bits), (scales - _BYTE).astype(np.int8)))
+    *planes, all_scales = map(np.concatenate, zip(*parts, strict=True))
     return PackedTable(
         bits=bits,
         width=width,
-        planes=tuple(_planes(codes, bits)),
-        scales=(scales - _BYTE).astype(np.int8),
+        planes=tuple(zip(PLANES[bits], planes, strict=True)),
+        scales=all_scales,
         unit=unit,
         turn=turn,
     )
+
+
+def _some_rows(rows: int) -> list[slice]:
+    """Divide the rows of a table into stretches, so that a large one takes little memory."""
+    return [slice(start, start + _ROWS_AT_ONCE) for start in range(0, rows, _ROWS_AT_ONCE)]
 
 
 def _turn(width: int) -> NDArray[np.float32] | None:
@@ -160,7 +183,7 @@ def _codes(
     return np.clip(np.round(groups / scales[..., None] + middle), 0, np.float32(2**bits - 1))
 
 
-def _planes(codes: NDArray[np.float32], bits: int) -> Iterator[tuple[int, NDArray[np.int8]]]:
+def _planes(codes: NDArray[np.float32], bits: int) -> Iterator[NDArray[np.int8]]:
     left, whole = bits, codes.astype(np.int32)
     for part in PLANES[bits]:
         left -= part
@@ -168,7 +191,7 @@ def _planes(codes: NDArray[np.float32], bits: int) -> Iterator[tuple[int, NDArra
         stored = np.zeros_like(stretches[0])
         for stretch in stretches:
             stored = (stored << part) | stretch
-        yield part, (stored - _BYTE).astype(np.int8)
+        yield (stored - _BYTE).astype(np.int8)
 
 
 # --- unpacking, as nodes of a graph ------------------------------------------------------

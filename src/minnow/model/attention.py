@@ -8,7 +8,7 @@ Source: see `minnow.model.reference`.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -148,9 +148,8 @@ def relative_bias(
         return None
     ahead = np.arange(1 - tokens, tokens)
     if isinstance(relative, Slopes):
-        dtype = tensors["embeddings.word"].dtype
-        fallen: Floats = np.outer(relative.by_head, -np.abs(ahead)).astype(dtype)
-        return fallen
+        fallen: Any = np.outer(relative.by_head, -np.abs(ahead))
+        return cast("Floats", fallen)
     half, single = relative.buckets // 2, relative.buckets // 4
     far = np.maximum(np.abs(ahead), single) / single
     growing = np.floor(np.log(far) / np.log(relative.distance / single) * (half - single))

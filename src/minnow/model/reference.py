@@ -12,6 +12,8 @@ distances, Raffel et al., "T5" (2020); for shared heads, Ainslie et al., "GQA" (
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -21,20 +23,24 @@ from numpy.typing import NDArray
 from minnow.errors import MissingExtraError
 from minnow.model.attention import Distances, attend, attention_memory, relative_bias
 from minnow.model.head import LAYER_NORM_EPS, LayerActivation, LayerKind
-from minnow.model.network import Activation, LayerNorm, Placement
+from minnow.model.network import Activation, Block, LayerNorm, Network, Placement
 from minnow.vectors import Pooling
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable
 
     from minnow.model.head import Head, Layer
-    from minnow.model.network import Attention, Block, Network, Norm
+    from minnow.model.network import Attention, Norm
+
+    Apply = Callable[[Callable[["Doubles"], "Doubles"], Sequence["Doubles"]], Iterable["Doubles"]]
 
 Doubles = NDArray[np.float64]
 Floats = TypeVar("Floats", NDArray[np.float32], NDArray[np.float64])
 
 _ROWS_AT_ONCE = 1024
 """Tokens of a text that pass a feed-forward part together."""
+_STATES_AT_ONCE = 2**24
+"""Numbers of the states of texts that pass the layers together, but for those of the last text."""
 
 
 class ReferenceModel:
@@ -43,7 +49,7 @@ class ReferenceModel:
     def __init__(
         self, network: Network, head: Head, tensors: Mapping[str, NDArray[np.float32]]
     ) -> None:
-        """Hold a float64 copy of the tensors.
+        """Hold the tensors; those of a layer are widened to float64 while it is computed.
 
         Raises:
             MissingExtraError: The extra `convert` (scipy, for erf) is not installed.
@@ -51,7 +57,14 @@ class ReferenceModel:
         _import_erf()
         self._network = network
         self._head = head
-        self._tensors = {name: t.astype(np.float64) for name, t in tensors.items()}
+        self._words = tensors["embeddings.word"]
+        self._layers: list[list[str]] = [[] for _ in network.blocks]
+        shared = {name: tensor for name, tensor in tensors.items() if name != "embeddings.word"}
+        for name in [name for name in shared if name.startswith("layer.")]:
+            self._layers[int(name.split(".")[1])].append(name)
+            del shared[name]
+        self._stored = tensors
+        self._shared = {name: tensor.astype(np.float64) for name, tensor in shared.items()}
 
     def hidden_states(self, ids: Sequence[int]) -> Doubles:
         """Compute the states of the tokens of one text: float64 of shape (tokens, width).
@@ -59,13 +72,7 @@ class ReferenceModel:
         Args:
             ids: The text's token ids, special tokens included, without padding.
         """
-        network, tensors = self._network, self._tensors
-        x = embed(np.asarray(ids), places_of(ids, network), network, tensors)
-        x = project(x, network, tensors)
-        bias = relative_bias(len(ids), network.relative, tensors)
-        for i, block in enumerate(network.blocks):
-            x = self._block(x, block, f"layer.{i}", bias)
-        return normalize_layer(x, network.final_norm, "final_norm", tensors)
+        return self._states([ids])[0]
 
     def vector(self, ids: Sequence[int]) -> Doubles:
         """Compute the text's vector, by the head.
@@ -76,55 +83,114 @@ class ReferenceModel:
         Returns:
             float64 of shape (width,), the head's width.
         """
+        vector: Doubles = self.vectors([ids])[0]
+        return vector
+
+    def vectors(self, rows: Sequence[Sequence[int]], apply: Apply = map) -> Doubles:
+        """Compute the vectors of texts, each on its own.
+
+        Args:
+            rows: The token ids of each text.
+            apply: Calls a function for each text, as `map` does or side by side.
+
+        Returns:
+            float64 of shape (texts, width).
+        """
+        found, group, held = [], list[Sequence[int]](), 0
+        for row in rows:
+            group.append(row)
+            held += len(row) * self._network.width
+            if held >= _STATES_AT_ONCE:
+                found += self._pooled(group, apply)
+                group, held = [], 0
+        return np.stack([*found, *self._pooled(group, apply)])
+
+    def _pooled(self, rows: Sequence[Sequence[int]], apply: Apply) -> list[Doubles]:
+        return [
+            self._vector(ids, states)
+            for ids, states in zip(rows, self._states(rows, apply), strict=True)
+        ]
+
+    def _vector(self, ids: Sequence[int], states: Doubles) -> Doubles:
         kept = [i for i, number in enumerate(ids) if number not in self._head.unpooled]
         if not kept:
             return np.zeros(self._head.width(self._network.width))
-        return pool_one(self.hidden_states(ids)[kept], self._head, self._tensors)
+        return pool_one(states[kept], self._head, self._shared)
+
+    def _states(self, rows: Sequence[Sequence[int]], apply: Apply = map) -> list[Doubles]:
+        """Compute the states of texts, layer by layer: a text at a time in each."""
+        states = [self._embed(ids) for ids in rows]
+        for i, block in enumerate(self._network.blocks):
+            own = {name: self._stored[name].astype(np.float64) for name in self._layers[i]}
+            layer = _Layer(self._network, block, f"layer.{i}", own | self._shared)
+            states = list(apply(layer.run, states))
+        final = self._network.final_norm
+        return [normalize_layer(x, final, "final_norm", self._shared) for x in states]
+
+    def _embed(self, ids: Sequence[int]) -> Doubles:
+        rows = self._words[np.asarray(ids, dtype=np.int64)].astype(np.float64)
+        tensors = self._shared | {"embeddings.word": rows}
+        places = places_of(ids, self._network)
+        x = embed(np.arange(len(ids)), places, self._network, tensors)
+        return project(x, self._network, tensors)
 
     def memory(self, tokens: int) -> int:
         """Estimate the bytes that the pass of a text takes at its peak, beside the tensors."""
         return text_memory(self._network, tokens)
 
-    def _block(self, x: Doubles, block: Block, name: str, bias: Doubles | None) -> Doubles:
-        def add(part: Callable[[Doubles], Doubles], norm: Norm | None, named: str) -> Doubles:
-            if block.placement is Placement.PRE:
-                return x + part(self._norm(x, norm, named))
-            return self._norm(x + part(x), norm, named)
 
-        def attention(x: Doubles) -> Doubles:
-            query, key, value = (
-                self._linear(x, f"{name}.{part}") for part in ("query", "key", "value")
-            )
-            distances = states_by_distance(len(x), self._network, name, self._tensors)
-            query, key = (
-                normalize_heads(x, block.attention, f"{name}.{part}_norm", self._tensors)
-                for part, x in (("query", query), ("key", key))
-            )
-            mixed = attend(query, key, value, block.attention, bias, distances)
-            output = self._linear(mixed, f"{name}.attention_output")
-            return self._norm(output, block.attention_end_norm, f"{name}.attention_end_norm")
+@dataclass(frozen=True)
+class _Layer:
+    """A layer with its tensors, and those that layers share."""
 
-        def feed_forward(x: Doubles) -> Doubles:
-            inner, activation = self._linear(x, f"{name}.inner"), block.feed_forward.activation
-            if block.feed_forward.gated:
-                units = activate(self._linear(x, f"{name}.gate"), activation) * inner
-            else:
-                units = activate(inner, activation)
-            output = self._linear(units, f"{name}.output")
-            return self._norm(output, block.output_end_norm, f"{name}.output_end_norm")
+    network: Network
+    block: Block
+    name: str
+    tensors: Mapping[str, Doubles]
 
-        def by_rows(x: Doubles) -> Doubles:
-            parts = range(0, len(x), _ROWS_AT_ONCE)
-            return np.concatenate([feed_forward(x[i : i + _ROWS_AT_ONCE]) for i in parts])
+    def run(self, x: Doubles) -> Doubles:
+        """Compute the states after the layer from those before it, of one text."""
+        x = self._add(x, self._attend, self.block.attention_norm, "attention_norm")
+        return self._add(x, self._feed_by_rows, self.block.output_norm, "output_norm")
 
-        x = add(attention, block.attention_norm, f"{name}.attention_norm")
-        return add(by_rows, block.output_norm, f"{name}.output_norm")
+    def _add(
+        self, x: Doubles, part: Callable[[Doubles], Doubles], norm: Norm | None, named: str
+    ) -> Doubles:
+        if self.block.placement is Placement.PRE:
+            return x + part(self._norm(x, norm, named))
+        return self._norm(x + part(x), norm, named)
+
+    def _attend(self, x: Doubles) -> Doubles:
+        attention = self.block.attention
+        query, key, value = (self._linear(x, part) for part in ("query", "key", "value"))
+        query, key = (
+            normalize_heads(x, attention, f"{self.name}.{part}_norm", self.tensors)
+            for part, x in (("query", query), ("key", key))
+        )
+        bias = relative_bias(len(x), self.network.relative, self.tensors)
+        distances = states_by_distance(len(x), self.network, self.name, self.tensors)
+        mixed = attend(query, key, value, attention, bias, distances)
+        output = self._linear(mixed, "attention_output")
+        return self._norm(output, self.block.attention_end_norm, "attention_end_norm")
+
+    def _feed_by_rows(self, x: Doubles) -> Doubles:
+        parts = range(0, len(x), _ROWS_AT_ONCE)
+        return np.concatenate([self._feed(x[i : i + _ROWS_AT_ONCE]) for i in parts])
+
+    def _feed(self, x: Doubles) -> Doubles:
+        part, inner = self.block.feed_forward, self._linear(x, "inner")
+        if part.gated:
+            units = activate(self._linear(x, "gate"), part.activation) * inner
+        else:
+            units = activate(inner, part.activation)
+        output = self._linear(units, "output")
+        return self._norm(output, self.block.output_end_norm, "output_end_norm")
 
     def _norm(self, x: Doubles, norm: Norm | None, name: str) -> Doubles:
-        return normalize_layer(x, norm, name, self._tensors)
+        return normalize_layer(x, norm, f"{self.name}.{name}", self.tensors)
 
     def _linear(self, x: Doubles, name: str) -> Doubles:
-        return multiply(x, name, self._tensors)
+        return multiply(x, f"{self.name}.{name}", self.tensors)
 
 
 def text_memory(network: Network, tokens: int) -> int:

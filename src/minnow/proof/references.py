@@ -136,14 +136,12 @@ class CheckpointReference(_SourceTokens):
 
         original = self._original
         ids = self.token_ids(texts)
-        weights = 8 * sum(tensor.size for tensor in original.tensors.values())
-        require_memory(weights, "A float64 copy of the weights", _NO_ROOM)
         model = ReferenceModel(original.network, original.head, original.tensors)
         workers = _workers([model.memory(len(row)) for row in ids])
         # A thread per text, each with a BLAS of one thread: BLAS threads that share out one small
         # product wait for each other, for seconds where the machine is busy.
         with threadpool_limits(1, "blas"), ThreadPoolExecutor(workers) as threads:
-            return np.stack(list(threads.map(model.vector, ids)))
+            return model.vectors(ids, threads.map)
 
 
 def _workers(needed: Sequence[int]) -> int:
