@@ -6,9 +6,11 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import onnx
 import pytest
-from fakes.checkpoint import CONFIGS, ids_of, source_of, write_json, write_model
+from fakes.checkpoint import ids_of, source_of, write_json, write_model, write_weights
 from fakes.tokenizers import write_tokenizer_of
+from safetensors.numpy import load_file
 
 from minnow.convert import convert
 from minnow.embedder import Embedder
@@ -176,16 +178,44 @@ def test_norms_of_heads_and_of_parts_matter(family: str, tmp_path: Path) -> None
         )
 
 
-def test_words_of_gemma_are_scaled_once(tmp_path: Path) -> None:
-    """The table that is read has the factor; norms have weights of their own, plus one."""
+@pytest.mark.extra("onnxruntime")
+@pytest.mark.parametrize("family", ["gemma3", "t5"])
+def test_states_beyond_half_precision_are_scaled_into_it(family: str, tmp_path: Path) -> None:
+    """The network is the same; no value of its graph reaches 65504, though states do."""
+    import onnxruntime
+
+    folder = write_model(tmp_path / "model", family=family, pooling="mean")
+    stored = load_file(folder / "model.safetensors")
+    last = "post_feedforward_layernorm" if family == "gemma3" else "wo"
+    large = {name: 150_000 * t if last in name else t for name, t in stored.items()}
+    write_weights(folder, large)
+    original, ids = read_original(source_of(folder)), ids_of("the small red fish run")
+    graph = build_graph(original.network, original.tensors)
+    states = [name for node in graph.graph.node for name in node.output if "layer" in name]
+    graph.graph.output.extend([onnx.ValueInfoProto(name=name) for name in states])
+    session = onnxruntime.InferenceSession(graph.SerializeToString())
+    feeds = {"input_ids": np.array([ids], np.int32), "attention_mask": np.ones((1, 7), np.int32)}
+    found = dict(zip(["states", *states], session.run(None, feeds), strict=True))
+    inside = ("square", "mean", "eps")  # MNN has one operator for a norm, in float32
+    sizes = {n: np.abs(x).max() for n, x in found.items() if not n.endswith(inside)}
+    assert max(sizes.values()) < 65504
+    assert max(sizes.values()) / original.network.stream > 150_000
+    expected = ReferenceModel(original.network, original.head, original.tensors)
+    np.testing.assert_allclose(found["states"][0], expected.hidden_states(ids), atol=2e-4)
+
+
+def test_gemma_s_tensors_are_read_with_what_its_code_adds(tmp_path: Path) -> None:
+    """Words have a factor, weights of norms are stored less one, and states are scaled."""
     folder = write_model(tmp_path / "model", family="gemma3")
     original = read_original(source_of(folder))
-    assert original.network.words.scale == CONFIGS["gemma3"]["hidden_size"] ** 0.5
-    from safetensors.numpy import load_file
-
-    stored = load_file(folder / "model.safetensors")
-    scaled = stored["embed_tokens.weight"] * np.float32(32**0.5)
-    np.testing.assert_array_equal(original.tensors["embeddings.word"], scaled)
-    np.testing.assert_array_equal(
-        original.tensors["final_norm.weight"], stored["norm.weight"] + np.float32(1)
-    )
+    network, tensors = original.network, original.tensors
+    stored, one = load_file(folder / "model.safetensors"), np.float32(1)
+    assert (network.words.scale, network.stream) == (32**0.5, 2**-6)
+    words = stored["embed_tokens.weight"] * np.float32(32**0.5) / 64
+    np.testing.assert_array_equal(tensors["embeddings.word"], words)
+    np.testing.assert_array_equal(tensors["final_norm.weight"], stored["norm.weight"] + one)
+    end = (stored["layers.1.post_attention_layernorm.weight"] + one) / 64
+    np.testing.assert_array_equal(tensors["layer.1.attention_end_norm.weight"], end)
+    block = network.blocks[0]
+    norms = (block.attention_norm, block.attention.norm, block.attention_end_norm)
+    assert [norm.eps for norm in norms if norm] == [1e-6 / 64**2, 1e-6, 1e-6]

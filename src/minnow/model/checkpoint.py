@@ -252,9 +252,7 @@ def _collect(
     for our, shape in tensor_shapes(network).items():
         part = theirs[our]
         if part.name in stored:
-            if our == "embeddings.word":
-                part = replace(part, factor=part.factor * network.words.scale)
-            found = _read_one(*stored[part.name], part, shape)
+            found = _read_one(*stored[part.name], part, shape, network.factor(our))
             if isinstance(found, str):
                 faults.append(found)
             elif our in matrices and not found.any():
@@ -293,7 +291,7 @@ def _best_naming(
 
 
 def _read_one(
-    handle: Any, key: str, part: Part, shape: tuple[int, ...]
+    handle: Any, key: str, part: Part, shape: tuple[int, ...], factor: float
 ) -> NDArray[np.float32] | str:
     """Read a tensor, or say what is wrong with it."""
     view = handle.get_slice(key)
@@ -305,6 +303,6 @@ def _read_one(
     rows = slice(part.index * shape[0], (part.index + 1) * shape[0])
     with np.errstate(over="ignore"):
         tensor = np.ascontiguousarray(handle.get_tensor(key)[rows], dtype=np.float32)
-        tensor *= np.float32(part.factor)
         tensor += np.float32(part.plus)
+        tensor *= np.float32(factor)
     return tensor if np.isfinite(tensor).all() else f"{key} holds NaN or infinity"

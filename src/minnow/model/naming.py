@@ -21,14 +21,12 @@ class Part:
         name: Its name, or that of its weight/bias pair.
         index: The part, from 0.
         of: The number of parts.
-        factor: Multiplies its numbers; a power of two, so that none of them is rounded.
         plus: Added to its numbers.
     """
 
     name: str
     index: int = 0
     of: int = 1
-    factor: float = 1.0
     plus: float = 0.0
 
 
@@ -189,26 +187,19 @@ ALBERT = _WORDS | {
 }
 """All layers are one, and have its tensors."""
 
-T5_FACTOR = 2.0**-6
-"""Of all states between the layers: a device that computes in float16 holds no T5's otherwise.
-
-The table of words and the last matrix of each part are read times this, and norms have an eps to
-match, so that everything else is the same to the last bit.
-"""
-
 
 def _t5(words: str, units: Mapping[str, str | Part]) -> dict[str, str | Part]:
     block = "encoder.block.{i}.layer"
     return {
-        "embeddings.word": Part(words, factor=T5_FACTOR),
+        "embeddings.word": words,
         "relative_bias": "encoder.block.0.layer.0.SelfAttention.relative_attention_bias.weight",
         "layer.{i}.query": f"{block}.0.SelfAttention.q",
         "layer.{i}.key": f"{block}.0.SelfAttention.k",
         "layer.{i}.value": f"{block}.0.SelfAttention.v",
-        "layer.{i}.attention_output": Part(f"{block}.0.SelfAttention.o", factor=T5_FACTOR),
+        "layer.{i}.attention_output": f"{block}.0.SelfAttention.o",
         "layer.{i}.attention_norm": f"{block}.0.layer_norm",
         **units,
-        "layer.{i}.output": Part(f"{block}.1.DenseReluDense.wo", factor=T5_FACTOR),
+        "layer.{i}.output": f"{block}.1.DenseReluDense.wo",
         "layer.{i}.output_norm": f"{block}.1.layer_norm",
         "final_norm": "encoder.final_layer_norm",
     }

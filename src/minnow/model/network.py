@@ -8,7 +8,7 @@ the reference's formulas, `checkpoint.py` lists its tensors, and GGUF accepts or
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
 
@@ -64,7 +64,7 @@ class Words:
         token_types: Rows of the table of token types; 0 where there is none.
         width: Columns of all tables, where a matrix with a bias makes states of their sum, after
             its norm; None where they are as wide as a state.
-        scale: Factor of the table of words; the tensor that `checkpoint.py` reads has it.
+        scale: Factor of the rows of words.
     """
 
     rows: int
@@ -290,6 +290,8 @@ class Network:
         final_norm: The norm of the last block's states; None where there is none.
         relative: What is added to the scores of every layer; None where nothing is.
         distances: Distances that have keys and queries; None where they have not.
+        stream: Factor of all states between the layers, a power of two, so that it rounds nothing:
+            half precision ends at 65504. The norms that read them have an eps to match.
     """
 
     width: int
@@ -301,6 +303,25 @@ class Network:
     final_norm: Norm | None = None
     relative: Relative | None = None
     distances: Disentangled | None = None
+    stream: float = 1.0
+
+    def factor(self, name: str) -> float:
+        """Return by what a tensor of the checkpoint is multiplied when it is read.
+
+        It makes the words, and what each part of a layer adds to the states, smaller or larger.
+
+        Args:
+            name: Our name of the tensor.
+        """
+        if name == "embeddings.word":
+            return self.words.scale * self.stream
+        if self.stream == 1 or not name.startswith("layer."):
+            return 1.0
+        _, layer, module, _ = name.split(".")
+        block = self.blocks[int(layer)]
+        attention = "attention_end_norm" if block.attention_end_norm else "attention_output"
+        output = "output_end_norm" if block.output_end_norm else "output"
+        return self.stream if module in (attention, output) else 1.0
 
     @property
     def table_width(self) -> int:
@@ -324,6 +345,29 @@ class Network:
     def is_causal(self) -> bool:
         """Whether tokens of some layer see only themselves and earlier ones."""
         return any(block.attention.causal for block in self.blocks)
+
+
+def scale_stream(network: Network, stream: float) -> Network:
+    """Describe the same network with another factor of the states between its layers.
+
+    Args:
+        network: A network of RMS norms before each part of a layer and at the end.
+        stream: The factor.
+    """
+    by = (stream / network.stream) ** 2
+
+    def scaled(norm: Norm | None) -> Norm | None:
+        return replace(norm, eps=norm.eps * by) if norm else None
+
+    blocks = tuple(
+        replace(
+            block,
+            attention_norm=scaled(block.attention_norm),
+            output_norm=scaled(block.output_norm),
+        )
+        for block in network.blocks
+    )
+    return replace(network, blocks=blocks, final_norm=scaled(network.final_norm), stream=stream)
 
 
 def input_names(token_types: int) -> tuple[str, ...]:

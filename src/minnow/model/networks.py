@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING
 
 from minnow.model import network as net
 from minnow.model import settings
-from minnow.model.naming import T5_FACTOR
 from minnow.model.network import Network
 
 if TYPE_CHECKING:
     from minnow.model.spec import EncoderSpec
+
+
+_SMALL = 2.0**-6
+"""The factor of states that grow beyond what half precision holds."""
 
 
 def post_norm_network(spec: EncoderSpec) -> Network:
@@ -179,7 +182,7 @@ def gemma3_network(spec: EncoderSpec) -> Network:
     Source: Schechter Vera et al., "EmbeddingGemma" (2025), for both directions.
     """
     network, norm = qwen3_network(spec), net.RmsNorm(spec.layer_norm_eps)
-    return replace(
+    network = replace(
         network,
         words=replace(network.words, scale=spec.width**0.5),
         blocks=tuple(
@@ -187,13 +190,11 @@ def gemma3_network(spec: EncoderSpec) -> Network:
             for block in network.blocks
         ),
     )
+    return net.scale_stream(network, _SMALL)
 
 
 def t5_network(spec: EncoderSpec) -> Network:
-    """Describe an encoder as in Raffel et al., "T5" (2020), or with gates as in version 1.1.
-
-    Its states are `naming.T5_FACTOR` of the published ones, and so is the root of each norm's eps.
-    """
+    """Describe an encoder as in Raffel et al., "T5" (2020), or with gates as in version 1.1."""
     given = spec.settings
     attention = net.Attention(
         spec.heads, given["head_size"], scale=1.0, bias=False, output_bias=False
@@ -201,9 +202,9 @@ def t5_network(spec: EncoderSpec) -> Network:
     feed_forward = net.FeedForward(
         spec.inner_width, spec.activation, gated=given["gated"], bias=False, output_bias=False
     )
-    network = _rms_network(spec, attention, feed_forward, spec.layer_norm_eps * T5_FACTOR**2)
+    network = _rms_network(spec, attention, feed_forward, spec.layer_norm_eps)
     relative = net.RelativeBuckets(spec.heads, given["buckets"], given["distance"])
-    return replace(network, relative=relative)
+    return net.scale_stream(replace(network, relative=relative), _SMALL)
 
 
 def _rms_network(

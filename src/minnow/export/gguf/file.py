@@ -17,6 +17,7 @@ from minnow.errors import UnsupportedModelError
 from minnow.export.gguf.architectures import architecture_of
 from minnow.export.gguf.vocabulary import read_vocabulary
 from minnow.model.checkpoint import tensor_names
+from minnow.model.network import scale_stream
 from minnow.vectors import Pooling
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ def gguf_metadata(original: Original) -> dict[str, Any]:
     Raises:
         UnsupportedModelError: llama.cpp cannot run such a network or tokenizer.
     """
-    source, network, embedding = original.source, original.network, original.embedding
+    source, network, embedding = original.source, _plain(original), original.embedding
     if faults := _network_faults(network, original.head):
         raise UnsupportedModelError(f"llama.cpp cannot run {source.name}: {'; '.join(faults)}.")
     block, architecture = network.blocks[0], architecture_of(network)
@@ -99,13 +100,14 @@ def write_file(
     """
     import gguf
 
-    architecture = architecture_of(original.network)
+    network = _plain(original)
+    architecture = architecture_of(network)
     writer = gguf.GGUFWriter(path, architecture.name)
     for key, value in {**metadata, "general.file_type": file_type}.items():
         kind = VALUE_TYPES.get(type(value), "ARRAY")
         writer.add_key_value(key, value, gguf.GGUFValueType[kind])
     pieces: dict[str, list[str]] = {}
-    for our, part in tensor_names(architecture.names, original.network).items():
+    for our, part in tensor_names(architecture.names, network).items():
         pieces.setdefault(part.name, []).append(our)
     for name, ours in pieces.items():
         tensor = np.concatenate([_tensor(original, our) for our in ours])
@@ -121,15 +123,18 @@ def write_file(
         writer.close()
 
 
+def _plain(original: Original) -> Network:
+    """Return the network with states as they are in the checkpoint."""
+    return scale_stream(original.network, 1.0)
+
+
 def _tensor(original: Original, name: str) -> NDArray[np.float32]:
     """Return a tensor; of the position table, only the rows from the first token's on.
 
-    llama.cpp scales words by itself.
+    It has the checkpoint's own numbers: llama.cpp scales words by itself.
     """
-    tensor = original.tensors[name]
+    tensor = original.tensors[name] / np.float32(original.network.factor(name))
     positions = original.network.positions
-    if name == "embeddings.word":
-        tensor = tensor / np.float32(original.network.words.scale)
     if name == "embeddings.position" and positions:
         tensor = tensor[positions.offset :]
     return np.ascontiguousarray(tensor)
