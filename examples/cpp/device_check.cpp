@@ -39,29 +39,32 @@ std::string machine() {
 void run_device_check(const std::string& folder, const minnow::Options& options) {
     Json probes = minnow::read_json(folder + "/probes.json");
     if (probes["format"].integer("format") != 1) throw Error("probes.json has an unsupported version.");
-    std::vector<std::string> texts, differ, rows;
+    std::vector<std::string> texts, prompts, differ, rows;
     std::vector<minnow::Ids> expected;
     for (auto& probe : probes.get<Json::Array>("texts")) {
         texts.push_back(probe.get<std::string>("text"));
+        prompts.push_back(probe.get<std::string>("prompt", ""));
         minnow::Ids& ids = expected.emplace_back();
         for (auto& id : probe.get<Json::Array>("ids")) ids.push_back(id.integer("ids"));
     }
     minnow::Embedder embedder(folder + "/bundle", options);
-    std::vector<minnow::Ids> ids = embedder.token_ids(texts, "");
+    std::vector<minnow::Ids> ids;
+    for (size_t n = 0; n < texts.size(); ++n) ids.push_back(embedder.token_ids({texts[n]}, prompts[n])[0]);
     auto& names = probes.get<Json::Array>("texts");
     for (size_t n = 0; n < texts.size(); ++n)
         if (ids[n] != expected[n]) differ.push_back(quoted(names[n].get<std::string>("name")));
     std::vector<float> vectors;
     auto& batches = probes.get<Json::Array>("batches");
     for (size_t b = 0; b < batches.size(); ++b) {
-        std::vector<std::string> batch;
+        std::vector<std::string> batch, behind;
         for (auto& index : batches[b].as<Json::Array>("batches")) {
             size_t text = index.integer("batches");
             if (text >= texts.size()) throw Error("probes.json has no text " + std::to_string(text) + ".");
             batch.push_back(texts[text]);
+            behind.push_back(prompts[text]);
             rows.push_back("[" + std::to_string(text) + "," + std::to_string(b) + "]");
         }
-        std::vector<float> found = embedder.encode_batch(batch);
+        std::vector<float> found = embedder.encode_batch(batch, behind);
         vectors.insert(vectors.end(), found.begin(), found.end());
     }
     write_floats(folder + "/answer.f32", vectors);

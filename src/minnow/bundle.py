@@ -36,10 +36,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from contextlib import AbstractContextManager
 
-FORMAT = 3
+FORMAT = 4
 """The newest format of a manifest. Format 2 has `truncate_dim`, and format 3 `joined_poolings` and
-`layers`, which older readers ignore: they would give other vectors. A bundle without them has
-format 1, for those readers too."""
+`layers`, which older readers ignore: they would give other vectors. Format 4 has `include_prompt`.
+A bundle without any of them has format 1, for those readers too."""
 MANIFEST = "minnow.json"
 ENCODER = "encoder.mnn"
 TOKENIZER = "tokenizer.json"
@@ -203,7 +203,9 @@ class Manifest:
 
     def __post_init__(self) -> None:
         """Raise the format where readers of an older one would give other vectors."""
-        if not self.embedding.head.is_plain:
+        if not self.embedding.include_prompt:
+            object.__setattr__(self, "format", 4)
+        elif not self.embedding.head.is_plain:
             object.__setattr__(self, "format", 3)
         elif self.embedding.truncate_dim is not None:
             object.__setattr__(self, "format", 2)

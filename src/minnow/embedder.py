@@ -319,18 +319,21 @@ class Embedder:
         """
         return similarity(a, b, self.embedding.similarity)
 
-    def encode_batch(self, texts: Sequence[str]) -> Floats:
+    def encode_batch(self, texts: Sequence[str], prompts: Sequence[str] = ()) -> Floats:
         """Embed texts in one forward pass, all padded to the longest, in the given order.
 
         This is for measurements and proofs; `encode` makes better batches.
 
         Args:
-            texts: At least one text, without prompts.
+            texts: At least one text.
+            prompts: The prompt of each; by default none.
 
         Returns:
             float32 of shape (texts, width).
         """
-        return self.pipeline.forward(self.pipeline.engine, self.token_ids(texts))
+        pairs = zip(texts, prompts or [""] * len(texts), strict=True)
+        rows = [row for text, prompt in pairs for row in self.pipeline.tokens([text], prompt)]
+        return self.pipeline.forward(self.pipeline.engine, rows)
 
     def token_ids(self, texts: Sequence[str]) -> list[list[int]]:
         """Return the ids of each text as the encoder reads them, special tokens included."""

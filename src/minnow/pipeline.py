@@ -20,7 +20,7 @@ from minnow.model.tokenizer import TextTokenizer
 from minnow.vectors import normalize, pool
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -87,29 +87,53 @@ class Pipeline:
                 raise fault
             block, rows = following, tokens() if following else []
 
-    def forward(self, engine: Engine, ids: list[list[int]]) -> Floats:
+    def tokens(
+        self, texts: Sequence[str], prompt: str = "", *, first: int = 0
+    ) -> list[TokenizedText]:
+        """Tokenise texts behind a prompt; say which tokens of it the model's pooling leaves out.
+
+        Args:
+            texts: Any strings.
+            prompt: Text to put before each.
+            first: Number of the first text in messages.
+
+        Raises:
+            InputError: A text is not a string; the message names it.
+        """
+        # str.__str__, because a subclass may override +
+        prefixed = [prompt + str.__str__(t) if isinstance(t, str) else t for t in texts]
+        rows = self.tokenizer.tokenize(prefixed, first=first)
+        if self.embedding.include_prompt or not prompt:
+            return rows
+        count = self.tokenizer.prompt_tokens(prompt)
+        return [replace(row, left_out=min(count, len(row))) for row in rows]
+
+    def forward(self, engine: Engine, rows: Sequence[TokenizedText]) -> Floats:
         """Run the whole model on a batch: float32 of shape (texts, width).
 
         A batch that is too large is divided until its parts fit.
 
         Args:
             engine: The engine of the pipeline, or a lane of it.
-            ids: Token ids of at least one text.
+            rows: At least one text.
 
         Raises:
             BatchSizeError: A text alone is too long for the runtime, or for the memory left.
             EngineError: The runtime failed, or gave NaN.
         """
         try:
-            return self._forward(engine, ids)
+            return self._forward(engine, rows)
         except BatchSizeError:
-            half = len(ids) // 2
+            half = len(rows) // 2
             if not half:
                 raise
-            return np.concatenate([self.forward(engine, part) for part in (ids[:half], ids[half:])])
+            parts = (rows[:half], rows[half:])
+            return np.concatenate([self.forward(engine, part) for part in parts])
 
-    def _forward(self, engine: Engine, ids: list[list[int]]) -> Floats:
-        batch = TokenBatch.pad(ids, self.encoder.pad_token_id)
+    def _forward(self, engine: Engine, rows: Sequence[TokenizedText]) -> Floats:
+        batch = TokenBatch.pad(
+            [row.ids for row in rows], self.encoder.pad_token_id, [row.left_out for row in rows]
+        )
         vectors, pooled = engine.run(batch), engine.interface is Interface.SENTENCE_EMBEDDING
         if not pooled:
             with np.errstate(invalid="ignore", over="ignore"):
@@ -125,9 +149,7 @@ class Pipeline:
 
     def _tokenize(self, texts: list[str], options: Options, start: int) -> list[TokenizedText]:
         """Tokenise texts, of which the first has the number `start` in the stream."""
-        prompt = options.prompt  # str.__str__, because a subclass may override +
-        prefixed = [prompt + str.__str__(t) if isinstance(t, str) else t for t in texts]
-        rows = self.tokenizer.tokenize(prefixed, first=start)
+        rows = self.tokens(texts, options.prompt, first=start)
         if options.on_truncate == "error":
             cut = next((start + i for i, row in enumerate(rows) if row.truncated), None)
             if cut is not None:
@@ -139,7 +161,7 @@ class Pipeline:
         if self.embedding.unpooled_ids:  # a text without a token has the vector of one left out
             left_out = [self.embedding.unpooled_ids[0]]
             rows = [row if row.ids else replace(row, ids=left_out) for row in rows]
-        empty = next((start + i for i, row in enumerate(rows) if not row.ids), None)
+        empty = next((start + i for i, row in enumerate(rows) if len(row) <= row.left_out), None)
         if empty is not None:
             raise InputError(f"Text {empty} is empty, and this model adds no token of its own.")
         return rows
@@ -153,10 +175,10 @@ class Pipeline:
     ) -> Floats:
         """Embed a block of texts, of which the first has the number `start` in the stream."""
         vectors = np.empty((len(rows), options.width), dtype=np.float32)
-        batches = list(batches_by_length([len(row.ids) for row in rows], options.batch_size))
-        ids = [[rows[i].ids for i in batch] for batch in batches]
+        batches = list(batches_by_length([len(row) for row in rows], options.batch_size))
+        chosen = [[rows[i] for i in batch] for batch in batches]
         try:
-            for n, found in run_batches(self.engine, ids, self.forward):
+            for n, found in run_batches(self.engine, chosen, self.forward):
                 part = found[:, : options.width]
                 vectors[batches[n]] = normalize(part) if options.normalize else part
                 advance(len(part))

@@ -20,8 +20,8 @@ _WRITTEN_NAMES = {"max_ndcg_drop": "largest_fall"}
 def to_json(record: object) -> dict[str, Any]:
     """Return a manifest or the record of an export as its JSON form, under the written names.
 
-    The settings that only some families have, and the layers that only some heads have, are left
-    out where there are none.
+    The settings that only some families have, and what only some heads have, are left out where
+    there are none.
     """
     values: dict[str, Any] = msgspec.to_builtins(record)
     encoder = values.get("encoder")
@@ -32,6 +32,8 @@ def to_json(record: object) -> dict[str, Any]:
         for key in ("joined_poolings", "layers", "unpooled_ids"):
             if not embedding.get(key):  # a record of an older format has no such key
                 embedding.pop(key, None)
+        if embedding.get("include_prompt", True):
+            embedding.pop("include_prompt", None)
     return _rename(values, _WRITTEN_NAMES)
 
 

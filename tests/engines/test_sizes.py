@@ -106,7 +106,7 @@ def plant(monkeypatch: pytest.MonkeyPatch, free: int) -> None:
 def test_a_server_answers_413_and_goes_on(made: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
     with Embedder.open(made.bundle) as embedder:
         model = ServedModel("tiny", made.bundle, embedder)
-        rows = embedder.token_ids(TEXTS)
+        rows = model.tokens(TEXTS, "")
         plant(monkeypatch, 1000)
         with pytest.raises(ApiError, match="of memory, and this machine has") as caught:
             model.forward(model.whole, [rows[1]])

@@ -108,6 +108,18 @@ def test_roles_have_their_prompts(program: Program, bundle: Bundle) -> None:
         assert np.abs(vectors(program, bundle, TEXTS, "--role", role) - rows).max() < CLOSE
 
 
+def test_a_prompt_is_left_out_of_pooling(program: Program, tmp_path: Path) -> None:
+    model = write_model(tmp_path / "model", pooling="max", prompts={"query": "a big query: "})
+    edit_json(model / "1_Pooling/config.json", include_prompt=False)
+    bundle = convert(str(model), tmp_path / "bundle", recipe=RECIPES["fp32"])
+    with Embedder.open(bundle, on_truncate="ignore") as embedder:
+        for options, expected in (
+            (("--role", "query"), embedder.encode_query(TEXTS)),
+            (("--role", "document"), embedder.encode_document(TEXTS)),
+        ):
+            assert np.abs(vectors(program, bundle, TEXTS, *options) - expected).max() < CLOSE
+
+
 def test_vectors_as_raw_floats(program: Program, bundle: Bundle, tmp_path: Path) -> None:
     printed = vectors(program, bundle, TEXTS)
     assert vectors(program, bundle, TEXTS, "--raw", tmp_path / "rows.f32").size == 0

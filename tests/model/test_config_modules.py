@@ -240,11 +240,18 @@ def test_an_unknown_pooling_that_is_off_does_no_harm(folder: Path) -> None:
     assert embedding_of(folder).pooling is Pooling.CLS
 
 
-def test_pooling_without_the_prompt_is_refused(folder: Path) -> None:
+def test_pooling_without_the_prompt(folder: Path) -> None:
     edit_json(folder / "1_Pooling/config.json", include_prompt=False)
+    assert not embedding_of(folder).include_prompt
+    assert not embedding_of(folder, pooling=Pooling.MAX).include_prompt
 
-    with pytest.raises(UnsupportedModelError, match="leaves the prompt out of pooling"):
+    edit_json(folder / "1_Pooling/config.json", include_prompt="no")
+    with pytest.raises(SourceError, match="include_prompt should be true or false, not 'no'"):
         embedding_of(folder)
+
+    edit_json(folder / "1_Pooling/config.json", without=("include_prompt",))
+    assert embedding_of(folder).include_prompt
+    assert not embedding_of(folder, "hkunlp/instructor-large").include_prompt
 
 
 @pytest.mark.parametrize("key", ["embedding_dimension", "word_embedding_dimension"])

@@ -34,11 +34,15 @@ from minnow.errors import (
     UnsupportedModelError,
 )
 from minnow.export.gguf.file import gguf_metadata
+from minnow.export.mnn_llm import export_mnn_llm
 from minnow.indexfile.fingerprint import Fingerprint
 from minnow.model.head import LayerActivation, LayerKind
 from minnow.model.original import read_original
 from minnow.model.spec import Interface
 from minnow.recipe import RECIPES, Graph
+from minnow.serve.errors import ApiError
+from minnow.serve.inputs import rows_of, tokenized
+from minnow.serve.models import ServedModel
 from minnow.vectors import rowwise_cosine
 
 if TYPE_CHECKING:
@@ -49,17 +53,106 @@ TEXTS = ["fish sleep", "how do fish sleep in the big blue river?", "water", "a s
 POOLINGS = ("cls", "max", "mean", "mean_sqrt_len_tokens", "weightedmean", "lasttoken")
 
 
-def save_with(folder: Path, *modules: Any, poolings: tuple[str, ...] = ("mean",)) -> Path:
+def save_with(
+    folder: Path, *modules: Any, poolings: tuple[str, ...] = ("mean",), family: str = "bert"
+) -> Path:
     """Have sentence-transformers save a tiny model with other modules after its Transformer."""
     from sentence_transformers import SentenceTransformer
     from sentence_transformers.sentence_transformer.modules import Pooling
 
-    plain = SentenceTransformer(str(write_model(folder / "plain")), device="cpu")
+    plain = SentenceTransformer(str(write_model(folder / "plain", family=family)), device="cpu")
     head = [Pooling(32, pooling_mode=poolings), *modules]
     SentenceTransformer(modules=[plain[0], *head], device="cpu").save_pretrained(
         str(folder / "model")
     )
     return folder / "model"
+
+
+@pytest.mark.transformers_5
+@pytest.mark.extra("convert", "sentence-transformers")
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+@pytest.mark.parametrize("name", ["all poolings", "as INSTRUCTOR", "T5"])
+def test_pooling_leaves_the_prompt_out(tmp_path: Path, name: str, precision: str) -> None:
+    """The tokens of a prompt are read, not pooled: [CLS] with them, a token [SEP] behind it not."""
+    from sentence_transformers import SentenceTransformer
+
+    folder = save_with(
+        tmp_path,
+        *([dense(32, 24), normalize()] if name == "as INSTRUCTOR" else []),
+        poolings=POOLINGS if name == "all poolings" else ("mean",),
+        family="t5" if name == "T5" else "bert",
+    )
+    edit_json(folder / "1_Pooling/config.json", include_prompt=False)
+    prompts = {"query": "a big query: ", "document": "the small zoo "}
+    edit_json(folder / "config_sentence_transformers.json", prompts=prompts)
+    theirs = SentenceTransformer(str(folder), device="cpu")
+
+    shapes = [(2, 12)] if precision == "fp32" else []
+    bundle = convert(str(folder), tmp_path / "bundle", recipe=RECIPES[precision], shapes=shapes)
+
+    least = {"fp32": 0.999999, "fp16": 0.9999}[precision]
+    assert "without the prompt" in Fingerprint.of(bundle.manifest).pooling
+    assert bundle.manifest.format == 4
+    with Embedder.open(bundle, on_truncate="ignore") as embedder:
+        for prompt in (*prompts.values(), "", "river " * 40, "fish[SEP]"):
+            expected = theirs.encode(TEXTS, prompt=prompt)
+            batch = embedder.encode(TEXTS, prompt=prompt)
+            alone = np.stack([embedder.encode(text, prompt=prompt) for text in TEXTS])
+            assert rowwise_cosine(batch, expected).min() >= least
+            assert rowwise_cosine(alone, expected).min() >= least
+        assert (
+            rowwise_cosine(embedder.encode_query(TEXTS), theirs.encode_query(TEXTS)).min() >= least
+        )
+        pooling: Any = theirs[1]
+        pooling.include_prompt = True
+        other = rowwise_cosine(embedder.encode_query(TEXTS), theirs.encode_query(TEXTS))
+    assert other.min() < 0.9995  # the setting matters
+
+
+@pytest.fixture(scope="module")
+def unprompted(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    """Convert a model with a prompt of queries that pooling leaves out."""
+    folder = write_model(
+        tmp_path_factory.mktemp("unprompted") / "model",
+        pooling="weightedmean",
+        prompts={"query": "a big query: "},
+    )
+    edit_json(folder / "1_Pooling/config.json", include_prompt=False)
+    return convert(str(folder), folder.parent / "bundle", recipe=RECIPES["fp32"])
+
+
+@pytest.mark.extra("convert")
+@pytest.mark.extra("onnxruntime")
+def test_a_prompt_is_left_out_everywhere(unprompted: Bundle, tmp_path: Path) -> None:
+    folder = write_check(unprompted, tmp_path / "check", choose=lambda probes: probes[-5:])
+    command = [sys.executable, str(folder / "check.py"), "--precision", "normal"]
+    subprocess.run(command, check=True, capture_output=True)
+    (found,) = read_answers(folder)
+    assert found.passed
+
+    with (
+        Embedder.open(unprompted, on_truncate="ignore") as own,
+        Embedder.open(unprompted, engine="onnxruntime", on_truncate="ignore") as other,
+    ):
+        expected = own.encode_query(TEXTS)
+        np.testing.assert_allclose(other.encode_query(TEXTS), expected, rtol=0, atol=1e-5)
+        mixed = own.encode_batch(TEXTS * 2, ["a big query: "] * len(TEXTS) + [""] * len(TEXTS))
+        np.testing.assert_allclose(mixed[: len(TEXTS)], expected, rtol=0, atol=1e-5)
+        np.testing.assert_allclose(mixed[len(TEXTS) :], own.encode(TEXTS), rtol=0, atol=1e-5)
+
+        served = ServedModel("tiny", unprompted, own)
+        ids = own.token_ids(TEXTS)
+        with pytest.raises(ApiError, match="tiny leaves prompts out of pooling, and token ids do"):
+            rows_of(served, list(ids), "", truncate=True, most=9)
+        rows = tokenized(served, TEXTS, "a big query: ", truncate=True)
+        vectors = served.forward(served.whole, rows.texts)
+        np.testing.assert_allclose(vectors, expected, rtol=0, atol=1e-5)
+
+
+@pytest.mark.extra("convert")
+def test_mnn_llm_does_not_know_where_a_prompt_ends(unprompted: Bundle, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="leaves the prompt out of pooling"):
+        export_mnn_llm(unprompted, tmp_path / "export")
 
 
 def dense(width_in: int, width: int, activation: str = "Identity", **options: Any) -> Any:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from minnow.errors import EngineError
+from minnow.model.tokenizer import TokenizedText
 from minnow.serve.batching import Batch, Batcher
 from minnow.serve.errors import ApiError
 from minnow.serve.settings import Limits
@@ -38,20 +39,20 @@ class FakeModel:
         self.gate = threading.Event()
         self.gate.set()
 
-    def forward(self, lane: Any, rows: list[Sequence[int]]) -> NDArray[np.float32]:
-        self.runs.append((lane, [row[0] for row in rows]))
+    def forward(self, lane: Any, rows: Sequence[TokenizedText]) -> NDArray[np.float32]:
+        self.runs.append((lane, [row.ids[0] for row in rows]))
         assert self.gate.wait(10)
-        if any(row[0] == POISON for row in rows):
+        if any(row.ids[0] == POISON for row in rows):
             raise EngineError("poison")
-        return np.array([[row[0], len(row)] for row in rows], dtype=np.float32)
+        return np.array([[row.ids[0], len(row)] for row in rows], dtype=np.float32)
 
     @property
     def order(self) -> list[list[int]]:
         return [firsts for _, firsts in self.runs]
 
 
-def text(first: int, length: int = 4) -> list[int]:
-    return [first] * length
+def text(first: int, length: int = 4) -> TokenizedText:
+    return TokenizedText([first] * length, truncated=False, count=length)
 
 
 def run(
@@ -86,7 +87,7 @@ async def behind(batcher: Batcher, model: FakeModel) -> asyncio.Task[Any]:
     return task
 
 
-async def waiting(batcher: Batcher, model: FakeModel, *jobs: list[list[int]]) -> list[Any]:
+async def waiting(batcher: Batcher, model: FakeModel, *jobs: list[TokenizedText]) -> list[Any]:
     tasks = [asyncio.create_task(batcher.embed(model, job)) for job in jobs]
     await asyncio.sleep(0.01)
     return tasks
@@ -96,7 +97,7 @@ def test_vectors_come_back_in_order() -> None:
     async def test(batcher: Batcher, model: FakeModel) -> None:
         rows = [text(i, 1 + i % 7) for i in range(20, 120)]
         found = await batcher.embed(model, rows)
-        assert found.tolist() == [[row[0], len(row)] for row in rows]
+        assert found.tolist() == [[row.ids[0], len(row)] for row in rows]
 
     run(test, lanes=3)
 

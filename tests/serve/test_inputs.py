@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from minnow.model.tokenizer import TokenizedText
 from minnow.serve.errors import ApiError
 from minnow.serve.inputs import Rows, decode, texts_of
 from minnow.serve.schemas import EmbeddingsRequest, SimilarityRequest, TokenizeRequest
@@ -80,8 +81,9 @@ def test_one_text_is_a_list_of_one() -> None:
 
 
 def test_rows_are_joined() -> None:
-    joined = Rows([[1], [2, 3]], [1]).joined(Rows([[4]], [0]))
-    assert (joined.ids, joined.truncated, joined.tokens) == ([[1], [2, 3], [4]], [1, 2], 4)
+    one, two, three = (TokenizedText(ids, len(ids) != 1, 9) for ids in ([1], [2, 3], [4, 5]))
+    joined = Rows([one, two]).joined(Rows([three]))
+    assert (joined.texts, joined.truncated, joined.tokens) == ([one, two, three], [1, 2], 5)
 
 
 def test_schemas_are_those_of_openai() -> None:

@@ -42,20 +42,22 @@ public:
             throw Error(path + " has other inputs and outputs than its manifest says.");
     }
 
-    // `ids` and `mask` are rows of `tokens` numbers. Returns the output.
-    std::vector<float> run(const std::vector<int>& ids, const std::vector<int>& mask, int tokens) {
+    // `ids`, `mask` and `pooled`, the mask without prompts, are rows of `tokens` numbers. Returns the output.
+    std::vector<float> run(const std::vector<int>& ids, const std::vector<int>& mask,
+                           const std::vector<int>& pooled, int tokens) {
         std::vector<int> shape = {static_cast<int>(ids.size()) / tokens, tokens}, types(ids.size());
         if (shape != shape_) {
             for (auto name : names()) net_->resizeTensor(input(name), shape);
             net_->resizeSession(session_);  // reports no failure; runSession does
             shape_ = shape;
         }
-        const std::vector<int>* values[] = {&ids, &mask, &types};
-        for (size_t n = 0; n < names().size(); ++n) {
-            Tensor host(input(names()[n]), Tensor::CAFFE);
+        const std::map<std::string, const std::vector<int>*> values = {
+            {"input_ids", &ids}, {"attention_mask", &mask}, {"token_type_ids", &types}, {"pooling_mask", &pooled}};
+        for (auto name : names()) {
+            Tensor host(input(name), Tensor::CAFFE);
             if (host.elementSize() != static_cast<int>(ids.size())) fail("does not accept the shape");
-            std::memcpy(host.host<int>(), values[n]->data(), ids.size() * sizeof(int));
-            input(names()[n])->copyFromHostTensor(&host);
+            std::memcpy(host.host<int>(), values.at(name)->data(), ids.size() * sizeof(int));
+            input(name)->copyFromHostTensor(&host);
         }
         if (int code = net_->runSession(session_); code != MNN::NO_ERROR)
             fail("failed with code " + std::to_string(code));
@@ -69,8 +71,10 @@ public:
 
 private:
     std::vector<const char*> names() const {
-        if (manifest_.token_types) return {"input_ids", "attention_mask", "token_type_ids"};
-        return {"input_ids", "attention_mask"};
+        std::vector<const char*> found = {"input_ids", "attention_mask"};
+        if (manifest_.token_types) found.push_back("token_type_ids");
+        if (!manifest_.include_prompt) found.push_back("pooling_mask");
+        return found;
     }
     Tensor* input(const char* name) {
         if (Tensor* found = net_->getSessionInput(session_, name)) return found;
@@ -122,18 +126,22 @@ public:
 
     Ids tokens(const std::string& text) override { return tokenizer_.encode(text); }
 
+    size_t prompt_tokens(const std::string& prompt) override { return tokenizer_.prompt_tokens(prompt); }
+
     size_t most(size_t tokens) const override {
         if (auto shape = fixed(tokens)) return static_cast<size_t>(shape->batch);
         return std::max<size_t>(1, std::min<size_t>(32, 1024 / tokens));
     }
 
-    std::vector<float> run(const std::vector<Ids>& batch) override {
+    std::vector<float> run(const std::vector<Ids>& batch, const std::vector<size_t>& left_out) override {
         size_t tokens = 0, rows = batch.size(), width = manifest_.output_width;
         for (auto& row : batch) tokens = std::max(tokens, row.size());
         auto shape = fixed(tokens);
         if (shape && rows > static_cast<size_t>(shape->batch)) {
             auto middle = batch.begin() + shape->batch;
-            std::vector<float> found = run({batch.begin(), middle}), more = run({middle, batch.end()});
+            auto split = left_out.begin() + shape->batch;
+            std::vector<float> found = run({batch.begin(), middle}, {left_out.begin(), split});
+            std::vector<float> more = run({middle, batch.end()}, {split, left_out.end()});
             found.insert(found.end(), more.begin(), more.end());
             return found;
         }
@@ -141,13 +149,15 @@ public:
         cpu.backend = options_.fixed_shapes ? MNN_FORWARD_CPU : options_.backend;
         auto& encoder = shape ? session(shape->file, options_) : session("encoder.mnn", cpu);
         if (shape) tokens = shape->tokens, rows = std::max<size_t>(rows, shape->batch);
-        std::vector<int> ids(rows * tokens, manifest_.pad_id), mask(rows * tokens);
+        std::vector<int> ids(rows * tokens, manifest_.pad_id), mask(rows * tokens), pooled(rows * tokens);
         for (size_t r = 0; r < rows; ++r) {
-            auto& row = batch[std::min(r, batch.size() - 1)];  // the last text fills a fixed batch
+            size_t text = std::min(r, batch.size() - 1);  // the last text fills a fixed batch
+            auto& row = batch[text];
             std::copy(row.begin(), row.end(), ids.begin() + r * tokens);
             std::fill_n(mask.begin() + r * tokens, row.size(), 1);
+            std::fill_n(pooled.begin() + r * tokens + left_out[text], row.size() - left_out[text], 1);
         }
-        std::vector<float> found = encoder.run(ids, mask, static_cast<int>(tokens));
+        std::vector<float> found = encoder.run(ids, mask, pooled, static_cast<int>(tokens));
         if (!manifest_.gives_vectors)
             for (size_t r = 0; r < batch.size(); ++r)  // vectors are shorter than the states they replace
                 pool(&found[r * tokens * width], batch[r].size(), width, manifest_.pooling,
@@ -204,7 +214,8 @@ std::vector<Ids> Embedder::token_ids(const std::vector<std::string>& texts, cons
 
 std::vector<float> Embedder::encode(const std::vector<std::string>& texts, Role role) {
     std::lock_guard<std::mutex> lock(mutex_);
-    std::vector<Ids> ids = token_ids(texts, manifest_.prompt(role));
+    const std::string prompt = manifest_.prompt(role);
+    std::vector<Ids> ids = token_ids(texts, prompt);
     std::vector<size_t> order(texts.size());
     std::iota(order.begin(), order.end(), 0);  // batches of texts of similar length, the longest first
     std::stable_sort(order.begin(), order.end(),
@@ -213,8 +224,12 @@ std::vector<float> Embedder::encode(const std::vector<std::string>& texts, Role 
     for (size_t start = 0, end; start < order.size(); start = end) {
         end = std::min(order.size(), start + encoder_->most(ids[order[start]].size()));
         std::vector<Ids> batch;
-        for (size_t n = start; n < end; ++n) batch.push_back(ids[order[n]]);
-        std::vector<float> found = run(batch);
+        std::vector<size_t> left;
+        for (size_t n = start; n < end; ++n) {
+            batch.push_back(ids[order[n]]);
+            left.push_back(left_out(prompt, batch.back()));
+        }
+        std::vector<float> found = run(batch, left);
         for (size_t n = start; n < end; ++n)
             std::copy_n(found.begin() + (n - start) * width(), width(), vectors.begin() + order[n] * width());
     }
@@ -222,12 +237,31 @@ std::vector<float> Embedder::encode(const std::vector<std::string>& texts, Role 
 }
 
 std::vector<float> Embedder::encode_batch(const std::vector<std::string>& texts, const std::string& prompt) {
-    std::lock_guard<std::mutex> lock(mutex_);
-    return texts.empty() ? std::vector<float>{} : run(token_ids(texts, prompt));
+    return encode_batch(texts, std::vector<std::string>(texts.size(), prompt));
 }
 
-std::vector<float> Embedder::run(const std::vector<Ids>& batch) {
-    std::vector<float> found = encoder_->run(batch);
+std::vector<float> Embedder::encode_batch(const std::vector<std::string>& texts,
+                                          const std::vector<std::string>& prompts) {
+    std::lock_guard<std::mutex> lock(mutex_);
+    std::vector<Ids> ids;
+    std::vector<size_t> left;
+    for (size_t n = 0; n < texts.size(); ++n) {
+        ids.push_back(token_ids({texts[n]}, prompts.at(n))[0]);
+        left.push_back(left_out(prompts[n], ids.back()));
+    }
+    return texts.empty() ? std::vector<float>{} : run(ids, left);
+}
+
+// Returns how many of a text's first tokens pooling leaves out; at least one of them is pooled.
+size_t Embedder::left_out(const std::string& prompt, const Ids& ids) {
+    if (manifest_.include_prompt || prompt.empty()) return 0;
+    size_t found = encoder_->prompt_tokens(prompt);
+    if (found >= ids.size()) throw Error("A text is empty, and this model adds no token behind its prompt.");
+    return found;
+}
+
+std::vector<float> Embedder::run(const std::vector<Ids>& batch, const std::vector<size_t>& left_out) {
+    std::vector<float> found = encoder_->run(batch, left_out);
     for (size_t r = 0; r < batch.size(); ++r) {
         float* row = &found[r * manifest_.output_width];
         double square = std::inner_product(row, row + manifest_.output_width, row, 0.0);

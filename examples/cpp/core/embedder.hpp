@@ -23,8 +23,11 @@ public:
     virtual ~Encoder() = default;
     // Returns the ids of a text with special tokens, truncated at the limit.
     virtual Ids tokens(const std::string& text) = 0;
+    // Returns how many tokens of a prompt pooling leaves out, where the manifest says so.
+    virtual size_t prompt_tokens(const std::string&) { return 0; }
     // Runs one forward pass, padded to the longest text; returns a row of Manifest::output_width per text.
-    virtual std::vector<float> run(const std::vector<Ids>& batch) = 0;
+    // Pooling leaves the first tokens of each text out, as many as `left_out` says.
+    virtual std::vector<float> run(const std::vector<Ids>& batch, const std::vector<size_t>& left_out) = 0;
     // Returns how many texts of this many tokens fit into one pass.
     virtual size_t most(size_t tokens) const = 0;
 };
@@ -41,12 +44,15 @@ public:
     std::vector<float> encode(const std::vector<std::string>& texts, Role role = Role::kNone);
     // Runs one forward pass, padded to the longest text, with the caller's prompt.
     std::vector<float> encode_batch(const std::vector<std::string>& texts, const std::string& prompt = "");
+    // The same with a prompt for each text.
+    std::vector<float> encode_batch(const std::vector<std::string>& texts, const std::vector<std::string>& prompts);
     std::vector<Ids> token_ids(const std::vector<std::string>& texts, const std::string& prompt = "");
     const Manifest& manifest() const { return manifest_; }
     int width() const { return manifest_.width; }
 
 private:
-    std::vector<float> run(const std::vector<Ids>& batch);
+    std::vector<float> run(const std::vector<Ids>& batch, const std::vector<size_t>& left_out);
+    size_t left_out(const std::string& prompt, const Ids& ids);
 
     Manifest manifest_;
     std::unique_ptr<Encoder> encoder_;

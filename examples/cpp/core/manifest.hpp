@@ -21,6 +21,7 @@ struct FixedShape {
 struct Manifest {
     std::string pooling;
     bool mnn_llm, normalize, lowercase, gives_vectors = true, token_types = false;
+    bool include_prompt;  // else pooling leaves the tokens of a prompt out
     int max_tokens, width, vocab_size = 0, pad_id = 0;
     int output_width;  // of the encoder: that of token states, or else of vectors
     std::vector<FixedShape> shapes;  // from short to long
@@ -44,11 +45,12 @@ inline Manifest read_manifest(const std::string& folder) {
     std::string path = folder + (found.mnn_llm ? "/export.json" : "/minnow.json");
     Json file = read_json(path);
     try {
-        if (int format = file["format"].integer("format"); format < 1 || format > (found.mnn_llm ? 1 : 3))
+        if (int format = file["format"].integer("format"); format < 1 || format > (found.mnn_llm ? 1 : 4))
             throw Error("it has an unsupported version");
         const Json &text = found.mnn_llm ? file : file["embedding"], &network = file["encoder"];
         found.pooling = text.get<std::string>("pooling");
         found.normalize = text.get("normalize", false);
+        found.include_prompt = text.get("include_prompt", true);
         found.lowercase = text.get("lowercase", false);
         found.max_tokens = text["max_tokens"].integer("max_tokens");
         found.default_prompt = text.get<std::string>("default_prompt_name", "");

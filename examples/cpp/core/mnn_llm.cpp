@@ -40,7 +40,7 @@ public:
         return ids;
     }
 
-    std::vector<float> run(const std::vector<Ids>& batch) override {
+    std::vector<float> run(const std::vector<Ids>& batch, const std::vector<size_t>&) override {
         std::vector<float> found;
         for (auto& ids : batch) {
             auto vector = engine_->ids_embedding(ids);

@@ -1,5 +1,7 @@
 #include "tokenizer.hpp"
 
+#include <algorithm>
+
 #include "unicode.hpp"
 
 namespace minnow {
@@ -54,6 +56,7 @@ void Tokenizer::configure(const Json& file, bool lowercase_first) {
 }
 
 void Tokenizer::add_token(const Json& stated) {
+    if (stated.get("special", false)) special_.push_back(stated["id"].integer("id"));
     bool normalized = stated.get("normalized", false);
     auto text = decode_utf8(stated.get<std::string>("content"));
     if (normalized) text = normalize_(text);
@@ -104,6 +107,12 @@ std::vector<int> Tokenizer::encode(std::string_view text) const {
     if (ids.size() > room_) ids.resize(room_);
     ids.insert(ids.end(), after_.begin(), after_.end());
     return ids;
+}
+
+size_t Tokenizer::prompt_tokens(std::string_view prompt) const {
+    std::vector<int> ids = encode(prompt);
+    bool closed = !ids.empty() && std::find(special_.begin(), special_.end(), ids.back()) != special_.end();
+    return ids.size() - closed;
 }
 
 // Extracts the added tokens of a text, the longest at each place, and passes on the text between them.

@@ -19,6 +19,8 @@ public:
     Tokenizer(const std::string& path, bool lowercase_first, size_t max_tokens);
     // Returns the ids of a UTF-8 text with special tokens, truncated at max_tokens.
     std::vector<int> encode(std::string_view text) const;
+    // Returns how many tokens pooling leaves out behind a prompt: all but a special one at its end.
+    size_t prompt_tokens(std::string_view prompt) const;
 
 private:
     struct Added { std::u32string text; int id; bool lstrip, rstrip, single_word; };
@@ -36,7 +38,7 @@ private:
     std::unique_ptr<Model> model_;
     size_t room_;  // the limit less the tokens after a text
     AddedTokens raw_, normalized_;  // matched before and after normalising
-    std::vector<int> before_, after_;
+    std::vector<int> before_, after_, special_;
 };
 
 }  // namespace minnow

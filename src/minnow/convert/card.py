@@ -85,7 +85,7 @@ interpreter = MNN.Interpreter("encoder.mnn")
 session = interpreter.createSession({{"backend": "CPU", "numThread": 2}})
 encoded = tokenizer("{prompt}how do fish sleep?", truncation=True, max_length={max_tokens})
 ids = encoded["input_ids"]
-inputs = {{"input_ids": ids, "attention_mask": [1] * len(ids){token_types}}}
+{prompt_length}inputs = {{"input_ids": ids, "attention_mask": [1] * len(ids){token_types}}}
 for name in inputs:
     interpreter.resizeTensor(interpreter.getSessionInput(session, name), (1, len(ids)))
 interpreter.resizeSession(session)
@@ -101,6 +101,10 @@ output.copyToHostTensor(host)
 {found} = numpy.array(host.getNumpyData()).reshape({found}.shape)[0]
 {pool}"""
 
+_PROMPT_LENGTH = """start = tokenizer("{prompt}")["input_ids"] if "{prompt}" else []
+start = len(start) - (start[-1:] != [] and start[-1] in tokenizer.all_special_ids)
+"""
+_POOLED = ', "pooling_mask": [0] * start + [1] * (len(ids) - start)'
 _POOL = {
     "cls": "states[0]",
     "mean": "states.mean(axis=0)",
@@ -115,10 +119,13 @@ def usage_snippet(manifest: Manifest) -> str:
     """Return a Python program that runs the bundle with MNN and transformers, without minnow."""
     embedding, interface = manifest.embedding, manifest.recipe.interface
     pools = interface is Interface.SENTENCE_EMBEDDING
+    prompt = embedding.role_prompts.query.replace('"', '\\"')
     return _SNIPPET.format(
-        prompt=embedding.role_prompts.query.replace('"', '\\"'),
+        prompt=prompt,
         max_tokens=embedding.max_tokens,
-        token_types=', "token_type_ids": [0] * len(ids)' if manifest.encoder.token_types else "",
+        token_types=(', "token_type_ids": [0] * len(ids)' if manifest.encoder.token_types else "")
+        + ("" if embedding.include_prompt else _POOLED),
+        prompt_length="" if embedding.include_prompt else _PROMPT_LENGTH.format(prompt=prompt),
         output=interface.value,
         found="vector" if pools else "states",
         pool="" if pools else _pool(embedding),
@@ -166,7 +173,7 @@ def model_card(manifest: Manifest, encoder_bytes: int) -> str:
         pooling=embedding.head.description,
         normalized=_steps(embedding),
         max_tokens=embedding.max_tokens,
-        inputs=", ".join(f"`{name}`" for name in encoder.inputs),
+        inputs=", ".join(f"`{name}`" for name in (*encoder.inputs, *embedding.head.inputs)),
         interface=manifest.recipe.interface.value,
         output=manifest.output,
         size=encoder_bytes / 1e6,

@@ -53,8 +53,9 @@ def write_encoders(
         _Writer(folder, recipe, original.encoder.inputs, {}).write(graph)
         return original
     rounded = quantize(original, recipe, calibration, progress)
-    writer = _Writer(folder, recipe, original.encoder.inputs, rounded.grids)
     pools = recipe.interface is Interface.SENTENCE_EMBEDDING
+    inputs = (*original.encoder.inputs, *(original.head.inputs if pools else ()))
+    writer = _Writer(folder, recipe, inputs, rounded.grids)
     build = partial(
         build_graph,
         original.network,

@@ -44,10 +44,11 @@ class Encoder:
         self.session = self.interpreter.createSession({**config, "memory": MEMORY[memory]})
         self.names = sorted(self.interpreter.getSessionInputAll(self.session))
 
-    def run(self, ids: Any, mask: Any) -> Any:
+    def run(self, ids: Any, mask: Any, pooled: Any) -> Any:
         """Run int32 arrays of shape (batch, tokens); return the output, float32."""
         mnn = self.mnn
         feeds = {"input_ids": ids, "attention_mask": mask, "token_type_ids": np.zeros_like(ids)}
+        feeds["pooling_mask"] = pooled
         if ids.shape != self.shape:
             for name in self.names:
                 tensor = self.interpreter.getSessionInput(self.session, name)
@@ -88,14 +89,20 @@ def pool(states: Any, mask: Any, how: str) -> Any:
     return (weights[:, None, :] @ states)[:, 0]
 
 
-def pad(rows: Any, pad_id: int, shape: Any) -> Any:
-    """Return ids and mask, int32 of the shape; the first row is repeated where rows are missing."""
-    ids, mask = np.full(shape, pad_id, np.int32), np.zeros(shape, np.int32)
+def pad(texts: Any, pad_id: int, shape: Any) -> Any:
+    """Return ids, mask, and mask of the tokens to pool: int32 of the shape.
+
+    The first text is repeated where texts are missing.
+    """
+    ids = np.full(shape, pad_id, np.int32)
+    mask, pooled = np.zeros(shape, np.int32), np.zeros(shape, np.int32)
     for i in range(shape[0]):
-        row = rows[i] if i < len(rows) else rows[0]
+        text = texts[i] if i < len(texts) else texts[0]
+        row = text["ids"]
         ids[i, : len(row)] = row
         mask[i, : len(row)] = 1
-    return ids, mask
+        pooled[i, text.get("left_out", 0) : len(row)] = 1
+    return ids, mask, pooled
 
 
 def digest(path: Path) -> str:
@@ -150,9 +157,10 @@ def answer(options: Any, manifest: Any, probes: Any) -> Any:
     rows: list[list[int]] = []
     batches = batches_for(probes, options.shape)
     for done, (number, batch) in enumerate(batches, 1):
-        ids = [probes["texts"][i]["ids"] for i in batch]
-        padded, mask = pad(ids, pad_id, options.shape or (len(ids), max(map(len, ids))))
-        output = encoder.run(padded, mask)
+        texts = [probes["texts"][i] for i in batch]
+        longest = max(len(text["ids"]) for text in texts)
+        ids, mask, pooled = pad(texts, pad_id, options.shape or (len(texts), longest))
+        output = encoder.run(ids, mask, pooled)
         if interface == "last_hidden_state":
             output = pool(output, mask, embedding["pooling"])
         found.append(np.asarray(output, np.float64)[: len(batch)])

@@ -42,11 +42,15 @@ class Text:
         name: Unique and short.
         text: The text.
         ids: Its token ids by the reference's tokenizer, cut off at the limit.
+        prompt: What stands before it, where pooling leaves that out.
+        left_out: How many of the first ids pooling leaves out.
     """
 
     name: str
     text: str
     ids: tuple[int, ...]
+    prompt: str = ""
+    left_out: int = 0
 
 
 @dataclass(frozen=True)
@@ -115,13 +119,15 @@ def write_check(
     limit = manifest.embedding.max_tokens
     reference = CheckpointReference(original)
     chosen = choose(reference.probes)
-    texts = [probe.text for probe in chosen]
     progress(f"computing the reference ({reference.name})")
-    ids = reference.token_ids(texts)
-    expected = reference.vectors(texts).astype("<f4")
+    ids = reference.token_ids([probe.prompt + probe.text for probe in chosen])
+    expected = reference.vectors_of(chosen).astype("<f4")
     probes = Probes(
         limit,
-        tuple(Text(p.name, p.text, tuple(i)) for p, i in zip(chosen, ids, strict=True)),
+        tuple(
+            Text(p.name, p.text, tuple(row), p.prompt, reference.left_out(p.prompt))
+            for p, row in zip(chosen, ids, strict=True)
+        ),
         _batches([len(row) for row in ids], longest_mixed or limit),
         reference.name,
     )

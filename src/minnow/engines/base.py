@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minnow.errors import EngineError, InputError
+from minnow.model.head import POOLING_MASK
 from minnow.model.spec import Interface
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ TOKENS_PER_BATCH = 1024
 BATCHES_PER_LANE = 2
 """With fewer batches, all threads on one batch after the other finish sooner."""
 
-ENCODER_INPUTS = frozenset({"input_ids", "attention_mask", "token_type_ids"})
+ENCODER_INPUTS = frozenset({"input_ids", "attention_mask", "token_type_ids", POOLING_MASK})
 
 MemoryName = Literal["normal", "low", "high"]
 
@@ -46,19 +47,25 @@ class TokenBatch:
         input_ids: int32 of shape (batch, tokens).
         attention_mask: 1 for a token, 0 for padding; int32 of the same shape.
         token_type_ids: All 0, one segment per text; int32 of the same shape.
+        pooled: The attention mask, but 0 for tokens of a prompt that pooling leaves out; None
+            where it leaves none out.
     """
 
     input_ids: NDArray[np.int32]
     attention_mask: NDArray[np.int32]
     token_type_ids: NDArray[np.int32]
+    pooled: NDArray[np.int32] | None = None
 
     @classmethod
-    def pad(cls, rows: Sequence[Sequence[int]], pad_token_id: int) -> TokenBatch:
+    def pad(
+        cls, rows: Sequence[Sequence[int]], pad_token_id: int, left_out: Sequence[int] = ()
+    ) -> TokenBatch:
         """Make a batch of rows of ids.
 
         Args:
             rows: At least one row; each holds at least one id.
             pad_token_id: The id that fills up shorter rows.
+            left_out: How many of each row's first tokens pooling leaves out; by default none.
         """
         longest = max(len(row) for row in rows)
         ids = np.full((len(rows), longest), pad_token_id, dtype=np.int32)
@@ -66,7 +73,15 @@ class TokenBatch:
         for i, row in enumerate(rows):
             ids[i, : len(row)] = row
             mask[i, : len(row)] = 1
-        return cls(ids, mask, np.zeros_like(ids))
+        pooled = mask.copy()
+        for i, count in enumerate(left_out):
+            pooled[i, :count] = 0
+        return cls(ids, mask, np.zeros_like(ids), pooled if any(left_out) else None)
+
+    @property
+    def pooling_mask(self) -> NDArray[np.int32]:
+        """1 for a token that is pooled; int32 of the shape."""
+        return self.attention_mask if self.pooled is None else self.pooled
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -219,6 +234,13 @@ def check_batch(batch: TokenBatch, spec: EncoderSpec) -> None:
     real = mask == 1
     if not (real | (mask == 0)).all() or not real[:, 0].all() or (real[:, 1:] > real[:, :-1]).any():
         raise EngineError("Each row of a batch is at least one token, then padding.")
+    pooled = batch.pooled
+    if pooled is None:
+        return
+    if pooled.shape != mask.shape or not ((pooled == 0) | ((pooled == 1) & real)).all():
+        raise EngineError("Pooling takes tokens of the batch only.")
+    if not pooled.any(axis=1).all():
+        raise EngineError("Pooling takes at least one token of each row.")
 
 
 def output_rank(interface: Interface) -> int:

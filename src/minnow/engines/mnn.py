@@ -25,6 +25,7 @@ from minnow.engines.forks import ForkSafeLock, RuntimeThreads
 from minnow.engines.model_file import ModelFile
 from minnow.engines.sizes import check_room, check_scores
 from minnow.errors import EngineError
+from minnow.model.head import POOLING_MASK
 from minnow.model.spec import Interface
 from minnow.resources import require_memory
 from minnow.signals import uninterrupted
@@ -244,7 +245,7 @@ class _Session:
         self, model: ModelFile, spec: EncoderSpec, threads: int, memory: MemoryMode, output: str
     ) -> None:
         mnn = import_mnn()
-        self._mnn, self._inputs, self._output = mnn, spec.inputs, output
+        self._mnn, self._output = mnn, output
         self.shape: tuple[int, int] | None = None
         _require_memory(model)
         _threads.started = _threads.started or threads > 1
@@ -264,11 +265,12 @@ class _Session:
             ) from error
         names = set(self._interpreter.getSessionInputAll(self._session))
         outputs = set(self._interpreter.getSessionOutputAll(self._session))
-        if names != set(self._inputs) or output not in outputs:
+        if names - {POOLING_MASK} != set(spec.inputs) or output not in outputs:
             raise EngineError(
                 f"{model.path} has inputs {sorted(names)} and outputs {sorted(outputs)}; an "
-                f"encoder has {list(self._inputs)} and {output}."
+                f"encoder has {list(spec.inputs)} and {output}."
             )
+        self._inputs = sorted(names)
 
     def run(self, batch: TokenBatch) -> NDArray[np.float32]:
         if batch.shape != self.shape:

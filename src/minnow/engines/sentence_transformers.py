@@ -112,14 +112,16 @@ class SentenceTransformersEmbedder:
             raise EngineError(f"{self.name} cannot read the texts: {_reason(error)}") from error
         return [list(row["input_ids"]) for row in rows]
 
-    def encode(self, texts: Sequence[str], *, batch_size: int = BATCH_TEXTS) -> NDArray[np.float32]:
-        """Embed texts without a prompt: float32 of shape (texts, width).
+    def encode(
+        self, texts: Sequence[str], *, batch_size: int = BATCH_TEXTS, prompt: str = ""
+    ) -> NDArray[np.float32]:
+        """Embed texts behind a prompt: float32 of shape (texts, width).
 
         Raises:
             EngineError: sentence-transformers failed, or the engine is closed.
             BatchSizeError: There is no memory for the longest text alone.
         """
-        return self._rows(self._open().encode, texts, "", batch_size)
+        return self._rows(self._open().encode, texts, prompt, batch_size)
 
     def encode_query(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Embed questions behind the query prompt if there is one; raises as `encode` does."""

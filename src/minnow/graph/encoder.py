@@ -63,7 +63,7 @@ def build_graph(
 
     Inputs are `network.inputs`, int32 of shape (batch, seq), both dynamic. The output is
     `last_hidden_state`, float32 of shape (batch, seq, width); with a head it is
-    `sentence_embedding`, float32 of shape (batch, width).
+    `sentence_embedding`, float32 of shape (batch, width), and `head.inputs` are inputs too.
 
     Args:
         network: The network.
@@ -130,9 +130,10 @@ class GraphWriter(DisentangledNodes):
         if head is None:
             seq = self._shape[1] if self._shape else "seq"
             return self._end(self._last(states, states, *last), OUTPUT, [seq, network.width])
-        mask = pooling_mask(self, self.token_mask, head.unpooled)
+        mask = pooling_mask(self, self.token_mask, head)
         token = None
-        first = head.pooling is Pooling.CLS and network.distances is None
+        is_first = head.pooling is Pooling.CLS and head.include_prompt
+        first = is_first and network.distances is None
         takes_one = (first and not network.is_causal) or not network.compares_positions
         if last and takes_one and not head.joined:
             token = one_token(self, states, head.pooling, mask)
@@ -152,12 +153,15 @@ class GraphWriter(DisentangledNodes):
         kept = head.width(network.width)
         if kept < widths[-1]:
             vectors = first_numbers(self, vectors, kept)
-        return self._end(vectors, self.pooled_name, [kept])
+        return self._end(vectors, self.pooled_name, [kept], head.inputs)
 
-    def _end(self, value: str, output: str, axes: list[str | int]) -> Any:
+    def _end(
+        self, value: str, output: str, axes: list[str | int], also: tuple[str, ...] = ()
+    ) -> Any:
         self.node("Identity", [value], output)
         batch = self._shape[0] if self._shape else "batch"
-        return self.model(self._inputs(), output, [batch, *axes])
+        more = [Input(name, self._shape or ("batch", "seq")) for name in also]
+        return self.model([*self._inputs(), *more], output, [batch, *axes])
 
     def _inputs(self) -> list[Input]:
         return [Input(name, self._shape or ("batch", "seq")) for name in self._network.inputs]

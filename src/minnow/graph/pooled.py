@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from minnow.graph.activations import activate
-from minnow.model.head import LAYER_NORM_EPS, LayerActivation, LayerKind
+from minnow.graph.positions import MASKED
+from minnow.model.head import LAYER_NORM_EPS, POOLING_MASK, LayerActivation, LayerKind
 from minnow.model.network import Activation
 from minnow.vectors import Pooling
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Mapping
 
     from numpy.typing import NDArray
 
@@ -43,12 +44,15 @@ def one_token(
         nodes: The graph.
         states: Token states of shape (batch, seq, width), of any layer.
         pooling: The way to pool.
-        mask: 1 for a token, 0 for padding; of shape (batch, seq).
+        mask: 1 for a token, 0 for padding; of shape (batch, seq). POOLING_MASK is 0 for the first
+            tokens too, those of the prompt.
         name: Prefix of the names of all values.
 
     Returns:
         The name of a value of shape (batch, 1, width); None where pooling takes several tokens.
     """
+    if pooling is Pooling.CLS and mask == POOLING_MASK:
+        return _weighted_sum(nodes, states, _first(nodes, mask, name), name)
     if pooling is Pooling.CLS:
         zero = nodes.constant(f"{name}.from", [0], np.int64)
         one = nodes.constant(f"{name}.to", [1], np.int64)
@@ -82,6 +86,9 @@ def several_tokens(
         The name of a value of shape (batch, 1, width).
     """
     if pooling is Pooling.MAX:
+        if mask == POOLING_MASK:
+            kept = nodes.with_number("Sub", _mask(nodes, mask, name), 1.0, f"{name}.shifted")
+            padding = nodes.with_number("Mul", kept, MASKED, f"{name}.far")
         column = nodes.reshape(padding, [0, -1, 1], f"{name}.padding")
         masked = nodes.node("Add", [states, column], f"{name}.masked")
         return nodes.node("ReduceMax", [masked], f"{name}.max", axes=[1], keepdims=1)
@@ -172,8 +179,17 @@ def first_numbers(nodes: Nodes, vectors: str, count: int) -> str:
     return nodes.node("Slice", [vectors, zero, end, axis], "truncated")
 
 
-def pooling_mask(nodes: Nodes, mask: str, unpooled: Sequence[int]) -> str:
-    """Add the nodes that clear a mask of shape (batch, seq) where a token has one of some ids."""
+def pooling_mask(nodes: Nodes, mask: str, head: Head) -> str:
+    """Return what pooling reads of tokens: the input for that, or a mask without some ids.
+
+    Args:
+        nodes: The graph.
+        mask: 1 for a token, 0 for padding; of shape (batch, seq).
+        head: Says what is left out.
+    """
+    if not head.include_prompt:
+        return POOLING_MASK
+    unpooled = head.unpooled
     if not unpooled:
         return mask
     kept = nodes.cast(mask, "unpooled.mask")
@@ -237,16 +253,31 @@ def _weighted_mean(nodes: Nodes, longest: int, mask: str, name: str) -> str:
     )
 
 
+def _first(nodes: Nodes, mask: str, name: str) -> str:
+    """Weigh by 1 the token that no other precedes, and all others by 0."""
+    return _without_neighbour(nodes, mask, name, [0, 1, 0, 0], (0, -1))
+
+
 def _last(nodes: Nodes, mask: str, name: str) -> str:
     """Weigh by 1 the token that no other follows, and all others by 0; padding on either side."""
+    return _without_neighbour(nodes, mask, name, [0, 0, 0, 1], (1, np.iinfo(np.int32).max))
+
+
+def _without_neighbour(
+    nodes: Nodes, mask: str, name: str, room: list[int], kept: tuple[int, int]
+) -> str:
+    """Weigh by 1 the tokens beside which there is none: in the mask, widened, and cut again."""
     mask = _mask(nodes, mask, name)
-    pads = nodes.constant(f"{name}.pads", [0, 0, 0, 1], np.int64)
-    padded = nodes.node("Pad", [mask, pads], f"{name}.padded")
-    one, axis = (nodes.constant(f"{name}.{n}", [1], np.int64) for n in ("one", "axis"))
-    end = nodes.constant(f"{name}.end", [np.iinfo(np.int32).max], np.int64)
-    following = nodes.node("Slice", [padded, one, end, axis], f"{name}.following")
-    followed = nodes.node("Sub", [nodes.scalar(f"{name}.unit", 1.0), following], f"{name}.last")
-    return nodes.node("Mul", [mask, followed], f"{name}.weights")
+    padded = nodes.node(
+        "Pad", [mask, nodes.constant(f"{name}.pads", room, np.int64)], f"{name}.padded"
+    )
+    start, end, axis = (
+        nodes.constant(f"{name}.{part}", [number], np.int64)
+        for part, number in zip(("one", "end", "axis"), (*kept, 1), strict=True)
+    )
+    beside = nodes.node("Slice", [padded, start, end, axis], f"{name}.beside")
+    alone = nodes.node("Sub", [nodes.scalar(f"{name}.unit", 1.0), beside], f"{name}.alone")
+    return nodes.node("Mul", [mask, alone], f"{name}.weights")
 
 
 _WEIGHTS: Mapping[Pooling, Callable[[Nodes, int, str, str], str]] = {

@@ -15,10 +15,11 @@ from minnow.model.config import read_object
 from minnow.model.config_keys import PIPELINE_KEYS, shown, unknown_keys
 from minnow.model.head import Head
 from minnow.model.layers import read_layers
-from minnow.model.listing import PIPELINE
+from minnow.model.listing import MODULES, PIPELINE
 from minnow.model.modules import (
     module_config,
     pooling_modes,
+    pools_prompt,
     read_limits,
     read_modules,
 )
@@ -62,10 +63,11 @@ def read_embedding_spec(
     pipeline = _read_pipeline(source)
     prompts, prompts_source = _read_prompts(source, pipeline, choices)
     is_table = encoder.family == STATIC
+    pooling = None if is_table else _pooling_config(source, modules)
     if choices.pooling or is_table:
         poolings: tuple[Pooling, ...] = (choices.pooling or Pooling.MEAN,)
     else:
-        poolings = _read_poolings(source, modules, encoder)
+        poolings = _read_poolings(source, pooling, encoder)
     layers, normalizes = read_layers(source, encoder.width * len(poolings))
     head = Head(poolings[0], joined=poolings[1:], layers=layers)
     if is_table and choices.normalize is None:
@@ -77,6 +79,7 @@ def read_embedding_spec(
         joined_poolings=head.joined,
         layers=layers,
         unpooled_ids=dropped_ids(source) if is_table else (),
+        include_prompt=is_table or _includes_prompt(source, pooling),
         normalize=normalize,
         max_tokens=_read_max_tokens(source, limits, encoder, choices),
         lowercase=bool(limits.get("do_lower_case", False)),
@@ -88,17 +91,21 @@ def read_embedding_spec(
     )
 
 
+def _pooling_config(source: ModelSource, modules: tuple[Module, ...] | None) -> Path | None:
+    """Locate the configuration of the Pooling module; None where there is none."""
+    if modules is None:
+        return source.optional_file("1_Pooling/config.json")
+    module = next((module for module in modules if module.kind == "Pooling"), None)
+    return None if module is None else module_config(source, module)
+
+
 def _read_poolings(
-    source: ModelSource, modules: tuple[Module, ...] | None, encoder: EncoderSpec
+    source: ModelSource, path: Path | None, encoder: EncoderSpec
 ) -> tuple[Pooling, ...]:
     options = f"Give `pooling={'|'.join(p.value for p in Pooling)}`."
-    if modules is None:
-        path, lacks = source.optional_file("1_Pooling/config.json"), "no 1_Pooling/config.json"
-    else:
-        module = next((module for module in modules if module.kind == "Pooling"), None)
-        path = None if module is None else module_config(source, module)
-        lacks = "modules.json names no Pooling"
     if path is None:
+        has_modules = source.optional_file(MODULES) is not None
+        lacks = "modules.json names no Pooling" if has_modules else "no 1_Pooling/config.json"
         raise AmbiguousModelError(
             f"{source.name} does not say how its token states are pooled ({lacks}). {options}"
         )
@@ -106,6 +113,17 @@ def _read_poolings(
     if not modes:
         raise AmbiguousModelError(f"{path} asks for none of the poolings. {options}")
     return tuple(modes)
+
+
+def _includes_prompt(source: ModelSource, path: Path | None) -> bool:
+    """Read whether a prompt is pooled; sentence-transformers knows three models that leave it out.
+
+    Source: `SentenceTransformer.__init__` of sentence-transformers 6.2.
+    """
+    return pools_prompt(read_object(path), path) and source.model_id not in _INSTRUCTORS
+
+
+_INSTRUCTORS = ("hkunlp/instructor-base", "hkunlp/instructor-large", "hkunlp/instructor-xl")
 
 
 def _read_normalize(

@@ -11,6 +11,10 @@ LAYER_NORM_EPS = 1e-5
 """Added to the variance in a LayerNorm module; the default of torch, which the module keeps."""
 
 
+POOLING_MASK = "pooling_mask"
+"""The input of an encoder whose head leaves the prompt out: 1 for a token that is pooled."""
+
+
 class LayerKind(str, Enum):
     """Kinds of layers between pooling and vector."""
 
@@ -68,6 +72,8 @@ class Head:
         joined: Further poolings, whose vectors follow that of the first, in this order.
         layers: What the pooled vector passes through before it is normalised.
         unpooled: Ids of tokens that pooling by the mean leaves out.
+        include_prompt: Whether the tokens of a prompt are pooled too. Where they are not, the
+            others keep their positions, and cls takes the first of them.
     """
 
     pooling: Pooling
@@ -76,6 +82,12 @@ class Head:
     joined: tuple[Pooling, ...] = ()
     layers: tuple[Layer, ...] = ()
     unpooled: tuple[int, ...] = ()
+    include_prompt: bool = True
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """Names of the inputs that a graph has for it, beside the network's."""
+        return () if self.include_prompt else (POOLING_MASK,)
 
     @property
     def gives_unit_length(self) -> bool:
@@ -85,7 +97,7 @@ class Head:
     @property
     def is_plain(self) -> bool:
         """Whether it is one pooling, normalised and truncated or not, which every reader knows."""
-        return not (self.joined or self.layers or self.unpooled)
+        return not (self.joined or self.layers or self.unpooled) and self.include_prompt
 
     @property
     def poolings(self) -> tuple[Pooling, ...]:
@@ -98,6 +110,8 @@ class Head:
         poolings = "+".join(pooling.value for pooling in self.poolings)
         if self.unpooled:
             poolings += f" without the tokens {', '.join(map(str, self.unpooled))}"
+        if not self.include_prompt:
+            poolings += " without the prompt"
         return ", ".join([poolings, *map(str, self.layers)])
 
     def widths(self, states: int) -> tuple[int, ...]:

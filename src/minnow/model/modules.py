@@ -202,20 +202,27 @@ def pooling_modes(config: Mapping[str, Any], path: Path, width: int) -> list[Poo
 
     Raises:
         SourceError: It is made for token states of another length.
-        UnsupportedModelError: It names a pooling or a key that minnow does not know, or leaves the
-            prompt out.
+        UnsupportedModelError: It names a pooling or a key that minnow does not know.
     """
     modes = _modes(config, path)
     off = [key for key, on in config.items() if key.startswith("pooling_mode_") and not on]
     refuse_keys(path, unknown_keys(config, _POOLING_KEYS, _POOLING_FLAGS, off))
-    if config.get("include_prompt", True) is not True:
-        raise UnsupportedModelError(
-            f"{path} leaves the prompt out of pooling, which minnow does not support."
-        )
     stated = config.get("embedding_dimension", config.get("word_embedding_dimension"))
     if stated is not None and stated != width:
         raise SourceError(f"{path} is made for width {stated}, but the model's is {width}.")
     return modes
+
+
+def pools_prompt(config: Mapping[str, Any], path: Path | None) -> bool:
+    """Read whether a Pooling module pools the tokens of a prompt too.
+
+    Raises:
+        SourceError: It says neither yes nor no.
+    """
+    pools = config.get("include_prompt", True)
+    if not isinstance(pools, bool):
+        raise SourceError(f"{path}: include_prompt should be true or false, not {pools!r}.")
+    return pools
 
 
 def _modes(config: Mapping[str, Any], path: Path) -> list[Pooling]:

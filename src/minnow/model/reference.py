@@ -74,24 +74,26 @@ class ReferenceModel:
         """
         return self._states([ids])[0]
 
-    def vector(self, ids: Sequence[int]) -> Doubles:
+    def vector(self, ids: Sequence[int], start: int = 0) -> Doubles:
         """Compute the text's vector, by the head.
 
         Args:
             ids: The text's token ids, special tokens included, without padding.
+            start: How many of the first tokens pooling leaves out.
 
         Returns:
             float64 of shape (width,), the head's width.
         """
-        vector: Doubles = self.vectors([ids])[0]
+        vector: Doubles = self.vectors([ids], start=start)[0]
         return vector
 
-    def vectors(self, rows: Sequence[Sequence[int]], apply: Apply = map) -> Doubles:
+    def vectors(self, rows: Sequence[Sequence[int]], apply: Apply = map, start: int = 0) -> Doubles:
         """Compute the vectors of texts, each on its own.
 
         Args:
             rows: The token ids of each text.
             apply: Calls a function for each text, as `map` does or side by side.
+            start: How many of each text's first tokens pooling leaves out.
 
         Returns:
             float64 of shape (texts, width).
@@ -101,21 +103,21 @@ class ReferenceModel:
             group.append(row)
             held += len(row) * self._network.width
             if held >= _STATES_AT_ONCE:
-                found += self._pooled(group, apply)
+                found += self._pooled(group, apply, start)
                 group, held = [], 0
-        return np.stack([*found, *self._pooled(group, apply)])
+        return np.stack([*found, *self._pooled(group, apply, start)])
 
-    def _pooled(self, rows: Sequence[Sequence[int]], apply: Apply) -> list[Doubles]:
+    def _pooled(self, rows: Sequence[Sequence[int]], apply: Apply, start: int) -> list[Doubles]:
         return [
-            self._vector(ids, states)
+            self._vector(ids, states, start)
             for ids, states in zip(rows, self._states(rows, apply), strict=True)
         ]
 
-    def _vector(self, ids: Sequence[int], states: Doubles) -> Doubles:
+    def _vector(self, ids: Sequence[int], states: Doubles, start: int) -> Doubles:
         kept = [i for i, number in enumerate(ids) if number not in self._head.unpooled]
         if not kept:
             return np.zeros(self._head.width(self._network.width))
-        return pool_one(states[kept], self._head, self._shared)
+        return pool_one(states[kept], self._head, self._shared, start)
 
     def _states(self, rows: Sequence[Sequence[int]], apply: Apply = map) -> list[Doubles]:
         """Compute the states of texts, layer by layer: a text at a time in each."""
@@ -339,7 +341,10 @@ def _import_erf() -> Any:
 
 
 def pool_one(
-    hidden: Doubles, head: Head, tensors: Mapping[str, Doubles] = MappingProxyType({})
+    hidden: Doubles,
+    head: Head,
+    tensors: Mapping[str, Doubles] = MappingProxyType({}),
+    start: int = 0,
 ) -> Doubles:
     """Pool one text without padding; it shares no code with `minnow.vectors` on purpose.
 
@@ -347,12 +352,14 @@ def pool_one(
         hidden: Token states, float64 of shape (tokens, width).
         head: The steps to a vector.
         tensors: Those of its layers, float64; others are ignored.
+        start: How many of the first tokens are left out; the others keep their positions.
 
     Returns:
         float64 of shape (width,), the head's width.
     """
+    positions = np.arange(1, len(hidden) + 1)[start:]
+    hidden = hidden[start:]
     tokens = len(hidden)
-    positions = np.arange(1, tokens + 1)
     formulas = {
         Pooling.CLS: lambda: hidden[0],
         Pooling.LAST_TOKEN: lambda: hidden[-1],

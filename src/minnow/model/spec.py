@@ -131,6 +131,7 @@ class EmbeddingSpec:
         joined_poolings: Further poolings, whose vectors follow that of the first.
         layers: What the pooled vector passes through before it is normalised.
         unpooled_ids: Ids of tokens that pooling leaves out; a text of no others gives zeros.
+        include_prompt: Whether the tokens of a prompt are pooled too.
     """
 
     pooling: Pooling
@@ -145,6 +146,7 @@ class EmbeddingSpec:
     joined_poolings: tuple[Pooling, ...] = ()
     layers: tuple[Layer, ...] = ()
     unpooled_ids: tuple[int, ...] = ()
+    include_prompt: bool = True
 
     @property
     def is_long(self) -> bool:
@@ -161,6 +163,7 @@ class EmbeddingSpec:
             self.joined_poolings,
             self.layers,
             self.unpooled_ids,
+            self.include_prompt,
         )
 
     @property

@@ -34,12 +34,17 @@ class TokenizedText:
         truncated: Whether the text was longer than the limit.
         count: Tokens of the text before truncation, special tokens included.
         counted_all: Whether `count` covers the whole text: only the start of a huge one is read.
+        left_out: How many of the first tokens pooling leaves out, as those of a prompt.
     """
 
     ids: list[int]
     truncated: bool
     count: int
     counted_all: bool = True
+    left_out: int = 0
+
+    def __len__(self) -> int:
+        return len(self.ids)
 
 
 class TextTokenizer:
@@ -81,6 +86,18 @@ class TextTokenizer:
             _tokenized(next(short)) if len(text) <= head else self._encode_huge(text, head)
             for text in texts
         ]
+
+    def prompt_tokens(self, prompt: str) -> int:
+        """Count the tokens of a prompt as sentence-transformers does to leave them out of pooling.
+
+        Special tokens before it count, one behind it does not.
+
+        Source: `Transformer._get_prompt_length` of sentence-transformers 6.2.
+        """
+        ids = self.tokenize([prompt])[0].ids
+        added = self._tokenizer.get_added_tokens_decoder()
+        closes = bool(ids) and ids[-1] in added and added[ids[-1]].special
+        return len(ids) - closes
 
     def special_ids(self) -> tuple[list[int], list[int]]:
         """Return the ids that the tokenizer puts before and after every text; both may be empty."""

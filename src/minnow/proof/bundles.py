@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from minnow.bundle import ENCODER, FixedShape, encoder_file, shape_name
+from minnow.bundle import ENCODER, TOKENIZER, FixedShape, encoder_file, shape_name
 from minnow.embedder import Embedder
 from minnow.engines.base import TokenBatch
 from minnow.engines.mnn import MnnEngine
 from minnow.errors import EngineError, InputError, ParityError
 from minnow.model.spec import LONG, Interface
+from minnow.model.tokenizer import TextTokenizer
 from minnow.proof.retrieval import prove_retrieval
 from minnow.proof.verdict import Run, equal_ids, judge, judge_stored, thread_counts
 from minnow.vectors import normalize, pool
@@ -83,7 +84,6 @@ def prove_bundle(
 
 def run_encoder(candidate: Candidate, reference: Reference, progress: Progress) -> list[Run]:
     """Run encoder.mnn on the probe texts, through the embedder that users open."""
-    texts = [probe.text for probe in reference.probes]
     runs: list[Run] = []
     for threads in thread_counts():
         progress(f"running the staged encoder, {threads} thread{'s' * (threads > 1)}")
@@ -96,19 +96,22 @@ def run_encoder(candidate: Candidate, reference: Reference, progress: Progress) 
                 interface=candidate.interface,
                 on_truncate="ignore",
             ) as embedder:
+                texts = [probe.prompt + probe.text for probe in reference.probes]
                 equal_ids(candidate, embedder.token_ids(texts), reference)
-                runs += _run(embedder, texts, [len(ids) for ids in reference.probe_ids], threads)
+                runs += _run(embedder, reference, threads)
         except EngineError as error:
             raise _does_not_run(candidate, ENCODER, error) from error
     return runs
 
 
-def _run(embedder: Embedder, texts: list[str], lengths: list[int], threads: int) -> list[Run]:
-    singles = np.stack([embedder.encode(text, prompt="") for text in texts])
+def _run(embedder: Embedder, reference: Reference, threads: int) -> list[Run]:
+    probes, lengths = reference.probes, [len(ids) for ids in reference.probe_ids]
+    singles = np.stack([embedder.encode(probe.text, prompt=probe.prompt) for probe in probes])
     mixed = np.empty_like(singles)
-    mixed_shapes = [(0, 0)] * len(texts)
+    mixed_shapes = [(0, 0)] * len(probes)
     for batch in mixed_batches(lengths):
-        mixed[batch] = embedder.encode_batch([texts[i] for i in batch])
+        some = [probes[i] for i in batch]
+        mixed[batch] = embedder.encode_batch([p.text for p in some], [p.prompt for p in some])
         for i in batch:
             mixed_shapes[i] = (len(batch), max(lengths[j] for j in batch))
     return [
@@ -149,15 +152,23 @@ def run_fixed_shape(
             f"No probe text fits the shape {shape_name(shape)}. Give a shape of more tokens."
         )
     file = candidate.path / encoder_file(shape)
+    embedding = candidate.embedding
+    tokenizer = TextTokenizer(
+        candidate.path / TOKENIZER, max_tokens=embedding.max_tokens, lowercase=embedding.lowercase
+    )
+    prompts = [reference.probes[i].prompt for i in fits]
+    rows = [
+        (ids[i], tokenizer.prompt_tokens(p) if p else 0) for i, p in zip(fits, prompts, strict=True)
+    ]
     runs = []
     for threads in thread_counts():
         try:
             engine = MnnEngine(
                 file, candidate.encoder, threads=threads, interface=candidate.interface,
-                width=candidate.embedding.head.width(candidate.encoder.width),
+                width=embedding.head.width(candidate.encoder.width),
                 heads_apart=shape[1] >= LONG,
             )  # fmt: skip
-            vectors = _vectors(engine, [ids[i] for i in fits], shape, candidate)
+            vectors = _vectors(engine, rows, shape, candidate)
             engine.close()
         except EngineError as error:
             raise _does_not_run(candidate, file.name, error) from error
@@ -167,9 +178,15 @@ def run_fixed_shape(
 
 
 def _vectors(
-    engine: MnnEngine, rows: Sequence[list[int]], shape: Shape, candidate: Candidate
+    engine: MnnEngine,
+    rows: Sequence[tuple[list[int], int]],
+    shape: Shape,
+    candidate: Candidate,
 ) -> Vectors:
-    """Return a vector for each row of ids, run in batches of exactly the shape."""
+    """Return a vector for each row of ids, run in batches of exactly the shape.
+
+    With each are given how many of its first tokens pooling leaves out.
+    """
     vectors = []
     for start in range(0, len(rows), shape[0]):
         some = rows[start : start + shape[0]]
@@ -183,14 +200,16 @@ def _vectors(
     return np.concatenate(vectors)
 
 
-def pad_to(rows: Sequence[Sequence[int]], shape: Shape, pad_token_id: int) -> TokenBatch:
+def pad_to(
+    rows: Sequence[tuple[Sequence[int], int]], shape: Shape, pad_token_id: int
+) -> TokenBatch:
     """Return a batch of exactly the shape; the first row is repeated where rows are missing."""
     full = [*rows, *[rows[0]] * (shape[0] - len(rows))]
-    batch = TokenBatch.pad(full, pad_token_id)
+    batch = TokenBatch.pad([row for row, _ in full], pad_token_id, [left for _, left in full])
     room = ((0, 0), (0, shape[1] - batch.shape[1]))
     ids = np.pad(batch.input_ids, room, constant_values=pad_token_id)
-    mask = np.pad(batch.attention_mask, room)
-    return replace(batch, input_ids=ids, attention_mask=mask, token_type_ids=np.zeros_like(ids))
+    attention, pooling = np.pad(batch.attention_mask, room), np.pad(batch.pooling_mask, room)
+    return TokenBatch(ids, attention, np.zeros_like(ids), pooling)
 
 
 def _does_not_run(candidate: Candidate, file: str, error: EngineError) -> ParityError:

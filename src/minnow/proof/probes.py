@@ -30,10 +30,12 @@ class Probe:
     Attributes:
         name: Unique and short, to be shown when this text is the worst.
         text: Any Unicode text without lone surrogates; may be empty.
+        prompt: What stands before it, where pooling tells the two apart.
     """
 
     name: str
     text: str
+    prompt: str = ""
 
 
 _SHAPES = {

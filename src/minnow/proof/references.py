@@ -6,6 +6,7 @@ import re
 from abc import ABC, abstractmethod
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
+from itertools import groupby
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,18 +17,18 @@ from minnow.model.reference import ReferenceModel, pool_one
 from minnow.model.source import author_graph
 from minnow.model.tokenizer import load_whole_tokenizer
 from minnow.model.tokenizer_files import named_tokens
-from minnow.proof.probes import probe_texts, token_counter
+from minnow.proof.probes import Probe, probe_texts, token_counter
 from minnow.resources import free_memory, require_memory
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from numpy.typing import NDArray
 
     from minnow.model.original import Original
-    from minnow.proof.probes import Probe
     from minnow.recipe import ReferenceName
 
+_PROMPT = "Represent the sentence about fish: "
 _NO_ROOM = "Give a smaller limit (`max_tokens=`), or a machine with more memory."
 
 
@@ -58,18 +59,28 @@ class Reference(ABC):
                 named_tokens(original.source),
             )
             rows, out = self.token_ids([p.text for p in found]), {*embedding.unpooled_ids}
-            self._probes = [p for p, ids in zip(found, rows, strict=True) if {*ids} - out]
+            found = [p for p, ids in zip(found, rows, strict=True) if {*ids} - out]
+            if not embedding.include_prompt:
+                found += _prompted(found, embedding.prompts.values())
+            self._probes = found
         return self._probes
 
     @cached_property
     def probe_ids(self) -> list[list[int]]:
-        """The token ids of each probe text."""
-        return self.token_ids([probe.text for probe in self.probes])
+        """The token ids of each probe text, those of its prompt included."""
+        return self.token_ids([probe.prompt + probe.text for probe in self.probes])
 
     @cached_property
     def probe_vectors(self) -> NDArray[np.floating]:
         """The vector of each probe text: shape (texts, width)."""
-        return self.vectors([probe.text for probe in self.probes])
+        return self.vectors_of(self.probes)
+
+    def vectors_of(self, probes: Sequence[Probe]) -> NDArray[np.floating]:
+        """Return one vector per probe text behind its prompt: shape (texts, width)."""
+        groups = groupby(probes, lambda probe: probe.prompt)
+        return np.concatenate(
+            [self.vectors([probe.text for probe in group], prompt) for prompt, group in groups]
+        )
 
     def compute(self, progress: Callable[[str], None]) -> None:
         """Compute ids and vectors of the probe texts now, unless that was done already."""
@@ -82,8 +93,19 @@ class Reference(ABC):
         """Return the ids of each text, special tokens included, cut off at the model's limit."""
 
     @abstractmethod
-    def vectors(self, texts: Sequence[str]) -> NDArray[np.floating]:
-        """Return one vector per text: shape (texts, width)."""
+    def vectors(self, texts: Sequence[str], prompt: str = "") -> NDArray[np.floating]:
+        """Return one vector per text behind a prompt: shape (texts, width)."""
+
+
+def _prompted(probes: Sequence[Probe], prompts: Iterable[str]) -> list[Probe]:
+    """Put the model's prompts, or one if it has none, before some probes."""
+    some = [probe for probe in probes if probe.text.strip()][::4]
+    distinct = dict.fromkeys(filter(None, prompts)) or (_PROMPT,)
+    return [
+        Probe(f"{probe.name} behind {prompt!r}", probe.text, prompt)
+        for prompt in distinct
+        for probe in some
+    ]
 
 
 class _SourceTokens(Reference):
@@ -98,6 +120,17 @@ class _SourceTokens(Reference):
     def token_ids(self, texts: Sequence[str]) -> list[list[int]]:
         """Return the ids of each text, special tokens included, cut off at the limit."""
         return [self._ids(text) for text in texts]
+
+    def left_out(self, prompt: str) -> int:
+        """Return how many tokens of a prompt pooling leaves out: all but a special one at its end.
+
+        Source: sentence-transformers 6.2, base/modules/transformer.py.
+        """
+        if self._original.embedding.include_prompt or not prompt:
+            return 0
+        ids = self._ids(prompt)
+        last = self._tokenizer.id_to_token(ids[-1]) if ids else None
+        return len(ids) - (last is not None and self._special.fullmatch(last) is not None)
 
     def _ids(self, text: str) -> list[int]:
         embedding = self._original.embedding
@@ -130,18 +163,18 @@ class CheckpointReference(_SourceTokens):
         super().__init__(original, probes)
         self.name = f"{numbers} forward pass in NumPy, float64"
 
-    def vectors(self, texts: Sequence[str]) -> NDArray[np.float64]:
-        """Return one vector per text: float64 of shape (texts, width)."""
+    def vectors(self, texts: Sequence[str], prompt: str = "") -> NDArray[np.float64]:
+        """Return one vector per text behind a prompt: float64 of shape (texts, width)."""
         from threadpoolctl import threadpool_limits
 
-        original = self._original
-        ids = self.token_ids(texts)
+        original, start = self._original, self.left_out(prompt)
+        ids = self.token_ids([prompt + text for text in texts])
         model = ReferenceModel(original.network, original.head, original.tensors)
         workers = _workers([model.memory(len(row)) for row in ids])
         # A thread per text, each with a BLAS of one thread: BLAS threads that share out one small
         # product wait for each other, for seconds where the machine is busy.
         with threadpool_limits(1, "blas"), ThreadPoolExecutor(workers) as threads:
-            return model.vectors(ids, threads.map)
+            return model.vectors(ids, threads.map, start)
 
 
 def _workers(needed: Sequence[int]) -> int:
@@ -169,14 +202,16 @@ class AuthorGraphReference(_SourceTokens):
         self.name = f"the author's {path.parent.name}/{path.name} in ONNX Runtime"
         self._engine = OnnxRuntimeEngine(path, original.encoder)
 
-    def vectors(self, texts: Sequence[str]) -> NDArray[np.float64]:
-        """Return one vector per text: float64 of shape (texts, width)."""
+    def vectors(self, texts: Sequence[str], prompt: str = "") -> NDArray[np.float64]:
+        """Return one vector per text behind a prompt: float64 of shape (texts, width)."""
         from minnow.engines.base import TokenBatch
 
         original, rows = self._original, []
-        for ids in self.token_ids(texts):
+        for ids in self.token_ids([prompt + text for text in texts]):
             hidden = self._engine.run(TokenBatch.pad([ids], original.encoder.pad_token_id))[0]
-            rows.append(pool_one(hidden.astype(np.float64), original.head))
+            rows.append(
+                pool_one(hidden.astype(np.float64), original.head, {}, self.left_out(prompt))
+            )
         return np.stack(rows)
 
 
@@ -194,9 +229,9 @@ class SentenceTransformersReference(Reference):
         """Return the ids of each text, special tokens included, cut off at the limit."""
         return self._model.token_ids(texts)
 
-    def vectors(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """Return one vector per text: float32 of shape (texts, width)."""
-        return self._model.encode(texts, batch_size=1)
+    def vectors(self, texts: Sequence[str], prompt: str = "") -> NDArray[np.float32]:
+        """Return one vector per text behind a prompt: float32 of shape (texts, width)."""
+        return self._model.encode(texts, batch_size=1, prompt=prompt)
 
 
 def stored_reference(stored: Original, reference: Reference) -> Reference:

@@ -83,8 +83,8 @@ def prove_retrieval(
     progress("searching with the reference")
     prompts = embedding.role_prompts
     theirs = (
-        reference.vectors([prompts.query + text for text in queries]),
-        reference.vectors([prompts.document + text for text in documents]),
+        reference.vectors(queries, prompts.query),
+        reference.vectors(documents, prompts.document),
     )
     expected = _ndcg(dataset, theirs, embedding.similarity)
     if not reached >= expected - candidate.max_ndcg_drop:

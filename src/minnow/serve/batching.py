@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from minnow.model.tokenizer import TokenizedText
 from minnow.options import BATCH_SIZE
 from minnow.serve.errors import ApiError, busy, unavailable
 from minnow.serve.picking import pick
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
     from minnow.serve.settings import Limits
 
     Floats = NDArray[np.float32]
-    Ids = Sequence[int]
 
 CANDIDATES = 256
 """How many waiting texts are considered for a batch of similar lengths."""
@@ -57,8 +57,8 @@ class BatchModel(Protocol):
         """Engine that runs one batch with all threads; a lane where there is only one."""
         ...
 
-    def forward(self, lane: Engine, rows: list[Ids]) -> Floats:
-        """Return vectors of token ids: float32 of shape (rows, width). Called in a thread.
+    def forward(self, lane: Engine, rows: Sequence[TokenizedText]) -> Floats:
+        """Return vectors of tokenised texts: float32 of shape (rows, width). Called in a thread.
 
         Raises:
             Exception: The runtime failed.
@@ -89,7 +89,7 @@ class _Job:
 
     Attributes:
         model: The model.
-        rows: Token ids of each text.
+        rows: The tokens of each text.
         vectors: The vectors so far; float32 of shape (texts, width).
         done: Resolved when all vectors are there.
         waiting: Indices of texts in no batch yet, the longest first.
@@ -98,7 +98,7 @@ class _Job:
     """
 
     model: BatchModel
-    rows: Sequence[Ids]
+    rows: Sequence[TokenizedText]
     vectors: Floats
     done: asyncio.Future[None]
     waiting: deque[int]
@@ -114,7 +114,7 @@ class _Seat:
     index: int
 
     @property
-    def ids(self) -> Ids:
+    def text(self) -> TokenizedText:
         return self.job.rows[self.index]
 
 
@@ -182,8 +182,8 @@ class Batcher:
         seconds = self.tokens / self._rate if self._rate else 1.0
         return int(min(max(1.0, seconds), _LONGEST_ADVICE))
 
-    async def embed(self, model: BatchModel, rows: Sequence[Ids]) -> Floats:
-        """Compute vectors of token ids, in their order: float32 of shape (rows, width).
+    async def embed(self, model: BatchModel, rows: Sequence[TokenizedText]) -> Floats:
+        """Compute vectors of tokenised texts, in their order: float32 of shape (rows, width).
 
         When the caller is cancelled, its texts leave the queue.
 
@@ -240,7 +240,7 @@ class Batcher:
         """Start batches while there are lanes for them."""
         while self._free and not self._closed and (job := self._next_job()) is not None:
             seats = self._seats(job)
-            chosen = [seats[i] for i in pick([len(seat.ids) for seat in seats], BATCH_SIZE)]
+            chosen = [seats[i] for i in pick([len(seat.text) for seat in seats], BATCH_SIZE)]
             self._leave_queue(chosen)
             self._begin(job.model, chosen)
 
@@ -277,7 +277,7 @@ class Batcher:
         lane, slots = (model.whole, self._slots) if alone else (idle.pop(), 1)
         self._free -= slots
         running = asyncio.get_running_loop().run_in_executor(
-            self._executor, _timed, model, lane, [seat.ids for seat in seats]
+            self._executor, _timed, model, lane, [seat.text for seat in seats]
         )
         running.add_done_callback(partial(self._end, model, seats, lane, slots))
 
@@ -321,14 +321,14 @@ class Batcher:
             job.waiting.extendleft(seat.index for seat in seats if seat.job is job)
 
     def _measure(self, seats: list[_Seat], seconds: float, slots: int) -> None:
-        lengths = [len(seat.ids) for seat in seats]
+        lengths = [len(seat.text) for seat in seats]
         tokens = sum(lengths)
         rate = tokens * self._slots / (slots * max(seconds, 1e-6))
         self._rate = rate if not self._rate else 0.9 * self._rate + 0.1 * rate
         self._on_batch(Batch(len(seats), tokens, max(lengths) * len(seats), seconds))
 
 
-def _timed(model: BatchModel, lane: Engine, rows: list[Ids]) -> tuple[Floats, float]:
+def _timed(model: BatchModel, lane: Engine, rows: Sequence[TokenizedText]) -> tuple[Floats, float]:
     started = time.perf_counter()
     return model.forward(lane, rows), time.perf_counter() - started
 

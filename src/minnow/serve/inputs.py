@@ -11,13 +11,13 @@ import msgspec
 
 from minnow.characters import replace_json_halves
 from minnow.errors import InputError
+from minnow.model.tokenizer import TokenizedText
 from minnow.serve.errors import bad_request, too_many
 from minnow.serve.schemas import MAX_TOKEN_ID
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from minnow.model.tokenizer import TokenizedText
     from minnow.serve.models import ServedModel
     from minnow.serve.schemas import Request
 
@@ -29,22 +29,24 @@ class Rows:
     """Tokenised texts.
 
     Attributes:
-        ids: Token ids of each text, special tokens included.
-        truncated: Indices of texts that were longer than the limit.
+        texts: The tokens of each text, special ones included.
     """
 
-    ids: list[list[int]]
-    truncated: list[int]
+    texts: list[TokenizedText]
+
+    @property
+    def truncated(self) -> list[int]:
+        """Indices of texts that were longer than the limit."""
+        return [i for i, text in enumerate(self.texts) if text.truncated]
 
     @property
     def tokens(self) -> int:
         """How many tokens there are in all."""
-        return sum(map(len, self.ids))
+        return sum(map(len, self.texts))
 
     def joined(self, others: Rows) -> Rows:
         """Return these rows followed by others."""
-        over = [len(self.ids) + i for i in others.truncated]
-        return Rows(self.ids + others.ids, self.truncated + over)
+        return Rows(self.texts + others.texts)
 
 
 def decode(body: bytes, kind: type[Asked]) -> Asked:
@@ -196,7 +198,7 @@ def tokenized(
         row = found[over[0]]
         count = f"{row.count}" if row.counted_all else f"more than {row.count}"
         raise _too_long(model, over[0], count, param)
-    return Rows([row.ids for row in found], over)
+    return Rows(found)
 
 
 def questions(model: ServedModel, texts: Sequence[str], *, truncate: bool) -> Rows:
@@ -216,10 +218,10 @@ def tokens_of(
     if "" in texts:
         raise bad_request(f"{param}[{list(texts).index('')}] is an empty string.", param)
     try:
-        found = model.tokenizer.tokenize([prompt + text for text in texts])
+        found = model.tokens(texts, prompt)
     except InputError as error:
         raise bad_request(str(error), param) from error
-    empty = next((i for i, row in enumerate(found) if not row.ids), None)
+    empty = next((i for i, row in enumerate(found) if len(row) <= row.left_out), None)
     if empty is not None:
         raise bad_request(f"{param}[{empty}] has no token that the model knows.", param)
     return found
@@ -231,8 +233,14 @@ def _checked_ids(model: ServedModel, rows: list[list[int]], *, truncate: bool) -
     Clients made for OpenAI send ids of OpenAI's tokenizers, which would give some vector without
     an error; their ids have no such tokens.
     """
+    if not model.manifest.embedding.include_prompt:
+        raise bad_request(
+            f"{model.name} leaves prompts out of pooling, and token ids do not say where a prompt "
+            "ends. Send text.",
+            "input",
+        )
     before, behind = model.special_ids
-    over = []
+    found = []
     for number, row in enumerate(rows):
         if not row:
             raise bad_request(f"input[{number}] holds no token ids.", "input")
@@ -250,12 +258,13 @@ def _checked_ids(model: ServedModel, rows: list[list[int]], *, truncate: bool) -
                 f"of {model.name} do. {_FOREIGN}",
                 "input",
             )
-        if len(row) > model.max_tokens:
+        count = len(row)
+        if count > model.max_tokens:
             if not truncate:
-                raise _too_long(model, number, str(len(row)), "input")
-            over.append(number)
+                raise _too_long(model, number, str(count), "input")
             row[model.max_tokens - len(behind) :] = behind
-    return Rows(rows, over)
+        found.append(TokenizedText(row, count > len(row), count))
+    return Rows(found)
 
 
 _FOREIGN = (

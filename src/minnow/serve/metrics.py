@@ -71,7 +71,7 @@ class Metrics:
 
     def on_rows(self, model: str, rows: Rows) -> None:
         """Count the texts of a request that was answered."""
-        self._texts.labels(model).inc(len(rows.ids))
+        self._texts.labels(model).inc(len(rows.texts))
         self._tokens.labels(model).inc(rows.tokens)
         self._truncated.labels(model).inc(len(rows.truncated))
 

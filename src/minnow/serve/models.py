@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from minnow.bundle import Manifest
     from minnow.engines import Engine, EngineOptions
+    from minnow.model.tokenizer import TokenizedText
     from minnow.options import EncodeOptions, Role
 
     Floats = NDArray[np.float32]
@@ -54,9 +55,9 @@ class ServedModel:
         self.special_ids = self.tokenizer.special_ids()
         self.whole: Engine = self._pipeline.engine
         self.lanes: Sequence[Engine] = self.whole.lanes(_MANY_BATCHES)
-        ids = [row.ids for row in self.tokenizer.tokenize(["minnow"])]
+        rows = self.tokenizer.tokenize(["minnow"])
         for lane in (self.whole, *self.lanes):
-            self._pipeline.forward(lane, ids)
+            self._pipeline.forward(lane, rows)
 
     @property
     def width(self) -> int:
@@ -73,15 +74,23 @@ class ServedModel:
         """Number of token ids."""
         return self.manifest.encoder.vocab_size
 
-    def forward(self, lane: Engine, rows: list[Sequence[int]]) -> Floats:
-        """Run a lane on token ids: float32 of shape (rows, width).
+    def tokens(self, texts: Sequence[str], prompt: str) -> list[TokenizedText]:
+        """Tokenise texts, each behind a prompt; see `Pipeline.tokens`.
+
+        Raises:
+            InputError: A text is not valid; the message has its number.
+        """
+        return self._pipeline.tokens(texts, prompt)
+
+    def forward(self, lane: Engine, rows: Sequence[TokenizedText]) -> Floats:
+        """Run a lane on tokenised texts: float32 of shape (rows, width).
 
         Raises:
             ApiError: A text is too long for the memory that is left.
             EngineError: The runtime failed, or gave NaN.
         """
         try:
-            return self._pipeline.forward(lane, [list(row) for row in rows])
+            return self._pipeline.forward(lane, rows)
         except BatchSizeError as error:
             raise too_large(str(error)) from error
 

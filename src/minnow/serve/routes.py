@@ -207,7 +207,7 @@ async def _similarity(service: Service, body: bytes, _: Mapping[str, str]) -> Re
     model, asking, found = await service.in_thread(read)
     both = asking.joined(found)
     vectors = await service.embed(model, both)
-    split = len(asking.ids)
+    split = len(asking.texts)
     kind = model.manifest.embedding.similarity
 
     def write() -> bytes:
@@ -234,7 +234,7 @@ async def _search(service: Service, body: bytes, _: Mapping[str, str]) -> Respon
     def read() -> tuple[SearchRequest, Rows]:
         asked = decode(body, SearchRequest)
         if asked.mode == "keyword":
-            return asked, Rows([], [])
+            return asked, Rows([])
         truncate = _truncates(service, asked.truncate)
         return asked, questions(model, [asked.query], truncate=truncate)
 

@@ -164,7 +164,7 @@ class Service:
             ApiError: The queue is full, or the server stops.
             EngineError: The runtime failed.
         """
-        vectors = await self.batcher.embed(model, rows.ids)
+        vectors = await self.batcher.embed(model, rows.texts)
         self.metrics.on_rows(model.name, rows)
         return vectors
 
