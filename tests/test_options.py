@@ -85,7 +85,7 @@ def test_a_caller_wins_over_the_role(given: EncodeOptions, expected: str) -> Non
 
 def test_a_role_keeps_the_other_options() -> None:
     options = with_role("query", {"batch_size": 5}, spec({"query": ASK}))
-    assert options == {"batch_size": 5, "prompt": ASK}
+    assert options == {"batch_size": 5, "prompt": ASK, "task": "query"}
 
 
 @pytest.mark.parametrize("name", ["unknown", "Query", ""])

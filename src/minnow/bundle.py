@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
@@ -36,13 +36,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from contextlib import AbstractContextManager
 
-FORMAT = 4
+FORMAT = 5
 """The newest format of a manifest. Format 2 has `truncate_dim`, and format 3 `joined_poolings` and
-`layers`, which older readers ignore: they would give other vectors. Format 4 has `include_prompt`.
-A bundle without any of them has format 1, for those readers too."""
+`layers`, which older readers ignore: they would give other vectors. Format 4 has `include_prompt`,
+and format 5 `queries`. A bundle without any of them has format 1, for those readers too."""
 MANIFEST = "minnow.json"
 ENCODER = "encoder.mnn"
 TOKENIZER = "tokenizer.json"
+QUERIES = "query"
+"""The folder of the files that embed queries, where they have an encoder of their own."""
 CARD = "README.md"
 
 
@@ -135,6 +137,7 @@ class SourceRecord:
         license: The licence that the source states, if it does.
         tokenizer: The class of transformers that the tokenizer was rebuilt as, and a text whose
             ids the source's tokenizer.json gives otherwise; None where it is the source's own.
+        route: The route of the source's router that was converted, if it has one.
     """
 
     name: str
@@ -144,6 +147,7 @@ class SourceRecord:
     weights_sha256: str
     license: str | None = None
     tokenizer: str | None = None
+    route: str | None = None
 
     @property
     def title(self) -> str:
@@ -188,6 +192,10 @@ class Manifest:
         fixed_shapes: Encoders of one shape each, beside encoder.mnn.
         files: Path in the bundle -> size and hash; all files except the manifest itself.
         format: The version of this form: the oldest whose readers give this bundle's vectors.
+        queries: The same of the encoder of queries, whose files are in QUERIES, where they have
+            one of their own; all else is of documents then. Its own files are among `files`.
+        default_role: Whose encoder takes a text without a role: "query" or "document"; None where
+            none does.
     """
 
     source: SourceRecord
@@ -200,10 +208,14 @@ class Manifest:
     fixed_shapes: tuple[FixedShape, ...] = ()
     files: Mapping[str, FileRecord] = field(default_factory=dict)
     format: int = 1
+    queries: Manifest | None = None
+    default_role: Literal["query", "document"] | None = "document"
 
     def __post_init__(self) -> None:
         """Raise the format where readers of an older one would give other vectors."""
-        if not self.embedding.include_prompt:
+        if self.queries is not None:
+            object.__setattr__(self, "format", 5)
+        elif not self.embedding.include_prompt:
             object.__setattr__(self, "format", 4)
         elif not self.embedding.head.is_plain:
             object.__setattr__(self, "format", 3)
@@ -259,6 +271,24 @@ class Bundle:
         return cls(folder, _decode_manifest(content, path))
 
     @property
+    def queries(self) -> Bundle | None:
+        """The encoder of queries as a bundle, where they have one of their own."""
+        part, prefix = self.manifest.queries, f"{QUERIES}/"
+        if part is None:
+            return None
+        inside = {
+            name.removeprefix(prefix): record
+            for name, record in self.manifest.files.items()
+            if name.startswith(prefix)
+        }
+        return Bundle(self.folder / QUERIES, replace(part, files=inside))
+
+    @property
+    def parts(self) -> tuple[Bundle, ...]:
+        """The bundle itself, and that of queries if there is one."""
+        return (self,) if self.queries is None else (self, self.queries)
+
+    @property
     def encoder(self) -> Path:
         """The encoder.mnn."""
         return self.folder / ENCODER
@@ -284,7 +314,10 @@ class Bundle:
             raise self._replaced()
 
     def _states(self) -> list[tuple[int, int, int]]:
-        names = (MANIFEST, ENCODER, TOKENIZER)
+        names = [
+            MANIFEST,
+            *(d + name for d in ("", f"{QUERIES}/") for name in (ENCODER, TOKENIZER)),
+        ]
         found = (os.stat(self.folder / name) for name in names if (self.folder / name).exists())  # noqa: PTH116
         return [(status.st_ino, status.st_size, status.st_mtime_ns) for status in found]
 
@@ -330,14 +363,26 @@ def _decode_manifest(content: bytes, path: Path) -> Manifest:
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         reason = str(error).rstrip(".")
         raise BundleError(f"{path} is not a manifest of a bundle: {reason}.") from error
-    needed = (ENCODER, TOKENIZER, *(shape.file for shape in manifest.fixed_shapes))
+    needed, queries = _needed(manifest), manifest.queries
+    if queries is not None:
+        needed += [f"{QUERIES}/{name}" for name in _needed(queries)]
     faults = [f"it lists no {name}" for name in needed if name not in manifest.files]
     faults += [f"it lists {name!r}" for name in manifest.files if _escapes(name)]
     faults += _number_faults(manifest)
+    if queries is not None:
+        faults += [f"of its queries, {fault}" for fault in _number_faults(queries)]
+        if queries.width != manifest.width:
+            faults.append(f"its vectors have {manifest.width} and {queries.width} numbers")
+        if queries.queries is not None or queries.files:
+            faults.append("its encoder of queries is a bundle of two again")
     if version not in range(1, FORMAT + 1) or faults:
         faults = faults or [f"its format is {version!r}"]
         raise BundleError(f"{path} is not a manifest of a bundle: {'; '.join(faults)}.")
     return manifest
+
+
+def _needed(manifest: Manifest) -> list[str]:
+    return [ENCODER, TOKENIZER, *(shape.file for shape in manifest.fixed_shapes)]
 
 
 def _number_faults(manifest: Manifest) -> list[str]:

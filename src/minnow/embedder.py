@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import warnings
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -97,6 +98,8 @@ class Embedder:
         self.on_truncate = on_truncate
         self.truncated_texts = 0
         self.engine_reason = f"{engine.name}, as it was given."
+        self.queries: Embedder | None = None
+        self.default_role: Role | None = None
         self.pipeline = Pipeline(engine, tokenizer, encoder, embedding, name)
 
     @classmethod
@@ -134,30 +137,38 @@ class Embedder:
         """
         options = replace(options, **engine_arguments(changes))
         bundle = bundle if isinstance(bundle, Bundle) else Bundle.open(bundle)
-        manifest = bundle.manifest
-
-        def open_(
-            changed: EngineOptions,
-            model: bytes | None = None,
-            interface: Interface = manifest.recipe.interface,
-        ) -> Embedder:
-            return cls.from_files(
-                bundle.folder, manifest.encoder, manifest.embedding, changed,
-                model=model, interface=interface, on_truncate="ignore",
-            )  # fmt: skip
-
-        embedder: Embedder | None = None
+        opened: list[Embedder] = []
         try:
             with bundle.unchanged():
                 if check_files:
                     bundle.check_files()
-                embedder, reason = open_chosen(options, bundle, open_)
+                for part in bundle.parts:
+                    embedder, reason = open_chosen(options, part, partial(cls._open_part, part))
+                    opened.append(embedder)
+                    embedder.on_truncate, embedder.engine_reason = on_truncate, reason
         except BaseException:
-            if embedder is not None:
+            for embedder in opened:
                 embedder.close()
             raise
-        embedder.on_truncate, embedder.engine_reason = on_truncate, reason
+        embedder, *queries = opened
+        if queries:
+            embedder.queries, embedder.default_role = queries[0], bundle.manifest.default_role
+            embedder.engine_reason += f" Of queries: {queries[0].engine_reason}"
         return embedder
+
+    @classmethod
+    def _open_part(
+        cls,
+        bundle: Bundle,
+        options: EngineOptions,
+        model: bytes | None = None,
+        interface: Interface | None = None,
+    ) -> Embedder:
+        manifest = bundle.manifest
+        return cls.from_files(
+            bundle.folder, manifest.encoder, manifest.embedding, options, model=model,
+            interface=interface or manifest.recipe.interface, on_truncate="ignore",
+        )  # fmt: skip
 
     @classmethod
     def from_files(
@@ -224,6 +235,7 @@ class Embedder:
         truncate_dim: int | None = None,
         normalize_embeddings: bool = False,
         on_truncate: OnTruncate | None = None,
+        task: Role | None = None,
         **peer: Unpack[PeerOptions],
     ) -> Floats:
         """Embed texts, behind a prompt if there is one.
@@ -237,6 +249,8 @@ class Embedder:
             truncate_dim: Keep only the first dimensions of each vector (Matryoshka models).
             normalize_embeddings: Scale the result to length 1, after `truncate_dim`.
             on_truncate: For this call, in place of the embedder's choice.
+            task: The role of the texts, for a model with an encoder of queries and one of
+                documents; it chooses no prompt.
             **peer: Other arguments of sentence-transformers' `encode`, at their defaults.
 
         Returns:
@@ -257,6 +271,7 @@ class Embedder:
                 "truncate_dim": truncate_dim,
                 "normalize_embeddings": normalize_embeddings,
                 "on_truncate": on_truncate,
+                "task": task,
             }
         )
         rows = [texts] if isinstance(texts, str) else list(check_iterable(texts))
@@ -304,7 +319,7 @@ class Embedder:
         return self.encode(texts, **self.role_options("document", options))
 
     def role_options(self, role: Role, options: EncodeOptions) -> EncodeOptions:
-        """Add the prompt of a role to options that choose no prompt themselves."""
+        """Add a role to options, and its prompt to those that choose no prompt themselves."""
         return with_role(role, options, self.embedding)
 
     def similarity(self, a: Floats, b: Floats) -> Floats:
@@ -339,6 +354,25 @@ class Embedder:
         """Return the ids of each text as the encoder reads them, special tokens included."""
         return [text.ids for text in self.pipeline.tokenizer.tokenize(texts)]
 
+    def of_role(self, role: Role | None) -> Embedder:
+        """Return the embedder of queries or of documents: itself, unless queries have their own.
+
+        Args:
+            role: None is the role that the model gives texts without one.
+
+        Raises:
+            InputError: The model gives them none.
+        """
+        if self.queries is None:
+            return self
+        role = role or self.default_role
+        if role is None:
+            raise InputError(
+                f"{self.name} has an encoder for queries and one for documents. Give the role of "
+                "the texts: by encode_query, by encode_document, or as a task."
+            )
+        return self.queries if role == "query" else self
+
     def warmup(self, *, bulk: bool = False) -> None:
         """Run the model once, so that no request has to wait for work that is slow the first time.
 
@@ -348,11 +382,15 @@ class Embedder:
         Raises:
             EngineError: The runtime failed.
         """
-        self.encode(["minnow"] * (_MANY if bulk else 1), batch_size=1)
+        roles: tuple[Role, ...] = ("document",) if self.queries is None else ("query", "document")
+        for task in roles:
+            self.encode(["minnow"] * (_MANY if bulk else 1), batch_size=1, task=task)
 
     def close(self) -> None:
         """Free the runtime's memory; encoding fails from then on."""
         self.pipeline.engine.close()
+        if self.queries is not None:
+            self.queries.close()
 
     def __enter__(self) -> Embedder:
         return self
@@ -361,15 +399,18 @@ class Embedder:
         self.close()
 
     def _options(self, given: EncodeOptions) -> Options:
-        return check_options(given, self.embedding, self.width, self.on_truncate)
+        options = check_options(given, self.embedding, self.width, self.on_truncate)
+        self.of_role(options.task)
+        return options
 
     def _stream(
         self, texts: Iterable[str], options: Options, total: int | None
     ) -> Iterator[tuple[list[str], Floats]]:
         """Yield blocks of texts with their vectors, in order."""
         seen = cut = 0
+        pipeline = self.of_role(options.task).pipeline
         with show_progress("embedding", total, "texts", show=options.show_progress) as advance:
-            for block, vectors, over in self.pipeline.stream(texts, options, advance):
+            for block, vectors, over in pipeline.stream(texts, options, advance):
                 seen, cut = seen + len(block), cut + over
                 with _counting:
                     self.truncated_texts += over
@@ -377,8 +418,8 @@ class Embedder:
         if cut and options.on_truncate == "warn":
             message = (
                 f"{cut} of {seen} texts {'is' if cut == 1 else 'are'} longer than "
-                f"{self.max_tokens} tokens, the limit of {self.name}; only their beginnings were "
-                "embedded. Split them into chunks."
+                f"{pipeline.embedding.max_tokens} tokens, the limit of {self.name}; only their "
+                "beginnings were embedded. Split them into chunks."
             )
             warnings.warn(message, TruncationWarning, stacklevel=_level_of_caller())
 

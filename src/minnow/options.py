@@ -119,6 +119,7 @@ class EncodeOptions(PeerOptions, total=False):
     truncate_dim: int | None
     normalize_embeddings: bool
     on_truncate: OnTruncate | None
+    task: Role | None
 
 
 @dataclass(frozen=True)
@@ -132,6 +133,7 @@ class Options:
         normalize: Whether to scale them to length 1.
         on_truncate: What to do about texts over the limit.
         show_progress: Whether to show progress on stderr.
+        task: The role of the texts; None where the call has none.
     """
 
     prompt: str
@@ -140,6 +142,7 @@ class Options:
     normalize: bool
     on_truncate: OnTruncate
     show_progress: bool
+    task: Role | None = None
 
 
 def check_options(
@@ -167,6 +170,9 @@ def check_options(
         raise InputError(f"batch_size should be at least 1, not {batch_size}.")
     if dim is not None and not 0 < dim <= width:
         raise InputError(f"truncate_dim should be 1 to {width}, the model's width, not {dim}.")
+    task = given.get("task")
+    if task is not None and task not in get_args(Role):
+        raise InputError(f"task should be query or document, not {task!r:.60}.")
     if policy not in get_args(OnTruncate):
         names = ", ".join(get_args(OnTruncate))
         raise InputError(f"on_truncate should be {names}, not {policy!r}.")
@@ -177,6 +183,7 @@ def check_options(
         normalize=bool(given.get("normalize_embeddings", False)),
         on_truncate=policy,
         show_progress=bool(given.get("show_progress_bar")),
+        task=task,
     )
 
 
@@ -264,10 +271,10 @@ def _prompt(given: EncodeOptions, embedding: EmbeddingSpec) -> str:
 
 
 def with_role(role: Role, given: EncodeOptions, embedding: EmbeddingSpec) -> EncodeOptions:
-    """Add the prompt of a role to options that choose no prompt themselves.
+    """Add a role to options, and its prompt to those that choose no prompt themselves.
 
     A role without a prompt gets an empty one: the default prompt is for plain `encode`.
     """
     if given.get("prompt") is not None or given.get("prompt_name") is not None:
-        return given
-    return {**given, "prompt": getattr(embedding.role_prompts, role)}
+        return {**given, "task": role}
+    return {**given, "task": role, "prompt": getattr(embedding.role_prompts, role)}

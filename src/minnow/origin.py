@@ -12,6 +12,7 @@ from minnow.graph.stored import stored_tensors
 from minnow.model.families import network_of
 from minnow.model.layers import model_weight_files
 from minnow.model.original import read_original
+from minnow.model.router import of_route
 from minnow.model.source import resolve
 from minnow.model.tokenizer import load_tokenizer
 from minnow.recipe import Graph
@@ -47,12 +48,13 @@ def find_origin(
     made_from = bundle.manifest.source
     revision = made_from.revision if source is None and made_from.kind == "hub" else None
     try:
-        origin = resolve(
+        whole = resolve(
             source or made_from.name,
             revision=revision,
             offline=offline,
             with_author_graph=with_author_graph,
         )
+        origin = of_route(whole, made_from.route)
     except SourceError as error:
         raise type(error)(
             f"{error} This needs the model that {bundle.folder} was made from; name it with "

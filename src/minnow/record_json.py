@@ -23,7 +23,11 @@ def to_json(record: object) -> dict[str, Any]:
     The settings that only some families have, and what only some heads have, are left out where
     there are none.
     """
-    values: dict[str, Any] = msgspec.to_builtins(record)
+    return _written(msgspec.to_builtins(record))
+
+
+def _written(values: dict[str, Any]) -> dict[str, Any]:
+    """Leave out of a record's values what most have not, and rename the others, in place."""
     encoder = values.get("encoder")
     if isinstance(encoder, dict) and not encoder["settings"]:
         del encoder["settings"]
@@ -34,6 +38,14 @@ def to_json(record: object) -> dict[str, Any]:
                 embedding.pop(key, None)
         if embedding.get("include_prompt", True):
             embedding.pop("include_prompt", None)
+    source = values.get("source")
+    if isinstance(source, dict) and source.get("route") is None:
+        source.pop("route", None)
+    if values.get("queries") is None:
+        values.pop("queries", None)
+        values.pop("default_role", None)
+    else:
+        values["queries"] = _written(values["queries"])
     return _rename(values, _WRITTEN_NAMES)
 
 
@@ -50,8 +62,11 @@ def from_json(content: bytes, kind: type[T]) -> T:
         MsgspecError, UnicodeDecodeError, RecursionError: It is something else.
     """
     values = msgspec.json.decode(content, type=dict[str, Any])
+    names = {written: name for name, written in _WRITTEN_NAMES.items()}
+    if isinstance(values.get("queries"), dict):
+        _rename(values["queries"], names)
     try:
-        return msgspec.convert(_rename(values, {b: a for a, b in _WRITTEN_NAMES.items()}), kind)
+        return msgspec.convert(_rename(values, names), kind)
     except msgspec.ValidationError as error:
         message = str(error)
         for name, written in _WRITTEN_NAMES.items():

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 from fakes.bundles import PROMPTS
-from fakes.checkpoint import edit_json, write_model
+from fakes.checkpoint import edit_json, write_model, write_router
 
 from minnow import Embedder
 from minnow.bundle import ENCODER, MANIFEST
@@ -118,6 +118,19 @@ def test_a_prompt_is_left_out_of_pooling(program: Program, tmp_path: Path) -> No
             (("--role", "document"), embedder.encode_document(TEXTS)),
         ):
             assert np.abs(vectors(program, bundle, TEXTS, *options) - expected).max() < CLOSE
+
+
+def test_queries_with_an_encoder_of_their_own(program: Program, tmp_path: Path) -> None:
+    model = write_router(tmp_path / "model", PROMPTS)
+    bundle = convert(str(model), tmp_path / "bundle", recipe=RECIPES["fp32"])
+    with Embedder.open(bundle, on_truncate="ignore") as embedder:
+        expected = {
+            "none": embedder.encode(TEXTS),
+            "query": embedder.encode_query(TEXTS),
+            "document": embedder.encode_document(TEXTS),
+        }
+    for role, rows in expected.items():
+        assert np.abs(vectors(program, bundle, TEXTS, "--role", role) - rows).max() < CLOSE
 
 
 def test_vectors_as_raw_floats(program: Program, bundle: Bundle, tmp_path: Path) -> None:

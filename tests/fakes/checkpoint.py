@@ -389,6 +389,31 @@ _FLAGS = {
 }
 
 
+def write_router(folder: Path, prompts: Mapping[str, str]) -> Path:
+    """Write a model with a tiny RoBERTa for queries and a tiny BERT for documents."""
+    types: dict[str, str] = {}
+    structure: dict[str, list[str]] = {}
+    for role, family, pooling in (("query", "roberta", "mean"), ("document", "bert", "cls")):
+        network = write_model(folder / f"{role}_0_Transformer", family=family, pooling=pooling)
+        (network / "1_Pooling").rename(folder / f"{role}_1_Pooling")
+        for name in ("modules.json", "config_sentence_transformers.json"):
+            (network / name).unlink(missing_ok=True)
+        structure[role] = [f"{role}_0_Transformer", f"{role}_1_Pooling"]
+        types |= {name: f"{_TYPES}{name.rpartition('_')[2]}" for name in structure[role]}
+    write_json(folder / "config_sentence_transformers.json", {"prompts": dict(prompts)})
+    rows = (
+        {"idx": i, "name": str(i), "path": path, "type": _TYPES + kind}
+        for i, (kind, path) in enumerate((("Router", ""), ("Normalize", "1_Normalize")))
+    )
+    write_json(folder / "modules.json", list(rows))
+    content = {"types": types, "structure": structure, "parameters": {"default_route": "document"}}
+    write_json(folder / "router_config.json", content)
+    return folder
+
+
+_TYPES = "sentence_transformers.models."
+
+
 def write_pooling(folder: Path, pooling: str) -> None:
     """Write 1_Pooling/config.json in the schema of boolean flags."""
     flags = {f"pooling_mode_{flag}": mode == pooling for mode, flag in _FLAGS.items()}

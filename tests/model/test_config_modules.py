@@ -63,7 +63,7 @@ def test_modules_are_read_under_their_old_and_their_new_names(
     assert old.normalize is normalize
 
 
-@pytest.mark.parametrize("kind", ["Router", "CNN", "LSTM", "WordWeights", "WeightedLayerPooling"])
+@pytest.mark.parametrize("kind", ["CNN", "LSTM", "WordWeights", "WeightedLayerPooling"])
 def test_a_module_that_minnow_does_not_compute_is_refused(folder: Path, kind: str) -> None:
     write_modules(
         folder,

@@ -107,14 +107,6 @@ FOLDERS: dict[str, tuple[Mapping[str, str], str]] = {
     ),
     "image-text": ({"config.json": '{"model_type": "clip"}'} | WEIGHTS, "is a model of images and"),
     "image-text, old": ({"0_CLIPModel/config.json": "{}"}, "is a model of images and texts"),
-    "router": (
-        {"modules.json": modules(ST + "base.modules.router.Router")} | WEIGHTS,
-        "is a model with an encoder for queries and another for documents (Router). A bundle",
-    ),
-    "router, old": (
-        {"modules.json": modules(ST + "models.Asym")} | WEIGHTS,
-        "is a model with an encoder for queries and another for documents (Asym). A bundle",
-    ),
     "word-vectors": ({"modules.json": modules(ST + "models.WordEmbeddings")}, "is a model of word"),
     "diffusers": ({"model_index.json": "{}"}, "is a pipeline that makes images"),
     "spacy": ({"config.cfg": "", "meta.json": "{}"}, "is a spaCy pipeline"),

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 from fakes.bundles import quick_recipe
-from fakes.checkpoint import VOCABULARY, write_model, write_tokenizer
+from fakes.checkpoint import VOCABULARY, edit_json, write_model, write_tokenizer
 
 from minnow.convert import convert
 from minnow.convert import mnn as converter
 from minnow.errors import ConversionError, MinnowError, ParityError
 from minnow.graph.encoder import build_graph
 from minnow.model.spec import Interface
+from minnow.model.tokenizer import TextTokenizer
 from minnow.proof.bundles import prove_bundle
 from minnow.recipe import RECIPES, Recipe
 from minnow.vectors import Pooling
@@ -269,3 +270,15 @@ class TestInThePooling:
         message = refuse(model, recipe)
         assert "mixed" in message
         assert "one by one" not in message
+
+    @pytest.mark.parametrize("wrong", [-1, 1])
+    def test_another_length_of_the_prompt(
+        self, model: Path, monkeypatch: pytest.MonkeyPatch, wrong: int
+    ) -> None:
+        edit_json(model / "1_Pooling/config.json", include_prompt=False)
+        right = TextTokenizer.prompt_tokens
+        monkeypatch.setattr(
+            TextTokenizer, "prompt_tokens", lambda self, prompt: right(self, prompt) + wrong
+        )
+        message = refuse(model, quick_recipe("fp32"))
+        assert "behind 'Represent the sentence about fish: '" in message

@@ -22,9 +22,9 @@ def test_probes_are_computed_once(tiny: Path, monkeypatch: pytest.MonkeyPatch) -
     for name in ("token_ids", "vectors"):
         real: Any = getattr(CheckpointReference, name)
 
-        def count(self: Any, texts: Any, name: str = name, real: Any = real) -> Any:
+        def count(self: Any, *given: Any, name: str = name, real: Any = real) -> Any:
             calls.append(name)
-            return real(self, texts)
+            return real(self, *given)
 
         monkeypatch.setattr(CheckpointReference, name, count)
     steps: list[str] = []

@@ -52,8 +52,8 @@ class Seer:
     def token_ids(self, texts: Sequence[str]) -> list[list[int]]:
         raise NotImplementedError
 
-    def vectors(self, texts: Sequence[str]) -> NDArray[np.float64]:
-        self.asked.append(list(texts))
+    def vectors(self, texts: Sequence[str], prompt: str = "") -> NDArray[np.float64]:
+        self.asked.append([prompt + text for text in texts])
         dataset = searched_dataset()
         if len(texts) == len(dataset.documents):
             return np.eye(len(texts))
@@ -161,7 +161,7 @@ def test_the_reference_gets_the_prompts(sealed: tuple[Original, Bundle]) -> None
 
 def test_nan_is_refused(sealed: tuple[Original, Bundle]) -> None:
     class Broken(Seer):
-        def vectors(self, texts: Sequence[str]) -> NDArray[np.float64]:
+        def vectors(self, texts: Sequence[str], prompt: str = "") -> NDArray[np.float64]:
             return np.full((len(texts), 8), np.nan)
 
     with pytest.raises(ParityError, match=r"the reference's nan"):

@@ -193,9 +193,14 @@ std::unique_ptr<Encoder> open_bundle(const std::string& folder, const Manifest& 
     return std::make_unique<BundleEncoder>(folder, manifest, options);
 }
 
-Embedder::Embedder(const std::string& folder, const Options& options) : manifest_(read_manifest(folder)) {
+Embedder::Embedder(const std::string& folder, const Options& options)
+    : Embedder(folder, read_manifest(folder), options) {}
+
+Embedder::Embedder(const std::string& folder, const Manifest& manifest, const Options& options)
+    : manifest_(manifest) {
     if (options.threads < 1) throw Error("The number of threads should be at least 1.");
     encoder_ = (manifest_.mnn_llm ? open_mnn_llm : open_bundle)(folder, manifest_, options);
+    if (manifest_.queries) queries_.reset(new Embedder(folder + "/query", *manifest_.queries, options));
 }
 
 std::vector<Ids> Embedder::token_ids(const std::vector<std::string>& texts, const std::string& prompt) {
@@ -213,6 +218,13 @@ std::vector<Ids> Embedder::token_ids(const std::vector<std::string>& texts, cons
 }
 
 std::vector<float> Embedder::encode(const std::vector<std::string>& texts, Role role) {
+    if (queries_) {
+        bool plain = role == Role::kNone;
+        if (plain && manifest_.default_role.empty())
+            throw Error("This model embeds queries and documents; give a role.");
+        if (role == Role::kQuery || (plain && manifest_.default_role == "query"))
+            return queries_->encode(texts, role);
+    }
     std::lock_guard<std::mutex> lock(mutex_);
     const std::string prompt = manifest_.prompt(role);
     std::vector<Ids> ids = token_ids(texts, prompt);

@@ -41,6 +41,7 @@ public:
     // Throws Error, as do all functions here.
     explicit Embedder(const std::string& folder, const Options& options = {});
     // Returns a row of width() numbers per text, with the role's prompt prepended; texts are UTF-8.
+    // Where queries have an encoder of their own, the role chooses it; all else here is of documents.
     std::vector<float> encode(const std::vector<std::string>& texts, Role role = Role::kNone);
     // Runs one forward pass, padded to the longest text, with the caller's prompt.
     std::vector<float> encode_batch(const std::vector<std::string>& texts, const std::string& prompt = "");
@@ -51,11 +52,13 @@ public:
     int width() const { return manifest_.width; }
 
 private:
+    Embedder(const std::string& folder, const Manifest& manifest, const Options& options);
     std::vector<float> run(const std::vector<Ids>& batch, const std::vector<size_t>& left_out);
     size_t left_out(const std::string& prompt, const Ids& ids);
 
     Manifest manifest_;
     std::unique_ptr<Encoder> encoder_;
+    std::unique_ptr<Embedder> queries_;
     std::mutex mutex_;
 };
 

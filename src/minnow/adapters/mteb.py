@@ -22,7 +22,7 @@ from uuid import uuid4
 import msgspec
 import numpy as np
 
-from minnow.bundle import ENCODER, TOKENIZER, Bundle
+from minnow.bundle import ENCODER, QUERIES, TOKENIZER, Bundle
 from minnow.embedder import Embedder
 from minnow.errors import InputError, MissingExtraError
 from minnow.model.checkpoint import count_parameters
@@ -155,12 +155,14 @@ def _describe(embedder: Embedder, manifest: Manifest | None) -> ModelMeta:
         from mteb.models.model_meta import ModelMeta, ScoringFunction
     except ImportError as error:
         raise MissingExtraError("The MTEB adapter", "mteb") from error
-    network = network_of(embedder.encoder)
+    parts = (embedder,) if embedder.queries is None else (embedder, embedder.queries)
     known = {
         "name": f"minnow/{embedder.name}",
         "revision": f"unsealed-{uuid4().hex[:12]}",
-        "n_parameters": count_parameters(embedder.encoder, embedder.embedding.head),
-        "n_embedding_parameters": embedder.encoder.vocab_size * network.table_width,
+        "n_parameters": sum(count_parameters(p.encoder, p.embedding.head) for p in parts),
+        "n_embedding_parameters": sum(
+            part.encoder.vocab_size * network_of(part.encoder).table_width for part in parts
+        ),
         "embed_dim": embedder.width,
         "max_tokens": embedder.max_tokens,
         "similarity_fn_name": ScoringFunction(embedder.embedding.similarity.value),
@@ -185,12 +187,20 @@ def _origin(manifest: Manifest) -> dict[str, Any]:
         "reference": source.model_id and f"https://huggingface.co/{source.model_id}",
         "license": source.license if source.license in get_args(Licenses) else None,
         "open_weights": True if source.model_id else None,
-        "memory_usage_mb": manifest.files[ENCODER].size / 2**20,
+        "memory_usage_mb": sum(manifest.files[name].size for name in _encoders(manifest)) / 2**20,
     }
+
+
+def _encoders(manifest: Manifest) -> list[str]:
+    """Return the files of the encoders: of all texts, or of documents and of queries."""
+    return [ENCODER] if manifest.queries is None else [ENCODER, f"{QUERIES}/{ENCODER}"]
 
 
 def _digest(manifest: Manifest) -> str:
     """Return twelve digits that change with anything that the vectors depend on."""
-    files = [manifest.files[name].sha256 for name in (ENCODER, TOKENIZER)]
-    content = msgspec.json.encode([files, manifest.encoder, manifest.embedding])
+    tokenizers = [name.replace(ENCODER, TOKENIZER) for name in _encoders(manifest)]
+    files = [manifest.files[name].sha256 for name in (*_encoders(manifest), *tokenizers)]
+    parts = (manifest, manifest.queries) if manifest.queries else (manifest,)
+    specs = [spec for part in parts for spec in (part.encoder, part.embedding)]
+    content = msgspec.json.encode([files, *specs])
     return hashlib.sha256(content).hexdigest()[:12]

@@ -317,12 +317,26 @@ def _facts(bundle: Bundle) -> dict[str, Any]:
         "encoder_bytes": encoder_size,
         "bundle_bytes": bundle.size,
         **proof_facts(manifest.parity),
+        **_query_facts(bundle),
         "fixed_shapes": [
             f"{fixed.batch}x{fixed.tokens} ({manifest.files[fixed.file].size / 1e6:.1f} MB, worst "
             f"cosine {fixed.parity.worst.worst:.7f})"
             for fixed in manifest.fixed_shapes
         ],
         "tools": dict(manifest.tools),
+    }
+
+
+def _query_facts(bundle: Bundle) -> dict[str, Any]:
+    """Return what is told of an encoder of queries, where they have one of their own."""
+    if bundle.queries is None:
+        return {}
+    manifest = bundle.queries.manifest
+    return {
+        "queries": f"{manifest.encoder.family}, {manifest.encoder.layers} layers, "
+        f"{manifest.embedding.head.description}, worst cosine {manifest.parity.worst.worst:.7f}",
+        "queries_encoder_bytes": manifest.files[ENCODER].size,
+        "text_without_a_role": bundle.manifest.default_role or "refused",
     }
 
 

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from minnow.bundle import CARD, ENCODER, Bundle, Manifest, seal, staging
+from minnow.bundle import CARD, ENCODER, QUERIES, Bundle, Manifest, seal, staging
 from minnow.convert.card import model_card
 from minnow.convert.encoders import write_encoders
 from minnow.convert.provenance import check_claims, copy_metadata, source_record, tools
 from minnow.convert.room import check_room
 from minnow.convert.shapes import check_limit, check_shapes
-from minnow.errors import InputError
+from minnow.errors import InputError, UnsupportedModelError
 from minnow.model.original import read_original, tell_tokenizer
+from minnow.model.router import read_routes
 from minnow.model.source import ModelSource, resolve
 from minnow.model.spec import STATIC, Choices, Interface
 from minnow.origin import find_origin
@@ -87,39 +89,73 @@ def convert(
         progress(f"finding {source.name if isinstance(source, ModelSource) else source}")
         wants_author = recipe.graph is Graph.AUTHOR or reference == "author-onnx"
         origin = resolve(source, revision=revision, offline=offline, with_author_graph=wants_author)
-        progress("reading the model")
-        original = read_original(origin, choices)
-        whole = recipe.graph is Graph.AUTHOR
-        check_limit(shapes, original.encoder, original.embedding, whole=whole)
-        check_room(original, converts=True)
-        recipe = _with_interface(recipe, original, progress)
-        yardstick = REFERENCES[reference](original)
-        tell_tokenizer(original, progress)
-        copy_metadata(origin, folder, original.tokenizer)
-        stored = write_encoders(
-            original, folder, recipe, shapes=shapes, calibration=calibration, progress=progress
-        )
-        parity, fixed = prove_bundle(
-            _candidate(folder, original.encoder, original.embedding, recipe),
-            yardstick,
-            shapes=shapes,
-            stored=stored_reference(stored, yardstick) if recipe.rounds else None,
-            progress=progress,
-        )
-        manifest = Manifest(
-            source=source_record(origin, original.tokenizer),
-            encoder=original.encoder,
-            embedding=original.embedding,
-            choices=choices,
-            recipe=recipe,
-            parity=parity,
-            tools=tools(),
-            fixed_shapes=fixed,
-        )
+        build = partial(
+            _build, recipe=recipe, choices=choices, calibration=calibration,
+            reference=reference, shapes=shapes, progress=progress,
+        )  # fmt: skip
+        routes = read_routes(origin)
+        manifest = build(origin if routes is None else routes.document, folder)
+        if routes is not None and routes.query != routes.document:
+            progress("the encoder of queries")
+            (folder / QUERIES).mkdir()
+            queries = build(routes.query, folder / QUERIES)
+            _check_widths(manifest, queries)
+            manifest = replace(manifest, queries=queries, default_role=routes.default)
         card = model_card(manifest, (folder / ENCODER).stat().st_size)
         (folder / CARD).write_text(card, encoding="utf-8")
         progress("sealing")
         return seal(folder, manifest, destination)
+
+
+def _build(
+    origin: ModelSource,
+    folder: Path,
+    *,
+    recipe: Recipe,
+    choices: Choices,
+    calibration: Sequence[str] | None,
+    reference: ReferenceName,
+    shapes: Sequence[tuple[int, int]],
+    progress: Progress,
+) -> Manifest:
+    """Write the encoders and the tokenizer of a model, prove them, and describe them."""
+    progress("reading the model")
+    original = read_original(origin, choices)
+    whole = recipe.graph is Graph.AUTHOR
+    check_limit(shapes, original.encoder, original.embedding, whole=whole)
+    check_room(original, converts=True)
+    recipe = _with_interface(recipe, original, progress)
+    yardstick = REFERENCES[reference](original)
+    tell_tokenizer(original, progress)
+    copy_metadata(origin, folder, original.tokenizer)
+    stored = write_encoders(
+        original, folder, recipe, shapes=shapes, calibration=calibration, progress=progress
+    )
+    parity, fixed = prove_bundle(
+        _candidate(folder, original.encoder, original.embedding, recipe),
+        yardstick,
+        shapes=shapes,
+        stored=stored_reference(stored, yardstick) if recipe.rounds else None,
+        progress=progress,
+    )
+    return Manifest(
+        source=source_record(origin, original.tokenizer),
+        encoder=original.encoder,
+        embedding=original.embedding,
+        choices=choices,
+        recipe=recipe,
+        parity=parity,
+        tools=tools(),
+        fixed_shapes=fixed,
+    )
+
+
+def _check_widths(documents: Manifest, queries: Manifest) -> None:
+    if documents.width != queries.width:
+        raise UnsupportedModelError(
+            f"{documents.source.name} gives documents vectors of {documents.width} numbers, and "
+            f"queries of {queries.width}: they cannot be compared."
+        )
 
 
 def verify(
@@ -144,7 +180,7 @@ def verify(
         progress: Receives a line of text before each step.
 
     Returns:
-        What the proof of encoder.mnn found.
+        What the proof of encoder.mnn found; that of an encoder of queries has passed too.
 
     Raises:
         BundleError: A file is missing or has changed, or the source has other weights.
@@ -159,20 +195,24 @@ def verify(
     progress("checking the hash of every file")
     bundle.check_files()
     progress(f"finding {source or manifest.source.name}")
-    origin = find_origin(
-        bundle, source, offline=offline, with_author_graph=reference == "author-onnx"
-    )
-    progress("reading the model")
-    original = read_original(origin, manifest.choices)
-    check_claims(bundle, origin, original)
-    check_room(original, converts=False)
-    parity, _ = prove_bundle(
-        _candidate(bundle.folder, manifest.encoder, manifest.embedding, manifest.recipe),
-        REFERENCES[reference](original),
-        shapes=[(fixed.batch, fixed.tokens) for fixed in manifest.fixed_shapes],
-        progress=progress,
-    )
-    return parity
+    parities = []
+    for part in bundle.parts:
+        manifest = part.manifest
+        origin = find_origin(
+            part, source, offline=offline, with_author_graph=reference == "author-onnx"
+        )
+        progress("reading the model")
+        original = read_original(origin, manifest.choices)
+        check_claims(part, origin, original)
+        check_room(original, converts=False)
+        parity, _ = prove_bundle(
+            _candidate(part.folder, manifest.encoder, manifest.embedding, manifest.recipe),
+            REFERENCES[reference](original),
+            shapes=[(fixed.batch, fixed.tokens) for fixed in manifest.fixed_shapes],
+            progress=progress,
+        )
+        parities.append(parity)
+    return parities[0]
 
 
 def _checked(

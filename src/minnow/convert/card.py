@@ -42,7 +42,7 @@ Token ids are equal. Cosines:
 {runs}
 
 The bar for the worst text was {bar}.{retrieval} `minnow verify` repeats the proof.
-{fixed}
+{queries}{fixed}
 ## Use
 
 With minnow (`pip install minnow-embed`):
@@ -77,13 +77,28 @@ and mask 0. Each file holds all weights again: ship those that you need.
 |---|---|---|---|---|
 """
 
+_QUERIES = """
+## Queries
+
+Queries have an encoder and a tokenizer of their own, in `query/`; all else here is of documents.
+
+| | |
+|---|---|
+| network | {family}, {layers} layers, {width} wide |
+| pooling | {pooling}{normalized} |
+| longest text | {max_tokens} tokens, special tokens included |
+| inputs | {inputs}: int32 of shape (batch, seq) |
+| output | `{interface}`: {output} |
+| worst cosine | {worst:.7f}, over {texts} probe texts; the bar was {bar} |
+"""
+
 _SNIPPET = """import MNN, numpy
 from transformers import AutoTokenizer
 
 tokenizer = AutoTokenizer.from_pretrained(".")
 interpreter = MNN.Interpreter("encoder.mnn")
 session = interpreter.createSession({{"backend": "CPU", "numThread": 2}})
-encoded = tokenizer("{prompt}how do fish sleep?", truncation=True, max_length={max_tokens})
+encoded = tokenizer("{prompt}{text}", truncation=True, max_length={max_tokens})
 ids = encoded["input_ids"]
 {prompt_length}inputs = {{"input_ids": ids, "attention_mask": [1] * len(ids){token_types}}}
 for name in inputs:
@@ -119,9 +134,14 @@ def usage_snippet(manifest: Manifest) -> str:
     """Return a Python program that runs the bundle with MNN and transformers, without minnow."""
     embedding, interface = manifest.embedding, manifest.recipe.interface
     pools = interface is Interface.SENTENCE_EMBEDDING
-    prompt = embedding.role_prompts.query.replace('"', '\\"')
+    prompts = embedding.role_prompts
+    prompt, text = prompts.query, "how do fish sleep?"
+    if manifest.queries is not None:  # which have another encoder than this one
+        prompt, text = prompts.document, "Fish rest with open eyes."
+    prompt = prompt.replace('"', '\\"')
     return _SNIPPET.format(
         prompt=prompt,
+        text=text,
         max_tokens=embedding.max_tokens,
         token_types=(', "token_type_ids": [0] * len(ids)' if manifest.encoder.token_types else "")
         + ("" if embedding.include_prompt else _POOLED),
@@ -173,7 +193,7 @@ def model_card(manifest: Manifest, encoder_bytes: int) -> str:
         pooling=embedding.head.description,
         normalized=_steps(embedding),
         max_tokens=embedding.max_tokens,
-        inputs=", ".join(f"`{name}`" for name in (*encoder.inputs, *embedding.head.inputs)),
+        inputs=_inputs(manifest),
         interface=manifest.recipe.interface.value,
         output=manifest.output,
         size=encoder_bytes / 1e6,
@@ -191,6 +211,7 @@ def model_card(manifest: Manifest, encoder_bytes: int) -> str:
         ),
         bar=manifest.parity.bar,
         retrieval=_retrieval(manifest.parity.retrieval),
+        queries=_queries(manifest.queries),
         fixed=_fixed(manifest),
         snippet=usage_snippet(manifest),
     )
@@ -227,6 +248,31 @@ def _fixed(manifest: Manifest) -> str:
         for fixed in manifest.fixed_shapes
     ]
     return _FIXED + "\n".join(rows) + "\n"
+
+
+def _queries(manifest: Manifest | None) -> str:
+    if manifest is None:
+        return ""
+    encoder, embedding = manifest.encoder, manifest.embedding
+    return _QUERIES.format(
+        family=encoder.family,
+        layers=encoder.layers,
+        width=encoder.width,
+        pooling=embedding.head.description,
+        normalized=_steps(embedding),
+        max_tokens=embedding.max_tokens,
+        inputs=_inputs(manifest),
+        interface=manifest.recipe.interface.value,
+        output=manifest.output,
+        worst=manifest.parity.worst.worst,
+        texts=manifest.parity.texts,
+        bar=manifest.parity.bar,
+    )
+
+
+def _inputs(manifest: Manifest) -> str:
+    names = (*manifest.encoder.inputs, *manifest.embedding.head.inputs)
+    return ", ".join(f"`{name}`" for name in names)
 
 
 def _front_matter(manifest: Manifest) -> str:

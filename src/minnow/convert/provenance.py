@@ -13,6 +13,7 @@ from minnow.bundle import CARD, TOKENIZER, SourceRecord
 from minnow.errors import ParityError
 from minnow.model.layers import model_weight_files
 from minnow.model.layout import WEIGHTS, WEIGHTS_INDEX, needed_files, place
+from minnow.model.modules import read_modules
 from minnow.origin import has_tokenizer_of
 from minnow.sealing import sha256
 
@@ -39,10 +40,13 @@ def metadata_files(origin: ModelSource) -> list[str]:
     paths = (path for path in origin.folder.rglob("*") if path.is_file())
     names = {path.relative_to(origin.folder).as_posix() for path in paths}
     left = {*(place(name, origin.network) for name in (WEIGHTS, WEIGHTS_INDEX)), CARD}
+    if origin.route is not None:  # the files of other routes belong to another encoder
+        own = {f"{module.folder}/" for module in read_modules(origin) or ()}
+        names = {name for name in names if "/" not in name or name[: name.rindex("/") + 1] in own}
     return [
         name
         for name in needed_files(names, with_author_graph=False)
-        if name not in left and not name.endswith(f"/{WEIGHTS}")
+        if name not in left and not name.endswith((f"/{WEIGHTS}", f"/{WEIGHTS_INDEX}"))
     ]
 
 
@@ -56,6 +60,7 @@ def source_record(origin: ModelSource, tokenizer: SourceTokenizer) -> SourceReco
         weights_sha256=sha256(*model_weight_files(origin)),
         license=_license(origin),
         tokenizer=tokenizer.rebuilt,
+        route=origin.route,
     )
 
 

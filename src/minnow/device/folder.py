@@ -102,6 +102,7 @@ def write_check(
         The folder.
 
     Raises:
+        InputError: The bundle has an encoder of queries of its own.
         BundleError: A file of the bundle is missing or has changed, or the source has other
             weights.
         SourceError: The source cannot be found; name it with `source`.
@@ -111,9 +112,14 @@ def write_check(
     bundle = bundle if isinstance(bundle, Bundle) else Bundle.open(bundle)
     with writing(destination):
         _check_destination(destination)
+    manifest = bundle.manifest
+    if manifest.queries is not None:
+        raise InputError(
+            f"{bundle.folder} has an encoder of queries and one of documents; a device check runs "
+            "one. Convert each route as a model of its own, and check both."
+        )
     progress("checking the hash of every file")
     bundle.check_files()
-    manifest = bundle.manifest
     progress(f"finding {source or manifest.source.name}")
     original = read_original(find_origin(bundle, source, offline=offline), manifest.choices)
     limit = manifest.embedding.max_tokens

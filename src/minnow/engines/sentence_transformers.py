@@ -69,6 +69,7 @@ class SentenceTransformersEmbedder:
         query_prompt: str | None = None,
         document_prompt: str | None = None,
         backend: Backend = "torch",
+        route: str | None = None,
     ) -> None:
         """Load the model; nothing is downloaded.
 
@@ -80,6 +81,7 @@ class SentenceTransformersEmbedder:
             query_prompt: Prefix of queries, in place of the model's.
             document_prompt: Prefix of documents, in place of the model's.
             backend: The runtime of the network.
+            route: The route of its router that takes all texts, where it has one.
 
         Raises:
             EngineError: sentence-transformers refuses the folder.
@@ -91,6 +93,8 @@ class SentenceTransformersEmbedder:
         if threads is not None:
             torch.set_num_threads(threads)
         self._model: Any = _load(folder, backend, threads)
+        if route is not None:
+            self._model = _on_route(self._model, route)
         self._query_prompt, self._document_prompt = query_prompt, document_prompt
         self._sizes = _network_sizes(self._model, backend)
         self.name = f"sentence-transformers {version('sentence-transformers')}"
@@ -205,6 +209,16 @@ def _load(
             raise EngineError(
                 f"sentence-transformers cannot load {folder}: {_reason(error)}"
             ) from error
+
+
+def _on_route(model: Any, route: str) -> Any:
+    """Return a model with the modules of a route in the place of the router."""
+    from sentence_transformers import SentenceTransformer
+
+    modules: list[Any] = []
+    for module in model:
+        modules += getattr(module, "sub_modules", {route: [module]})[route]
+    return SentenceTransformer(modules=modules, device="cpu")
 
 
 def _network_sizes(model: Any, backend: Backend) -> NetworkSizes | None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING
 
-from minnow.bundle import TOKENIZER
+from minnow.bundle import QUERIES, TOKENIZER
 from minnow.errors import IndexFileError
 from minnow.record_json import recipe_json
 from minnow.vectors import Similarity
@@ -82,10 +83,10 @@ class Fingerprint:
 
     @classmethod
     def of(cls, manifest: Manifest) -> Fingerprint:
-        """Return the fingerprint of a bundle."""
+        """Return the fingerprint of a bundle, of both of its encoders where it has two."""
         source, embedding = manifest.source, manifest.embedding
         prompts = embedding.role_prompts
-        return cls(
+        found = cls(
             source=source.name,
             model_id=source.model_id,
             revision=source.revision,
@@ -104,6 +105,24 @@ class Fingerprint:
             worst_cosine=manifest.parity.worst.worst,
             recipe=recipe_json(manifest.recipe),
         )
+        return found if manifest.queries is None else found._with_queries(manifest)
+
+    def _with_queries(self, manifest: Manifest) -> Fingerprint:
+        """Add what tells the encoder of queries from others."""
+        queries = manifest.queries
+        assert queries is not None
+        tokenizer = manifest.files[f"{QUERIES}/{TOKENIZER}"].sha256
+        of = queries.embedding
+        steps = ", normalised" * of.normalize + ", lowercased" * of.lowercase
+        way = f"{of.head.description}{steps}, {of.max_tokens} tokens"
+        return replace(
+            self,
+            weights_sha256=_joined(self.weights_sha256, queries.source.weights_sha256),
+            tokenizer_sha256=_joined(self.tokenizer_sha256, tokenizer),
+            pooling=f"{self.pooling}; of queries {way}",
+            worst_cosine=min(self.worst_cosine, queries.parity.worst.worst),
+            recipe={**self.recipe, "queries": recipe_json(queries.recipe)},
+        )
 
     def check(self) -> None:
         """Check what is read of a file before anything is done with it.
@@ -119,6 +138,10 @@ class Fingerprint:
     def shown(self) -> str:
         """The model's name and precision, for messages."""
         return f"{self.model_id or self.source} in {self.precision}"
+
+
+def _joined(*digests: str) -> str:
+    return hashlib.sha256("".join(digests).encode()).hexdigest()
 
 
 def check_fingerprint(stored: Fingerprint, given: Fingerprint, name: str) -> None:

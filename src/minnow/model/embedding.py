@@ -229,7 +229,11 @@ def _read_prompts(
         raise SourceError(f"{path}: default_prompt_name {default!r} is not among the prompts.")
     origin = PIPELINE if any(prompts.values()) else "none"
     given = {"query": choices.query_prompt, "document": choices.document_prompt}
-    if origin == "none" and (known := _known_prompts(source, warn=given["query"] is None)):
+    if (
+        origin == "none"
+        and source.route is None
+        and (known := _known_prompts(source, warn=given["query"] is None))
+    ):
         prompts = {**prompts, "query": known.query, "document": known.document}
         origin = known.source
     for role, text in given.items():

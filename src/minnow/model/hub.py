@@ -32,16 +32,14 @@ from minnow.model.layout import (
     AUTHOR_GRAPH,
     BEHAVIOUR_FILES,
     README,
-    WEIGHTS,
     WEIGHTS_INDEX,
     check_folder,
     check_names,
     check_shards,
     list_names,
     needed_files,
-    network_folder,
-    place,
     read_shards,
+    sharded_weights,
 )
 from minnow.model.listing import MODULES, PIPELINE, Listing
 
@@ -177,12 +175,12 @@ def _download(request: HubRequest) -> Path:
     names = {sibling.rfilename for sibling in info.siblings or ()}
     check_names(names, request.model_id)
     needed = needed_files(names, with_author_graph=request.with_author_graph)
-    network = network_folder(names)
     folder = _fetch(request, info.sha, [name for name in needed if name.endswith(_TELLING)])
     check_names(names, request.model_id, folder)  # before its weights are fetched
     folder = _fetch(request, info.sha, needed)
-    if place(WEIGHTS, network) not in names:
-        shards = [place(s, network) for s in read_shards(folder / place(WEIGHTS_INDEX, network))]
+    for index in sharded_weights(names):
+        inside = index.removesuffix(WEIGHTS_INDEX)
+        shards = [inside + shard for shard in read_shards(folder / index)]
         check_shards(shards, names, request.model_id)
         _fetch(request, info.sha, shards)
     check_folder(folder, request.model_id)

@@ -215,11 +215,6 @@ def _clip(listing: Listing) -> str | None:
     return "" if found else None
 
 
-def _router(listing: Listing) -> str | None:
-    names = {name.rsplit(".", 1)[-1] for name in listing.modules}
-    return next(iter(sorted(names & {"Router", "Asym"})), None)
-
-
 def _word_vectors(listing: Listing) -> str | None:
     found = any(name.startswith(("0_WordEmbeddings/", "0_BoW/")) for name in listing.names) or any(
         name.rsplit(".", 1)[-1] in ("WordEmbeddings", "BoW") for name in listing.modules[:1]
@@ -323,14 +318,6 @@ KINDS: tuple[Kind, ...] = (
         "a model of images and texts (CLIP and its relatives)",
         f"{_VECTORS} Its text part alone is not one of those yet.",
         _clip,
-    ),
-    Kind(
-        "router",
-        "a model with an encoder for queries and another for documents ({detail})",
-        "A bundle holds one encoder. Load it with sentence-transformers, save the modules of each "
-        "route as a model of their own, SentenceTransformer(modules=[...]).save_pretrained(FOLDER),"
-        " and convert both.",
-        _router,
     ),
     Kind(
         "word-vectors",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 from pathlib import Path, PurePosixPath
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING
 from minnow.errors import SourceError, SourceNotFoundError, UnsupportedModelError
 from minnow.files import open_regular, read_regular
 from minnow.model.kinds import refuse_other_kinds, refuse_other_weights
-from minnow.model.listing import CONFIG, MODULES, PIPELINE, Listing
+from minnow.model.listing import CONFIG, MODULES, PIPELINE, ROUTER_CONFIG, Listing, names_routes
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -48,6 +49,13 @@ _ROOT_FILES = (MODULES, PIPELINE, README)
 """Files that lie beside the network's folder where it has one of its own."""
 _MODULE_CONFIG = re.compile(r"[^/]*_[^/]*/config\.json")
 _MODULE_WEIGHTS = re.compile(r"[1-9][0-9]*_[^/]*/model\.safetensors")
+_ROUTER = re.compile("[0-9]+_(Router|Asym)")
+_ROUTED = re.compile(
+    r"(([^/]*_[^/]*/){1,2}"
+    rf"({'|'.join(map(re.escape, (*BEHAVIOUR_FILES, *_OTHER_FILES, WEIGHTS, WEIGHTS_INDEX)))})"
+    rf"|([^/]*/)?{re.escape(ROUTER_CONFIG)})"
+)
+"""Files of the modules of a router's routes, and its configuration."""
 _LICENCE = re.compile(r"(licen[sc]e|notice)[^/]*", re.IGNORECASE)
 
 
@@ -98,15 +106,14 @@ def list_names(folder: Path) -> frozenset[str]:
     return frozenset(names)
 
 
-def _walk(folder: Path) -> Iterator[str]:
+def _walk(folder: Path, depth: int = 1) -> Iterator[str]:
     for path in folder.iterdir():
         if path.is_file():
             yield path.name
-        elif path.is_dir() and not path.name.startswith("."):
-            try:
-                yield from (f"{path.name}/{file.name}" for file in path.iterdir() if file.is_file())
-            except OSError:  # a folder that is not the model's business
-                continue
+        elif depth and path.is_dir() and not path.name.startswith("."):
+            deeper = 1 if _ROUTER.fullmatch(path.name) else depth - 1
+            with contextlib.suppress(OSError):  # a folder that is not the model's business
+                yield from (f"{path.name}/{name}" for name in _walk(path, deeper))
 
 
 def needed_files(names: Collection[str], *, with_author_graph: bool) -> list[str]:
@@ -125,6 +132,8 @@ def needed_files(names: Collection[str], *, with_author_graph: bool) -> list[str
     if with_author_graph:
         folder = "onnx/" if f"onnx/{AUTHOR_GRAPH[0]}" in names else ""
         fixed |= {folder + name for name in AUTHOR_GRAPH}
+    if names_routes(names):
+        fixed |= {name for name in names if _ROUTED.fullmatch(name)}
     return sorted(
         name
         for name in names
@@ -150,6 +159,8 @@ def check_names(names: Collection[str], source: str, folder: Path | None = None)
     refuse_other_kinds(listing)
     network = network_folder(names)
     weights = {place(WEIGHTS, network), place(WEIGHTS_INDEX, network)} & listing.names
+    if listing.has_routes and listing.ending(f"/{WEIGHTS}", f"/{WEIGHTS_INDEX}"):
+        return  # `minnow.model.router` reads where the networks of its routes are
     if not weights:
         refuse_other_weights(listing)
     if place(CONFIG, network) not in names and not listing.is_static:
@@ -207,11 +218,19 @@ def check_folder(folder: Path, source: str) -> None:
     names = list_names(folder)
     check_names(names, source, folder)
     _check_pointers(folder, names)
-    network = network_folder(names)
-    if place(WEIGHTS, network) not in names:
-        shards = read_shards(folder / place(WEIGHTS_INDEX, network))
+    for index in sharded_weights(names):
+        inside = index.removesuffix(WEIGHTS_INDEX)
+        shards = read_shards(folder / index)
         check_shards(shards, {name.rsplit("/", 1)[-1] for name in names}, source)
-        _check_pointers(folder, [place(shard, network) for shard in shards])
+        _check_pointers(folder, [inside + shard for shard in shards])
+
+
+def sharded_weights(names: Collection[str]) -> list[str]:
+    """Return the indices of weights among names of files that no whole file stands beside."""
+    indices = [name for name in names if name.rsplit("/", 1)[-1] == WEIGHTS_INDEX]
+    if not names_routes(names):
+        indices = [name for name in indices if name == place(WEIGHTS_INDEX, network_folder(names))]
+    return sorted(i for i in indices if i.removesuffix(WEIGHTS_INDEX) + WEIGHTS not in names)
 
 
 def _check_pointers(folder: Path, names: Collection[str]) -> None:

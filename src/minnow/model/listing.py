@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,12 +11,25 @@ from typing import TYPE_CHECKING, Any
 from minnow.files import open_regular
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
 CONFIG = "config.json"
 PIPELINE = "config_sentence_transformers.json"
 MODULES = "modules.json"
+ROUTER_CONFIG = "router_config.json"
 _LARGEST = 1 << 20
+_ROUTER = re.compile("[0-9]+_(Router|Asym)/")
+
+
+def is_router(module: str) -> bool:
+    """Return whether a class of modules.json sends texts to routes of other modules."""
+    package, _, name = module.rpartition(".")
+    return package.startswith("sentence_transformers.") and name in ("Router", "Asym")
+
+
+def names_routes(names: Collection[str]) -> bool:
+    """Return whether there is a router's configuration, or its folder, among names of files."""
+    return any(name.rsplit("/", 1)[-1] == ROUTER_CONFIG or _ROUTER.match(name) for name in names)
 
 
 @dataclass(frozen=True)
@@ -67,6 +81,11 @@ class Listing:
             or any(name.startswith("0_StaticEmbedding/") for name in self.names)
             or any(name.rsplit(".", 1)[-1] == "StaticEmbedding" for name in self.modules[:1])
         )
+
+    @property
+    def has_routes(self) -> bool:
+        """Whether it has an encoder for queries and one for documents."""
+        return names_routes(self.names) or any(map(is_router, self.modules))
 
     @property
     def modules(self) -> list[str]:

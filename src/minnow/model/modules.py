@@ -19,6 +19,7 @@ from minnow.model.config_keys import (
 )
 from minnow.model.layout import SENTENCE_CONFIGS
 from minnow.model.listing import MODULES
+from minnow.model.router import refuse_routes, routed_rows
 from minnow.vectors import Pooling
 
 if TYPE_CHECKING:
@@ -59,6 +60,9 @@ def read_modules(source: ModelSource) -> tuple[Module, ...] | None:
     if path is None:
         return None
     rows = read_json(path)
+    refuse_routes(source)
+    if source.route is not None:
+        rows = routed_rows(source, rows, source.route)
     try:
         modules = tuple(Module(_kind(str(row["type"])), _folder(row["path"])) for row in rows)
     except (TypeError, KeyError) as error:

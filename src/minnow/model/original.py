@@ -14,6 +14,7 @@ from minnow.model.config import read_encoder_spec
 from minnow.model.embedding import read_embedding_spec
 from minnow.model.families import network_of
 from minnow.model.layers import read_layer_tensors
+from minnow.model.router import refuse_routes
 from minnow.model.source import ModelSource
 from minnow.model.spec import Choices, EmbeddingSpec, EncoderSpec
 from minnow.model.static import (
@@ -73,6 +74,7 @@ def read_original(source: ModelSource, choices: Choices = Choices()) -> Original
         SourceError: The files are not a model that minnow converts, or contradict each other.
         MissingExtraError: The extra `convert` is not installed.
     """
+    refuse_routes(source)
     static = is_static(source)
     encoder = read_static_spec(source) if static else read_encoder_spec(source)
     embedding = read_embedding_spec(source, encoder, choices)

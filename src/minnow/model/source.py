@@ -38,6 +38,8 @@ class ModelSource:
         revision: The commit of a Hub model, the version of a package, None for a folder;
             but the commit for a folder that lies in a Hugging Face cache.
         model_id: The Hub id, where it is known.
+        route: The route of its router that is meant; None for the whole source.
+        route_network: The folder of that route's network; None where `network` finds it.
     """
 
     name: str
@@ -45,10 +47,14 @@ class ModelSource:
     folder: Path
     revision: str | None
     model_id: str | None
+    route: str | None = None
+    route_network: str | None = None
 
     @cached_property
     def network(self) -> str:
         """The folder of the network in it: "", or "0_Transformer" as in very old models."""
+        if self.route_network is not None:
+            return self.route_network
         return network_folder(list_names(self.folder)) if self.folder.is_dir() else ""
 
     def file(self, relative: str) -> Path:
@@ -132,6 +138,8 @@ def resolve(
 
 def find_author_graph(source: ModelSource) -> Path | None:
     """Locate the author's ONNX file, onnx/model.onnx or model.onnx; None where there is none."""
+    if source.route is not None:
+        return None
     return source.optional_file("onnx/model.onnx") or source.optional_file("model.onnx")
 
 

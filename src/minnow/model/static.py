@@ -21,6 +21,7 @@ from minnow.model.config import read_json, read_object
 from minnow.model.config_keys import NETWORK_KEYS, unknown_keys
 from minnow.model.layout import list_names
 from minnow.model.listing import CONFIG, MODULES, Listing
+from minnow.model.modules import Module, read_modules
 from minnow.model.network import Activation
 from minnow.model.spec import STATIC, EncoderSpec
 from minnow.model.tokenizer import load_tokenizer
@@ -42,6 +43,8 @@ _KEYS = (
 
 def is_static(source: ModelSource) -> bool:
     """Return whether a source is a static model."""
+    if source.route is not None:
+        return (read_modules(source) or (None,))[0] == Module("StaticEmbedding", source.network)
     return Listing(source.name, list_names(source.folder), source.folder).is_static
 
 

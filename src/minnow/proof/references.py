@@ -222,7 +222,8 @@ class SentenceTransformersReference(Reference):
         from minnow.engines.sentence_transformers import SentenceTransformersEmbedder
 
         super().__init__(original)
-        self._model = SentenceTransformersEmbedder(original.source.folder)
+        source = original.source
+        self._model = SentenceTransformersEmbedder(source.folder, route=source.route)
         self.name = self._model.name
 
     def token_ids(self, texts: Sequence[str]) -> list[list[int]]:

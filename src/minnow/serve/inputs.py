@@ -204,7 +204,7 @@ def tokenized(
 def questions(model: ServedModel, texts: Sequence[str], *, truncate: bool) -> Rows:
     """Tokenise questions, each after the model's prompt for queries; see `tokenized`."""
     prompt = model.prompt("query", None)
-    return tokenized(model, texts, prompt, truncate=truncate, param="query")
+    return tokenized(model.of_role("query"), texts, prompt, truncate=truncate, param="query")
 
 
 def tokens_of(

@@ -49,7 +49,6 @@ class ServedModel:
         """
         self.name, self.bundle, self.embedder = name, bundle, embedder
         self.manifest: Manifest = bundle.manifest
-        self._made = int((bundle.folder / MANIFEST).stat().st_mtime)
         self._pipeline = embedder.pipeline
         self.tokenizer = self._pipeline.tokenizer
         self.special_ids = self.tokenizer.special_ids()
@@ -58,6 +57,29 @@ class ServedModel:
         rows = self.tokenizer.tokenize(["minnow"])
         for lane in (self.whole, *self.lanes):
             self._pipeline.forward(lane, rows)
+
+        own = (bundle.queries, embedder.queries)
+        self.queries = ServedModel(name, own[0], own[1]) if own[0] and own[1] else None
+
+    @property
+    def parts(self) -> tuple[ServedModel, ...]:
+        """The model itself, and that of queries where they have an encoder of their own."""
+        return (self,) if self.queries is None else (self, self.queries)
+
+    def of_role(self, input_type: str | None) -> ServedModel:
+        """Return the model of queries or of documents: itself, unless queries have their own.
+
+        Raises:
+            ApiError: A text without a role has no encoder.
+        """
+        role = None if input_type is None else _ROLES[input_type]
+        try:
+            chosen = self.embedder.of_role(role)
+        except InputError as error:
+            raise bad_request(
+                f"{self.name} needs an input_type: query or document.", "input_type"
+            ) from error
+        return self.queries if self.queries and chosen is self.embedder.queries else self
 
     @property
     def width(self) -> int:
@@ -115,7 +137,7 @@ class ServedModel:
         embedding = self.manifest.embedding
         return Model(
             id=self.name,
-            created=self._made,
+            created=int((self.bundle.folder / MANIFEST).stat().st_mtime),
             dimensions=self.width,
             max_tokens=self.max_tokens,
             similarity=embedding.similarity.value,

@@ -5,6 +5,7 @@ The application and the OpenAPI document are made from the table at the end.
 
 from __future__ import annotations
 
+import asyncio
 import base64
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -129,6 +130,7 @@ def _read_embeddings(service: Service, body: bytes) -> tuple[EmbeddingsRequest, 
             f"dimensions should be 1 to {model.width}, the width of {model.name}.", "dimensions"
         )
     prompt = model.prompt(asked.input_type, asked.prompt_name)
+    model = model.of_role(asked.input_type)
     rows = rows_of(
         model,
         asked.input,
@@ -175,6 +177,7 @@ async def _tokenize(service: Service, body: bytes, _: Mapping[str, str]) -> Resp
         asked = decode(body, TokenizeRequest)
         model = service.model(asked.model)
         prompt = model.prompt(asked.input_type, asked.prompt_name)
+        model = model.of_role(asked.input_type)
         texts = texts_of(asked.input, service.settings.limits.max_inputs, "input")
         data = [
             TokenizedInput(
@@ -206,12 +209,17 @@ async def _similarity(service: Service, body: bytes, _: Mapping[str, str]) -> Re
 
     model, asking, found = await service.in_thread(read)
     both = asking.joined(found)
-    vectors = await service.embed(model, both)
-    split = len(asking.texts)
+    if model.queries is None:
+        vectors = await service.embed(model, both)
+        queries, documents = np.split(vectors, [len(asking.texts)])
+    else:
+        queries, documents = await asyncio.gather(
+            service.embed(model.queries, asking), service.embed(model, found)
+        )
     kind = model.manifest.embedding.similarity
 
     def write() -> bytes:
-        scores = similarity(vectors[:split], vectors[split:], kind)
+        scores = similarity(queries, documents, kind)
         return to_json(
             SimilarityAnswer(
                 scores=scores.tolist(),

@@ -41,7 +41,7 @@ class _QueuedModel(BundleModel):
     def encode_queries(self, texts: Sequence[str]) -> Floats:
         """Return vectors of questions; called in a thread."""
         rows = questions(self._model, texts, truncate=True)
-        work = _awaited(self._embed(self._model, rows))
+        work = _awaited(self._embed(self._model.of_role("query"), rows))
         vectors = asyncio.run_coroutine_threadsafe(work, self._loop).result()
         cosine = self._model.embedder.similarity_kind is Similarity.COSINE
         return normalize(vectors) if cosine else vectors

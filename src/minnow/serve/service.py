@@ -86,7 +86,8 @@ class Service:
                 return
             model = await self.in_thread(open_model, name, bundle, self._options)
             self.models[name] = model
-            self.batcher.add(model)
+            for part in model.parts:
+                self.batcher.add(part)
         if self._index is not None:
             from minnow.serve.searching import open_searcher
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from minnow.engines.fastembed import GRAPH, FastembedEmbedder, write_model
 from minnow.model.config import read_encoder_spec
 from minnow.model.embedding import read_embedding_spec
+from minnow.model.router import refuse_routes
 from minnow.model.source import find_author_graph, resolve
 from minnow.systems.exports import made_once
 from minnow.systems.found import FoundSystem
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 def find(place: str, offline: bool) -> FoundSystem:
     """Find the files of a source, and prepare fastembed's form of it."""
     source = resolve(place, offline=offline, with_author_graph=not offline)
+    refuse_routes(source)
     encoder = read_encoder_spec(source)
     embedding = read_embedding_spec(source, encoder)
     made = _fastembed_folder(source)

@@ -10,6 +10,7 @@ from minnow.bundle import MANIFEST, Bundle
 from minnow.engines import EngineOptions
 from minnow.model.config import read_encoder_spec
 from minnow.model.embedding import read_embedding_spec
+from minnow.model.router import refuse_routes
 from minnow.model.source import find_author_graph, resolve
 from minnow.recipe import Graph
 from minnow.systems import bundles
@@ -32,6 +33,7 @@ def find(place: str, offline: bool, *, engine: str) -> FoundSystem:
     if _is_bundle(place):
         return _find_graph_of_bundle(place)
     source = resolve(place, offline=offline, with_author_graph=not offline)
+    refuse_routes(source)
     encoder = read_encoder_spec(source)
     embedding = read_embedding_spec(source, encoder)
     author = _author_graph(source, embedding)

@@ -11,6 +11,7 @@ from minnow.model.config import read_encoder_spec
 from minnow.model.layers import model_weight_files
 from minnow.model.layout import needed_files
 from minnow.model.original import read_original, read_tokenizer
+from minnow.model.router import read_routes
 from minnow.origin import original_graph
 from minnow.systems.exports import made_once
 
@@ -27,7 +28,9 @@ def model_files(source: ModelSource, *, weights: bool) -> tuple[Path, ...]:
         for path in source.folder.rglob("*")
         if path.is_file()
     }
-    heavy = set(model_weight_files(source))
+    routes = read_routes(source)
+    parts = (source,) if routes is None else (routes.query, routes.document)
+    heavy = {path for part in parts for path in model_weight_files(part)}
     chosen = [source.folder / n for n in needed_files(names, with_author_graph=False)]
     light = [p for p in chosen if p not in heavy and p.suffix in (".json", ".txt")]
     return (*light, *(sorted(heavy) if weights else ()))

@@ -168,6 +168,11 @@ def _check(bundle: Bundle, calibration: Sequence[str] | None) -> None:
             f"{bundle.folder} is a table of vectors without a network, which MNN's embedding "
             "engine does not run. Use the bundle as it is."
         )
+    if bundle.manifest.queries is not None:
+        raise InputError(
+            f"{bundle.folder} has an encoder of queries and one of documents; the mnn-llm layout "
+            "holds one. Use the bundle as it is."
+        )
     if not bundle.manifest.embedding.include_prompt:
         raise InputError(
             f"{bundle.folder} leaves the prompt out of pooling, and MNN's embedding engine cannot "
