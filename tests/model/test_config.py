@@ -354,3 +354,15 @@ def test_files_that_json_cannot_be(tmp_path: Path) -> None:
     os.mkfifo(path)
     with pytest.raises(SourceError, match="it is a named pipe"):
         read_json(path)
+
+
+@pytest.mark.parametrize(
+    ("model_type", "reason"),
+    [("lfm2", "layers that convolve"), ("embedding_gemma2", "inputs of each layer")],
+)
+def test_a_near_model_type_is_refused_with_the_reason(
+    model_type: str, reason: str, tmp_path: Path
+) -> None:
+    write_json(tmp_path / "config.json", {"model_type": model_type, "vocab_size": 50})
+    with pytest.raises(UnsupportedModelError, match=f"{model_type}' \\({reason}.*minnow converts"):
+        encoder_of(tmp_path)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from minnow.errors import SourceError, UnsupportedModelError
 from minnow.files import read_regular
 from minnow.model.config_keys import NETWORK_KEYS, NETWORK_MUST_BE, unknown_keys
-from minnow.model.families import FAMILIES, family_of
+from minnow.model.families import FAMILIES, NOT_COMPUTED, family_of
 from minnow.model.network import Activation
 from minnow.model.spec import EncoderSpec
 
@@ -74,6 +74,8 @@ def read_encoder_spec(source: ModelSource) -> EncoderSpec:
     if family is None:
         known = ", ".join(dict.fromkeys(name for row in FAMILIES for name in row.model_types))
         stated = "states no model_type" if model_type is None else f"has model_type {model_type!r}"
+        if str(model_type) in NOT_COMPUTED:
+            stated += f" ({NOT_COMPUTED[str(model_type)]})"
         raise UnsupportedModelError(f"{path} {stated}; minnow converts {known}.")
     values = {**family.assumed, **family.defaults, **config, **family.fixed}
     if values.get("pad_token_id", 0) is None and not family.positions_after_padding:

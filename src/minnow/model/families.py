@@ -16,7 +16,7 @@ from minnow.model.rotary_families import ROTARY_FAMILIES
 from minnow.model.spec import STATIC
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Mapping
 
     from minnow.model.network import Network
     from minnow.model.spec import EncoderSpec
@@ -219,6 +219,16 @@ FAMILIES: tuple[Family, ...] = (
     ),
     *ROTARY_FAMILIES,
 )
+
+
+NOT_COMPUTED: Mapping[str, str] = {
+    "embedding_gemma2": "inputs of each layer, heads of two sizes, towers for images and sounds",
+    "embedding_gemma2_text": "inputs of each layer, heads of two sizes",
+    "gemma3": "a tower for images; the text network alone is gemma3_text",
+    "lfm2": "layers that convolve in place of attention",
+    "qwen3_moe": "mixtures of experts",
+}
+"""Values of `model_type` near those of the table -> what these networks have that none here has."""
 
 
 def family_of(model_type: str, keys: Collection[str] = ()) -> Family | None:
