@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from minnow.convert.calibrate import round_network
 from minnow.convert.calibration import calibration_rows
+from minnow.convert.gelu import corrected_biases
 from minnow.convert.room import check_calibration
 from minnow.convert.rounding import round_weight
 from minnow.errors import ConversionError
@@ -65,7 +66,8 @@ def quantize(
         progress: Receives a line of text before each layer.
 
     Returns:
-        Tensors, packed tables and grids; the model's own tensors where the recipe rounds nothing.
+        Tensors, packed tables and grids; where the recipe rounds nothing, the model's own tensors,
+        with biases that correct a fast GELU.
 
     Raises:
         ConversionError: The model is too narrow to be packed.
@@ -89,7 +91,8 @@ def quantize(
     }
     unpacked = {name: table.unpack() for name, table in packed.items()}
     if recipe.weights is None:
-        return Rounded(tensors | unpacked, packed)
+        biases = {} if recipe.exact_gelu else corrected_biases(network, tensors)
+        return Rounded(tensors | unpacked | biases, packed)
     grids = {
         name: _for_rows(recipe.weights, tensors[f"{name}.weight"].shape[1])
         for name in linear_layers(network)
