@@ -3,7 +3,9 @@
     python benchmarks/remembering.py BUNDLE
 
 `SAME` are pairs of sentences with the same meaning, `DIFFERENT` similar pairs that must not be
-merged. Both were written before the rule was chosen. Times use synthetic vectors.
+merged. Both were written before the rule was chosen. Times use synthetic vectors, and sentences
+made of 20 000 words whose frequencies are those of a language. `recalling.py` measures what is
+found.
 """
 
 from __future__ import annotations
@@ -12,15 +14,17 @@ import sys
 import tempfile
 import time
 from datetime import datetime, timedelta, timezone
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from minnow.memory import Memory, Observation
-from minnow.memory.closeness import background, least_cosine, same_numbers
-from minnow.search import IndexSettings, make_store, open_model
+from minnow.memory import Grouping, Memory, Observation
+from minnow.memory.closeness import background, least_cosine
+from minnow.memory.wording import say_the_same
+from minnow.search import IndexSettings, make_store, open_model, open_store
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -101,49 +105,67 @@ class Made:
 
 
 def show_merging(model: BundleModel) -> None:
-    """Print how many pairs of each kind are merged at several thresholds."""
+    """Print how many pairs of each kind are merged at several thresholds, by vectors and words."""
     low = background(model)
-    print(f"background {low:.3f}\n\n| closeness | cosine | same, merged | different, merged |")
-    print("|---|---|---|---|")
-    for closeness in (0.85, 0.9, 0.93, 0.95, 0.97):
+    print(f"background {low:.3f}\n\n| closeness | cosine | | same, merged | different, merged |")
+    print("|---|---|---|---|---|")
+    for closeness in (0.8, 0.85, 0.9, 0.95):
         least = least_cosine(closeness, low)
-        counts = [len(merged(model, pairs, least)) for pairs in (SAME, DIFFERENT)]
-        cells = (f"{n} of {len(pairs)}" for n, pairs in zip(counts, (SAME, DIFFERENT), strict=True))
-        print(f"| {closeness} | {least:.3f} | {' | '.join(cells)} |")
-    wrong = merged(model, DIFFERENT, least_cosine(0.95, low))
-    print("\nmerged at 0.95, though different:", *wrong, sep="\n  ")
+        for name, rule in (("vectors", lambda *_: True), ("and words", say_the_same)):
+            counts = [len(merged(model, pairs, least, rule)) for pairs in (SAME, DIFFERENT)]
+            cells = (f"{n} of {len(p)}" for n, p in zip(counts, (SAME, DIFFERENT), strict=True))
+            print(f"| {closeness} | {least:.3f} | {name} | {' | '.join(cells)} |")
 
 
-def merged(model: BundleModel, pairs: Pairs, least: float) -> list[tuple[str, str]]:
+def merged(
+    model: BundleModel, pairs: Pairs, least: float, rule: Callable[[str, str], bool]
+) -> list[tuple[str, str]]:
     """Return the pairs that are merged."""
     left, right = (model.encode_documents([pair[side] for pair in pairs]) for side in (0, 1))
     cosines = (left * right).sum(1)
     return [
-        pair
-        for pair, cosine in zip(pairs, cosines, strict=True)
-        if cosine >= least and same_numbers(*pair)
+        pair for pair, cosine in zip(pairs, cosines, strict=True) if cosine >= least and rule(*pair)
+    ]
+
+
+def made_texts(count: int) -> list[str]:
+    """Return sentences of 5 to 25 words, the frequency of each word by Zipf's law."""
+    chance = np.random.default_rng(1)
+    odds = 1 / np.arange(1, 20_001)
+    lengths = chance.integers(5, 26, count)
+    words = chance.choice(20_000, lengths.sum(), p=odds / odds.sum())
+    return [
+        " ".join(f"w{word}" for word in some) for some in np.split(words, np.cumsum(lengths)[:-1])
     ]
 
 
 def show_speed(model: BundleModel, folder: Path) -> None:
     """Print the milliseconds of each operation by the number of memories."""
     made = Made(model)
-    print("\n| memories | recall | remember | list 10 | reflect on 100 | MB |")
-    print("|---|---|---|---|---|---|")
+    texts = made_texts(SIZES[-1])
+    question = "what about w40 and w700 or w9000, when did w3 say w120?"
+    print(
+        "\n| memories | first recall | recall | remember | list 10 | group 100 | group 5000 | MB |"
+    )
+    print("|---|---|---|---|---|---|---|---|")
     store = make_store(folder / "a.memory", model.fingerprint, IndexSettings(64))
     with Memory(store, made, clock=lambda: START, duplicate=1.1) as memory:
         count = 0
         for size in SIZES:
             memory.remember_many(
-                Observation(f"memory number {n}", n % 10 / 10, START - timedelta(minutes=n))
+                Observation(texts[n], n % 10 / 10, START - timedelta(minutes=n))
                 for n in range(count, size)
             )
             count = size
+            with Memory(open_store(store.path), made, clock=lambda: START) as again:
+                first = once(partial(again.recall, question, 10, touch=False))
             times = [
-                timed(lambda: memory.recall("what?", 10)),
+                first,
+                timed(lambda: memory.recall(question, 10)),
                 timed(lambda: memory.forget(memory.remember("one more").id)),
                 timed(lambda: memory.items(limit=10)),
                 timed(memory.clusters),
+                once(lambda: memory.clusters(Grouping(last=5000))),
             ]
             store.checkpoint()
             megabytes = store.path.stat().st_size / 1e6
@@ -151,15 +173,17 @@ def show_speed(model: BundleModel, folder: Path) -> None:
             print(f"| {size} | {cells} | {megabytes:.1f} |", flush=True)
 
 
+def once(work: Callable[[], object]) -> float:
+    """Return the seconds of one run."""
+    started = time.perf_counter()
+    work()
+    return time.perf_counter() - started
+
+
 def timed(work: Callable[[], object]) -> float:
     """Return the median of several runs in seconds, without the first."""
     work()
-    seconds = []
-    for _ in range(ROUNDS):
-        started = time.perf_counter()
-        work()
-        seconds.append(time.perf_counter() - started)
-    return median(seconds)
+    return median(once(work) for _ in range(ROUNDS))
 
 
 def main() -> None:

@@ -126,17 +126,17 @@ class TestRecall:
     def test_for_people(self, place: Path, bundles: Path) -> None:
         done = run_minnow(
             "memory", "recall", "a.memory", "fish 2 sleep", "-b", bundles / "tiny.minnow", "-k", 1,
-            "--recency", 0, "--importance", 0, cwd=place,
+            "--recency", 0, "--importance", 0.1, "--context", 0, cwd=place,
         )  # fmt: skip
         lines = done.stdout.splitlines()
-        assert lines[0].startswith("1.000  (relevance 0.")
+        assert lines[0] == "1.050  (relevance 1.000, importance 0.050)"
         assert lines[1] == "    2  fish 2 sleep"
         assert lines[2].endswith("importance 0.5; tags fish, wet")
         assert len(lines) == 3
 
     def test_weights_and_filters(self, place: Path, bundles: Path) -> None:
         model = ("-b", bundles / "tiny.minnow", "--no-touch")
-        only = ("--relevance", 0, "--recency", 0)
+        only = ("--relevance", 0, "--recency", 0, "--context", 0)
         assert run_json(place, "recall", "a.memory", "x", *model, *only, "-k", 1)[0]["id"] == 1
         found = run_json(place, "recall", "a.memory", "x", *model, "--tag", "wet", "--tag", "fish")
         assert [one["id"] for one in found] == [2]
@@ -148,6 +148,28 @@ class TestRecall:
             3,
         }
         assert run_json(place, "recall", "a.memory", "x", *model, "--tag", "none") == []
+
+    def test_weights_by_name(self, place: Path, bundles: Path) -> None:
+        """With those of the paper the newest and most important comes first."""
+        model = ("-b", bundles / "tiny.minnow", "--no-touch", "--weights", "park2023")
+        (one,) = run_json(place, "recall", "a.memory", "x", *model, "--relevance", 0, "-k", 1)
+        assert (one["id"], one["parts"]["recency"]) == (3, 1)
+
+    def test_turns_of_a_conversation(self, place: Path, bundles: Path) -> None:
+        model = ("-b", bundles / "tiny.minnow")
+        for who, text in (("Eve", "how are you?"), ("Tom", "fine"), ("Eve", "I go to Rome 7")):
+            add = ("add", "c.memory", *model, text, "--speaker", who, "--session", "1")
+            (item,) = run_json(place, *add)
+            assert (item["speaker"], item["session"]) == (who, "1")
+        ask = ("recall", "c.memory", "Where does Eve go, Rome 7?", *model, "--no-touch")
+        (one,) = run_json(place, *ask, "-k", 1, "--window", 1, "--session", "1")
+        assert ([i["id"] for i in one["before"]], one["id"], one["after"]) == ([2], 3, [])
+        assert [i["id"] for i in run_json(place, *ask, "--speaker", "Tom")] == [2]
+        assert len(run_json(place, "list", "c.memory", "--speaker", "Eve")) == 2
+        done = run_minnow("memory", *ask, "-k", 1, "--window", 1, cwd=place)
+        assert [line.strip() for line in done.stdout.splitlines()[1:4:2]] == [
+            "2  fine", "3  I go to Rome 7"
+        ]  # fmt: skip
 
     def test_touch(self, place: Path, bundles: Path) -> None:
         before = {item["id"]: item["used"] for item in run_json(place, "list", "a.memory")}

@@ -72,7 +72,7 @@ def answers(file: Path) -> list[Any]:
         found.append([hit.facts() for hit in index.select("text LIKE '%open eyes%'")])
     with Memory(open_store(file), FakeModel()) as memory:
         recalled = memory.recall("allergic to nuts", 9, touch=False)
-        found.append([(one.relevance, one.item.facts()) for one in recalled])
+        found.append([(one.similarity, one.item.facts()) for one in recalled])
         found.append([item.facts() for item in memory.items(where="kind = 'insight'")])
     return found
 

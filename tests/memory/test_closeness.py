@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 from fakes.searching import FakeModel
 
-from minnow.memory.closeness import UNRELATED, background, least_cosine, same_numbers
+from minnow.memory.closeness import UNRELATED, background, least_cosine
 from minnow.vectors import normalize
 
 if TYPE_CHECKING:
@@ -35,13 +35,3 @@ def test_closeness_goes_from_the_background_to_1() -> None:
     assert least_cosine(0, 0.7) == 0.7
     assert least_cosine(1, 0.7) == 1
     assert least_cosine(0.5, 0.6) == pytest.approx(0.8)
-
-
-@pytest.mark.parametrize(
-    ("first", "second", "same"),
-    [("at 3 pm", "at 4 pm", False), ("room 12", "12 is the room", True), ("fish", "eel", True),
-     ("3 or 4", "4 or 3", False),
-     ("12", "1 2", False), ("２", "2", False), ("3.5 kg", "35 kg", False)],
-)  # fmt: skip
-def test_numbers(first: str, second: str, same: bool) -> None:
-    assert same_numbers(first, second) is same

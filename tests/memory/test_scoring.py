@@ -1,8 +1,10 @@
-"""The published score, against its definition spelled out."""
+"""The parts of a score, and the published weights against their definition spelled out."""
 
 from __future__ import annotations
 
 import math
+from datetime import timedelta
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,16 +12,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from minnow.errors import InputError
-from minnow.memory import Weights
-from minnow.memory.scoring import recency, scaled, scores
+from minnow.memory import PARK_2023, Weights
+from minnow.memory.scoring import contributions, recency, scaled
 
 HOUR = 3_600_000
 
 
-def test_recency_decays_by_the_hour() -> None:
-    used = np.array([0, -1, -10, -24 * 365, 5]) * HOUR
-    left = recency(used, 0, 0.995)
-    assert left == pytest.approx([1, 0.995, 0.995**10, 0.995**8760, 1], rel=1e-12)
+def test_recency_halves_with_every_half_life() -> None:
+    used = np.array([0, -24, -48, -24 * 365, 5]) * HOUR
+    left = recency(used, 0, timedelta(days=1))
+    assert left == pytest.approx([1, 0.5, 0.25, 0.5**365, 1], rel=1e-9)
 
 
 @given(st.lists(st.floats(-1e6, 1e6), max_size=9))
@@ -32,24 +34,37 @@ def test_scaled_is_between_0_and_1(values: list[float]) -> None:
         assert (answer.min(), answer.max()) == (0, 1)
 
 
-def test_the_sum_is_that_of_the_paper() -> None:
+def test_parts_are_absolute() -> None:
+    """A part of a memory does not change with what else is remembered."""
+    values = {"relevance": np.array([0.9, 0.1]), "importance": np.array([0.2, 1.0])}
+    both = contributions(values, Weights(importance=0.5))
+    one = contributions({name: part[:1] for name, part in values.items()}, Weights(importance=0.5))
+    assert [both["relevance"][0], both["importance"][0]] == [0.9, 0.1]
+    assert [one["relevance"][0], one["importance"][0]] == [0.9, 0.1]
+
+
+def test_the_published_sum() -> None:
     """Spelled out with plain numbers, not with the code's functions."""
     relevance, hours, importance = [0.9, 0.1, 0.5], [10.0, 0.0, 100.0], [0.2, 1.0, 0.6]
-    weights = Weights(relevance=2, recency=0.5, importance=1.5, decay=0.99)
-    left = [math.pow(0.99, h) for h in hours]
+    left = [math.pow(0.995, h) for h in hours]
     low, high = min(left), max(left)
     expected = [
-        2 * (r - 0.1) / 0.8 + 0.5 * (x - low) / (high - low) + 1.5 * (i - 0.2) / 0.8
+        (r - 0.1) / 0.8 + (x - low) / (high - low) + (i - 0.2) / 0.8
         for r, x, i in zip(relevance, left, importance, strict=True)
     ]
-    found = scores(np.array(relevance), np.array(left), np.array(importance), weights)
-    assert found == pytest.approx(expected, rel=1e-12)
+    used = -np.array(hours).astype(np.int64) * HOUR
+    found = contributions(
+        {"relevance": np.array(relevance), "importance": np.array(importance),
+         "recency": recency(used, 0, PARK_2023.half_life), "speaker": np.ones(3)},
+        PARK_2023,
+    )  # fmt: skip
+    assert sum(found.values()) == pytest.approx(expected, rel=1e-6)
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"relevance": -1}, {"recency": math.nan}, {"importance": math.inf}, {"decay": 0},
-              {"decay": 1.5}, {"decay": math.nan}],
+    "wrong", [{"relevance": -1}, {"recency": math.nan}, {"importance": math.inf}, {"context": -0.1},
+              {"half_life": timedelta(0)}],
 )  # fmt: skip
-def test_wrong_weights_are_refused(wrong: dict[str, float]) -> None:
+def test_wrong_weights_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(InputError, match=next(iter(wrong))):
         Weights(**wrong)

@@ -6,9 +6,10 @@ import re
 import warnings
 from collections import Counter
 from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -26,6 +27,9 @@ memory_app = typer.Typer(
 )
 app.add_typer(memory_app, name="memory", rich_help_panel=None)
 
+Weight = Annotated[float | None, typer.Option(min=0, help="Weigh this part of the score by this.")]
+WeightsName = Literal["default", "park2023"]
+
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 File = Annotated[Path, typer.Argument(metavar="FILE", help="A file of memories, or an index.")]
@@ -38,6 +42,10 @@ Tags = Annotated[
     typer.Option(
         "--tag", "-t", metavar="TAG", help="Only memories with this tag; may be repeated."
     ),
+]
+Speaker = Annotated[str | None, typer.Option(metavar="NAME", help="Only what this speaker said.")]
+Session = Annotated[
+    str | None, typer.Option(metavar="NAME", help="Only turns of this conversation.")
 ]
 Where = Annotated[
     str | None,
@@ -69,6 +77,12 @@ def add_command(
         list[int] | None,
         typer.Option(metavar="ID", help="Say that they follow from this memory; may be repeated."),
     ] = None,
+    speaker: Annotated[
+        str, typer.Option(metavar="NAME", help="Say who said it, as questions name them.")
+    ] = "",
+    session: Annotated[
+        str, typer.Option(metavar="NAME", help="Say which conversation it is a turn of.")
+    ] = "",
     copy_from: Annotated[
         Path | None,
         typer.Option(
@@ -95,7 +109,9 @@ def add_command(
             return
         when = None if at is None else _time(at)
         seen = [
-            Observation(text, importance, when, tuple(tag or ()), tuple(source or ()))
+            Observation(
+                text, importance, when, tuple(tag or ()), tuple(source or ()), speaker, session
+            )
             for text in wanted
         ]
         items = memory.remember_many(seen)
@@ -117,30 +133,48 @@ def recall_command(
     query: Annotated[str, typer.Argument(metavar="QUESTION", help="What to recall for.")],
     bundle: BundleOption,
     k: Annotated[int, typer.Option("-k", min=1, max=1000, help="Print this many memories.")] = 5,
-    relevance: Annotated[float, typer.Option(min=0, help="Weigh the similarity by this.")] = 1.0,
-    recency: Annotated[float, typer.Option(min=0, help="Weigh the last use by this.")] = 1.0,
-    importance: Annotated[float, typer.Option(min=0, help="Weigh the importance by this.")] = 1.0,
-    decay: Annotated[
-        float, typer.Option(max=1, help="Multiply the recency by this for every hour.")
-    ] = 0.995,
+    weights: Annotated[
+        WeightsName, typer.Option(help="Weigh the parts of the score so; see docs/memory.md.")
+    ] = "default",
+    relevance: Weight = None,
+    recency: Weight = None,
+    importance: Weight = None,
+    context: Weight = None,
+    half_life: Annotated[
+        str | None, typer.Option(metavar="TIME", help="Halve the recency in 30d, 12h, 6w.")
+    ] = None,
+    window: Annotated[
+        int, typer.Option(min=0, max=100, help="Print so many turns before and after it, too.")
+    ] = 0,
     tag: Tags = None,
+    speaker: Speaker = None,
+    session: Session = None,
     where: Where = None,
     touch: Annotated[
         bool, typer.Option("--touch/--no-touch", help="Count what is found as used now, or do not.")
     ] = True,
     as_json: Json = False,
 ) -> None:
-    """Find the memories that matter for a question.
+    """Find the memories that answer a question.
 
-    The score adds relevance, recency and importance, each scaled to [0, 1] over all memories.
+    The parts that are printed add up to the score. A time in the question, as "last May" or "two
+    weeks ago", counts, and so does the name of a speaker.
 
     Example: minnow memory recall my.memory "what can I cook for Emma?" -b bge-small.minnow -k 3
     """
-    from minnow.memory import Memory, Weights
+    from minnow.memory import Memory
+    from minnow.memory.scoring import WEIGHTS
 
-    weights = Weights(relevance, recency, importance, decay)
+    given: dict[str, Any] = {
+        "relevance": relevance, "recency": recency, "importance": importance, "context": context,
+        "half_life": _span(half_life),
+    }  # fmt: skip
+    chosen = replace(WEIGHTS[weights], **{k: v for k, v in given.items() if v is not None})
     with Memory.open(file, bundle, writable=touch, create=False) as memory:
-        found = memory.recall(query, k, weights=weights, tags=tag or (), where=where, touch=touch)
+        found = memory.recall(
+            query, k, weights=chosen, tags=tag or (), speaker=speaker, session=session,
+            where=where, window=window, touch=touch,
+        )  # fmt: skip
     if as_json:
         _print_items_as_json(found)
     elif found:
@@ -214,6 +248,8 @@ def _warn_of_none() -> None:
 def list_command(
     file: File,
     tag: Tags = None,
+    speaker: Speaker = None,
+    session: Session = None,
     where: Where = None,
     limit: Annotated[
         int | None, typer.Option("-n", min=1, help="Print only this many of the newest.")
@@ -227,7 +263,9 @@ def list_command(
     from minnow.memory import Memory
 
     with Memory.open(file, writable=False) as memory:
-        items = memory.items(tags=tag or (), where=where, limit=limit)
+        items = memory.items(
+            tags=tag or (), speaker=speaker, session=session, where=where, limit=limit
+        )
     _print_items_as_json(items) if as_json else _print_items(items)
 
 
@@ -315,11 +353,9 @@ def _print_items_as_json(found: Sequence[Item | Recalled]) -> None:
 
 def _print_recalled(found: Sequence[Recalled]) -> None:
     for one in found:
-        print(
-            f"{one.score:.3f}  (relevance {one.relevance:.3f}, recency {one.recency:.3f}, "
-            f"importance {one.item.importance:g})"
-        )
-        _print_items([one.item])
+        parts = ", ".join(f"{name} {part:.3f}" for name, part in one.parts.items() if part)
+        print(f"{one.score:.3f}  ({parts})")
+        _print_items([*one.before, one.item, *one.after])
 
 
 def _print_items(items: Sequence[Item]) -> None:
@@ -331,7 +367,8 @@ def _print_items(items: Sequence[Item]) -> None:
         print(f"{item.id:>{width + 4}}  {one_line(item.text)}")
         for wording in item.wordings:
             print(f"{margin}also: {one_line(wording)}")
-        facts = [_shown(item.created), f"importance {item.importance:g}"]
+        facts = [one_line(item.speaker)] if item.speaker else []
+        facts += [_shown(item.created), f"importance {item.importance:g}"]
         facts += [f"{item.times} times"] if item.times > 1 else []
         facts += [one_line(f"tags {', '.join(item.tags)}")] if item.tags else []
         if item.sources:

@@ -50,14 +50,21 @@ def fuse_scores(
         kind: What `nearness` is; a cosine is at least -1, of others the least found is taken.
         count: How many to keep.
     """
+    return best(ids, hybrid_scores(nearness, keywords, kind), count)
+
+
+def hybrid_scores(
+    nearness: NDArray[np.float64], keywords: NDArray[np.float64], kind: Similarity
+) -> NDArray[np.float64]:
+    """Return the sums of scaled scores, from 0 to 1; the arguments are those of `fuse_scores`."""
     finite = np.isfinite(nearness)
     if finite.any():
         least = -1.0 if kind is Similarity.COSINE else float(nearness[finite].min())
         nearness = _scaled(np.where(finite, nearness, least), least)
     else:
-        nearness = np.zeros(len(ids))
-    scores = VECTOR_WEIGHT * nearness + (1 - VECTOR_WEIGHT) * _scaled(keywords, 0.0)
-    return best(ids, scores, count)
+        nearness = np.zeros(len(nearness))
+    scores: NDArray[np.float64] = VECTOR_WEIGHT * nearness
+    return scores + (1 - VECTOR_WEIGHT) * _scaled(keywords, 0.0)
 
 
 def _scaled(scores: NDArray[np.float64], least: float) -> NDArray[np.float64]:

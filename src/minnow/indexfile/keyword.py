@@ -43,13 +43,13 @@ class KeywordTable:
     Attributes:
         name: The FTS5 table.
         words: The view `(id, text)` of what it reads.
-        texts: The table whose rows that view reads.
+        texts: The table whose rows that view reads, if they have checksums.
         count: An SQL query for the number of texts.
     """
 
     name: str
     words: str
-    texts: CheckedTable
+    texts: CheckedTable | None
     count: str
 
 
@@ -59,9 +59,20 @@ CHUNK_KEYWORDS = KeywordTable(KEYWORDS, "chunk_words", CHUNKS, "SELECT sum(chunk
 class Keywords:
     """Keyword search in an index, on a connection that may make temporary tables."""
 
-    def __init__(self, database: sqlite3.Connection, table: KeywordTable = CHUNK_KEYWORDS) -> None:
-        """Prepare the temporary tables of a connection."""
-        self._database, self._table = database, table
+    def __init__(
+        self,
+        database: sqlite3.Connection,
+        table: KeywordTable = CHUNK_KEYWORDS,
+        ignored: frozenset[str] = frozenset(),
+    ) -> None:
+        """Prepare the temporary tables of a connection.
+
+        Args:
+            database: The connection.
+            table: What to search.
+            ignored: Words of a query, folded, that weigh nothing where it has others.
+        """
+        self._database, self._table, self._ignored = database, table, ignored
         self._terms, self._places = f"temp.{table.name}_terms", f"temp.{table.name}_places"
         for name, kind in ((self._terms, "row"), (self._places, "instance")):
             database.execute(
@@ -103,7 +114,8 @@ class Keywords:
 
     def _rarest(self, asked: KeywordQuery) -> dict[Term, int]:
         """Return the number of chunks that have each term of the index, the rarest first."""
-        numbers = {term: n for term in asked.terms if (n := self._number(term))}
+        telling = [term for term in asked.terms if term.spelled not in self._ignored]
+        numbers = {term: n for term in telling or asked.terms if (n := self._number(term))}
         total = self._total()
         rare = {term: n for term, n in numbers.items() if n <= _COMMON * total} or numbers
         return dict(sorted(rare.items(), key=lambda row: row[1]))
@@ -203,10 +215,11 @@ class Keywords:
 
     def _bm25(self, chosen: Mapping[Term, int], candidates: Ids, count: int) -> Ranking:
         question = " OR ".join(term.question for term in chosen)
-        texts, name = self._table.texts, self._table.name
-        for id_ in candidates.tolist():  # FTS5 counts words in the texts, and trusts them
-            row = read_checked(self._database, texts, "WHERE id = ?", (id_,))
-            check_rows(self._database, texts, row)
+        name = self._table.name
+        if texts := self._table.texts:  # FTS5 counts words in them, and trusts them
+            for id_ in candidates.tolist():
+                row = read_checked(self._database, texts, "WHERE id = ?", (id_,))
+                check_rows(self._database, texts, row)
         self._database.execute("DELETE FROM temp.chosen")
         self._database.executemany(
             "INSERT INTO temp.chosen VALUES (?)", ((id_,) for id_ in candidates.tolist())

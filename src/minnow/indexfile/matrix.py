@@ -74,6 +74,7 @@ class Matrix:
     Attributes:
         ids: Ascending, int64 of shape (rows,).
         columns: float32 of shape (width, rows).
+        longest: The length of the longest vector.
     """
 
     def __init__(
@@ -84,7 +85,7 @@ class Matrix:
         self.ids: Ids = np.empty(0, np.int64)
         self.columns: Floats = np.empty((width, 0), np.float32)
         self._lengths: Floats = np.empty(0, np.float32)
-        self._longest = 0.0
+        self.longest = 0.0
 
     def refresh(self, database: sqlite3.Connection, ids: Ids) -> None:
         """Read new rows and drop deleted ones; rows never change, and ids are not used again.
@@ -119,7 +120,7 @@ class Matrix:
         if filled != len(ids):
             raise damaged(database, f"{self._table.name} lacks vectors, or has too many")
         self.ids, self.columns, self._lengths = ids, columns, lengths
-        self._longest = float(lengths.max(initial=0.0))
+        self.longest = float(lengths.max(initial=0.0))
 
     def search(
         self, queries: Floats, count: int, kind: Similarity, allowed: Ids | None = None
@@ -145,7 +146,7 @@ class Matrix:
             block = queries[start : start + step]
             for query, scores in zip(block, _approximate(block, columns, kind), strict=True):
                 row = scores if mask is None else np.where(mask, scores, -np.inf)
-                chosen = _candidates(row, count, 2 * rounding(query, self._longest, kind))
+                chosen = _candidates(row, count, 2 * rounding(query, self.longest, kind))
                 if len(chosen) > count + _MANY:  # a single long vector makes the margin wide
                     margins = rounding(query, lengths[chosen].astype(np.float64), kind)
                     chosen = chosen[_within(row[chosen], margins, count)]

@@ -17,10 +17,11 @@ if TYPE_CHECKING:
     from minnow.memory.items import Item, MemoryKind, Observation, Recalled
     from minnow.memory.memory import Memory
     from minnow.memory.retention import Retention
-    from minnow.memory.scoring import Weights
+    from minnow.memory.scoring import PARK_2023, Weights
 
 __all__ = [
-    "Grouping", "Item", "Memory", "MemoryKind", "Observation", "Recalled", "Retention", "Weights",
+    "PARK_2023", "Grouping", "Item", "Memory", "MemoryKind", "Observation", "Recalled", "Retention",
+    "Weights",
 ]  # fmt: skip
 
 _HOMES = {
@@ -28,7 +29,7 @@ _HOMES = {
     "minnow.memory.items": ("Item", "MemoryKind", "Observation", "Recalled"),
     "minnow.memory.memory": ("Memory",),
     "minnow.memory.retention": ("Retention",),
-    "minnow.memory.scoring": ("Weights",),
+    "minnow.memory.scoring": ("PARK_2023", "Weights"),
 }
 
 

@@ -7,7 +7,6 @@ cosine, the model's background, and 1 for equal vectors.
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -35,7 +34,6 @@ UNRELATED = (
 """Sentences of which no two are related."""
 
 _HIGHEST_BACKGROUND = 0.95
-_NUMBER = re.compile(r"\d+")
 
 
 def background(model: SearchModel) -> float:
@@ -55,8 +53,3 @@ def background(model: SearchModel) -> float:
 def least_cosine(closeness: float, background_cosine: float) -> float:
     """Return the cosine of two texts of a given closeness."""
     return background_cosine + closeness * (1 - background_cosine)
-
-
-def same_numbers(first: str, second: str) -> bool:
-    """Return whether two texts have the same numbers in order; vectors hardly show numbers."""
-    return _NUMBER.findall(first) == _NUMBER.findall(second)

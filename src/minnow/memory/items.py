@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta, timezone
 from enum import Enum
@@ -11,6 +11,7 @@ from typing import Any
 
 from minnow.characters import clean_text
 from minnow.errors import InputError
+from minnow.indexfile.filters import Parameters
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _MILLISECOND = timedelta(milliseconds=1)
@@ -36,6 +37,8 @@ class Observation:
         at: Its time, with a time zone; now by default.
         tags: Words to find it by.
         sources: Ids of the memories that an insight was concluded from; empty for an observation.
+        speaker: Who said it, by the name that questions use.
+        session: The conversation that it is a turn of.
     """
 
     text: str
@@ -43,6 +46,8 @@ class Observation:
     at: datetime | None = None
     tags: Collection[str] = ()
     sources: Collection[int] = ()
+    speaker: str = ""
+    session: str = ""
 
     @property
     def kind(self) -> MemoryKind:
@@ -55,7 +60,11 @@ class Observation:
         tags = self.tags
         if not isinstance(tags, str):
             tags = [clean_text(tag) if isinstance(tag, str) else tag for tag in tags]
-        return replace(self, text=text, tags=tags)
+        speaker, session = (
+            clean_text(name).strip() if isinstance(name, str) else name
+            for name in (self.speaker, self.session)
+        )
+        return replace(self, text=text, tags=tags, speaker=speaker, session=session)
 
     def check(self) -> None:
         """Check that it can be remembered.
@@ -76,6 +85,9 @@ class Observation:
             isinstance(tag, str) and tag.strip() for tag in self.tags
         ):
             raise InputError(f"The tags of {shown} should be a list of words, none of them empty.")
+        for name in ("speaker", "session"):
+            if not isinstance(getattr(self, name), str):
+                raise InputError(f"The {name} of {shown} should be a string.")
 
 
 @dataclass(frozen=True)
@@ -93,6 +105,8 @@ class Item:
         tags: Sorted, without repetition.
         wordings: Other texts that were merged with it.
         sources: For an insight, the ids of the memories it was concluded from that still exist.
+        speaker: Who said it; empty if that was not given.
+        session: The conversation that it is a turn of; empty if that was not given.
     """
 
     id: int
@@ -105,6 +119,8 @@ class Item:
     tags: tuple[str, ...] = ()
     wordings: tuple[str, ...] = ()
     sources: tuple[int, ...] = ()
+    speaker: str = ""
+    session: str = ""
 
     def facts(self) -> dict[str, Any]:
         """Return the fields as JSON values, with times in ISO 8601."""
@@ -115,24 +131,31 @@ class Item:
 
 @dataclass(frozen=True)
 class Recalled:
-    """A memory that was recalled, with its scores.
+    """A memory that was recalled, with its score.
 
     Attributes:
         item: The memory, as it was before.
-        score: The score it was ranked by.
-        relevance: Similarity of its vector to the query's: a cosine, or what the model is made for.
-        recency: Decay since it was used last, from 1 for now towards 0.
+        score: The score it was ranked by: the sum of `parts`, or what a reranker gave.
+        parts: What each part of the score contributed; see `Weights`.
+        similarity: Similarity of its vector to the query's: a cosine, or what the model is made
+            for.
+        before: The turns before it that `window=` asked for, the oldest first.
+        after: The turns after it.
     """
 
     item: Item
     score: float
-    relevance: float
-    recency: float
+    parts: Mapping[str, float]
+    similarity: float
+    before: tuple[Item, ...] = ()
+    after: tuple[Item, ...] = ()
 
     def facts(self) -> dict[str, Any]:
         """Return the fields as JSON values."""
-        scores = {"score": self.score, "relevance": self.relevance, "recency": self.recency}
-        return scores | self.item.facts()
+        scores = {"score": self.score, "parts": dict(self.parts), "similarity": self.similarity}
+        turns = {"before": self.before, "after": self.after}
+        around = {name: [item.facts() for item in items] for name, items in turns.items()}
+        return scores | self.item.facts() | around
 
 
 def milliseconds_of(at: datetime) -> int:
@@ -154,3 +177,23 @@ def milliseconds_of(at: datetime) -> int:
 def datetime_of(milliseconds: int) -> datetime:
     """Return the time of milliseconds since 1970 in UTC."""
     return _EPOCH + milliseconds * _MILLISECOND
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Conditions on memories; all have to be fulfilled.
+
+    Attributes:
+        tags: Tags that a memory has.
+        speaker: Its speaker.
+        session: Its session.
+        where: A condition in SQL on the columns of the table, such as "kind = 'insight' AND
+            created > ?".
+        params: The values of its `?`, or of its `:name` as a mapping.
+    """
+
+    tags: Collection[str] = ()
+    speaker: str | None = None
+    session: str | None = None
+    where: str | None = None
+    params: Parameters = ()

@@ -8,6 +8,8 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from minnow.engines import EngineOptions
 from minnow.errors import InputError
 from minnow.indexfile.encodings import decode_rows, encode_rows
@@ -18,8 +20,10 @@ from minnow.indexfile.store import OpenIndexFile
 from minnow.memory import rows
 from minnow.memory.closeness import background, least_cosine
 from minnow.memory.clusters import Grouping, average_linkage
-from minnow.memory.items import Observation, milliseconds_of
+from minnow.memory.dates import find_period
+from minnow.memory.items import Observation, Recalled, Selection, milliseconds_of
 from minnow.memory.merging import write_or_merge
+from minnow.memory.ranking import Asked, rank
 from minnow.memory.retention import outdated
 from minnow.memory.schema import BACKGROUND
 from minnow.memory.scoring import Weights
@@ -36,16 +40,18 @@ if TYPE_CHECKING:
     from minnow.indexfile.filters import Parameters
     from minnow.indexfile.models import SearchModel
     from minnow.indexfile.store import Store
-    from minnow.memory.items import Item, Recalled
+    from minnow.memory.items import Item
+    from minnow.memory.ranking import Ranked
     from minnow.memory.retention import Retention
 
 
-DUPLICATE = 0.95
-"""The closeness from which two texts are taken to say the same."""
+DUPLICATE = 0.85
+"""The closeness from which two texts may say the same, if they have the same words too."""
 
 _AT_A_TIME = 256
 _PURPOSE = "To remember, recall and reflect in"
 _MOST_RECALLED = 1000
+_WIDEST = 100
 
 
 def _utc_now() -> datetime:
@@ -148,7 +154,7 @@ class Memory(OpenIndexFile):
     def __len__(self) -> int:
         """Return the number of memories."""
         with self.store.reading():
-            return len(self._view.data().ids)
+            return len(self._view.data().rows)
 
     def remember(
         self,
@@ -158,13 +164,16 @@ class Memory(OpenIndexFile):
         at: datetime | None = None,
         tags: Collection[str] = (),
         sources: Collection[int] = (),
+        speaker: str = "",
+        session: str = "",
     ) -> Item:
         """Remember a text; one that repeats a memory is merged with it.
 
         A merged memory keeps its text and lists the other wording, so that nothing is lost. It
         takes the greater importance, the earlier `created`, the later `used`, and all tags and
-        sources. A text repeats a memory if their vectors are close enough and their numbers are
-        the same; insights are merged with insights only.
+        sources. A text repeats a memory if their vectors are close enough, and if it has the same
+        words in an order that leaves the meaning (`minnow.memory.wording`). Insights are merged
+        with insights only, and turns of a session with nothing.
 
         The arguments are the fields of `Observation`.
 
@@ -176,7 +185,8 @@ class Memory(OpenIndexFile):
                 no model.
             IndexFileError, OutputError: The file is damaged, or cannot be used.
         """
-        return self.remember_many([Observation(text, importance, at, tags, sources)])[0]
+        seen = Observation(text, importance, at, tags, sources, speaker, session)
+        return self.remember_many([seen])[0]
 
     def remember_many(self, observations: Iterable[Observation]) -> list[Item]:
         """Remember several texts, all or none, as if one by one; return their memories in order."""
@@ -186,10 +196,11 @@ class Memory(OpenIndexFile):
         vectors, blobs = self._encode([observation.text for observation in wanted])
         stored = decode_rows(blobs, self.fingerprint.width, self.settings.encoding)
         least, now = least_cosine(self._duplicate, self._background()), self._now()
-        with self.store.writing() as database:
+        with self._view.changing() as (database, changed):
             ids = write_or_merge(
                 self.store, self._view, wanted, vectors, stored, blobs, least=least, now=now
             )
+            changed.update(ids)
             return rows.read_items(database, ids)
 
     def copy_from(self, other: Memory) -> int:
@@ -221,21 +232,28 @@ class Memory(OpenIndexFile):
         *,
         weights: Weights | None = None,
         tags: Collection[str] = (),
+        speaker: str | None = None,
+        session: str | None = None,
         where: str | None = None,
         params: Parameters = (),
+        window: int = 0,
         touch: bool = True,
     ) -> list[Recalled]:
-        """Find the memories that matter for a question, the best first.
+        """Find the memories that answer a question, the best first.
+
+        A time that the question names, such as "last May" or "two weeks ago", is read by the clock.
 
         Args:
             query: The question.
             k: The most memories, from 1 to 1000.
-            weights: Weights of relevance, recency and importance, each scaled to [0, 1] over the
-                memories that may be found; all 1 by default.
+            weights: Weights of the parts of the score; `Weights()` by default.
             tags: Only memories that have all of these.
-            where: Only memories that fulfil a condition in SQL on the columns of the table, such
-                as "kind = 'insight' AND created > ?".
+            speaker: Only those of this speaker.
+            session: Only those of this session.
+            where: Only those that fulfil a condition in SQL on the columns of the table, such as
+                "kind = 'insight' AND created > ?".
             params: The values of its `?`, or of its `:name` as a mapping.
+            window: How many turns before and after each memory come along.
             touch: Whether the memories found count as used now.
 
         Raises:
@@ -244,20 +262,44 @@ class Memory(OpenIndexFile):
         """
         if not isinstance(k, int) or not 1 <= k <= _MOST_RECALLED:
             raise InputError(f"k is {k}; it should be from 1 to {_MOST_RECALLED}.")
-        model = self._require_model(_PURPOSE)
-        vector, now = model.encode_queries([query])[0], self._now()
+        if not isinstance(window, int) or not 0 <= window <= _WIDEST:
+            raise InputError(f"window is {window}; it should be from 0 to {_WIDEST}.")
+        selection = Selection(tags, speaker, session, where, params)
+        model, now = self._require_model(_PURPOSE), self._clock()
         with self.store.reading():
-            allowed = self._view.allowed(tags, where, params)
-            found = self._view.rank(vector, k, allowed, now, weights or Weights())
+            heard = self._view.data().hear(query)
+        vector = model.encode_queries([heard.voiced])[0]
+        asked = Asked(heard, vector, find_period(query, now))
+        with self.store.reading():
+            allowed = self._view.allowed(selection)
+            ranked = rank(self._view, asked, k, allowed, milliseconds_of(now), weights or Weights())
+            found = self._read(ranked, window)
         if touch and found:
-            with self.store.writing() as database:
-                rows.touch(database, (one.item.id for one in found), now)
+            with self._view.changing() as (database, changed):
+                changed.update(one.item.id for one in found)
+                rows.touch(database, changed, milliseconds_of(now))
         return found
+
+    def _read(self, ranked: Ranked, window: int) -> list[Recalled]:
+        """Read the memories that were found, and the turns around them."""
+        columns, database = self._view.data(), self.store.database
+        items = rows.read_items(database, ranked.ids)
+        places = np.searchsorted(columns.ids, ranked.ids)
+        around = [columns.window(place, window) for place in places.tolist()]
+        return [
+            Recalled(
+                item, *figures,
+                *(tuple(rows.read_items(database, columns.ids[side])) for side in sides),
+            )
+            for item, figures, sides in zip(items, ranked.figures(), around, strict=True)
+        ]  # fmt: skip
 
     def items(
         self,
         *,
         tags: Collection[str] = (),
+        speaker: str | None = None,
+        session: str | None = None,
         where: str | None = None,
         params: Parameters = (),
         limit: int | None = None,
@@ -270,8 +312,9 @@ class Memory(OpenIndexFile):
         if limit is not None and limit < 0:
             raise InputError(f"limit is {limit}; it should be 0 or more.")
         with self.store.reading() as database:
-            allowed = self._view.allowed(tags, where, params)
-            return rows.read_items(database, self._view.newest_first(allowed)[:limit])
+            allowed = self._view.allowed(Selection(tags, speaker, session, where, params))
+            ids = self._view.data().ids if allowed is None else allowed
+            return rows.read_items(database, self._view.newest_first(ids)[:limit])
 
     # --- reflecting ------------------------------------------------------------------------
 
@@ -327,19 +370,17 @@ class Memory(OpenIndexFile):
 
     def forget(self, *ids: int) -> list[Item]:
         """Delete memories and return them; insights from them stay, and unknown ids are ignored."""
-        with self.store.writing() as database:
+        with self._view.changing() as (database, changed):
             forgotten = rows.read_items(database, dict.fromkeys(ids))
-            rows.remove(database, (item.id for item in forgotten))
+            changed.update(item.id for item in forgotten)
+            rows.remove(database, changed)
         return forgotten
 
-    def forget_outdated(
-        self, retention: Retention, *, weights: Weights | None = None, dry_run: bool = False
-    ) -> list[Item]:
+    def forget_outdated(self, retention: Retention, *, dry_run: bool = False) -> list[Item]:
         """Delete memories by rules.
 
         Args:
             retention: The rules.
-            weights: Weights of recency and importance, for its `keep`.
             dry_run: Whether to delete nothing, and only return what would be deleted.
 
         Returns:
@@ -347,7 +388,7 @@ class Memory(OpenIndexFile):
         """
         with self.store.reading() if dry_run else self.store.writing() as database:
             data, now = self._view.data(), self._now()
-            ids = outdated(data, now, retention, weights or Weights())
+            ids = outdated(data.rows, now, retention)
             forgotten = rows.read_items(database, ids)
             if not dry_run:
                 rows.remove(database, ids)

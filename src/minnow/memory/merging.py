@@ -8,7 +8,8 @@ import numpy as np
 
 from minnow.indexfile.matrix import exact_scores, rounding
 from minnow.memory import rows
-from minnow.memory.closeness import same_numbers
+from minnow.memory.items import milliseconds_of
+from minnow.memory.wording import repeats
 from minnow.vectors import Similarity, normalize
 
 if TYPE_CHECKING:
@@ -66,7 +67,8 @@ def write_or_merge(
             places = np.array(list(fresh), np.int64)
             beside = _exact(block[row], columns[:, start:end], places, inner[row], least)
             candidates = similar[row] + [(cosine, fresh[place]) for cosine, place in beside]
-            same = _first_repeated(store, observation, [id_ for _, id_ in sorted(candidates)])
+            nearest = [id_ for _, id_ in sorted(candidates)]
+            same = _first_repeated(store, observation, nearest, now)
             if same is None:
                 fresh[row] = rows.add(store.database, observation, now, blobs[start + row])
                 ids.append(fresh[row])
@@ -110,10 +112,10 @@ def _exact(
 
 
 def _first_repeated(
-    store: Store, observation: Observation, nearest_first: Sequence[int]
+    store: Store, observation: Observation, nearest_first: Sequence[int], now: int
 ) -> Item | None:
+    at = now if observation.at is None else milliseconds_of(observation.at)
     for item in rows.read_items(store.database, nearest_first):
-        alike = item.kind is observation.kind and same_numbers(item.text, observation.text)
-        if alike and item.id not in observation.sources:
+        if repeats(observation, at, item, milliseconds_of(item.created)):
             return item
     return None

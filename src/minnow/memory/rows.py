@@ -3,26 +3,28 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 from minnow.errors import IndexFileError, InputError
 from minnow.indexfile.checks import reading_rows
 from minnow.indexfile.checksums import (
     check_rows,
-    check_table,
     count_rows,
     read_checked,
     read_table,
     write_checksum,
 )
-from minnow.indexfile.schema import has_table
+from minnow.indexfile.schema import TableOwner, has_table
 from minnow.indexfile.sqlite_errors import translated_errors
 from minnow.memory.items import Item, MemoryKind, datetime_of, milliseconds_of
-from minnow.memory.schema import MEMORIES, MEMORY_LINKS, MEMORY_ROWS, MEMORY_VECTORS
+from minnow.memory.schema import (
+    MEMORIES,
+    MEMORY_LINKS,
+    MEMORY_ROWS,
+    MEMORY_TURNS,
+    MEMORY_VECTORS,
+    TURNS,
+)
 
 if TYPE_CHECKING:
     import sqlite3
@@ -33,23 +35,6 @@ if TYPE_CHECKING:
 
 COLUMNS = MEMORY_ROWS.columns
 _AT_A_TIME = 500
-
-
-@dataclass(frozen=True)
-class RankingData:
-    """The columns that rank memories, in the order of ids.
-
-    Attributes:
-        ids: int64 of shape (memories,), ascending.
-        importance: float64 of the same shape.
-        created: Time of creation in milliseconds since 1970, int64 of the same shape.
-        used: Time of the last use, in the same form.
-    """
-
-    ids: NDArray[np.int64]
-    importance: NDArray[np.float64]
-    created: NDArray[np.int64]
-    used: NDArray[np.int64]
 
 
 def prepare(store: Store) -> None:
@@ -68,30 +53,15 @@ def prepare(store: Store) -> None:
         store.database.execute("PRAGMA synchronous = FULL")
     if not there:
         with store.writing() as database:
-            if has_table(database, MEMORIES.tables[0]):
-                return  # another process has made them meanwhile
-            for statement in MEMORIES.schema:
-                database.execute(statement)
-            count_rows(database, MEMORIES.checked)
+            _create(database, MEMORIES)
 
 
-def read_ranking_data(database: sqlite3.Connection) -> RankingData:
-    """Read the columns that rank memories, and check all memories and links.
-
-    Raises:
-        IndexFileError: One has changed, or is missing.
-    """
-    check_table(database, MEMORY_LINKS)
-    blocks = read_table(database, MEMORY_ROWS)
-    rows = [(row[0], *row[3:6]) for block in blocks for row in block]
-    ids, importance, created, used = zip(*rows, strict=True) if rows else ((), (), (), ())
-    with reading_rows("The columns that rank memories"):
-        return RankingData(
-            np.array(ids, np.int64),
-            np.array(importance, np.float64),
-            np.array(created, np.int64),
-            np.array(used, np.int64),
-        )
+def _create(database: sqlite3.Connection, owner: TableOwner) -> None:
+    """Create an owner's tables, unless they are there."""
+    if not has_table(database, owner.tables[0]):
+        for statement in owner.schema:
+            database.execute(statement)
+        count_rows(database, owner.checked)
 
 
 def read_items(database: sqlite3.Connection, ids: Iterable[int]) -> list[Item]:
@@ -113,9 +83,39 @@ def read_items(database: sqlite3.Connection, ids: Iterable[int]) -> list[Item]:
             )
         )
         check_rows(database, MEMORY_ROWS, rows)
+        turns = read_turns(database, some)
         for *row, _ in rows:
-            found[row[0]] = _item(row, sources.get(row[0], []))
+            found[row[0]] = _item(row, sources.get(row[0], []), turns.get(row[0], ("", "")))
     return [found[id_] for id_ in asked if id_ in found]
+
+
+def read_turns(database: sqlite3.Connection, ids: str | None = None) -> dict[int, tuple[str, str]]:
+    """Return the speaker and the session of memories that have one, by id.
+
+    Args:
+        database: The file.
+        ids: A JSON array of the ids to read; without one all are read and counted.
+
+    Raises:
+        IndexFileError: A row has changed, or is missing.
+    """
+    if not has_table(database, TURNS.name):
+        return {}
+    if ids is None:
+        rows = [row for block in read_table(database, TURNS) for row in block]
+    else:
+        condition = "WHERE id IN (SELECT value FROM json_each(?))"
+        rows = read_checked(database, TURNS, condition, (ids,)).fetchall()
+        check_rows(database, TURNS, rows)
+    return {id_: (speaker, session) for id_, speaker, session, _ in rows}
+
+
+def find_turns(database: sqlite3.Connection, column: str, name: str) -> list[tuple[int]]:
+    """Return the ids of the memories of a speaker or a session, by the name of the column."""
+    if not has_table(database, TURNS.name):
+        return []
+    question = f"SELECT id FROM memory_turns WHERE {column} = ?"  # noqa: S608
+    return database.execute(question, (name,)).fetchall()
 
 
 def read_recent(database: sqlite3.Connection, count: int) -> list[Item]:
@@ -128,12 +128,12 @@ def read_recent(database: sqlite3.Connection, count: int) -> list[Item]:
     return read_items(database, [id_ for (id_,) in reversed(rows)])
 
 
-def _item(row: Sequence[Any], sources: Sequence[int]) -> Item:
+def _item(row: Sequence[Any], sources: Sequence[int], turn: tuple[str, str]) -> Item:
     id_, text, kind, importance, created, used, times, tags, wordings = row
     with reading_rows(f"Memory {id_}"):
         return Item(
             id_, text, MemoryKind(kind), importance, datetime_of(created), datetime_of(used), times,
-            tuple(json.loads(tags)), tuple(json.loads(wordings)), tuple(sources),
+            tuple(json.loads(tags)), tuple(json.loads(wordings)), tuple(sources), *turn,
         )  # fmt: skip
 
 
@@ -144,13 +144,22 @@ def add(database: sqlite3.Connection, observation: Observation, now: int, vector
         observation.text, observation.kind.value, float(observation.importance), at, at,
         1, _words(observation.tags), "[]",
     )  # fmt: skip
-    return insert(database, values, vector, observation.sources)
+    turn = (observation.speaker, observation.session)
+    return insert(database, values, vector, observation.sources, turn)
 
 
 def insert(
-    database: sqlite3.Connection, values: Sequence[Any], vector: bytes, sources: Iterable[int]
+    database: sqlite3.Connection,
+    values: Sequence[Any],
+    vector: bytes,
+    sources: Iterable[int],
+    turn: tuple[str, str],
 ) -> int:
-    """Write a row of COLUMNS without its id, its vector and links; return the id."""
+    """Write a row of COLUMNS without its id, its vector, links, speaker and session.
+
+    Returns:
+        The id.
+    """
     id_ = database.execute(
         f"INSERT INTO memories ({', '.join(COLUMNS[1:])}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608
         values,
@@ -162,6 +171,10 @@ def insert(
         "INSERT INTO memory_vectors VALUES (?, ?, ?)", (*row, MEMORY_VECTORS.checksum(row))
     )
     link(database, id_, sources)
+    if any(turn):
+        _create(database, MEMORY_TURNS)
+        checksum = TURNS.checksum((id_, *turn))
+        database.execute("INSERT INTO memory_turns VALUES (?, ?, ?, ?)", (id_, *turn, checksum))
     return id_
 
 
@@ -174,7 +187,7 @@ def copy(database: sqlite3.Connection, items: Sequence[Item], vectors: Sequence[
                 item.text, item.kind.value, item.importance, milliseconds_of(item.created),
                 milliseconds_of(item.used), item.times, _json(item.tags), _json(item.wordings),
             )  # fmt: skip
-            insert(database, values, vector, ())
+            insert(database, values, vector, (), (item.speaker, item.session))
             count += 1
     return count
 

@@ -16,6 +16,25 @@ MEMORY_ROWS = CheckedTable(
 MEMORY_VECTORS = CheckedTable("memory_vectors", ("id", "vector"), is_vectors=True, texts="memories")
 MEMORY_LINKS = CheckedTable("memory_links", ("insight", "source"), keys=2, counted=True)
 
+TURNS = CheckedTable("memory_turns", ("id", "speaker", "session"), counted=True)
+
+MEMORY_TURNS = register(
+    TableOwner(
+        tables=("memory_turns",),
+        schema=(
+            f"""CREATE TABLE IF NOT EXISTS memory_turns (
+                id INTEGER PRIMARY KEY REFERENCES memories ON DELETE CASCADE,
+                speaker TEXT NOT NULL, session TEXT NOT NULL, {CHECKSUM}
+            )""",
+            *TURNS.triggers,
+        ),
+        checked=(TURNS,),
+        readable=frozenset({"memory_turns"}),
+    )
+)
+"""Who said a memory in which conversation. A file has the table from the first such memory on, so
+that files without any stay as older versions know them."""
+
 MEMORIES = register(
     TableOwner(
         tables=("memories", "memory_vectors", "memory_links"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -9,22 +10,20 @@ import numpy as np
 from minnow.characters import clean_text
 from minnow.errors import InputError
 from minnow.indexfile.filters import select_where
-from minnow.indexfile.matrix import Matrix, best, exact_scores
+from minnow.indexfile.matrix import Matrix
 from minnow.memory import rows
-from minnow.memory.items import Recalled
+from minnow.memory.columns import Columns
 from minnow.memory.schema import MEMORY_VECTORS
-from minnow.memory.scoring import recency, scores
+from minnow.memory.word_index import WordIndex
 from minnow.vectors import Similarity, normalize
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    import sqlite3
+    from collections.abc import Iterator
 
     from minnow.indexfile.encodings import Floats, Ids
-    from minnow.indexfile.filters import Parameters
     from minnow.indexfile.store import Store
-    from minnow.memory.items import Item
-    from minnow.memory.rows import RankingData
-    from minnow.memory.scoring import Weights
+    from minnow.memory.items import Item, Selection
 
 
 _HINT = f"Columns are {', '.join(rows.COLUMNS)}; times are in milliseconds since 1970."
@@ -34,67 +33,69 @@ _BY_TAG = (
 
 
 class View:
-    """The memories of a file, for use within a transaction of the caller."""
+    """The memories of a file, for use within a transaction of the caller.
+
+    Attributes:
+        kind: How vectors are compared.
+        matrix: The vectors, as `refresh` read them.
+        words: The words, as `data` read them.
+    """
 
     def __init__(self, store: Store) -> None:
         """Read nothing yet."""
         fingerprint = store.fingerprint
-        self._store, self._kind = store, Similarity(fingerprint.similarity)
-        self._matrix = Matrix(
+        self._store, self.kind = store, Similarity(fingerprint.similarity)
+        self.matrix = Matrix(
             MEMORY_VECTORS,
             fingerprint.width,
             store.settings.encoding,
-            unit=self._kind is Similarity.COSINE,
+            unit=self.kind is Similarity.COSINE,
         )
-        self._data: RankingData | None = None
+        self.words = WordIndex()
+        self._columns = Columns()
         self._seen = -1
+        self._written: tuple[int, frozenset[int]] | None = None
 
-    def data(self) -> RankingData:
+    def data(self) -> Columns:
         """Return the columns that rank memories, as the file has them now."""
-        changes = self._store.changes
-        if self._data is None or changes != self._seen:
-            self._data = rows.read_ranking_data(self._store.database)
+        changes, written = self._store.changes, self._written
+        if changes != self._seen:
+            if written is not None and (written[0], self._seen) == (changes, changes - 1):
+                some = self._columns.update(self._store.database, written[1])
+                self.words.replace(some, set(written[1] - some.keys()))
+            else:
+                self.words.replace_all(self._columns.read(self._store.database))
             self._seen = changes
-        return self._data
+        self._written = None
+        return self._columns
 
-    def refresh(self) -> RankingData:
-        """Return the same, and read new vectors."""
-        data = self.data()
-        self._matrix.refresh(self._store.database, data.ids)
-        return data
+    @contextmanager
+    def changing(self) -> Iterator[tuple[sqlite3.Connection, set[int]]]:
+        """Begin a transaction that writes memories.
 
-    def rank(
-        self, query: Floats, count: int, allowed: Ids, now: int, weights: Weights
-    ) -> list[Recalled]:
-        """Return the memories with the greatest scores for a query; of equal ones the older first.
-
-        The query is float32 of shape (width,), ids are ascending, the time is in milliseconds.
+        The caller adds the ids of those that it writes to the set. Only these are read again then,
+        unless another process writes too.
         """
-        data = self.refresh()
-        chosen = np.isin(data.ids, allowed, assume_unique=True)
-        places = None if chosen.all() else np.flatnonzero(chosen)
-        # Scaling would enlarge the rounding of BLAS where memories are alike.
-        ids, relevance = (
-            data.ids[chosen],
-            exact_scores(query, self._matrix.columns, self._kind, places),
-        )
-        recencies = recency(data.used[chosen], now, weights.decay)
-        ranking = best(ids, scores(relevance, recencies, data.importance[chosen], weights), count)
-        items = rows.read_items(self._store.database, ranking.ids)
-        return [
-            Recalled(item, float(score), float(relevance[place]), float(recencies[place]))
-            for item, score, place in zip(
-                items, ranking.scores, np.searchsorted(ids, ranking.ids), strict=True
-            )
-        ]
+        ids: set[int] = set()
+        with self._store.writing() as database:
+            before = self._store.changes
+            yield database, ids
+        if before == self._seen and not database.in_transaction:
+            self._written = before + 1, frozenset(ids)
+
+    def refresh(self) -> Columns:
+        """Return the same as `data`, and read new vectors."""
+        columns = self.data()
+        self.matrix.refresh(self._store.database, columns.ids)
+        return columns
 
     def units(self) -> Floats:
         """Return the vectors of all memories with length 1: float32 of shape (width, memories)."""
-        return self.units_of(self._matrix.columns)
+        return self.units_of(self.matrix.columns)
 
     def units_of(self, columns: Floats) -> Floats:
         """Return stored vectors with length 1, which those compared by cosine have already."""
-        if self._kind is Similarity.COSINE:
+        if self.kind is Similarity.COSINE:
             return columns
         return np.ascontiguousarray(normalize(np.ascontiguousarray(columns.T)).T)
 
@@ -106,27 +107,37 @@ class View:
         """
         items = rows.read_recent(self._store.database, count)
         self.refresh()
-        places = np.searchsorted(self._matrix.ids, [item.id for item in items])
-        return items, normalize(np.ascontiguousarray(self._matrix.columns[:, places].T))
+        places = np.searchsorted(self.matrix.ids, [item.id for item in items])
+        return items, normalize(np.ascontiguousarray(self.matrix.columns[:, places].T))
 
     def newest_first(self, ids: Ids) -> Ids:
         """Sort ids by the creation of their memories; of equal times the greater id comes first."""
-        data = self.data()
-        created = data.created[np.searchsorted(data.ids, ids)]
+        data = self.data().rows
+        created = data["created"][np.searchsorted(data["id"], ids)]
         return ids[np.lexsort((-ids, -created))]
 
-    def allowed(self, tags: Collection[str], where: str | None, params: Parameters) -> Ids:
-        """Return the ids of memories that have all tags and fulfil a condition, ascending.
+    def allowed(self, selection: Selection) -> Ids | None:
+        """Return the ids of the memories that fulfil all conditions, ascending; None for all.
 
         Raises:
-            InputError: It is no condition on their columns.
+            InputError: One of the conditions cannot be used.
         """
-        if isinstance(tags, str):
+        database, found = self._store.database, list[list[tuple[int]]]()
+        if isinstance(selection.tags, str):
             raise InputError("tags is one string; it should be a list of words.")
-        allowed, wanted = self.data().ids, [clean_text(tag).strip() for tag in tags]
-        found = [self._store.database.execute(_BY_TAG, (tag,)).fetchall() for tag in wanted]
-        if where is not None:
-            found.append(select_where(self._store, "SELECT id FROM memories", where, params, _HINT))
+        for tag in selection.tags:
+            found.append(database.execute(_BY_TAG, (clean_text(tag).strip(),)).fetchall())
+        for column in ("speaker", "session"):
+            if (name := getattr(selection, column)) is not None:
+                found.append(rows.find_turns(database, column, clean_text(name).strip()))
+        if selection.where is not None:
+            question = "SELECT id FROM memories"
+            found.append(
+                select_where(self._store, question, selection.where, selection.params, _HINT)
+            )
+        if not found:
+            return None
+        allowed = self.data().ids
         for matches in found:
             allowed = np.intersect1d(allowed, np.array([id_ for (id_,) in matches], np.int64))
         return allowed

@@ -1,0 +1,163 @@
+"""The ranking of memories for a question."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from minnow.indexfile.encodings import Doubles, Floats, Ids
+from minnow.indexfile.fusion import DEPTH, hybrid_scores
+from minnow.indexfile.keyword import MOST_SCORED
+from minnow.indexfile.matrix import best, exact_scores, rounding
+from minnow.memory.dates import Period
+from minnow.memory.hearing import Heard
+from minnow.memory.scoring import contributions, recency
+from minnow.vectors import Similarity, similarity
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from minnow.memory.columns import Columns
+    from minnow.memory.scoring import Weights
+    from minnow.memory.view import View
+
+_BEFORE, _AFTER = (1.0, 0.5), (0.75, 0.25)
+"""Weights of the two turns before a memory, and of the two after it, the nearest first."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A question and what it says.
+
+    Attributes:
+        heard: Its words to look for, and the speakers and tags that it names.
+        vector: Its vector, float32 of shape (width,).
+        period: The time that it names.
+    """
+
+    heard: Heard
+    vector: Floats
+    period: Period | None
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """The best memories, in order.
+
+    Attributes:
+        ids: int64 of shape (found,).
+        similarities: What their vectors have to the question's, float64 of the same shape.
+        parts: What each part adds to their scores, each of the same shape.
+    """
+
+    ids: Ids
+    similarities: Doubles
+    parts: dict[str, Doubles]
+
+    def figures(self) -> Iterator[tuple[float, dict[str, float], float]]:
+        """Yield the score of each memory, its parts and its similarity."""
+        for place, similar in enumerate(self.similarities.tolist()):
+            parts = {name: float(part[place]) for name, part in self.parts.items()}
+            yield sum(parts.values()), parts, similar
+
+
+def rank(
+    view: View, asked: Asked, count: int, allowed: Ids | None, now: int, weights: Weights
+) -> Ranked:
+    """Return the memories with the greatest scores; of equal ones the older first.
+
+    Products in float32 find those that may be among the best, and those are compared exactly.
+
+    Args:
+        view: The memories, refreshed, within a transaction.
+        asked: The question.
+        count: How many to find.
+        allowed: Ids that may be found, ascending; all by default.
+        now: The time, in milliseconds since 1970.
+        weights: How the parts of the score are weighted.
+    """
+    columns = view.refresh()
+    chosen = np.arange(len(columns.rows))
+    if allowed is not None:
+        chosen = np.searchsorted(columns.ids, allowed)
+    if not len(chosen):
+        return Ranked(np.empty(0, np.int64), np.empty(0), {})
+    words = np.zeros(len(columns.rows))
+    found = view.words.search(asked.heard.words, MOST_SCORED, allowed)
+    words[np.searchsorted(columns.ids, found.ids)] = found.scores
+    fixed = _fixed_parts(columns, asked, now, weights)
+    near = _approximate(asked.vector, view)
+    margin = 2 * rounding(asked.vector, view.matrix.longest, view.kind)
+
+    def parts() -> dict[str, Doubles]:
+        values = _relevance(columns, near, words, view.kind, weights) | fixed
+        return contributions({name: part[chosen] for name, part in values.items()}, weights)
+
+    if weights.relative:  # scaling would enlarge rounding where memories are alike
+        places = np.arange(len(near))
+    else:
+        scores = sum(parts().values(), start=np.zeros(len(chosen)))
+        wide = (
+            margin * weights.relevance * (1 + 2.5 * weights.context) * _steepness(near, view.kind)
+        )
+        places = np.flatnonzero(scores >= _at_rank(scores, count) - wide)
+        places = np.concatenate([chosen[places], np.flatnonzero(near >= near.max() - margin)])
+        for _ in _BEFORE:  # as far as context goes
+            around = np.concatenate([places, *(turns[places] for turns in columns.around())])
+            places = np.unique(around[around >= 0])
+    near[places] = exact_scores(asked.vector, view.matrix.columns, view.kind, places)
+    exact = parts()
+    scores = sum(exact.values(), start=np.zeros(len(chosen)))
+    ids = best(columns.ids[chosen], scores, count).ids
+    order = np.searchsorted(columns.ids[chosen], ids)
+    return Ranked(ids, near[chosen[order]], {name: part[order] for name, part in exact.items()})
+
+
+def _fixed_parts(columns: Columns, asked: Asked, now: int, weights: Weights) -> dict[str, Doubles]:
+    """Return the parts that vectors and words have no part in."""
+    rows = columns.rows
+    parts: dict[str, Doubles] = {"speaker": columns.named(asked.heard).astype(np.float64)}
+    if asked.period is not None:
+        parts["time"] = asked.period.nearness(rows["created"])
+    parts["recency"] = recency(rows["used"], now, weights.half_life)
+    parts["importance"] = rows["importance"].astype(np.float64)
+    return parts
+
+
+def _relevance(
+    columns: Columns, near: Doubles, words: Doubles, kind: Similarity, weights: Weights
+) -> dict[str, Doubles]:
+    """Return the relevance of memories as hybrid search has it, and that of the turns around."""
+    if kind is not Similarity.COSINE:  # search scales by the least of those that it considers
+        near = np.maximum(near, _at_rank(near, DEPTH))
+    relevance = hybrid_scores(near, words, kind)
+    if not weights.context:
+        return {"relevance": relevance}
+    excess = np.append(np.maximum(0, relevance - np.median(relevance)), 0.0)
+    context = np.zeros(len(relevance))
+    for turns, (near_weight, far_weight) in zip(columns.around(), (_BEFORE, _AFTER), strict=True):
+        beyond = np.append(turns, -1)[turns]  # -1 leads to the zero at the end
+        context += near_weight * excess[turns] + far_weight * excess[beyond]
+    return {"relevance": relevance, "context": context}
+
+
+def _approximate(query: Floats, view: View) -> Doubles:
+    """Compare a query with all vectors, in float32."""
+    columns = view.matrix.columns
+    if view.kind in (Similarity.COSINE, Similarity.DOT):
+        return np.asarray(query @ columns, np.float64)
+    return np.asarray(similarity(query[None], columns.T, view.kind)[0], np.float64)
+
+
+def _at_rank(scores: Doubles, count: int) -> float:
+    """Return the score that `count` memories reach."""
+    place = max(0, len(scores) - count)
+    return float(np.partition(scores, place)[place])
+
+
+def _steepness(near: Doubles, kind: Similarity) -> float:
+    """Return how much the relevance changes with the similarity, at most."""
+    least = -1.0 if kind is Similarity.COSINE else _at_rank(near, DEPTH)
+    return 1 / max(float(near.max()) - least, 1e-12)
