@@ -129,7 +129,7 @@ class TestRecall:
             "--recency", 0, "--importance", 0.1, "--context", 0, cwd=place,
         )  # fmt: skip
         lines = done.stdout.splitlines()
-        assert lines[0] == "1.050  (relevance 1.000, importance 0.050)"
+        assert lines[0] == "1.250  (relevance 1.000, speaker 0.200, importance 0.050)"
         assert lines[1] == "    2  fish 2 sleep"
         assert lines[2].endswith("importance 0.5; tags fish, wet")
         assert len(lines) == 3
@@ -150,9 +150,9 @@ class TestRecall:
         assert run_json(place, "recall", "a.memory", "x", *model, "--tag", "none") == []
 
     def test_weights_by_name(self, place: Path, bundles: Path) -> None:
-        """With those of the paper the newest and most important comes first."""
+        """With those of the paper, scaled over all memories, the newest comes first."""
         model = ("-b", bundles / "tiny.minnow", "--no-touch", "--weights", "park2023")
-        (one,) = run_json(place, "recall", "a.memory", "x", *model, "--relevance", 0, "-k", 1)
+        (one,) = run_json(place, "recall", "a.memory", "x", *model, "--importance", 0, "-k", 1)
         assert (one["id"], one["parts"]["recency"]) == (3, 1)
 
     def test_turns_of_a_conversation(self, place: Path, bundles: Path) -> None:
