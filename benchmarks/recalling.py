@@ -13,7 +13,6 @@ from __future__ import annotations
 import random
 import sys
 import tempfile
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -39,11 +38,14 @@ TEN = 10
 KINDS = ("single", "multi", "time", "update", "open", "dated")
 WEIGHTS = {
     "turns, defaults": Weights(),
-    **{f"without {name}": replace(Weights(), **{name: 0.0})
-       for name in ("recency", "importance", "context", "speaker", "time")},
+    "without recency": Weights(recency=0),
+    "without importance": Weights(importance=0),
+    "without context": Weights(context=0),
+    "without speaker": Weights(speaker=0),
+    "without time": Weights(time=0),
     "relevance alone": Weights(1, 0, 0, 0, 0, 0),
     "Park et al. 2023": PARK_2023,
-}  # fmt: skip
+}
 
 
 class Once:
@@ -92,7 +94,7 @@ def measure(made: Conversation, model: Once, folder: Path, seed: int) -> dict[st
     ):  # fmt: skip
         store = make_store(folder / f"{name}.memory", model.fingerprint, IndexSettings(64))
         with Memory(store, model, clock=lambda: END) as memory:
-            numbers = {}
+            numbers: dict[int, int] = {}
             for number, item in enumerate(memory.remember_many(seen)):
                 numbers.setdefault(item.id, number)
 
