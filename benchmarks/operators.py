@@ -21,6 +21,9 @@ from minnow import Bundle
 from minnow.engines.mnn import import_mnn
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
     from numpy.typing import NDArray
 
 SHAPES = ("8x128", "32x32", "4x256", "1x16")
@@ -31,9 +34,9 @@ PASSES = 9
 class Profile:
     """An encoder in a session of one thread, for one shape."""
 
-    def __init__(self, bundle: Bundle, shape: tuple[int, int]) -> None:
+    def __init__(self, encoder: Path, vocabulary: int, shape: tuple[int, int]) -> None:
         mnn = import_mnn()
-        self._interpreter = mnn.Interpreter(str(bundle.encoder))
+        self._interpreter = mnn.Interpreter(str(encoder))
         self._session = self._interpreter.createSession({"backend": "CPU", "numThread": 1})
         inputs = self._interpreter.getSessionInputAll(self._session)
         for tensor in inputs.values():
@@ -41,15 +44,15 @@ class Profile:
         self._interpreter.resizeSession(self._session)
         for name in inputs:
             tensor = self._interpreter.getSessionInput(self._session, name)
-            values = _values(name, shape, bundle.manifest.encoder.vocab_size)
+            values = _values(name, shape, vocabulary)
             tensor.copyFrom(
                 mnn.Tensor(shape, mnn.Halide_Type_Int, values, mnn.Tensor_DimensionType_Caffe)
             )
 
-    def milliseconds(self) -> dict[str, float]:
+    def milliseconds(self, count: int = PASSES) -> dict[str, float]:
         """Return the median milliseconds by type of operator, without the first pass."""
         self._pass()
-        passes = [self._pass() for _ in range(PASSES)]
+        passes = [self._pass() for _ in range(count)]
         types = {kind for each in passes for kind in each}
         return {kind: 1e3 * statistics.median(each[kind] for each in passes) for kind in types}
 
@@ -70,6 +73,11 @@ class Profile:
         return seconds
 
 
+def product_share(milliseconds: Mapping[str, float]) -> float:
+    """Return the share of matrix products in the times of all operators."""
+    return sum(milliseconds.get(kind, 0.0) for kind in PRODUCTS) / sum(milliseconds.values())
+
+
 def _values(name: str, shape: tuple[int, int], vocabulary: int) -> NDArray[np.int32]:
     if name == "input_ids":
         return np.random.default_rng(0).integers(0, vocabulary, shape).astype(np.int32)
@@ -81,10 +89,10 @@ def main() -> None:
     bundle = Bundle.open(sys.argv[1])
     for written in sys.argv[2:] or SHAPES:
         batch, _, tokens = written.partition("x")
-        found = Profile(bundle, (int(batch), int(tokens))).milliseconds()
+        shape, vocabulary = (int(batch), int(tokens)), bundle.manifest.encoder.vocab_size
+        found = Profile(bundle.encoder, vocabulary, shape).milliseconds()
         total = sum(found.values())
-        products = sum(found.get(kind, 0.0) for kind in PRODUCTS)
-        print(f"{written}: {total:.1f} ms, matrix products {products / total:.1%}")
+        print(f"{written}: {total:.1f} ms, matrix products {product_share(found):.1%}")
         for kind, took in sorted(found.items(), key=lambda pair: -pair[1]):
             print(f"  {kind:14} {took:8.2f} ms {took / total:6.1%}")
 
