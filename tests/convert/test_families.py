@@ -53,6 +53,8 @@ pytestmark = [
 ]
 
 FAMILIES = (
+    "megatron-bert",
+    "xlm-roberta-xl",
     "mpnet",
     "modernbert",
     "nomic_bert",
@@ -94,6 +96,17 @@ def test_the_vectors_are_those_of_sentence_transformers(
     bar = {"fp32": 0.999999, "fp16": 0.9999}[precision]
     worst = [bundle.manifest.parity.worst, *(f.parity.worst for f in bundle.manifest.fixed_shapes)]
     assert min(run.worst for run in worst) >= bar
+
+
+@pytest.mark.parametrize(("family", "other"), [("bert", "ernie"), ("roberta", "data2vec-text")])
+def test_other_names_of_a_network(family: str, other: str, tmp_path: Path) -> None:
+    bundle = convert(
+        str(write_model(tmp_path / "model", family=family, pooling="mean", model_type=other)),
+        tmp_path / "bundle",
+        recipe=RECIPES["fp32"],
+        reference="sentence-transformers",
+    )
+    assert bundle.manifest.parity.worst.worst >= 0.999999
 
 
 @pytest.mark.parametrize(
@@ -451,6 +464,8 @@ def test_what_a_row_does_not_describe_is_refused(
         ("deberta-v2", {"embedding_size": 16}, "does not compute embedding_size 16"),
         ("deberta-v2", {"pos_att_type": "p2p"}, "does not compute pos_att_type 'p2p'"),
         ("albert", {"num_hidden_groups": 2}, "num_hidden_groups is 2"),
+        ("bert", {"model_type": "ernie", "use_task_id": True}, "use_task_id is True"),
+        ("bert", {"model_type": "convbert"}, "convolutions beside attention"),
     ],
 )
 def test_settings_that_no_network_here_has_are_refused(

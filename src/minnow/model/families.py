@@ -24,19 +24,39 @@ if TYPE_CHECKING:
 FAMILIES: tuple[Family, ...] = (
     Family(
         name="bert",
-        model_types=("bert",),
-        namings=(Naming("bert.", naming.BERT),),
+        model_types=("bert", "ernie"),
+        namings=(Naming("bert.", naming.BERT, also=("ernie.",)),),
         defaults=BERT_DEFAULTS,
-        must_be=ENCODER_ONLY,
+        must_be=ENCODER_ONLY | {"use_task_id": (False, None)},
+        ignored=("task_type_vocab_size",),
         unused=("embeddings.position_ids", "embeddings.token_type_ids", "pooler.*", "cls.*"),
     ),
     Family(
         name="roberta",
-        model_types=("roberta", "xlm-roberta", "camembert"),
-        namings=(Naming("roberta.", naming.BERT),),
+        model_types=("roberta", "xlm-roberta", "camembert", "data2vec-text"),
+        namings=(Naming("roberta.", naming.BERT, also=("data2vec_text.",)),),
         defaults=BERT_DEFAULTS | {"pad_token_id": 1},
         must_be=ENCODER_ONLY,
         unused=("embeddings.position_ids", "embeddings.token_type_ids", "pooler.*", "lm_head.*"),
+        positions_after_padding=True,
+    ),
+    Family(
+        name="megatron-bert",
+        model_types=("megatron-bert",),
+        namings=(Naming("bert.", naming.MEGATRON),),
+        network=networks.pre_norm_network,
+        defaults=BERT_DEFAULTS,
+        must_be=ENCODER_ONLY,
+        unused=("embeddings.position_ids", "pooler.*", "cls.*"),
+    ),
+    Family(
+        name="xlm-roberta-xl",
+        model_types=("xlm-roberta-xl",),
+        namings=(Naming("roberta.", naming.XLM_ROBERTA_XL),),
+        network=networks.pre_norm_network,
+        defaults=BERT_DEFAULTS | {"type_vocab_size": 1, "layer_norm_eps": 1e-5, "pad_token_id": 1},
+        must_be=ENCODER_ONLY,
+        unused=("embeddings.position_ids", "pooler.*", "lm_head.*"),
         positions_after_padding=True,
     ),
     Family(
@@ -222,11 +242,28 @@ FAMILIES: tuple[Family, ...] = (
 
 
 NOT_COMPUTED: Mapping[str, str] = {
+    "big_bird": "attention in sparse blocks",
+    "canine": "characters in place of tokens",
+    "convbert": "convolutions beside attention",
     "embedding_gemma2": "inputs of each layer, heads of two sizes, towers for images and sounds",
     "embedding_gemma2_text": "inputs of each layer, heads of two sizes",
+    "flaubert": "layers that may be left out, and languages beside words",
+    "fnet": "Fourier transforms in place of attention",
+    "funnel": "tokens that are pooled between layers",
     "gemma3": "a tower for images; the text network alone is gemma3_text",
     "lfm2": "layers that convolve in place of attention",
+    "longformer": "windows with tokens that see all others",
+    "luke": "entities beside words",
+    "mluke": "entities beside words",
+    "mobilebert": "bottlenecks, and norms without a mean",
+    "nystromformer": "attention by landmarks",
     "qwen3_moe": "mixtures of experts",
+    "roformer": "rotations of neighbouring numbers",
+    "splinter": "a tokenizer with places for questions",
+    "squeezebert": "products in groups",
+    "umt5": "distances with numbers of each layer",
+    "xlm": "languages beside words",
+    "xmod": "adapters for languages",
 }
 """Values of `model_type` near those of the table -> what these networks have that none here has."""
 

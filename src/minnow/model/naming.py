@@ -69,6 +69,20 @@ BERT = _WORDS | {
     "layer.{i}.output_norm": "encoder.layer.{i}.output.LayerNorm",
 }
 
+
+def _pre_norm(attention_norm: str, output_norm: str, final_norm: str) -> dict[str, str]:
+    """Name the tensors of a BERT with norms before its parts, and none after its tables."""
+    norms = {
+        "layer.{i}.attention_norm": f"encoder.layer.{{i}}.attention.{attention_norm}",
+        "layer.{i}.output_norm": f"encoder.layer.{{i}}.{output_norm}",
+        "final_norm": f"encoder.{final_norm}",
+    }
+    return {ours: name for ours, name in BERT.items() if ours != "embeddings.norm"} | norms
+
+
+MEGATRON = _pre_norm("ln", "ln", "ln")
+XLM_ROBERTA_XL = _pre_norm("self_attn_layer_norm", "LayerNorm", "LayerNorm")
+
 DISTILBERT = _WORDS | {
     "embeddings.position": "embeddings.position_embeddings.weight",
     "layer.{i}.query": "transformer.layer.{i}.attention.q_lin",

@@ -37,6 +37,18 @@ def post_norm_network(spec: EncoderSpec) -> Network:
     )
 
 
+def pre_norm_network(spec: EncoderSpec) -> Network:
+    """Describe a BERT with norms before its parts: Megatron-BERT and XLM-RoBERTa-XL.
+
+    Source: Shoeybi et al., "Megatron-LM" (2019); Goyal et al., "Larger-Scale Transformers for
+    Multilingual Masked Language Modeling" (2021).
+    """
+    network = post_norm_network(spec)
+    block = replace(network.blocks[0], placement=net.Placement.PRE)
+    norm = network.embedding_norm
+    return replace(network, embedding_norm=None, blocks=(block,) * spec.layers, final_norm=norm)
+
+
 def static_network(spec: EncoderSpec) -> Network:
     """Describe a table of vectors without a network: its states are the rows of the tokens."""
     words = net.Words(spec.vocab_size, 0)
