@@ -139,3 +139,23 @@ def contents_of(file: Path) -> list[tuple[Any, ...]]:
         return contents(store)
     finally:
         store.close()
+
+
+class TurnedModel(FakeModel):
+    """Another model: narrower vectors, nearly a linear image of the first one's."""
+
+    def __init__(self, **changes: Any) -> None:
+        super().__init__(
+            **{"weights_sha256": "c" * 64, "width": 20, "model_id": "made/turned"} | changes
+        )
+        self._turn = np.random.default_rng(5).normal(size=(FINGERPRINT.width, 20))
+
+    def _encode(self, texts: Sequence[str]) -> Floats:
+        rows = np.array(
+            [sum(map(self._word, text.lower().split()), self._word("")) for text in texts]
+        )
+        return normalize(np.tanh(normalize(rows) @ self._turn / 4))
+
+    def _word(self, word: str) -> Floats:
+        seed = int.from_bytes(hashlib.sha256(word.encode()).digest()[:8], "little")
+        return np.random.default_rng(seed).normal(size=FINGERPRINT.width).astype(np.float32)

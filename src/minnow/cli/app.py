@@ -11,6 +11,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
+from typer.core import TyperGroup
 
 from minnow.progress import show_progress
 from minnow.terminal import EPILOG, render_flags
@@ -20,14 +21,29 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import TextIO
 
+    from click import Command, Context
+
     from minnow.bench import Benchmark
     from minnow.evaluate import Comparison
     from minnow.frontier import Frontier
 
 T = TypeVar("T", "Comparison", "Benchmark", "Frontier")
 
+
+class _Commands(TyperGroup):
+    """Commands, of which some have a name of two words, as `index migrate` beside `index`."""
+
+    def resolve_command(
+        self, ctx: Context, args: list[str]
+    ) -> tuple[str | None, Command | None, list[str]]:
+        """Find the command that the first two arguments name, else the first one alone."""
+        name = " ".join(args[:2])
+        return super().resolve_command(ctx, [name, *args[2:]] if name in self.commands else args)
+
+
 app = typer.Typer(
     name="minnow",
+    cls=_Commands,
     help="Sentence-embedding models on MNN: a model goes in, a proven bundle comes out.",
     epilog=EPILOG,
     pretty_exceptions_enable=False,

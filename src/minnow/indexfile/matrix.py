@@ -106,10 +106,7 @@ class Matrix:
         filled = int(stay.sum())
         columns[:, :filled] = self.columns if stay.all() else self.columns[:, stay]
         lengths[:filled] = self._lengths[stay]
-        blocks = read_vectors(
-            database, self._table, last, self._width, self._encoding, unit=self._unit
-        )
-        for read, block in blocks:
+        for read, block in self._read(database, last):
             if not np.array_equal(read, ids[filled : filled + len(read)]):
                 filled = -1
                 break
@@ -121,6 +118,18 @@ class Matrix:
             raise damaged(database, f"{self._table.name} lacks vectors, or has too many")
         self.ids, self.columns, self._lengths = ids, columns, lengths
         self.longest = float(lengths.max(initial=0.0))
+
+    def _read(self, database: sqlite3.Connection, after: int) -> Iterator[tuple[Ids, Floats]]:
+        """Read the vectors after an id, in blocks of ids and float32 of shape (ids, width)."""
+        return read_vectors(
+            database, self._table, after, self._width, self._encoding, unit=self._unit
+        )
+
+    def _replace(self, places: NDArray[np.intp], vectors: Floats) -> None:
+        """Put other vectors, float32 of shape (places, width), into some columns."""
+        self.columns[:, places] = vectors.T
+        self._lengths[places] = np.linalg.norm(vectors.astype(np.float64), axis=1)
+        self._longest = float(self._lengths.max(initial=0.0))
 
     def search(
         self, queries: Floats, count: int, kind: Similarity, allowed: Ids | None = None

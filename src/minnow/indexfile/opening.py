@@ -179,7 +179,8 @@ def _prepare(database: sqlite3.Connection, path: Path, *, writable: bool) -> Non
             "this one if it is not needed."
         )
     version = _pragma(database, "user_version")
-    if version > schema.VERSION:
+    is_migrating = version > schema.MIGRATING
+    if version - is_migrating * schema.MIGRATING > schema.VERSION:
         raise IndexFileError(
             f"{path} has version {version}; this minnow reads up to {schema.VERSION}. "
             "Update minnow."
@@ -188,14 +189,16 @@ def _prepare(database: sqlite3.Connection, path: Path, *, writable: bool) -> Non
         execute_patiently(database, "PRAGMA journal_mode = WAL")
     database.execute("PRAGMA synchronous = NORMAL")
     database.execute("PRAGMA foreign_keys = ON")
-    if version < schema.VERSION:
+    if version - is_migrating * schema.MIGRATING < schema.VERSION:
         _migrate(database, path)
     schema.check_schema(database)
 
 
 def _migrate(database: sqlite3.Connection, path: Path) -> None:
     with _exclusive_transaction(database):
-        for version in range(_pragma(database, "user_version"), schema.VERSION):
+        found = _pragma(database, "user_version")
+        offset = schema.MIGRATING if found > schema.MIGRATING else 0
+        for version in range(found - offset, schema.VERSION):
             step = MIGRATIONS.get(version)
             if step is None:
                 raise IndexFileError(
@@ -203,7 +206,7 @@ def _migrate(database: sqlite3.Connection, path: Path) -> None:
                     f"{schema.VERSION}. Index again into another file."
                 )
             step(database)
-            database.execute(f"PRAGMA user_version = {version + 1}")
+            database.execute(f"PRAGMA user_version = {offset + version + 1}")
 
 
 @contextmanager

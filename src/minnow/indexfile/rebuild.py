@@ -33,7 +33,7 @@ def rebuild(store: Store, fingerprint: Fingerprint, settings: IndexSettings) -> 
             _check_fits(store, fingerprint, settings, what)
         with repaired_keywords(database):
             for owner in owners_in(database):
-                for statement in owner.clearing:
+                for statement in (*owner.clearing, *owner.of_model):
                     database.execute(statement)
         store.put_fact("model", to_json(fingerprint))
         store.put_fact("settings", to_json(settings))

@@ -23,6 +23,10 @@ APPLICATION_ID = 0x6D6E7731
 VERSION = 2
 """SQLite's `user_version`."""
 
+MIGRATING = 1000
+"""What a migration to another model adds to `user_version`, so that no older reader takes the file
+for one that it knows."""
+
 META = "meta"
 """The table of facts about the file; every file has it, and no owner does."""
 
@@ -48,8 +52,8 @@ class TableOwner:
         write_checks: SQL statements that fail on a fault, and what to call it. SQLite takes them
             for changes, so they run on writable files only.
         compacting: SQL statements that make the tables smaller.
-        clearing: SQL statements that delete what a rebuild makes again from its sources, and
-            facts in `meta` that describe the old model.
+        clearing: SQL statements that delete what a rebuild makes again from its sources.
+        of_model: SQL statements that delete facts in `meta` that describe the old model.
         kept: SQL queries that return a row if a rebuild keeps vectors, and a noun for what has
             them. Such a file can only be rebuilt with the model and encoding it has.
     """
@@ -62,10 +66,11 @@ class TableOwner:
     write_checks: tuple[tuple[str, str], ...] = ()
     compacting: tuple[str, ...] = ()
     clearing: tuple[str, ...] = ()
+    of_model: tuple[str, ...] = ()
     kept: tuple[tuple[str, str], ...] = ()
 
 
-OWNERS = ("minnow.indexfile.documents", "minnow.memory.schema")
+OWNERS = ("minnow.indexfile.documents", "minnow.indexfile.generations", "minnow.memory.schema")
 """Modules that register tables. They stand in higher layers, so they are imported by name when a
 file's tables are first asked for: import-linter does not see it, and need not, because nothing here
 uses a name of theirs. Otherwise a check, filter or rebuild would depend on what a process imported.
@@ -100,6 +105,7 @@ def readable_tables() -> frozenset[str]:
 def unknown_tables(database: sqlite3.Connection) -> list[str]:
     """Return the tables that no registered owner has, as of another program."""
     known = {META, SUMS}.union(*(owner.tables for owner in _owners()))
+    known |= {second_generation(table).name for table in vector_tables(database)}
     rows = database.execute(
         "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite#_%' "
         "ESCAPE '#' ORDER BY name"
@@ -115,7 +121,27 @@ def has_table(database: sqlite3.Connection, name: str) -> bool:
 
 def checked_tables(database: sqlite3.Connection) -> list[CheckedTable]:
     """Return the tables of a file whose rows have checksums, without `meta`."""
-    return [table for owner in owners_in(database) for table in owner.checked]
+    tables = [table for owner in owners_in(database) for table in owner.checked]
+    seconds = [second_generation(table) for table in tables if table.texts]
+    return tables + [table for table in seconds if has_table(database, table.name)]
+
+
+def vector_tables(database: sqlite3.Connection) -> list[CheckedTable]:
+    """Return the tables of a file whose vectors a model makes of texts."""
+    return [t for owner in owners_in(database) for t in owner.checked if t.texts]
+
+
+def second_generation(table: CheckedTable) -> CheckedTable:
+    """Return the table that a migration collects the vectors of another model in."""
+    return CheckedTable(f"migrated_{table.name}", table.columns, is_vectors=True)
+
+
+def vectors_schema(table: CheckedTable) -> str:
+    """Return the SQL that creates a table of vectors, none of which belongs to a text yet."""
+    return (
+        f"CREATE TABLE IF NOT EXISTS {table.name} "
+        f"(id INTEGER PRIMARY KEY, vector BLOB NOT NULL, {CHECKSUM})"
+    )
 
 
 def check_schema(database: sqlite3.Connection) -> None:
@@ -131,6 +157,9 @@ def check_schema(database: sqlite3.Connection) -> None:
     statements = [META_SCHEMA, SUMS_SCHEMA]
     for owner in owners_in(database):
         statements += owner.schema
+    for table in map(second_generation, vector_tables(database)):
+        if has_table(database, table.name):
+            statements.append(vectors_schema(table))
     for statement in statements:
         found = _CREATED.match(statement)
         assert found is not None

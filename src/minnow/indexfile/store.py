@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, TypeVar
 from minnow.errors import IndexFileError, InputError, MinnowError, OutputError
 from minnow.indexfile.checks import find_faults, reading_rows
 from minnow.indexfile.checksums import check_rows
-from minnow.indexfile.fingerprint import Fingerprint, check_fingerprint
+from minnow.indexfile.fingerprint import Fingerprint
+from minnow.indexfile.generations import check_model, find_migration, fits
 from minnow.indexfile.keyword_sums import seal_keywords, should_seal
 from minnow.indexfile.schema import FACTS, owners_in
 from minnow.indexfile.settings import IndexSettings, from_json
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from minnow.indexfile.generations import Migration
     from minnow.indexfile.models import SearchModel
 
 Self = TypeVar("Self", bound="OpenIndexFile")
@@ -142,7 +144,7 @@ class Store:
         """Set a value of the table `meta`."""
         with self.writing() as database:
             write_fact(database, name, value)
-            if name in ("model", "settings"):
+            if name in ("id", "model", "settings"):
                 self._opened_for = None
 
     def _required_fact(self, name: str) -> str:
@@ -238,9 +240,12 @@ class OpenIndexFile:
 
     Attributes:
         store: The file.
-        fingerprint: The model that made its vectors.
+        fingerprint: The model that made its vectors, or that it is being migrated to.
         settings: How its texts are cut and its vectors stored.
+        migration: The migration to the given model, if the file is under one.
     """
+
+    takes_new_model = False
 
     def __init__(self, store: Store, model: SearchModel | None) -> None:
         """Check that a model, if there is one, fits the file.
@@ -251,8 +256,13 @@ class OpenIndexFile:
         self._stack = ExitStack()
         self.store, self._model = store, model
         self.fingerprint, self.settings = store.fingerprint, store.settings
-        if model is not None:
-            check_fingerprint(self.fingerprint, model.fingerprint, str(store.path))
+        self.migration: Migration | None = None
+        if model is not None and self.takes_new_model:
+            found = find_migration(store)
+            if found is not None and fits(found.model, model.fingerprint):
+                self.migration, self.fingerprint = found, found.model
+        if model is not None and self.migration is None:
+            check_model(store, model.fingerprint)
 
     def check(self) -> list[str]:
         """Read the whole file, and return a line for each fault."""

@@ -65,7 +65,7 @@ MEMORIES = register(
                 "memories have no vector",
             ),
         ),
-        clearing=(f"DELETE FROM meta WHERE name = '{BACKGROUND}'",),  # noqa: S608
+        of_model=(f"DELETE FROM meta WHERE name = '{BACKGROUND}'",),  # noqa: S608
         kept=(("SELECT 1 FROM memories LIMIT 1", "memories"),),
     )
 )

@@ -11,14 +11,16 @@ from typing import TYPE_CHECKING, Literal, get_args
 import numpy as np
 
 from minnow.engines import EngineOptions
-from minnow.errors import InputError
+from minnow.errors import IndexFileError, InputError
 from minnow.indexfile.checks import reading_rows
 from minnow.indexfile.checksums import check_table, states
 from minnow.indexfile.documents import DOCUMENT_ROWS, FILES, VECTORS
 from minnow.indexfile.fusion import DEPTH, fuse_ranks, fuse_scores
+from minnow.indexfile.generations import find_migration, read_alignment
 from minnow.indexfile.keyword import MOST_SCORED, Keywords
 from minnow.indexfile.keyword_sums import check_keywords
 from minnow.indexfile.matrix import Matrix, Ranking, best, exact_scores, read_vectors
+from minnow.indexfile.mixed import MixedMatrix
 from minnow.indexfile.models import open_model
 from minnow.indexfile.opening import open_store
 from minnow.indexfile.store import OpenIndexFile
@@ -61,7 +63,11 @@ class Index(OpenIndexFile):
         for hit in index.search("how do fish sleep?", k=5, where="source LIKE 'fish/%'"):
             print(hit.score, hit.source, hit.passage)
     ```
+
+    A file that is being migrated can be opened with either model; see `minnow.migration`.
     """
+
+    takes_new_model = True
 
     def __init__(
         self, store: Store, model: SearchModel | None = None, *, sidecar: SidecarUse = "auto"
@@ -83,19 +89,32 @@ class Index(OpenIndexFile):
             raise InputError(f"sidecar should be {names}, not {sidecar!r}.")
         super().__init__(store, model)
         self._use = sidecar
-        self._kind = Similarity(self.fingerprint.similarity)
         with store.reading() as database:
             self._keywords = Keywords(database)
+        self._matrix = self._new_matrix()
+        self._kind = Similarity(self.fingerprint.similarity)
         self._unit = self._kind is Similarity.COSINE
-        self._matrix = Matrix(
-            VECTORS, self.fingerprint.width, self.settings.encoding, unit=self._unit
-        )
         self._checked: tuple[object, ...] = ()
         self._keywords_checked = -1
         self._ids: Ids = np.empty(0, np.int64)
         self._sidecar: Sidecar | None = None
         self._seen = -1
         self._warned = False
+
+    def _new_matrix(self) -> Matrix:
+        """Return the matrix of the file's vectors; in a migration, of those of the new model."""
+        old, migration = self.store.fingerprint, self.migration
+        unit = old.similarity == Similarity.COSINE
+        if migration is None:
+            return Matrix(VECTORS, old.width, self.settings.encoding, unit=unit)
+        new = migration.model
+        return MixedMatrix(
+            VECTORS,
+            (old.width, new.width),
+            self.settings.encoding,
+            read_alignment(self.store, migration),
+            units=(unit, new.similarity == Similarity.COSINE),
+        )
 
     @classmethod
     def open(
@@ -246,6 +265,11 @@ class Index(OpenIndexFile):
     def vectors(self, ids: Sequence[int]) -> Floats:
         """Return the vectors of chunks by their ids (`Hit.id`): float32 of shape (ids, width)."""
         with self.store.reading() as database:
+            if self.migration is not None:
+                raise InputError(
+                    f"{self.store.path} is being migrated and does not have all vectors of the "
+                    "new model yet. Finish with `minnow index migrate`."
+                )
             return vectors_of(
                 database, ids, self.fingerprint.width, self.settings.encoding, unit=self._unit
             )
@@ -267,6 +291,8 @@ class Index(OpenIndexFile):
             OutputError: It cannot be written.
         """
         width = self.fingerprint.width
+        if self.migration is not None:
+            return False
         with self.store.reading() as database:
             self._check_documents(database)
             ids = chunk_ids(database)
@@ -318,13 +344,17 @@ class Index(OpenIndexFile):
         changes = self.store.changes
         if changes == self._seen:
             return
+        if self.migration is not None and find_migration(self.store) != self.migration:
+            raise IndexFileError(
+                f"The migration of {self.store.path} was cancelled meanwhile. Open it again."
+            )
         self._ids = chunk_ids(self.store.database)
         self._sidecar = self._find_sidecar()
         self._seen = changes
 
     def _find_sidecar(self) -> Sidecar | None:
         large = len(self._ids) >= LARGE
-        if self._use == "never" or (self._use == "auto" and not large):
+        if self._use == "never" or (self._use == "auto" and not large) or self.migration:
             return None
         sidecar = open_sidecar(self.store, self._ids, self.fingerprint.width, self._kind)
         if sidecar is None and not self._warned:

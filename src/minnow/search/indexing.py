@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from minnow.chunks import Chunk, Splitter
 from minnow.errors import InputError, MissingExtraError
 from minnow.files import open_regular
-from minnow.indexfile.fingerprint import check_fingerprint
+from minnow.indexfile.generations import check_model
 from minnow.indexfile.opening import make_store
 from minnow.indexfile.rebuild import rebuild as rebuild_store
 from minnow.indexfile.settings import DEFAULT_TOKENS, READERS, IndexSettings, to_json
@@ -146,7 +146,7 @@ def open_index(
         if rebuild:
             rebuild_store(store, model.fingerprint, fresh)
             return store
-        check_fingerprint(store.fingerprint, model.fingerprint, str(file))
+        check_model(store, model.fingerprint)
         old.check_equal(wanted, str(file))
         if old.readers != READERS:
             with store.writing():

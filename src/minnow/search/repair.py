@@ -17,7 +17,7 @@ from minnow.indexfile.checksums import broken_keys, damaged, find_changed_rows
 from minnow.indexfile.documents import CHUNKS, COLLECTION, DOCUMENT_ROWS, FILES
 from minnow.indexfile.encodings import encode_rows
 from minnow.indexfile.keyword_sums import check_keywords, rebuild_keywords
-from minnow.indexfile.schema import checked_tables
+from minnow.indexfile.schema import checked_tables, second_generation, vector_tables
 from minnow.search.writer import digest_of, mark_outdated
 
 if TYPE_CHECKING:
@@ -57,18 +57,20 @@ def repair(store: Store, model: SearchModel) -> Repairs:
             return Repairs()
     with store.writing() as database:
         _repair_indexes(database)
-        unrepairable = [
-            table
-            for table in checked_tables(database)
-            if not table.is_vectors and table.name != CHUNKS.name
-        ]
+        vectors = vector_tables(database)
+        seconds = [second_generation(table) for table in vectors]
+        repairable = (CHUNKS, *vectors, *seconds)
+        unrepairable = [table for table in checked_tables(database) if table not in repairable]
         found = chain(changed_facts(database), find_changed_rows(database, unrepairable))
         if fault := next(found, None):
             raise damaged(database, fault)
         repairs = Repairs(outdated=_mark_damaged_texts(database))
+        for table in vectors:
+            repairs.embedded += _embed_again(database, table, store, model)
         for table in checked_tables(database):
-            if table.is_vectors:
-                repairs.embedded += _embed_again(database, table, store, model)
+            if table in seconds:  # the migration embeds them again
+                keys = [(key,) for key in broken_keys(database, table)]
+                database.executemany(f"DELETE FROM {table.name} WHERE id = ?", keys)  # noqa: S608
         rebuild_keywords(database)
     return repairs
 
@@ -104,8 +106,8 @@ def _is_damaged(database: sqlite3.Connection) -> bool:
         check_keywords(database)
     except IndexFileError:
         return True
-    vectors = [table for table in checked_tables(database) if table.is_vectors]
-    return any(_missing(database, table) for table in vectors) or bool(_lacking(database))
+    incomplete = any(_missing(database, table) for table in vector_tables(database))
+    return incomplete or bool(_lacking(database))
 
 
 def _repair_indexes(database: sqlite3.Connection) -> None:
