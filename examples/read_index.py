@@ -23,6 +23,7 @@ from heapq import nlargest
 
 APPLICATION_ID = 0x6D6E7731
 VERSION = 2
+MIGRATING = 1000
 
 
 def open_index(file: str) -> sqlite3.Connection:
@@ -30,6 +31,8 @@ def open_index(file: str) -> sqlite3.Connection:
     database = sqlite3.connect(f"file:{file}?mode=ro", uri=True)
     (application,) = database.execute("PRAGMA application_id").fetchone()
     (version,) = database.execute("PRAGMA user_version").fetchone()
+    if application == APPLICATION_ID and version == MIGRATING + VERSION:
+        raise SystemExit(f"{file} is being migrated: finish that with `minnow index migrate`.")
     if application != APPLICATION_ID or version != VERSION:
         raise SystemExit(f"{file} is not an index that this program can read.")
     return database

@@ -29,7 +29,7 @@ using Floats = std::vector<float>;
 using Database = std::unique_ptr<sqlite3, int (*)(sqlite3*)>;
 using Scored = std::pair<float, sqlite3_int64>;
 
-constexpr int kApplication = 0x6D6E7731, kVersion = 2;
+constexpr int kApplication = 0x6D6E7731, kVersion = 2, kMigrating = 1000;
 
 // A query on the file, read row by row.
 class Rows {
@@ -72,7 +72,10 @@ Database open_index(const std::string& file) {
     for (auto [pragma, least, most] : {std::tuple{"PRAGMA application_id", kApplication, kApplication},
                                        std::tuple{"PRAGMA user_version", kVersion, kVersion}}) {
         Rows rows(opened, pragma);
-        if (!rows.next() || rows.integer(0) < least || rows.integer(0) > most)
+        bool read = rows.next();
+        if (read && most == kVersion && rows.integer(0) == kMigrating + kVersion)
+            throw Error(file + " is being migrated to another model. Finish that with `minnow index migrate`.");
+        if (!read || rows.integer(0) < least || rows.integer(0) > most)
             throw Error(file + " is not an index that this program can read.");
     }
     return database;

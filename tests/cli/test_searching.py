@@ -183,3 +183,28 @@ class TestExample:
         (tmp_path / "a.db").touch()
         done = run_example(place, str(tmp_path / "a.db"), "--words", "x")
         assert "is not an index that this program can read" in done.stderr
+
+
+class TestMigrate:
+    def test_to_another_model(self, place: Path, tmp_path: Path) -> None:
+        file = tmp_path / "a.index"
+        file.write_bytes((place / "float16.index").read_bytes())
+        command = ("index", "migrate", file, "--to", "other.minnow")
+        done = run_minnow(*command, "--json", cwd=place)
+        assert done.code == 0, done.stderr
+        facts = json.loads(done.stdout)
+        assert (facts["finished"], facts["embedded"]) == (True, facts["texts"])
+        assert {loss["mode"] for loss in facts["losses"]} == {"vector", "hybrid"}
+        assert "nDCG@10 of hybrid search with 25% embedded" in done.stderr
+        found = hits(place, file, "how to descale a kettle", "-b", "other.minnow")
+        assert len(found) == 5
+        done = run_minnow("index", "migrate", file, "--cancel", "--json", cwd=place)
+        assert json.loads(done.stdout) == {"index": str(file), "cancelled": False}
+
+    def test_wrong_usage(self, place: Path) -> None:
+        done = run_minnow("index", "migrate", "float16.index", cwd=place)
+        assert "--to" in refused(done, 2)
+        (place / "empty.txt").write_text("\n")
+        done = run_minnow("index", "migrate", "float16.index", "--to", "other.minnow",
+                          "--queries", "empty.txt", cwd=place)  # fmt: skip
+        assert "holds no question" in refused(done, 2)

@@ -96,11 +96,13 @@ def test_invalid_index_files_are_reported(program: Path, tmp_path: Path) -> None
     (tmp_path / "text").write_text("text " * 1000)
     file, _ = make(tmp_path, VectorEncoding.INT8, "cosine")
     with_other(file, tmp_path / "newer", "PRAGMA user_version = 99")
+    with_other(file, tmp_path / "halfway", "PRAGMA user_version = 1002")
     with_other(file, tmp_path / "foreign", "PRAGMA application_id = 1")
     with_other(file, tmp_path / "damaged", "UPDATE vectors SET vector = x'00'")
     vector = json.dumps([1.0] * 24)
     for name, message in (
         ("text", "cannot be read"), ("nope", "cannot be opened"), ("damaged", "has changed"),
+        ("halfway", "is being migrated to another model"),
         ("newer", "is not an index that this"), ("foreign", "is not an index that this"),
     ):  # fmt: skip
         done = run(program, tmp_path / name, stdin=vector)

@@ -40,25 +40,26 @@ def migrate_command(
         int | None,
         typer.Option(min=0, help="Stop after embedding this many texts; go on another time."),
     ] = None,
-    cancel: Annotated[
+    cancel_migration: Annotated[
         bool, typer.Option("--cancel", help="Go back to the old model; no bundle.")
     ] = False,
     *,
     engine: EngineChoice,
     as_json: Json = False,
 ) -> None:
-    """Migrate an index to another model, while searches go on with either one.
+    """Migrate an index to another model while both search it.
 
-    First a sample is embedded, to predict the vectors of the rest, and it is said what search loses
-    meanwhile. Then the rest is embedded. The command can be stopped at any moment, and run
-    again. To index a folder that is called migrate, write ./migrate.
+    The command first embeds a sample to predict the other vectors, and says what search loses
+    by that meanwhile. Then it embeds the rest. It can be stopped at any moment, and run again. To
+    index a folder that is called migrate, write ./migrate.
 
     Example: minnow index migrate docs.index --to bge-base.minnow
     """
-    from minnow.migration import cancel_migration, migrate
+    from minnow.migration import cancel_migration as cancel
+    from minnow.migration import migrate
 
-    if cancel:
-        print_facts({"index": str(file), "cancelled": cancel_migration(file)}, as_json)
+    if cancel_migration:
+        print_facts({"index": str(file), "cancelled": cancel(file)}, as_json)
         return
     if to is None:
         raise UsageError("Give the new model with --to.")
