@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import TextIO
 
-    from click import Command, Context
-
     from minnow.bench import Benchmark
     from minnow.evaluate import Comparison
     from minnow.frontier import Frontier
@@ -33,9 +31,7 @@ T = TypeVar("T", "Comparison", "Benchmark", "Frontier")
 class _Commands(TyperGroup):
     """Commands, of which some have a name of two words, as `index migrate` beside `index`."""
 
-    def resolve_command(
-        self, ctx: Context, args: list[str]
-    ) -> tuple[str | None, Command | None, list[str]]:
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """Find the command that the first two arguments name, else the first one alone."""
         name = " ".join(args[:2])
         return super().resolve_command(ctx, [name, *args[2:]] if name in self.commands else args)
