@@ -132,6 +132,8 @@ def test_options_of_shell_examples_exist(page: Path) -> None:
         words = re.split(
             r"[\s=\[\]]+", re.split(r" [#|<>] ?", re.sub(r"\"[^\"]*\"", "TEXT", line))[0]
         )
+        if " ".join(words[:2]) in COMMANDS:
+            words = [" ".join(words[:2]), *words[2:]]
         command, words = COMMANDS[words[0]], words[1:]
         if hasattr(command, "commands"):
             command, words = command.commands[words[0]], words[1:]
