@@ -52,7 +52,7 @@ class Loss:
 
 
 @dataclass(frozen=True)
-class Sample:
+class EmbeddedSample:
     """Texts of an index that both models embedded.
 
     Attributes:
@@ -77,7 +77,7 @@ def choose_sentence(text: str) -> str | None:
 
 def measure_losses(
     store: Store,
-    sample: Sample,
+    sample: EmbeddedSample,
     questions: Sequence[str],
     vectors: Floats,
     kind: Similarity,

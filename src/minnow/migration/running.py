@@ -27,7 +27,7 @@ from minnow.indexfile.opening import open_store
 from minnow.indexfile.schema import checked_tables, unknown_tables, vector_tables
 from minnow.indexfile.settings import from_json, to_json
 from minnow.migration.fitting import fit
-from minnow.migration.loss import Loss, Sample, choose_sentence, measure_losses
+from minnow.migration.loss import EmbeddedSample, Loss, choose_sentence, measure_losses
 from minnow.search.chunk_ids import vectors_of
 from minnow.search.sidecar import sidecar_path
 from minnow.search.writer import digest_of
@@ -260,7 +260,7 @@ def _begin(
         alignment = found.alignment
         method = f"{found.method}, mean cosine {found.cosine:.3f} with {len(ids)} new vectors"
         report = replace(report, method=method)
-        sample = Sample(np.array(ids), list(texts.values()), made, found.predicted)
+        sample = EmbeddedSample(np.array(ids), list(texts.values()), made, found.predicted)
         losses = _measure(store, model, sample, questions)
     with store.writing() as database:
         generations.begin(store, new, alignment)
@@ -276,7 +276,7 @@ def _sample(ids: list[int]) -> list[int]:
 
 
 def _measure(
-    store: Store, model: SearchModel, sample: Sample, questions: Sequence[str]
+    store: Store, model: SearchModel, sample: EmbeddedSample, questions: Sequence[str]
 ) -> list[Loss]:
     """Measure the loss with a user's questions, or with sentences of the sample."""
     asked, sources = list(questions), None
