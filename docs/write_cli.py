@@ -8,9 +8,9 @@ import sys
 from pathlib import Path
 
 COMMANDS = ("", "convert", "verify", "embed", "info", "export", "device-check", "compare",
-            "evaluate", "gguf", "frontier", "index", "index migrate", "search", "ask", "memory",
-            "memory add", "memory recall", "memory reflect", "memory list", "memory forget",
-            "serve", "bench")  # fmt: skip
+            "evaluate", "gguf", "frontier", "rerank", "index", "index migrate", "search", "ask",
+            "memory", "memory add", "memory recall", "memory reflect", "memory list",
+            "memory forget", "serve", "bench")  # fmt: skip
 
 
 def help_of(command: str) -> str:

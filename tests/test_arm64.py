@@ -11,8 +11,8 @@ import pytest
 from arm64 import chosen, row
 from emulator import Emulator, SetUpError, apt_options, pip_arguments, set_up
 
-from minnow.bundle import Parity, ParityRun
 from minnow.device import DeviceAnswer, DeviceResult
+from minnow.parity import Parity, ParityRun
 from minnow.proof.probes import Probe, probe_texts
 
 

@@ -34,13 +34,12 @@ from minnow.bundle import (
     TOKENIZER,
     Bundle,
     Manifest,
-    Parity,
-    ParityRun,
     seal,
     staging,
 )
 from minnow.errors import BundleError
 from minnow.model.spec import Choices, EmbeddingSpec, EncoderSpec, Interface
+from minnow.parity import Parity, ParityRun
 from minnow.recipe import RECIPES, Graph, Precision, Recipe
 from minnow.sealing import FileRecord, sha256
 

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from minnow import RECIPES, Embedder, engine_choice
 from minnow.bundle import MANIFEST
 from minnow.convert import convert
-from minnow.engine_choice import CHECKED_TEXTS, PREFERRED, open_chosen
+from minnow.engine_choice import CHECKED_TEXTS, PREFERRED, compare_vectors, open_chosen
 from minnow.engines import EngineOptions
 from minnow.errors import EngineError, MissingExtraError, ParityError, SourceNotFoundError
 from minnow.model.spec import Interface
@@ -84,11 +84,10 @@ class Machine:
 
     def choose(self, engine: str, agreement: float = 0.9999) -> tuple[str, str]:
         self.opened.clear()
-        embedding = SimpleNamespace(rebuilt_interface=Interface.LAST_HIDDEN_STATE)
-        manifest = SimpleNamespace(embedding=embedding)
+        manifest = SimpleNamespace(rebuilt_interface=Interface.LAST_HIDDEN_STATE)
         bundle: Any = SimpleNamespace(folder="a.minnow", manifest=manifest)
         embedder, reason = open_chosen(
-            EngineOptions(engine, agreement=agreement), bundle, self.open
+            EngineOptions(engine, agreement=agreement), bundle, self.open, compare_vectors
         )
         assert [each.name for each in self.opened if not each.closed] == [embedder.name]
         return embedder.name, reason

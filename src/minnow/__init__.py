@@ -3,6 +3,7 @@
 | name | what it is |
 |---|---|
 | `Embedder` | opens a bundle; `encode`, `encode_query`, `encode_document`, `similarity` |
+| `Reranker` | opens a bundle of the other kind; `predict`, `rank` |
 | `EngineOptions` | which engine runs a bundle, with how many threads and how much memory |
 | `Bundle`, `Manifest`, `Parity` | what a bundle is, and what was proven of it |
 | `Recipe`, `RECIPES` | what is done to a model on its way into one |
@@ -20,11 +21,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from minnow.bundle import Bundle, Manifest, Parity
+    from minnow.bundle import Bundle, Manifest
     from minnow.embedder import Embedder, TruncationWarning
     from minnow.engines import EngineOptions
     from minnow.errors import MinnowError
+    from minnow.parity import Parity
     from minnow.recipe import RECIPES, Recipe
+    from minnow.reranker import Reranker
 
 __all__ = [
     "RECIPES",
@@ -35,11 +38,14 @@ __all__ = [
     "MinnowError",
     "Parity",
     "Recipe",
+    "Reranker",
     "TruncationWarning",
 ]
 
 _HOMES = {
-    "minnow.bundle": ("Bundle", "Manifest", "Parity"),
+    "minnow.bundle": ("Bundle", "Manifest"),
+    "minnow.parity": ("Parity",),
+    "minnow.reranker": ("Reranker",),
     "minnow.recipe": ("RECIPES", "Recipe"),
     "minnow.embedder": ("Embedder", "TruncationWarning"),
     "minnow.engines": ("EngineOptions",),

@@ -17,7 +17,15 @@ import msgspec
 from minnow.errors import BundleError
 from minnow.files import restore_if_missing, writing
 from minnow.model.limits import spec_faults
-from minnow.model.spec import Choices, EmbeddingSpec, EncoderSpec, Interface
+from minnow.model.spec import (
+    Choices,
+    EmbeddingSpec,
+    EncoderSpec,
+    Interface,
+    RerankingSpec,
+    rebuilt_interface,
+)
+from minnow.parity import Measure, Parity
 from minnow.recipe import Recipe, check_recipe
 from minnow.record_json import from_json, to_json
 from minnow.sealing import (
@@ -36,92 +44,17 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from contextlib import AbstractContextManager
 
-FORMAT = 5
+FORMAT = 6
 """The newest format of a manifest. Format 2 has `truncate_dim`, and format 3 `joined_poolings` and
 `layers`, which older readers ignore: they would give other vectors. Format 4 has `include_prompt`,
-and format 5 `queries`. A bundle without any of them has format 1, for those readers too."""
+format 5 `queries`, and format 6 `reranking`, whose bundles give scores. A bundle without any of
+them has format 1, for those readers too."""
 MANIFEST = "minnow.json"
 ENCODER = "encoder.mnn"
 TOKENIZER = "tokenizer.json"
 QUERIES = "query"
 """The folder of the files that embed queries, where they have an encoder of their own."""
 CARD = "README.md"
-
-
-@dataclass(frozen=True)
-class ParityRun:
-    """The cosines of one way to run the probe texts.
-
-    Attributes:
-        threads: CPU threads.
-        batching: "one by one", or "mixed" for padded batches of unlike lengths.
-        mean: Mean cosine over the texts.
-        p5: 5th percentile.
-        worst: The lowest cosine.
-        worst_text: The name of the text with the lowest cosine.
-        worst_shape: The (batch, tokens) that this text was run in.
-    """
-
-    threads: int
-    batching: str
-    mean: float
-    p5: float
-    worst: float
-    worst_text: str
-    worst_shape: tuple[int, int]
-
-
-@dataclass(frozen=True)
-class Retrieval:
-    """Retrieval quality of the staged bytes on a data set, compared with the reference.
-
-    Attributes:
-        dataset: The name of the data set.
-        fingerprint: SHA-256 of its texts and judgements.
-        documents: The number of documents.
-        queries: The number of queries.
-        measure: The name of the measure.
-        reference: The reference's value, from 0 to 1.
-        candidate: The value of the staged bytes.
-        max_ndcg_drop: How far the candidate may be below the reference.
-    """
-
-    dataset: str
-    fingerprint: str
-    documents: int
-    queries: int
-    measure: str
-    reference: float
-    candidate: float
-    max_ndcg_drop: float
-
-
-@dataclass(frozen=True)
-class Parity:
-    """The figures of a proof: the staged bytes against a reference on another path.
-
-    Attributes:
-        reference: What the vectors were compared with.
-        texts: The number of probe texts.
-        bar: The cosine that the worst text had to reach.
-        runs: The cosines, one row per way to run; at least one.
-        retrieval: The figures of a search with the vectors; None if the recipe asks for none.
-    """
-
-    reference: str
-    texts: int
-    bar: float
-    runs: tuple[ParityRun, ...]
-    retrieval: Retrieval | None = None
-
-    def __post_init__(self) -> None:
-        if not self.runs:
-            raise ValueError("a proof without a run proves nothing")
-
-    @property
-    def worst(self) -> ParityRun:
-        """The run with the lowest cosine; NaN counts as the lowest of all."""
-        return min(self.runs, key=lambda run: run.worst if run.worst == run.worst else -2.0)
 
 
 @dataclass(frozen=True)
@@ -190,6 +123,7 @@ class Manifest:
         parity: The figures of the proof.
         tools: Name -> version of each tool that made the bundle.
         fixed_shapes: Encoders of one shape each, beside encoder.mnn.
+        reranking: How a reranker makes scores; None for an embedding model.
         files: Path in the bundle -> size and hash; all files except the manifest itself.
         format: The version of this form: the oldest whose readers give this bundle's vectors.
         queries: The same of the encoder of queries, whose files are in QUERIES, where they have
@@ -206,6 +140,7 @@ class Manifest:
     parity: Parity
     tools: Mapping[str, str]
     fixed_shapes: tuple[FixedShape, ...] = ()
+    reranking: RerankingSpec | None = None
     files: Mapping[str, FileRecord] = field(default_factory=dict)
     format: int = 1
     queries: Manifest | None = None
@@ -213,7 +148,9 @@ class Manifest:
 
     def __post_init__(self) -> None:
         """Raise the format where readers of an older one would give other vectors."""
-        if self.queries is not None:
+        if self.reranking is not None:
+            object.__setattr__(self, "format", 6)
+        elif self.queries is not None:
             object.__setattr__(self, "format", 5)
         elif not self.embedding.include_prompt:
             object.__setattr__(self, "format", 4)
@@ -225,14 +162,21 @@ class Manifest:
     @property
     def output(self) -> str:
         """A description of what the encoder gives: dtype, shape, and the length of vectors."""
+        if self.reranking is not None:
+            return f"float32 of shape (batch, {self.width}), logits"
         if self.recipe.interface is Interface.LAST_HIDDEN_STATE:
             return f"float32 of shape (batch, seq, {self.encoder.width}), to be pooled"
         length = "of length 1" if self.embedding.head.gives_unit_length else "of any length"
         return f"float32 of shape (batch, {self.width}), {length}"
 
     @property
+    def rebuilt_interface(self) -> Interface:
+        """The output of a graph for other engines than MNN; see `rebuilt_interface`."""
+        return rebuilt_interface(self.embedding, self.reranking)
+
+    @property
     def width(self) -> int:
-        """Length of a vector."""
+        """Length of a vector, or the number of a reranker's labels."""
         return self.embedding.head.width(self.encoder.width)
 
 
@@ -297,6 +241,26 @@ class Bundle:
     def size(self) -> int:
         """Bytes of all files that the manifest lists."""
         return sum(record.size for record in self.manifest.files.values())
+
+    def check_kind(self, *, reranks: bool) -> None:
+        """Check that this is a reranker, or that it is an embedding model.
+
+        Raises:
+            BundleError: It is the other; the message says what to do.
+        """
+        found = self.manifest.reranking is not None
+        if found and not reranks:
+            raise BundleError(
+                f"{self.folder} is a reranker: it scores pairs of texts and gives no vectors. Take "
+                "the bundle of an embedding model, or rank texts with `minnow rerank` (in Python: "
+                "Reranker.open)."
+            )
+        if reranks and not found:
+            raise BundleError(
+                f"{self.folder} is an embedding model: it gives vectors and scores no pairs. Take "
+                "the bundle of a reranker, or use `minnow embed` or `minnow search` (in Python: "
+                "Embedder.open)."
+            )
 
     @contextmanager
     def unchanged(self) -> Iterator[None]:
@@ -391,13 +355,33 @@ def _number_faults(manifest: Manifest) -> list[str]:
     interface = manifest.recipe.interface
     if interface is Interface.LAST_HIDDEN_STATE and not manifest.embedding.head.is_plain:
         faults.append(f"it has layers or several poolings, and gives {interface.value}")
-    bars = (manifest.recipe.bar, manifest.parity.bar)
+    faults += _kind_faults(manifest)
+    bars = [manifest.recipe.bar]
+    if manifest.parity.measure is Measure.COSINE:
+        bars.append(manifest.parity.bar)
     faults += [f"its bar is {bar}" for bar in bars if not -1 <= bar <= 1]
     for shape in manifest.fixed_shapes:
         name = encoder_file((shape.batch, shape.tokens))
         if min(shape.batch, shape.tokens) < 1 or shape.file != name:
             faults.append(f"it has a fixed shape of {name.removesuffix('.mnn')} in {shape.file!r}")
     faults += [f"{n} has {r.size} bytes" for n, r in manifest.files.items() if r.size < 0]
+    return faults
+
+
+def _kind_faults(manifest: Manifest) -> list[str]:
+    """Describe what an embedding model and a reranker have in common, but should not."""
+    reranking, interface = manifest.reranking, manifest.recipe.interface
+    if (reranking is not None) != (interface is Interface.SCORES):
+        has = "no `reranking`" if reranking is None else "`reranking`"
+        return [f"it has {has}, and gives {interface.value}"]
+    if reranking is None:
+        return []
+    faults, width = [], manifest.width
+    if len(reranking.labels) != width:
+        faults.append(f"it names {len(reranking.labels)} labels of {width} logits")
+    if manifest.parity.measure is not Measure.DIFFERENCE or not 0 < manifest.parity.bar < 1e6:
+        faults.append(f"its logits were compared by {manifest.parity.measure.value}, with a bar of "
+                      f"{manifest.parity.bar}")  # fmt: skip
     return faults
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from minnow.bundle import ENCODER, TOKENIZER, Bundle
-from minnow.engine_choice import open_chosen
+from minnow.engine_choice import compare_vectors, open_chosen
 from minnow.engines import EngineOptions, open_engine
 from minnow.engines.forks import ForkSafeLock
 from minnow.errors import InputError
@@ -100,6 +100,7 @@ class Embedder:
         self.engine_reason = f"{engine.name}, as it was given."
         self.queries: Embedder | None = None
         self.default_role: Role | None = None
+        self.tokenizer = tokenizer
         self.pipeline = Pipeline(engine, tokenizer, encoder, embedding, name)
 
     @classmethod
@@ -128,7 +129,8 @@ class Embedder:
                 the class `SentenceTransformer` are taken at their defaults.
 
         Raises:
-            BundleError: Not a bundle, a file in it has changed, or the checkpoint is another.
+            BundleError: Not the bundle of an embedding model, a file in it has changed, or the
+                checkpoint is another.
             SourceError: The checkpoint is not where it should be.
             EngineError: No such engine, or the runtime cannot load the model.
             ParityError: The engine does not give the bundle's vectors.
@@ -137,13 +139,16 @@ class Embedder:
         """
         options = replace(options, **engine_arguments(changes))
         bundle = bundle if isinstance(bundle, Bundle) else Bundle.open(bundle)
+        bundle.check_kind(reranks=False)
         opened: list[Embedder] = []
         try:
             with bundle.unchanged():
                 if check_files:
                     bundle.check_files()
                 for part in bundle.parts:
-                    embedder, reason = open_chosen(options, part, partial(cls._open_part, part))
+                    embedder, reason = open_chosen(
+                        options, part, partial(cls._open_part, part), compare_vectors
+                    )
                     opened.append(embedder)
                     embedder.on_truncate, embedder.engine_reason = on_truncate, reason
         except BaseException:

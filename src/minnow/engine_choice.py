@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import cache, partial
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
-from minnow.engines import AUTO, EngineOptions, TextEmbedder
+from minnow.engines import AUTO, EngineOptions
 from minnow.errors import EngineError, MinnowError, ParityError
 from minnow.vectors import rowwise_cosine
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from minnow.bundle import Bundle
+    from minnow.engines import TextEmbedder
 
 PREFERRED = ("openvino-bf16", "openvino", "onnxruntime")
 """The engines that "auto" tries, the fastest in bulk first; see docs/benchmarks.md."""
@@ -34,10 +35,23 @@ CHECKED_TEXTS = (
 """Texts from one word to over the limit of most models."""
 
 
-T = TypeVar("T", bound=TextEmbedder)
+class Closes(Protocol):
+    """What runs a bundle."""
+
+    def close(self) -> None:
+        """Free the runtime's memory."""
+        ...
 
 
-def open_chosen(options: EngineOptions, bundle: Bundle, open_: Callable[..., T]) -> tuple[T, str]:
+T = TypeVar("T", bound=Closes)
+
+
+def open_chosen(
+    options: EngineOptions,
+    bundle: Bundle,
+    open_: Callable[..., T],
+    compare: Callable[[T, T, float], str],
+) -> tuple[T, str]:
     """Open a bundle's network on the engine that the options name, or on the best one.
 
     Args:
@@ -47,9 +61,11 @@ def open_chosen(options: EngineOptions, bundle: Bundle, open_: Callable[..., T])
         bundle: The bundle.
         open_: Opens it with other options; on another engine than MNN also with `model` and
             `interface`.
+        compare: Compares what another engine gives with what the bundle's own gives, and describes
+            the agreement, or raises `ParityError`; the number is the options' `agreement`.
 
     Returns:
-        The embedder, and the reason for the choice, as a sentence.
+        What was opened, and the reason for the choice, as a sentence.
 
     Raises:
         SourceError, BundleError, EngineError, MissingExtraError: It cannot be opened.
@@ -63,9 +79,9 @@ def open_chosen(options: EngineOptions, bundle: Bundle, open_: Callable[..., T])
     def open_other(engine: str) -> tuple[T, str]:
         other = replace(options, engine=engine)
         _check_possible(engine)
-        interface = bundle.manifest.embedding.rebuilt_interface
-        embedder = open_(other, model=graph(), interface=interface)
-        return embedder, _check_agreement(embedder, own, other)
+        interface = bundle.manifest.rebuilt_interface
+        opened = open_(other, model=graph(), interface=interface)
+        return opened, _check_agreement(opened, own, other, compare)
 
     if options.engine != AUTO:
         try:
@@ -105,27 +121,31 @@ def _check_possible(engine: str) -> None:
 
 
 def _check_agreement(
-    embedder: TextEmbedder, open_own: Callable[[], TextEmbedder], options: EngineOptions
+    opened: T,
+    open_own: Callable[[], T],
+    options: EngineOptions,
+    compare: Callable[[T, T, float], str],
 ) -> str:
-    """Compare an embedder with the bundle's own; close it if they do not agree."""
+    """Compare what was opened with the bundle's own; close it if they do not agree."""
     if not options.agreement:
         return f"{options.engine}, not compared with the bundle."
     try:
         own = open_own()
         try:
-            worst = _worst_cosine(embedder, own, options.agreement)
+            return f"{options.engine}: {compare(opened, own, options.agreement)}"
         finally:
             own.close()
     except BaseException:
-        embedder.close()
+        opened.close()
         raise
-    return (
-        f"{options.engine}: it gives the bundle's vectors, with a worst cosine of {worst:.6f} on "
-        f"{len(CHECKED_TEXTS)} texts."
-    )
 
 
-def _worst_cosine(embedder: TextEmbedder, own: TextEmbedder, agreement: float) -> float:
+def compare_vectors(embedder: TextEmbedder, own: TextEmbedder, agreement: float) -> str:
+    """Compare the vectors of a few texts; describe the worst cosine.
+
+    Raises:
+        ParityError: It is below the agreement.
+    """
     found, expected = (each.encode_document(CHECKED_TEXTS) for each in (embedder, own))
     cosines = rowwise_cosine(found, expected)
     cosines[~found.any(axis=1) & ~expected.any(axis=1)] = 1.0  # zeros, of a text without tokens
@@ -136,4 +156,7 @@ def _worst_cosine(embedder: TextEmbedder, own: TextEmbedder, agreement: float) -
             f"{CHECKED_TEXTS[worst][:20]!r}... is {cosines[worst]:.6f}, below {agreement}.",
             worst=float(cosines[worst]),
         )
-    return float(cosines[worst])
+    return (
+        f"it gives the bundle's vectors, with a worst cosine of {cosines[worst]:.6f} on "
+        f"{len(CHECKED_TEXTS)} texts."
+    )

@@ -51,6 +51,16 @@ class PeerOptions(TypedDict, total=False):
     chunk_size: None
 
 
+class PeerPredictOptions(TypedDict, total=False):
+    """Arguments of `CrossEncoder.predict` and `rank` that have one possible value here."""
+
+    convert_to_numpy: bool
+    convert_to_tensor: bool
+    device: str | None
+    pool: None
+    chunk_size: None
+
+
 class PeerSettings(TypedDict, total=False):
     """Arguments of the class `SentenceTransformer` that have one possible value here."""
 
@@ -278,3 +288,33 @@ def with_role(role: Role, given: EncodeOptions, embedding: EmbeddingSpec) -> Enc
     if given.get("prompt") is not None or given.get("prompt_name") is not None:
         return {**given, "task": role}
     return {**given, "task": role, "prompt": getattr(embedding.role_prompts, role)}
+
+
+def is_pair(inputs: object) -> bool:
+    """Return whether this is one pair of texts, as `CrossEncoder.is_singular_input` has it."""
+    if hasattr(inputs, "ndim"):
+        return bool(inputs.ndim == 1 and len(inputs) > 0)  # type: ignore[arg-type]
+    return isinstance(inputs, (list, tuple)) and len(inputs) > 0 and isinstance(inputs[0], str)
+
+
+def check_pairs(inputs: object) -> list[tuple[str, str]]:
+    """Check that the argument holds pairs of texts: tuples, lists, or an array of two columns.
+
+    Raises:
+        InputError: It holds something else; the message names the first such pair.
+    """
+    if isinstance(inputs, str):
+        raise InputError("inputs is one string; give a pair of them, or several pairs.")
+    two_axes = getattr(inputs, "ndim", 1) == 2 and hasattr(inputs, "tolist")
+    rows = inputs.tolist() if two_axes else check_iterable(inputs)  # type: ignore[arg-type, attr-defined]
+    pairs = []
+    for number, row in enumerate(rows):
+        pair = tuple(row.tolist() if hasattr(row, "tolist") else row) if _holds(row) else ()
+        if len(pair) != 2 or not all(isinstance(text, str) for text in pair):
+            raise InputError(f"Pair {number} should be two strings, not {row!r:.60}.")
+        pairs.append(pair)
+    return pairs
+
+
+def _holds(row: object) -> bool:
+    return isinstance(row, (list, tuple)) or getattr(row, "ndim", 0) == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from typing import TYPE_CHECKING
 
 from minnow.bundle import TOKENIZER
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from minnow.model.network import Network
     from minnow.model.original import Original, Tensors
     from minnow.model.source import ModelSource
-    from minnow.model.spec import EmbeddingSpec
+    from minnow.model.spec import EmbeddingSpec, Interface
 
 
 def find_origin(
@@ -81,7 +82,10 @@ def has_tokenizer_of(bundle: Bundle, original: Original) -> bool:
     if original.tokenizer.rebuilt is None or bundle.manifest.source.tokenizer is None:
         return False
     files = (bundle.folder / TOKENIZER, original.tokenizer.content)
-    ours, theirs = (load_tokenizer(file).to_str() for file in files)
+    ours, theirs = (json.loads(load_tokenizer(file).to_str()) for file in files)
+    if original.reranking is None:  # older versions rebuilt no templates of pairs
+        for content in (ours, theirs):
+            (content["post_processor"] or {}).pop("pair", None)
     return bool(ours == theirs)
 
 
@@ -100,7 +104,7 @@ def rebuild_graph(bundle: Bundle, source: str | ModelSource | None = None) -> by
     Returns:
         A serialised `onnx.ModelProto` that gives token states, even where the bundle's encoder
         gives vectors; but vectors where the head has layers. See
-        `minnow.graph.encoder.build_graph` and `minnow.model.spec.EmbeddingSpec.interface`.
+        `minnow.graph.encoder.build_graph` and `minnow.model.spec.rebuilt_interface`.
 
     Raises:
         SourceError: The model is not there.
@@ -115,17 +119,20 @@ def rebuild_graph(bundle: Bundle, source: str | ModelSource | None = None) -> by
             return original_graph(read_original(origin, manifest.choices))
     network, embedding = network_of(manifest.encoder), manifest.embedding
     tensors = stored_tensors(bundle.encoder, network, embedding.head)
-    return _graph(network, tensors, embedding)
+    return _graph(network, tensors, embedding, manifest.rebuilt_interface)
 
 
 def original_graph(original: Original) -> bytes:
     """Write minnow's own graph of a model in float32, with the output that its head needs."""
-    return _graph(original.network, original.tensors, original.embedding)
+    return _graph(
+        original.network, original.tensors, original.embedding, original.rebuilt_interface
+    )
 
 
-def _graph(network: Network, tensors: Tensors, embedding: EmbeddingSpec) -> bytes:
-    head = None if embedding.head.is_plain else embedding.head
-    graph: bytes = build_graph(
-        network, tensors, head=head, long=embedding.is_long
-    ).SerializeToString()
+def _graph(
+    network: Network, tensors: Tensors, embedding: EmbeddingSpec, output: Interface
+) -> bytes:
+    head = embedding.head if output.per_text else None
+    model = build_graph(network, tensors, head=head, output=output, long=embedding.is_long)
+    graph: bytes = model.SerializeToString()
     return graph

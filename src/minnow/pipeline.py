@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 import numpy as np
 
@@ -15,8 +15,7 @@ from minnow.engines import Engine, TokenBatch
 from minnow.engines.base import batches_by_length
 from minnow.engines.lanes import run_batches
 from minnow.errors import BatchSizeError, EngineError, InputError
-from minnow.model.spec import EmbeddingSpec, EncoderSpec, Interface
-from minnow.model.tokenizer import TextTokenizer
+from minnow.model.spec import EmbeddingSpec, EncoderSpec
 from minnow.vectors import normalize, pool
 
 if TYPE_CHECKING:
@@ -30,14 +29,31 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float32]
 
 T = TypeVar("T")
+Text = TypeVar("Text", str, tuple[str, str])
+"""A text, or a pair of a query and a document."""
+Given = TypeVar("Given", str, tuple[str, str], contravariant=True)
 
 WINDOW = 4096
 """Texts in a block: enough to batch many of one length, few enough for flat memory."""
 
 
+class Tokenizes(Protocol[Given]):
+    """A tokenizer with a limit, of texts or of pairs."""
+
+    def tokenize(
+        self, texts: Sequence[Given], *, first: int = 0, prompt: str = ""
+    ) -> list[TokenizedText]:
+        """Tokenise texts behind a prompt; the first has the number `first` in messages."""
+        ...
+
+    def prompt_tokens(self, prompt: str) -> int:
+        """Count the tokens of a prompt that a pooling leaves out."""
+        ...
+
+
 @dataclass(frozen=True)
-class Pipeline:
-    """The steps between texts and vectors.
+class Pipeline(Generic[Text]):
+    """The steps between texts and vectors, or between pairs of texts and logits.
 
     Attributes:
         engine: Ids in, token states or vectors out.
@@ -49,14 +65,14 @@ class Pipeline:
     """
 
     engine: Engine
-    tokenizer: TextTokenizer
+    tokenizer: Tokenizes[Text]
     encoder: EncoderSpec
     embedding: EmbeddingSpec
     name: str
 
     def stream(
-        self, texts: Iterable[str], options: Options, advance: Callable[[int], None]
-    ) -> Iterator[tuple[list[str], Floats, int]]:
+        self, texts: Iterable[Text], options: Options, advance: Callable[[int], None]
+    ) -> Iterator[tuple[list[Text], Floats, int]]:
         """Embed texts block by block; a thread tokenises the next block meanwhile.
 
         Args:
@@ -88,21 +104,19 @@ class Pipeline:
             block, rows = following, tokens() if following else []
 
     def tokens(
-        self, texts: Sequence[str], prompt: str = "", *, first: int = 0
+        self, texts: Sequence[Text], prompt: str = "", *, first: int = 0
     ) -> list[TokenizedText]:
         """Tokenise texts behind a prompt; say which tokens of it the model's pooling leaves out.
 
         Args:
-            texts: Any strings.
+            texts: Any strings, or pairs of them.
             prompt: Text to put before each.
             first: Number of the first text in messages.
 
         Raises:
             InputError: A text is not a string; the message names it.
         """
-        # str.__str__, because a subclass may override +
-        prefixed = [prompt + str.__str__(t) if isinstance(t, str) else t for t in texts]
-        rows = self.tokenizer.tokenize(prefixed, first=first)
+        rows = self.tokenizer.tokenize(texts, first=first, prompt=prompt)
         if self.embedding.include_prompt or not prompt:
             return rows
         count = self.tokenizer.prompt_tokens(prompt)
@@ -115,7 +129,7 @@ class Pipeline:
 
         Args:
             engine: The engine of the pipeline, or a lane of it.
-            rows: At least one text.
+            rows: At least one text or pair.
 
         Raises:
             BatchSizeError: A text alone is too long for the runtime, or for the memory left.
@@ -132,9 +146,12 @@ class Pipeline:
 
     def _forward(self, engine: Engine, rows: Sequence[TokenizedText]) -> Floats:
         batch = TokenBatch.pad(
-            [row.ids for row in rows], self.encoder.pad_token_id, [row.left_out for row in rows]
+            [row.ids for row in rows],
+            self.encoder.pad_token_id,
+            [row.left_out for row in rows],
+            [row.types for row in rows],
         )
-        vectors, pooled = engine.run(batch), engine.interface is Interface.SENTENCE_EMBEDDING
+        vectors, pooled = engine.run(batch), engine.interface.per_text
         if not pooled:
             with np.errstate(invalid="ignore", over="ignore"):
                 vectors = pool(vectors, batch.attention_mask, self.embedding.pooling)
@@ -147,15 +164,17 @@ class Pipeline:
             vectors = vectors[:, : self.embedding.truncate_dim]
         return vectors
 
-    def _tokenize(self, texts: list[str], options: Options, start: int) -> list[TokenizedText]:
+    def _tokenize(self, texts: list[Text], options: Options, start: int) -> list[TokenizedText]:
         """Tokenise texts, of which the first has the number `start` in the stream."""
         rows = self.tokens(texts, options.prompt, first=start)
         if options.on_truncate == "error":
             cut = next((start + i for i, row in enumerate(rows) if row.truncated), None)
             if cut is not None:
+                text = texts[cut - start]
+                start_of_it, unit = (text, "Text") if isinstance(text, str) else (text[1], "Pair")
                 raise InputError(
-                    f"Text {cut} is longer than {self.embedding.max_tokens} tokens, the limit of "
-                    f"{self.name}; it begins {texts[cut - start][:60]!r}. Split it into "
+                    f"{unit} {cut} is longer than {self.embedding.max_tokens} tokens, the limit of "
+                    f"{self.name}; it begins {start_of_it[:60]!r}. Split it into "
                     "chunks, or allow truncation with on_truncate='warn'."
                 )
         if self.embedding.unpooled_ids:  # a text without a token has the vector of one left out
@@ -204,7 +223,7 @@ def _in_thread(work: Callable[[], T], needed: object) -> Iterator[Callable[[], T
         yield thread.submit(work).result
 
 
-def _read(texts: Iterator[str]) -> tuple[list[str], Exception | None]:
+def _read(texts: Iterator[Text]) -> tuple[list[Text], Exception | None]:
     """Read the next block; return it, or the error."""
     try:
         return list(islice(texts, WINDOW)), None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import TYPE_CHECKING, Literal
 
@@ -88,7 +88,11 @@ class Recipe:
         calibration: A description of the text that they were calibrated on; empty if they were not.
         max_ndcg_drop: How far nDCG@10 on the built-in data set may be below the reference's; None
             searches nothing. minnow.json calls it largest_fall.
-        interface: What the encoder gives: token states, or vectors that it has pooled itself.
+        interface: What the encoder gives: token states, or vectors that it has pooled itself; a
+            reranker's gives scores.
+        max_difference: For a reranker, the greatest difference that a logit may have from the
+            reference's, in units of the largest logit where that is above 1; None takes the
+            precision's.
     """
 
     precision: Precision
@@ -103,6 +107,15 @@ class Recipe:
     calibration: str = ""
     max_ndcg_drop: float | None = None
     interface: Interface = Interface.LAST_HIDDEN_STATE
+    max_difference: float | None = None
+
+    @property
+    def ranking_bars(self) -> RankingBars:
+        """What a reranker's logits and its order of documents have to reach."""
+        bars = RANKING_BARS[self.precision]
+        if self.max_difference is None:
+            return bars
+        return replace(bars, difference=self.max_difference)
 
     @property
     def grids(self) -> dict[str, Grid]:
@@ -118,7 +131,39 @@ class Recipe:
     @property
     def stored_bar(self) -> float | None:
         """The bar against a forward pass over the very numbers stored; None if none are rounded."""
-        return RECIPES["fp32" if self.exact_gelu else "fp16"].bar if self.rounds else None
+        return RECIPES[self._stored_as].bar if self.rounds else None
+
+    @property
+    def stored_difference(self) -> float | None:
+        """The same for a reranker's logits, in the units of `max_difference`."""
+        return RANKING_BARS[Precision(self._stored_as)].difference if self.rounds else None
+
+    @property
+    def _stored_as(self) -> str:
+        return "fp32" if self.exact_gelu else "fp16"
+
+
+@dataclass(frozen=True)
+class RankingBars:
+    """What a reranker has to reach.
+
+    Attributes:
+        difference: See `Recipe.max_difference`.
+        agreement: The least share of pairs of documents in the reference's order.
+    """
+
+    difference: float
+    agreement: float
+
+
+RANKING_BARS: Mapping[Precision, RankingBars] = {
+    Precision.FP32: RankingBars(1e-4, 1.0),
+    Precision.FP16: RankingBars(2e-3, 0.99),
+    Precision.INT8: RankingBars(0.1, 0.95),
+    Precision.INT6: RankingBars(0.2, 0.9),
+    Precision.INT5: RankingBars(0.4, 0.85),
+    Precision.INT4: RankingBars(0.6, 0.8),
+}
 
 
 def _whole(

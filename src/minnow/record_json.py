@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
+from minnow.model.head import LAYER_NORM_EPS
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -20,14 +22,19 @@ _WRITTEN_NAMES = {"max_ndcg_drop": "largest_fall"}
 def to_json(record: object) -> dict[str, Any]:
     """Return a manifest or the record of an export as its JSON form, under the written names.
 
-    The settings that only some families have, and what only some heads have, are left out where
-    there are none.
+    What only some families, heads and kinds of bundles have is left out where there is none.
     """
     return _written(msgspec.to_builtins(record))
 
 
 def _written(values: dict[str, Any]) -> dict[str, Any]:
     """Leave out of a record's values what most have not, and rename the others, in place."""
+    _drop_defaults(values, ("reranking", None))
+    for owner in (values, *values.get("fixed_shapes", ())):
+        _drop_defaults(owner.get("parity"), ("ranking", None), ("measure", "cosine"))
+        for run in (owner.get("parity") or {}).get("runs", ()):
+            _drop_defaults(run, ("worst_score", None))
+    _drop_defaults(values.get("recipe"), ("max_difference", None))
     encoder = values.get("encoder")
     if isinstance(encoder, dict) and not encoder["settings"]:
         del encoder["settings"]
@@ -36,17 +43,23 @@ def _written(values: dict[str, Any]) -> dict[str, Any]:
         for key in ("joined_poolings", "layers", "unpooled_ids"):
             if not embedding.get(key):  # a record of an older format has no such key
                 embedding.pop(key, None)
-        if embedding.get("include_prompt", True):
-            embedding.pop("include_prompt", None)
-    source = values.get("source")
-    if isinstance(source, dict) and source.get("route") is None:
-        source.pop("route", None)
+        _drop_defaults(embedding, ("include_prompt", True))
+        for layer in embedding.get("layers", ()):
+            _drop_defaults(layer, ("eps", LAYER_NORM_EPS))
+    _drop_defaults(values.get("source"), ("route", None))
     if values.get("queries") is None:
         values.pop("queries", None)
         values.pop("default_role", None)
     else:
         values["queries"] = _written(values["queries"])
     return _rename(values, _WRITTEN_NAMES)
+
+
+def _drop_defaults(record: Any, *defaults: tuple[str, object]) -> None:
+    """Leave out the keys that records of older formats do not have, at their defaults."""
+    for key, default in defaults:
+        if isinstance(record, dict) and record.get(key, ...) == default:
+            del record[key]
 
 
 def recipe_json(recipe: Recipe) -> dict[str, Any]:

@@ -11,9 +11,11 @@ import numpy as np
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 
 from minnow.model.checkpoint import tensor_names, tensor_shapes
+from minnow.model.classifiers import read_classifier
 from minnow.model.config import read_encoder_spec
 from minnow.model.embedding import read_embedding_spec
 from minnow.model.families import family_named, network_of
+from minnow.model.head import Head, layer_shapes
 from minnow.model.source import ModelSource
 from minnow.model.spec import Choices
 
@@ -403,6 +405,60 @@ def write_model(
     write_json(folder / "config_sentence_transformers.json", {"prompts": dict(prompts or {})})
     (folder / "README.md").write_text("---\nlicense: mit\n---\n\n# Tiny\n", encoding="utf-8")
     return folder
+
+
+def write_reranker(
+    folder: Path,
+    *,
+    family: str = "bert",
+    labels: int = 1,
+    activation: str | None = "torch.nn.modules.linear.Identity",
+    seed: int = 0,
+    **config: object,
+) -> Path:
+    """Write a tiny cross-encoder as transformers saves one, whose logits of documents differ.
+
+    Args:
+        folder: Where; made if need be.
+        family: A key of CONFIGS.
+        labels: How many logits it gives.
+        activation: The class in config.json that makes scores of them; None names none.
+        seed: Of the random weights.
+        **config: Replaces keys of config.json.
+
+    Returns:
+        The folder.
+    """
+    stated = {"sentence_transformers": {"activation_fn": activation}} if activation else {}
+    name = CONFIGS[family]["architectures"][0].removesuffix("Model") + "ForSequenceClassification"
+    named = {"id2label": {str(i): f"label {i}" for i in range(labels)}, "architectures": [name]}
+    plain = {**CONFIGS[family], "vocab_size": len(VOCABULARY)}
+    write_json(folder / "config.json", plain | named | stated | config)
+    write_tokenizer(folder, VOCABULARIES.get(family, VOCABULARY))
+    edit_json(
+        folder / "tokenizer_config.json",
+        model_input_names=["input_ids", "token_type_ids", "attention_mask"],
+    )
+    encoder = encoder_of(folder)
+    prefix = family_named(encoder.family).namings[0].prefix
+    tensors = {f"{prefix}{key}": value for key, value in random_tensors(folder, seed).items()}
+    write_weights(folder, tensors | random_classifier(folder, labels, seed))
+    return folder
+
+
+def random_classifier(folder: Path, labels: int, seed: int = 0) -> dict[str, NDArray[np.float32]]:
+    """Return random tensors of a classifier, under the checkpoint's own names."""
+    config = json.loads((folder / "config.json").read_text())
+    spec = encoder_of(folder)
+    classifier = read_classifier(spec, config, labels)
+    head = Head(classifier.pooling, layers=tuple(row.layer for row in classifier.layers))
+    shapes = layer_shapes(head, spec.width)
+    generator = np.random.default_rng(seed + 1)
+    tensors = {}
+    for our, their in classifier.tensor_names(shapes).items():
+        values = generator.normal(0, 2 * shapes[our][-1] ** -0.5, shapes[our])
+        tensors[their] = (1 + values if their.endswith("norm.weight") else values).astype("f4")
+    return tensors
 
 
 _FLAGS = {

@@ -17,14 +17,13 @@ from minnow.bundle import (
     TOKENIZER,
     Bundle,
     Manifest,
-    Parity,
-    ParityRun,
     SourceRecord,
     seal,
     staging,
 )
 from minnow.model.network import Activation
 from minnow.model.spec import Choices, EmbeddingSpec, EncoderSpec
+from minnow.parity import Parity, ParityRun
 from minnow.recipe import RECIPES
 from minnow.sealing import DIGEST, stamp_record
 from minnow.vectors import Pooling

@@ -18,7 +18,7 @@ from minnow.model.config import read_encoder_spec
 from minnow.model.families import network_of
 from minnow.model.head import Head
 from minnow.model.reference import ReferenceModel
-from minnow.model.spec import EmbeddingSpec, Interface
+from minnow.model.spec import EMBEDDING_INTERFACES, EmbeddingSpec, Interface
 from minnow.recipe import RECIPES
 from minnow.vectors import Pooling
 
@@ -64,7 +64,7 @@ def test_onnx_runtime_gives_the_reference_states(
 @pytest.mark.parametrize(
     ("family", "pooling"), [("modernbert", "cls"), ("modernbert", "mean"), ("mpnet", "cls")]
 )
-@pytest.mark.parametrize("interface", Interface)
+@pytest.mark.parametrize("interface", EMBEDDING_INTERFACES)
 @pytest.mark.extra("sentence-transformers")
 @pytest.mark.filterwarnings("ignore")
 def test_a_bundle_for_long_texts_gives_the_vectors_of_sentence_transformers(

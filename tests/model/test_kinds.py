@@ -62,26 +62,21 @@ FOLDERS: dict[str, tuple[Mapping[str, str], str]] = {
         "is a LoRA adapter (adapter_config.json), a small change to acme/base,",
     ),
     "reranker": (
-        {"config.json": head("BertForSequenceClassification", id2label={"0": "x"})} | WEIGHTS,
-        "is a reranker (a cross-encoder, BertForSequenceClassification)",
+        {
+            "config.json": head("Qwen3ForCausalLM"),
+            "modules.json": modules(ST + "cross_encoder.modules.logit_score.LogitScore"),
+        }
+        | WEIGHTS,
+        "is a reranker (a cross-encoder, CrossEncoder) without the head of a classifier",
     ),
     "reranker of sentence-transformers 2": (
         {"config.json": head("BertModel", sbert_ce_default_activation_function="x")} | WEIGHTS,
         "is a reranker",
     ),
-    "reranker of sentence-transformers 6": (
-        {
-            "config.json": head("BertForSequenceClassification"),
-            "config_sentence_transformers.json": '{"model_type": "CrossEncoder"}',
-            "modules.json": modules(ST + "base.modules.transformer.Transformer"),
-        }
-        | WEIGHTS,
-        "is a reranker",
-    ),
     "classifier": (
         {"config.json": head("BertForSequenceClassification", id2label={"0": "a", "1": "b"})}
         | WEIGHTS,
-        "is a text classifier or a reranker",
+        "is a text classifier (BertForSequenceClassification)",
     ),
     "colbert": ({"config.json": head("HF_ColBERT")} | WEIGHTS, "is a ColBERT model"),
     "colbert of PyLate": (

@@ -19,7 +19,7 @@ from minnow.device import read_answers, write_check
 from minnow.engines.sentence_transformers import SentenceTransformersEmbedder
 from minnow.errors import EngineError, ParityError, SourceError
 from minnow.indexfile.fingerprint import Fingerprint
-from minnow.model.spec import Choices, Interface
+from minnow.model.spec import EMBEDDING_INTERFACES, Choices, Interface
 from minnow.recipe import RECIPES
 from minnow.vectors import Pooling
 
@@ -37,7 +37,7 @@ def model_of(folder: Path, truncate_dim: object, **options: Any) -> Path:
 
 
 @pytest.mark.extra("convert", "sentence-transformers")
-@pytest.mark.parametrize("interface", list(Interface), ids=lambda interface: interface.value)
+@pytest.mark.parametrize("interface", EMBEDDING_INTERFACES, ids=lambda interface: interface.value)
 @pytest.mark.parametrize("normalize", [True, False], ids=["normalised", "of any length"])
 def test_a_bundle_gives_the_vectors_of_sentence_transformers(
     tmp_path: Path, interface: Interface, normalize: bool

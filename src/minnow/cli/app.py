@@ -115,7 +115,7 @@ def _shown(name: str, value: object) -> str:
         return "yes" if value else "no"
     if isinstance(value, int) and name.endswith("_bytes"):
         return f"{value / 1e6:.1f} MB"
-    if isinstance(value, float) and name.endswith("_cosine"):
+    if isinstance(value, float) and name.endswith(("_cosine", "_difference")):
         return f"{value:.7f}"
     if isinstance(value, float) and name.endswith("ndcg_10"):
         return f"{value:.4f}"

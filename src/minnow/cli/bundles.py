@@ -28,6 +28,7 @@ from minnow.cli.options import (
 from minnow.errors import InputError
 from minnow.model.spec import Interface
 from minnow.options import BATCH_SIZE, OnTruncate, Role
+from minnow.parity import Measure
 from minnow.recipe import RECIPES, Graph, Grid, Precision, Rounding
 from minnow.terminal import EPILOG, UsageError
 
@@ -37,8 +38,9 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from minnow.bundle import Manifest, Parity, Retrieval
+    from minnow.bundle import Manifest
     from minnow.embedder import EncodeOptions
+    from minnow.parity import Parity, RankAgreement, Retrieval
     from minnow.streams import VectorWriter
 
     Floats = NDArray[np.float32]
@@ -56,7 +58,10 @@ def convert_command(
         Graph, typer.Option(help="Convert minnow's own graph, or the author's onnx/model.onnx.")
     ] = Graph.CANONICAL,
     interface: Annotated[
-        Interface, typer.Option(help="Have the encoder give token states, or pooled vectors.")
+        Interface,
+        typer.Option(
+            help="Have the encoder give token states, or pooled vectors; a reranker's gives scores."
+        ),
     ] = Interface.LAST_HIDDEN_STATE,
     reference: ReferenceOption = "checkpoint",
     calibration: Annotated[
@@ -231,7 +236,7 @@ def embed_command(
 
     if bool(texts) == bool(input_):
         raise UsageError("Give texts as arguments, or a file with --input, and not both.")
-    _check_arguments(texts or ())
+    check_arguments(texts or ())
     with Embedder.open(bundle, engine.options()) as embedder:
         if engine.engine.value != "mnn":
             print(f"engine: {with_flags(embedder.engine_reason)}", file=sys.stderr, flush=True)
@@ -258,7 +263,7 @@ def embed_command(
     print_facts(facts, as_json)
 
 
-def _check_arguments(texts: Sequence[str]) -> None:
+def check_arguments(texts: Sequence[str]) -> None:
     """Refuse bytes that are not text, which Python keeps as halves of surrogate pairs."""
     for number, text in enumerate(texts):
         try:
@@ -303,9 +308,7 @@ def _facts(bundle: Bundle) -> dict[str, Any]:
         "revision": source.revision,
         "license": source.license,
         "network": f"{manifest.encoder.family}, {manifest.encoder.layers} layers",
-        "width": manifest.width,
-        "pooling": embedding.head.description,
-        "normalize": embedding.normalize,
+        **_kind_facts(manifest),
         **({"truncate_dim": embedding.truncate_dim} if embedding.truncate_dim else {}),
         "max_tokens": embedding.max_tokens,
         "prompts": dict(embedding.prompts),
@@ -320,7 +323,7 @@ def _facts(bundle: Bundle) -> dict[str, Any]:
         **_query_facts(bundle),
         "fixed_shapes": [
             f"{fixed.batch}x{fixed.tokens} ({manifest.files[fixed.file].size / 1e6:.1f} MB, worst "
-            f"cosine {fixed.parity.worst.worst:.7f})"
+            f"{fixed.parity.measure.value} {fixed.parity.worst.worst:.7f})"
             for fixed in manifest.fixed_shapes
         ],
         "tools": dict(manifest.tools),
@@ -340,19 +343,50 @@ def _query_facts(bundle: Bundle) -> dict[str, Any]:
     }
 
 
+def _kind_facts(manifest: Manifest) -> dict[str, Any]:
+    """Return what the encoder makes of token states: vectors, or a reranker's scores."""
+    embedding, reranking = manifest.embedding, manifest.reranking
+    head = {"pooling": embedding.head.description}
+    if reranking is None:
+        return {"width": manifest.width, **head, "normalize": embedding.normalize}
+    return {
+        "kind": "reranker",
+        "labels": list(reranking.labels),
+        **head,
+        "activation": reranking.activation.value,
+        "truncation": reranking.truncation.value,
+    }
+
+
 def proof_facts(parity: Parity) -> dict[str, Any]:
     """Return the figures of a proof as plain values."""
-    worst = parity.worst
+    worst, kind = parity.worst, parity.measure
+    lowest = min if kind is Measure.COSINE else max
+    scores = [run.worst_score for run in parity.runs if run.worst_score is not None]
     return {
         "reference": parity.reference,
-        "probe_texts": parity.texts,
+        "probe_texts" if kind is Measure.COSINE else "probe_pairs": parity.texts,
         "bar": parity.bar,
-        "worst_cosine": worst.worst,
+        f"worst_{kind.value}": worst.worst,
         "worst_text": worst.worst_text,
         "worst_shape": list(worst.worst_shape),
-        "p5_cosine": min(run.p5 for run in parity.runs),
-        "mean_cosine": min(run.mean for run in parity.runs),
+        f"{'p5' if kind is Measure.COSINE else 'p95'}_{kind.value}": lowest(
+            run.p5 for run in parity.runs
+        ),
+        f"mean_{kind.value}": lowest(run.mean for run in parity.runs),
+        **({"worst_score_difference": max(scores)} if scores else {}),
         **_retrieval(parity.retrieval),
+        **_ranking(parity.ranking),
+    }
+
+
+def _ranking(found: RankAgreement | None) -> dict[str, Any]:
+    if found is None:
+        return {}
+    return {
+        "ranked": f"{found.dataset}, {found.queries} questions with {found.documents} documents",
+        "order_agreement": found.agreement,
+        "least_agreement": found.least,
     }
 
 

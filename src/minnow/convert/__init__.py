@@ -28,9 +28,9 @@ from minnow.recipe import RECIPES, Graph, Recipe, check_recipe, describe_calibra
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from minnow.bundle import Parity
     from minnow.model.original import Original
-    from minnow.model.spec import EmbeddingSpec, EncoderSpec
+    from minnow.model.spec import EmbeddingSpec, EncoderSpec, RerankingSpec
+    from minnow.parity import Parity
     from minnow.recipe import ReferenceName
 
     Progress = Callable[[str], None]
@@ -132,7 +132,7 @@ def _build(
         original, folder, recipe, shapes=shapes, calibration=calibration, progress=progress
     )
     parity, fixed = prove_bundle(
-        _candidate(folder, original.encoder, original.embedding, recipe),
+        _candidate(folder, original.encoder, original.embedding, original.reranking, recipe),
         yardstick,
         shapes=shapes,
         stored=stored_reference(stored, yardstick) if recipe.rounds else None,
@@ -147,6 +147,7 @@ def _build(
         parity=parity,
         tools=tools(),
         fixed_shapes=fixed,
+        reranking=original.reranking,
     )
 
 
@@ -206,7 +207,13 @@ def verify(
         check_claims(part, origin, original)
         check_room(original, converts=False)
         parity, _ = prove_bundle(
-            _candidate(part.folder, manifest.encoder, manifest.embedding, manifest.recipe),
+            _candidate(
+                part.folder,
+                manifest.encoder,
+                manifest.embedding,
+                manifest.reranking,
+                manifest.recipe,
+            ),
             REFERENCES[reference](original),
             shapes=[(fixed.batch, fixed.tokens) for fixed in manifest.fixed_shapes],
             progress=progress,
@@ -234,7 +241,19 @@ def _checked(
 
 
 def _with_interface(recipe: Recipe, original: Original, progress: Progress) -> Recipe:
-    """Have the encoder give vectors where a head needs more than one pooling."""
+    """Have the encoder give scores, or vectors where a head needs more than one pooling."""
+    if original.reranking is not None:
+        if recipe.graph is Graph.AUTHOR:
+            raise InputError(
+                "An author's graph of a reranker is not converted; take `graph=canonical`."
+            )
+        progress("the model is a reranker: the encoder gives scores of pairs")
+        return replace(recipe, interface=Interface.SCORES, max_ndcg_drop=None)
+    if recipe.interface is Interface.SCORES:
+        raise InputError(
+            f"{original.source.name} is an embedding model and gives no scores; take another "
+            "`interface=`."
+        )
     embedding, is_table = original.embedding, original.encoder.family == STATIC
     plain = embedding.head.is_plain and not is_table
     if plain or recipe.interface is Interface.SENTENCE_EMBEDDING:
@@ -255,15 +274,22 @@ def _check_searchable(recipe: Recipe) -> None:
 
 
 def _candidate(
-    folder: Path, encoder: EncoderSpec, embedding: EmbeddingSpec, recipe: Recipe
+    folder: Path,
+    encoder: EncoderSpec,
+    embedding: EmbeddingSpec,
+    reranking: RerankingSpec | None,
+    recipe: Recipe,
 ) -> Candidate:
+    ranks, bars = reranking is not None, recipe.ranking_bars
     return Candidate(
         folder,
         encoder,
         embedding,
-        bar=recipe.bar,
+        bar=bars.difference if ranks else recipe.bar,
         interface=recipe.interface,
         max_ndcg_drop=recipe.max_ndcg_drop,
         advice=_ADVICE if recipe.rounds else "",
-        stored_bar=recipe.stored_bar,
+        stored_bar=recipe.stored_difference if ranks else recipe.stored_bar,
+        reranking=reranking,
+        agreement=bars.agreement,
     )

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from minnow.model.spec import Interface
+from minnow.model.spec import Interface, PairTruncation, ScoreActivation
+from minnow.parity import Measure
 
 if TYPE_CHECKING:
-    from minnow.bundle import Manifest, Retrieval
+    from minnow.bundle import Manifest
     from minnow.model.spec import EmbeddingSpec
+    from minnow.parity import Parity, Retrieval
     from minnow.recipe import Recipe
 
 _TEMPLATE = """---
@@ -29,15 +31,14 @@ made and proven by minnow {minnow}.
 | inputs | {inputs}: int32 of shape (batch, seq) |
 | output | `{interface}`: {output} |
 | encoder.mnn | {size:.1f} MB, {precision}, {graph} graph |
-| compare with | {similarity} |
-{tokenizer}{prompts}
+{kind}{tokenizer}{prompts}
 ## Proof
 
-{texts} probe texts (one token to beyond the limit, many scripts, emoji, padding) were run through
+{texts} probe {unit} (one token to beyond the limit, many scripts, emoji, padding) were run through
 this very encoder.mnn and compared with {reference}.
-Token ids are equal. Cosines:
+Token ids are equal. {figures}:
 
-| threads | batches | mean | 5th percentile | worst | worst text |
+| threads | batches | mean | {percentile} percentile | worst | worst text |
 |---|---|---|---|---|---|
 {runs}
 
@@ -48,13 +49,7 @@ The bar for the worst text was {bar}.{retrieval} `minnow verify` repeats the pro
 With minnow (`pip install minnow-embed`):
 
 ```python
-from minnow import Embedder
-
-embedder = Embedder.open("path/to/this/folder")
-queries = embedder.encode_query(["how do fish sleep?"])
-passages = embedder.encode_document(["Fish rest with open eyes."])
-print(embedder.similarity(queries, passages))
-```
+{usage}```
 
 With MNN alone:
 
@@ -65,6 +60,21 @@ With MNN alone:
 
 The weights and the tokenizer are those of {title}; their licence ({license}) and its conditions
 apply to this bundle too. Only their format was changed.
+"""
+
+_EMBEDS = """from minnow import Embedder
+
+embedder = Embedder.open("path/to/this/folder")
+queries = embedder.encode_query(["how do fish sleep?"])
+passages = embedder.encode_document(["Fish rest with open eyes."])
+print(embedder.similarity(queries, passages))
+"""
+
+_RANKS = """from minnow import Reranker
+
+reranker = Reranker.open("path/to/this/folder")
+pairs = [("how do fish sleep?", "Fish rest with open eyes.")]
+print(reranker.predict(pairs))
 """
 
 _FIXED = """
@@ -98,7 +108,7 @@ from transformers import AutoTokenizer
 tokenizer = AutoTokenizer.from_pretrained(".")
 interpreter = MNN.Interpreter("encoder.mnn")
 session = interpreter.createSession({{"backend": "CPU", "numThread": 2}})
-encoded = tokenizer("{prompt}{text}", truncation=True, max_length={max_tokens})
+encoded = tokenizer({text}, truncation={truncation}, max_length={max_tokens})
 ids = encoded["input_ids"]
 {prompt_length}inputs = {{"input_ids": ids, "attention_mask": [1] * len(ids){token_types}}}
 for name in inputs:
@@ -133,23 +143,38 @@ _POOL = {
 def usage_snippet(manifest: Manifest) -> str:
     """Return a Python program that runs the bundle with MNN and transformers, without minnow."""
     embedding, interface = manifest.embedding, manifest.recipe.interface
-    pools = interface is Interface.SENTENCE_EMBEDDING
-    prompts = embedding.role_prompts
+    reranking, prompts = manifest.reranking, embedding.role_prompts
     prompt, text = prompts.query, "how do fish sleep?"
     if manifest.queries is not None:  # which have another encoder than this one
         prompt, text = prompts.document, "Fish rest with open eyes."
     prompt = prompt.replace('"', '\\"')
+    text, truncation, types = f'"{prompt}{text}"', "True", "[0] * len(ids)"
+    if reranking is not None:
+        text = '"how do fish sleep?", "Fish rest with open eyes."'
+        truncation = f'"{reranking.truncation.value}"'
+        types = 'encoded["token_type_ids"]' if reranking.segments else types
+    named = {Interface.SCORES: "logits", Interface.SENTENCE_EMBEDDING: "vector"}
     return _SNIPPET.format(
-        prompt=prompt,
         text=text,
+        truncation=truncation,
         max_tokens=embedding.max_tokens,
-        token_types=(', "token_type_ids": [0] * len(ids)' if manifest.encoder.token_types else "")
+        token_types=(f', "token_type_ids": {types}' if manifest.encoder.token_types else "")
         + ("" if embedding.include_prompt else _POOLED),
         prompt_length="" if embedding.include_prompt else _PROMPT_LENGTH.format(prompt=prompt),
         output=interface.value,
-        found="vector" if pools else "states",
-        pool="" if pools else _pool(embedding),
+        found=named.get(interface, "states"),
+        pool=_after(manifest),
     )
+
+
+def _after(manifest: Manifest) -> str:
+    """Return the lines that follow the run of the encoder."""
+    reranking = manifest.reranking
+    if reranking is not None:
+        sigmoid = reranking.activation is ScoreActivation.SIGMOID
+        made = "1 / (1 + numpy.exp(-logits))" if sigmoid else "logits"
+        return f"scores = {made}  # {', '.join(reranking.labels)}\n"
+    return "" if manifest.recipe.interface.per_text else _pool(manifest.embedding)
 
 
 def _pool(embedding: EmbeddingSpec) -> str:
@@ -199,7 +224,11 @@ def model_card(manifest: Manifest, encoder_bytes: int) -> str:
         size=encoder_bytes / 1e6,
         precision=_precision(manifest.recipe),
         graph=manifest.recipe.graph.value,
-        similarity=embedding.similarity.value,
+        kind=_kind(manifest),
+        unit="texts" if manifest.reranking is None else "pairs",
+        figures=_FIGURES[manifest.parity.measure],
+        percentile="5th" if manifest.parity.measure is Measure.COSINE else "95th",
+        usage=_EMBEDS if manifest.reranking is None else _RANKS,
         tokenizer=_tokenizer(source.tokenizer),
         prompts=_prompts(manifest),
         texts=manifest.parity.texts,
@@ -209,11 +238,44 @@ def model_card(manifest: Manifest, encoder_bytes: int) -> str:
             f"| {run.worst_text} |"
             for run in manifest.parity.runs
         ),
-        bar=manifest.parity.bar,
-        retrieval=_retrieval(manifest.parity.retrieval),
+        bar=f"{manifest.parity.bar:g}",
+        retrieval=_retrieval(manifest.parity.retrieval) + _ranking(manifest.parity),
         queries=_queries(manifest.queries),
         fixed=_fixed(manifest),
         snippet=usage_snippet(manifest),
+    )
+
+
+_FIGURES = {
+    Measure.COSINE: "Cosines",
+    Measure.DIFFERENCE: "Absolute differences of logits",
+}
+
+
+def _kind(manifest: Manifest) -> str:
+    reranking = manifest.reranking
+    if reranking is None:
+        return f"| compare with | {manifest.embedding.similarity.value} |\n"
+    cut = {
+        PairTruncation.LONGEST_FIRST: "the longer text loses its end",
+        PairTruncation.ONLY_SECOND: "the second text loses its end",
+    }
+    return (
+        f"| scores | {', '.join(reranking.labels)}: the {reranking.activation.value} of the logit "
+        f"|\n| pairs over the limit | {cut[reranking.truncation]} |\n"
+    )
+
+
+def _ranking(parity: Parity) -> str:
+    found = parity.ranking
+    if found is None:
+        return ""
+    score = max(run.worst_score or 0.0 for run in parity.runs)
+    return (
+        f" Scores differ by {score:.2g} at most.\n"
+        f"Of {found.queries} questions with {found.documents} documents each of {found.dataset}, "
+        f"{found.agreement:.1%} of\nall pairs of documents stand in the reference's order; the "
+        f"least is {found.least:.1%}."
     )
 
 
@@ -277,12 +339,16 @@ def _inputs(manifest: Manifest) -> str:
 
 def _front_matter(manifest: Manifest) -> str:
     source = manifest.source
-    lines = ["library_name: mnn", "pipeline_tag: feature-extraction"]
+    ranks = manifest.reranking is not None
+    task, tag = (
+        ("text-ranking", "reranker") if ranks else ("feature-extraction", "sentence-embeddings")
+    )
+    lines = ["library_name: mnn", f"pipeline_tag: {task}"]
     if source.license:
         lines.append(f"license: {source.license}")
     if source.model_id:
         lines += [f"base_model: {source.model_id}", "base_model_relation: quantized"]
-    lines += ["tags:", "- mnn", "- sentence-embeddings", "- minnow"]
+    lines += ["tags:", "- mnn", f"- {tag}", "- minnow"]
     return "\n".join(lines) + "\n"
 
 

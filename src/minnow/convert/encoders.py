@@ -15,7 +15,7 @@ from minnow.convert.mnn import convert_to_mnn
 from minnow.convert.quantize import quantize
 from minnow.graph.encoder import build_graph
 from minnow.model.source import author_graph
-from minnow.model.spec import LONG, Interface
+from minnow.model.spec import LONG
 from minnow.recipe import Graph, Grid, Recipe
 
 if TYPE_CHECKING:
@@ -53,15 +53,15 @@ def write_encoders(
         _Writer(folder, recipe, original.encoder.inputs, {}).write(graph)
         return original
     rounded = quantize(original, recipe, calibration, progress)
-    pools = recipe.interface is Interface.SENTENCE_EMBEDDING
-    inputs = (*original.encoder.inputs, *(original.head.inputs if pools else ()))
-    writer = _Writer(folder, recipe, inputs, rounded.grids)
+    heads = original.head.inputs if recipe.interface.per_text else ()
+    writer = _Writer(folder, recipe, (*original.encoder.inputs, *heads), rounded.grids)
     build = partial(
         build_graph,
         original.network,
         rounded.tensors,
         rounded.packed,
-        original.head if pools else None,
+        original.head if recipe.interface.per_text else None,
+        output=recipe.interface,
         in_parts=not recipe.rounds,  # weights that share a step are not taken apart
         exact_gelu=recipe.exact_gelu,
     )

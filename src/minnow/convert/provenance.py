@@ -75,15 +75,20 @@ def check_claims(bundle: Bundle, origin: ModelSource, original: Original) -> Non
     manifest = bundle.manifest
     said = {**asdict(manifest.encoder), **asdict(manifest.embedding)}
     meant = {**asdict(original.encoder), **asdict(original.embedding)}
+    said |= {} if manifest.reranking is None else asdict(manifest.reranking)
+    meant |= {} if original.reranking is None else asdict(original.reranking)
+    said["reranks"], meant["reranks"] = (
+        each.reranking is not None for each in (manifest, original)
+    )
     said["license"], meant["license"] = manifest.source.license, _license(origin)
     said["rebuilt_tokenizer"] = manifest.source.tokenizer is not None
     meant["rebuilt_tokenizer"] = original.tokenizer.rebuilt is not None
     said["model_id"], meant["model_id"] = manifest.source.model_id, origin.model_id
     optional = {name for name in ("license", "model_id") if meant[name] is None}
     differing = [
-        f"{name} {_shown(said[name])}, its source {_shown(value)}"
+        f"{name} {_shown(said.get(name))}, its source {_shown(value)}"
         for name, value in meant.items()
-        if name not in {"prompts_source", *optional} and said[name] != value
+        if name not in {"prompts_source", *optional} and said.get(name) != value
     ]
     if differing:
         raise ParityError(f"Refused: the manifest says {'; it says '.join(differing)}.")

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 import msgspec
 import numpy as np
 
-from minnow.bundle import MANIFEST, Parity
+from minnow.bundle import MANIFEST
 from minnow.device.folder import BUNDLE, LARGEST, PROBES, Probes, read_probes
 from minnow.errors import InputError
 from minnow.files import read_regular
+from minnow.parity import Parity
 from minnow.proof.verdict import Run, measure
 from minnow.recipe import RECIPES
 from minnow.sealing import sha256

@@ -46,7 +46,8 @@ class TokenBatch:
     Attributes:
         input_ids: int32 of shape (batch, tokens).
         attention_mask: 1 for a token, 0 for padding; int32 of the same shape.
-        token_type_ids: All 0, one segment per text; int32 of the same shape.
+        token_type_ids: All 0 for single texts; those of pairs may have others. int32 of the same
+            shape.
         pooled: The attention mask, but 0 for tokens of a prompt that pooling leaves out; None
             where it leaves none out.
     """
@@ -58,7 +59,11 @@ class TokenBatch:
 
     @classmethod
     def pad(
-        cls, rows: Sequence[Sequence[int]], pad_token_id: int, left_out: Sequence[int] = ()
+        cls,
+        rows: Sequence[Sequence[int]],
+        pad_token_id: int,
+        left_out: Sequence[int] = (),
+        types: Sequence[Sequence[int]] = (),
     ) -> TokenBatch:
         """Make a batch of rows of ids.
 
@@ -66,6 +71,7 @@ class TokenBatch:
             rows: At least one row; each holds at least one id.
             pad_token_id: The id that fills up shorter rows.
             left_out: How many of each row's first tokens pooling leaves out; by default none.
+            types: The token types of each row; an empty one is all 0, and so is padding.
         """
         longest = max(len(row) for row in rows)
         ids = np.full((len(rows), longest), pad_token_id, dtype=np.int32)
@@ -73,10 +79,13 @@ class TokenBatch:
         for i, row in enumerate(rows):
             ids[i, : len(row)] = row
             mask[i, : len(row)] = 1
+        segments = np.zeros_like(ids)
+        for i, kinds in enumerate(types):
+            segments[i, : len(kinds)] = kinds
         pooled = mask.copy()
         for i, count in enumerate(left_out):
             pooled[i, :count] = 0
-        return cls(ids, mask, np.zeros_like(ids), pooled if any(left_out) else None)
+        return cls(ids, mask, segments, pooled if any(left_out) else None)
 
     @property
     def pooling_mask(self) -> NDArray[np.int32]:
@@ -245,7 +254,7 @@ def check_batch(batch: TokenBatch, spec: EncoderSpec) -> None:
 
 def output_rank(interface: Interface) -> int:
     """Return the number of axes of an output: 2 of vectors, 3 of token states."""
-    return 2 if interface is Interface.SENTENCE_EMBEDDING else 3
+    return 2 if interface.per_text else 3
 
 
 def output_shape(
@@ -255,7 +264,7 @@ def output_shape(
 
     The `width` given is that of vectors; it is that of token states if None.
     """
-    if interface is Interface.SENTENCE_EMBEDDING:
+    if interface.per_text:
         return batch.shape[0], width or spec.width
     return *batch.shape, spec.width
 

@@ -64,7 +64,7 @@ def build_embedded_graph(
     writer = _EmbeddedWriter(
         network, tensors, packed, in_parts=in_parts, exact_gelu=exact_gelu, long=long
     )
-    return writer.write(head)
+    return writer.write(head, OUTPUT)
 
 
 def embedded_inputs(width: int) -> tuple[str, ...]:
@@ -80,7 +80,6 @@ def embedded_inputs(width: int) -> tuple[str, ...]:
 class _EmbeddedWriter(GraphWriter):
     """Writer that replaces the nodes that read an input."""
 
-    pooled_name = OUTPUT
     token_mask = "mask.tokens"  # noqa: S105  no secret
 
     def _inputs(self) -> list[Input]:

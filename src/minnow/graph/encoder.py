@@ -55,6 +55,7 @@ def build_graph(
     head: Head | None = None,
     shape: tuple[int, int] | None = None,
     *,
+    output: Interface = Interface.SENTENCE_EMBEDDING,
     in_parts: bool = False,
     exact_gelu: bool = False,
     long: bool = False,
@@ -63,7 +64,8 @@ def build_graph(
 
     Inputs are `network.inputs`, int32 of shape (batch, seq), both dynamic. The output is
     `last_hidden_state`, float32 of shape (batch, seq, width); with a head it is
-    `sentence_embedding`, float32 of shape (batch, width), and `head.inputs` are inputs too.
+    `sentence_embedding` or `scores`, float32 of shape (batch, width), and `head.inputs` are inputs
+    too.
 
     Args:
         network: The network.
@@ -72,6 +74,7 @@ def build_graph(
             embeddings.position.
         head: What follows the token states, to have the graph do that too.
         shape: The only (batch, seq) of the graph, for accelerators that need a fixed shape.
+        output: What the head gives: vectors, or a reranker's logits.
         in_parts: Write feed-forward layers in parts, for sums in half precision.
         exact_gelu: Write GELU in a form that MNN's converter does not approximate.
         long: Write attention for long texts; see `minnow.graph.long`.
@@ -85,7 +88,7 @@ def build_graph(
     writer = GraphWriter(
         network, tensors, packed, shape, in_parts=in_parts, exact_gelu=exact_gelu, long=long
     )
-    return writer.write(head)
+    return writer.write(head, output.value)
 
 
 def _pooling_names(head: Head) -> list[str]:
@@ -96,11 +99,9 @@ class GraphWriter(DisentangledNodes):
     """The nodes of a network; a method that adds some returns the name of their value.
 
     Attributes:
-        pooled_name: Name of the output of pooled vectors.
         token_mask: The value that pooling reads: 1 for a token, 0 for padding; (batch, seq).
     """
 
-    pooled_name = Interface.SENTENCE_EMBEDDING.value
     token_mask = MASK
 
     def __init__(
@@ -120,8 +121,13 @@ class GraphWriter(DisentangledNodes):
         self._long = long and network.distances is None
         self._packed = packed
 
-    def write(self, head: Head | None) -> Any:
-        """Write all nodes, from the inputs to the output, as an `onnx.ModelProto`."""
+    def write(self, head: Head | None, output: str) -> Any:
+        """Write all nodes, from the inputs to the output, as an `onnx.ModelProto`.
+
+        Args:
+            head: What follows the token states; None gives the states.
+            output: Name of the head's output.
+        """
         network, padding, states = self._network, self._padding(), self._embeddings()
         blocks = [(f"layer.{i}", block) for i, block in enumerate(network.blocks)]
         for name, block in blocks[:-1]:
@@ -153,7 +159,7 @@ class GraphWriter(DisentangledNodes):
         kept = head.width(network.width)
         if kept < widths[-1]:
             vectors = first_numbers(self, vectors, kept)
-        return self._end(vectors, self.pooled_name, [kept], head.inputs)
+        return self._end(vectors, output, [kept], head.inputs)
 
     def _end(
         self, value: str, output: str, axes: list[str | int], also: tuple[str, ...] = ()

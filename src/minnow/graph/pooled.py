@@ -13,7 +13,7 @@ import numpy as np
 
 from minnow.graph.activations import activate
 from minnow.graph.positions import MASKED
-from minnow.model.head import LAYER_NORM_EPS, POOLING_MASK, LayerActivation, LayerKind
+from minnow.model.head import POOLING_MASK, LayerActivation, LayerKind
 from minnow.model.network import Activation
 from minnow.vectors import Pooling
 
@@ -135,7 +135,7 @@ def pass_layers(
                 for part in ("weight", "bias")
             ]
             vectors = nodes.node(
-                "LayerNormalization", [vectors, *tables], name, axis=-1, epsilon=LAYER_NORM_EPS
+                "LayerNormalization", [vectors, *tables], name, axis=-1, epsilon=layer.eps
             )
     return vectors
 

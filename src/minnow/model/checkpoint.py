@@ -23,7 +23,7 @@ from minnow.model.network import LayerNorm, RelativeBuckets
 from minnow.model.spec import STATIC
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
     from pathlib import Path
     from typing import Any
 
@@ -168,12 +168,13 @@ def weight_files(source: ModelSource) -> list[Path]:
     return [source.file(shard) for shard in read_shards(index)]
 
 
-def read_tensors(source: ModelSource, spec: EncoderSpec) -> Tensors:
+def read_tensors(source: ModelSource, spec: EncoderSpec, others: Collection[str] = ()) -> Tensors:
     """Read and check every tensor of a network.
 
     Args:
         source: The model's files.
         spec: The network's hyperparameters.
+        others: Names of tensors in the checkpoint that are not the network's, and known.
 
     Returns:
         Our name (see `tensor_shapes`) -> float32 array.
@@ -189,7 +190,54 @@ def read_tensors(source: ModelSource, spec: EncoderSpec) -> Tensors:
             stack.enter_context(open_weights(file, source.name)) for file in weight_files(source)
         ]
         stored = _by_name(handles)
-        return _collect(source.name, family_named(spec.family), network_of(spec), stored)
+        theirs = {name: found for name, found in stored.items() if name not in others}
+        return _collect(source.name, family_named(spec.family), network_of(spec), theirs)
+
+
+def read_named(
+    source: ModelSource,
+    names: Mapping[str, str],
+    shapes: Mapping[str, tuple[int, ...]],
+    zeros: Collection[str] = (),
+) -> Tensors:
+    """Read and check tensors by their own names, such as those of a classifier.
+
+    Args:
+        source: The model's files.
+        names: Our name of each tensor -> the file's.
+        shapes: Our name of each tensor -> its shape.
+        zeros: Our names of tensors that are zeros where the file has none.
+
+    Returns:
+        Our name -> float32 array.
+
+    Raises:
+        CheckpointError: Tensors are missing, misshapen, not floating point, or hold NaN or
+            infinity; the message names all faults.
+        SourceNotFoundError: There is no safetensors file.
+        MissingExtraError: The extra `convert` is not installed.
+    """
+    tensors, faults = {}, []
+    with ExitStack() as stack:
+        files = weight_files(source)
+        handles = [stack.enter_context(open_weights(file, source.name)) for file in files]
+        stored = _by_name(handles)
+        for our, name in names.items():
+            if name in stored:
+                found = _read_one(*stored[name], Part(name), shapes[our], 1.0)
+            elif our in zeros:
+                found = np.zeros(shapes[our], np.float32)
+            else:
+                found = f"{name} is missing"
+            if isinstance(found, str):
+                faults.append(found)
+            else:
+                tensors[our] = found
+    if faults:
+        raise CheckpointError(
+            f"The checkpoint of {source.name} does not fit its config.json: {'; '.join(faults)}."
+        )
+    return tensors
 
 
 _OLD_NAMES = {"LayerNorm.gamma": "LayerNorm.weight", "LayerNorm.beta": "LayerNorm.bias"}

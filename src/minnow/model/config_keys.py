@@ -39,7 +39,7 @@ NETWORK_KEYS = _table(
             pooler_type summary_activation summary_last_dropout summary_type summary_use_proj
             summary_first_dropout summary_proj_to_labels tie_encoder_decoder classifier_activation
             classifier_bias classifier_pooling decoder_bias cross_attention_hidden_size
-            sentence_transformers""",
+            sentence_transformers sbert_ce_default_activation_function""",
         "chooses what a call returns": """
             output_attentions output_hidden_states output_past return_dict use_return_dict""",
         "changes speed or memory, not the result": """

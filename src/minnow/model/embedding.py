@@ -81,7 +81,7 @@ def read_embedding_spec(
         unpooled_ids=dropped_ids(source) if is_table else (),
         include_prompt=is_table or _includes_prompt(source, pooling),
         normalize=normalize,
-        max_tokens=_read_max_tokens(source, limits, encoder, choices),
+        max_tokens=read_max_tokens(source, limits, encoder, choices),
         lowercase=bool(limits.get("do_lower_case", False)),
         prompts=prompts,
         default_prompt_name=pipeline.config.get("default_prompt_name"),
@@ -139,9 +139,21 @@ def _read_normalize(
     return stated
 
 
-def _read_max_tokens(
-    source: ModelSource, limits: dict[str, Any], encoder: EncoderSpec, choices: Choices
+def read_max_tokens(
+    source: ModelSource, limits: Mapping[str, Any], encoder: EncoderSpec, choices: Choices
 ) -> int:
+    """Read the longest input in tokens, special tokens included.
+
+    Args:
+        source: The model's files.
+        limits: What `read_limits` read of them.
+        encoder: The network, whose positions end the input too.
+        choices: Settings that replace those of the files.
+
+    Raises:
+        SourceError: The user's limit is out of range.
+        AmbiguousModelError: The files state no limit, or none that can be.
+    """
     if choices.max_tokens is not None:
         if not 2 < choices.max_tokens <= encoder.max_positions:
             raise SourceError(

@@ -30,6 +30,7 @@ class LayerActivation(str, Enum):
     TANH = "tanh"
     RELU = "relu"
     GELU = "gelu"
+    GELU_TANH = "gelu_tanh"
     SILU = "silu"
     SIGMOID = "sigmoid"
 
@@ -45,6 +46,7 @@ class Layer:
         bias: Whether a dense layer has b.
         residual: Whether a dense layer adds its input to y, by a matrix of its own where the
             widths differ.
+        eps: Added to the variance in a LayerNorm.
     """
 
     kind: LayerKind
@@ -52,6 +54,7 @@ class Layer:
     activation: LayerActivation = LayerActivation.IDENTITY
     bias: bool = False
     residual: bool = False
+    eps: float = LAYER_NORM_EPS
 
     def __str__(self) -> str:
         if self.kind is not LayerKind.DENSE:

@@ -150,7 +150,8 @@ def _has_module(listing: Listing, *starts: str) -> bool:
     return any(name.startswith(starts) for name in listing.modules)
 
 
-def _reranker(listing: Listing) -> str | None:
+def scores_pairs(listing: Listing) -> str | None:
+    """Recognise a cross-encoder; return the word that says so, or None."""
     config = listing.object(CONFIG)
     own = config.get("sentence_transformers")
     pools = any(name.endswith(".Pooling") for name in listing.modules)  # trained on from a reranker
@@ -163,15 +164,24 @@ def _reranker(listing: Listing) -> str | None:
     return "CrossEncoder" if known else _classifier(listing, one_label=True)
 
 
+def _foreign_reranker(listing: Listing) -> str | None:
+    """Recognise a cross-encoder that is no classifier: a language model that says yes or no."""
+    return None if listing.classifiers else scores_pairs(listing)
+
+
 def _classifier(listing: Listing, *, one_label: bool = False) -> str | None:
     """Recognise a model for classes without a pooling; one class is a reranker's score."""
     config = listing.object(CONFIG)
-    heads = [n for n in listing.architectures if n.endswith("ForSequenceClassification")]
+    heads = listing.classifiers
     if not heads or MODULES in listing.names:
         return None
     labels = config.get("id2label")
     count = len(labels) if isinstance(labels, dict) else config.get("num_labels", 2)
     return heads[0] if (count == 1) == one_label else None
+
+
+def _plain_classifier(listing: Listing) -> str | None:
+    return None if scores_pairs(listing) else _classifier(listing)
 
 
 def _colbert(listing: Listing) -> str | None:
@@ -289,17 +299,17 @@ KINDS: tuple[Kind, ...] = (
     ),
     Kind(
         "reranker",
-        "a reranker (a cross-encoder, {detail}): it scores a query and a text together, and gives "
-        "no vectors",
-        "minnow converts embedding models only; for search take one of those.",
-        _reranker,
+        "a reranker (a cross-encoder, {detail}) without the head of a classifier",
+        "minnow converts rerankers whose config.json names a class that ends with "
+        "ForSequenceClassification.",
+        _foreign_reranker,
     ),
     Kind(
         "classifier",
-        "a text classifier or a reranker ({detail}): it gives a score for each class, and no "
-        "vectors",
-        "minnow converts embedding models only.",
-        _classifier,
+        "a text classifier ({detail}): it gives a score for each class, and no vectors",
+        "minnow converts embedding models and rerankers. If it scores pairs of texts, have "
+        "sentence-transformers say so: CrossEncoder(MODEL).save_pretrained(FOLDER).",
+        _plain_classifier,
     ),
     Kind(
         "colbert",

@@ -100,6 +100,11 @@ class Listing:
         stated = self.object(CONFIG).get("architectures")
         return [str(name) for name in stated] if isinstance(stated, list) else []
 
+    @property
+    def classifiers(self) -> list[str]:
+        """Those of them that give a score for each label of a text or a pair."""
+        return [name for name in self.architectures if name.endswith("ForSequenceClassification")]
+
     def ending(self, *suffixes: str) -> list[str]:
         """Return the files with one of these suffixes, sorted."""
         return sorted(name for name in self.names if name.lower().endswith(suffixes))

@@ -5,6 +5,7 @@ A key that changes vectors is honoured or refused by name, and so is a key that 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +24,6 @@ from minnow.model.router import refuse_routes, routed_rows
 from minnow.vectors import Pooling
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from pathlib import Path
 
     from minnow.model.source import ModelSource
@@ -121,17 +121,41 @@ def refuse_keys(path: Path | None, faults: list[str]) -> None:
 # --- the Transformer ---------------------------------------------------------------------
 
 _PLAIN: Mapping[str, tuple[object, ...]] = {
-    "transformer_task": ("feature-extraction",),
-    "module_output_name": ("token_embeddings",),
     "query_length": (),
     "document_length": (),
     "query_expansion": (),
-    "processing_kwargs": ({},),
     "tokenizer_name_or_path": (),
 }
 """Keys of the Transformer -> their only values besides null that ask for nothing."""
 
-_PLAIN_TEXT = {"method": "forward", "method_output_name": "last_hidden_state"}
+
+@dataclass(frozen=True)
+class TransformerTask:
+    """What a Transformer is loaded for, in the words of its own file.
+
+    Attributes:
+        plain: Further keys -> their only values besides null.
+        output: The output of transformers' class that is taken.
+    """
+
+    plain: Mapping[str, tuple[object, ...]]
+    output: str
+
+
+EMBEDDING = TransformerTask(
+    {
+        "transformer_task": ("feature-extraction",),
+        "module_output_name": ("token_embeddings",),
+        "processing_kwargs": ({},),
+    },
+    "last_hidden_state",
+)
+CLASSIFICATION = TransformerTask(
+    {"transformer_task": ("sequence-classification",), "module_output_name": ("scores",)},
+    "logits",
+)
+"""A cross-encoder, which takes `processing_kwargs` too; see `minnow.model.reranking`."""
+
 _LOADING = {
     **dict.fromkeys(("model_args", "model_kwargs", "config_args", "config_kwargs"), LOADING_KEYS),
     **dict.fromkeys(("tokenizer_args", "processor_kwargs"), ("use_fast", "trust_remote_code")),
@@ -139,7 +163,7 @@ _LOADING = {
 _LIMITS = ("max_seq_length", "do_lower_case", "modality_config")
 
 
-def read_limits(source: ModelSource) -> dict[str, Any]:
+def read_limits(source: ModelSource, task: TransformerTask = EMBEDDING) -> dict[str, Any]:
     """Read the Transformer's own file: `max_seq_length` and `do_lower_case`, each optional.
 
     Raises:
@@ -150,16 +174,18 @@ def read_limits(source: ModelSource) -> dict[str, Any]:
     for path in paths:
         limits = read_object(path)
         if limits:  # an empty one is passed over, as sentence-transformers does
-            refuse_keys(path, _transformer_faults(limits))
+            refuse_keys(path, _transformer_faults(limits, task))
             return limits
     return {}
 
 
-def _transformer_faults(limits: dict[str, Any]) -> list[str]:
-    faults = unknown_keys(limits, _PLAIN, _LOADING, _LIMITS, TRANSFORMER_KEYS)
+def _transformer_faults(limits: dict[str, Any], task: TransformerTask) -> list[str]:
+    only = {**_PLAIN, **task.plain}
+    processing = () if "processing_kwargs" in only else ("processing_kwargs",)
+    faults = unknown_keys(limits, only, _LOADING, _LIMITS, TRANSFORMER_KEYS, processing)
     faults += [
         shown(key, limits[key])
-        for key, plain in _PLAIN.items()
+        for key, plain in only.items()
         if limits.get(key) not in (None, *plain)
     ]
     for key, known in _LOADING.items():
@@ -171,7 +197,7 @@ def _transformer_faults(limits: dict[str, Any]) -> list[str]:
     modalities = limits.get("modality_config")
     if modalities is not None:
         text = modalities.get("text") if isinstance(modalities, dict) else None
-        if text != _PLAIN_TEXT:
+        if text != {"method": "forward", "method_output_name": task.output}:
             faults.append(shown("modality_config", modalities))
     return faults
 

@@ -9,14 +9,23 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from minnow.model.checkpoint import read_tensors
+from minnow.model.checkpoint import read_named, read_tensors
 from minnow.model.config import read_encoder_spec
 from minnow.model.embedding import read_embedding_spec
 from minnow.model.families import network_of
+from minnow.model.head import layer_shapes
 from minnow.model.layers import read_layer_tensors
+from minnow.model.reranking import is_reranker, read_reranker
 from minnow.model.router import refuse_routes
 from minnow.model.source import ModelSource
-from minnow.model.spec import Choices, EmbeddingSpec, EncoderSpec
+from minnow.model.spec import (
+    Choices,
+    EmbeddingSpec,
+    EncoderSpec,
+    Interface,
+    RerankingSpec,
+    rebuilt_interface,
+)
 from minnow.model.static import (
     check_static_tokenizer,
     is_static,
@@ -44,6 +53,7 @@ class Original:
         embedding: How its vectors are made.
         tensors: The tensors of the network and of the head's layers, under our names.
         tokenizer: Its tokenizer, which need not be its tokenizer.json.
+        reranking: What a reranker adds; None for an embedding model.
     """
 
     source: ModelSource
@@ -51,11 +61,17 @@ class Original:
     embedding: EmbeddingSpec
     tensors: Tensors
     tokenizer: SourceTokenizer
+    reranking: RerankingSpec | None = None
 
     @property
     def network(self) -> Network:
         """The forward pass, from token ids to token states."""
         return network_of(self.encoder)
+
+    @property
+    def rebuilt_interface(self) -> Interface:
+        """The output of a graph for other engines than MNN; see `rebuilt_interface`."""
+        return rebuilt_interface(self.embedding, self.reranking)
 
     @property
     def head(self) -> Head:
@@ -75,6 +91,8 @@ def read_original(source: ModelSource, choices: Choices = Choices()) -> Original
         MissingExtraError: The extra `convert` is not installed.
     """
     refuse_routes(source)
+    if is_reranker(source):
+        return _read_reranker(source, choices)
     static = is_static(source)
     encoder = read_static_spec(source) if static else read_encoder_spec(source)
     embedding = read_embedding_spec(source, encoder, choices)
@@ -86,8 +104,26 @@ def read_original(source: ModelSource, choices: Choices = Choices()) -> Original
     return Original(source, encoder, embedding, tensors | head, tokenizer)
 
 
-def read_tokenizer(source: ModelSource, encoder: EncoderSpec) -> SourceTokenizer:
+def _read_reranker(source: ModelSource, choices: Choices) -> Original:
+    encoder = read_encoder_spec(source)
+    tokenizer = read_tokenizer(source, encoder, pairs=True)
+    embedding, reranking, classifier = read_reranker(source, encoder, tokenizer, choices)
+    shapes = layer_shapes(embedding.head, encoder.width)
+    names = classifier.tensor_names(shapes)
+    head = read_named(source, names, shapes, zeros=classifier.norm_biases)
+    tensors = read_tensors(source, encoder, others=names.values())
+    return Original(source, encoder, embedding, tensors | head, tokenizer, reranking)
+
+
+def read_tokenizer(
+    source: ModelSource, encoder: EncoderSpec, *, pairs: bool = False
+) -> SourceTokenizer:
     """Read and check the tokenizer of a source, as a bundle carries it.
+
+    Args:
+        source: The model's files.
+        encoder: The network.
+        pairs: Whether it tokenises pairs of texts.
 
     Raises:
         SourceError: Its files do not fit the model, contradict each other, or cannot be read.
@@ -95,7 +131,7 @@ def read_tokenizer(source: ModelSource, encoder: EncoderSpec) -> SourceTokenizer
     if is_static(source):
         check_static_tokenizer(source, encoder)
         return SourceTokenizer(static_tokenizer(source))
-    return check_tokenizer(source, encoder)
+    return check_tokenizer(source, encoder, pairs=pairs)
 
 
 def tell_tokenizer(original: Original, progress: Callable[[str], None]) -> None:

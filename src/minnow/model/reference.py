@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from minnow.errors import MissingExtraError
 from minnow.model.attention import Distances, attend, attention_memory, relative_bias
-from minnow.model.head import LAYER_NORM_EPS, LayerActivation, LayerKind
+from minnow.model.head import LayerActivation, LayerKind
 from minnow.model.network import Activation, Block, LayerNorm, Network, Placement
 from minnow.vectors import Pooling
 
@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     Apply = Callable[[Callable[["Doubles"], "Doubles"], Sequence["Doubles"]], Iterable["Doubles"]]
 
 Doubles = NDArray[np.float64]
+_Row = tuple[Sequence[int], Sequence[int]]
+"""Token ids, and their types: none where all are 0."""
 Floats = TypeVar("Floats", NDArray[np.float32], NDArray[np.float64])
 
 _ROWS_AT_ONCE = 1024
@@ -66,51 +68,60 @@ class ReferenceModel:
         self._stored = tensors
         self._shared = {name: tensor.astype(np.float64) for name, tensor in shared.items()}
 
-    def hidden_states(self, ids: Sequence[int]) -> Doubles:
+    def hidden_states(self, ids: Sequence[int], types: Sequence[int] = ()) -> Doubles:
         """Compute the states of the tokens of one text: float64 of shape (tokens, width).
 
         Args:
             ids: The text's token ids, special tokens included, without padding.
+            types: The token types of a pair; empty where all are 0.
         """
-        return self._states([ids])[0]
+        return self._states([(ids, types)])[0]
 
-    def vector(self, ids: Sequence[int], start: int = 0) -> Doubles:
-        """Compute the text's vector, by the head.
+    def vector(self, ids: Sequence[int], types: Sequence[int] = (), start: int = 0) -> Doubles:
+        """Compute the text's vector, or a pair's logits, by the head.
 
         Args:
             ids: The text's token ids, special tokens included, without padding.
+            types: The token types of a pair; empty where all are 0.
             start: How many of the first tokens pooling leaves out.
 
         Returns:
             float64 of shape (width,), the head's width.
         """
-        vector: Doubles = self.vectors([ids], start=start)[0]
+        vector: Doubles = self.vectors([ids], start=start, types=[types])[0]
         return vector
 
-    def vectors(self, rows: Sequence[Sequence[int]], apply: Apply = map, start: int = 0) -> Doubles:
+    def vectors(
+        self,
+        rows: Sequence[Sequence[int]],
+        apply: Apply = map,
+        start: int = 0,
+        types: Sequence[Sequence[int]] = (),
+    ) -> Doubles:
         """Compute the vectors of texts, each on its own.
 
         Args:
             rows: The token ids of each text.
             apply: Calls a function for each text, as `map` does or side by side.
             start: How many of each text's first tokens pooling leaves out.
+            types: The token types of each pair; empty where all are 0.
 
         Returns:
             float64 of shape (texts, width).
         """
-        found, group, held = [], list[Sequence[int]](), 0
-        for row in rows:
-            group.append(row)
+        found, group, held = [], list[_Row](), 0
+        for row, kinds in zip(rows, types or [()] * len(rows), strict=True):
+            group.append((row, kinds))
             held += len(row) * self._network.width
             if held >= _STATES_AT_ONCE:
                 found += self._pooled(group, apply, start)
                 group, held = [], 0
         return np.stack([*found, *self._pooled(group, apply, start)])
 
-    def _pooled(self, rows: Sequence[Sequence[int]], apply: Apply, start: int) -> list[Doubles]:
+    def _pooled(self, rows: Sequence[_Row], apply: Apply, start: int) -> list[Doubles]:
         return [
             self._vector(ids, states, start)
-            for ids, states in zip(rows, self._states(rows, apply), strict=True)
+            for (ids, _), states in zip(rows, self._states(rows, apply), strict=True)
         ]
 
     def _vector(self, ids: Sequence[int], states: Doubles, start: int) -> Doubles:
@@ -119,9 +130,9 @@ class ReferenceModel:
             return np.zeros(self._head.width(self._network.width))
         return pool_one(states[kept], self._head, self._shared, start)
 
-    def _states(self, rows: Sequence[Sequence[int]], apply: Apply = map) -> list[Doubles]:
+    def _states(self, rows: Sequence[_Row], apply: Apply = map) -> list[Doubles]:
         """Compute the states of texts, layer by layer: a text at a time in each."""
-        states = [self._embed(ids) for ids in rows]
+        states = [self._embed(*row) for row in rows]
         for i, block in enumerate(self._network.blocks):
             own = {name: self._stored[name].astype(np.float64) for name in self._layers[i]}
             layer = _Layer(self._network, block, f"layer.{i}", own | self._shared)
@@ -129,11 +140,11 @@ class ReferenceModel:
         final = self._network.final_norm
         return [normalize_layer(x, final, "final_norm", self._shared) for x in states]
 
-    def _embed(self, ids: Sequence[int]) -> Doubles:
+    def _embed(self, ids: Sequence[int], types: Sequence[int]) -> Doubles:
         rows = self._words[np.asarray(ids, dtype=np.int64)].astype(np.float64)
         tensors = self._shared | {"embeddings.word": rows}
         places = places_of(ids, self._network)
-        x = embed(np.arange(len(ids)), places, self._network, tensors)
+        x = embed(np.arange(len(ids)), places, self._network, tensors, types)
         return project(x, self._network, tensors)
 
     def memory(self, tokens: int) -> int:
@@ -232,6 +243,7 @@ def embed(
     places: NDArray[np.integer[Any]],
     network: Network,
     tensors: Mapping[str, Floats],
+    types: Sequence[int] = (),
 ) -> Floats:
     """Look up tokens in a network's tables.
 
@@ -240,6 +252,7 @@ def embed(
         places: Each token's place in its text, by `places_of`.
         network: The network.
         tensors: Its tensors.
+        types: Each token's type; empty where all are 0.
 
     Returns:
         The normalised sum of the tables' rows, of shape (tokens, columns of the tables).
@@ -248,7 +261,7 @@ def embed(
     if network.positions:
         x = x + tensors["embeddings.position"][places + network.positions.offset]
     if network.words.token_types:
-        x = x + tensors["embeddings.token_type"][0]
+        x = x + tensors["embeddings.token_type"][list(types) or 0]
     return normalize_layer(x, network.embedding_norm, "embeddings.norm", tensors)
 
 
@@ -373,7 +386,7 @@ def pool_one(
         if layer.kind is LayerKind.DENSE:
             vector = _dense(vector, layer, f"head.{i}", tensors)
         elif layer.kind is LayerKind.LAYER_NORM:
-            norm = LayerNorm(LAYER_NORM_EPS)
+            norm = LayerNorm(layer.eps)
             vector = normalize_layer(vector[None], norm, f"head.{i}", tensors)[0]
         else:
             vector = vector / np.linalg.norm(vector)
@@ -390,6 +403,7 @@ def _dense(x: Doubles, layer: Layer, name: str, tensors: Mapping[str, Doubles]) 
         LayerActivation.SIGMOID: lambda: 1 / (1 + np.exp(-y)),
         LayerActivation.RELU: lambda: activate(y, Activation.RELU),
         LayerActivation.GELU: lambda: activate(y, Activation.GELU),
+        LayerActivation.GELU_TANH: lambda: activate(y, Activation.GELU_TANH),
         LayerActivation.SILU: lambda: activate(y, Activation.SILU),
     }
     activated: Doubles = formulas[layer.activation]()

@@ -32,6 +32,34 @@ class Interface(str, Enum):
 
     LAST_HIDDEN_STATE = "last_hidden_state"
     SENTENCE_EMBEDDING = "sentence_embedding"
+    SCORES = "scores"
+
+    @property
+    def per_text(self) -> bool:
+        """Whether the output has a row for each text, which the head made; not for each token."""
+        return self is not Interface.LAST_HIDDEN_STATE
+
+
+EMBEDDING_INTERFACES = (Interface.LAST_HIDDEN_STATE, Interface.SENTENCE_EMBEDDING)
+"""The outputs among which an embedding model's recipe chooses."""
+
+
+class ScoreActivation(str, Enum):
+    """The function that makes a reranker's scores of its logits."""
+
+    IDENTITY = "identity"
+    SIGMOID = "sigmoid"
+
+
+class PairTruncation(str, Enum):
+    """What a pair over the limit loses, in the words of the `tokenizers` library.
+
+    LONGEST_FIRST cuts the end of the longer text, and of both where half of the room is too little
+    for the shorter one. ONLY_SECOND cuts the second text.
+    """
+
+    LONGEST_FIRST = "longest_first"
+    ONLY_SECOND = "only_second"
 
 
 @dataclass(frozen=True)
@@ -114,8 +142,27 @@ class EncoderSpec:
 
 
 @dataclass(frozen=True)
+class RerankingSpec:
+    """Steps that a reranker adds: from a pair to its tokens, and from its logits to its scores.
+
+    The logits are the vector that the head gives; see `EmbeddingSpec`.
+
+    Attributes:
+        labels: The name of each logit, in order.
+        activation: What makes scores of the logits.
+        truncation: What a pair over the limit loses.
+        segments: Whether the tokens of the second text have a token type of their own.
+    """
+
+    labels: tuple[str, ...]
+    activation: ScoreActivation
+    truncation: PairTruncation = PairTruncation.LONGEST_FIRST
+    segments: bool = False
+
+
+@dataclass(frozen=True)
 class EmbeddingSpec:
-    """Steps from a text to one vector.
+    """Steps from a text to one vector; in a reranker, from a pair of texts to its logits.
 
     Attributes:
         pooling: How token states become one vector.
@@ -167,15 +214,17 @@ class EmbeddingSpec:
         )
 
     @property
-    def rebuilt_interface(self) -> Interface:
-        """The output of a graph for other engines than MNN: token states if they need pooling only.
-
-        Joined poolings and layers are part of every graph.
-        """
-        plain = self.head.is_plain
-        return Interface.LAST_HIDDEN_STATE if plain else Interface.SENTENCE_EMBEDDING
-
-    @property
     def role_prompts(self) -> RolePrompts:
         """The prompts of queries and of documents."""
         return role_prompts(self.prompts)
+
+
+def rebuilt_interface(embedding: EmbeddingSpec, reranking: RerankingSpec | None) -> Interface:
+    """Return the output of a graph for other engines than MNN: states where they need pooling only.
+
+    Joined poolings and layers are part of every graph.
+    """
+    if reranking is not None:
+        return Interface.SCORES
+    plain = embedding.head.is_plain
+    return Interface.LAST_HIDDEN_STATE if plain else Interface.SENTENCE_EMBEDDING

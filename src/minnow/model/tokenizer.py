@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from minnow.characters import replace_halves
@@ -35,6 +35,7 @@ class TokenizedText:
         count: Tokens of the text before truncation, special tokens included.
         counted_all: Whether `count` covers the whole text: only the start of a huge one is read.
         left_out: How many of the first tokens pooling leaves out, as those of a prompt.
+        types: The token types of a pair; empty where all are 0.
     """
 
     ids: list[int]
@@ -42,6 +43,7 @@ class TokenizedText:
     count: int
     counted_all: bool = True
     left_out: int = 0
+    types: list[int] = field(default_factory=list)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -50,7 +52,9 @@ class TokenizedText:
 class TextTokenizer:
     """A Hugging Face tokenizer with a fixed limit and no padding of its own."""
 
-    def __init__(self, file: Path | bytes, *, max_tokens: int, lowercase: bool = False) -> None:
+    def __init__(
+        self, file: Path | bytes, *, max_tokens: int, lowercase: bool = False, alone: bool = True
+    ) -> None:
         """Load a tokenizer.json.
 
         Padding and truncation that the file itself asks for are leftovers of a training run;
@@ -60,28 +64,36 @@ class TextTokenizer:
             file: The tokenizer.json, or its content.
             max_tokens: The longest result, special tokens included.
             lowercase: Lowercase the text first, where the tokenizer does not.
+            alone: Put the special tokens of a text that stands alone around it.
 
         Raises:
             SourceError: The file is not one that the `tokenizers` library reads.
         """
         self.max_tokens = max_tokens
+        self._alone = alone
         self._tokenizer = load_whole_tokenizer(file, lowercase=lowercase)
         self._tokenizer.enable_truncation(max_tokens)
         self._shortens_runs = _knows_no_long_runs(self._tokenizer)
 
-    def tokenize(self, texts: Sequence[str], *, first: int = 0) -> list[TokenizedText]:
+    def tokenize(
+        self, texts: Sequence[str], *, first: int = 0, prompt: str = ""
+    ) -> list[TokenizedText]:
         """Tokenise texts in parallel.
 
         Args:
             texts: Any strings; halves of surrogate pairs are read as `check_texts` says.
             first: Number of the first text in messages.
+            prompt: Prefix of each text.
 
         Raises:
             InputError: A text is not a string; the message names it.
         """
+        if prompt:  # str.__str__, because a subclass may override +
+            texts = [prompt + str.__str__(t) if isinstance(t, str) else t for t in texts]
         texts = check_texts(texts, first=first)
         head = _CHARACTERS_PER_TOKEN * self.max_tokens
-        short = iter(self._tokenizer.encode_batch([text for text in texts if len(text) <= head]))
+        small = [text for text in texts if len(text) <= head]
+        short = iter(self._tokenizer.encode_batch(small, add_special_tokens=self._alone))
         return [
             _tokenized(next(short)) if len(text) <= head else self._encode_huge(text, head)
             for text in texts
@@ -98,6 +110,10 @@ class TextTokenizer:
         added = self._tokenizer.get_added_tokens_decoder()
         closes = bool(ids) and ids[-1] in added and added[ids[-1]].special
         return len(ids) - closes
+
+    def count(self, text: str) -> int:
+        """Count the tokens of a whole text, however long."""
+        return _tokenized(self._encode(text)).count
 
     def special_ids(self) -> tuple[list[int], list[int]]:
         """Return the ids that the tokenizer puts before and after every text; both may be empty."""
@@ -128,7 +144,7 @@ class TextTokenizer:
 
     def _encode(self, text: str) -> Encoding:
         shorter = _ENDLESS_RUN.sub(r"\1\2", text) if self._shortens_runs else text
-        return self._tokenizer.encode(shorter)
+        return self._tokenizer.encode(shorter, add_special_tokens=self._alone)
 
 
 def load_tokenizer(file: Path | bytes) -> Tokenizer:

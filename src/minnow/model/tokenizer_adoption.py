@@ -62,7 +62,12 @@ class TokenizerComparison:
 
 
 def compare_with_transformers(
-    source: ModelSource, files: TokenizerFiles, plain: Tokenizer, words: int
+    source: ModelSource,
+    files: TokenizerFiles,
+    plain: Tokenizer,
+    words: int,
+    *,
+    pairs: bool = False,
 ) -> TokenizerComparison:
     """Compare a tokenizer.json with what the class of transformers 5 makes of all files.
 
@@ -71,6 +76,7 @@ def compare_with_transformers(
         files: The same, read.
         plain: Its tokenizer.json as it is, without padding and truncation.
         words: Rows of the model's word table.
+        pairs: Whether pairs of texts have to agree too.
     """
     try:
         rebuilt = _rebuild(files, plain, words, named_tokens(source))
@@ -81,6 +87,8 @@ def compare_with_transformers(
     except Exception as error:  # tokenizers raises bare Exception
         fault = f"transformers cannot build a {files.class_name} of these files ({error})"
         return TokenizerComparison((fault,))
+    if pairs and (pair_fault := _pair_fault(source, plain, rebuilt)):
+        return TokenizerComparison((pair_fault,))
     if _essence(plain) == _essence(rebuilt):
         return TokenizerComparison()
     tokens = [*named_tokens(source), *_added(rebuilt), *_added(plain)]
@@ -146,6 +154,24 @@ CASING = {
     "strip_accents": ("strip_accents", None),
 }
 """Key of tokenizer_config.json -> key of BertNormalizer, and the value of a missing key."""
+
+
+def _pair_fault(source: ModelSource, plain: Tokenizer, rebuilt: Tokenizer) -> str | None:
+    """Compare the tokens around a pair, and the token types, in transformers 4 and 5."""
+    one, other = (tokenizer.encode("lamp", "The lamp") for tokenizer in (plain, rebuilt))
+    around = [
+        [(i, t) for i, t, owner in zip(e.ids, e.type_ids, e.sequence_ids, strict=True)
+         if owner is None] + sorted({(o, t) for o, t in zip(e.sequence_ids, e.type_ids, strict=True)
+         if o is not None})
+        for e in (one, other)
+    ]  # fmt: skip
+    if around[0] == around[1]:
+        return None
+    return (
+        f"a pair of texts has the ids {one.ids} and types {one.type_ids} by {TOKENIZER}, as in "
+        f"transformers 4, but {other.ids} and {other.type_ids} in transformers 5. "
+        f"{_DECIDE.format(resave_line(source))}"
+    )
 
 
 def _contradiction(source: ModelSource, files: TokenizerFiles, found: _Difference) -> str:

@@ -188,16 +188,28 @@ def build_qwen(vocabulary: Vocabulary, options: Options) -> Tokenizer:
 # --- what goes around a text ---------------------------------------------------------------
 
 
-def template(first: str | None, last: str) -> Callable[[Tokenizer, Options], Any]:
-    """Put the special tokens of these keys around a text."""
+def template(
+    first: str | None, last: str, *, twice: bool = False
+) -> Callable[[Tokenizer, Options], Any]:
+    """Put the special tokens of these keys around a text, and around those of a pair.
+
+    Args:
+        first: Key of the token before a text; None for none.
+        last: Key of the token behind it.
+        twice: Put the last token twice between the texts of a pair, which then have one token
+            type; otherwise the second text has token type 1.
+    """
 
     def around(tokenizer: Tokenizer, options: Options) -> Any:
         from tokenizers import processors
 
         texts = [str(options[key]) for key in (first, last) if key is not None]
-        single = [texts[0], "$A", texts[1]] if first is not None else ["$A", texts[0]]
         ids = [(text, _id(tokenizer, text)) for text in texts]
-        return processors.TemplateProcessing(single=single, special_tokens=ids)
+        single = [*texts[:-1], "$A", texts[-1]]
+        kind = 0 if twice else 1
+        between = [texts[-1]] if twice else []
+        pair = [*single, *between, f"$B:{kind}", f"{texts[-1]}:{kind}"]
+        return processors.TemplateProcessing(single=single, pair=pair, special_tokens=ids)
 
     return around
 
@@ -208,7 +220,9 @@ def put_albert_ends(tokenizer: Tokenizer, options: Options) -> Any:
 
     first, last = (_id(tokenizer, str(options[key])) for key in ("cls_token", "sep_token"))
     return processors.TemplateProcessing(
-        single=["[CLS]", "$A", "[SEP]"], special_tokens=[("[CLS]", first), ("[SEP]", last)]
+        single=["[CLS]", "$A", "[SEP]"],
+        pair=["[CLS]", "$A", "[SEP]", "$B:1", "[SEP]:1"],
+        special_tokens=[("[CLS]", first), ("[SEP]", last)],
     )
 
 
@@ -217,7 +231,11 @@ def put_t5_end(tokenizer: Tokenizer, options: Options) -> Any:
     from tokenizers import processors
 
     number = _id(tokenizer, str(options["eos_token"]))
-    return processors.TemplateProcessing(single=["$A", "</s>"], special_tokens=[("</s>", number)])
+    return processors.TemplateProcessing(
+        single=["$A", "</s>"],
+        pair=["$A", "</s>", "$B", "</s>"],
+        special_tokens=[("</s>", number)],
+    )
 
 
 _AROUND = ("sep_token", "cls_token")

@@ -41,8 +41,15 @@ _RARE = "𐎠 ꙮ 鿿 🦔"
 """Letters and signs that few vocabularies have."""
 
 
-def check_tokenizer(source: ModelSource, encoder: EncoderSpec) -> SourceTokenizer:
+def check_tokenizer(
+    source: ModelSource, encoder: EncoderSpec, *, pairs: bool = False
+) -> SourceTokenizer:
     """Check that a source's tokenizer files agree with each other and with the network.
+
+    Args:
+        source: The model's files.
+        encoder: The network.
+        pairs: Whether pairs of texts must have the same ids and token types too.
 
     Returns:
         Its tokenizer: the tokenizer.json as it is, or, where transformers 5 gives some text other
@@ -66,7 +73,7 @@ def check_tokenizer(source: ModelSource, encoder: EncoderSpec) -> SourceTokenize
     found = TokenizerComparison()
     stated = _text_faults(tokenizer)
     if not any(fault.startswith(_NO_IDS) for fault in stated):
-        found = compare_with_transformers(source, files, tokenizer, encoder.vocab_size)
+        found = compare_with_transformers(source, files, tokenizer, encoder.vocab_size, pairs=pairs)
     faults += [*stated, *found.faults]
     if found.rebuilt is not None and not faults:
         faults += _table_faults(found.rebuilt.get_vocab(with_added_tokens=True), encoder)

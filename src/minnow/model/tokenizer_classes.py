@@ -279,14 +279,14 @@ _CLASSES = (
         names=("XLMRobertaTokenizer",),
         model="Unigram",
         build=unigram_builder(3),
-        around=template("bos_token", "eos_token"),
+        around=template("bos_token", "eos_token", twice=True),
         defaults={**_ROBERTA_SPECIALS, "add_prefix_space": True},
     ),
     TokenizerClass(
         names=("CamembertTokenizer",),
         model="Unigram",
         build=unigram_builder("unk_token"),
-        around=template("bos_token", "eos_token"),
+        around=template("bos_token", "eos_token", twice=True),
         defaults={
             **_ROBERTA_SPECIALS,
             "add_prefix_space": True,

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from minnow.errors import SourceError, SourceNotFoundError
+from minnow.errors import AmbiguousModelError, SourceError, SourceNotFoundError
 from minnow.model.config import read_object
 
 if TYPE_CHECKING:
@@ -207,6 +207,37 @@ def _class_name(config: Mapping[str, Any], model: Mapping[str, Any], content: An
     if differs and (registered in _GENERIC or kind in _CONFIG_CLASS_IS_WRONG):
         return registered or AS_IT_IS
     return AS_IT_IS if name in _GENERIC or str(stated) in _GENERIC else name
+
+
+_WITH_TYPES = ("BertTokenizer", "DebertaV2Tokenizer")
+_WITHOUT_TYPES = (
+    "CamembertTokenizer",
+    "DistilBertTokenizer",
+    "MPNetTokenizer",
+    "RobertaTokenizer",
+    "XLMRobertaTokenizer",
+)
+"""Classes that give a network token types, and that do not, in transformers 4 and 5 alike."""
+
+
+def gives_token_types(files: TokenizerFiles) -> bool:
+    """Return whether transformers gives the network the token types of a pair.
+
+    Raises:
+        AmbiguousModelError: No file says so, and the default of the class differs between
+            transformers 4 and 5 (`model_input_names`), or is unknown here.
+    """
+    names = files.config.get("model_input_names")
+    if names is not None:
+        return "token_type_ids" in names
+    if files.class_name in (*_WITH_TYPES, *_WITHOUT_TYPES):
+        return files.class_name in _WITH_TYPES
+    raise AmbiguousModelError(
+        f"{files.path.parent / CONFIG} does not say whether the network is given token types: for "
+        f"a {files.class_name} transformers 4 gives them, and transformers 5 does not. Add "
+        '"model_input_names" to a copy of it: ["input_ids", "token_type_ids", "attention_mask"], '
+        'or without "token_type_ids".'
+    )
 
 
 # --- tokens ------------------------------------------------------------------------------

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,17 +15,20 @@ from minnow.engines.base import TokenBatch
 from minnow.engines.mnn import MnnEngine
 from minnow.errors import EngineError, InputError, ParityError
 from minnow.model.spec import LONG, Interface
-from minnow.model.tokenizer import TextTokenizer
+from minnow.model.tokenizer import TextTokenizer, TokenizedText
+from minnow.proof.probes import Probe
+from minnow.proof.ranking import prove_ranking
 from minnow.proof.retrieval import prove_retrieval
-from minnow.proof.verdict import Run, equal_ids, judge, judge_stored, thread_counts
+from minnow.proof.verdict import Run, Vectors, equal_rows, judge, judge_stored, thread_counts
+from minnow.reranker import Reranker
 from minnow.vectors import normalize, pool
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator
 
-    from minnow.bundle import Parity
+    from minnow.parity import Parity
     from minnow.proof.references import Reference
-    from minnow.proof.verdict import Candidate, Progress, Vectors
+    from minnow.proof.verdict import Candidate, Progress
 
     Shape = tuple[int, int]
 
@@ -42,7 +47,8 @@ def prove_bundle(
 
     Token ids must be equal. The vectors of encoder.mnn are compared one by one and in padded
     batches of unlike lengths, each with one thread and with several; those of a fixed shape's
-    encoder padded to its shape. Then a data set is searched, if the candidate says so.
+    encoder padded to its shape. Then a data set is searched, if the candidate says so; a reranker
+    ranks documents of it.
 
     Args:
         candidate: The folder, and what its vectors have to reach.
@@ -77,41 +83,82 @@ def prove_bundle(
         )
         for shape in shapes
     )
+    if candidate.reranking is not None:
+        return replace(parity, ranking=prove_ranking(candidate, reference, progress)), fixed
     if candidate.max_ndcg_drop is not None:
         parity = replace(parity, retrieval=prove_retrieval(candidate, reference, progress))
     return parity, fixed
 
 
+@dataclass(frozen=True)
+class _Opened:
+    """A folder's encoder.mnn, opened as users open it.
+
+    Attributes:
+        rows: Returns the tokens of texts or pairs.
+        alone: Returns the vector or the logits of one probe.
+        together: Returns those of several, from one forward pass.
+    """
+
+    rows: Callable[[Sequence[Any]], Sequence[TokenizedText]]
+    alone: Callable[[Probe], Vectors]
+    together: Callable[[Sequence[Probe]], Vectors]
+
+
+@contextmanager
+def _opened(candidate: Candidate, threads: int) -> Iterator[_Opened]:
+    folder, encoder, embedding = candidate.path, candidate.encoder, candidate.embedding
+    if candidate.reranking is not None:
+        with Reranker.from_files(
+            folder, encoder, embedding, candidate.reranking, threads=threads, on_truncate="ignore"
+        ) as reranker:
+
+            def logits(probe: Probe) -> Vectors:
+                pair: Any = probe.given
+                return np.reshape(reranker.predict(pair, prompt="", activation_fn="identity"), -1)
+
+            def batch_logits(probes: Sequence[Probe]) -> Vectors:
+                pairs: Any = [probe.given for probe in probes]
+                return reranker.logits_batch(pairs)
+
+            yield _Opened(reranker.tokenize, logits, batch_logits)
+        return
+    with Embedder.from_files(
+        folder,
+        encoder,
+        embedding,
+        threads=threads,
+        interface=candidate.interface,
+        on_truncate="ignore",
+    ) as embedder:
+        yield _Opened(
+            embedder.tokenizer.tokenize,
+            lambda probe: embedder.encode(probe.text, prompt=probe.prompt),
+            lambda some: embedder.encode_batch([p.text for p in some], [p.prompt for p in some]),
+        )
+
+
 def run_encoder(candidate: Candidate, reference: Reference, progress: Progress) -> list[Run]:
-    """Run encoder.mnn on the probe texts, through the embedder that users open."""
+    """Run encoder.mnn on the probes, through the embedder or reranker that users open."""
+    probes = reference.probes
     runs: list[Run] = []
     for threads in thread_counts():
         progress(f"running the staged encoder, {threads} thread{'s' * (threads > 1)}")
         try:
-            with Embedder.from_files(
-                candidate.path,
-                candidate.encoder,
-                candidate.embedding,
-                threads=threads,
-                interface=candidate.interface,
-                on_truncate="ignore",
-            ) as embedder:
-                texts = [probe.prompt + probe.text for probe in reference.probes]
-                equal_ids(candidate, embedder.token_ids(texts), reference)
-                runs += _run(embedder, reference, threads)
+            with _opened(candidate, threads) as opened:
+                equal_rows(candidate, opened.rows([probe.whole for probe in probes]), reference)
+                runs += _run(opened, probes, [len(ids) for ids in reference.probe_ids], threads)
         except EngineError as error:
             raise _does_not_run(candidate, ENCODER, error) from error
     return runs
 
 
-def _run(embedder: Embedder, reference: Reference, threads: int) -> list[Run]:
-    probes, lengths = reference.probes, [len(ids) for ids in reference.probe_ids]
-    singles = np.stack([embedder.encode(probe.text, prompt=probe.prompt) for probe in probes])
+def _run(opened: _Opened, probes: Sequence[Probe], lengths: list[int], threads: int) -> list[Run]:
+    singles = np.stack([opened.alone(probe) for probe in probes])
     mixed = np.empty_like(singles)
     mixed_shapes = [(0, 0)] * len(probes)
     for batch in mixed_batches(lengths):
-        some = [probes[i] for i in batch]
-        mixed[batch] = embedder.encode_batch([p.text for p in some], [p.prompt for p in some])
+        mixed[batch] = opened.together([probes[i] for i in batch])
         for i in batch:
             mixed_shapes[i] = (len(batch), max(lengths[j] for j in batch))
     return [
@@ -145,8 +192,7 @@ def run_fixed_shape(
 ) -> list[Run]:
     """Run the encoder of a fixed shape on the probe texts that fit, padded to the shape."""
     progress(f"running the encoder of shape {shape_name(shape)}")
-    ids = reference.probe_ids
-    fits = [i for i, row in enumerate(ids) if len(row) <= shape[1]]
+    fits = [i for i, ids in enumerate(reference.probe_ids) if len(ids) <= shape[1]]
     if not fits:
         raise InputError(
             f"No probe text fits the shape {shape_name(shape)}. Give a shape of more tokens."
@@ -156,10 +202,11 @@ def run_fixed_shape(
     tokenizer = TextTokenizer(
         candidate.path / TOKENIZER, max_tokens=embedding.max_tokens, lowercase=embedding.lowercase
     )
-    prompts = [reference.probes[i].prompt for i in fits]
-    rows = [
-        (ids[i], tokenizer.prompt_tokens(p) if p else 0) for i, p in zip(fits, prompts, strict=True)
-    ]
+    rows = []
+    for i in fits:
+        row, prompt = reference.probe_rows[i], reference.probes[i].prompt
+        left_out = tokenizer.prompt_tokens(prompt) if prompt else 0
+        rows.append(TokenizedText(row.ids, False, len(row.ids), True, left_out, row.types))
     runs = []
     for threads in thread_counts():
         try:
@@ -178,15 +225,9 @@ def run_fixed_shape(
 
 
 def _vectors(
-    engine: MnnEngine,
-    rows: Sequence[tuple[list[int], int]],
-    shape: Shape,
-    candidate: Candidate,
+    engine: MnnEngine, rows: Sequence[TokenizedText], shape: Shape, candidate: Candidate
 ) -> Vectors:
-    """Return a vector for each row of ids, run in batches of exactly the shape.
-
-    With each are given how many of its first tokens pooling leaves out.
-    """
+    """Return a vector for each row of tokens, run in batches of exactly the shape."""
     vectors = []
     for start in range(0, len(rows), shape[0]):
         some = rows[start : start + shape[0]]
@@ -200,16 +241,19 @@ def _vectors(
     return np.concatenate(vectors)
 
 
-def pad_to(
-    rows: Sequence[tuple[Sequence[int], int]], shape: Shape, pad_token_id: int
-) -> TokenBatch:
+def pad_to(rows: Sequence[TokenizedText], shape: Shape, pad_token_id: int) -> TokenBatch:
     """Return a batch of exactly the shape; the first row is repeated where rows are missing."""
     full = [*rows, *[rows[0]] * (shape[0] - len(rows))]
-    batch = TokenBatch.pad([row for row, _ in full], pad_token_id, [left for _, left in full])
+    batch = TokenBatch.pad(
+        [row.ids for row in full],
+        pad_token_id,
+        [row.left_out for row in full],
+        [row.types for row in full],
+    )
     room = ((0, 0), (0, shape[1] - batch.shape[1]))
     ids = np.pad(batch.input_ids, room, constant_values=pad_token_id)
-    attention, pooling = np.pad(batch.attention_mask, room), np.pad(batch.pooling_mask, room)
-    return TokenBatch(ids, attention, np.zeros_like(ids), pooling)
+    masks = (batch.attention_mask, batch.token_type_ids, batch.pooling_mask)
+    return TokenBatch(ids, *(np.pad(mask, room) for mask in masks))
 
 
 def _does_not_run(candidate: Candidate, file: str, error: EngineError) -> ParityError:

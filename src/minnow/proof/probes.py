@@ -19,23 +19,39 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
+Text = str | tuple[str, str]
+"""A text, or the two texts of a pair."""
+
 SMALLEST_LIMIT = 8
 """Below this many tokens the sized probes are no longer different texts."""
 
 
 @dataclass(frozen=True)
 class Probe:
-    """One text of the proof.
+    """One text of the proof, or one pair of texts.
 
     Attributes:
         name: Unique and short, to be shown when this text is the worst.
         text: Any Unicode text without lone surrogates; may be empty.
         prompt: What stands before it, where pooling tells the two apart.
+        second: The second text of a pair.
     """
 
     name: str
     text: str
     prompt: str = ""
+    second: str | None = None
+
+    @property
+    def given(self) -> Text:
+        """The text, or the pair, as an embedder or a reranker takes it."""
+        return self.text if self.second is None else (self.text, self.second)
+
+    @property
+    def whole(self) -> Text:
+        """The same behind its prompt."""
+        text = self.prompt + self.text
+        return text if self.second is None else (text, self.second)
 
 
 _SHAPES = {
@@ -209,7 +225,7 @@ _MARKUP = {
     "prompt-passage": "passage: Whales rest one half of the brain at a time.",
 }
 
-_GROUPS = (_SHAPES, _QUERIES, _PASSAGES, _NOTATION, _LANGUAGES, _UNICODE, _TWINS, _MARKUP)
+GROUPS = (_SHAPES, _QUERIES, _PASSAGES, _NOTATION, _LANGUAGES, _UNICODE, _TWINS, _MARKUP)
 
 _STORY = (
     "we left the house early and walked along the river until the sun came up over the hill "
@@ -255,15 +271,15 @@ def probe_texts(
     }
     if limit >= LONG:
         del sizes["below-limit"], sizes["beyond-limit"]
-    fixed = [Probe(name, text) for group in _GROUPS for name, text in group.items()]
+    fixed = [Probe(name, text) for group in GROUPS for name, text in group.items()]
     sized = [
-        Probe(name, _text_of_size(size, count_tokens, first_word=11 * i))
+        Probe(name, text_of_size(size, count_tokens, first_word=11 * i))
         for i, (name, size) in enumerate(sizes.items())
     ]
-    return fixed + _probes_of_tokens(tokens, limit) + sized
+    return fixed + probes_of_tokens(tokens, limit) + sized
 
 
-def _probes_of_tokens(tokens: Sequence[str], limit: int) -> list[Probe]:
+def probes_of_tokens(tokens: Sequence[str], limit: int) -> list[Probe]:
     """Spell tokens between words and inside a word; of too many, take some from all over."""
     most = max(limit // 3, 1)
     some = tokens[:: -(-len(tokens) // most)] if tokens else ()
@@ -280,7 +296,7 @@ def token_counter(tokenizer_json: Path | bytes, *, lowercase: bool = False) -> C
     return lambda text: len(tokenizer.encode(text).ids)
 
 
-def _text_of_size(size: int, count_tokens: Callable[[str], int], *, first_word: int) -> str:
+def text_of_size(size: int, count_tokens: Callable[[str], int], *, first_word: int) -> str:
     """Build a text of exactly `size` tokens.
 
     The first guess, one token per word, is right for most English vocabularies. Otherwise the

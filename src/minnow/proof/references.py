@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from abc import ABC, abstractmethod
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import groupby
 from typing import TYPE_CHECKING
@@ -13,10 +14,13 @@ import numpy as np
 
 from minnow.engines.base import default_threads
 from minnow.errors import InputError
+from minnow.model.pairs import PairTemplate
 from minnow.model.reference import ReferenceModel, pool_one
 from minnow.model.source import author_graph
+from minnow.model.spec import PairTruncation
 from minnow.model.tokenizer import load_whole_tokenizer
 from minnow.model.tokenizer_files import named_tokens
+from minnow.proof.pair_probes import probe_pairs
 from minnow.proof.probes import Probe, probe_texts, token_counter
 from minnow.resources import free_memory, require_memory
 
@@ -26,7 +30,22 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from minnow.model.original import Original
+    from minnow.proof.probes import Text
     from minnow.recipe import ReferenceName
+
+
+@dataclass(frozen=True)
+class TokenRow:
+    """The tokens of a text or a pair.
+
+    Attributes:
+        ids: Token ids, special tokens included.
+        types: Token types of a pair; empty where all are 0.
+    """
+
+    ids: list[int]
+    types: list[int] = field(default_factory=list)
+
 
 _PROMPT = "Represent the sentence about fish: "
 _NO_ROOM = "Give a smaller limit (`max_tokens=`), or a machine with more memory."
@@ -53,11 +72,14 @@ class Reference(ABC):
         """The texts of the proof."""
         if self._probes is None:
             original, embedding = self._original, self._original.embedding
-            found = probe_texts(
-                embedding.max_tokens,
-                token_counter(original.tokenizer.content, lowercase=embedding.lowercase),
-                named_tokens(original.source),
-            )
+            count = token_counter(original.tokenizer.content, lowercase=embedding.lowercase)
+            tokens = named_tokens(original.source)
+            if original.reranking is not None:
+                room = embedding.max_tokens - PairTemplate.of(original.tokenizer.content).size
+                only_second = original.reranking.truncation is PairTruncation.ONLY_SECOND
+                self._probes = probe_pairs(room, count, tokens, first_fits=only_second)
+                return self._probes
+            found = probe_texts(embedding.max_tokens, count, tokens)
             rows, out = self.token_ids([p.text for p in found]), {*embedding.unpooled_ids}
             found = [p for p, ids in zip(found, rows, strict=True) if {*ids} - out]
             if not embedding.include_prompt:
@@ -66,9 +88,14 @@ class Reference(ABC):
         return self._probes
 
     @cached_property
+    def probe_rows(self) -> list[TokenRow]:
+        """The token ids and types of each probe."""
+        return self.token_rows([probe.whole for probe in self.probes])
+
+    @property
     def probe_ids(self) -> list[list[int]]:
-        """The token ids of each probe text, those of its prompt included."""
-        return self.token_ids([probe.prompt + probe.text for probe in self.probes])
+        """The token ids of each probe, those of its prompt included."""
+        return [row.ids for row in self.probe_rows]
 
     @cached_property
     def probe_vectors(self) -> NDArray[np.floating]:
@@ -76,25 +103,32 @@ class Reference(ABC):
         return self.vectors_of(self.probes)
 
     def vectors_of(self, probes: Sequence[Probe]) -> NDArray[np.floating]:
-        """Return one vector per probe text behind its prompt: shape (texts, width)."""
+        """Return one vector per probe behind its prompt: shape (texts, width)."""
         groups = groupby(probes, lambda probe: probe.prompt)
         return np.concatenate(
-            [self.vectors([probe.text for probe in group], prompt) for prompt, group in groups]
+            [self.vectors([probe.given for probe in group], prompt) for prompt, group in groups]
         )
 
     def compute(self, progress: Callable[[str], None]) -> None:
         """Compute ids and vectors of the probe texts now, unless that was done already."""
         if "probe_vectors" not in self.__dict__:
             progress(f"computing the reference ({self.name})")
-        _ = self.probe_ids, self.probe_vectors
+        _ = self.probe_rows, self.probe_vectors
 
-    @abstractmethod
-    def token_ids(self, texts: Sequence[str]) -> list[list[int]]:
+    def token_ids(self, texts: Sequence[Text]) -> list[list[int]]:
         """Return the ids of each text, special tokens included, cut off at the model's limit."""
+        return [row.ids for row in self.token_rows(texts)]
 
     @abstractmethod
-    def vectors(self, texts: Sequence[str], prompt: str = "") -> NDArray[np.floating]:
-        """Return one vector per text behind a prompt: shape (texts, width)."""
+    def token_rows(self, texts: Sequence[Text]) -> list[TokenRow]:
+        """Return the ids and token types of each text or pair, cut off at the model's limit."""
+
+    @abstractmethod
+    def vectors(self, texts: Sequence[Text], prompt: str = "") -> NDArray[np.floating]:
+        """Return a vector for each text behind a prompt, or the logits of each pair.
+
+        The shape is (texts, width).
+        """
 
 
 def _prompted(probes: Sequence[Probe], prompts: Iterable[str]) -> list[Probe]:
@@ -108,6 +142,10 @@ def _prompted(probes: Sequence[Probe], prompts: Iterable[str]) -> list[Probe]:
     ]
 
 
+def _behind(prompt: str, texts: Sequence[Text]) -> list[Text]:
+    return [prompt + text if isinstance(text, str) else text for text in texts]
+
+
 class _SourceTokens(Reference):
     """Token ids from the source's tokenizer, whole, then cut with plain slices."""
 
@@ -117,9 +155,31 @@ class _SourceTokens(Reference):
         specials = self._tokenizer.get_added_tokens_decoder().values()
         self._special = re.compile(f"({'|'.join(re.escape(t.content) for t in specials)})")
 
-    def token_ids(self, texts: Sequence[str]) -> list[list[int]]:
-        """Return the ids of each text, special tokens included, cut off at the limit."""
-        return [self._ids(text) for text in texts]
+        reranking = original.reranking
+        if reranking is not None:
+            self._pairs = load_whole_tokenizer(original.tokenizer.content)
+            self._pairs.enable_truncation(
+                original.embedding.max_tokens, strategy=reranking.truncation.value
+            )
+
+    def token_rows(self, texts: Sequence[Text]) -> list[TokenRow]:
+        """Return the ids and token types of each text or pair, cut off at the limit."""
+        return [
+            TokenRow(self._ids(text)) if isinstance(text, str) else self._pair(*text)
+            for text in texts
+        ]
+
+    def _pair(self, first: str, second: str) -> TokenRow:
+        reranking = self._original.reranking
+        encoding = self._pairs.encode(self._lowered(first), self._lowered(second))
+        types = encoding.type_ids if reranking is not None and reranking.segments else []
+        return TokenRow(list(encoding.ids), list(types))
+
+    def _lowered(self, text: str) -> str:
+        if not self._original.embedding.lowercase:
+            return text
+        parts = self._special.split(text)
+        return "".join(part if i % 2 else _lower(part) for i, part in enumerate(parts))
 
     def left_out(self, prompt: str) -> int:
         """Return how many tokens of a prompt pooling leaves out: all but a special one at its end.
@@ -134,10 +194,7 @@ class _SourceTokens(Reference):
 
     def _ids(self, text: str) -> list[int]:
         embedding = self._original.embedding
-        if embedding.lowercase:
-            parts = self._special.split(text)
-            text = "".join(part if i % 2 else _lower(part) for i, part in enumerate(parts))
-        encoding = self._tokenizer.encode(text)
+        encoding = self._tokenizer.encode(self._lowered(text))
         ids, special = list(encoding.ids), list(encoding.special_tokens_mask)
         limit = embedding.max_tokens
         if len(ids) <= limit:
@@ -163,18 +220,19 @@ class CheckpointReference(_SourceTokens):
         super().__init__(original, probes)
         self.name = f"{numbers} forward pass in NumPy, float64"
 
-    def vectors(self, texts: Sequence[str], prompt: str = "") -> NDArray[np.float64]:
-        """Return one vector per text behind a prompt: float64 of shape (texts, width)."""
+    def vectors(self, texts: Sequence[Text], prompt: str = "") -> NDArray[np.float64]:
+        """Return a vector for each text, or the logits of each pair: float64, (texts, width)."""
         from threadpoolctl import threadpool_limits
 
         original, start = self._original, self.left_out(prompt)
-        ids = self.token_ids([prompt + text for text in texts])
+        rows = self.token_rows(_behind(prompt, texts))
         model = ReferenceModel(original.network, original.head, original.tensors)
-        workers = _workers([model.memory(len(row)) for row in ids])
+        workers = _workers([model.memory(len(row.ids)) for row in rows])
         # A thread per text, each with a BLAS of one thread: BLAS threads that share out one small
         # product wait for each other, for seconds where the machine is busy.
         with threadpool_limits(1, "blas"), ThreadPoolExecutor(workers) as threads:
-            return model.vectors(ids, threads.map, start)
+            types = [row.types for row in rows]
+            return model.vectors([row.ids for row in rows], threads.map, start, types)
 
 
 def _workers(needed: Sequence[int]) -> int:
@@ -198,16 +256,21 @@ class AuthorGraphReference(_SourceTokens):
         from minnow.engines.onnxruntime import OnnxRuntimeEngine
 
         super().__init__(original)
+        if original.reranking is not None:
+            raise InputError(
+                "An author's ONNX graph is no reference for a reranker; take "
+                "`reference=checkpoint`."
+            )
         path = author_graph(original.source)
         self.name = f"the author's {path.parent.name}/{path.name} in ONNX Runtime"
         self._engine = OnnxRuntimeEngine(path, original.encoder)
 
-    def vectors(self, texts: Sequence[str], prompt: str = "") -> NDArray[np.float64]:
+    def vectors(self, texts: Sequence[Text], prompt: str = "") -> NDArray[np.float64]:
         """Return one vector per text behind a prompt: float64 of shape (texts, width)."""
         from minnow.engines.base import TokenBatch
 
         original, rows = self._original, []
-        for ids in self.token_ids([prompt + text for text in texts]):
+        for ids in self.token_ids(_behind(prompt, texts)):
             hidden = self._engine.run(TokenBatch.pad([ids], original.encoder.pad_token_id))[0]
             rows.append(
                 pool_one(hidden.astype(np.float64), original.head, {}, self.left_out(prompt))
@@ -226,13 +289,39 @@ class SentenceTransformersReference(Reference):
         self._model = SentenceTransformersEmbedder(source.folder, route=source.route)
         self.name = self._model.name
 
-    def token_ids(self, texts: Sequence[str]) -> list[list[int]]:
+    def token_rows(self, texts: Sequence[Text]) -> list[TokenRow]:
         """Return the ids of each text, special tokens included, cut off at the limit."""
-        return self._model.token_ids(texts)
+        return [TokenRow(ids) for ids in self._model.token_ids([str(text) for text in texts])]
 
-    def vectors(self, texts: Sequence[str], prompt: str = "") -> NDArray[np.float32]:
+    def vectors(self, texts: Sequence[Text], prompt: str = "") -> NDArray[np.float32]:
         """Return one vector per text behind a prompt: float32 of shape (texts, width)."""
-        return self._model.encode(texts, batch_size=1, prompt=prompt)
+        return self._model.encode([str(text) for text in texts], batch_size=1, prompt=prompt)
+
+
+class CrossEncoderReference(Reference):
+    """CrossEncoder of sentence-transformers on the source's folder, one pair at a time."""
+
+    def __init__(self, original: Original) -> None:
+        from minnow.engines.cross_encoder import SentenceTransformersReranker
+
+        super().__init__(original)
+        self._model = SentenceTransformersReranker(original.source.folder)
+        self.name = self._model.name
+
+    def token_rows(self, texts: Sequence[Text]) -> list[TokenRow]:
+        """Return the ids and token types of each pair, cut off at the limit."""
+        return [TokenRow(*self._model.token_row(text)) for text in texts]
+
+    def vectors(self, texts: Sequence[Text], prompt: str = "") -> NDArray[np.float32]:
+        """Return the logits of each pair: float32 of shape (pairs, labels)."""
+        assert not prompt
+        return self._model.logits(texts)
+
+
+def _sentence_transformers(original: Original) -> Reference:
+    if original.reranking is None:
+        return SentenceTransformersReference(original)
+    return CrossEncoderReference(original)
 
 
 def stored_reference(stored: Original, reference: Reference) -> Reference:
@@ -242,7 +331,7 @@ def stored_reference(stored: Original, reference: Reference) -> Reference:
 
 REFERENCES: dict[ReferenceName, Callable[[Original], Reference]] = {
     "checkpoint": CheckpointReference,
-    "sentence-transformers": SentenceTransformersReference,
+    "sentence-transformers": _sentence_transformers,
     "author-onnx": AuthorGraphReference,
 }
 

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from minnow.bundle import Retrieval
 from minnow.datasets import Dataset, builtin_dataset
 from minnow.embedder import Embedder
 from minnow.errors import EngineError, ParityError
+from minnow.parity import Retrieval
 from minnow.vectors import similarity
 
 if TYPE_CHECKING:

@@ -8,22 +8,30 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
-from minnow.bundle import Parity, ParityRun
 from minnow.engines.base import default_threads
 from minnow.errors import ParityError
-from minnow.model.spec import EmbeddingSpec, EncoderSpec, Interface
+from minnow.model.spec import (
+    EmbeddingSpec,
+    EncoderSpec,
+    Interface,
+    RerankingSpec,
+    ScoreActivation,
+)
+from minnow.parity import Measure, Parity, ParityRun
+from minnow.scores import activate
 from minnow.vectors import rowwise_cosine
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from numpy.typing import NDArray
-
+    from minnow.model.tokenizer import TokenizedText
     from minnow.proof.references import Reference
 
-    Vectors = NDArray[np.floating]
     Progress = Callable[[str], None]
+
+Vectors = NDArray[np.floating]
 
 UNIT_ERROR = 1e-3
 """How far a length may be from 1. Of vectors that are not scaled to it, lengths may differ as much
@@ -51,6 +59,9 @@ class Candidate:
         stored_bar: For rounded numbers, what `judge_stored` takes as the bar. The bar of few bits
             leaves room for what rounding takes; a fault of the graph, such as wrong pooling or a
             mask that is ignored, must not hide in it.
+        reranking: How a reranker makes scores. Its bars are differences of logits, in units of the
+            largest logit where that is above 1.
+        agreement: For a reranker, the least share of documents in the reference's order.
     """
 
     path: Path
@@ -64,6 +75,30 @@ class Candidate:
     max_ndcg_drop: float | None = None
     advice: str = ""
     stored_bar: float | None = None
+    reranking: RerankingSpec | None = None
+    agreement: float = 1.0
+
+    @property
+    def measure(self) -> Measure:
+        """What is compared."""
+        return Measure.COSINE if self.reranking is None else Measure.DIFFERENCE
+
+    def bar_for(self, expected: Vectors) -> float:
+        """Return the bar in the units of the figures, for these vectors or logits."""
+        return self.bar if self.reranking is None else self.bar * logit_scale(expected)
+
+    def figures(self, found: Vectors, expected: Vectors) -> NDArray[np.float64]:
+        """Compare vectors or logits row by row: cosines, or greatest differences."""
+        if self.reranking is None:
+            return rowwise_cosine(found, expected)
+        differences = np.abs(found.astype(np.float64) - expected)
+        greatest: NDArray[np.float64] = differences.max(axis=1)
+        return greatest
+
+
+def logit_scale(expected: Vectors) -> float:
+    """Return the unit of differences of logits: the largest of them, or 1 where that is less."""
+    return max(1.0, float(np.abs(expected).max()))
 
 
 @dataclass(frozen=True)
@@ -120,28 +155,62 @@ def equal_ids(
     return equal
 
 
-def measure(run: Run, expected: Vectors, names: Sequence[str]) -> ParityRun:
-    """Summarise the cosines of a run.
+def equal_rows(candidate: Candidate, rows: Sequence[TokenizedText], reference: Reference) -> None:
+    """Compare a candidate's token ids and types of all probes with the reference's.
+
+    Raises:
+        ParityError: Any differ; the message names texts.
+    """
+    equal_ids(candidate, [row.ids for row in rows], reference)
+    names = [probe.name for probe in reference.probes]
+    other = [
+        name
+        for name, row, expected in zip(names, rows, reference.probe_rows, strict=True)
+        if list(row.types) != list(expected.types)
+    ]
+    if other:
+        raise ParityError(
+            f"Refused: {candidate.tokenizer} gives other token types than the reference's for "
+            f"{len(other)} of {len(names)} pairs ({listed(other)}). Nothing was written."
+        )
+
+
+def measure(
+    run: Run, expected: Vectors, names: Sequence[str], candidate: Candidate | None = None
+) -> ParityRun:
+    """Summarise a run: its cosines, or a reranker's differences.
 
     Args:
         run: The vectors.
         expected: The reference's vector of every text, of shape (all texts, width).
         names: The name of every text.
+        candidate: What was run; None for vectors.
 
     Returns:
-        The figures; a cosine that is NaN counts as the lowest of all.
+        The figures; one that is NaN counts as the worst of all.
     """
     texts = _texts(run)
-    cosines = rowwise_cosine(run.vectors, expected[texts])
-    worst = int(_ranked(cosines).argmin())
+    reranking = None if candidate is None else candidate.reranking
+    kind = Measure.COSINE if reranking is None else Measure.DIFFERENCE
+    if candidate is None:
+        values = rowwise_cosine(run.vectors, expected[texts])
+    else:
+        values = candidate.figures(run.vectors, expected[texts])
+    worst = int(kind.ranked(values).argmin())
+    score = None
+    if reranking is not None:
+        ours = activate(run.vectors, reranking.activation)
+        theirs = _scores(expected[texts], reranking.activation)
+        score = float(np.abs(ours - theirs).max())
     return ParityRun(
         threads=run.threads,
         batching=run.batching,
-        mean=float(cosines.mean()),
-        p5=float(np.percentile(cosines, 5)),
-        worst=float(cosines[worst]),
+        mean=float(values.mean()),
+        p5=float(np.percentile(values, 5 if kind is Measure.COSINE else 95)),
+        worst=float(values[worst]),
         worst_text=names[texts[worst]],
         worst_shape=run.shapes[worst],
+        worst_score=score,
     )
 
 
@@ -149,7 +218,7 @@ def measure_lowest(runs: Sequence[Run], reference: Reference) -> ParityRun:
     """Summarise runs of the same texts as one, in which each text has its lowest cosine."""
     first, expected = runs[0], reference.probe_vectors
     texts = _texts(first)
-    cosines = [_ranked(rowwise_cosine(run.vectors, expected[texts])) for run in runs]
+    cosines = [Measure.COSINE.ranked(rowwise_cosine(run.vectors, expected[texts])) for run in runs]
     chosen = [(runs[run], row) for row, run in enumerate(np.argmin(cosines, 0))]
     vectors = np.stack([run.vectors[row] for run, row in chosen])
     shapes = [run.shapes[row] for run, row in chosen]
@@ -183,16 +252,19 @@ def judge(candidate: Candidate, runs: Sequence[Run], reference: Reference) -> Pa
     parity = Parity(
         reference=reference.name,
         texts=len(_texts(runs[0])),
-        bar=candidate.bar,
-        runs=tuple(measure(run, expected, names) for run in runs),
+        bar=candidate.bar_for(expected),
+        runs=tuple(measure(run, expected, names, candidate) for run in runs),
+        measure=candidate.measure,
     )
     faults = [fault for run in runs for fault in _faults(candidate, run, expected, names)]
     if faults:
-        worst = parity.worst
+        worst, what = parity.worst, "vectors"
+        if candidate.reranking is not None:
+            what = "logits"
         raise ParityError(
-            f"Refused: {candidate.name} does not give the vectors of {reference.name}. The worst "
-            f"text, {worst.worst_text}, has cosine {worst.worst:.6f}; the bar is {parity.bar}. "
-            f"Nothing was written. {candidate.advice}".rstrip()
+            f"Refused: {candidate.name} does not give the {what} of {reference.name}. The worst "
+            f"text, {worst.worst_text}, has {parity.measure.value} {worst.worst:.6f}; the bar is "
+            f"{parity.bar:g}. Nothing was written. {candidate.advice}".rstrip()
             + "\n  "
             + listed(faults, "\n  "),
             worst=worst.worst,
@@ -219,14 +291,16 @@ def listed(names: Sequence[str], separator: str = ", ") -> str:
 
 def _faults(candidate: Candidate, run: Run, expected: Vectors, names: Sequence[str]) -> list[str]:
     """List cosines below the bar, the lowest first, and lengths that differ too much."""
-    texts = _texts(run)
-    cosines = rowwise_cosine(run.vectors, expected[texts])
+    texts, kind, bar = _texts(run), candidate.measure, candidate.bar_for(expected)
+    values = candidate.figures(run.vectors, expected[texts])
     where = f"{run.batching}, {run.threads} thread{'s' * (run.threads > 1)}"
     faults = [
-        f"{names[texts[i]]}: cosine {cosines[i]:.6f} in shape {run.shapes[i]} ({where})"
-        for i in np.argsort(_ranked(cosines), kind="stable")
-        if not cosines[i] >= candidate.bar
+        f"{names[texts[i]]}: {kind.value} {values[i]:.6f} in shape {run.shapes[i]} ({where})"
+        for i in np.argsort(kind.ranked(values), kind="stable")
+        if not kind.reaches(values[i], bar)
     ]
+    if candidate.reranking is not None:
+        return faults
     normalized = candidate.embedding.head.gives_unit_length
     allowed = UNIT_ERROR if normalized else float(np.sqrt(2 * (1 - candidate.bar)))
     lengths = np.linalg.norm(run.vectors, axis=1) / np.linalg.norm(expected[texts], axis=1)
@@ -241,6 +315,7 @@ def _texts(run: Run) -> Sequence[int]:
     return range(len(run.vectors)) if run.texts is None else run.texts
 
 
-def _ranked(cosines: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Replace NaN by a number below any cosine."""
-    return np.where(np.isnan(cosines), -2.0, cosines)
+def _scores(logits: Vectors, activation: ScoreActivation) -> NDArray[np.float64]:
+    """Make scores of the reference's logits; it shares no code with `minnow.scores` on purpose."""
+    exact = np.asarray(logits, dtype=np.float64)
+    return 0.5 * (1 + np.tanh(exact / 2)) if activation is ScoreActivation.SIGMOID else exact

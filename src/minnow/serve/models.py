@@ -50,7 +50,7 @@ class ServedModel:
         self.name, self.bundle, self.embedder = name, bundle, embedder
         self.manifest: Manifest = bundle.manifest
         self._pipeline = embedder.pipeline
-        self.tokenizer = self._pipeline.tokenizer
+        self.tokenizer = embedder.tokenizer
         self.special_ids = self.tokenizer.special_ids()
         self.whole: Engine = self._pipeline.engine
         self.lanes: Sequence[Engine] = self.whole.lanes(_MANY_BATCHES)

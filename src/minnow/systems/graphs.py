@@ -12,6 +12,7 @@ from minnow.model.config import read_encoder_spec
 from minnow.model.embedding import read_embedding_spec
 from minnow.model.router import refuse_routes
 from minnow.model.source import find_author_graph, resolve
+from minnow.model.spec import rebuilt_interface
 from minnow.recipe import Graph
 from minnow.systems import bundles
 from minnow.systems.found import FoundSystem
@@ -82,6 +83,6 @@ def open_(place: str, threads: int, _: RolePrompts | None, *, engine: str) -> Te
         embedding,
         options,
         model=_author_graph(source, embedding) or own_graph(source),
-        interface=embedding.rebuilt_interface,
+        interface=rebuilt_interface(embedding, None),
         on_truncate="ignore",
     )

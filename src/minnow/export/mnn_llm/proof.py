@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
     from tokenizers import Tokenizer
 
-    from minnow.bundle import Parity
     from minnow.model.original import Original
+    from minnow.parity import Parity
     from minnow.proof.references import Reference
     from minnow.proof.verdict import Progress
     from minnow.recipe import Recipe

@@ -1,0 +1,83 @@
+"""The command that ranks texts by a query: rerank."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from minnow.cli.app import app, print_json, with_flags
+from minnow.cli.bundles import check_arguments
+from minnow.cli.fields import options_from_fields
+from minnow.cli.options import BundleFolder, EngineMemoryChoice, Json
+from minnow.options import BATCH_SIZE, OnTruncate
+from minnow.terminal import EPILOG, UsageError
+
+if TYPE_CHECKING:
+    from minnow.reranker import RankedDocument
+
+
+@app.command("rerank", epilog=EPILOG)
+@options_from_fields
+def rerank_command(
+    bundle: BundleFolder,
+    query: Annotated[str, typer.Argument(metavar="QUERY", help="Rank the texts by this.")],
+    texts: Annotated[
+        list[str] | None, typer.Argument(metavar="TEXT", help="Texts, or give --input.")
+    ] = None,
+    input_: Annotated[
+        str | None,
+        typer.Option(
+            "--input", "-i", help="Read a text per line (.jsonl: its `text`); - reads stdin."
+        ),
+    ] = None,
+    top: Annotated[int | None, typer.Option(min=1, help="Show this many texts at most.")] = None,
+    *,
+    engine: EngineMemoryChoice,
+    batch_size: Annotated[
+        int, typer.Option(min=1, help="Run at most this many pairs at once.")
+    ] = BATCH_SIZE,
+    on_truncate: Annotated[
+        OnTruncate, typer.Option(help="Do this where a pair is over the model's limit.")
+    ] = "warn",
+    as_json: Json = False,
+) -> None:
+    """Rank texts by a query with a reranker, the best first.
+
+    Each line is a score, the number of the text from 0, and the text; with --json the ranking is
+    one array of objects with `corpus_id`, `score` and `text`.
+
+    Example: minnow rerank ms-marco.minnow "how do fish sleep?" "Fish rest." "Ships have keels."
+
+    Example: minnow rerank ms-marco.minnow "how do fish sleep?" --input passages.txt --top 5
+    """
+    from minnow.reranker import Reranker
+    from minnow.streams import read_texts
+
+    if bool(texts) == bool(input_):
+        raise UsageError("Give texts as arguments, or a file with --input, and not both.")
+    check_arguments([query, *(texts or ())])
+    with Reranker.open(bundle, engine.options()) as reranker:
+        if engine.engine.value != "mnn":
+            print(f"engine: {with_flags(reranker.engine_reason)}", file=sys.stderr, flush=True)
+        rows = reranker.rank(
+            query,
+            texts or read_texts(input_ or "-"),
+            top_k=top,
+            return_documents=True,
+            batch_size=batch_size,
+            show_progress_bar=bool(input_ and sys.stderr.isatty()),
+            on_truncate=on_truncate,
+        )
+    if as_json:
+        print_json(rows)
+    else:
+        _print_rows(rows)
+
+
+def _print_rows(rows: list[RankedDocument]) -> None:
+    width = max((len(str(row["corpus_id"])) for row in rows), default=0)
+    for row in rows:
+        text = " ".join(row["text"].split())
+        print(f"{row['score']:9.5f}  {row['corpus_id']:>{width}}  {text}")

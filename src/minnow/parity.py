@@ -1,0 +1,138 @@
+"""The figures of a proof, as a manifest keeps them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+class Measure(str, Enum):
+    """What a proof compares: vectors by their cosine, logits by their absolute difference."""
+
+    COSINE = "cosine"
+    DIFFERENCE = "difference"
+
+    def ranked(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return numbers that are lower for worse values, and lowest for NaN."""
+        ranked = values if self is Measure.COSINE else -values
+        return np.where(np.isnan(ranked), -np.inf, ranked)
+
+    def reaches(self, value: float, bar: float) -> bool:
+        """Return whether a value is at the bar or better; NaN is not."""
+        return value >= bar if self is Measure.COSINE else value <= bar
+
+
+@dataclass(frozen=True)
+class ParityRun:
+    """The figures of one way to run the probe texts: cosines, or differences of logits.
+
+    Attributes:
+        threads: CPU threads.
+        batching: "one by one", or "mixed" for padded batches of unlike lengths.
+        mean: Mean over the texts.
+        p5: The value that 95 % of the texts reach.
+        worst: The lowest cosine, or the greatest difference.
+        worst_text: The name of the text that has it.
+        worst_shape: The (batch, tokens) that this text was run in.
+        worst_score: The greatest difference of scores; None for vectors.
+    """
+
+    threads: int
+    batching: str
+    mean: float
+    p5: float
+    worst: float
+    worst_text: str
+    worst_shape: tuple[int, int]
+    worst_score: float | None = None
+
+
+@dataclass(frozen=True)
+class Retrieval:
+    """Retrieval quality of the staged bytes on a data set, compared with the reference.
+
+    Attributes:
+        dataset: The name of the data set.
+        fingerprint: SHA-256 of its texts and judgements.
+        documents: The number of documents.
+        queries: The number of queries.
+        measure: The name of the measure.
+        reference: The reference's value, from 0 to 1.
+        candidate: The value of the staged bytes.
+        max_ndcg_drop: How far the candidate may be below the reference.
+    """
+
+    dataset: str
+    fingerprint: str
+    documents: int
+    queries: int
+    measure: str
+    reference: float
+    candidate: float
+    max_ndcg_drop: float
+
+
+@dataclass(frozen=True)
+class RankAgreement:
+    """Agreement of the staged bytes with the reference about the order of documents.
+
+    Attributes:
+        dataset: The name of the data set.
+        fingerprint: SHA-256 of its texts and judgements.
+        queries: The number of queries.
+        documents: The number of documents that each query ranks.
+        agreement: The share of pairs of documents that both put in the same order; those whose
+            logits are closer than half precision tells apart count as such.
+        least: What the share had to reach.
+    """
+
+    dataset: str
+    fingerprint: str
+    queries: int
+    documents: int
+    agreement: float
+    least: float
+
+
+@dataclass(frozen=True)
+class Parity:
+    """The figures of a proof: the staged bytes against a reference on another path.
+
+    Attributes:
+        reference: What the vectors were compared with.
+        texts: The number of probe texts; of a reranker, of pairs.
+        bar: The cosine or the difference that the worst text had to reach.
+        runs: The figures, one row per way to run; at least one.
+        retrieval: The figures of a search with the vectors; None if the recipe asks for none.
+        measure: What the figures are.
+        ranking: A reranker's agreement about the order of documents.
+    """
+
+    reference: str
+    texts: int
+    bar: float
+    runs: tuple[ParityRun, ...]
+    retrieval: Retrieval | None = None
+    measure: Measure = Measure.COSINE
+    ranking: RankAgreement | None = None
+
+    def __post_init__(self) -> None:
+        if not self.runs:
+            raise ValueError("a proof without a run proves nothing")
+
+    @property
+    def worst(self) -> ParityRun:
+        """The run with the worst figure; NaN counts as the worst of all."""
+        ranked = self.measure.ranked(np.array([run.worst for run in self.runs]))
+        return self.runs[int(ranked.argmin())]
+
+    @property
+    def passed(self) -> bool:
+        """Whether the worst text reaches the bar."""
+        return self.measure.reaches(self.worst.worst, self.bar)

@@ -1,0 +1,473 @@
+"""Rerankers: converted, proven, and equal to CrossEncoder of sentence-transformers."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from fakes.checkpoint import (
+    WORDS,
+    change_tokenizer,
+    edit_json,
+    source_of,
+    write_reranker,
+)
+from fakes.programs import refused, run_minnow
+from tokenizers import processors
+
+from minnow import Embedder, Reranker, TruncationWarning
+from minnow.bundle import MANIFEST, Bundle
+from minnow.convert import convert, verify
+from minnow.errors import (
+    AmbiguousModelError,
+    BundleError,
+    InputError,
+    ParityError,
+    UnsupportedModelError,
+)
+from minnow.model.original import read_original
+from minnow.model.pairs import PairTokenizer
+from minnow.model.reference import ReferenceModel
+from minnow.model.spec import Choices, PairTruncation, ScoreActivation
+from minnow.parity import Measure
+from minnow.recipe import RECIPES
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from fakes.bundles import Tiny
+    from numpy.typing import NDArray
+
+pytestmark = [
+    pytest.mark.extra("convert", "sentence-transformers"),
+    pytest.mark.filterwarnings("ignore"),
+]
+
+FAMILIES = ("bert",)
+BARS = {"fp32": 1e-4, "fp16": 2e-3}
+QUERY = "how do small fish sleep"
+SIGMOID = "torch.nn.modules.activation.Sigmoid"
+
+
+def documents(count: int = 30) -> list[str]:
+    """Return documents from no word to more than the limit."""
+    dice = np.random.default_rng(3)
+    return [" ".join(dice.choice(WORDS, size)) for size in dice.integers(0, 50, count)]
+
+
+PAIRS = [(QUERY, text) for text in documents()]
+
+
+@pytest.fixture(scope="session")
+def ranker(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    """A bundle in float32 of a tiny cross-encoder; for reading only."""
+    folder = tmp_path_factory.mktemp("ranker")
+    return convert(str(write_reranker(folder / "model")), folder / "bundle", recipe=RECIPES["fp32"])
+
+
+def cross_encoder(folder: Path | str) -> Any:
+    from sentence_transformers import CrossEncoder
+
+    return CrossEncoder(str(folder), device="cpu")
+
+
+def model_of(bundle: Bundle) -> Path:
+    return bundle.folder.parent / "model"
+
+
+@pytest.mark.transformers_5
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+def test_the_scores_are_those_of_sentence_transformers(
+    family: str, precision: str, tmp_path: Path
+) -> None:
+    """One at a time and in batches, and 30 documents in the same order."""
+    model = write_reranker(tmp_path / "model", family=family)
+    bundle = convert(str(model), tmp_path / "bundle", recipe=RECIPES[precision], shapes=[(2, 24)])
+    peer, bar = cross_encoder(model), BARS[precision]
+    expected = peer.predict(PAIRS)
+    assert np.std(expected) > 0.05  # documents that all score alike would prove nothing
+    with Reranker.open(bundle, on_truncate="ignore") as reranker:
+        together = reranker.predict(PAIRS)
+        alone = np.array([reranker.predict(pair) for pair in PAIRS])
+        order = [row["corpus_id"] for row in reranker.rank(QUERY, documents())]
+    assert together.shape == expected.shape == alone.shape
+    assert np.abs(together - expected).max() <= bar
+    assert np.abs(alone - expected).max() <= bar
+    sorted_by = expected[order]
+    assert (sorted_by[:-1] - sorted_by[1:]).min() >= -2 * bar
+    [fixed] = bundle.manifest.fixed_shapes
+    for parity in (bundle.manifest.parity, fixed.parity):
+        assert parity.measure is Measure.DIFFERENCE
+        assert parity.passed
+
+
+@pytest.mark.transformers_5
+def test_a_proof_by_sentence_transformers_compares_ids_types_and_logits(tmp_path: Path) -> None:
+    """Its own tokenizer makes the ids of all probe pairs; three labels each have a logit."""
+    model = write_reranker(tmp_path / "model", labels=3)
+    bundle = convert(
+        str(model),
+        tmp_path / "bundle",
+        recipe=RECIPES["fp32"],
+        reference="sentence-transformers",
+    )
+    assert bundle.manifest.reranking is not None
+    assert bundle.manifest.reranking.labels == ("label 0", "label 1", "label 2")
+    assert bundle.manifest.reranking.activation is ScoreActivation.IDENTITY
+    peer = cross_encoder(model)
+    with Reranker.open(bundle, on_truncate="ignore") as reranker:
+        for softmax in (False, True):
+            found, expected = (m.predict(PAIRS, apply_softmax=softmax) for m in (reranker, peer))
+            assert np.abs(found - expected).max() <= 1e-4
+        with pytest.raises(InputError, match="gives 3 scores"):
+            reranker.rank(QUERY, documents())
+    assert verify(bundle).worst.worst <= 1e-4
+
+
+def test_a_manifest_says_what_it_is(ranker: Bundle) -> None:
+    written = json.loads((ranker.folder / MANIFEST).read_text())
+    assert written["format"] == 6
+    assert written["recipe"]["interface"] == "scores"
+    assert written["reranking"] == {
+        "labels": ["label 0"],
+        "activation": "identity",
+        "truncation": "longest_first",
+        "segments": True,
+    }
+    assert ranker.manifest.parity.ranking is not None
+    assert ranker.manifest.parity.ranking.agreement == 1.0
+    card = (ranker.folder / "README.md").read_text()
+    assert "pipeline_tag: text-ranking" in card
+    assert "from minnow import Reranker" in card
+
+
+def test_the_program_on_the_card_gives_the_logits(ranker: Bundle) -> None:
+    card = (ranker.folder / "README.md").read_text()
+    program = card.rsplit("```python\n", 1)[1].split("```")[0]
+    found: dict[str, Any] = {}
+    code = program.replace('from_pretrained(".")', f"from_pretrained({str(ranker.folder)!r})")
+    code = code.replace('Interpreter("', f'Interpreter("{ranker.folder}/')
+    exec(code, found)
+    with Reranker.open(ranker) as reranker:
+        expected = reranker.predict(("how do fish sleep?", "Fish rest with open eyes."))
+    assert found["scores"] == pytest.approx([expected], abs=1e-5)
+
+
+# --- the class ---------------------------------------------------------------------------
+
+
+def test_predict_and_rank_have_the_shapes_of_the_peer(ranker: Bundle) -> None:
+    peer = cross_encoder(model_of(ranker))
+    with Reranker.open(ranker, on_truncate="ignore") as reranker:
+        for inputs in (PAIRS[:3], [list(pair) for pair in PAIRS[:3]], np.array(PAIRS[:3])):
+            found, expected = reranker.predict(inputs), peer.predict(inputs)
+            assert found.shape == expected.shape == (3,)
+            assert found.dtype == expected.dtype
+        for pair in (PAIRS[0], list(PAIRS[0])):
+            assert np.shape(reranker.predict(pair)) == np.shape(peer.predict(pair)) == ()
+        assert reranker.predict([]).shape == (0,)
+        ours, theirs = (
+            each.rank(QUERY, documents(), top_k=4, return_documents=True)
+            for each in (reranker, peer)
+        )
+        assert [{**row, "score": round(row["score"], 3)} for row in ours] == [
+            {**row, "score": round(row["score"], 3)} for row in theirs
+        ]
+        assert reranker.rank(QUERY, []) == []
+
+
+def test_scores_of_a_sigmoid_keep_the_order_of_logits_that_round_to_1(ranker: Bundle) -> None:
+    with Reranker.open(ranker, on_truncate="ignore") as reranker:
+        reranker.pipeline = replace(reranker.pipeline, engine=Shifted(reranker.pipeline.engine))
+        rows = reranker.rank(QUERY, documents(), activation_fn="sigmoid")
+        logits = reranker.predict(PAIRS)
+    assert {row["score"] for row in rows} == {1.0}
+    order = [row["corpus_id"] for row in rows]
+    assert order == np.argsort(-logits, kind="stable").tolist() != sorted(order)
+
+
+class Shifted:
+    """An engine whose logits are far up where a sigmoid in float32 is 1."""
+
+    def __init__(self, engine: Any) -> None:
+        self._engine, self.interface, self.name = engine, engine.interface, engine.name
+
+    def run(self, batch: Any) -> Any:
+        return self._engine.run(batch) + 30
+
+    def lanes(self, batches: int) -> Any:
+        return (self,)
+
+    def close(self) -> None:
+        self._engine.close()
+
+
+def test_activations_are_torchs_or_the_callers(ranker: Bundle) -> None:
+    from torch import nn
+
+    peer = cross_encoder(model_of(ranker))
+    with Reranker.open(ranker, on_truncate="ignore") as reranker:
+        for module in (nn.Sigmoid(), nn.Identity()):
+            found = reranker.predict(PAIRS, activation_fn=module)
+            assert np.abs(found - peer.predict(PAIRS, activation_fn=module)).max() < 1e-4
+        turned = reranker.rank(QUERY, documents(), activation_fn=lambda logits: -logits)
+        usual = reranker.rank(QUERY, documents())
+        assert [row["corpus_id"] for row in turned[:3]] == [
+            row["corpus_id"] for row in usual[:-4:-1]
+        ]
+        with pytest.raises(InputError, match=r"activation_fn should be identity, sigmoid"):
+            reranker.predict(PAIRS, activation_fn="tanh")
+
+
+@pytest.mark.parametrize(
+    ("inputs", "message"),
+    [
+        ("one string", "is one string"),
+        ([("a", "b"), ("c",)], r"Pair 1 should be two strings, not \('c',\)"),
+        ([("a", 3)], "Pair 0 should be two strings"),
+        ({"a": "b"}, "whose keys"),
+        (["a"], r"Pair 0 should be two strings"),
+    ],
+)
+def test_what_is_no_pair_is_refused_by_number(ranker: Bundle, inputs: Any, message: str) -> None:
+    with Reranker.open(ranker) as reranker, pytest.raises(InputError, match=message):
+        reranker.predict(inputs)
+
+
+def test_arguments_that_have_one_value_here_are_refused_otherwise(ranker: Bundle) -> None:
+    with Reranker.open(ranker) as reranker:
+        assert reranker.predict(PAIRS[0], device="cpu", convert_to_numpy=True).shape == ()
+        with pytest.raises(InputError, match="convert_to_tensor"):
+            reranker.predict(PAIRS, convert_to_tensor=True)
+        with pytest.raises(InputError, match="top_k should be 0 or more"):
+            reranker.rank(QUERY, ["a"], top_k=-1)
+        with pytest.raises(InputError, match="batch_size"):
+            reranker.rank(QUERY, ["a"], batch_size=0)
+
+
+def test_pairs_over_the_limit_are_told_or_refused(ranker: Bundle) -> None:
+    long = (QUERY, "river " * 60)
+    with Reranker.open(ranker) as reranker:
+        with pytest.warns(TruncationWarning, match="1 of 2 pairs is longer than 40 tokens"):
+            reranker.predict([("fish", "river"), long])
+        with pytest.raises(InputError, match=r"Pair 1 is longer than 40 tokens.*'river river"):
+            reranker.predict([("a", "b"), long], on_truncate="error")
+
+
+def test_a_prompt_stands_before_the_first_text(ranker: Bundle) -> None:
+    with Reranker.open(ranker) as reranker:
+        prompted = reranker.predict(("fish", "river"), prompt="what is ")
+        assert prompted == reranker.predict(("what is fish", "river"))
+        assert prompted != reranker.predict(("fish", "river"))
+
+
+# --- pairs as tokens ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("room", [20, 21])
+@pytest.mark.parametrize("truncation", list(PairTruncation))
+def test_pairs_are_cut_as_the_tokenizers_library_cuts_them(
+    room: int, truncation: PairTruncation, tmp_path: Path
+) -> None:
+    from tokenizers import Tokenizer
+
+    original = read_original(source_of(write_reranker(tmp_path)))
+    assert original.reranking is not None
+    tokenizer = PairTokenizer(
+        original.tokenizer.content,
+        replace(original.embedding, max_tokens=room + 3),
+        replace(original.reranking, truncation=truncation),
+    )
+    plain = Tokenizer.from_buffer(original.tokenizer.content)
+    plain.no_padding()
+    plain.enable_truncation(room + 3, strategy=truncation.value)
+    texts = {size: " ".join(["fish"] * size) for size in (0, 1, 9, 10, 11, 12, 19, 21, 22, 40)}
+    for one in texts.values():
+        for two in texts.values():
+            try:
+                expected = plain.encode(one, two)
+            except Exception:  # it cannot cut the second text only
+                with pytest.raises(InputError, match="leaves no room"):
+                    tokenizer.tokenize([(one, two)])
+                continue
+            [found] = tokenizer.tokenize([(one, two)])
+            assert (found.ids, found.types) == (expected.ids, expected.type_ids)
+            assert found.truncated == bool(expected.overflowing)
+
+
+def test_huge_texts_are_cut_as_their_whole_would_be(tmp_path: Path) -> None:
+    original = read_original(source_of(write_reranker(tmp_path)))
+    assert original.reranking is not None
+    embedding = replace(original.embedding, max_tokens=22)
+    tokenizer = PairTokenizer(original.tokenizer.content, embedding, original.reranking)
+    for one, two in ((3000, 2000), (2000, 3000), (500, 3000)):
+        [found] = tokenizer.tokenize([("fish " * one, "river " * two)])
+        assert found.types.count(1) - 1 == (10 if two > one else 9)
+
+
+# --- what matters, and what is refused ---------------------------------------------------
+
+
+def logits(folder: Path) -> NDArray[np.float64]:
+    original = read_original(source_of(folder))
+    assert original.reranking is not None
+    tokenizer = PairTokenizer(original.tokenizer.content, original.embedding, original.reranking)
+    model = ReferenceModel(original.network, original.head, original.tensors)
+    return np.array([model.vector(row.ids, row.types) for row in tokenizer.tokenize(PAIRS[:6])])
+
+
+def test_token_types_matter(tmp_path: Path) -> None:
+    with_types = write_reranker(tmp_path / "with")
+    without = write_reranker(tmp_path / "without")
+    edit_json(without / "tokenizer_config.json", model_input_names=["input_ids", "attention_mask"])
+    for folder in (with_types, without):
+        found = cross_encoder(folder).predict(PAIRS[:6])
+        assert np.abs(found - logits(folder)[:, 0]).max() < 1e-4
+    assert np.abs(logits(with_types) - logits(without)).max() > 0.01
+
+
+@pytest.mark.parametrize(
+    ("stated", "labels", "activation"),
+    [
+        ({"sentence_transformers": {"activation_fn": SIGMOID}}, 1, "sigmoid"),
+        ({"sbert_ce_default_activation_function": SIGMOID}, 1, "sigmoid"),
+        ({"sbert_ce_default_activation_function": "torch.nn.Identity"}, 1, "identity"),
+        ({}, 1, "sigmoid"),
+        ({"sbert_ce_default_activation_function": SIGMOID}, 2, "sigmoid"),
+        ({"sentence_transformers": {"activation_fn": "torch.nn.Identity"}}, 2, "identity"),
+    ],
+)
+def test_activations_are_read_where_the_peer_reads_them(
+    stated: dict[str, Any], labels: int, activation: str, tmp_path: Path
+) -> None:
+    folder = write_reranker(tmp_path, activation=None, labels=labels, **stated)
+    reranking = read_original(source_of(folder)).reranking
+    assert reranking is not None
+    assert reranking.activation.value == activation
+    assert type(cross_encoder(folder).activation_fn).__name__.lower() == activation
+
+
+def test_modules_of_sentence_transformers_6_are_read(tmp_path: Path) -> None:
+    """Its own file of the Transformer may cut the second text only; a prompt may be the default."""
+    cross_encoder(write_reranker(tmp_path / "old", activation=SIGMOID)).save_pretrained(
+        str(tmp_path / "new")
+    )
+    folder = tmp_path / "new"
+    edit_json(folder / "config_sentence_transformers.json", prompts={"ask": "what is "})
+    edit_json(folder / "config_sentence_transformers.json", default_prompt_name="ask")
+    text = {"truncation": "only_second", "max_length": 30}
+    edit_json(folder / "sentence_bert_config.json", processing_kwargs={"text": text})
+    original = read_original(source_of(folder))
+    assert original.reranking is not None
+    assert original.reranking.activation is ScoreActivation.SIGMOID
+    assert original.reranking.truncation is PairTruncation.ONLY_SECOND
+    assert original.embedding.max_tokens == 30
+    bundle = convert(str(folder), tmp_path / "bundle", recipe=RECIPES["fp32"])
+    with Reranker.open(bundle, on_truncate="ignore") as reranker:
+        found = reranker.predict(PAIRS)
+    assert np.abs(found - cross_encoder(folder).predict(PAIRS)).max() < 1e-4
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"sentence_transformers": {"activation_fn": "torch.nn.Tanh"}}, "Identity and Sigmoid"),
+        ({"architectures": ["BertForMaskedLM"]}, "ForSequenceClassification"),
+    ],
+)
+def test_what_is_not_computed_is_refused_by_name(
+    change: dict[str, Any], message: str, tmp_path: Path
+) -> None:
+    folder = write_reranker(tmp_path / "model", **change)
+    with pytest.raises(UnsupportedModelError, match=message):
+        convert(str(folder), tmp_path / "bundle")
+
+
+def test_token_types_that_no_file_decides_are_refused(tmp_path: Path) -> None:
+    """transformers 4 gives them to a PreTrainedTokenizerFast, and transformers 5 does not."""
+    folder = write_reranker(tmp_path)
+    edit_json(
+        folder / "tokenizer_config.json",
+        without=("model_input_names",),
+        tokenizer_class="PreTrainedTokenizerFast",
+    )
+    with pytest.raises(AmbiguousModelError, match="model_input_names"):
+        read_original(source_of(folder))
+
+
+def test_another_template_of_pairs_than_transformers_5_makes_is_refused(tmp_path: Path) -> None:
+    folder = write_reranker(tmp_path)
+
+    def change(tokenizer: Any) -> None:
+        ids = [(token, tokenizer.token_to_id(token)) for token in ("[CLS]", "[SEP]")]
+        tokenizer.post_processor = processors.TemplateProcessing(
+            single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B [SEP]", special_tokens=ids
+        )
+
+    change_tokenizer(folder / "tokenizer.json", change)
+    with pytest.raises(Exception, match="a pair of texts has the ids"):
+        read_original(source_of(folder))
+
+
+def test_choices_of_embedding_models_are_refused(tmp_path: Path) -> None:
+    folder = write_reranker(tmp_path / "model")
+    with pytest.raises(InputError, match="`normalize=` belongs to embedding models"):
+        convert(str(folder), tmp_path / "bundle", choices=Choices(normalize=True))
+    assert read_original(source_of(folder), Choices(max_tokens=20)).embedding.max_tokens == 20
+
+
+def test_a_fault_of_the_graph_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A classifier that reads the tokens' mean, where the model reads the first token."""
+    from minnow.graph.encoder import GraphWriter
+    from minnow.vectors import Pooling
+
+    write = GraphWriter.write
+    monkeypatch.setattr(
+        GraphWriter,
+        "write",
+        lambda self, head, output: write(self, replace(head, pooling=Pooling.MEAN), output),
+    )
+    with pytest.raises(ParityError, match="does not give the logits"):
+        convert(str(write_reranker(tmp_path / "model")), tmp_path / "bundle")
+    assert not (tmp_path / "bundle").exists()
+
+
+def test_a_changed_claim_does_not_verify(ranker: Bundle, tmp_path: Path) -> None:
+    from fakes.sealed import set_in_record
+
+    shutil.copytree(ranker.folder, tmp_path / "bundle")
+    set_in_record(tmp_path / "bundle" / MANIFEST, "reranking", "activation", "sigmoid")
+    with pytest.raises(ParityError, match="activation sigmoid, its source identity"):
+        verify(tmp_path / "bundle", source=str(model_of(ranker)))
+
+
+# --- the other kind, and the command -----------------------------------------------------
+
+
+def test_each_kind_is_told_from_the_other(ranker: Bundle, made: Tiny) -> None:
+    with pytest.raises(BundleError, match=r"is a reranker.*minnow rerank"):
+        Embedder.open(ranker)
+    with pytest.raises(BundleError, match=r"is an embedding model.*minnow embed"):
+        Reranker.open(made.bundle)
+
+
+def test_the_command_ranks(ranker: Bundle, made: Tiny, tmp_path: Path) -> None:
+    with Reranker.open(ranker) as reranker:
+        expected = reranker.rank("fish", ["a river", "red fish"], return_documents=True)
+    done = run_minnow("rerank", ranker.folder, "fish", "a river", "red fish", "--json")
+    found = json.loads(done.stdout)
+    assert [row["text"] for row in found] == [row["text"] for row in expected]
+    lines = tmp_path / "lines.txt"
+    lines.write_text("a river\nred fish\n")
+    done = run_minnow("rerank", ranker.folder, "fish", "--input", lines, "--top", 1)
+    assert done.stdout.split()[1:] == [str(expected[0]["corpus_id"]), *expected[0]["text"].split()]
+    assert "is an embedding model" in refused(run_minnow("rerank", made.bundle.folder, "a", "b"), 6)
+    assert "is a reranker" in refused(run_minnow("embed", ranker.folder, "a"), 6)
+    shown = run_minnow("info", ranker.folder).stdout
+    assert "reranker" in shown
+    assert "label 0" in shown
