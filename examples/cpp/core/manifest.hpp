@@ -21,7 +21,7 @@ struct FixedShape {
 
 struct Manifest {
     std::string pooling;
-    bool mnn_llm, normalize, lowercase, gives_vectors = true, token_types = false;
+    bool mnn_llm, normalize, lowercase, gives_vectors = true, token_types = false, composes = false;
     bool include_prompt;  // else pooling leaves the tokens of a prompt out
     int max_tokens, width, vocab_size = 0, pad_id = 0;
     int output_width;  // of the encoder: that of token states, or else of vectors
@@ -55,6 +55,9 @@ inline Manifest read_part(const Json& file, bool mnn_llm) {
     found.default_prompt = text.get<std::string>("default_prompt_name", "");
     for (auto& [name, prompt] : text.get("prompts", Json::Object{}))
         found.prompts[name] = prompt.as<std::string>("prompts");
+    auto form = file.get<std::string>("normal_form", "");  // of texts, where MNN's engine does not make it
+    found.composes = form == "NFC";
+    if (!found.composes && !form.empty()) throw Error("it wants texts in the form " + form);
     found.width = (mnn_llm ? file : network)["width"].integer("width");
     found.output_width = found.width;
     if (!mnn_llm) {

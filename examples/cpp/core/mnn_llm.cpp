@@ -1,4 +1,5 @@
 #include "embedder.hpp"
+#include "unicode.hpp"
 
 #if MINNOW_HAS_LLM
 #include <MNN/expr/Expr.hpp>
@@ -56,7 +57,8 @@ public:
 
 private:
     Ids whole(const std::string& text) {
-        return engine_->tokenizer_encode(engine_->apply_chat_template(text));
+        auto given = manifest_.composes ? encode_utf8(normal_form(decode_utf8(text), false, true)) : text;
+        return engine_->tokenizer_encode(engine_->apply_chat_template(given));
     }
 
     std::string folder_;

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from minnow.errors import InputError
 from minnow.graph.encoder import GraphWriter
 from minnow.graph.nodes import Input
 
@@ -47,8 +48,8 @@ def build_embedded_graph(
 
     Args:
         network: The network.
-        tensors: Its tensors under the names of `minnow.model.checkpoint.tensor_shapes`; the word
-            table is not read.
+        tensors: Its tensors under the names of `minnow.model.checkpoint.tensor_shapes`. The word
+            table is read only where padding takes no position: it must be the one of the file.
         head: What follows the token states.
         packed: Tables to store packed: embeddings.position.
         in_parts: Write feed-forward layers in parts, for sums in half precision.
@@ -59,6 +60,7 @@ def build_embedded_graph(
         An `onnx.ModelProto`.
 
     Raises:
+        InputError: Padding takes no position, and another token has the same row.
         MissingExtraError: The extra `convert` is not installed.
     """
     writer = _EmbeddedWriter(
@@ -99,15 +101,46 @@ class _EmbeddedWriter(GraphWriter):
         return self._far_below(row)
 
     def _word_states(self) -> str:
-        return self.reshape(WORDS, [1, -1, self._network.table_width], "embeddings.word.rows")
+        name, shape = "embeddings.word.rows", [1, -1, self._network.table_width]
+        return self._once(name, lambda: self.reshape(WORDS, shape, name))
 
     def _token_type(self) -> str:
         name = "embeddings.token_type"
         return self.table(name, self._tensors[name][0])
 
     def _position_rows(self, name: str, table: NDArray[Any]) -> str:
-        start = self._network.positions.offset if self._network.positions else 0
+        positions = self._network.positions
+        if positions and positions.padding is not None:
+            return super()._position_rows(name, table)
+        start = positions.offset if positions else 0
         return self._read_rows(name, table[start:])
+
+    def _kept(self, padding: int) -> str:
+        """Count the tokens that are not padding from 1, and padding as 0: int32, (1, seq)."""
+        left_out = self.whole(self._is_padding(padding), "kept.padding")
+        one, axis = (self.constant(f"kept.{name}", 1, np.int32) for name in ("one", "axis"))
+        before = self.node("CumSum", [left_out, axis], "kept.before")
+        number = self.node("Add", [POSITIONS, one], "kept.number")
+        counted = self.node("Sub", [number, before], "kept.counted")
+        return self.node("Mul", [counted, self.node("Sub", [one, left_out], "kept.tokens")], "kept")
+
+    def _is_padding(self, padding: int) -> str:
+        """Find the rows that are nearer to padding's than half of the way to the next: (1, seq)."""
+        words = self._tensors["embeddings.word"]
+        away = np.abs(words - words[padding]).max(-1)
+        away[padding] = np.inf
+        nearest = int(away.argmin())
+        if not away[nearest] > 0:
+            raise InputError(
+                f"The word table has the same row for padding (token {padding}) and for token "
+                f"{nearest}, so MNN's engine cannot tell which of them takes a position."
+            )
+        row = self.constant("kept.row", words[padding], np.float32)
+        apart = self.node("Sub", [self._word_states(), row], "kept.apart")
+        apart = self.with_number("Mul", apart, 1 / float(away[nearest]), "kept.scaled")
+        sizes = self.node("Abs", [apart], "kept.sizes")
+        largest = self.node("ReduceMax", [sizes], "kept.largest", axes=[-1], keepdims=0)
+        return self.with_number("Less", largest, 0.5, "kept.near")
 
     def _rotary_rows(self, name: str, table: NDArray[np.float32]) -> str:
         axis = self.constant(f"{name}.axis", [1], np.int64)

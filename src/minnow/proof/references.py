@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from abc import ABC, abstractmethod
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import groupby
 from typing import TYPE_CHECKING
@@ -86,6 +86,10 @@ class Reference(ABC):
                 found += _prompted(found, embedding.prompts.values())
             self._probes = found
         return self._probes
+
+    def change_probes(self, change: Callable[[str], str]) -> None:
+        """Change the probe texts as an app does before it embeds, before any is computed."""
+        self._probes = [replace(probe, text=change(probe.text)) for probe in self.probes]
 
     @cached_property
     def probe_rows(self) -> list[TokenRow]:

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 from fakes.bundles import quick_recipe
-from fakes.checkpoint import edit_json, write_model
+from fakes.checkpoint import edit_json, source_of, write_json, write_model
 from fakes.sealed import change_record
+from fakes.tokenizers import tokenizer_of
+from tokenizers import normalizers
 
 import minnow.export.mnn_llm
 from minnow import Embedder
@@ -25,17 +27,19 @@ from minnow.errors import (
     OutputError,
     ParityError,
     SourceError,
-    UnsupportedModelError,
 )
-from minnow.export.mnn_llm import Export, WordKind, export_mnn_llm
+from minnow.export.mnn_llm import EXPRESSED, Export, WordKind, export_mnn_llm
 from minnow.export.mnn_llm.engine import engine_ids, engine_vectors
+from minnow.export.mnn_llm.proof import FORM_C
 from minnow.export.mnn_llm.word_table import store_words
 from minnow.export.mnn_llm.wordpiece import wordpiece_file
 from minnow.graph.embedded import build_embedded_graph
 from minnow.graph.packed import pack_table
+from minnow.model.original import read_original
 from minnow.model.spec import Interface
+from minnow.model.tokenizer import load_whole_tokenizer
 from minnow.recipe import RECIPES, Graph
-from minnow.vectors import Pooling
+from minnow.vectors import Pooling, rowwise_cosine
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -55,16 +59,16 @@ MADE: dict[str, TokenizerFile] = {}
 TEXTS = ["", "fish sleep in the river", "What do fish eat? [SEP] not red", "é 鱼 🦊 xyz"]
 
 
-def made_once(tokenizer: Tokenizer) -> TokenizerFile:
+def made_once(tokenizer: Tokenizer, template: str) -> TokenizerFile:
     key = str(tokenizer.to_str())
-    MADE[key] = MADE.get(key) or wordpiece_file(tokenizer)
+    MADE[key] = MADE.get(key) or wordpiece_file(tokenizer, template)
     return MADE[key]
 
 
 @pytest.fixture(autouse=True)
 def one_table(monkeypatch: pytest.MonkeyPatch) -> None:
     """Express the same tokenizer only once, since it takes a second or two."""
-    monkeypatch.setattr(minnow.export.mnn_llm, "wordpiece_file", made_once)
+    monkeypatch.setitem(EXPRESSED, "WordPiece", made_once)
 
 
 def make(folder: Path, precision: str = "fp32", **model: Any) -> Bundle:
@@ -149,13 +153,61 @@ def test_tables_that_are_narrower_than_the_states(tmp_path: Path) -> None:
     assert export_mnn_llm(bundle, tmp_path / "llm").record.parity.worst.worst > 0.999999
 
 
-def test_a_network_whose_positions_skip_padding_is_refused(tmp_path: Path) -> None:
-    bundle = make(tmp_path, family="roberta", pooling="mean")
-    with pytest.raises(
-        UnsupportedModelError, match="padding token inside a text takes no position"
-    ):
-        export_mnn_llm(bundle, tmp_path / "llm")
-    assert not (tmp_path / "llm").exists()
+def make_with(folder: Path, family: str, tokenizer: Tokenizer) -> Bundle:
+    """Convert a tiny model that has a tokenizer of another kind than WordPiece."""
+    rows, pad = tokenizer.get_vocab_size(), tokenizer.token_to_id("<pad>")
+    sizes = {"vocab_size": rows, "pad_token_id": pad}
+    source = write_model(folder / "model", family=family, pooling="mean", **sizes)
+    for path in (*source.glob("*token*"), source / "vocab.txt"):
+        path.unlink()
+    tokenizer.save(str(source / "tokenizer.json"))
+    stated = {"tokenizer_class": "PreTrainedTokenizerFast", "pad_token": "<pad>"}
+    write_json(source / "tokenizer_config.json", stated)
+    return convert(str(source), folder / "tiny.minnow", recipe=quick_recipe("fp16"))
+
+
+@pytest.mark.parametrize("kind", ["BPE", "WordPiece"])
+def test_padding_inside_a_text_takes_no_position(kind: str, tmp_path: Path) -> None:
+    """Probes spell the padding token; the graph knows it by its row of the word table."""
+    if kind == "BPE":
+        bundle = make_with(tmp_path, "roberta", tokenizer_of("roberta"))
+    else:
+        bundle = make(tmp_path, "fp16", family="mpnet", pooling="mean")
+    export = export_mnn_llm(bundle, tmp_path / "llm")
+    tokenizer = load_whole_tokenizer(bundle.folder / "tokenizer.json")
+    pad = tokenizer.id_to_token(bundle.manifest.encoder.pad_token_id)
+    (tmp_path / "work").mkdir()
+    texts = [f"fish {pad}{pad} sleep {pad} in the river", "fish sleep in the river"]
+    with Embedder.open(bundle.folder) as embedder:
+        right = embedder.encode(texts, prompt="")
+    found = engine_vectors(export.folder, texts, 1, tmp_path / "work")
+    assert rowwise_cosine(found, right).min() >= 0.9999
+    assert rowwise_cosine(right[:1], right[1:]).max() < 0.9999
+
+
+def test_a_row_that_equals_paddings_is_refused(tmp_path: Path) -> None:
+    original = read_original(source_of(write_model(tmp_path / "model", family="roberta")))
+    words = original.tensors["embeddings.word"].copy()
+    words[7] = words[original.encoder.pad_token_id]
+    with pytest.raises(InputError, match=r"the same row for padding .* and for token 7"):
+        build_embedded_graph(
+            original.network, {**original.tensors, "embeddings.word": words}, original.head
+        )
+
+
+def test_texts_are_given_in_form_c_where_the_tokenizer_makes_it(tmp_path: Path) -> None:
+    tokenizer = tokenizer_of("roberta")
+    tokenizer.normalizer = normalizers.NFC()
+    bundle = make_with(tmp_path, "modernbert", tokenizer)
+    record = export_mnn_llm(bundle, tmp_path / "llm").record
+    assert record.parity.worst.worst >= 0.9999
+    assert (record.normal_form, record.limits[-1]) == ("NFC", FORM_C)
+    assert FORM_C in (tmp_path / "llm/README.md").read_text()
+
+
+def test_unigram_is_refused_with_the_reason(tmp_path: Path) -> None:
+    bundle = make_with(tmp_path, "bert", tokenizer_of("t5"))
+    assert "its model is Unigram, and the engine divides" in refuse(bundle, InputError)
 
 
 @pytest.mark.parametrize(
@@ -313,7 +365,7 @@ class TestFaults:
     @pytest.mark.parametrize(
         "change",
         [
-            lambda file: replace(file, longest_word=20),
+            lambda file: replace(file, model=replace(file.model, longest_word=20)),
             lambda file: replace(file, added=file.added[:3]),
             lambda file: replace(file, template="{{ messages[0]['content'] }}"),
             lambda file: replace(file, normalizers=file.normalizers[:-2]),
@@ -326,7 +378,7 @@ class TestFaults:
         bundle: Bundle,
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
-        monkeypatch.setattr(minnow.export.mnn_llm, "wordpiece_file", lambda t: change(made_once(t)))
+        monkeypatch.setitem(EXPRESSED, "WordPiece", lambda *given: change(made_once(*given)))
         message = refuse(bundle, ParityError)
         assert "MNN's own tokenizer gives other token ids" in message
 

@@ -15,13 +15,18 @@ from minnow.errors import InputError
 from minnow.export.mnn_llm.mtok import (
     AddedToken,
     BertSteps,
+    BertWords,
+    Bpe,
     CharacterTable,
+    PrefixSpace,
     Replace,
+    Split,
     TokenizerFile,
+    VisibleBytes,
+    WordPiece,
     mtok_bytes,
-    parse_mtok,
-    read_mtok,
 )
+from minnow.export.mnn_llm.mtok_reader import parse_mtok, read_mtok
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -33,25 +38,36 @@ normalizers = st.one_of(
     st.builds(CharacterTable, st.dictionaries(number, text, max_size=5)),
     st.builds(BertSteps, st.booleans(), st.booleans(), st.booleans()),
 )
+steps = st.one_of(
+    *map(st.builds, (BertWords, PrefixSpace, VisibleBytes)), st.builds(Split, text, st.booleans())
+)
+tokens = st.lists(text, max_size=20, unique=True).map(tuple)
+models = st.one_of(
+    st.builds(WordPiece, tokens, text, text, number),
+    st.builds(Bpe, tokens, st.dictionaries(st.tuples(number, number), number, max_size=5)),
+)
 files = st.builds(
     TokenizerFile,
     normalizers=st.lists(normalizers, max_size=4).map(tuple),
-    tokens=st.lists(text, max_size=20, unique=True).map(tuple),
+    pre_tokenizers=st.lists(steps, min_size=1, max_size=4).map(tuple),
+    model=models,
     added=st.lists(st.builds(AddedToken, number, text, st.booleans()), max_size=3).map(tuple),
-    unknown=text,
-    prefix=text,
-    longest_word=number,
     template=text,
 )
 
 SMALL = TokenizerFile(
     normalizers=(Replace(b"\xee", b""), BertSteps(clean=True), CharacterTable({65: "a"})),
-    tokens=("[UNK]", "a", "##a"),
+    pre_tokenizers=(BertWords(),),
+    model=WordPiece(("[UNK]", "a", "##a"), "[UNK]", "##", 400),
     added=(AddedToken(0, "[UNK]"),),
-    unknown="[UNK]",
-    prefix="##",
-    longest_word=400,
     template="[CLS]{{ messages[0]['content'] }}",
+)
+BYTES = TokenizerFile(
+    normalizers=(),
+    pre_tokenizers=(Split("a+", removed=True), PrefixSpace(), VisibleBytes()),
+    model=Bpe(("b", "a", "ab"), {(1, 0): 0, (0, 1): 7}),
+    added=(),
+    template="",
 )
 
 
@@ -80,6 +96,21 @@ def test_the_layout_is_that_of_the_engine() -> None:
     )
 
 
+def test_the_layout_of_bpe_is_that_of_the_engine() -> None:
+    assert mtok_bytes(BYTES) == b"".join(
+        [
+            b"430 4\n0 0 0\n\n",
+            b"\x04\0\0\0\0",
+            b"\x06\x03\0\0\0" + b"\x04\x02\0a+\0\x01" + b"\x03\x01\0 \x01" + b"\x01\0",
+            b"\0\x03\0\0\0\0\0\x02\0\0\0",
+            b"\x01\0a\x01\0\0\0" + b"\x02\0ab\x02\0\0\0" + b"\x01\0b\0\0\0\0",
+            struct.pack("<6I", 0, 1, 7, 1, 0, 0),
+            b"\0",
+            b"\0\0\0\0" + b"\0\0\0\0\0" + b"\0\0\0\0",
+        ]
+    )
+
+
 def test_a_file_that_ends_early_is_damaged() -> None:
     content = mtok_bytes(SMALL)
     for size in range(len(content)):
@@ -104,7 +135,7 @@ def test_a_changed_byte_is_read_or_named(file: TokenizerFile, data: st.DataObjec
     ("old", "new", "message"),
     [
         (b"430 4", b"430 3", "does not begin"),
-        (b"\x05\x01\x03\0\0\0", b"\x04\x01\x03\0\0\0", "pre-tokeniser is of kind 4"),
+        (b"\x05\x01\x03\0\0\0", b"\x02\x01\x03\0\0\0", "a pre-tokeniser of kind 2"),
         (b"\x05\x01\x03\0\0\0", b"\x05\x02\x03\0\0\0", "model is of kind 2"),
         (b"\x05\x01\x03\0\0\0", b"\x05\x01\xff\xff\0\0", "too short"),
         (b"##a\x02", b"##a\x07", "ids of its 3 tokens"),
@@ -121,11 +152,27 @@ def test_each_kind_of_damage_is_named(old: bytes, new: bytes, message: str) -> N
         parse_mtok(content.replace(old, new))
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        (b"\x06\x03\0", b"\x06\x01\0", "lists 1 pre-tokenisers"),
+        (b"a+\0\x01", b"a+\0\x02", "pre-tokeniser of kind 4"),
+        (b"\x01\x01\0\0", b"\x01\x01\x01\0", "pre-tokeniser of kind 1"),
+        (b"\0\x03\0\0\0\0\0", b"\0\x03\0\0\0\0\x01", "takes bytes by itself"),
+        (struct.pack("<2I", 0, 1), struct.pack("<2I", 9, 1), "merges are not in order"),
+    ],
+)
+def test_each_kind_of_damage_of_bpe_is_named(old: bytes, new: bytes, message: str) -> None:
+    content = mtok_bytes(BYTES)
+    with pytest.raises(InputError, match=message):
+        parse_mtok(content.replace(old, new, 1))
+
+
 def test_what_has_no_room_is_refused() -> None:
     with pytest.raises(InputError, match="70000 bytes"):
-        mtok_bytes(replace(SMALL, tokens=("a" * 70_000,)))
+        mtok_bytes(replace(SMALL, model=Bpe(("a" * 70_000,), {})))
     with pytest.raises(InputError, match="two tokens of one name"):
-        mtok_bytes(replace(SMALL, tokens=("a", "a")))
+        mtok_bytes(replace(SMALL, model=Bpe(("a", "a"), {})))
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from tokenizers import AddedToken, Tokenizer, models, normalizers, pre_tokenizer
 from minnow.errors import InputError
 from minnow.export.mnn_llm.engine import engine_ids
 from minnow.export.mnn_llm.mtok import mtok_bytes
-from minnow.export.mnn_llm.settings import MODEL, TOKENIZER, write_settings
+from minnow.export.mnn_llm.settings import MODEL, TOKENIZER, chat_template, write_settings
 from minnow.export.mnn_llm.wordpiece import wordpiece_file
 from minnow.model.tokenizer import lowercase_first
 from minnow.proof.probes import probe_texts
@@ -60,7 +60,7 @@ ANY += [*range(1, 0x3000)] * 8 + [*range(0xE0000, 0xE0200), *range(0xF0000, 0xF0
 
 
 def ids_in_the_engine(tokenizer: Tokenizer, folder: Path) -> list[list[int]]:
-    file = wordpiece_file(tokenizer)
+    file = wordpiece_file(tokenizer, chat_template(tokenizer))
     (folder / TOKENIZER).write_bytes(mtok_bytes(file))
     (folder / MODEL).write_bytes(b"no model; the tokenizer does not need it")
     write_settings(folder, 32, file.template, None)
@@ -91,14 +91,8 @@ def test_words_are_counted_in_characters(tmp_path: Path) -> None:
 
 def refused(tokenizer: Tokenizer) -> str:
     with pytest.raises(InputError) as caught:
-        wordpiece_file(tokenizer)
+        wordpiece_file(tokenizer, chat_template(tokenizer))
     return str(caught.value)
-
-
-def test_other_models_are_refused_by_name() -> None:
-    unigram = Tokenizer(models.Unigram([("<unk>", 0.0), ("a", -1.0)], unk_id=0))
-    assert "its model is Unigram" in refused(unigram)
-    assert "its model is BPE" in refused(Tokenizer(models.BPE()))
 
 
 def test_every_reason_is_named() -> None:
@@ -134,7 +128,7 @@ def test_a_limit_beyond_all_words_is_the_engines_largest() -> None:
         max_input_chars_per_word=10**12,
     )
     tokenizer.model = model
-    assert wordpiece_file(tokenizer).longest_word == 2**31 - 1
+    assert wordpiece_file(tokenizer, "").model.longest_word == 2**31 - 1
 
 
 def test_gaps_and_a_missing_unknown_token_are_refused() -> None:

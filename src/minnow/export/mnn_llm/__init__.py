@@ -12,13 +12,15 @@ from minnow.convert.graph_file import remove_graph, write_graph
 from minnow.convert.mnn import convert_to_mnn
 from minnow.convert.provenance import tools
 from minnow.convert.quantize import quantize
-from minnow.errors import BundleError, ConversionError, InputError, UnsupportedModelError
+from minnow.errors import BundleError, ConversionError, InputError
 from minnow.export import WordKind
+from minnow.export.mnn_llm.byte_level import byte_level_file, takes_form_c
 from minnow.export.mnn_llm.card import export_card
-from minnow.export.mnn_llm.mtok import mtok_bytes, read_mtok
-from minnow.export.mnn_llm.proof import LIMITS, prove_export
+from minnow.export.mnn_llm.mtok import mtok_bytes, require_expressible
+from minnow.export.mnn_llm.mtok_reader import read_mtok
+from minnow.export.mnn_llm.proof import FORM_C, LIMITS, prove_export
 from minnow.export.mnn_llm.record import MNN_LLM, RECORD, Export, ExportRecord, check_destination
-from minnow.export.mnn_llm.settings import MODEL, WORDS, write_settings
+from minnow.export.mnn_llm.settings import MODEL, WORDS, chat_template, write_settings
 from minnow.export.mnn_llm.settings import TOKENIZER as MTOK
 from minnow.export.mnn_llm.word_table import read_words, store_words
 from minnow.export.mnn_llm.wordpiece import wordpiece_file
@@ -50,6 +52,12 @@ LONGEST = 4096
 _WORD = "embeddings.word"
 _LOG = "conversion.log"
 BUILT_IN = RECIPES["int8"].calibration
+EXPRESSED = {"WordPiece": wordpiece_file, "BPE": byte_level_file}
+_OTHER_MODELS = {
+    "Unigram": "the engine divides a word otherwise where two ways have the same score",
+    "WordLevel": "the engine has no such model",
+}
+"""Model of the `tokenizers` library -> why the engine does not give its ids."""
 _DEFAULT_WORDS = {Precision.FP32: WordKind.FP16, Precision.FP16: WordKind.BF16}
 
 
@@ -105,9 +113,8 @@ def export_mnn_llm(
         progress("checking the hash of every file")
         bundle.check_files()
         progress("reading the tokenizer")
-        tokenizer = _tokenizer(bundle)
+        tokenizer, composed = _tokenizer(bundle)
         original = _original(bundle, source, reference, offline=offline, progress=progress)
-        _check_positions(original)
         yardstick = REFERENCES[reference](original)
         stored, table = _write(original, folder, recipe, kind, tokenizer, calibration, progress)
         _check_written(folder, tokenizer, table)
@@ -127,7 +134,8 @@ def export_mnn_llm(
             lowercase=embedding.lowercase,
             prompts=embedding.prompts,
             default_prompt_name=embedding.default_prompt_name,
-            limits=LIMITS,
+            limits=(*LIMITS, FORM_C) if composed else LIMITS,
+            normal_form="NFC" if composed else None,
             parity=parity,
             tools=tools(),
         )
@@ -137,17 +145,6 @@ def export_mnn_llm(
             record = replace(record, files=file_records(folder))
             put_in_place(folder, to_json(record), RECORD, destination, check_destination)
         return Export(destination, record)
-
-
-def _check_positions(original: Original) -> None:
-    """Refuse a network that reads from ids where a token is; the engine gives word vectors only."""
-    positions = original.network.positions
-    if positions and positions.padding is not None:
-        raise UnsupportedModelError(
-            f"{original.source.name} is of the family {original.encoder.family}, in which a "
-            "padding token inside a text takes no position. MNN's embedding engine gives it one, "
-            "so a text that spells that token would have another vector."
-        )
 
 
 def _word_kind(words: WordKind | str | None, recipe: Recipe) -> WordKind:
@@ -200,9 +197,14 @@ def _check(bundle: Bundle, calibration: Sequence[str] | None) -> None:
         )
 
 
-def _tokenizer(bundle: Bundle) -> TokenizerFile:
+def _tokenizer(bundle: Bundle) -> tuple[TokenizerFile, bool]:
+    """Express the tokenizer; return also whether the app has to give texts in form C."""
     lowercase = bundle.manifest.embedding.lowercase
-    return wordpiece_file(load_whole_tokenizer(bundle.folder / TOKENIZER, lowercase=lowercase))
+    tokenizer = load_whole_tokenizer(bundle.folder / TOKENIZER, lowercase=lowercase)
+    kind = type(tokenizer.model).__name__
+    if kind not in EXPRESSED:
+        require_expressible([f"its model is {kind}, and {_OTHER_MODELS[kind]}"])
+    return EXPRESSED[kind](tokenizer, chat_template(tokenizer)), takes_form_c(tokenizer)
 
 
 def _original(
@@ -243,9 +245,10 @@ def _write(
     width = original.network.table_width
     table = store_words(original.tensors[_WORD], kind)
     rounded = quantize(original, replace(recipe, words=None), calibration, progress)
+    tensors = {**rounded.tensors, _WORD: table.unpack()}
     progress("writing the graph")
     model = build_embedded_graph(
-        original.network, rounded.tensors, original.head, rounded.packed,
+        original.network, tensors, original.head, rounded.packed,
         in_parts=not recipe.rounds, exact_gelu=recipe.exact_gelu,
         long=original.embedding.is_long,
     )  # fmt: skip
@@ -262,7 +265,6 @@ def _write(
     (folder / WORDS).write_bytes(table.to_bytes())
     (folder / MTOK).write_bytes(mtok_bytes(tokenizer))
     write_settings(folder, width, tokenizer.template, table.settings())
-    tensors = {**rounded.tensors, _WORD: table.unpack()}
     return replace(original, tensors=tensors), table
 
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from minnow.errors import ConversionError, ParityError
+from minnow.export.mnn_llm.byte_level import takes_form_c
 from minnow.export.mnn_llm.engine import engine_ids, engine_vectors
 from minnow.model.tokenizer import load_whole_tokenizer
 from minnow.proof.references import CheckpointReference, stored_reference
@@ -13,7 +14,7 @@ from minnow.proof.verdict import Candidate, Run, equal_ids, judge, judge_stored,
 from minnow.workfolder import scratch_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from tokenizers import Tokenizer
@@ -25,7 +26,8 @@ if TYPE_CHECKING:
     from minnow.recipe import Recipe
 
 NUL = "\0"
-"""A text from Python must not hold it; the tokenizers that are exported drop it."""
+"""A text from Python must not hold it."""
+FORM_C = "takes a text in Unicode's normal form C: the app normalises it"
 LIMITS = (
     "cuts nothing off: the app cuts a text at max_tokens",
     "takes one text at a time: no batches",
@@ -46,9 +48,10 @@ def prove_export(
 ) -> Parity:
     """Compare a staged folder in MNN's own engine with a reference, on every probe.
 
-    Token ids must be equal, both of whole texts and of texts cut at the limit. The vectors are of
-    texts cut at the limit, one by one, with one thread and with several. Where numbers were
-    rounded, the vectors are also compared with a forward pass over the very numbers stored.
+    The probes are changed as an app changes texts. Token ids must be equal, both of whole texts
+    and of texts cut at the limit. The vectors are of texts cut at the limit, one by one, with one
+    thread and with several. Where numbers were rounded, the vectors are also compared with a
+    forward pass over the very numbers stored.
 
     Args:
         folder: The staged files.
@@ -65,6 +68,7 @@ def prove_export(
         ParityError: The engine does not run the folder, ids differ, a vector is below the bar or
             not finite, or its length differs; the message names texts and cosines.
     """
+    reference.change_probes(app_changes(original))
     candidate = Candidate(
         folder,
         original.encoder,
@@ -101,8 +105,7 @@ def _run_engine(
     runs = []
     with scratch_folder() as work:
         progress("tokenising in MNN's own engine")
-        whole = [text.replace(NUL, "") for text in texts]
-        ids = engine_ids(candidate.path, whole + cut, work)
+        ids = engine_ids(candidate.path, texts + cut, work)
         equal_ids(candidate, ids[: len(texts)], CheckpointReference(endless, probes=probes))
         equal_ids(candidate, ids[len(texts) :], limited)
         for threads in thread_counts():
@@ -112,8 +115,18 @@ def _run_engine(
     return runs
 
 
+def app_changes(original: Original) -> Callable[[str], str]:
+    """Return what an app does to a text before it calls the engine.
+
+    Form C is left to the app where the tokenizer normalises to it; U+0000 cannot be passed.
+    """
+    tokenizer = load_whole_tokenizer(original.tokenizer.content)
+    normalizer = tokenizer.normalizer if takes_form_c(tokenizer) else None
+    return lambda text: (normalizer.normalize_str(text) if normalizer else text).replace(NUL, "")
+
+
 def cut_texts(original: Original, texts: Sequence[str]) -> list[str]:
-    """Cut texts as an app does before it calls the engine, and drop U+0000 from them.
+    """Cut texts as an app does before it calls the engine.
 
     A text is cut behind the character that its last token within the limit ends with.
     """
@@ -128,4 +141,4 @@ def _cut(tokenizer: Tokenizer, text: str, limit: int) -> str:
     if len(special) > limit:
         closing = next(n for n in range(len(special)) if not special[-1 - n])
         text = text[: encoding.offsets[limit - closing - 1][1]]
-    return text.replace(NUL, "")
+    return text

@@ -46,6 +46,7 @@ class ExportRecord:
         prompts: Name -> what the app puts before a text.
         default_prompt_name: The prompt of a text without a role, or None.
         limits: Descriptions of what the engine does not do.
+        normal_form: The normal form of Unicode that the app gives texts in: NFC, or None.
         parity: The figures of the proof.
         tools: Name -> version of each tool that made the folder.
         files: Path in the folder -> size and hash; all files except the record itself.
@@ -67,6 +68,7 @@ class ExportRecord:
     limits: tuple[str, ...]
     parity: Parity
     tools: Mapping[str, str]
+    normal_form: str | None = None
     files: Mapping[str, FileRecord] = field(default_factory=dict)
     format: int = FORMAT
 

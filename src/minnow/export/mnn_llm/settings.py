@@ -9,13 +9,41 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from minnow.errors import InputError
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from tokenizers import Tokenizer
+
 CONFIG, LLM_CONFIG = "config.json", "llm_config.json"
 MODEL, TOKENIZER, WORDS = "llm.mnn", "tokenizer.mtok", "embeddings.bin"
 THREADS = 4
+
+
+def chat_template(tokenizer: Tokenizer) -> str:
+    """Build the engine's chat template, which puts the special tokens around a text.
+
+    Raises:
+        InputError: The special tokens cannot be written so, or several follow a text.
+    """
+    encoding = tokenizer.encode("")
+    contents = {i: token.content for i, token in tokenizer.get_added_tokens_decoder().items()}
+    around = list(tokenizer.encode("a").special_tokens_mask)
+    opening = around.index(0) if 0 in around else 0
+    outside = [contents.get(i) for i in encoding.ids]
+    braces = [t for t in outside if t is None or any(sign in t for sign in ("{{", "{%", "{#"))]
+    if braces:
+        raise InputError("MNN's engine cannot put this tokenizer's special tokens around a text.")
+    if len(outside) != opening + 1:
+        raise InputError(
+            f"The tokenizer puts {len(outside) - opening} special tokens behind a text. An app "
+            "that uses MNN's engine cuts a text by its ids, and keeps one at the end."
+        )
+    named = [str(token) for token in outside]
+    begins, ends = "".join(named[:opening]), "".join(named[opening:])
+    return f"{begins}{{{{ messages[0]['content'] }}}}{ends}"
 
 
 def write_settings(

@@ -17,8 +17,16 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-from minnow.errors import InputError
-from minnow.export.mnn_llm.mtok import AddedToken, BertSteps, CharacterTable, Replace, TokenizerFile
+from minnow.export.mnn_llm.mtok import (
+    AddedToken,
+    BertSteps,
+    BertWords,
+    CharacterTable,
+    Replace,
+    TokenizerFile,
+    WordPiece,
+    require_expressible,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -56,41 +64,36 @@ _LATER_PUNCTUATION = {
 """Punctuation to the engine (Unicode 15), and maybe not to this Python (3.10 has Unicode 13)."""
 
 
-def wordpiece_file(tokenizer: Tokenizer) -> TokenizerFile:
+def wordpiece_file(tokenizer: Tokenizer, template: str) -> TokenizerFile:
     """Express a tokenizer as an mtok.
 
     Args:
         tokenizer: The tokenizer, without truncation and padding; `lowercase_first` is supported.
+        template: The chat template, which puts special tokens around a text.
 
     Raises:
         InputError: The format cannot express the tokenizer; all reasons are named.
     """
     stated = json.loads(tokenizer.to_str())
-    faults = _faults(stated)
-    if faults:
-        raise InputError(
-            f"MNN's engine cannot tokenise as this model does: {'; '.join(faults)}. "
-            "Use the bundle with minnow, or with MNN and a tokenizer of your own."
-        )
+    require_expressible(_faults(stated))
     model = stated["model"]
     vocabulary: dict[str, int] = model["vocab"]
     tokens = [token for token, _ in sorted(vocabulary.items(), key=lambda row: row[1])]
-    template = _template(tokenizer)
     characters = _Characters(tokenizer, set("".join(tokens)))
     steps = characters.steps()
     prefix, unknown = model["continuing_subword_prefix"], model["unk_token"]
+    spelled = tuple(
+        token if token == unknown else _spelled(token, prefix, characters.letters)
+        for token in tokens
+    )
+    longest_word = min(LETTER_BYTES * model["max_input_chars_per_word"], _MOST_BYTES)
     return TokenizerFile(
         normalizers=(*steps.drops, BertSteps(clean=True), steps.table, BertSteps(chinese=True)),
-        tokens=tuple(
-            token if token == unknown else _spelled(token, prefix, characters.letters)
-            for token in tokens
-        ),
+        pre_tokenizers=(BertWords(),),
+        model=WordPiece(spelled, unknown, prefix, longest_word),
         added=tuple(
             AddedToken(row["id"], row["content"], row["special"]) for row in stated["added_tokens"]
         ),
-        unknown=unknown,
-        prefix=prefix,
-        longest_word=min(LETTER_BYTES * model["max_input_chars_per_word"], _MOST_BYTES),
         template=template,
     )
 
@@ -100,18 +103,7 @@ def _spelled(token: str, prefix: str, letters: Mapping[int, str]) -> str:
     return begins + token.removeprefix(prefix).translate(letters)
 
 
-_OTHER_MODELS = {
-    "BPE": "the engine divides words at fewer kinds of white space",
-    "Unigram": "the engine divides a word otherwise where two ways have the same score",
-    "WordLevel": "the engine has no such model",
-}
-"""Model of the `tokenizers` library -> why the engine does not give its ids."""
-
-
 def _faults(stated: dict[str, Any]) -> list[str]:
-    model = stated["model"]
-    if model["type"] != "WordPiece":
-        return [f"its model is {model['type']}, and {_OTHER_MODELS[model['type']]}"]
     faults = [
         *_normalizer_faults(stated["normalizer"]),
         *(_added_fault(token) for token in stated["added_tokens"]),
@@ -119,6 +111,7 @@ def _faults(stated: dict[str, Any]) -> list[str]:
     pre = (stated["pre_tokenizer"] or {}).get("type", "none")
     if pre != "BertPreTokenizer":
         faults.append(f"its pre-tokenizer is {pre}, not BertPreTokenizer")
+    model = stated["model"]
     vocabulary = model["vocab"]
     if sorted(vocabulary.values()) != list(range(len(vocabulary))):
         faults.append("the ids of its vocabulary have gaps")
@@ -145,26 +138,6 @@ def _added_fault(token: dict[str, Any]) -> str:
     if token["normalized"]:
         return f"its token {name} is looked for in normalised text"
     return ""
-
-
-def _template(tokenizer: Tokenizer) -> str:
-    """Build the engine's chat template, which puts the special tokens around a text."""
-    encoding = tokenizer.encode("")
-    contents = {i: token.content for i, token in tokenizer.get_added_tokens_decoder().items()}
-    around = list(tokenizer.encode("a").special_tokens_mask)
-    opening = around.index(0) if 0 in around else 0
-    outside = [contents.get(i) for i in encoding.ids]
-    braces = [t for t in outside if t is None or any(sign in t for sign in ("{{", "{%", "{#"))]
-    if braces:
-        raise InputError("MNN's engine cannot put this tokenizer's special tokens around a text.")
-    if len(outside) != opening + 1:
-        raise InputError(
-            f"The tokenizer puts {len(outside) - opening} special tokens behind a text. An app "
-            "that uses MNN's engine cuts a text by its ids, and keeps one at the end."
-        )
-    named = [str(token) for token in outside]
-    begins, ends = "".join(named[:opening]), "".join(named[opening:])
-    return f"{begins}{{{{ messages[0]['content'] }}}}{ends}"
 
 
 @dataclass(frozen=True)
