@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from examples.test_cpp_bpe_unigram import MAKERS
 from fakes.bundles import quick_recipe
 from fakes.checkpoint import edit_json, source_of, write_json, write_model
 from fakes.sealed import change_record
-from fakes.tokenizers import tokenizer_of
-from tokenizers import normalizers
+from tokenizers import normalizers, pre_tokenizers, trainers
 
 import minnow.export.mnn_llm
 from minnow import Embedder
@@ -166,11 +166,24 @@ def make_with(folder: Path, family: str, tokenizer: Tokenizer) -> Bundle:
     return convert(str(source), folder / "tiny.minnow", recipe=quick_recipe("fp16"))
 
 
+def a_byte_level_tokenizer() -> Tokenizer:
+    """Train one of whole words, so that a text of exactly as many tokens as the limit is found."""
+    tokenizer = MAKERS["RoBERTa"]()
+    words = "the fish sleep in a river and not there . , ! ? ; : a x - ) "
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    trainer = trainers.BpeTrainer(
+        vocab_size=600, show_progress=False, initial_alphabet=alphabet,
+        special_tokens=["<s>", "<pad>", "</s>", "<unk>", "<mask>"],
+    )  # fmt: skip
+    tokenizer.train_from_iterator([words * 9, words.replace(" ", "")], trainer)
+    return tokenizer
+
+
 @pytest.mark.parametrize("kind", ["BPE", "WordPiece"])
 def test_padding_inside_a_text_takes_no_position(kind: str, tmp_path: Path) -> None:
     """Probes spell the padding token; the graph knows it by its row of the word table."""
     if kind == "BPE":
-        bundle = make_with(tmp_path, "roberta", tokenizer_of("roberta"))
+        bundle = make_with(tmp_path, "roberta", a_byte_level_tokenizer())
     else:
         bundle = make(tmp_path, "fp16", family="mpnet", pooling="mean")
     export = export_mnn_llm(bundle, tmp_path / "llm")
@@ -196,7 +209,7 @@ def test_a_row_that_equals_paddings_is_refused(tmp_path: Path) -> None:
 
 
 def test_texts_are_given_in_form_c_where_the_tokenizer_makes_it(tmp_path: Path) -> None:
-    tokenizer = tokenizer_of("roberta")
+    tokenizer = a_byte_level_tokenizer()
     tokenizer.normalizer = normalizers.NFC()
     bundle = make_with(tmp_path, "modernbert", tokenizer)
     record = export_mnn_llm(bundle, tmp_path / "llm").record
@@ -206,7 +219,7 @@ def test_texts_are_given_in_form_c_where_the_tokenizer_makes_it(tmp_path: Path) 
 
 
 def test_unigram_is_refused_with_the_reason(tmp_path: Path) -> None:
-    bundle = make_with(tmp_path, "bert", tokenizer_of("t5"))
+    bundle = make_with(tmp_path, "bert", MAKERS["XLM-R"]())
     assert "its model is Unigram, and the engine divides" in refuse(bundle, InputError)
 
 

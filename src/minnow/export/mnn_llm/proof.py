@@ -100,7 +100,8 @@ def _run_engine(
     texts = [probe.text for probe in probes]
     cut = cut_texts(original, texts)
     endless = replace(original, embedding=replace(original.embedding, max_tokens=_WHOLE))
-    limited = CheckpointReference(original, probes=probes)
+    reference.change_probes(dict(zip(texts, cut, strict=True)).__getitem__)
+    limited = CheckpointReference(original, probes=reference.probes)
     shapes = [(1, len(row)) for row in limited.probe_ids]
     runs = []
     with scratch_folder() as work:
@@ -128,7 +129,8 @@ def app_changes(original: Original) -> Callable[[str], str]:
 def cut_texts(original: Original, texts: Sequence[str]) -> list[str]:
     """Cut texts as an app does before it calls the engine.
 
-    A text is cut behind the character that its last token within the limit ends with.
+    A text is cut behind the character that its last token within the limit ends with, or earlier,
+    where that character has tokens beyond the limit too.
     """
     content, lowercase = original.tokenizer.content, original.embedding.lowercase
     tokenizer = load_whole_tokenizer(content, lowercase=lowercase)
@@ -141,4 +143,6 @@ def _cut(tokenizer: Tokenizer, text: str, limit: int) -> str:
     if len(special) > limit:
         closing = next(n for n in range(len(special)) if not special[-1 - n])
         text = text[: encoding.offsets[limit - closing - 1][1]]
+        while len(tokenizer.encode(text).ids) > limit:
+            text = text[:-1]
     return text
