@@ -156,8 +156,9 @@ def test_tables_that_are_narrower_than_the_states(tmp_path: Path) -> None:
 def make_with(folder: Path, family: str, tokenizer: Tokenizer) -> Bundle:
     """Convert a tiny model that has a tokenizer of another kind than WordPiece."""
     rows, pad = tokenizer.get_vocab_size(), tokenizer.token_to_id("<pad>")
-    sizes = {"vocab_size": rows, "pad_token_id": pad}
-    source = write_model(folder / "model", family=family, pooling="mean", **sizes)
+    source = write_model(
+        folder / "model", family=family, pooling="mean", vocab_size=rows, pad_token_id=pad
+    )
     for path in (*source.glob("*token*"), source / "vocab.txt"):
         path.unlink()
     tokenizer.save(str(source / "tokenizer.json"))

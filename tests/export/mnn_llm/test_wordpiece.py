@@ -11,7 +11,7 @@ from tokenizers import AddedToken, Tokenizer, models, normalizers, pre_tokenizer
 
 from minnow.errors import InputError
 from minnow.export.mnn_llm.engine import engine_ids
-from minnow.export.mnn_llm.mtok import mtok_bytes
+from minnow.export.mnn_llm.mtok import WordPiece, mtok_bytes
 from minnow.export.mnn_llm.settings import MODEL, TOKENIZER, chat_template, write_settings
 from minnow.export.mnn_llm.wordpiece import wordpiece_file
 from minnow.model.tokenizer import lowercase_first
@@ -128,7 +128,9 @@ def test_a_limit_beyond_all_words_is_the_engines_largest() -> None:
         max_input_chars_per_word=10**12,
     )
     tokenizer.model = model
-    assert wordpiece_file(tokenizer, "").model.longest_word == 2**31 - 1
+    made = wordpiece_file(tokenizer, "").model
+    assert isinstance(made, WordPiece)
+    assert made.longest_word == 2**31 - 1
 
 
 def test_gaps_and_a_missing_unknown_token_are_refused() -> None:

@@ -259,7 +259,8 @@ def _pre_tokenizers(stated: _Stated) -> Iterator[PreTokenizer]:
     if stated.runs:
         yield Split("|".join(f" {{{len(row['content'])}}}" for row in stated.runs))
     if stated.prefix:
-        yield from (PrefixSpace(), *strip)
+        yield PrefixSpace()
+        yield from strip
     yield Split(_PATTERNS[stated.pattern or ""])
     yield VisibleBytes()
 
