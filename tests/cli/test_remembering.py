@@ -129,7 +129,7 @@ class TestRecall:
             "--recency", 0, "--importance", 0.1, "--context", 0, cwd=place,
         )  # fmt: skip
         lines = done.stdout.splitlines()
-        assert lines[0] == "1.250  (relevance 1.000, speaker 0.200, importance 0.050)"
+        assert lines[0] == "1.200  (relevance 1.000, speaker 0.150, importance 0.050)"
         assert lines[1] == "    2  fish 2 sleep"
         assert lines[2].endswith("importance 0.5; tags fish, wet")
         assert len(lines) == 3

@@ -92,6 +92,19 @@ def test_what_is_no_time(question: str) -> None:
     assert shown(question) == ""
 
 
+def test_a_month_without_a_year_is_the_last_that_was_remembered() -> None:
+    latest = datetime(2022, 4, 5, tzinfo=timezone.utc)
+    for question, year in (("Who came in May?", 2021), ("Where was he on 3 March?", 2022),
+                           ("Who came last May?", 2025)):  # fmt: skip
+        period = find_period(question, NOW, latest)
+        assert period is not None
+        assert period.begin is not None
+        assert datetime.fromtimestamp(period.begin / 1000, timezone.utc).year == year
+    assert find_period("Who came in May?", NOW, NOW + timedelta(days=900)) == find_period(
+        "Who came in May?", NOW
+    )
+
+
 def test_days_are_those_of_the_clock() -> None:
     """It is the 18th already where the clock is, and the 17th in UTC."""
     east = datetime(2025, 6, 18, 1, tzinfo=timezone(timedelta(hours=9)))

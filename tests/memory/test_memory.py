@@ -260,6 +260,22 @@ class TestRecall:
         assert memory.recall("What did Tom buy?")[0].item.id == 2
         assert memory.recall("What did Eve buy?")[0].item.id == 1
 
+    def test_a_question_is_asked_as_its_speaker_would(self, memory: Memory) -> None:
+        for number, who in enumerate(("Tom", "Eve", "Tom", "Eve", "Tom")):
+            memory.remember(f'{who} said, "I like my boat {number}, Tom"')
+        heard = memory._view.data().hear("Does Tom like Tom's boat?")
+        assert (heard.voiced, heard.words.split()) == (
+            "Does I like my boat?", ["Does", "like", "boat?"]
+        )  # fmt: skip
+        assert {one.name for one in heard.speakers} == {"Tom"}
+        for question in ("Does Eve like it?", "does tom like it?", "Tomorrow?", "Tom?"):
+            assert memory._view.data().hear(question).voiced == question
+        memory.remember("I left", speaker="Will Smith")
+        hear = memory._view.data().hear
+        assert hear("will it rain, and what will we do?").speakers == frozenset()
+        assert hear("When did Will leave?").voiced == "When did I leave?"
+        assert hear("When did will smith leave?").voiced == "When did I leave?"
+
     def test_what_other_processes_write_is_seen(self, tmp_path: Path, memory: Memory) -> None:
         memory.remember("fish sleep", tags=["a"])
         assert len(memory.recall("fish")) == 1
@@ -430,6 +446,19 @@ class TestForget:
         assert [item.id for item in memory.forget_outdated(rule)] == [1]
         assert [item.id for item in memory.items()] == [3, 2]
         assert [item.id for item in memory.forget_outdated(Retention(keep=1))] == [2]
+
+    def test_what_is_still_recalled_is_kept(self, memory: Memory, clock: Clock) -> None:
+        memory.remember_many(
+            Observation(f"number {number} is a {word}", (number % 10) / 10)
+            for number, word in enumerate(("fish", "boat", "train", "river") * 10)
+        )
+        clock.move(days=90)
+        questions = ("number 10 fish", "number 21 boat", "number 32 train")
+        asked = {question: memory.recall(question, 1)[0].item.id for question in questions}
+        clock.move(days=10)
+        gone = memory.forget_outdated(Retention(keep=20))
+        assert len(gone) == 20
+        assert {q: memory.recall(q, 1)[0].item.id for q in questions} == asked
 
 
 class TestFile:

@@ -11,13 +11,14 @@ from minnow.indexfile.checks import reading_rows
 from minnow.indexfile.checksums import check_rows, check_table, read_checked, read_table
 from minnow.indexfile.words import fold
 from minnow.memory.hearing import PREFIX, Speaker, hear
-from minnow.memory.items import MemoryKind
+from minnow.memory.items import MemoryKind, datetime_of
 from minnow.memory.rows import read_turns
 from minnow.memory.schema import MEMORY_LINKS, MEMORY_ROWS
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterable, Sequence
+    from datetime import datetime
 
     from numpy.typing import NDArray
 
@@ -53,6 +54,11 @@ class Columns:
     def ids(self) -> Ids:
         """The ids, ascending: int64 of shape (memories,)."""
         return np.ascontiguousarray(self.rows["id"])
+
+    @property
+    def latest(self) -> datetime | None:
+        """The time of the newest memory, if there is one."""
+        return datetime_of(int(self.rows["created"].max())) if len(self.rows) else None
 
     def read(self, database: sqlite3.Connection) -> dict[int, str]:
         """Read all memories, and check all their rows; return what the words index has to hold.

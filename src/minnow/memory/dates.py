@@ -77,15 +77,18 @@ class Period:
         return near
 
 
-def find_period(question: str, now: datetime) -> Period | None:
+def find_period(question: str, now: datetime, latest: datetime | None = None) -> Period | None:
     """Return the time that a question names, from the first such words on, or None.
 
     Args:
         question: The question, in English or with dates in ISO 8601.
         now: The time that "yesterday" is the day before of; days are those of its time zone.
+        latest: The time of the newest memory, if there is one. "In May" is the last May before it,
+            where nothing was remembered for longer.
     """
     text = " ".join(question.split())
-    found = _spans(text, now)
+    end = now if latest is None else min(now, latest.astimezone(now.tzinfo))
+    found = _spans(text, now, end)
     if not found:
         return None
     (first, begin, end), *more = found
@@ -100,7 +103,7 @@ def find_period(question: str, now: datetime) -> Period | None:
     return Period(milliseconds_of(begin), milliseconds_of(end))
 
 
-def _spans(text: str, now: datetime) -> list[tuple[int, datetime, datetime]]:
+def _spans(text: str, now: datetime, latest: datetime) -> list[tuple[int, datetime, datetime]]:
     """Return where each date begins in a text, and the span that it means; none overlap."""
     taken: list[tuple[int, int]] = []
     found = []
@@ -109,13 +112,13 @@ def _spans(text: str, now: datetime) -> list[tuple[int, datetime, datetime]]:
             begin, end = match.span("date")
             if any(begin < other[1] and other[0] < end for other in taken):
                 continue
+            is_bare = read in (_read_day, _read_month) and not match.groupdict().get("which")
             try:
-                span = read(match, now)
+                span = read(match, latest if is_bare else now)
             except (ValueError, OverflowError):  # 31 February, or before the year 1
                 continue
-            if span is not None:
-                taken.append((begin, end))
-                found.append((begin, *span))
+            taken.append((begin, end))
+            found.append((begin, *span))
     return sorted(found)
 
 
@@ -232,8 +235,8 @@ def _read_weekday(match: re.Match[str], now: datetime) -> tuple[datetime, dateti
 
 
 def _form(
-    pattern: str, read: Callable[[re.Match[str], datetime], tuple[datetime, datetime] | None]
-) -> tuple[re.Pattern[str], Callable[[re.Match[str], datetime], tuple[datetime, datetime] | None]]:
+    pattern: str, read: Callable[[re.Match[str], datetime], tuple[datetime, datetime]]
+) -> tuple[re.Pattern[str], Callable[[re.Match[str], datetime], tuple[datetime, datetime]]]:
     return re.compile(pattern, re.IGNORECASE), read
 
 

@@ -16,8 +16,8 @@ from minnow.memory.word_index import QUESTION_WORDS
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-PREFIX = re.compile(r"\s*([^\W\d_][\w.'-]*(?: [^\W\d_][\w.'-]*){0,2}): ")
-"""The name before a colon at the beginning of a text."""
+PREFIX = re.compile(r"\s*([^\W\d_][\w.'-]*(?: [^\W\d_][\w.'-]*){0,2}?)(?:: | said[,:]? [\"'“‘])")
+"""The name at the beginning of a text that tells what somebody said."""
 
 _FEW = 3
 """How many texts begin with a name before it is taken for that of a speaker."""
@@ -41,26 +41,20 @@ class Speaker:
         A name that is also a common word ("Will", "May") counts in its own case only, and not at
         the beginning.
         """
-        return any(
-            re.search(rf"(?<=\w\W)\b{re.escape(name)}\b" if is_common(name)
-                      else rf"(?i)\b{re.escape(name)}\b", question)
-            for name in self._aliases()
-        )  # fmt: skip
+        return re.search(self._pattern(), question) is not None
 
     def replace(self, question: str, subject: str, possessive: str) -> str:
         """Put a pronoun in the place of the name."""
-        names = "|".join(map(re.escape, self._aliases()))
-        flags = 0 if any(map(is_common, self._aliases())) else re.IGNORECASE
-        return re.sub(
-            rf"\b(?:{names})(?:(['’])s\b|\b)",
-            lambda found: possessive if found[1] else subject,
-            question,
-            flags=flags,
-        )
+        pattern = rf"{self._pattern()}(['’]s\b)?"
+        return re.sub(pattern, lambda found: possessive if found[1] else subject, question)
 
-    def _aliases(self) -> tuple[str, ...]:
+    def _pattern(self) -> str:
         first = self.name.split()[0]
-        return (self.name,) if first == self.name else (self.name, first)
+        either = "|".join(
+            rf"(?<=\w\W){re.escape(name)}" if is_common(name) else rf"(?i:{re.escape(name)})"
+            for name in dict.fromkeys((self.name, first))
+        )
+        return rf"\b(?:{either})\b"
 
 
 @dataclass(frozen=True)

@@ -267,9 +267,10 @@ class Memory(OpenIndexFile):
         selection = Selection(tags, speaker, session, where, params)
         model, now = self._require_model(_PURPOSE), self._clock()
         with self.store.reading():
-            heard = self._view.data().hear(query)
+            columns = self._view.data()
+            heard, latest = columns.hear(query), columns.latest
         vector = model.encode_queries([heard.voiced])[0]
-        asked = Asked(heard, vector, find_period(query, now))
+        asked = Asked(heard, vector, find_period(query, now, latest))
         with self.store.reading():
             allowed = self._view.allowed(selection)
             ranked = rank(self._view, asked, k, allowed, milliseconds_of(now), weights or Weights())

@@ -49,7 +49,7 @@ class Weights:
     recency: float = 0.01
     importance: float = 0.02
     context: float = 0.4
-    speaker: float = 0.2
+    speaker: float = 0.15
     time: float = 0.2
     half_life: timedelta = timedelta(days=30)
     relative: bool = False
