@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -91,7 +92,7 @@ def test_words_are_counted_in_characters(tmp_path: Path) -> None:
 
 def refused(tokenizer: Tokenizer) -> str:
     with pytest.raises(InputError) as caught:
-        wordpiece_file(tokenizer, chat_template(tokenizer))
+        replace(wordpiece_file(tokenizer, ""), template=chat_template(tokenizer))
     return str(caught.value)
 
 
