@@ -78,7 +78,7 @@ class Known:
 
 
 def measure(
-    dataset: Dataset, bundle: Bundle, model: Known, vectors: Floats
+    dataset: Dataset, bundle: Bundle, model: Known, vectors: Floats, modes: Sequence[str] = MODES
 ) -> list[NDArray[np.float64]]:
     """Return nDCG@10 of every question in each mode, in an index of vectors."""
     measured = []
@@ -86,7 +86,7 @@ def measure(
         file = Path(folder, "migration.index")
         write(file, bundle, dataset, vectors, "float16")
         with Index(open_store(file), model) as index:
-            for mode in (*MODES, "keyword"):
+            for mode in modes:
                 answers = index.search_many(dataset.queries.values(), 10, mode=mode)  # type: ignore[arg-type]
                 found = {
                     query: [hit.source.split("#", 1)[1] for hit in hits]
@@ -126,7 +126,11 @@ def find(bundles: Sequence[Bundle], dataset: Dataset, cache: Path | None) -> Non
     """Print what is found in both directions."""
     limit = min(bundle.manifest.embedding.max_tokens for bundle in bundles)
     embedded = [embed(dataset, bundle, cache, limit) for bundle in bundles]
-    ends = [measure(dataset, bundle, *made) for bundle, made in zip(bundles, embedded, strict=True)]
+    modes = (*MODES, "keyword")
+    ends = [
+        measure(dataset, bundle, *made, modes)
+        for bundle, made in zip(bundles, embedded, strict=True)
+    ]
     for old, new in ((0, 1), (1, 0)):
         names = [embedded[i][0].fingerprint.shown for i in (old, new)]
         print(f"{dataset.name}: {names[0]} -> {names[1]}, nDCG@10 by vectors and by both")
@@ -165,8 +169,9 @@ class Instant:
 def cost(bundle: Bundle, count: int) -> None:
     """Print the time beside embedding of indexing and of migrating."""
     chance = np.random.default_rng(0)
-    words = [f"word{i}" for i in range(20_000)]
-    texts = [". ".join(" ".join(chance.choice(words, 10)) for _ in range(8)) for _ in range(count)]
+    words = np.array([f"word{i}" for i in range(20_000)])
+    drawn = words[chance.integers(len(words), size=(count, 4, 10))]
+    texts = [". ".join(map(" ".join, rows)) for rows in drawn]
     with tempfile.TemporaryDirectory() as folder, Embedder.open(bundle) as embedder:
         old, new = (Instant(BundleModel(bundle, embedder), width) for width in WIDTHS)
         store = open_index(Path(folder, "cost.index"), old)

@@ -11,6 +11,7 @@ import typer
 from minnow.cli.app import app, print_facts
 from minnow.cli.fields import options_from_fields
 from minnow.cli.options import EngineChoice, Json
+from minnow.cli.searching import IndexFile, make_sidecar
 from minnow.progress import show_progress
 from minnow.terminal import EPILOG, UsageError
 
@@ -25,7 +26,7 @@ _EVERY = 1000
 @app.command("index migrate", epilog=EPILOG)
 @options_from_fields
 def migrate_command(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="What `minnow index` wrote.")],
+    file: IndexFile,
     to: Annotated[
         Path | None,
         typer.Option(metavar="BUNDLE", help="The new model, a folder that `minnow convert` wrote."),
@@ -72,6 +73,8 @@ def migrate_command(
             limit=limit,
             progress=_progress(advance),
         )
+    if report.is_finished:
+        make_sidecar(file, "auto")
     facts = {
         "index": str(file),
         "from": report.old,

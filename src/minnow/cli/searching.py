@@ -106,7 +106,7 @@ def index_command(
             report = index_paths(paths, store, model, progress=progress)
             if report.added or report.changed or report.removed or report.repaired:
                 store.compact()
-    _make_sidecar(output, sidecar)
+    make_sidecar(output, sidecar)
     _print_report(report, output, as_json=as_json)
 
 
@@ -143,7 +143,8 @@ def _progress() -> Iterator[Callable[[IndexingState], None]]:
         yield show
 
 
-def _make_sidecar(output: Path, sidecar: SidecarUse) -> None:
+def make_sidecar(output: Path, sidecar: SidecarUse) -> None:
+    """Write the sidecar of an index, or leave it where it is too small for one."""
     from minnow.search import Index
     from minnow.search.sidecar import LARGE, is_installed
 

@@ -16,7 +16,7 @@ from minnow.indexfile.checks import reading_rows
 from minnow.indexfile.checksums import check_table, states
 from minnow.indexfile.documents import DOCUMENT_ROWS, FILES, VECTORS
 from minnow.indexfile.fusion import DEPTH, fuse_ranks, fuse_scores
-from minnow.indexfile.generations import find_migration, read_alignment
+from minnow.indexfile.generations import find_migration, missing_ids, read_alignment
 from minnow.indexfile.keyword import MOST_SCORED, Keywords
 from minnow.indexfile.keyword_sums import check_keywords
 from minnow.indexfile.matrix import Matrix, Ranking, best, exact_scores, read_vectors
@@ -349,6 +349,14 @@ class Index(OpenIndexFile):
                 f"The migration of {self.store.path} was cancelled meanwhile. Open it again."
             )
         self._ids = chunk_ids(self.store.database)
+        if self.migration is not None and not self._warned:
+            self._warned = True
+            missing = len(missing_ids(self.store.database, VECTORS))
+            warnings.warn(
+                f"{self.store.path} is being migrated: vectors of {missing} of its "
+                f"{len(self._ids)} chunks are predicted until `minnow index migrate` is done.",
+                stacklevel=2,
+            )
         self._sidecar = self._find_sidecar()
         self._seen = changes
 
