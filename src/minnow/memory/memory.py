@@ -151,6 +151,11 @@ class Memory(OpenIndexFile):
             memory._stack = stack.pop_all()
         return memory
 
+    def close(self) -> None:
+        """Close the file, and the model if it was opened with the file."""
+        super().close()
+        self._view.words.close()
+
     def __len__(self) -> int:
         """Return the number of memories."""
         with self.store.reading():

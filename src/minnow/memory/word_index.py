@@ -41,6 +41,7 @@ class WordIndex:
         """Hold no words yet."""
         self._words: dict[int, str] = {}
         self._changed: set[int] = set()
+        self._indexed: set[int] = set()
         self._database = sqlite3.connect(":memory:", check_same_thread=False)
         self._database.execute(
             f'CREATE VIRTUAL TABLE texts USING fts5(text, tokenize="{TOKENIZE}")'
@@ -62,11 +63,24 @@ class WordIndex:
 
     def search(self, question: str, count: int, allowed: Ids | None) -> Ranking:
         """Rank memories by BM25; see `Keywords.search`."""
-        changed, self._changed = sorted(self._changed), set()
-        self._database.executemany("DELETE FROM texts WHERE rowid = ?", ((id_,) for id_ in changed))
-        there = ((id_, self._words[id_]) for id_ in changed if id_ in self._words)
+        changed = sorted(self._changed)
         self._database.executemany(
-            "INSERT INTO texts (rowid, text) VALUES (?, ?)",
-            ((id_, text if words_of(text) is None else divide(text)) for id_, text in there),
+            "DELETE FROM texts WHERE rowid = ?", ((id_,) for id_ in changed if id_ in self._indexed)
         )
+        there = [id_ for id_ in changed if id_ in self._words]
+        self._database.executemany(
+            "INSERT OR REPLACE INTO texts (rowid, text) VALUES (?, ?)",
+            ((id_, _readable(self._words[id_])) for id_ in there),
+        )
+        self._indexed = (self._indexed - self._changed).union(there)
+        self._changed = set()
         return self._keywords.search(question, count, allowed)
+
+    def close(self) -> None:
+        """Close the database."""
+        self._database.close()
+
+
+def _readable(text: str) -> str:
+    """Return a text as FTS5 should read its words."""
+    return text if words_of(text) is None else divide(text)
