@@ -39,7 +39,7 @@ SHAPE: dict[str, Any] = {
 
 
 def main() -> None:
-    """Convert, run one batch, and print CPU seconds and the process's peak."""
+    """Convert, run one batch; print CPU seconds, the process's peak, and its growth by the pass."""
     spelling, shape = sys.argv[1:]
     batch, tokens = map(int, shape.split("x"))
     with TemporaryDirectory() as name:
@@ -57,7 +57,8 @@ def main() -> None:
         before, started = _kilobytes("VmRSS"), time.process_time()
         engine.run(TokenBatch.pad(ids, encoder.pad_token_id))
         seconds = time.process_time() - started
-        print(f"{seconds:.1f} CPU s, {(_kilobytes('VmHWM') - before) / 1e3:.0f} MB")
+        peak = _kilobytes("VmHWM")
+        print(f"{seconds:.1f} CPU s, peak {peak / 1e3:.0f} MB, {(peak - before) / 1e3:.0f} MB more")
 
 
 def _convert(folder: Path, long: bool) -> None:
