@@ -14,6 +14,7 @@ from fakes.checkpoint import (
     change_tokenizer,
     edit_json,
     source_of,
+    write_model,
     write_reranker,
 )
 from fakes.programs import refused, run_minnow
@@ -47,7 +48,16 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore"),
 ]
 
-FAMILIES = ("bert",)
+FAMILIES = (
+    "bert",
+    "roberta",
+    "distilbert",
+    "mpnet",
+    "electra",
+    "albert",
+    "modernbert",
+    "deberta-v2",
+)
 BARS = {"fp32": 1e-4, "fp16": 2e-3}
 QUERY = "how do small fish sleep"
 SIGMOID = "torch.nn.modules.activation.Sigmoid"
@@ -80,8 +90,9 @@ def model_of(bundle: Bundle) -> Path:
 
 
 @pytest.mark.transformers_5
-@pytest.mark.parametrize("family", FAMILIES)
-@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+@pytest.mark.parametrize(
+    ("family", "precision"), [("bert", "fp32"), *((family, "fp16") for family in FAMILIES)]
+)
 def test_the_scores_are_those_of_sentence_transformers(
     family: str, precision: str, tmp_path: Path
 ) -> None:
@@ -319,6 +330,66 @@ def logits(folder: Path) -> NDArray[np.float64]:
     tokenizer = PairTokenizer(original.tokenizer.content, original.embedding, original.reranking)
     model = ReferenceModel(original.network, original.head, original.tensors)
     return np.array([model.vector(row.ids, row.types) for row in tokenizer.tokenize(PAIRS[:6])])
+
+
+MATTERS: dict[str, list[dict[str, Any]]] = {
+    "bert": [{"labels": 2}],
+    "roberta": [{"labels": 3}],
+    "distilbert": [],
+    "mpnet": [],
+    "electra": [{"labels": 2}],
+    "albert": [],
+    "modernbert": [
+        {"classifier_pooling": "mean"},
+        {"classifier_activation": "relu"},
+        {"classifier_bias": True},
+        {"norm_bias": True},
+    ],
+    "deberta-v2": [{"pooler_hidden_act": "tanh"}, {"type_vocab_size": 2}],
+}
+
+
+@pytest.mark.transformers_5
+@pytest.mark.parametrize("family", MATTERS)
+def test_the_logits_are_those_of_transformers_and_settings_matter(
+    family: str, tmp_path: Path
+) -> None:
+    """Each setting is read as CrossEncoder reads it, and none is without effect."""
+    seen: list[NDArray[np.float64]] = []
+    for number, config in enumerate([{}, *MATTERS[family]]):
+        folder = write_reranker(tmp_path / str(number), family=family, **config)
+        found = logits(folder)
+        expected = cross_encoder(folder).predict(PAIRS[:6]).reshape(found.shape)
+        assert np.abs(found - expected).max() < 1e-5
+        assert np.ptp(expected) > 0.05
+        assert all(np.abs(found[:, :1] - other[:, :1]).max() > 1e-3 for other in seen)
+        seen.append(found)
+
+
+@pytest.mark.parametrize(
+    ("family", "config", "message"),
+    [
+        ("modernbert", {"classifier_pooling": "max"}, "transformers knows cls and mean"),
+        ("modernbert", {"classifier_activation": "mish"}, "classifier_activation 'mish'"),
+        ("deberta-v2", {"pooler_hidden_act": "mish"}, "pooler_hidden_act 'mish'"),
+    ],
+)
+def test_classifiers_that_are_not_described_are_refused(
+    family: str, config: dict[str, Any], message: str, tmp_path: Path
+) -> None:
+    folder = write_reranker(tmp_path, family=family)
+    edit_json(folder / "config.json", **config)
+    with pytest.raises(UnsupportedModelError, match=message):
+        read_original(source_of(folder))
+
+
+def test_a_family_without_a_classifier_here_is_refused(tmp_path: Path) -> None:
+    folder = write_model(tmp_path, family="eurobert")
+    (folder / "modules.json").unlink()
+    names = ["EuroBertForSequenceClassification"]
+    edit_json(folder / "config.json", architectures=names, id2label={"0": "x"})
+    with pytest.raises(UnsupportedModelError, match="no classifier of the family eurobert"):
+        read_original(source_of(folder))
 
 
 def test_token_types_matter(tmp_path: Path) -> None:

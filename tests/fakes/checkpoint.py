@@ -435,11 +435,10 @@ def write_reranker(
     plain = {**CONFIGS[family], "vocab_size": len(VOCABULARY)}
     write_json(folder / "config.json", plain | named | stated | config)
     write_tokenizer(folder, VOCABULARIES.get(family, VOCABULARY))
-    edit_json(
-        folder / "tokenizer_config.json",
-        model_input_names=["input_ids", "token_type_ids", "attention_mask"],
-    )
     encoder = encoder_of(folder)
+    types = ["token_type_ids"] if encoder.token_types != 1 else []
+    inputs = ["input_ids", *types, "attention_mask"]
+    edit_json(folder / "tokenizer_config.json", model_input_names=inputs)
     prefix = family_named(encoder.family).namings[0].prefix
     tensors = {f"{prefix}{key}": value for key, value in random_tensors(folder, seed).items()}
     write_weights(folder, tensors | random_classifier(folder, labels, seed))
@@ -456,7 +455,8 @@ def random_classifier(folder: Path, labels: int, seed: int = 0) -> dict[str, NDA
     generator = np.random.default_rng(seed + 1)
     tensors = {}
     for our, their in classifier.tensor_names(shapes).items():
-        values = generator.normal(0, 2 * shapes[our][-1] ** -0.5, shapes[our])
+        gain = 1 if spec.family == "distilbert" else 2  # ReLU bounds nothing, unlike tanh
+        values = generator.normal(0, gain * shapes[our][-1] ** -0.5, shapes[our])
         tensors[their] = (1 + values if their.endswith("norm.weight") else values).astype("f4")
     return tensors
 

@@ -9,12 +9,14 @@ import pytest
 from fakes.checkpoint import edit_json, source_of, write_json
 from fakes.tokenizers import CLASSES, SPECIALS, disturb_files, tokenizer_of, write_tokenizer_of
 
+from minnow.errors import AmbiguousModelError
 from minnow.model.families import FAMILIES
 from minnow.model.tokenizer import load_whole_tokenizer
 from minnow.model.tokenizer_adoption import TokenizerComparison, compare_with_transformers
 from minnow.model.tokenizer_check import check_tokenizer
 from minnow.model.tokenizer_classes import rebuild_tokenizer
 from minnow.model.tokenizer_files import (
+    gives_token_types,
     model_class,
     named_tokens,
     read_tokenizer_files,
@@ -380,3 +382,29 @@ def test_an_older_vocabulary_is_written_whole_by_the_line_in_the_message(tmp_pat
     assert load_whole_tokenizer(folder / "tokenizer.json").encode("How do FISH sleep?").ids == (
         expected
     )
+
+
+@pytest.mark.parametrize("model_type", CLASSES)
+def test_pairs_of_texts_have_the_ids_and_types_of_transformers(
+    model_type: str, tmp_path: Path
+) -> None:
+    """And minnow knows whether the network is given the types, or says that it is ambiguous."""
+    from transformers import AutoTokenizer
+
+    folder = write_tokenizer_of(tmp_path, model_type)
+    if model_type == "albert":  # of this class alone the file's own template wins
+        tokenizer = load_whole_tokenizer(folder / "tokenizer.json")
+        tokenizer.post_processor = rebuild_tokenizer(
+            read_tokenizer_files(source_of(folder))
+        ).post_processor
+        tokenizer.save(str(folder / "tokenizer.json"))
+    files = read_tokenizer_files(source_of(folder))
+    peer = AutoTokenizer.from_pretrained(folder)
+    found = rebuild_tokenizer(files).encode("how do fish sleep", "the river")
+    expected = peer("how do fish sleep", "the river", return_token_type_ids=True)
+    assert (found.ids, found.type_ids) == (expected["input_ids"], expected["token_type_ids"])
+    try:
+        given = gives_token_types(files)
+    except AmbiguousModelError:
+        return
+    assert given == ("token_type_ids" in peer.model_input_names)

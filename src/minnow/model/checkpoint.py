@@ -198,7 +198,6 @@ def read_named(
     source: ModelSource,
     names: Mapping[str, str],
     shapes: Mapping[str, tuple[int, ...]],
-    zeros: Collection[str] = (),
 ) -> Tensors:
     """Read and check tensors by their own names, such as those of a classifier.
 
@@ -206,7 +205,6 @@ def read_named(
         source: The model's files.
         names: Our name of each tensor -> the file's.
         shapes: Our name of each tensor -> its shape.
-        zeros: Our names of tensors that are zeros where the file has none.
 
     Returns:
         Our name -> float32 array.
@@ -223,12 +221,9 @@ def read_named(
         handles = [stack.enter_context(open_weights(file, source.name)) for file in files]
         stored = _by_name(handles)
         for our, name in names.items():
+            found: NDArray[np.float32] | str = f"{name} is missing"
             if name in stored:
                 found = _read_one(*stored[name], Part(name), shapes[our], 1.0)
-            elif our in zeros:
-                found = np.zeros(shapes[our], np.float32)
-            else:
-                found = f"{name} is missing"
             if isinstance(found, str):
                 faults.append(found)
             else:

@@ -38,10 +38,12 @@ class NamedLayer:
     Attributes:
         name: The name of its weight and bias in checkpoints, without their ends.
         layer: The layer; a width of 0 is the number of labels.
+        plain: Whether a norm has no bias; a layer of ours then has zeros.
     """
 
     name: str
     layer: Layer
+    plain: bool = False
 
 
 @dataclass(frozen=True)
@@ -57,20 +59,14 @@ class Classifier:
     layers: tuple[NamedLayer, ...]
 
     @property
-    def names(self) -> tuple[str, ...]:
-        """Names of its tensors in a checkpoint, which a network of this family leaves over."""
-        return tuple(f"{row.name}.{kind}" for row in self.layers for kind in ("weight", "bias"))
-
-    @property
-    def norm_biases(self) -> tuple[str, ...]:
-        """Our names of the biases of its norms, which some checkpoints have not."""
-        kinds = [row.layer.kind for row in self.layers]
-        return tuple(f"head.{i}.bias" for i, k in enumerate(kinds) if k is LayerKind.LAYER_NORM)
+    def zeros(self) -> tuple[str, ...]:
+        """Our names of the biases that it does not have."""
+        return tuple(f"head.{i}.bias" for i, row in enumerate(self.layers) if row.plain)
 
     def tensor_names(self, shapes: Iterable[str]) -> dict[str, str]:
         """Return our name of each tensor (`minnow.model.head.layer_shapes`) -> a checkpoint's."""
         theirs = {f"head.{i}": row.name for i, row in enumerate(self.layers)}
-        split = {our: our.rpartition(".") for our in shapes}
+        split = {our: our.rpartition(".") for our in shapes if our not in self.zeros}
         return {our: f"{theirs[stem]}.{kind}" for our, (stem, _, kind) in split.items()}
 
 
@@ -118,7 +114,7 @@ def _modernbert(spec: EncoderSpec, config: Mapping[str, Any]) -> Classifier:
                 _activation(config, "classifier_activation"),
                 bias=bool(config.get("classifier_bias", False)),
             ),
-            NamedLayer("head.norm", norm),
+            NamedLayer("head.norm", norm, plain=not spec.settings["norm_bias"]),
             _dense("classifier", 0, LayerActivation.IDENTITY),
         ),
     )

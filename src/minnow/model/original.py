@@ -110,7 +110,8 @@ def _read_reranker(source: ModelSource, choices: Choices) -> Original:
     embedding, reranking, classifier = read_reranker(source, encoder, tokenizer, choices)
     shapes = layer_shapes(embedding.head, encoder.width)
     names = classifier.tensor_names(shapes)
-    head = read_named(source, names, shapes, zeros=classifier.norm_biases)
+    zeros = {name: np.zeros(shapes[name], np.float32) for name in classifier.zeros}
+    head = read_named(source, names, shapes) | zeros
     tensors = read_tensors(source, encoder, others=names.values())
     return Original(source, encoder, embedding, tensors | head, tokenizer, reranking)
 
