@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     from fakes.bundles import BundleStore, Tiny
 
+    from minnow.bundle import Bundle
+
 EXTRAS = {
     "convert": ("onnx", "safetensors", "ml_dtypes", "scipy"),
     "evaluate": ("ir_measures", "jinja2", "selectolax", "webencodings"),
@@ -136,6 +138,12 @@ def pooled(bundle_store: BundleStore) -> Tiny:
     from minnow.model.spec import Interface
 
     return bundle_store.tiny(Interface.SENTENCE_EMBEDDING)
+
+
+@pytest.fixture(scope="session")
+def ranker(bundle_store: BundleStore) -> Bundle:
+    """A bundle in float32 of a tiny cross-encoder; for reading only."""
+    return bundle_store.ranker()
 
 
 @pytest.fixture(scope="session")

@@ -72,13 +72,6 @@ def documents(count: int = 30) -> list[str]:
 PAIRS = [(QUERY, text) for text in documents()]
 
 
-@pytest.fixture(scope="session")
-def ranker(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    """A bundle in float32 of a tiny cross-encoder; for reading only."""
-    folder = tmp_path_factory.mktemp("ranker")
-    return convert(str(write_reranker(folder / "model")), folder / "bundle", recipe=RECIPES["fp32"])
-
-
 def cross_encoder(folder: Path | str) -> Any:
     from sentence_transformers import CrossEncoder
 

@@ -14,16 +14,18 @@ from fakes.network import forbid_network
 from fakes.searching import contents_of, run_index, write_documents
 
 from minnow.embedder import Embedder, TruncationWarning
-from minnow.errors import IndexFileError, InputError
+from minnow.errors import BundleError, IndexFileError, InputError
+from minnow.reranker import Reranker
 from minnow.search import Index, Record, index_paths, open_index
 from minnow.vectors import Similarity
 
 pytest.importorskip("langchain_core", reason="needs pip install 'minnow-embed[langchain]'")
 from langchain_core.documents import Document
 from langchain_core.embeddings import DeterministicFakeEmbedding
+from langchain_core.runnables import RunnablePassthrough
 from langchain_core.vectorstores import InMemoryVectorStore
 
-from minnow.adapters.langchain import MinnowEmbeddings, MinnowVectorStore
+from minnow.adapters.langchain import MinnowEmbeddings, MinnowReranker, MinnowVectorStore
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -332,6 +334,46 @@ class TestFiles:
             await store.adelete([id_])
 
         asyncio.run(work())
+
+
+class TestReranker:
+    def test_it_keeps_the_best_documents(self, store: MinnowVectorStore, ranker: Bundle) -> None:
+        found = store.similarity_search(QUERY, 4)
+        with Reranker.open(ranker) as plain:
+            rows = plain.rank(QUERY, [document.page_content for document in found])
+        with MinnowReranker(ranker, top_n=2, threads=1) as reranker:
+            best = reranker.compress_documents(found, QUERY)
+            assert best == asyncio.run(reranker.acompress_documents(found, QUERY))
+            assert reranker.compress_documents([], QUERY) == []
+        assert [document.id for document in best] == [found[r["corpus_id"]].id for r in rows[:2]]
+        for document, row in zip(best, rows, strict=False):
+            before = found[row["corpus_id"]]
+            score = document.metadata.pop("relevance_score")
+            assert score == pytest.approx(row["score"], abs=1e-5)
+            assert document == before
+            assert "relevance_score" not in before.metadata
+
+    def test_in_a_chain(self, store: MinnowVectorStore, ranker: Bundle) -> None:
+        with MinnowReranker(ranker, top_n=None) as reranker:
+            retriever = store.as_retriever(search_kwargs={"k": 4})
+            both = RunnablePassthrough.assign(
+                best=lambda row: reranker.compress_documents(retriever.invoke(row["q"]), row["q"])
+            )
+            best = both.invoke({"q": QUERY})["best"]
+        scores = [document.metadata["relevance_score"] for document in best]
+        assert len(scores) == 4
+        assert scores == sorted(scores, reverse=True)
+
+    def test_what_is_refused(self, bundle: Bundle, ranker: Bundle) -> None:
+        with pytest.raises(BundleError, match="is an embedding model"):
+            MinnowReranker(bundle)
+        with pytest.raises(ValueError, match="top_n"):
+            MinnowReranker(ranker, top_n=0)
+        with (
+            MinnowReranker(ranker, on_truncate="error") as reranker,
+            pytest.raises(InputError, match="Pair 0 is longer than 40 tokens"),
+        ):
+            reranker.compress_documents([Document("fish " * 99)], QUERY)
 
 
 class TestDocumentsOfLoaders:

@@ -17,6 +17,8 @@ from fakes.searching import DOCUMENTS, write_documents
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from minnow.bundle import Bundle
+
 pytestmark = pytest.mark.extra("convert")
 
 FISH = ("a.index", "fish sleep", "--llm", "llm")
@@ -54,6 +56,16 @@ class TestAsk:
         assert [row["cited"] for row in facts["passages"]] == [True, False]
         assert facts["passages"][0]["vector_score"] is not None
         assert (facts["complete"], facts["answer_tokens"], facts["warnings"]) == (True, 7, [])
+
+    def test_reranked(self, place: Path, ranker: Bundle) -> None:
+        rerank = ("--rerank", ranker.folder, "--candidates", "3", "-k", "2", "--prompt-only")
+        done = run_minnow("ask", *FISH, "-b", "tiny.minnow", *rerank, "--json", cwd=place)
+        assert done.code == 0, done.stderr
+        passages = json.loads(done.stdout)["passages"]
+        scores = [hit["rerank_score"] for hit in passages]
+        assert len(scores) == 2
+        assert scores == sorted(scores, reverse=True)
+        assert {hit["first_rank"] for hit in passages} <= {1, 2, 3}
 
     def test_a_citation_of_nothing_is_reported(self, place: Path) -> None:
         done = run_minnow("ask", "a.index", f"fish sleep {CUE}", *FISH[2:], "-k", "1", cwd=place)

@@ -14,10 +14,13 @@ import pytest
 from fakes.programs import refused, run_minnow
 from fakes.searching import DOCUMENTS, contents_of, write_documents
 
+from minnow import Reranker
 from minnow.indexfile.query_words import read_query
 
 if TYPE_CHECKING:
     from fakes.bundles import BundleStore
+
+    from minnow.bundle import Bundle
 
 pytestmark = pytest.mark.extra("convert")
 
@@ -109,6 +112,30 @@ class TestSearch:
         assert "docs/kitchen/kettle.md, part 1\n    Kettle\n      Boil vinegar" in done.stdout
         refusal = run_minnow("search", "float16.index", "kettle", "--mode", "vector", cwd=place)
         assert "--mode vector needs the model" in refused(refusal, 2)
+
+    def test_reranked(self, place: Path, ranker: Bundle) -> None:
+        bundle, rerank = ("-b", "tiny.minnow"), ("--rerank", ranker.folder)
+        first = hits(place, "float16.index", "river fish", *bundle, "-k", "6")
+        found = hits(place, "float16.index", "river fish", *bundle, *rerank, "--candidates", "6")
+        with Reranker.open(ranker) as reranker:
+            best = reranker.rank("river fish", [str(hit["text"]) for hit in first], top_k=5)
+        assert [hit["first_rank"] for hit in found] == [row["corpus_id"] + 1 for row in best]
+        for hit, row in zip(found, best, strict=True):
+            assert hit["rerank_score"] == hit["score"] == pytest.approx(row["score"], abs=1e-4)
+
+    @pytest.mark.parametrize(
+        ("options", "code", "message"),
+        [
+            (("--candidates", "9"), 8, "--candidates is how many hits a reranker reads: give --re"),
+            (("--rerank", "tiny.minnow"), 6, "is an embedding model"),
+            (("--rerank", "docs"), 6, "not a bundle"),
+        ],
+    )
+    def test_what_cannot_rerank(
+        self, place: Path, options: tuple[str, ...], code: int, message: str
+    ) -> None:
+        done = run_minnow("search", "float16.index", "kettle", *options, cwd=place)
+        assert message in refused(done, code)
 
     def test_nothing_found(self, place: Path) -> None:
         done = run_minnow("search", "float16.index", "zebra", cwd=place)

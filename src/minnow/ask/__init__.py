@@ -17,9 +17,10 @@ from minnow.ask.prompt import Prompt, build_prompt
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from minnow.indexfile.filters import Parameters
-    from minnow.options import SearchMode
+    from typing_extensions import Unpack
+
     from minnow.search import Hit, Index
+    from minnow.search.options import SearchOptions
 
 __all__ = [
     "Answer",
@@ -44,11 +45,9 @@ def ask(
     llm: LanguageModel,
     *,
     k: int = 5,
-    mode: SearchMode = "hybrid",
-    where: str | None = None,
-    params: Parameters = (),
     max_new_tokens: int = MAX_NEW_TOKENS,
     on_text: Callable[[str], None] = lambda _: None,
+    **options: Unpack[SearchOptions],
 ) -> Answer:
     """Find passages that answer a question, and have an LLM answer from them.
 
@@ -57,18 +56,16 @@ def ask(
         question: The question.
         llm: The LLM; not asked where nothing is found.
         k: Most passages to find.
-        mode: As in `Index.search`.
-        where: As in `Index.search`.
-        params: As in `Index.search`.
         max_new_tokens: The longest answer; the window keeps room for it.
         on_text: Called with pieces of the answer while it is made, each of whole characters.
+        **options: Those of `Index.search`: `mode`, `where`, `reranker`, ...
 
     Raises:
         InputError: The question does not fit the LLM's window, or an argument is out of range.
-        EngineError: The LLM failed.
+        EngineError: The LLM failed, or the reranker.
         IndexFileError, OutputError: The index is damaged, or cannot be read.
     """
-    hits = index.search(question, k, mode=mode, where=where, params=params)
+    hits = index.search(question, k, **options)
     if not hits:
         return Answer(question)
     prompt = prompt_for(hits, question, llm, max_new_tokens=max_new_tokens)

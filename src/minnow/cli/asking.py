@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from minnow.cli.app import app, print_json, steps
-from minnow.cli.options import BundleOption, Json, Timeout, Window
+from minnow.cli.fields import options_from_fields
+from minnow.cli.options import BundleOption, Json, RerankChoice, Timeout, Window
 from minnow.cli.searching import IndexFile, ModeOption, WhereOption, chosen_mode
 from minnow.terminal import EPILOG
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 
 @app.command("ask", epilog=EPILOG)
+@options_from_fields
 def ask_command(
     file: IndexFile,
     question: Annotated[str, typer.Argument(metavar="QUESTION", help="What to answer.")],
@@ -29,6 +31,8 @@ def ask_command(
     k: Annotated[int, typer.Option("-k", min=1, max=1000, help="Find this many passages.")] = 5,
     mode: ModeOption = None,
     where: WhereOption = None,
+    *,
+    rerank: RerankChoice,
     max_tokens: Annotated[
         int, typer.Option(min=1, help="End the answer after these tokens.")
     ] = 512,
@@ -55,8 +59,11 @@ def ask_command(
     from minnow.search import Index
 
     chosen = chosen_mode(mode, bundle)
-    with Index.open(file, bundle if chosen != "keyword" else None) as index:
-        hits = index.search(question, k, mode=chosen, where=where)
+    model = bundle if chosen != "keyword" else None
+    with rerank.open() as reranker, Index.open(file, model) as index:
+        hits = index.search(
+            question, k, mode=chosen, where=where, reranker=reranker, candidates=rerank.candidates
+        )
     if not hits:
         _print_answer(Answer(question), as_json=as_json)
         return

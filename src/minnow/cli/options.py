@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -16,7 +17,10 @@ from minnow.recipe import ReferenceName
 from minnow.vectors import Pooling
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from minnow.evaluate import RunOptions
+    from minnow.reranker import Reranker
 
 EngineName = Enum("EngineName", {name: name for name in (*ENGINES, AUTO)}, type=str)  # type: ignore[misc]
 
@@ -88,6 +92,29 @@ class EngineChoice:
     def options(self) -> EngineOptions:
         """Return them as the library takes them."""
         return EngineOptions(**{**vars(self), "engine": self.engine.value})
+
+
+@dataclass(frozen=True)
+class RerankChoice:
+    """The reranker that orders what a search found; it runs on MNN."""
+
+    reranker: Path | None = option(
+        None, "Order what was found by this reranker.", "--rerank", metavar="BUNDLE"
+    )
+    candidates: int | None = option(
+        None, "Have it order this many hits; 50, or -k if that is more.", min=1, max=1000
+    )
+
+    @contextmanager
+    def open(self, threads: int | None = None) -> Iterator[Reranker | None]:
+        """Open the reranker for a block; None where none is given."""
+        if self.reranker is None:
+            yield None
+            return
+        from minnow.reranker import Reranker
+
+        with Reranker.open(self.reranker, threads=threads) as reranker:
+            yield reranker
 
 
 @dataclass(frozen=True)

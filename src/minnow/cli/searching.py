@@ -12,7 +12,7 @@ import typer
 
 from minnow.cli.app import app, print_facts
 from minnow.cli.fields import options_from_fields
-from minnow.cli.options import BundleOption, EngineChoice, Json
+from minnow.cli.options import BundleOption, EngineChoice, Json, RerankChoice
 from minnow.options import Fusion, SearchMode, SidecarUse
 from minnow.progress import show_progress
 from minnow.terminal import EPILOG, UsageError
@@ -207,6 +207,7 @@ def search_command(
         typer.Option(help="Search in FILE.usearch: auto from 100 000 chunks on."),
     ] = "auto",
     *,
+    rerank: RerankChoice,
     engine: EngineChoice,
     as_json: Json = False,
 ) -> None:
@@ -217,18 +218,22 @@ def search_command(
     Example: minnow search docs.index "how do fish sleep?" --bundle bge-small.minnow
 
     Example: minnow search docs.index kettle --where "source LIKE 'kitchen/%'" --json
+
+    Example: minnow search docs.index "how do fish sleep?" -b bge-small.minnow --rerank ms.minnow
     """
     from minnow.search import Index
     from minnow.search.results import json_of, print_hits
 
     chosen = chosen_mode(mode, bundle)
-    with Index.open(
-        file,
-        bundle if chosen != "keyword" else None,
-        engine.options(),
-        sidecar=sidecar,
-    ) as index:
-        hits = index.search(query, k, mode=chosen, where=where, fusion=fusion)
+    model = bundle if chosen != "keyword" else None
+    with (
+        rerank.open(engine.threads) as reranker,
+        Index.open(file, model, engine.options(), sidecar=sidecar) as index,
+    ):
+        hits = index.search(
+            query, k, mode=chosen, where=where, fusion=fusion, reranker=reranker,
+            candidates=rerank.candidates,
+        )  # fmt: skip
     if as_json:
         print(json_of(query, chosen, hits))
     elif hits:

@@ -21,11 +21,13 @@ from minnow.search.records import (
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from typing_extensions import Unpack
+
     from minnow.indexfile.encodings import Floats
     from minnow.indexfile.filters import Parameters
     from minnow.indexfile.models import SearchModel
     from minnow.indexfile.store import Store
-    from minnow.options import SearchMode
+    from minnow.search.options import SearchOptions
     from minnow.search.records import Record
     from minnow.search.results import Hit
 
@@ -108,18 +110,11 @@ class Collection:
         where, params = self._within(where, params)
         return self.index.select("1" if where is None else where, params)
 
-    def search(
-        self,
-        query: str,
-        k: int,
-        *,
-        mode: SearchMode = "hybrid",
-        where: str | None = None,
-        params: Parameters = (),
-    ) -> list[Hit]:
+    def search(self, query: str, k: int, **options: Unpack[SearchOptions]) -> list[Hit]:
         """Find the chunks that answer a question; see `Index.search`."""
-        where, params = self._within(where, params)
-        return self.index.search(query, k, mode=mode, where=where, params=params)
+        where, params = self._within(options.get("where"), options.get("params", ()))
+        options.update(where=where, params=params)
+        return self.index.search(query, k, **options)
 
     def search_vector(
         self, vector: Floats, k: int, *, where: str | None = None, params: Parameters = ()

@@ -1,8 +1,9 @@
-"""Reader of a ranking's hits from the file."""
+"""Reader of a ranking's hits from the file, and their order by a reranker."""
 
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,17 +11,20 @@ import numpy as np
 from minnow.indexfile.checks import reading_rows
 from minnow.indexfile.checksums import check_rows, read_checked
 from minnow.indexfile.documents import CHUNKS
+from minnow.indexfile.reranking import rank_texts
 from minnow.search.passages import passages
 from minnow.search.results import Hit, beginning
 from minnow.search.writer import read_headings
 
 if TYPE_CHECKING:
     import sqlite3
+    from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
     from minnow.indexfile.encodings import Ids
     from minnow.indexfile.matrix import Ranking
+    from minnow.indexfile.reranking import TextRanker
 
     _Row = tuple[str, int, tuple[str, ...], str, int, int, dict[str, Any]]
 
@@ -69,6 +73,19 @@ def _row(database: sqlite3.Connection, id_: int) -> _Row:
         if not isinstance(text, str) or not isinstance(values, dict):
             raise TypeError("its text or metadata is something else")
         return str(source), int(number), names, text, int(body), int(start), values
+
+
+def rerank(reranker: TextRanker, query: str, hits: Sequence[Hit], k: int) -> list[Hit]:
+    """Return the best k hits in a reranker's order; see `rank_texts`.
+
+    It reads `Hit.text`, which the index embedded: a piece often names its subject only in the
+    headings that it stands under.
+    """
+    order = rank_texts(reranker, query, [hit.text for hit in hits])[:k]
+    return [
+        replace(hits[i], rank=rank, score=score, rerank_score=score, first_rank=hits[i].rank)
+        for rank, (i, score) in enumerate(order, start=1)
+    ]
 
 
 def scores_of(ranking: Ranking, ids: Ids) -> NDArray[np.float64]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 
@@ -23,10 +24,12 @@ from minnow.indexfile.matrix import Matrix, Ranking, best, exact_scores, read_ve
 from minnow.indexfile.mixed import MixedMatrix
 from minnow.indexfile.models import open_model
 from minnow.indexfile.opening import open_store
+from minnow.indexfile.reranking import count_candidates
 from minnow.indexfile.store import OpenIndexFile
-from minnow.options import Fusion, SearchMode, SidecarUse
+from minnow.options import Fusion, SidecarUse
 from minnow.search.chunk_ids import allowed_ids, chunk_ids, vectors_of
-from minnow.search.hits import read_hits, scores_of
+from minnow.search.hits import read_hits, rerank, scores_of
+from minnow.search.options import check_count, check_ways
 from minnow.search.sidecar import LARGE, build_sidecar, open_sidecar
 from minnow.vectors import Similarity, normalize
 
@@ -42,12 +45,12 @@ if TYPE_CHECKING:
     from minnow.indexfile.encodings import Floats, Ids
     from minnow.indexfile.filters import Parameters
     from minnow.indexfile.models import SearchModel
+    from minnow.indexfile.reranking import TextRanker
     from minnow.indexfile.store import Store
+    from minnow.options import SearchMode
+    from minnow.search.options import SearchOptions
     from minnow.search.results import Hit
     from minnow.search.sidecar import Sidecar
-
-
-MOST_HITS = MOST_SCORED
 
 
 class Index(OpenIndexFile):
@@ -161,33 +164,28 @@ class Index(OpenIndexFile):
         with reading_rows(f"The number of chunks of {self.store.path}"):
             return int(row[0])
 
-    def search(
-        self,
-        query: str,
-        k: int = 10,
-        *,
-        mode: SearchMode = "hybrid",
-        where: str | None = None,
-        params: Parameters = (),
-        fusion: Fusion | Literal["scores", "rrf"] = Fusion.SCORES,
-    ) -> list[Hit]:
+    def search(self, query: str, k: int = 10, **options: Unpack[SearchOptions]) -> list[Hit]:
         """Find the chunks that answer a question.
 
         Args:
             query: The question. In `keyword` and `hybrid`, words in double quotation marks have
                 to follow each other in what the keyword search finds.
             k: The most hits, from 1 to 1000.
-            mode: `vector`: by the nearest vectors, exactly. `keyword`: by BM25. `hybrid`: by both.
-            where: A condition in SQL on the columns of the view `passages`, such as
-                "metadata->>'lang' = ? AND source LIKE 'docs/%'". Its quotation marks are SQL's.
-            params: The values of its `?`, or of its `:name` as a mapping.
-            fusion: How `hybrid` fuses the two rankings; see `Fusion`.
+            **options: `mode`: "vector" searches by the nearest vectors, exactly; "keyword" by
+                BM25; "hybrid", the default, by both. `where`: a condition in SQL on the columns
+                of the view `passages`, such as "metadata->>'lang' = ? AND source LIKE 'docs/%'";
+                its quotation marks are SQL's. `params`: the values of its `?`, or of its `:name`
+                as a mapping. `fusion`: how `hybrid` fuses the two rankings; see `Fusion`.
+                `reranker`: an open `Reranker`, which orders the first `candidates` hits (by
+                default 50, at most 1000) by the question and each chunk's `text`, headings and
+                all; the best k of them are returned.
 
         Raises:
             InputError: There is no bundle to embed with, or an argument is out of range.
+            EngineError: The reranker failed.
             IndexFileError, OutputError: The file is damaged, or cannot be read.
         """
-        return self.search_many([query], k, mode=mode, where=where, params=params, fusion=fusion)[0]
+        return self.search_many([query], k, **options)[0]
 
     def search_many(
         self,
@@ -198,16 +196,19 @@ class Index(OpenIndexFile):
         where: str | None = None,
         params: Parameters = (),
         fusion: Fusion | Literal["scores", "rrf"] = Fusion.SCORES,
+        reranker: TextRanker | None = None,
+        candidates: int | None = None,
     ) -> list[list[Hit]]:
         """Find the chunks that answer each of several questions; see `search`."""
         if isinstance(queries, str):
             raise InputError("queries is one string; search takes one, search_many several.")
         questions = list(queries)
-        _check_count(k)
-        if mode not in get_args(SearchMode):
-            raise InputError(f"mode should be {', '.join(get_args(SearchMode))}, not {mode!r}.")
-        if fusion not in list(Fusion):
-            raise InputError(f"fusion should be {', '.join(Fusion)}, not {fusion!r}.")
+        check_count(k)
+        check_ways(mode, fusion)
+        depth = count_candidates(reranker, candidates, k)
+        if reranker is not None:  # one question at a time: the candidates of one are in memory
+            find = partial(self.search, mode=mode, where=where, params=params, fusion=fusion)
+            return [rerank(reranker, query, find(query, depth), k) for query in questions]
         vectors = None if mode == "keyword" else self._embed(questions)
         with self.store.reading() as database:
             self._check_documents(database)
@@ -242,7 +243,7 @@ class Index(OpenIndexFile):
         Raises:
             InputError: They have another width, or are not finite.
         """
-        _check_count(k)
+        check_count(k)
         rows = np.atleast_2d(np.ascontiguousarray(vectors, np.float32))
         width = self.fingerprint.width
         if rows.ndim != 2 or rows.shape[1] != width or not np.isfinite(rows).all():
@@ -421,8 +422,3 @@ class Index(OpenIndexFile):
                 read_hits(self.store.database, ranking, query, vector=similar, keyword=worded)
             )
         return answers
-
-
-def _check_count(k: int) -> None:
-    if not isinstance(k, (int, np.integer)) or not 0 < k <= MOST_HITS:
-        raise InputError(f"k should be from 1 to {MOST_HITS}, not {k}.")

@@ -23,7 +23,8 @@ class Hit:
     Attributes:
         rank: From 1.
         id: Id of the chunk in the file.
-        score: The score it was ranked by: a similarity, BM25, or the fusion of both.
+        score: The score it was ranked by: a similarity, BM25, the fusion of both, or a
+            reranker's score.
         vector_score: Similarity of its vector to the query's; None where vectors were not used.
         keyword_score: Its BM25; None where keywords were not used, 0 where it has no word.
         source: The document: a path, followed by "#id" where a file has several.
@@ -34,6 +35,8 @@ class Hit:
         start: Where the piece begins in the document's text, in characters.
         passage: The part with most words of the query.
         metadata: Metadata of the document.
+        rerank_score: The reranker's score; None where none was used.
+        first_rank: Its rank before the reranker, from 1; None where none was used.
     """
 
     rank: int
@@ -49,6 +52,8 @@ class Hit:
     start: int
     passage: str
     metadata: Mapping[str, Any]
+    rerank_score: float | None = None
+    first_rank: int | None = None
 
     @property
     def piece(self) -> str:
@@ -82,6 +87,8 @@ def print_hits(hits: Sequence[Hit], stream: IO[str]) -> None:
             for name, value in (("vector", hit.vector_score), ("keyword", hit.keyword_score))
             if value is not None
         ]
+        if hit.first_rank is not None:
+            scores.append(f"rank {hit.first_rank} before")
         both = f"  ({', '.join(scores)})" if len(scores) > 1 else ""
         source = one_line(hit.source)
         stream.write(f"{hit.rank:>2}.  {hit.score:.3f}  {source}, part {hit.number}{both}\n")
