@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from minnow.reranker import Ranked
 
 CANDIDATES = 50
-"""Texts that a reranker reads for a question; docs/benchmarks.md has what other numbers find."""
+"""Texts that a reranker reads for a question, unless the caller chooses."""
 
 
 class TextRanker(Protocol):
