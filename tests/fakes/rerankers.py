@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from minnow.reranker import Ranked
+    from minnow.reranker import RankedDocument
 
 
 class FakeReranker:
@@ -22,10 +22,12 @@ class FakeReranker:
         self.asked: list[tuple[str, list[str]]] = []
         self._change = change
 
-    def rank(self, query: str, documents: list[str]) -> list[Ranked]:
+    def rank(self, query: str, documents: list[str]) -> list[RankedDocument]:
         self.asked.append((query, documents))
         words = query.lower().split()
         scores = [float(sum(text.lower().count(word) for word in words)) for text in documents]
         order = sorted(range(len(documents)), key=lambda i: -scores[i])
-        rows: list[Ranked] = self._change([{"corpus_id": i, "score": scores[i]} for i in order])
+        rows: list[RankedDocument] = self._change(
+            [{"corpus_id": i, "score": scores[i]} for i in order]
+        )
         return rows

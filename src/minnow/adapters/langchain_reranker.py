@@ -58,7 +58,8 @@ class MinnowReranker(BaseDocumentCompressor):
         Raises:
             BundleError, EngineError, SourceError, ParityError, MissingExtraError: As there.
         """
-        super().__init__(top_n=top_n)
+        fields = {"top_n": top_n}
+        super().__init__(**fields)
         self._reranker = Reranker.open(bundle, on_truncate=on_truncate, **engine)
 
     def compress_documents(

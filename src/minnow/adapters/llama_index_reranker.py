@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from llama_index.core.bridge.pydantic import Field, PrivateAttr
 from llama_index.core.postprocessor.types import BaseNodePostprocessor
@@ -59,14 +59,15 @@ class MinnowReranker(BaseNodePostprocessor):
         Raises:
             BundleError, EngineError, SourceError, ParityError, MissingExtraError: As there.
         """
-        super().__init__(
-            bundle=str(bundle.folder if isinstance(bundle, Bundle) else bundle),
-            top_n=top_n,
-            engine=engine,
-            source=source,
-            threads=threads,
-            on_truncate=on_truncate,
-        )
+        fields: dict[str, Any] = {
+            "bundle": str(bundle.folder if isinstance(bundle, Bundle) else bundle),
+            "top_n": top_n,
+            "engine": engine,
+            "source": source,
+            "threads": threads,
+            "on_truncate": on_truncate,
+        }
+        super().__init__(**fields)
         self._reranker = Reranker.open(
             bundle, on_truncate=on_truncate, engine=engine, source=source, threads=threads
         )

@@ -14,7 +14,7 @@ from minnow.indexfile.keyword import MOST_SCORED
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from minnow.reranker import Ranked
+    from minnow.reranker import RankedDocument
 
 CANDIDATES = 50
 """Texts that a reranker reads for a question, unless the caller chooses."""
@@ -23,7 +23,7 @@ CANDIDATES = 50
 class TextRanker(Protocol):
     """A reranker: `minnow.Reranker`, or what else has sentence-transformers' `rank`."""
 
-    def rank(self, query: str, documents: list[str]) -> Sequence[Ranked]:
+    def rank(self, query: str, documents: list[str]) -> Sequence[RankedDocument]:
         """Score documents against a query: a row for each, the best first.
 
         Raises:

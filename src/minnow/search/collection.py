@@ -112,8 +112,9 @@ class Collection:
 
     def search(self, query: str, k: int, **options: Unpack[SearchOptions]) -> list[Hit]:
         """Find the chunks that answer a question; see `Index.search`."""
-        where, params = self._within(options.get("where"), options.get("params", ()))
-        options.update(where=where, params=params)
+        options["where"], options["params"] = self._within(
+            options.get("where"), options.get("params", ())
+        )
         return self.index.search(query, k, **options)
 
     def search_vector(
