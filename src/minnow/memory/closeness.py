@@ -11,10 +11,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from minnow.indexfile.settings import from_json
+from minnow.memory.schema import BACKGROUND
 from minnow.vectors import Similarity, similarity
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from minnow.indexfile.models import SearchModel
+    from minnow.indexfile.store import Store
 
 
 UNRELATED = (
@@ -48,6 +53,20 @@ def background(model: SearchModel) -> float:
     pairs = np.triu_indices(len(vectors), 1)
     mean = float(similarity(vectors, vectors, Similarity.COSINE)[pairs].mean())
     return min(max(mean, 0.0), _HIGHEST_BACKGROUND)
+
+
+def known_background(store: Store, model: Callable[[], SearchModel]) -> float:
+    """Return the background of a file's model, which is computed once for each file.
+
+    Raises:
+        InputError: It is not known yet, and there is no model.
+    """
+    known = store.fact(BACKGROUND)
+    if known is None:
+        known = repr(round(background(model()), 4))
+        if store.writable:
+            store.put_fact(BACKGROUND, known)
+    return from_json(known, float, BACKGROUND)
 
 
 def least_cosine(closeness: float, background_cosine: float) -> float:

@@ -37,6 +37,7 @@ class Columns:
     """The columns that rank memories, in the order of ids.
 
     Attributes:
+        ids: The ids, ascending: int64 of shape (memories,).
         rows: Structured array of shape (memories,): `id`, ascending; `importance`; `created` and
             `used` in milliseconds since 1970; `session`, a number for each, 0 where none was given,
             and -1 for insights; `who`, a number for the speaker and the tags.
@@ -44,16 +45,15 @@ class Columns:
 
     def __init__(self) -> None:
         """Hold no memories yet."""
-        self.rows: NDArray[Any] = np.empty(0, COLUMNS)
+        self._hold(np.empty(0, COLUMNS))
         self._sessions: dict[str, int] = {"": 0}
         self._whos: dict[tuple[Speaker | None, str], int] = {}
         self._named: list[tuple[Speaker | None, frozenset[str]]] = []
-        self._around: tuple[Ids, Ids] | None = None
 
-    @property
-    def ids(self) -> Ids:
-        """The ids, ascending: int64 of shape (memories,)."""
-        return np.ascontiguousarray(self.rows["id"])
+    def _hold(self, rows: NDArray[Any]) -> None:
+        self.rows = rows
+        self.ids: Ids = np.ascontiguousarray(rows["id"])
+        self._around: tuple[Ids, Ids] | None = None
 
     @property
     def latest(self) -> datetime | None:
@@ -72,7 +72,7 @@ class Columns:
             rows, some = self._rows(block, turns)
             words |= some
             blocks.append(rows)
-        self.rows, self._around = np.concatenate(blocks), None
+        self._hold(np.concatenate(blocks))
         return words
 
     def update(self, database: sqlite3.Connection, ids: Iterable[int]) -> dict[int, str]:
@@ -96,7 +96,7 @@ class Columns:
             return words
         kept = self.rows[~np.isin(self.rows["id"], asked)]
         both = np.concatenate([kept, rows])
-        self.rows, self._around = both[np.argsort(both["id"], kind="stable")], None
+        self._hold(both[np.argsort(both["id"], kind="stable")])
         return words
 
     def around(self) -> tuple[Ids, Ids]:

@@ -5,27 +5,25 @@ from __future__ import annotations
 from contextlib import ExitStack
 from dataclasses import replace
 from datetime import datetime, timezone
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
-
-import numpy as np
 
 from minnow.engines import EngineOptions
 from minnow.errors import InputError
 from minnow.indexfile.encodings import decode_rows, encode_rows
 from minnow.indexfile.models import find_too_long, open_model
 from minnow.indexfile.opening import make_store, open_store
-from minnow.indexfile.settings import DEFAULT_TOKENS, IndexSettings, from_json
+from minnow.indexfile.settings import DEFAULT_TOKENS, IndexSettings
 from minnow.indexfile.store import OpenIndexFile
 from minnow.memory import rows
-from minnow.memory.closeness import background, least_cosine
+from minnow.memory.closeness import known_background, least_cosine
 from minnow.memory.clusters import Grouping, average_linkage
 from minnow.memory.dates import find_period
 from minnow.memory.items import Observation, Recalled, Selection, milliseconds_of
 from minnow.memory.merging import write_or_merge
 from minnow.memory.ranking import Asked, rank
 from minnow.memory.retention import outdated
-from minnow.memory.schema import BACKGROUND
 from minnow.memory.scoring import Weights
 from minnow.memory.view import View
 
@@ -41,7 +39,6 @@ if TYPE_CHECKING:
     from minnow.indexfile.models import SearchModel
     from minnow.indexfile.store import Store
     from minnow.memory.items import Item
-    from minnow.memory.ranking import Ranked
     from minnow.memory.retention import Retention
 
 
@@ -279,26 +276,12 @@ class Memory(OpenIndexFile):
         with self.store.reading():
             allowed = self._view.allowed(selection)
             ranked = rank(self._view, asked, k, allowed, milliseconds_of(now), weights or Weights())
-            found = self._read(ranked, window)
+            found = self._view.recalled(ranked, window)
         if touch and found:
             with self._view.changing() as (database, changed):
                 changed.update(one.item.id for one in found)
                 rows.touch(database, changed, milliseconds_of(now))
         return found
-
-    def _read(self, ranked: Ranked, window: int) -> list[Recalled]:
-        """Read the memories that were found, and the turns around them."""
-        columns, database = self._view.data(), self.store.database
-        items = rows.read_items(database, ranked.ids)
-        places = np.searchsorted(columns.ids, ranked.ids)
-        around = [columns.window(place, window) for place in places.tolist()]
-        return [
-            Recalled(
-                item, *figures,
-                *(tuple(rows.read_items(database, columns.ids[side])) for side in sides),
-            )
-            for item, figures, sides in zip(items, ranked.figures(), around, strict=True)
-        ]  # fmt: skip
 
     def items(
         self,
@@ -416,10 +399,4 @@ class Memory(OpenIndexFile):
         return vectors, encode_rows(vectors, self.settings.encoding)
 
     def _background(self) -> float:
-        """Return the model's background, which is computed once for each file."""
-        known = self.store.fact(BACKGROUND)
-        if known is None:
-            known = repr(round(background(self._require_model(_PURPOSE)), 4))
-            if self.store.writable:
-                self.store.put_fact(BACKGROUND, known)
-        return from_json(known, float, BACKGROUND)
+        return known_background(self.store, partial(self._require_model, _PURPOSE))

@@ -13,6 +13,7 @@ from minnow.indexfile.filters import select_where
 from minnow.indexfile.matrix import Matrix
 from minnow.memory import rows
 from minnow.memory.columns import Columns
+from minnow.memory.items import Recalled
 from minnow.memory.schema import MEMORY_VECTORS
 from minnow.memory.word_index import WordIndex
 from minnow.vectors import Similarity, normalize
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from minnow.indexfile.encodings import Floats, Ids
     from minnow.indexfile.store import Store
     from minnow.memory.items import Item, Selection
+    from minnow.memory.ranking import Ranked
 
 
 _HINT = f"Columns are {', '.join(rows.COLUMNS)}; times are in milliseconds since 1970."
@@ -109,6 +111,20 @@ class View:
         self.refresh()
         places = np.searchsorted(self.matrix.ids, [item.id for item in items])
         return items, normalize(np.ascontiguousarray(self.matrix.columns[:, places].T))
+
+    def recalled(self, ranked: Ranked, window: int) -> list[Recalled]:
+        """Read the memories that were found, and the turns around them."""
+        columns, database = self.data(), self._store.database
+        items = rows.read_items(database, ranked.ids)
+        places = np.searchsorted(columns.ids, ranked.ids)
+        around = [columns.window(place, window) for place in places.tolist()]
+        return [
+            Recalled(
+                item, *figures,
+                *(tuple(rows.read_items(database, columns.ids[side])) for side in sides),
+            )
+            for item, figures, sides in zip(items, ranked.figures(), around, strict=True)
+        ]  # fmt: skip
 
     def newest_first(self, ids: Ids) -> Ids:
         """Sort ids by the creation of their memories; of equal times the greater id comes first."""
