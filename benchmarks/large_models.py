@@ -1,0 +1,111 @@
+"""Time and memory of converting a decoder of a real size, with random weights and no proof.
+
+Run it as `PYTHONPATH=src:tests python benchmarks/large_models.py qwen3-0.6b int8`: a shape
+("qwen3-0.6b" or "embeddinggemma-300m") and a precision, whose weights are rounded to the nearest.
+The peak is that of this process and MNN's converter together.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+from fakes.checkpoint import CONFIGS, encoder_of, source_of, write_json
+
+from minnow.convert.encoders import write_encoders
+from minnow.engines.base import TokenBatch
+from minnow.engines.mnn import MnnEngine
+from minnow.model.checkpoint import tensor_shapes
+from minnow.model.families import network_of
+from minnow.model.original import Original
+from minnow.model.spec import EmbeddingSpec
+from minnow.model.tokenizer_adoption import SourceTokenizer
+from minnow.recipe import RECIPES, Rounding
+from minnow.vectors import Pooling
+
+SHAPES: dict[str, dict[str, Any]] = {
+    "qwen3-0.6b": {
+        **CONFIGS["qwen3"],
+        "vocab_size": 151_669,
+        "hidden_size": 1024,
+        "num_hidden_layers": 28,
+        "num_attention_heads": 16,
+        "num_key_value_heads": 8,
+        "head_dim": 128,
+        "intermediate_size": 3072,
+        "max_position_embeddings": 2048,
+    },
+    "embeddinggemma-300m": {
+        **CONFIGS["gemma3"],
+        "vocab_size": 262_144,
+        "hidden_size": 768,
+        "num_hidden_layers": 24,
+        "num_attention_heads": 3,
+        "num_key_value_heads": 1,
+        "head_dim": 256,
+        "query_pre_attn_scalar": 256,
+        "intermediate_size": 1152,
+        "max_position_embeddings": 2048,
+        "sliding_window": 512,
+        "layer_types": None,
+    },
+}
+
+
+def main() -> None:
+    """Convert, run one batch, and print seconds, sizes and peaks."""
+    shape, precision = sys.argv[1:]
+    recipe = replace(RECIPES[precision], rounding=Rounding.NEAREST)
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        write_json(folder / "config.json", SHAPES[shape])
+        encoder, dice = encoder_of(folder), np.random.default_rng(0)
+        tensors = {
+            key: dice.standard_normal(size, dtype=np.float32) * np.float32(0.02)
+            for key, size in tensor_shapes(network_of(encoder)).items()
+        }
+        embedding = EmbeddingSpec(Pooling.MEAN, normalize=True, max_tokens=512)
+        tokenizer = SourceTokenizer(b"")
+        original = Original(source_of(folder), encoder, embedding, tensors, tokenizer)
+        peak, done = [0.0], threading.Event()
+        watcher = threading.Thread(target=_watch, args=(peak, done))
+        watcher.start()
+        started = time.monotonic()
+        write_encoders(original, folder, recipe)
+        seconds = time.monotonic() - started
+        done.set()
+        watcher.join()
+        path = folder / "encoder.mnn"
+        print(f"{seconds:.0f} s, peak {peak[0]:.1f} GB, file {path.stat().st_size / 1e6:.0f} MB")
+        del original, tensors
+        before, started = _gigabytes("self"), time.monotonic()
+        engine = MnnEngine(path, encoder, threads=1)
+        loaded = time.monotonic() - started
+        engine.run(TokenBatch.pad([list(range(5, 21))], encoder.pad_token_id))
+        print(f"loaded in {loaded:.1f} s; {_gigabytes('self') - before:.2f} GB after a query")
+
+
+def _watch(peak: list[float], done: threading.Event) -> None:
+    while not done.wait(0.2):
+        children = Path("/proc/self/task").glob("*/children")
+        held = {"self"}.union(*(path.read_text(encoding="ascii").split() for path in children))
+        peak[0] = max(peak[0], sum(map(_gigabytes, held)))
+
+
+def _gigabytes(process: str) -> float:
+    """Return the memory that a process holds; 0 for one that has ended."""
+    try:
+        rows = Path(f"/proc/{process}/status").read_text(encoding="ascii").splitlines()
+    except OSError:
+        return 0.0
+    return sum(int(row.split()[1]) for row in rows if row.startswith("VmRSS")) / 1e6
+
+
+if __name__ == "__main__":
+    main()
