@@ -57,8 +57,11 @@ FAMILIES = (
     "albert",
     "modernbert",
     "deberta-v2",
+    "qwen3",
 )
 BARS = {"fp32": 1e-4, "fp16": 2e-3}
+WIDE = {"qwen3": 5e-3}
+"""Bars in fp16 of families whose random logits are spread by 1."""
 QUERY = "how do small fish sleep"
 SIGMOID = "torch.nn.modules.activation.Sigmoid"
 
@@ -93,6 +96,7 @@ def test_the_scores_are_those_of_sentence_transformers(
     model = write_reranker(tmp_path / "model", family=family)
     bundle = convert(str(model), tmp_path / "bundle", recipe=RECIPES[precision], shapes=[(2, 24)])
     peer, bar = cross_encoder(model), BARS[precision]
+    bar = WIDE.get(family, bar) if precision == "fp16" else bar
     expected = peer.predict(PAIRS)
     assert np.std(expected) > 0.05  # documents that all score alike would prove nothing
     with Reranker.open(bundle, on_truncate="ignore") as reranker:

@@ -179,7 +179,7 @@ CONFIGS: dict[str, dict[str, Any]] = {
     },
     "qwen3": {
         "model_type": "qwen3",
-        "architectures": ["Qwen3ForCausalLM"],
+        "architectures": ["Qwen3Model"],
         "hidden_size": 32,
         "num_hidden_layers": 2,
         "num_attention_heads": 4,

@@ -97,6 +97,12 @@ def _first_token(
     return describe
 
 
+def _last_token(_: EncoderSpec, __: Mapping[str, Any]) -> Classifier:
+    """Describe labels on the state of the last token, as decoders have them."""
+    labels = _dense("score", 0, LayerActivation.IDENTITY, bias=False)
+    return Classifier(Pooling.LAST_TOKEN, (labels,))
+
+
 def _modernbert(spec: EncoderSpec, config: Mapping[str, Any]) -> Classifier:
     poolings = {"cls": Pooling.CLS, "mean": Pooling.MEAN}
     stated = config.get("classifier_pooling", "cls")
@@ -141,6 +147,7 @@ CLASSIFIERS: Mapping[str, Callable[[EncoderSpec, Mapping[str, Any]], Classifier]
     "distilbert": _first_token("pre_classifier", LayerActivation.RELU, "classifier"),
     "deberta-v2": _first_token("pooler.dense", "pooler_hidden_act", "classifier"),
     "modernbert": _modernbert,
+    "qwen3": _last_token,
 }
 """Name of a family -> a function that describes its classifier, given config.json."""
 
