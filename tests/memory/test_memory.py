@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from fakes.remembering import START, Clock, open_memory
+from fakes.rerankers import FakeReranker
 from fakes.searching import FakeModel, contents_of, open_fake, run_index, write_documents
 
 from minnow.errors import IndexFileError, InputError, OutputError
@@ -275,6 +276,25 @@ class TestRecall:
         assert hear("will it rain, and what will we do?").speakers == frozenset()
         assert hear("When did Will leave?").voiced == "When did I leave?"
         assert hear("When did will smith leave?").voiced == "When did I leave?"
+
+    def test_a_reranker_orders_what_was_found(self, memory: Memory) -> None:
+        memory.remember_many(
+            Observation(f"the fish number {number}", speaker="Tom" if number == 7 else "")
+            for number in range(12)
+        )
+        reranker = FakeReranker()
+        found = memory.recall("Tom fish 7", 2, reranker=reranker, window=1)
+        assert found[0].item.text == "the fish number 7"
+        assert [one.rerank_score for one in found] == [3, 1]
+        assert found[0].score == sum(found[0].parts.values())
+        assert found[0].facts()["rerank_score"] == 3
+        ((query, texts),) = reranker.asked
+        assert (query, len(texts), "Tom: the fish number 7" in texts) == ("Tom fish 7", 12, True)
+        memory.recall("Tom", 2, reranker=reranker, candidates=5)
+        assert len(reranker.asked[1][1]) == 5
+        assert memory.recall("fish", 1)[0].rerank_score is None
+        with pytest.raises(InputError, match="candidates"):
+            memory.recall("fish", 2, candidates=5)
 
     def test_what_other_processes_write_is_seen(self, tmp_path: Path, memory: Memory) -> None:
         memory.remember("fish sleep", tags=["a"])

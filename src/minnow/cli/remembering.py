@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from minnow.cli.app import app, print_facts, print_json
-from minnow.cli.options import Json, Window
+from minnow.cli.fields import options_from_fields
+from minnow.cli.options import Json, RerankChoice, Window
 from minnow.terminal import EPILOG, UsageError
 
 if TYPE_CHECKING:
@@ -128,6 +129,7 @@ def add_command(
 
 
 @memory_app.command("recall", epilog=EPILOG)
+@options_from_fields
 def recall_command(
     file: File,
     query: Annotated[str, typer.Argument(metavar="QUESTION", help="What to recall for.")],
@@ -153,6 +155,8 @@ def recall_command(
     touch: Annotated[
         bool, typer.Option("--touch/--no-touch", help="Count what is found as used now, or do not.")
     ] = True,
+    *,
+    rerank: RerankChoice,
     as_json: Json = False,
 ) -> None:
     """Find the memories that answer a question.
@@ -170,10 +174,14 @@ def recall_command(
         "half_life": _span(half_life),
     }  # fmt: skip
     chosen = replace(WEIGHTS[weights], **{k: v for k, v in given.items() if v is not None})
-    with Memory.open(file, bundle, writable=touch, create=False) as memory:
+    with (
+        rerank.open() as reranker,
+        Memory.open(file, bundle, writable=touch, create=False) as memory,
+    ):
         found = memory.recall(
             query, k, weights=chosen, tags=tag or (), speaker=speaker, session=session,
-            where=where, window=window, touch=touch,
+            where=where, window=window, reranker=reranker, candidates=rerank.candidates,
+            touch=touch,
         )  # fmt: skip
     if as_json:
         _print_items_as_json(found)
@@ -354,7 +362,8 @@ def _print_items_as_json(found: Sequence[Item | Recalled]) -> None:
 def _print_recalled(found: Sequence[Recalled]) -> None:
     for one in found:
         parts = ", ".join(f"{name} {part:.3f}" for name, part in one.parts.items() if part)
-        print(f"{one.score:.3f}  ({parts})")
+        reranked = "" if one.rerank_score is None else f"reranked {one.rerank_score:.3f}; "
+        print(f"{reranked}{one.score:.3f}  ({parts})")
         _print_items([*one.before, one.item, *one.after])
 
 

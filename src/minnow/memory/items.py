@@ -135,12 +135,13 @@ class Recalled:
 
     Attributes:
         item: The memory, as it was before.
-        score: The score it was ranked by: the sum of `parts`, or what a reranker gave.
+        score: The score it was found by: the sum of `parts`.
         parts: What each part of the score contributed; see `Weights`.
         similarity: Similarity of its vector to the query's: a cosine, or what the model is made
             for.
         before: The turns before it that `window=` asked for, the oldest first.
         after: The turns after it.
+        rerank_score: What the reranker gave, which orders what was found, if there is one.
     """
 
     item: Item
@@ -149,13 +150,15 @@ class Recalled:
     similarity: float
     before: tuple[Item, ...] = ()
     after: tuple[Item, ...] = ()
+    rerank_score: float | None = None
 
     def facts(self) -> dict[str, Any]:
         """Return the fields as JSON values."""
         scores = {"score": self.score, "parts": dict(self.parts), "similarity": self.similarity}
         turns = {"before": self.before, "after": self.after}
         around = {name: [item.facts() for item in items] for name, items in turns.items()}
-        return scores | self.item.facts() | around
+        reranked = {} if self.rerank_score is None else {"rerank_score": self.rerank_score}
+        return scores | reranked | self.item.facts() | around
 
 
 def milliseconds_of(at: datetime) -> int:

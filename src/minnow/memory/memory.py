@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 
 from minnow.engines import EngineOptions
 from minnow.errors import InputError
-from minnow.indexfile.encodings import decode_rows, encode_rows
-from minnow.indexfile.models import find_too_long, open_model
+from minnow.indexfile.encodings import decode_rows
+from minnow.indexfile.models import open_model
 from minnow.indexfile.opening import make_store, open_store
+from minnow.indexfile.reranking import count_candidates
 from minnow.indexfile.settings import DEFAULT_TOKENS, IndexSettings
 from minnow.indexfile.store import OpenIndexFile
 from minnow.memory import rows
@@ -21,8 +22,8 @@ from minnow.memory.closeness import known_background, least_cosine
 from minnow.memory.clusters import Grouping, average_linkage
 from minnow.memory.dates import find_period
 from minnow.memory.items import Observation, Recalled, Selection, milliseconds_of
-from minnow.memory.merging import write_or_merge
-from minnow.memory.ranking import Asked, rank
+from minnow.memory.merging import encode_whole, write_or_merge
+from minnow.memory.ranking import Asked, rank, rerank
 from minnow.memory.retention import outdated
 from minnow.memory.scoring import Weights
 from minnow.memory.view import View
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from minnow.indexfile.encodings import Floats
     from minnow.indexfile.filters import Parameters
     from minnow.indexfile.models import SearchModel
+    from minnow.indexfile.reranking import TextRanker
     from minnow.indexfile.store import Store
     from minnow.memory.items import Item
     from minnow.memory.retention import Retention
@@ -61,8 +63,6 @@ class Memory(OpenIndexFile):
     Safe to use from several threads and processes.
 
     ```python
-    from minnow.memory import Memory
-
     with Memory.open("notes.index", "bge-small.minnow") as memory:
         memory.remember("Emma is allergic to peanuts.", importance=0.9, tags=["family"])
         for found in memory.recall("what can I cook for Emma?", k=3):
@@ -156,7 +156,7 @@ class Memory(OpenIndexFile):
     def __len__(self) -> int:
         """Return the number of memories."""
         with self.store.reading():
-            return len(self._view.data().rows)
+            return len(self._view.data().ids)
 
     def remember(
         self,
@@ -239,6 +239,8 @@ class Memory(OpenIndexFile):
         where: str | None = None,
         params: Parameters = (),
         window: int = 0,
+        reranker: TextRanker | None = None,
+        candidates: int | None = None,
         touch: bool = True,
     ) -> list[Recalled]:
         """Find the memories that answer a question, the best first.
@@ -256,6 +258,8 @@ class Memory(OpenIndexFile):
                 "kind = 'insight' AND created > ?".
             params: The values of its `?`, or of its `:name` as a mapping.
             window: How many turns before and after each memory come along.
+            reranker: Orders what was found, such as an open `Reranker`.
+            candidates: How many memories it reads; 50 by default, or k if that is more.
             touch: Whether the memories found count as used now.
 
         Raises:
@@ -266,6 +270,7 @@ class Memory(OpenIndexFile):
             raise InputError(f"k is {k}; it should be from 1 to {_MOST_RECALLED}.")
         if not isinstance(window, int) or not 0 <= window <= _WIDEST:
             raise InputError(f"window is {window}; it should be from 0 to {_WIDEST}.")
+        depth = count_candidates(reranker, candidates, k)
         selection = Selection(tags, speaker, session, where, params)
         model, now = self._require_model(_PURPOSE), self._clock()
         with self.store.reading():
@@ -275,8 +280,10 @@ class Memory(OpenIndexFile):
         asked = Asked(heard, vector, find_period(query, now, latest))
         with self.store.reading():
             allowed = self._view.allowed(selection)
-            ranked = rank(self._view, asked, k, allowed, milliseconds_of(now), weights or Weights())
+            at, chosen = milliseconds_of(now), weights or Weights()
+            ranked = rank(self._view, asked, depth, allowed, at, chosen)
             found = self._view.recalled(ranked, window)
+        found = rerank(reranker, query, found, k)
         if touch and found:
             with self._view.changing() as (database, changed):
                 changed.update(one.item.id for one in found)
@@ -387,16 +394,7 @@ class Memory(OpenIndexFile):
         return milliseconds_of(self._clock())
 
     def _encode(self, texts: Sequence[str]) -> tuple[Floats, list[bytes]]:
-        """Embed texts: their vectors, and the same as blobs."""
-        model = self._require_model(_PURPOSE)
-        if found := find_too_long(model, texts):
-            number, tokens = found
-            raise InputError(
-                f"The text {texts[number][:60]!r} has {tokens} tokens; the model takes "
-                f"{model.room}. Remember it in parts."
-            )
-        vectors = model.encode_documents(texts)
-        return vectors, encode_rows(vectors, self.settings.encoding)
+        return encode_whole(self._require_model(_PURPOSE), texts, self.settings.encoding)
 
     def _background(self) -> float:
         return known_background(self.store, partial(self._require_model, _PURPOSE))

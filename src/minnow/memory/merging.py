@@ -1,4 +1,4 @@
-"""Merging of observations that repeat a memory."""
+"""Embedding of observations, and merging of those that repeat a memory."""
 
 from __future__ import annotations
 
@@ -6,7 +6,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from minnow.errors import InputError
+from minnow.indexfile.encodings import encode_rows
 from minnow.indexfile.matrix import exact_scores, rounding
+from minnow.indexfile.models import find_too_long
 from minnow.memory import rows
 from minnow.memory.items import milliseconds_of
 from minnow.memory.wording import repeats
@@ -16,12 +19,32 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from minnow.indexfile.encodings import Floats, Ids
+    from minnow.indexfile.models import SearchModel
     from minnow.indexfile.store import Store
     from minnow.memory.items import Item, Observation
     from minnow.memory.view import View
+    from minnow.vectors import VectorEncoding
 
 
 _AT_A_TIME = 256
+
+
+def encode_whole(
+    model: SearchModel, texts: Sequence[str], encoding: VectorEncoding
+) -> tuple[Floats, list[bytes]]:
+    """Embed texts: their vectors, float32 of shape (texts, width), and the same as blobs.
+
+    Raises:
+        InputError: A text is longer than the model takes.
+    """
+    if found := find_too_long(model, texts):
+        number, tokens = found
+        raise InputError(
+            f"The text {texts[number][:60]!r} has {tokens} tokens; the model takes "
+            f"{model.room}. Remember it in parts."
+        )
+    vectors = model.encode_documents(texts)
+    return vectors, encode_rows(vectors, encoding)
 
 
 def write_or_merge(

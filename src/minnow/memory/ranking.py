@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,6 +11,7 @@ from minnow.indexfile.encodings import Doubles, Floats, Ids
 from minnow.indexfile.fusion import DEPTH, hybrid_scores
 from minnow.indexfile.keyword import MOST_SCORED
 from minnow.indexfile.matrix import best, exact_scores, rounding
+from minnow.indexfile.reranking import rank_texts
 from minnow.memory.dates import Period
 from minnow.memory.hearing import Heard
 from minnow.memory.scoring import contributions, recency
@@ -19,7 +20,9 @@ from minnow.vectors import Similarity, similarity
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from minnow.indexfile.reranking import TextRanker
     from minnow.memory.columns import Columns
+    from minnow.memory.items import Recalled
     from minnow.memory.scoring import Weights
     from minnow.memory.view import View
 
@@ -113,6 +116,21 @@ def rank(
     ids = best(columns.ids[chosen], scores, count).ids
     order = np.searchsorted(columns.ids[chosen], ids)
     return Ranked(ids, near[chosen[order]], {name: part[order] for name, part in exact.items()})
+
+
+def rerank(
+    reranker: TextRanker | None, query: str, found: list[Recalled], count: int
+) -> list[Recalled]:
+    """Return the best memories in a reranker's order, if there is one; see `rank_texts`.
+
+    It reads each text behind the name of its speaker.
+    """
+    if reranker is None:
+        return found
+    said = (one.item for one in found)
+    texts = [f"{item.speaker}: {item.text}" if item.speaker else item.text for item in said]
+    order = rank_texts(reranker, query, texts)[:count]
+    return [replace(found[place], rerank_score=score) for place, score in order]
 
 
 def _fixed_parts(columns: Columns, asked: Asked, now: int, weights: Weights) -> dict[str, Doubles]:

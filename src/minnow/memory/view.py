@@ -117,14 +117,14 @@ class View:
         columns, database = self.data(), self._store.database
         items = rows.read_items(database, ranked.ids)
         places = np.searchsorted(columns.ids, ranked.ids)
-        around = [columns.window(place, window) for place in places.tolist()]
-        return [
-            Recalled(
-                item, *figures,
-                *(tuple(rows.read_items(database, columns.ids[side])) for side in sides),
+        found = []
+        for item, figures, place in zip(items, ranked.figures(), places.tolist(), strict=True):
+            before, after = (
+                tuple(rows.read_items(database, columns.ids[side]))
+                for side in columns.window(place, window)
             )
-            for item, figures, sides in zip(items, ranked.figures(), around, strict=True)
-        ]  # fmt: skip
+            found.append(Recalled(item, *figures, before, after))
+        return found
 
     def newest_first(self, ids: Ids) -> Ids:
         """Sort ids by the creation of their memories; of equal times the greater id comes first."""
