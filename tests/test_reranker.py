@@ -23,6 +23,7 @@ from tokenizers import processors
 from minnow import Embedder, Reranker, TruncationWarning
 from minnow.bundle import MANIFEST, Bundle
 from minnow.convert import convert, verify
+from minnow.convert.calibration import as_pairs, calibration_rows
 from minnow.errors import (
     AmbiguousModelError,
     BundleError,
@@ -539,3 +540,48 @@ def test_the_command_ranks(ranker: Bundle, made: Tiny, tmp_path: Path) -> None:
     shown = run_minnow("info", ranker.folder).stdout
     assert "reranker" in shown
     assert "label 0" in shown
+
+
+# --- few bits, other engines, and what does not take a reranker ---------------------------
+
+
+@pytest.mark.parametrize("precision", ["int8", "int4"])
+def test_few_bits_are_calibrated_on_pairs_and_proven(precision: str, tmp_path: Path) -> None:
+    """The proof compares with the stored numbers too, at the bar of float32."""
+    model = write_reranker(tmp_path / "model")
+    recipe = replace(RECIPES[precision], max_difference=1.0)
+    bundle = convert(str(model), tmp_path / "bundle", recipe=recipe, shapes=[(1, 16)])
+    parity = bundle.manifest.parity
+    assert parity.passed
+    assert parity.worst.worst < {"int8": 0.05, "int4": 0.5}[precision]
+    assert verify(bundle).passed
+
+
+def test_calibration_pairs_have_both_token_types(tmp_path: Path) -> None:
+    original = read_original(source_of(write_reranker(tmp_path)))
+    ids, types = as_pairs(original, calibration_rows(original)[:50])
+    template = PairTokenizer(original.tokenizer.content, original.embedding, original.reranking)  # type: ignore[arg-type]
+    assert {kind for row in types for kind in row} == {0, 1}
+    for row, kinds in zip(ids, types, strict=True):
+        assert len(row) == len(kinds) <= original.embedding.max_tokens
+        assert row[-1] == template.template.ids[2][-1]
+
+
+@pytest.mark.extra("onnxruntime")
+def test_another_engine_gives_the_bundle_s_scores(ranker: Bundle) -> None:
+    with (
+        Reranker.open(ranker, on_truncate="ignore") as own,
+        Reranker.open(ranker, engine="onnxruntime", on_truncate="ignore") as other,
+    ):
+        assert "gives the bundle's logits" in other.engine_reason
+        assert np.abs(own.predict(PAIRS) - other.predict(PAIRS)).max() < 1e-4
+
+
+def test_what_needs_vectors_refuses_a_reranker_in_a_line(ranker: Bundle, tmp_path: Path) -> None:
+    for arguments, code in (
+        (("device-check", ranker.folder, "--output", tmp_path / "check"), 8),
+        (("export", ranker.folder, "--output", tmp_path / "export"), 6),
+        (("gguf", model_of(ranker), "--output", tmp_path / "x.gguf"), 8),
+        (("index", model_of(ranker), "--output", tmp_path / "x.db", "--bundle", ranker.folder), 6),
+    ):
+        assert "is a reranker" in refused(run_minnow(*arguments), code)

@@ -51,6 +51,7 @@ def round_network(
     rows: Sequence[Sequence[int]],
     grid_of: Callable[[str], Grid],
     progress: Callable[[str], None] = lambda _: None,
+    types: Sequence[Sequence[int]] = (),
 ) -> Tensors:
     """Round all matrices of the layers.
 
@@ -60,6 +61,7 @@ def round_network(
         rows: Token ids of the calibration texts, special tokens included.
         grid_of: The grid of a matrix, by the name of its linear layer ("layer.0.query").
         progress: Receives a line of text before each layer.
+        types: Token types of the rows, where they are pairs; empty where all are 0.
 
     Returns:
         All tensors, the matrices rounded, the biases corrected.
@@ -68,8 +70,8 @@ def round_network(
         MissingExtraError: The extra `convert` (scipy) is not installed.
     """
     rounded = dict(tensors)
-    published = _Pass(network, tensors, rows)
-    candidate = _Pass(network, rounded, rows)
+    published = _Pass(network, tensors, rows, types)
+    candidate = _Pass(network, rounded, rows, types)
     if network.words.width:
         _fit_projection(published, candidate, rounded, grid_of(PROJECTION))
     for i, block in enumerate(network.blocks):
@@ -175,12 +177,17 @@ class _Pass:
     """A forward pass over all tokens of all texts at once, as far as `states`."""
 
     def __init__(
-        self, network: Network, tensors: Mapping[str, Floats], rows: Sequence[Sequence[int]]
+        self,
+        network: Network,
+        tensors: Mapping[str, Floats],
+        rows: Sequence[Sequence[int]],
+        types: Sequence[Sequence[int]],
     ) -> None:
         self.tensors = tensors
         ids = np.concatenate([np.asarray(row) for row in rows])
         places = np.concatenate([places_of(row, network) for row in rows])
-        self.states = embed(ids, places, network, tensors)
+        kinds = [kind for row in types for kind in row]
+        self.states = embed(ids, places, network, tensors, kinds)
         self._ends = np.cumsum([len(row) for row in rows])
         self._network = network
 

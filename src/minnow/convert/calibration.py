@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from minnow.errors import InputError
+from minnow.model.pairs import PairTemplate
 from minnow.model.tokenizer import TextTokenizer, load_whole_tokenizer
 
 if TYPE_CHECKING:
@@ -61,6 +62,33 @@ def calibration_rows(original: Original, texts: Sequence[str] | None = None) -> 
             "Give more text of the kind that will be embedded."
         )
     return rows + list(_up_to(TOKENS // 2, _made_up(original, tokenizer.special_ids(), random)))
+
+
+def as_pairs(
+    original: Original, rows: Sequence[Sequence[int]]
+) -> tuple[list[list[int]], list[list[int]]]:
+    """Make a pair of each text: its first third as the query, the rest as the document.
+
+    Args:
+        original: A reranker.
+        rows: What `calibration_rows` returned.
+
+    Returns:
+        The ids of each pair, and their token types.
+    """
+    assert original.reranking is not None
+    content = original.tokenizer.content
+    tokenizer, template = load_whole_tokenizer(content), PairTemplate.of(content)
+    around = {*tokenizer.encode("").ids}
+    room = original.embedding.max_tokens - template.size
+    ids, types = [], []
+    for row in rows:
+        text = [number for number in row if number not in around][:room]
+        third = len(text) // 3
+        pair, kinds = template.join(text[:third], text[third:])
+        ids.append(pair)
+        types.append(kinds if original.reranking.segments else [])
+    return ids, types
 
 
 def _up_to(tokens: int, rows: Iterable[list[int]]) -> Iterator[list[int]]:

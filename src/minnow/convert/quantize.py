@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from minnow.convert.calibrate import round_network
-from minnow.convert.calibration import calibration_rows
+from minnow.convert.calibration import as_pairs, calibration_rows
 from minnow.convert.gelu import corrected_biases
 from minnow.convert.room import check_calibration
 from minnow.convert.rounding import round_weight
@@ -111,8 +111,11 @@ def quantize(
     }
     if recipe.rounding is Rounding.CALIBRATED and grids:
         rows = calibration_rows(original, texts)
+        types: list[list[int]] = []
+        if original.reranking is not None:
+            rows, types = as_pairs(original, rows)
         check_calibration(network, rows)
-        rounded = round_network(network, tensors, rows, grids.__getitem__, progress)
+        rounded = round_network(network, tensors, rows, grids.__getitem__, progress, types)
         return Rounded(rounded | unpacked, packed, grids | turns)
     nearest = {
         f"{name}.weight": round_weight(tensors[f"{name}.weight"], grid)

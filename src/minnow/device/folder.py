@@ -102,7 +102,7 @@ def write_check(
         The folder.
 
     Raises:
-        InputError: The bundle has an encoder of queries of its own.
+        InputError: The bundle is a reranker, or has an encoder of queries of its own.
         BundleError: A file of the bundle is missing or has changed, or the source has other
             weights.
         SourceError: The source cannot be found; name it with `source`.
@@ -113,6 +113,11 @@ def write_check(
     with writing(destination):
         _check_destination(destination)
     manifest = bundle.manifest
+    if manifest.reranking is not None:
+        raise InputError(
+            f"{bundle.folder} is a reranker, and a device check compares vectors only. Take the "
+            "bundle of an embedding model."
+        )
     if manifest.queries is not None:
         raise InputError(
             f"{bundle.folder} has an encoder of queries and one of documents; a device check runs "

@@ -16,6 +16,7 @@ def find(place: str, offline: bool) -> FoundSystem:
     """Find the files of a bundle."""
     del offline
     bundle = Bundle.open(place)
+    bundle.check_kind(reranks=False)
     bundle.check_files()
     return FoundSystem(
         files=tuple(bundle.folder / name for name in (*bundle.manifest.files, MANIFEST)),

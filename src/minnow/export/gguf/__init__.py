@@ -175,6 +175,11 @@ def write_gguf(
             source = resolve(source, revision=revision, offline=offline)
         progress("reading the model")
         original = read_original(source, choices)
+        if original.reranking is not None:
+            raise InputError(
+                f"{source.name} is a reranker, and minnow writes GGUF files of embedding models "
+                "only. Convert it to a bundle, or have llama.cpp's own converter write it."
+            )
         tell_tokenizer(original, progress)
         progress(f"writing the GGUF ({kind})")
         staged = _write(original, folder, GGUF_TYPES[kind])

@@ -105,6 +105,7 @@ def export_mnn_llm(
     """
     destination = Path(destination).absolute()
     bundle = bundle if isinstance(bundle, Bundle) else Bundle.open(bundle)
+    bundle.check_kind(reranks=False)
     check_reference(reference)
     recipe = bundle.manifest.recipe
     kind = _word_kind(words, recipe)
