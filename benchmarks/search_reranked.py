@@ -1,10 +1,11 @@
-"""Measure what a reranker adds to hybrid search, by the number of hits that it reads.
+"""Measure what a reranker adds to a search, by the number of hits that it reads.
 
     python benchmarks/search_reranked.py BUNDLE RERANKER DATASET [--questions 100] [--index FILE]
 
 DATASET is a directory in BEIR's layout; its corpus.jsonl is indexed as `minnow index` does it, with
 titles as headings. Questions are drawn from its own, the same each time. The reranker reads the
-first 50 hits once with their headings, as a search does, and the first 20 once more without.
+first 50 hits by vectors and by hybrid search with their headings, as a search does, and the first
+20 by vectors once more without.
 """
 
 from __future__ import annotations
@@ -17,8 +18,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from minnow import Reranker
 from minnow.datasets import read_beir
 from minnow.evaluate.bootstrap import paired_bootstrap
@@ -26,14 +25,18 @@ from minnow.evaluate.metrics import score
 from minnow.search import Index, index_paths, open_index, open_model
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
 
     from minnow.datasets import Dataset
+    from minnow.options import SearchMode
     from minnow.search import Hit
 
+    Found = dict[str, list[Hit]]
     Floats = NDArray[np.float64]
 
-CANDIDATES = (10, 20, 30, 50)
+MODES: tuple[SearchMode, ...] = ("vector", "hybrid")
+CANDIDATES = (10, 20, 50)
 WITHOUT_HEADINGS = 20
 
 
@@ -58,43 +61,45 @@ def main() -> None:
             store = open_index(file, model)
             index_paths([given.dataset / "corpus.jsonl"], store, model)
             store.close()
+        found: dict[SearchMode, Found] = {}
         with Index.open(file, given.bundle) as index:
-            started = time.perf_counter()
-            first = index.search_many(queries.values(), max(CANDIDATES))
-            seconds = (time.perf_counter() - started) / len(queries)
-    found = dict(zip(queries, first, strict=True))
-    plain = print_row(dataset, f"hybrid ({1e3 * seconds:.0f} ms a question)", found, None)
+            for mode in MODES:
+                hits = index.search_many(queries.values(), max(CANDIDATES), mode=mode)
+                found[mode] = dict(zip(queries, hits, strict=True))
+    plain = {mode: print_row(dataset, mode, found[mode]) for mode in MODES}
+
     with Reranker.open(given.reranker, on_truncate="ignore") as reranker:
-        started = time.perf_counter()
-        scores = {q: scores_of(reranker, queries[q], [hit.text for hit in found[q]]) for q in found}
-        seconds = (time.perf_counter() - started) / len(queries)
-        for count in CANDIDATES:
-            ranked = {q: reranked(found[q], scores[q][:count]) for q in found}
-            print_row(dataset, f"the first {count} reranked", ranked, plain)
-        print(f"{max(CANDIDATES)} hits are read in {1e3 * seconds:.0f} ms")
-        ranked = {
-            q: reranked(
-                found[q],
-                scores_of(reranker, queries[q], [h.piece for h in found[q][:WITHOUT_HEADINGS]]),
-            )
-            for q in found
-        }
-        print_row(dataset, f"the first {WITHOUT_HEADINGS} without their headings", ranked, plain)
+        scores = {query: read(reranker, query, found, dataset) for query in queries}
+        for mode in MODES:
+            for count in CANDIDATES:
+                ranked = {
+                    query: sorted(hits[:count], key=lambda hit: -scores[query][hit.id])
+                    for query, hits in found[mode].items()
+                }
+                print_row(dataset, f"{mode}, {count} reranked", ranked, plain[mode])
+        ranked = {}
+        for query, hits in found["vector"].items():
+            some = hits[:WITHOUT_HEADINGS]
+            rows = reranker.rank(queries[query], [hit.piece for hit in some])
+            ranked[query] = [some[row["corpus_id"]] for row in rows]
+        what = f"vector, {WITHOUT_HEADINGS} reranked without headings"
+        print_row(dataset, what, ranked, plain["vector"])
 
 
-def scores_of(reranker: Reranker, query: str, texts: list[str]) -> NDArray[np.float32]:
-    """Return the logits of texts."""
-    return reranker.predict([(query, text) for text in texts], activation_fn="identity")
+def read(
+    reranker: Reranker, query: str, found: dict[SearchMode, Found], dataset: Dataset
+) -> dict[int, float]:
+    """Return the logit of each chunk that a search found for a question."""
+    hits = {hit.id: hit for mode in MODES for hit in found[mode][query]}
+    pairs = [(dataset.queries[query], hit.text) for hit in hits.values()]
+    started = time.perf_counter()
+    logits = reranker.predict(pairs, activation_fn="identity").tolist()
+    seconds = time.perf_counter() - started
+    print(f"{len(pairs)} hits read, {1e3 * seconds / len(pairs):.0f} ms each", flush=True)
+    return dict(zip(hits, logits, strict=True))
 
 
-def reranked(hits: list[Hit], scores: NDArray[np.float32]) -> list[Hit]:
-    """Return hits in the order of scores that the first of them have."""
-    return [hits[i] for i in np.argsort(-scores, kind="stable")]
-
-
-def print_row(
-    dataset: Dataset, what: str, found: dict[str, list[Hit]], plain: Floats | None
-) -> Floats:
+def print_row(dataset: Dataset, what: str, found: Found, plain: Floats | None = None) -> Floats:
     """Print a row, with the gain over plain search; return nDCG@10 of each question."""
     rankings = {
         query: list(dict.fromkeys(hit.source.split("#", 1)[1] for hit in hits))
