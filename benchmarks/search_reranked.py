@@ -64,8 +64,8 @@ def main() -> None:
         found: dict[SearchMode, Found] = {}
         with Index.open(file, given.bundle) as index:
             for mode in MODES:
-                hits = index.search_many(queries.values(), max(CANDIDATES), mode=mode)
-                found[mode] = dict(zip(queries, hits, strict=True))
+                answers = index.search_many(queries.values(), max(CANDIDATES), mode=mode)
+                found[mode] = dict(zip(queries, answers, strict=True))
     plain = {mode: print_row(dataset, mode, found[mode]) for mode in MODES}
 
     with Reranker.open(given.reranker, on_truncate="ignore") as reranker:
