@@ -28,7 +28,7 @@ from minnow.model.spec import EncoderSpec
 from minnow.recipe import RECIPES
 from minnow.resources import FreeMemory
 from minnow.serve.errors import ApiError
-from minnow.serve.models import ServedModel
+from minnow.serve.models import ServedEmbedder
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -105,7 +105,7 @@ def plant(monkeypatch: pytest.MonkeyPatch, free: int) -> None:
 @pytest.mark.extra("convert")
 def test_a_server_answers_413_and_goes_on(made: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
     with Embedder.open(made.bundle) as embedder:
-        model = ServedModel("tiny", made.bundle, embedder)
+        model = ServedEmbedder("tiny", made.bundle, embedder)
         rows = model.tokens(TEXTS, "")
         plant(monkeypatch, 1000)
         with pytest.raises(ApiError, match="of memory, and this machine has") as caught:

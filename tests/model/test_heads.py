@@ -42,7 +42,7 @@ from minnow.model.spec import Interface
 from minnow.recipe import RECIPES, Graph
 from minnow.serve.errors import ApiError
 from minnow.serve.inputs import rows_of, tokenized
-from minnow.serve.models import ServedModel
+from minnow.serve.models import ServedEmbedder
 from minnow.vectors import rowwise_cosine
 
 if TYPE_CHECKING:
@@ -140,7 +140,7 @@ def test_a_prompt_is_left_out_everywhere(unprompted: Bundle, tmp_path: Path) -> 
         np.testing.assert_allclose(mixed[: len(TEXTS)], expected, rtol=0, atol=1e-5)
         np.testing.assert_allclose(mixed[len(TEXTS) :], own.encode(TEXTS), rtol=0, atol=1e-5)
 
-        served = ServedModel("tiny", unprompted, own)
+        served = ServedEmbedder("tiny", unprompted, own)
         ids = own.token_ids(TEXTS)
         with pytest.raises(ApiError, match="tiny leaves prompts out of pooling, and token ids do"):
             rows_of(served, list(ids), "", truncate=True, most=9)

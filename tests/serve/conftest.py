@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from fakes.bundles import Tiny
 
+    from minnow.bundle import Bundle
+
 
 @pytest.fixture(scope="session")
 def served(made: Tiny) -> Tiny:
@@ -55,12 +57,13 @@ def index_file(served: Tiny, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def indexed(
-    served: Tiny, index_file: Path, tmp_path_factory: pytest.TempPathFactory
+    served: Tiny, ranker: Bundle, index_file: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Running]:
-    """A server that searches the index."""
+    """A server that searches the index, and reranks."""
     folder = tmp_path_factory.mktemp("server")
     name = f"org/tiny={served.bundle.folder}"
-    with serving(folder, name, "--index", index_file) as running:
+    reranker = f"ranker={ranker.folder}"
+    with serving(folder, name, reranker, "--index", index_file) as running:
         yield running
 
 

@@ -1,4 +1,4 @@
-"""Clients of other projects: OpenAI's official one, and LangChain's."""
+"""Clients of other projects: OpenAI's official one, LangChain's, and Cohere's."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 from fakes.checkpoint import WORDS
 
+from minnow import Reranker
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from minnow import Embedder
+    from minnow.bundle import Bundle
 
 pytestmark = [
     pytest.mark.extra("convert"),
@@ -129,3 +132,54 @@ class TestLangChain:
         monkeypatch.setattr(tiktoken, "get_encoding", lambda _: Foreign())
         with pytest.raises(openai.BadRequestError, match="check_embedding_ctx_length=False"):
             self.client(server).embed_documents(TEXTS)
+
+
+class TestCohere:
+    """Cohere's client, of both versions of its API."""
+
+    TEXTS = ("water", "two small fish run in the river", "how do fish sleep", "fish " * 50)
+
+    @pytest.fixture
+    def cohere(self) -> Any:
+        return pytest.importorskip("cohere", reason="needs cohere: pip install --group clients")
+
+    @pytest.fixture
+    def wanted(self, ranker: Bundle) -> Any:
+        with Reranker.open(ranker, on_truncate="ignore") as reranker:
+            rows = reranker.rank("how do fish sleep", self.TEXTS, activation_fn="sigmoid")
+        return [(row["corpus_id"], pytest.approx(row["score"], abs=2e-6)) for row in rows]
+
+    @pytest.mark.parametrize("version", ["Client", "ClientV2"])
+    def test_it_ranks(self, cohere: Any, indexed: Running, wanted: Any, version: str) -> None:
+        with getattr(cohere, version)(api_key="none", base_url=indexed.url) as client:
+            found = client.rerank(
+                model="ranker", query="how do fish sleep", documents=list(self.TEXTS), top_n=3
+            )
+        assert [(row.index, row.relevance_score) for row in found.results] == wanted[:3]
+        assert found.meta.tokens.input_tokens > 0
+        assert "over the limit" in found.meta.warnings[0]
+
+    def test_documents_as_objects(self, cohere: Any, indexed: Running) -> None:
+        with cohere.Client(api_key="none", base_url=indexed.url) as client:
+            found = client.rerank(
+                model="ranker",
+                query="fish",
+                documents=[{"text": text} for text in self.TEXTS],
+                rank_fields=["text"],
+                return_documents=True,
+            )
+        assert [row.document.text for row in found.results] == [
+            self.TEXTS[row.index] for row in found.results
+        ]
+
+    def test_its_errors_are_its_own(self, cohere: Any, indexed: Running, strict: Running) -> None:
+        with cohere.ClientV2(api_key="none", base_url=indexed.url) as client:
+            with pytest.raises(cohere.NotFoundError, match="does not exist"):
+                client.rerank(model="rerank-v3.5", query="fish", documents=["fish"])
+            with pytest.raises(cohere.BadRequestError, match="is an embedding model"):
+                client.rerank(model="org/tiny", query="fish", documents=["fish"])
+        with (
+            cohere.ClientV2(api_key="none", base_url=strict.url) as client,
+            pytest.raises(cohere.UnauthorizedError),
+        ):
+            client.rerank(model="tiny", query="fish", documents=["fish"])

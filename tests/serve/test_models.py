@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 from fakes.sealed import make
 
 from minnow.errors import BundleError, ServeError
 from minnow.serve.errors import ApiError
-from minnow.serve.models import find_bundles, model_named
+from minnow.serve.models import ServedEmbedder, ServedReranker, find_bundles, model_named
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from minnow.serve.models import Kind
 
 
 def test_a_bundle_is_called_by_its_folder_or_by_its_name(
@@ -46,13 +48,25 @@ def test_what_cannot_be_served(tmp_path: Path) -> None:
             find_bundles([argument])
 
 
-def test_the_only_model_need_not_be_named() -> None:
-    one: Any = {"a": object()}
-    two: Any = {**one, "b": object()}
-    assert model_named(one, None) is one["a"]
-    assert model_named(two, "b") is two["b"]
-    for models, name, status in ((two, None, 400), (one, "c", 404), (one, "x" * 9999, 404)):
+def a(kind: type[Kind]) -> Kind:
+    """Return a model of a kind that is not open."""
+    return kind.__new__(kind)
+
+
+def test_the_only_model_of_a_kind_need_not_be_named() -> None:
+    one = {"a": a(ServedEmbedder), "r": a(ServedReranker)}
+    two = {**one, "b": a(ServedEmbedder)}
+    assert model_named(one, None, ServedEmbedder) is one["a"]
+    assert model_named(two, None, ServedReranker) is one["r"]
+    assert model_named(two, "b", ServedEmbedder) is two["b"]
+    for models, name, status in (
+        (two, None, 400),
+        (one, "r", 400),
+        (one, "c", 404),
+        (one, "x" * 9999, 404),
+        ({"r": one["r"]}, None, 400),
+    ):
         with pytest.raises(ApiError) as refused:
-            model_named(models, name)
+            model_named(models, name, ServedEmbedder)
         assert refused.value.status == status
         assert len(refused.value.message) < 300

@@ -34,11 +34,14 @@ def test_it_describes_each_endpoint(server: Running) -> None:
         "/health": ["get"],
         "/health/ready": ["get"],
         "/metrics": ["get"],
+        "/rerank": ["post"],
         "/similarity": ["post"],
         "/tokenize": ["post"],
         "/v1/embeddings": ["post"],
         "/v1/models": ["get"],
         "/v1/models/{model}": ["get"],
+        "/v1/rerank": ["post"],
+        "/v2/rerank": ["post"],
     }
 
 
@@ -80,5 +83,5 @@ def test_every_answer_matches_the_document(indexed: Running, tmp_path: Path) -> 
         command, capture_output=True, text=True, check=False, timeout=600, cwd=tmp_path
     )
     assert done.returncode == 0, done.stdout
-    assert "Tested: 10" in done.stdout
+    assert "Tested: 13" in done.stdout
     assert indexed.get("/health/ready").status == 200

@@ -77,7 +77,7 @@ def test_the_document_has_it_where_there_is_an_index(indexed: Running, server: R
 
 
 @pytest.mark.browser
-def test_the_page_searches_it(indexed: Running) -> None:
+def test_the_page_searches_it_and_shows_the_order_of_the_reranker(indexed: Running) -> None:
     with a_browser() as browser:
         page = browser.new_page()
         page.goto(indexed.url)
@@ -87,10 +87,14 @@ def test_the_page_searches_it(indexed: Running) -> None:
         page.wait_for_selector("li")
         shown = page.locator("li .text").all_inner_texts()
         origin = page.locator("li .from").first.inner_text()
-    hits = indexed.post("/search", {"query": "minnows schools"}).json["hits"]
-    assert shown == [" ".join(hit["passage"].split()) for hit in hits]
-    assert origin.startswith(f"{hits[0]['source']} › ")
-    assert f"similarity {hits[0]['vector_score']:.3f}" in origin
+    hits = indexed.post("/search", {"query": "minnows schools", "k": 30}).json["hits"]
+    texts = [hit["passage"] for hit in hits]
+    body = {"query": "minnows schools", "texts": texts, "truncate": True}
+    order = [row["index"] for row in indexed.post("/rerank", body).json][:10]
+    assert shown == [" ".join(texts[i].split()) for i in order]
+    best = hits[order[0]]
+    assert origin.startswith(f"{best['source']} › ")
+    assert f"similarity {best['vector_score']:.3f} · found as {order[0] + 1}" in origin
 
 
 def test_files_that_are_no_index_of_the_bundle(served: Tiny, tmp_path: Path) -> None:

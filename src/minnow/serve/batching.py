@@ -44,7 +44,7 @@ class BatchModel(Protocol):
 
     @property
     def width(self) -> int:
-        """Length of a vector."""
+        """Length of a vector; 1 for the logit of a pair."""
         ...
 
     @property
@@ -183,7 +183,7 @@ class Batcher:
         return int(min(max(1.0, seconds), _LONGEST_ADVICE))
 
     async def embed(self, model: BatchModel, rows: Sequence[TokenizedText]) -> Floats:
-        """Compute vectors of tokenised texts, in their order: float32 of shape (rows, width).
+        """Compute vectors of tokenised texts, or logits of pairs: float32 of shape (rows, width).
 
         When the caller is cancelled, its texts leave the queue.
 

@@ -18,7 +18,7 @@ from minnow.serve.schemas import MAX_TOKEN_ID
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from minnow.serve.models import ServedModel
+    from minnow.serve.models import ServedEmbedder
     from minnow.serve.schemas import Request
 
     Asked = TypeVar("Asked", bound=Request)
@@ -139,7 +139,7 @@ def texts_of(given: str | list[str], most: int, param: str) -> list[str]:
 
 
 def rows_of(
-    model: ServedModel,
+    model: ServedEmbedder,
     given: str | list[str | int | list[int]],
     prompt: str,
     *,
@@ -185,7 +185,12 @@ def rows_of(
 
 
 def tokenized(
-    model: ServedModel, texts: Sequence[str], prompt: str, *, truncate: bool, param: str = "input"
+    model: ServedEmbedder,
+    texts: Sequence[str],
+    prompt: str,
+    *,
+    truncate: bool,
+    param: str = "input",
 ) -> Rows:
     """Tokenise texts, each after a prompt.
 
@@ -201,14 +206,14 @@ def tokenized(
     return Rows(found)
 
 
-def questions(model: ServedModel, texts: Sequence[str], *, truncate: bool) -> Rows:
+def questions(model: ServedEmbedder, texts: Sequence[str], *, truncate: bool) -> Rows:
     """Tokenise questions, each after the model's prompt for queries; see `tokenized`."""
     prompt = model.prompt("query", None)
     return tokenized(model.of_role("query"), texts, prompt, truncate=truncate, param="query")
 
 
 def tokens_of(
-    model: ServedModel, texts: Sequence[str], prompt: str, *, param: str = "input"
+    model: ServedEmbedder, texts: Sequence[str], prompt: str, *, param: str = "input"
 ) -> list[TokenizedText]:
     """Tokenise texts, each after a prompt, cut off at the model's limit.
 
@@ -227,7 +232,7 @@ def tokens_of(
     return found
 
 
-def _checked_ids(model: ServedModel, rows: list[list[int]], *, truncate: bool) -> Rows:
+def _checked_ids(model: ServedEmbedder, rows: list[list[int]], *, truncate: bool) -> Rows:
     """Check ids that a client made with the model's tokenizer, special tokens included.
 
     Clients made for OpenAI send ids of OpenAI's tokenizers, which would give some vector without
@@ -273,7 +278,7 @@ _FOREIGN = (
 )
 
 
-def _too_long(model: ServedModel, number: int, count: str, param: str) -> Exception:
+def _too_long(model: ServedEmbedder, number: int, count: str, param: str) -> Exception:
     return bad_request(
         f"{param}[{number}] has {count} tokens; {model.name} takes {model.max_tokens}, special "
         'tokens included. Split it into chunks, or send "truncate": true to have its end cut off.',

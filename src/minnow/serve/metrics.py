@@ -44,10 +44,14 @@ class Metrics:
         self.cancelled = Counter(
             "minnow_cancelled_requests", "Requests whose client went away.", registry=registry
         )
-        self._texts = Counter("minnow_texts", "Texts embedded.", ["model"], registry=registry)
-        self._tokens = Counter("minnow_tokens", "Tokens embedded.", ["model"], registry=registry)
+        self._texts = Counter(
+            "minnow_texts", "Texts embedded, or pairs scored.", ["model"], registry=registry
+        )
+        self._tokens = Counter(
+            "minnow_tokens", "Tokens embedded or scored.", ["model"], registry=registry
+        )
         self._truncated = Counter(
-            "minnow_truncated_texts", "Texts cut off.", ["model"], registry=registry
+            "minnow_truncated_texts", "Texts or pairs cut off.", ["model"], registry=registry
         )
         self._batch_texts = Histogram(
             "minnow_batch_texts", "Texts in a forward pass.", buckets=_TEXTS, registry=registry

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
-from minnow.bundle import MANIFEST, Bundle
+from minnow.bundle import Bundle
 from minnow.embedder import Embedder
 from minnow.errors import BatchSizeError, InputError, ServeError
 from minnow.options import check_options
+from minnow.reranker import Reranker
 from minnow.serve.errors import bad_request, too_large, unknown_model
 from minnow.serve.schemas import Model
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from minnow.engines import Engine, EngineOptions
     from minnow.model.tokenizer import TokenizedText
     from minnow.options import EncodeOptions, Role
+    from minnow.pipeline import Pipeline
 
     Floats = NDArray[np.float32]
 
@@ -37,36 +39,99 @@ _ROLES: Mapping[str, Role] = {
 }
 """Words of other services for the two roles (Cohere's and NVIDIA's among them)."""
 
+_WARMING = "minnow"
+
 
 class ServedModel:
-    """Open bundle with a name, warmed up for batches."""
+    """Open bundle with a name, warmed up for batches.
 
-    def __init__(self, name: str, bundle: Bundle, embedder: Embedder) -> None:
+    Attributes:
+        kind: What it is, with an article.
+    """
+
+    kind: ClassVar[str] = "a model"
+
+    def __init__(
+        self, name: str, bundle: Bundle, pipeline: Pipeline[Any], warming: Sequence[TokenizedText]
+    ) -> None:
         """Warm up an open bundle, so that no request waits for what is slow the first time.
 
         Raises:
             EngineError: The runtime failed.
         """
-        self.name, self.bundle, self.embedder = name, bundle, embedder
+        self.name, self.bundle = name, bundle
         self.manifest: Manifest = bundle.manifest
-        self._pipeline = embedder.pipeline
-        self.tokenizer = embedder.tokenizer
-        self.special_ids = self.tokenizer.special_ids()
-        self.whole: Engine = self._pipeline.engine
+        self._pipeline = pipeline
+        self._created = int(bundle.folder.stat().st_mtime)  # it may be moved away later
+        self.whole: Engine = pipeline.engine
         self.lanes: Sequence[Engine] = self.whole.lanes(_MANY_BATCHES)
-        rows = self.tokenizer.tokenize(["minnow"])
         for lane in (self.whole, *self.lanes):
-            self._pipeline.forward(lane, rows)
+            pipeline.forward(lane, warming)
 
+    @property
+    def parts(self) -> tuple[ServedModel, ...]:
+        """The models that run batches: itself, and others that it consists of."""
+        return (self,)
+
+    @property
+    def width(self) -> int:
+        """Length of a row of numbers that a text, or a pair, gets."""
+        raise NotImplementedError
+
+    @property
+    def max_tokens(self) -> int:
+        """Most tokens of a text, or of a pair, special tokens included."""
+        return self.manifest.embedding.max_tokens
+
+    def forward(self, lane: Engine, rows: Sequence[TokenizedText]) -> Floats:
+        """Run a lane on tokenised texts or pairs: float32 of shape (rows, width).
+
+        Raises:
+            ApiError: A text is too long for the memory that is left.
+            EngineError: The runtime failed, or gave NaN.
+        """
+        try:
+            return self._pipeline.forward(lane, rows)
+        except BatchSizeError as error:
+            raise too_large(str(error)) from error
+
+    def facts(self) -> Model:
+        """Describe the model to clients."""
+        manifest = self.manifest
+        return Model(
+            id=self.name,
+            kind="embedder",
+            created=self._created,
+            max_tokens=self.max_tokens,
+            prompts=list(manifest.embedding.prompts),
+            source=manifest.source.name,
+            precision=manifest.recipe.precision.value,
+        )
+
+    def close(self) -> None:
+        """Free the runtime's memory."""
+        self.whole.close()
+
+
+class ServedEmbedder(ServedModel):
+    """Served model that gives vectors."""
+
+    kind = "an embedding model"
+
+    def __init__(self, name: str, bundle: Bundle, embedder: Embedder) -> None:
+        """Warm up an open embedder; see `ServedModel`."""
+        super().__init__(name, bundle, embedder.pipeline, embedder.tokenizer.tokenize([_WARMING]))
+        self.embedder, self.tokenizer = embedder, embedder.tokenizer
+        self.special_ids = self.tokenizer.special_ids()
         own = (bundle.queries, embedder.queries)
-        self.queries = ServedModel(name, own[0], own[1]) if own[0] and own[1] else None
+        self.queries = ServedEmbedder(name, own[0], own[1]) if own[0] and own[1] else None
 
     @property
     def parts(self) -> tuple[ServedModel, ...]:
         """The model itself, and that of queries where they have an encoder of their own."""
         return (self,) if self.queries is None else (self, self.queries)
 
-    def of_role(self, input_type: str | None) -> ServedModel:
+    def of_role(self, input_type: str | None) -> ServedEmbedder:
         """Return the model of queries or of documents: itself, unless queries have their own.
 
         Raises:
@@ -87,11 +152,6 @@ class ServedModel:
         return self.embedder.width
 
     @property
-    def max_tokens(self) -> int:
-        """Most tokens of a text, special tokens included."""
-        return self.embedder.max_tokens
-
-    @property
     def vocabulary(self) -> int:
         """Number of token ids."""
         return self.manifest.encoder.vocab_size
@@ -103,18 +163,6 @@ class ServedModel:
             InputError: A text is not valid; the message has its number.
         """
         return self._pipeline.tokens(texts, prompt)
-
-    def forward(self, lane: Engine, rows: Sequence[TokenizedText]) -> Floats:
-        """Run a lane on tokenised texts: float32 of shape (rows, width).
-
-        Raises:
-            ApiError: A text is too long for the memory that is left.
-            EngineError: The runtime failed, or gave NaN.
-        """
-        try:
-            return self._pipeline.forward(lane, rows)
-        except BatchSizeError as error:
-            raise too_large(str(error)) from error
 
     def prompt(self, input_type: str | None, prompt_name: str | None) -> str:
         """Return the text to put before each input, as `Embedder.encode` chooses it.
@@ -133,22 +181,48 @@ class ServedModel:
             raise bad_request(str(error), "prompt_name") from error
 
     def facts(self) -> Model:
-        """Describe the model to clients."""
-        embedding = self.manifest.embedding
-        return Model(
-            id=self.name,
-            created=int((self.bundle.folder / MANIFEST).stat().st_mtime),
-            dimensions=self.width,
-            max_tokens=self.max_tokens,
-            similarity=embedding.similarity.value,
-            prompts=list(embedding.prompts),
-            source=self.manifest.source.name,
-            precision=self.manifest.recipe.precision.value,
-        )
+        """Describe the model to clients, with its vectors."""
+        facts = super().facts()
+        facts.dimensions = self.width
+        facts.similarity = self.manifest.embedding.similarity.value
+        return facts
 
     def close(self) -> None:
-        """Free the runtime's memory."""
+        """Free the runtime's memory, also that of an encoder of queries."""
         self.embedder.close()
+
+
+class ServedReranker(ServedModel):
+    """Served model that scores a query and a document together."""
+
+    kind = "a reranker"
+
+    def __init__(self, name: str, bundle: Bundle, reranker: Reranker) -> None:
+        """Warm up an open reranker; see `ServedModel`."""
+        super().__init__(name, bundle, reranker.pipeline, reranker.tokenize([(_WARMING, _WARMING)]))
+        self._prompt = check_options({}, reranker.embedding, reranker.num_labels, "ignore").prompt
+
+    @property
+    def width(self) -> int:
+        """Numbers of a pair: its logit."""
+        return 1
+
+    def tokens(self, query: str, documents: Sequence[str]) -> list[TokenizedText]:
+        """Tokenise a query, behind the model's default prompt if it has one, with each document.
+
+        Raises:
+            InputError: The query leaves no room for a document, in a model that never cuts queries.
+        """
+        return self._pipeline.tokens([(query, text) for text in documents], self._prompt)
+
+    def facts(self) -> Model:
+        """Describe the model to clients."""
+        facts = super().facts()
+        facts.kind = "reranker"
+        return facts
+
+
+Kind = TypeVar("Kind", bound=ServedModel)
 
 
 def find_bundles(arguments: Sequence[str]) -> dict[str, Bundle]:
@@ -160,7 +234,7 @@ def find_bundles(arguments: Sequence[str]) -> dict[str, Bundle]:
 
     Raises:
         BundleError: One is not a bundle.
-        ServeError: None is given, or two have the same name.
+        ServeError: None is given, two have the same name, or a reranker has several scores.
     """
     if not arguments:
         raise ServeError("There is no bundle to serve.")
@@ -169,7 +243,13 @@ def find_bundles(arguments: Sequence[str]) -> dict[str, Bundle]:
         name, folder = _named(argument)
         if name in found:
             raise ServeError(f"Two bundles are called {name}. Rename one: NAME=FOLDER.")
-        found[name] = Bundle.open(folder)
+        found[name] = bundle = Bundle.open(folder)
+        reranking = bundle.manifest.reranking
+        if reranking is not None and len(reranking.labels) != 1:
+            raise ServeError(
+                f"{name} gives {len(reranking.labels)} scores ({', '.join(reranking.labels)}), of "
+                "which none orders documents: the server takes rerankers of one. Leave it out."
+            )
     return found
 
 
@@ -187,24 +267,44 @@ def open_model(name: str, bundle: Bundle, options: EngineOptions) -> ServedModel
     Raises:
         BundleError, EngineError, SourceError, MissingExtraError: As `Embedder.open`.
     """
+    if bundle.manifest.reranking is not None:
+        reranker = Reranker.open(bundle, options, on_truncate="ignore")
+        return _served(reranker, lambda: ServedReranker(name, bundle, reranker))
     embedder = Embedder.open(bundle, options, on_truncate="ignore")
+    return _served(embedder, lambda: ServedEmbedder(name, bundle, embedder))
+
+
+def _served(opened: Embedder | Reranker, make: Callable[[], ServedModel]) -> ServedModel:
+    """Make a served model of an open one, which is closed where that fails."""
     try:
-        return ServedModel(name, bundle, embedder)
+        return make()
     except BaseException:
-        embedder.close()
+        opened.close()
         raise
 
 
-def model_named(models: Mapping[str, ServedModel], name: str | None) -> ServedModel:
-    """Return the model that a request names; without a name, the only one.
+def model_named(models: Mapping[str, ServedModel], name: str | None, kind: type[Kind]) -> Kind:
+    """Return the model that a request names; without a name, the only one of its kind.
 
     Raises:
-        ApiError: There is no such model, or several and no name.
+        ApiError: There is no such model, it is of the other kind, or there are several and no name.
     """
-    if name is None and len(models) == 1:
-        return next(iter(models.values()))
+    of_kind = {found: model for found, model in models.items() if isinstance(model, kind)}
+    if name is None and len(of_kind) == 1:
+        return next(iter(of_kind.values()))
+    if not of_kind:
+        raise bad_request(
+            f"This path takes {kind.kind}, and this server has none: start `minnow serve` with the "
+            "bundle of one.",
+            "model",
+        )
+    names = ", ".join(of_kind)
     if name is None:
-        raise bad_request(f"Name a model: {', '.join(models)}.", "model")
+        raise bad_request(f"Name a model: {names}.", "model")
     if name not in models:
         raise unknown_model(name, list(models))
-    return models[name]
+    if name not in of_kind:
+        raise bad_request(
+            f"{name} is {models[name].kind}, and this path takes {kind.kind}: {names}.", "model"
+        )
+    return of_kind[name]

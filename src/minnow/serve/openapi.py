@@ -32,7 +32,9 @@ def document(service: Service, table: Sequence[Endpoint]) -> bytes:
     types = {each.request for each in table} | {each.answer for each in table} | {ErrorAnswer}
     named = sorted((kind for kind in types if kind is not None), key=lambda kind: kind.__name__)
     _, schemas = msgspec.json.schema_components(named, ref_template=_TEMPLATE)
-    _name_models(schemas, service.names)
+    for kind in {each.request for each in table if each.request is not None}:
+        names = service.names_of(reranks=kind.reranks) or service.names
+        _name_models(schemas[kind.__name__], names)
     _limit_inputs(schemas, service.settings.limits.max_inputs)
     paths: dict[str, dict[str, Any]] = {}
     for endpoint in table:
@@ -52,7 +54,7 @@ def document(service: Service, table: Sequence[Endpoint]) -> bytes:
 
 def _operation(service: Service, endpoint: Endpoint) -> dict[str, Any]:
     found: dict[str, Any] = {
-        "operationId": endpoint.handle.__name__.lstrip("_"),
+        "operationId": endpoint.name or endpoint.handle.__name__.lstrip("_"),
         "summary": endpoint.summary,
         "responses": _responses(service, endpoint),
     }
@@ -77,6 +79,8 @@ def _responses(service: Service, endpoint: Endpoint) -> dict[str, Any]:
     schema: dict[str, Any] = {"type": "string"}
     if endpoint.answer is not None:
         schema = {"$ref": _TEMPLATE.format(name=endpoint.answer.__name__)}
+    if endpoint.listed:
+        schema = {"type": "array", "items": schema}
     answer: dict[str, Any] = {"content": {endpoint.media: {"schema": schema}}}
     found = {
         str(status): {"description": HTTPStatus(status).phrase, **answer}
@@ -95,12 +99,11 @@ def _responses(service: Service, endpoint: Endpoint) -> dict[str, Any]:
     return found
 
 
-def _name_models(schemas: dict[str, Any], names: list[str]) -> None:
-    """List the models wherever a request names one."""
-    for schema in schemas.values():
-        model = schema["properties"].get("model")
-        if model is not None and schema.get("additionalProperties") is False:
-            (model["anyOf"][0] if "anyOf" in model else model)["enum"] = names
+def _name_models(schema: dict[str, Any], names: list[str]) -> None:
+    """List the models where a request names one."""
+    model = schema["properties"].get("model")
+    if model is not None:
+        (model["anyOf"][0] if "anyOf" in model else model)["enum"] = names
 
 
 def _limit_inputs(schemas: dict[str, Any], most: int) -> None:
@@ -112,8 +115,8 @@ def _limit_inputs(schemas: dict[str, Any], most: int) -> None:
         {"title": "Token ids of several texts", "type": "array", "minItems": 1, "items": _IDS},
     ]
     for schema in schemas.values():
-        for key in ("input", "query", "documents"):
+        for key in ("input", "query", "documents", "texts"):
             shape = schema["properties"].get(key, {})
             for form in shape.get("anyOf", [shape]):
-                if form.get("items", _ID)["type"] != "integer":
+                if form.get("items", _ID).get("type") != "integer":
                     form["maxItems"] = most

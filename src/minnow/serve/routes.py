@@ -28,14 +28,19 @@ from minnow.serve.inputs import (
     tokenized,
     tokens_of,
 )
+from minnow.serve.models import ServedEmbedder, ServedModel, ServedReranker
 from minnow.serve.page import HTML, page
+from minnow.serve.reranking import answer_documents, answer_texts, pairs_of, texts_of_documents
 from minnow.serve.schemas import (
+    DocumentsRequest,
     Embedding,
     EmbeddingsAnswer,
     EmbeddingsRequest,
     HealthAnswer,
     Model,
     ModelsAnswer,
+    Rank,
+    RankingAnswer,
     Request,
     ResponseBody,
     SearchAnswer,
@@ -43,6 +48,7 @@ from minnow.serve.schemas import (
     SearchRequest,
     SimilarityAnswer,
     SimilarityRequest,
+    TextsRequest,
     TokenizeAnswer,
     TokenizedInput,
     TokenizeRequest,
@@ -56,7 +62,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from minnow.serve.models import ServedModel
     from minnow.serve.service import Service
 
     Floats = NDArray[np.float32]
@@ -81,11 +86,13 @@ class Endpoint:
         summary: One line.
         request: Type of the body.
         answer: Type of the response; None where it is not JSON.
+        listed: Whether the response is a list of that type.
         media: Media type of the response.
         public: Whether it needs no key.
         errors: Statuses of errors that it may return, besides those of every endpoint.
         also: Other statuses with a response of the same type.
         of_index: Whether it exists only where the server has an index.
+        name: Name for the OpenAPI document; "" is that of the handler.
     """
 
     method: str
@@ -94,16 +101,18 @@ class Endpoint:
     summary: str
     request: type[Request] | None = None
     answer: type[ResponseBody] | None = None
+    listed: bool = False
     media: str = JSON
     public: bool = False
     errors: tuple[int, ...] = ()
     also: tuple[int, ...] = ()
     of_index: bool = False
+    name: str = ""
 
 
 async def _embeddings(service: Service, body: bytes, _: Mapping[str, str]) -> Response:
     asked, model, rows = await service.in_thread(_read_embeddings, service, body)
-    vectors = await service.embed(model, rows)
+    vectors = await service.compute(model, rows)
     if asked.dimensions is not None:
         vectors = _shortened(vectors, asked.dimensions, model)
     usage = Usage(prompt_tokens=rows.tokens, total_tokens=rows.tokens)
@@ -122,9 +131,11 @@ async def _embeddings(service: Service, body: bytes, _: Mapping[str, str]) -> Re
     return _json(content, len(rows.truncated))
 
 
-def _read_embeddings(service: Service, body: bytes) -> tuple[EmbeddingsRequest, ServedModel, Rows]:
+def _read_embeddings(
+    service: Service, body: bytes
+) -> tuple[EmbeddingsRequest, ServedEmbedder, Rows]:
     asked = decode(body, EmbeddingsRequest)
-    model = service.model(asked.model)
+    model = service.model(asked.model, ServedEmbedder)
     if asked.dimensions is not None and asked.dimensions > model.width:
         raise bad_request(
             f"dimensions should be 1 to {model.width}, the width of {model.name}.", "dimensions"
@@ -146,7 +157,7 @@ def _truncates(service: Service, asked: bool | None) -> bool:
     return service.settings.truncate if asked is None else asked
 
 
-def _shortened(vectors: Floats, dimensions: int, model: ServedModel) -> Floats:
+def _shortened(vectors: Floats, dimensions: int, model: ServedEmbedder) -> Floats:
     """Return the first dimensions, of length 1 where the model's vectors are."""
     part = vectors[:, :dimensions]
     return normalize(part) if model.manifest.embedding.normalize else part
@@ -169,13 +180,13 @@ async def _models(service: Service, _: bytes, __: Mapping[str, str]) -> Response
 
 async def _model(service: Service, _: bytes, path: Mapping[str, str]) -> Response:
     service.check_started()
-    return _json(to_json(service.model(path["model"]).facts()))
+    return _json(to_json(service.model(path["model"], ServedModel).facts()))
 
 
 async def _tokenize(service: Service, body: bytes, _: Mapping[str, str]) -> Response:
     def work() -> bytes:
         asked = decode(body, TokenizeRequest)
-        model = service.model(asked.model)
+        model = service.model(asked.model, ServedEmbedder)
         prompt = model.prompt(asked.input_type, asked.prompt_name)
         model = model.of_role(asked.input_type)
         texts = texts_of(asked.input, service.settings.limits.max_inputs, "input")
@@ -196,9 +207,9 @@ async def _tokenize(service: Service, body: bytes, _: Mapping[str, str]) -> Resp
 
 
 async def _similarity(service: Service, body: bytes, _: Mapping[str, str]) -> Response:
-    def read() -> tuple[ServedModel, Rows, Rows]:
+    def read() -> tuple[ServedEmbedder, Rows, Rows]:
         asked = decode(body, SimilarityRequest)
-        model = service.model(asked.model)
+        model = service.model(asked.model, ServedEmbedder)
         most, truncate = service.settings.limits.max_inputs, _truncates(service, asked.truncate)
         asking = texts_of(asked.query, most, "query")
         found = asked.documents
@@ -210,11 +221,11 @@ async def _similarity(service: Service, body: bytes, _: Mapping[str, str]) -> Re
     model, asking, found = await service.in_thread(read)
     both = asking.joined(found)
     if model.queries is None:
-        vectors = await service.embed(model, both)
+        vectors = await service.compute(model, both)
         queries, documents = np.split(vectors, [len(asking.texts)])
     else:
         queries, documents = await asyncio.gather(
-            service.embed(model.queries, asking), service.embed(model, found)
+            service.compute(model.queries, asking), service.compute(model, found)
         )
     kind = model.manifest.embedding.similarity
 
@@ -232,6 +243,39 @@ async def _similarity(service: Service, body: bytes, _: Mapping[str, str]) -> Re
         )
 
     return _json(await service.in_thread(write), len(both.truncated))
+
+
+async def _rerank(service: Service, body: bytes, _: Mapping[str, str]) -> Response:
+    def read() -> tuple[TextsRequest, ServedReranker, Rows]:
+        asked = decode(body, TextsRequest)
+        model = service.model(asked.model, ServedReranker)
+        most, truncate = service.settings.limits.max_inputs, _truncates(service, asked.truncate)
+        rows = pairs_of(model, asked.query, asked.texts, "texts", truncate=truncate, most=most)
+        return asked, model, rows
+
+    asked, model, rows = await service.in_thread(read)
+    logits = await service.compute(model, rows)
+    content = await service.in_thread(lambda: to_json(answer_texts(asked, rows, logits)))
+    return _json(content, len(rows.truncated))
+
+
+async def _rerank_documents(service: Service, body: bytes, _: Mapping[str, str]) -> Response:
+    """Cut off pairs that are too long, unless that is refused: Cohere's clients expect it."""
+
+    def read() -> tuple[DocumentsRequest, ServedReranker, list[str], Rows]:
+        asked = decode(body, DocumentsRequest)
+        model = service.model(asked.model, ServedReranker)
+        texts = texts_of_documents(asked, model)
+        most, truncate = service.settings.limits.max_inputs, asked.truncate is not False
+        rows = pairs_of(model, asked.query, texts, "documents", truncate=truncate, most=most)
+        return asked, model, texts, rows
+
+    asked, model, texts, rows = await service.in_thread(read)
+    logits = await service.compute(model, rows)
+    content = await service.in_thread(
+        lambda: to_json(answer_documents(asked, model, texts, rows, logits))
+    )
+    return _json(content, len(rows.truncated))
 
 
 async def _search(service: Service, body: bytes, _: Mapping[str, str]) -> Response:
@@ -300,6 +344,12 @@ ENDPOINTS: tuple[Endpoint, ...] = (
              TokenizeRequest, TokenizeAnswer, errors=_POST_ERRORS),
     Endpoint("POST", "/similarity", _similarity, "Compare questions with passages.",
              SimilarityRequest, SimilarityAnswer, errors=_POST_ERRORS),
+    Endpoint("POST", "/rerank", _rerank, "Rank texts by a query.",
+             TextsRequest, Rank, listed=True, errors=_POST_ERRORS),
+    Endpoint("POST", "/v1/rerank", _rerank_documents, "Rank documents by a query.",
+             DocumentsRequest, RankingAnswer, errors=_POST_ERRORS),
+    Endpoint("POST", "/v2/rerank", _rerank_documents, "Rank documents; the same as /v1/rerank.",
+             DocumentsRequest, RankingAnswer, errors=_POST_ERRORS, name="rerank_documents_v2"),
     Endpoint("POST", "/search", _search, "Search the index for passages that answer a question.",
              SearchRequest, SearchAnswer, errors=_POST_ERRORS, of_index=True),
     Endpoint("GET", "/health", _live, "Report that the server runs.",

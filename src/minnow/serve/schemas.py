@@ -6,7 +6,7 @@ no type can say that a list is of one kind; `inputs.py` sees to that.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
@@ -42,9 +42,25 @@ Truncate = Annotated[
     bool, Meta(description="Cut off texts over the model's limit, rather than refuse them.")
 ]
 
+RankingQuery = Annotated[str, Meta(min_length=1, max_length=MAX_QUESTION)]
+Documents = Annotated[list[str], Meta(min_length=1)]
+TopN = Annotated[int, Meta(ge=1, description="How many to return at most.")]
+RawScores = Annotated[
+    bool, Meta(description="Return logits in place of their sigmoids, which are in 0 to 1.")
+]
+TruncatePairs = Annotated[
+    bool, Meta(description="Cut off pairs over the model's limit, rather than refuse them.")
+]
+
 
 class Request(Struct, forbid_unknown_fields=True, kw_only=True):
-    """Body of a request. Unknown fields are refused: they may be typing errors."""
+    """Body of a request. Unknown fields are refused: they may be typing errors.
+
+    Attributes:
+        reranks: Whether its model is a reranker.
+    """
+
+    reranks: ClassVar[bool] = False
 
 
 class EmbeddingsRequest(Request):
@@ -101,6 +117,67 @@ class SearchRequest(Request):
     truncate: Truncate | None = None
 
 
+class TextsRequest(Request):
+    """Body of `POST /rerank` of text-embeddings-inference, and two more fields.
+
+    Source: `RerankRequest` in its router/src/http/types.rs; LiteLLM sends it `top_n` too.
+    """
+
+    reranks: ClassVar[bool] = True
+
+    query: RankingQuery
+    texts: Documents
+    raw_scores: RawScores = False
+    return_text: bool = False
+    truncate: TruncatePairs | None = None
+    truncation_direction: (
+        Annotated[Literal["Right", "right"], Meta(description="The ends of texts are cut off.")]
+        | None
+    ) = None
+    model: OneModel | None = None
+    top_n: TopN | None = None
+
+
+class DocumentObject(Struct):
+    """A document as an object; its other fields are ignored."""
+
+    text: str
+
+
+class DocumentsRequest(Request):
+    """Body of Jina's and Cohere's `POST /v1/rerank`, and two more fields.
+
+    Sources: `rerank` in raw_base_client.py and v2/raw_client.py of Cohere's client 7.3, Jina's
+    reference.
+    """
+
+    reranks: ClassVar[bool] = True
+
+    query: RankingQuery
+    documents: Annotated[list[str | DocumentObject], Meta(min_length=1)]
+    model: OneModel | None = None
+    top_n: TopN | None = None
+    return_documents: bool | None = None
+    rank_fields: (
+        Annotated[
+            list[Literal["text"]], Meta(description="Documents that are objects have a `text`.")
+        ]
+        | None
+    ) = None
+    max_chunks_per_doc: (
+        Annotated[int, Meta(ge=1, description="A document is one chunk, so any will do.")] | None
+    ) = None
+    max_tokens_per_doc: (
+        Annotated[int, Meta(ge=1, description="At least the model's limit, which holds anyway.")]
+        | None
+    ) = None
+    priority: Annotated[int, Meta(description="Has no effect.")] | None = None
+    raw_scores: RawScores = False
+    truncate: (
+        Annotated[bool, Meta(description="false: refuse pairs over the model's limit.")] | None
+    ) = None
+
+
 class ResponseBody(Struct, kw_only=True):
     """Body of a response."""
 
@@ -143,13 +220,18 @@ class Model(ResponseBody):
     """A model that is served."""
 
     id: str
+    kind: Literal["embedder", "reranker"]
     created: Annotated[int, Meta(description="When the bundle was made, in seconds since 1970.")]
-    dimensions: int
     max_tokens: int
-    similarity: str
     prompts: list[str]
     source: str
     precision: str
+    dimensions: Annotated[int, Meta(description="Length of an embedder's vectors.")] | UnsetType = (
+        UNSET
+    )
+    similarity: (
+        Annotated[str, Meta(description="How an embedder's vectors compare.")] | UnsetType
+    ) = UNSET
     object: Literal["model"] = "model"
     owned_by: str = "minnow"
 
@@ -217,6 +299,57 @@ class SearchAnswer(ResponseBody):
     mode: str
     model: str
     usage: Usage
+    truncated: Truncated | UnsetType = UNSET
+
+
+class Rank(ResponseBody):
+    """A text in its place, as text-embeddings-inference gives it."""
+
+    index: int
+    score: float
+    text: str | UnsetType = UNSET
+    truncated: (
+        Annotated[bool, Meta(description="Whether the pair was over the limit.")] | UnsetType
+    ) = UNSET
+
+
+class RankingResult(ResponseBody):
+    """A document in its place, as Jina and Cohere give it."""
+
+    index: int
+    relevance_score: float
+    document: DocumentObject | UnsetType = UNSET
+
+
+class ApiVersion(ResponseBody):
+    """The version of Cohere's API."""
+
+    version: str
+
+
+class RankingTokens(ResponseBody):
+    """Computed tokens, in Cohere's words."""
+
+    input_tokens: int
+    output_tokens: int = 0
+
+
+class RankingMeta(ResponseBody):
+    """What Cohere's clients read beside the results."""
+
+    api_version: ApiVersion
+    tokens: RankingTokens
+    warnings: list[str] | UnsetType = UNSET
+
+
+class RankingAnswer(ResponseBody):
+    """Documents, the best first."""
+
+    id: str
+    model: str
+    results: list[RankingResult]
+    usage: Usage
+    meta: RankingMeta
     truncated: Truncated | UnsetType = UNSET
 
 

@@ -6,10 +6,11 @@ import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
-from minnow.errors import IndexFileError
+from minnow.errors import IndexFileError, ServeError
 from minnow.indexfile.fingerprint import check_fingerprint
 from minnow.search import BundleModel, Index, open_store
 from minnow.serve.inputs import questions
+from minnow.serve.models import ServedEmbedder
 from minnow.vectors import Similarity, normalize
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from minnow.serve.schemas import SearchRequest
 
     Floats = NDArray[np.float32]
-    Embed = Callable[[ServedModel, Rows], Awaitable[Floats]]
+    Embed = Callable[[ServedEmbedder, Rows], Awaitable[Floats]]
 
 _WARMING = "minnow"
 
@@ -33,7 +34,7 @@ _WARMING = "minnow"
 class _QueuedModel(BundleModel):
     """Served model as the model of an index; its questions go through the server's queue."""
 
-    def __init__(self, model: ServedModel, embed: Embed) -> None:
+    def __init__(self, model: ServedEmbedder, embed: Embed) -> None:
         super().__init__(model.bundle, model.embedder)
         self._model, self._embed = model, embed
         self._loop = asyncio.get_running_loop()
@@ -58,7 +59,7 @@ class Searcher:
         model: The model.
     """
 
-    def __init__(self, model: ServedModel, index: Index) -> None:
+    def __init__(self, model: ServedEmbedder, index: Index) -> None:
         """Join a model and an index; `open_searcher` finds the model."""
         self.model, self._index = model, index
         self._threads = ThreadPoolExecutor(2, thread_name_prefix="minnow-search")
@@ -95,11 +96,14 @@ def open_searcher(file: Path, models: Mapping[str, ServedModel], embed: Embed) -
     Raises:
         InputError: There is no such file.
         IndexFileError: It is not an index, or of none of the models.
+        ServeError: No model is an embedder.
     """
     store = open_store(file)
     try:
         faults = []
         for model in models.values():
+            if not isinstance(model, ServedEmbedder):
+                continue
             queued = _QueuedModel(model, embed)
             try:
                 check_fingerprint(store.fingerprint, queued.fingerprint, str(file))
@@ -107,6 +111,10 @@ def open_searcher(file: Path, models: Mapping[str, ServedModel], embed: Embed) -
                 faults.append(error)
                 continue
             return Searcher(model, Index(store, queued))
+        if not faults:
+            raise ServeError(
+                f"{file} needs the embedding model that it was made with: the server has none."
+            )
         raise faults[0]
     except BaseException:
         store.close()

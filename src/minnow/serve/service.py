@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 from minnow.serve.batching import Batcher
 from minnow.serve.errors import busy, unavailable
 from minnow.serve.metrics import Metrics
-from minnow.serve.models import ServedModel, model_named, open_model
+from minnow.serve.models import model_named, open_model
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from minnow.bundle import Bundle
     from minnow.engines import EngineOptions
     from minnow.serve.inputs import Rows
+    from minnow.serve.models import Kind, ServedModel
     from minnow.serve.searching import Searcher
     from minnow.serve.settings import Settings
 
@@ -91,7 +92,7 @@ class Service:
         if self._index is not None:
             from minnow.serve.searching import open_searcher
 
-            self.searcher = open_searcher(self._index, self.models, self.embed)
+            self.searcher = open_searcher(self._index, self.models, self.compute)
             await self.searcher.warm()
         if self.state == "starting":
             self.state = "ready"
@@ -150,24 +151,29 @@ class Service:
             raise busy("Too many large requests are open. Try again later.", 1)
         self.body_bytes += size
 
-    def model(self, name: str | None) -> ServedModel:
-        """Return the model that a request names; see `model_named`.
+    def names_of(self, *, reranks: bool) -> list[str]:
+        """Return the names of the rerankers, or of the embedders, ready or not."""
+        kinds = {name: bundle.manifest.reranking for name, bundle in self._bundles.items()}
+        return [name for name, reranking in kinds.items() if (reranking is not None) is reranks]
+
+    def model(self, name: str | None, kind: type[Kind]) -> Kind:
+        """Return the model of a kind that a request names; see `model_named`.
 
         Raises:
             ApiError: There is no such model.
         """
-        return model_named(self.models, name)
+        return model_named(self.models, name, kind)
 
-    async def embed(self, model: ServedModel, rows: Rows) -> Floats:
-        """Compute the vectors of a request's rows: float32 of shape (rows, width).
+    async def compute(self, model: ServedModel, rows: Rows) -> Floats:
+        """Compute the vectors, or logits, of a request's rows: float32 of shape (rows, width).
 
         Raises:
             ApiError: The queue is full, or the server stops.
             EngineError: The runtime failed.
         """
-        vectors = await self.batcher.embed(model, rows.texts)
+        found = await self.batcher.embed(model, rows.texts)
         self.metrics.on_rows(model.name, rows)
-        return vectors
+        return found
 
     async def in_thread(self, work: Callable[..., T], *arguments: object) -> T:
         """Run a function in a thread, beside the event loop."""
