@@ -7,12 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from fakes.browser import a_browser, contrast
-from fakes.serving import KEY
+from fakes.serving import KEY, serving
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from fakes.serving import Running
+
+    from minnow.bundle import Bundle
 
 pytestmark = [pytest.mark.extra("convert"), pytest.mark.extra("serve")]
 
@@ -71,6 +74,23 @@ def test_passages_are_ranked(server: Running, page: Any, complaints: list[str]) 
     assert page.inner_text("#status").startswith("3 passages in ")
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     assert complaints == []
+
+
+@browser
+def test_a_reranker_ranks_passages(ranker: Bundle, page: Any, tmp_path: Path) -> None:
+    passages = ["water", "fish " * 99, "how do fish sleep"]
+    with serving(tmp_path, f"ranker={ranker.folder}") as server:
+        page.goto(server.url)
+        page.fill("#passages", "\n".join(passages))
+        page.fill("#query", "how do fish sleep")
+        page.click("#ask")
+        page.wait_for_selector("li")
+        body = {"query": "how do fish sleep", "texts": [text.strip() for text in passages]}
+        wanted = server.post("/rerank", {**body, "truncate": True}).json
+    assert page.locator("li b").all_inner_texts() == [f"{row['score']:.3f}" for row in wanted]
+    shown = page.locator("li .text").all_inner_texts()
+    assert shown == [body["texts"][row["index"]] for row in wanted]
+    assert page.locator("li").filter(has_text="only its beginning counts").count() == 1
 
 
 @browser

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from fakes.bundles import Tiny
     from fakes.serving import Running
 
+    from minnow.bundle import Bundle
+
 pytestmark = [pytest.mark.extra("convert"), pytest.mark.extra("serve")]
 
 
@@ -103,3 +105,8 @@ def test_files_that_are_no_index_of_the_bundle(served: Tiny, tmp_path: Path) -> 
     for name, code in (("none.index", 8), ("no.index", 11)):
         options = ("--index", tmp_path / name, "--port", "0")
         refused(run_minnow("serve", bundle, *options), code)
+
+
+def test_an_index_needs_the_embedder_beside_a_reranker(ranker: Bundle, index_file: Path) -> None:
+    done = run_minnow("serve", ranker.folder, "--index", index_file, "--port", "0")
+    assert "needs the embedding model that it was made with" in refused(done, 12)
