@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from minnow.export import WordKind
-from minnow.export.mnn_llm.mtok import HEADER
 from minnow.export.mnn_llm.word_table import store_words
 from minnow.graph.nodes import Input, Nodes
 from minnow.processes import run_child
@@ -128,7 +127,7 @@ class _Vocabulary:
         added = [(_BYTES, START), (_BYTES + 1, END)]
         text = template.encode()
         return b"".join([
-            HEADER, f"0 1 0\n{_BYTES + 1}\n".encode(),
+            b"430 4\n", f"0 1 0\n{_BYTES + 1}\n".encode(),
             b"\0\0", struct.pack("<BIBBI", 0, len(rows), 0, 1, 0),
             *(_string(token) + struct.pack("<I", i) for token, i in rows),
             b"\0", struct.pack("<I", len(added)),
