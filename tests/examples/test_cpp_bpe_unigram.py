@@ -187,6 +187,12 @@ def _split(**options: Any) -> Any:
     return pre_tokenizers.Metaspace(**options)
 
 
+def _words_then_first() -> Any:
+    return pre_tokenizers.Sequence(
+        [pre_tokenizers.WhitespaceSplit(), _split(prepend_scheme="first")]
+    )
+
+
 MAKERS = {
     "RoBERTa": lambda: byte_level(pre_tokenizers.ByteLevel(add_prefix_space=False)),
     "with a space": lambda: byte_level(pre_tokenizers.ByteLevel(add_prefix_space=True)),
@@ -231,6 +237,23 @@ def test_every_class_of_tokenizer_is_read(
     assert_alike(tokenizer_of(kind), tokenizer_program, tmp_path, given)
 
 
+@pytest.mark.parametrize(
+    "tokenizer",
+    [
+        unigram(_split(prepend_scheme="first"), precompiled(TABLE), normalizers.NFKC()),
+        unigram(_words_then_first()),
+    ],
+    ids=["Metaspace", "words, then Metaspace"],
+)
+def test_a_mark_is_put_first_whatever_begins_a_text(
+    tokenizer: Tokenizer, tokenizer_program: Program, tmp_path: Path
+) -> None:
+    """Characters that become a space and more, or nothing; white space; a token before them."""
+    begins = [*TABLE, "¨", "゛", "ﱞ", "￣", "⑴", "İ", " ", "\x85", "\u3000", "<s>"]
+    around = [start + c + rest for c in begins for start in ("", c, "<s>") for rest in ("", "a b")]
+    assert_alike(tokenizer, tokenizer_program, tmp_path, [*LANGUAGES, *around])
+
+
 def assert_alike(
     tokenizer: Tokenizer, program: Program, place: Path, given: Iterable[str] | None = None
 ) -> None:
@@ -259,6 +282,10 @@ def _stated(tokenizer: Tokenizer, **changes: Any) -> Tokenizer:
         (
             unigram(_split(prepend_scheme="first"), normalizers.Strip()),
             "prepend_scheme first after a normalizer that drops characters",
+        ),
+        (
+            unigram(_words_then_first(), normalizers.NFKC()),
+            "prepend_scheme first after a normalizer and another pre-tokenizer",
         ),
     ],
 )  # fmt: skip

@@ -15,18 +15,21 @@ template <class Is> bool any_step(const Json& stated, std::string_view inner, Is
     return false;
 }
 
-// The library puts no mark before a text whose first characters a normalizer dropped.
+// The library puts the mark `first` where a word's characters came from the start of the original text. A word here
+// knows whether it begins the normalized text, which is not the same where characters were dropped before it.
 void check_first_mark(const Json& file) {
-    bool marks = any_step(file["pre_tokenizer"], "pretokenizers", [](const Json& step) {
-        return step.get<std::string>("prepend_scheme", "") == "first";
-    });
-    bool drops = any_step(file["normalizer"], "normalizers", [](const Json& step) {
+    auto marks = [](const Json& step) { return step.get<std::string>("prepend_scheme", "") == "first"; };
+    auto &divides = file["pre_tokenizer"], &normalizer = file["normalizer"];
+    if (!any_step(divides, "pretokenizers", marks)) return;
+    bool drops = any_step(normalizer, "normalizers", [](const Json& step) {
         auto type = step.get<std::string>("type", "none");
         return type == "BertNormalizer" || type == "StripAccents" || (type == "Strip" && step.get("strip_left", true)) ||
                (type == "Replace" && step.get<std::string>("content", "").empty());
     });
-    if (marks && drops)
-        throw Error("its Metaspace has the prepend_scheme first after a normalizer that drops characters");
+    if (drops) throw Error("its Metaspace has the prepend_scheme first after a normalizer that drops characters");
+    bool later = !marks(divides) && !marks(divides.get<Json::Array>("pretokenizers")[0]);
+    if (later && !normalizer.is<std::nullptr_t>())
+        throw Error("its Metaspace has the prepend_scheme first after a normalizer and another pre-tokenizer");
 }
 
 }  // namespace
