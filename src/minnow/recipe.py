@@ -158,7 +158,7 @@ class RankingBars:
 
 RANKING_BARS: Mapping[Precision, RankingBars] = {
     Precision.FP32: RankingBars(1e-4, 1.0),
-    Precision.FP16: RankingBars(2e-3, 0.99),
+    Precision.FP16: RankingBars(5e-3, 0.99),
     Precision.INT8: RankingBars(0.1, 0.95),
     Precision.INT6: RankingBars(0.2, 0.9),
     Precision.INT5: RankingBars(0.4, 0.85),

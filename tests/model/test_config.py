@@ -224,7 +224,8 @@ def test_another_model_type_is_refused_with_those_that_are_known(
         encoder_of(folder)
 
     assert f"config.json has model_type {model_type!r}; " in str(caught.value)
-    assert "converts bert, roberta, xlm-roberta, camembert, distilbert" in str(caught.value)
+    assert "converts bert, " in str(caught.value)
+    assert ", distilbert, " in str(caught.value)
 
 
 def test_a_config_without_model_type_is_refused(folder: Path) -> None:
