@@ -49,12 +49,12 @@ class Spy:
         self.inner = inner
         self.longest = 0
 
-    def encode(self, text: str) -> Encoding:
+    def encode(self, text: str, *, add_special_tokens: bool = True) -> Encoding:
         self.longest = max(self.longest, len(text))
-        return self.inner.encode(text)
+        return self.inner.encode(text, add_special_tokens=add_special_tokens)
 
-    def encode_batch(self, texts: list[str]) -> list[Encoding]:
-        return [self.encode(text) for text in texts]
+    def encode_batch(self, texts: list[str], *, add_special_tokens: bool = True) -> list[Encoding]:
+        return [self.encode(text, add_special_tokens=add_special_tokens) for text in texts]
 
 
 @pytest.mark.parametrize(
