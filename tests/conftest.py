@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from minnow.bundle import Bundle
 
 EXTRAS = {
-    "convert": ("onnx", "safetensors", "ml_dtypes", "scipy"),
+    "convert": ("onnx", "safetensors", "ml_dtypes", "scipy", "jinja2"),
     "evaluate": ("ir_measures", "jinja2", "selectolax", "webencodings"),
     "fastembed": ("fastembed",),
     "index": ("pypdf", "cryptography", "selectolax", "webencodings"),

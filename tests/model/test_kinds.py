@@ -63,7 +63,7 @@ FOLDERS: dict[str, tuple[Mapping[str, str], str]] = {
     ),
     "reranker": (
         {
-            "config.json": head("Qwen3ForCausalLM"),
+            "config.json": head("LlamaForCausalLM"),
             "modules.json": modules(ST + "cross_encoder.modules.logit_score.LogitScore"),
         }
         | WEIGHTS,

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from minnow.errors import InputError
-from minnow.model.pairs import PairTemplate
+from minnow.model.pairs import pair_template
 from minnow.model.tokenizer import TextTokenizer, load_whole_tokenizer
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def as_pairs(
     """
     assert original.reranking is not None
     content = original.tokenizer.content
-    tokenizer, template = load_whole_tokenizer(content), PairTemplate.of(content)
+    tokenizer, template = load_whole_tokenizer(content), pair_template(content, original.reranking)
     around = {*tokenizer.encode("").ids}
     room = original.embedding.max_tokens - template.size
     ids, types = [], []

@@ -153,6 +153,10 @@ def usage_snippet(manifest: Manifest) -> str:
         text = '"how do fish sleep?", "Fish rest with open eyes."'
         truncation = f'"{reranking.truncation.value}"'
         types = 'encoded["token_type_ids"]' if reranking.segments else types
+        if reranking.chat is not None:
+            prompt = embedding.prompts.get(embedding.default_prompt_name or "", "")
+            text = repr(reranking.chat.join("how do fish sleep?", "Fish rest.", prompt))
+            truncation += ", add_special_tokens=False"
     named = {Interface.SCORES: "logits", Interface.SENTENCE_EMBEDDING: "vector"}
     return _SNIPPET.format(
         text=text,
@@ -260,9 +264,12 @@ def _kind(manifest: Manifest) -> str:
         PairTruncation.LONGEST_FIRST: "the longer text loses its end",
         PairTruncation.ONLY_SECOND: "the second text loses its end",
     }
+    over = cut[reranking.truncation]
+    if reranking.chat is not None:
+        over = "their text is cut before the end of the chat template"
     return (
         f"| scores | {', '.join(reranking.labels)}: the {reranking.activation.value} of the logit "
-        f"|\n| pairs over the limit | {cut[reranking.truncation]} |\n"
+        f"|\n| pairs over the limit | {over} |\n"
     )
 
 

@@ -103,6 +103,12 @@ def _last_token(_: EncoderSpec, __: Mapping[str, Any]) -> Classifier:
     return Classifier(Pooling.LAST_TOKEN, (labels,))
 
 
+LABEL_OF_LAST_TOKEN = Classifier(
+    Pooling.LAST_TOKEN, (_dense("", 1, LayerActivation.IDENTITY, bias=False),)
+)
+"""One label on the state of the last token, whose row is made of others; see `LogitScore`."""
+
+
 def _modernbert(spec: EncoderSpec, config: Mapping[str, Any]) -> Classifier:
     poolings = {"cls": Pooling.CLS, "mean": Pooling.MEAN}
     stated = config.get("classifier_pooling", "cls")

@@ -18,6 +18,9 @@ from minnow.model.listing import CONFIG, MODULES, PIPELINE, Listing
 if TYPE_CHECKING:
     from pathlib import Path
 
+CAUSAL_RERANKERS = ("Qwen3ForCausalLM",)
+"""Causal language models that rerank: logits are products of the last state with a table."""
+
 _SAVE_AGAIN = (
     "Save the model again with save_pretrained(folder, safe_serialization=True), or have it "
     "converted by https://huggingface.co/spaces/safetensors/convert and give "
@@ -165,8 +168,10 @@ def scores_pairs(listing: Listing) -> str | None:
 
 
 def _foreign_reranker(listing: Listing) -> str | None:
-    """Recognise a cross-encoder that is no classifier: a language model that says yes or no."""
-    return None if listing.classifiers else scores_pairs(listing)
+    """Recognise a cross-encoder that is neither a classifier nor a known language model."""
+    scores = any(name.endswith(".LogitScore") for name in listing.modules)
+    known = listing.classifiers or (scores and {*listing.architectures} & {*CAUSAL_RERANKERS})
+    return None if known else scores_pairs(listing)
 
 
 def _classifier(listing: Listing, *, one_label: bool = False) -> str | None:
@@ -301,7 +306,8 @@ KINDS: tuple[Kind, ...] = (
         "reranker",
         "a reranker (a cross-encoder, {detail}) without the head of a classifier",
         "minnow converts rerankers whose config.json names a class that ends with "
-        "ForSequenceClassification.",
+        f"ForSequenceClassification, or {', '.join(CAUSAL_RERANKERS)} where modules.json names "
+        "LogitScore.",
         _foreign_reranker,
     ),
     Kind(

@@ -44,7 +44,8 @@ BEHAVIOUR_FILES = (
 """Files that change the vectors: a copy that lacks one of them is incomplete."""
 
 README = "README.md"
-_OTHER_FILES = ("vocab.txt", "vocab.json", "merges.txt", README)
+CHAT_TEMPLATE = "chat_template.jinja"
+_OTHER_FILES = ("vocab.txt", "vocab.json", "merges.txt", CHAT_TEMPLATE, README)
 _ROOT_FILES = (MODULES, PIPELINE, README)
 """Files that lie beside the network's folder where it has one of its own."""
 _MODULE_CONFIG = re.compile(r"[^/]*_[^/]*/config\.json")

@@ -48,6 +48,10 @@ class Module:
     folder: str
 
 
+LOGIT_SCORE = "LogitScore"
+"""The last module of a causal language model that reranks; see `minnow.model.logit_score`."""
+
+
 def read_modules(source: ModelSource) -> tuple[Module, ...] | None:
     """Read the modules, in the order in which they run; None where there is no modules.json.
 
@@ -69,7 +73,7 @@ def read_modules(source: ModelSource) -> tuple[Module, ...] | None:
         raise SourceError(f"{path} should be a list of modules with type and path.") from error
     kinds = [module.kind for module in modules]
     starts = STATIC_FIRST if kinds[:1] == list(STATIC_FIRST) else FIRST
-    foreign = sorted(set(kinds) - {*starts, *LAYERS})
+    foreign = sorted(set(kinds) - {*starts, *LAYERS, LOGIT_SCORE})
     first = [kind for kind in kinds if kind in starts]
     if foreign or len(set(first)) != len(first):
         raise UnsupportedModelError(
@@ -90,7 +94,9 @@ def read_modules(source: ModelSource) -> tuple[Module, ...] | None:
 
 
 def _kind(name: str) -> str:
-    return name.rsplit(".", 1)[-1] if name.startswith("sentence_transformers.") else name
+    kind = name.rsplit(".", 1)[-1] if name.startswith("sentence_transformers.") else name
+    scores = name.startswith("sentence_transformers.cross_encoder.")
+    return name if kind == LOGIT_SCORE and not scores else kind
 
 
 def _folder(path: object) -> str:
@@ -136,10 +142,12 @@ class TransformerTask:
     Attributes:
         plain: Further keys -> their only values besides null.
         output: The output of transformers' class that is taken.
+        chats: Whether it takes messages too, which a chat template makes a text of.
     """
 
     plain: Mapping[str, tuple[object, ...]]
     output: str
+    chats: bool = False
 
 
 EMBEDDING = TransformerTask(
@@ -155,6 +163,12 @@ CLASSIFICATION = TransformerTask(
     "logits",
 )
 """A cross-encoder, which takes `processing_kwargs` too; see `minnow.model.reranking`."""
+GENERATION = TransformerTask(
+    {"transformer_task": ("text-generation",), "module_output_name": ("causal_logits",)},
+    "logits",
+    chats=True,
+)
+"""A causal language model that reranks; see `minnow.model.logit_score`."""
 
 _LOADING = {
     **dict.fromkeys(("model_args", "model_kwargs", "config_args", "config_kwargs"), LOADING_KEYS),
@@ -197,8 +211,13 @@ def _transformer_faults(limits: dict[str, Any], task: TransformerTask) -> list[s
     modalities = limits.get("modality_config")
     if modalities is not None:
         text = modalities.get("text") if isinstance(modalities, dict) else None
-        if text != {"method": "forward", "method_output_name": task.output}:
+        method = {"method": "forward", "method_output_name": task.output}
+        chat = modalities.get("message") if isinstance(modalities, dict) else None
+        formats = ({**method, "format": "flat"}, {**method, "format": "structured"})
+        if text != method or (task.chats and chat not in formats):
             faults.append(shown("modality_config", modalities))
+    elif task.chats:
+        faults.append("modality_config: null")
     return faults
 
 

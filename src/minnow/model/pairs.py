@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from minnow.errors import InputError, UnsupportedModelError
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from minnow.model.spec import EmbeddingSpec, RerankingSpec
+    from minnow.model.spec import ChatFrame, EmbeddingSpec, RerankingSpec
 
 _PROBES = (("a", "b"), ("two words", "and three more"))
 
@@ -50,6 +50,15 @@ class PairTemplate:
         template = found.pop()
         assert template is not None
         return template
+
+    @classmethod
+    def around(cls, file: Path | bytes, frame: ChatFrame) -> PairTemplate:
+        """Tokenise the texts of a chat template's frame, each by itself."""
+        tokenizer = load_whole_tokenizer(file)
+        parts = (frame.before, frame.between, frame.after)
+        ids = [tuple(tokenizer.encode(part, add_special_tokens=False).ids) for part in parts]
+        types = [(0,) * len(part) for part in ids]
+        return cls(tuple(ids), tuple(types), (0, 0))  # type: ignore[arg-type]
 
     @classmethod
     def _read(cls, encoding: Any) -> PairTemplate | None:
@@ -91,6 +100,32 @@ class PairTemplate:
         )
 
 
+def pair_template(file: Path | bytes, reranking: RerankingSpec) -> PairTemplate:
+    """Return the tokens around the texts of a pair.
+
+    Behind a chat template they are close to what the tokenizer makes of the whole, which may join
+    the end of one text and the beginning of the next.
+    """
+    if reranking.chat is None:
+        return PairTemplate.of(file)
+    return PairTemplate.around(file, reranking.chat)
+
+
+def closing_ids(file: Path | bytes, frame: ChatFrame, *, lowercase: bool = False) -> list[int]:
+    """Return the last ids of a chat template's text, which no pair over the limit loses.
+
+    Source: `_chat_template_suffix_ids` of sentence-transformers 6.2 (base/modules/transformer.py):
+    what two texts of the template, of unlike pairs, end with.
+    """
+    tokenizer = load_whole_tokenizer(file, lowercase=lowercase)
+    one, other = (
+        tokenizer.encode(frame.join(text, text), add_special_tokens=False).ids
+        for text in ("0", "1 2 3 4")
+    )
+    size = next(i for i in range(1, len(one)) if one[-i] != other[-i]) - 1
+    return list(one[len(one) - size :])
+
+
 def shares(first: int, second: int, room: int) -> tuple[int, int]:
     """Return how many tokens each text of a pair keeps, where the longer one is cut first.
 
@@ -130,8 +165,13 @@ class PairTokenizer:
         """
         self.max_tokens = embedding.max_tokens
         self._truncation, self._segments = reranking.truncation, reranking.segments
-        self.template = PairTemplate.of(file)
-        self._room = self.max_tokens - self.template.size
+        self._chat, self._closing = reranking.chat, list[int]()
+        if self._chat is not None:
+            self._closing = closing_ids(file, self._chat, lowercase=embedding.lowercase)
+            self._room = self.max_tokens
+        else:
+            self.template = PairTemplate.of(file)
+            self._room = self.max_tokens - self.template.size
         self._texts = TextTokenizer(
             file,
             max_tokens=max(self._room, 1),
@@ -147,12 +187,17 @@ class PairTokenizer:
         Args:
             texts: Pairs of any strings; halves of surrogate pairs are read as `check_texts` says.
             first: Number of the first pair in messages.
-            prompt: Prefix of the first text of each pair.
+            prompt: Prefix of the first text of each pair, or the system's message where a chat
+                template makes one text of a pair.
 
         Raises:
             InputError: The first text of a pair leaves no room for the second, where only that may
-                be cut; the message names the pair.
+                be cut; the message names the pair. There is a prompt, and the chat template
+                has no place for one.
         """
+        if self._chat is not None:
+            joined = [self._chat.join(str.__str__(a), str.__str__(b), prompt) for a, b in texts]
+            return [self._close(row) for row in self._texts.tokenize(joined, first=first)]
         pairs = [(prompt + str.__str__(one), str.__str__(two)) for one, two in texts]
         unique = list(dict.fromkeys(text for pair in pairs for text in pair))
         rows = dict(zip(unique, self._texts.tokenize(unique, first=first), strict=True))
@@ -161,6 +206,13 @@ class PairTokenizer:
     def prompt_tokens(self, prompt: str) -> int:
         """Return 0: no pooling of pairs leaves a prompt out."""
         return 0 * len(prompt)
+
+    def _close(self, row: TokenizedText) -> TokenizedText:
+        """Write the end of the chat template over the end of a text that was cut."""
+        if not row.truncated:
+            return row
+        kept = row.ids[: self.max_tokens - len(self._closing)]
+        return replace(row, ids=kept + self._closing)
 
     def _join(
         self, rows: dict[str, TokenizedText], pair: tuple[str, str], number: int

@@ -9,16 +9,22 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from minnow.errors import AmbiguousModelError, InputError, SourceError, UnsupportedModelError
-from minnow.model.classifiers import CLASSIFIES, Classifier, read_classifier
+from minnow.model.classifiers import (
+    CLASSIFIES,
+    LABEL_OF_LAST_TOKEN,
+    Classifier,
+    read_classifier,
+)
 from minnow.model.config import read_object
 from minnow.model.config_keys import PIPELINE_KEYS, shown, unknown_keys
 from minnow.model.embedding import read_max_tokens
 from minnow.model.kinds import scores_pairs
 from minnow.model.layout import list_names
 from minnow.model.listing import CONFIG, PIPELINE, Listing
-from minnow.model.modules import CLASSIFICATION, read_limits, read_modules, refuse_keys
+from minnow.model.modules import CLASSIFICATION, LOGIT_SCORE, read_limits, read_modules, refuse_keys
 from minnow.model.pairs import PairTemplate
 from minnow.model.spec import (
+    ChatFrame,
     Choices,
     EmbeddingSpec,
     EncoderSpec,
@@ -31,8 +37,12 @@ from minnow.model.tokenizer_files import gives_token_types, read_tokenizer_files
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from minnow.model.logit_score import LogitScore
     from minnow.model.source import ModelSource
     from minnow.model.tokenizer_adoption import SourceTokenizer
+
+SMALLEST_ROOM = 8
+"""The fewest tokens that a chat template leaves for the texts of a pair."""
 
 _ACTIVATIONS = {
     "torch.nn.modules.linear.Identity": ScoreActivation.IDENTITY,
@@ -49,11 +59,18 @@ def is_reranker(source: ModelSource) -> bool:
     return scores_pairs(Listing(source.name, names, source.folder)) is not None
 
 
+def is_causal_reranker(source: ModelSource) -> bool:
+    """Return whether a cross-encoder is a causal language model: its module is LogitScore."""
+    listing = Listing(source.name, list_names(source.folder), source.folder)
+    return any(name.endswith(f".{LOGIT_SCORE}") for name in listing.modules)
+
+
 def read_reranker(
     source: ModelSource,
     encoder: EncoderSpec,
     tokenizer: SourceTokenizer,
     choices: Choices = Choices(),
+    score: LogitScore | None = None,
 ) -> tuple[EmbeddingSpec, RerankingSpec, Classifier]:
     """Read how a cross-encoder makes scores.
 
@@ -62,6 +79,7 @@ def read_reranker(
         encoder: The network.
         tokenizer: The model's tokenizer.
         choices: Settings of the user; `max_tokens` is the only one that a reranker has.
+        score: What makes scores where the model is a causal language model.
 
     Returns:
         The way to the logits, what a reranker adds to it, and its classifier.
@@ -74,13 +92,17 @@ def read_reranker(
     """
     _check_choices(choices)
     config = read_object(source.file(CONFIG))
-    _check_architecture(source, config)
-    labels = _read_labels(config)
-    classifier = read_classifier(encoder, config, len(labels))
-    has_modules = read_modules(source) is not None
-    limits = read_limits(source, CLASSIFICATION)
+    if score is None:
+        _check_architecture(source, config)
+        labels = _read_labels(config)
+        classifier = read_classifier(encoder, config, len(labels))
+        has_modules = read_modules(source) is not None
+        limits: Mapping[str, Any] = read_limits(source, CLASSIFICATION)
+    else:
+        labels, has_modules, limits = (score.label,), True, score.limits
+        classifier = LABEL_OF_LAST_TOKEN
     pipeline = _read_pipeline(source) if has_modules else {}
-    text = _read_text_options(limits, source)
+    text = _read_text_options(limits, source, chats=score is not None)
     spec = EmbeddingSpec(
         pooling=classifier.pooling,
         normalize=False,
@@ -94,9 +116,25 @@ def read_reranker(
         labels=labels,
         activation=_read_activation(pipeline, config, len(labels)),
         truncation=PairTruncation(text.get("truncation", PairTruncation.LONGEST_FIRST)),
-        segments=_read_segments(source, encoder, tokenizer),
+        segments=score is None and _read_segments(source, encoder, tokenizer),
+        chat=None if score is None else score.chat.frame(),
     )
+    if reranking.chat is not None:
+        _check_frame(source, reranking.chat, tokenizer, spec)
     return spec, reranking, classifier
+
+
+def _check_frame(
+    source: ModelSource, frame: ChatFrame, tokenizer: SourceTokenizer, spec: EmbeddingSpec
+) -> None:
+    if frame.around_prompt is None and any(spec.prompts.values()):
+        raise SourceError(f"{source.name} has prompts, and its chat template no place for them.")
+    size = PairTemplate.around(tokenizer.content, frame).size
+    if spec.max_tokens - size < SMALLEST_ROOM:
+        raise InputError(
+            f"The chat template of {source.name} alone has {size} tokens, of a limit of "
+            f"{spec.max_tokens}. Give a larger limit (`max_tokens=`)."
+        )
 
 
 def _check_choices(choices: Choices) -> None:
@@ -192,8 +230,15 @@ def _read_pipeline(source: ModelSource) -> dict[str, Any]:
     return config
 
 
-def _read_text_options(limits: Mapping[str, Any], source: ModelSource) -> dict[str, Any]:
+def _read_text_options(
+    limits: Mapping[str, Any], source: ModelSource, *, chats: bool
+) -> dict[str, Any]:
     """Read what `processing_kwargs` of the Transformer's file says of truncation.
+
+    Args:
+        limits: The content of that file.
+        source: The model's files.
+        chats: Whether a chat template, which may have options there too, makes one text of a pair.
 
     Returns:
         `truncation` and `max_seq_length`, each where it is stated.
@@ -201,7 +246,8 @@ def _read_text_options(limits: Mapping[str, Any], source: ModelSource) -> dict[s
     stated = limits.get("processing_kwargs") or {}
     text = stated.get("text", {}) if isinstance(stated, dict) else stated
     known = ("truncation", "max_length", "padding")
-    if not isinstance(text, dict) or set(stated) - {"text"} or set(text) - set(known):
+    places = {"text", "chat_template"} if chats else {"text"}
+    if not isinstance(text, dict) or set(stated) - places or set(text) - set(known):
         raise UnsupportedModelError(
             f"{source.name} asks for {shown('processing_kwargs', stated)}, of which minnow "
             f"computes text.{', text.'.join(known[:2])}."
@@ -216,7 +262,7 @@ def _read_text_options(limits: Mapping[str, Any], source: ModelSource) -> dict[s
             "of any length. Set it to longest_first in a copy of the file."
         )
     if truncation is not True:
-        names = [each.value for each in PairTruncation]
+        names = [each.value for each in PairTruncation][: 1 if chats else None]
         if truncation not in names:
             raise UnsupportedModelError(
                 f"{source.name} has truncation {truncation!r}; minnow knows {', '.join(names)}."

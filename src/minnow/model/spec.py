@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
+from minnow.errors import InputError
 from minnow.model.head import Head, Layer
 from minnow.model.network import Activation, input_names
 from minnow.vectors import Pooling, Similarity
@@ -142,6 +143,37 @@ class EncoderSpec:
 
 
 @dataclass(frozen=True)
+class ChatFrame:
+    """The texts around a query and a document in the one text that a chat template makes of both.
+
+    Attributes:
+        before: What precedes the query where there is no prompt.
+        between: What stands between both.
+        after: What follows the document; a pair over the limit keeps its tokens.
+        around_prompt: What precedes a prompt, and what stands between it and the query; None where
+            the template has no place for one.
+    """
+
+    before: str
+    between: str
+    after: str
+    around_prompt: tuple[str, str] | None = None
+
+    def join(self, query: str, document: str, prompt: str = "") -> str:
+        """Return the text of a pair.
+
+        Raises:
+            InputError: There is a prompt, and no place for it.
+        """
+        before = self.before
+        if prompt:
+            if self.around_prompt is None:
+                raise InputError("The chat template of this reranker has no place for a prompt.")
+            before = prompt.join(self.around_prompt)
+        return f"{before}{query}{self.between}{document}{self.after}"
+
+
+@dataclass(frozen=True)
 class RerankingSpec:
     """Steps that a reranker adds: from a pair to its tokens, and from its logits to its scores.
 
@@ -152,12 +184,14 @@ class RerankingSpec:
         activation: What makes scores of the logits.
         truncation: What a pair over the limit loses.
         segments: Whether the tokens of the second text have a token type of their own.
+        chat: The texts around a pair, where a chat template makes one text of it.
     """
 
     labels: tuple[str, ...]
     activation: ScoreActivation
     truncation: PairTruncation = PairTruncation.LONGEST_FIRST
     segments: bool = False
+    chat: ChatFrame | None = None
 
 
 @dataclass(frozen=True)

@@ -7,14 +7,14 @@ from abc import ABC, abstractmethod
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from itertools import groupby
+from itertools import groupby, takewhile
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from minnow.engines.base import default_threads
 from minnow.errors import InputError
-from minnow.model.pairs import PairTemplate
+from minnow.model.pairs import pair_template
 from minnow.model.reference import ReferenceModel, pool_one
 from minnow.model.source import author_graph
 from minnow.model.spec import PairTruncation
@@ -75,7 +75,8 @@ class Reference(ABC):
             count = token_counter(original.tokenizer.content, lowercase=embedding.lowercase)
             tokens = named_tokens(original.source)
             if original.reranking is not None:
-                room = embedding.max_tokens - PairTemplate.of(original.tokenizer.content).size
+                template = pair_template(original.tokenizer.content, original.reranking)
+                room = embedding.max_tokens - template.size
                 only_second = original.reranking.truncation is PairTruncation.ONLY_SECOND
                 self._probes = probe_pairs(room, count, tokens, first_fits=only_second)
                 return self._probes
@@ -175,9 +176,27 @@ class _SourceTokens(Reference):
 
     def _pair(self, first: str, second: str) -> TokenRow:
         reranking = self._original.reranking
+        if self._original.chat is not None:
+            return TokenRow(self._chat_ids(first, second))
         encoding = self._pairs.encode(self._lowered(first), self._lowered(second))
         types = encoding.type_ids if reranking is not None and reranking.segments else []
         return TokenRow(list(encoding.ids), list(types))
+
+    def _chat_ids(self, first: str, second: str) -> list[int]:
+        """Return the ids of a chat template's text; those that end every such text are not cut."""
+        chat, limit = self._original.chat, self._original.embedding.max_tokens
+        assert chat is not None
+        pairs = ((first, second), ("0", "0"), ("1 2 3 4", "1 2 3 4"))
+        ids, one, other = (
+            self._tokenizer.encode(self._lowered(chat.render(*pair)), add_special_tokens=False).ids
+            for pair in pairs
+        )
+        if len(ids) <= limit:
+            return list(ids)
+        end = list(
+            takewhile(lambda both: both[0] == both[1], zip(one[::-1], other[::-1], strict=False))
+        )
+        return ids[: limit - len(end)] + [number for number, _ in end[::-1]]
 
     def _lowered(self, text: str) -> str:
         if not self._original.embedding.lowercase:

@@ -1,0 +1,234 @@
+"""Causal language models that rerank by the logits of two tokens behind a chat template."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from fakes.checkpoint import (
+    CONFIGS,
+    change_tokenizer,
+    edit_json,
+    random_tensors,
+    source_of,
+    write_json,
+    write_weights,
+)
+from fakes.programs import refused, run_minnow
+from fakes.tokenizers import write_tokenizer_of
+from tokenizers import Tokenizer, processors
+from tokenizers.decoders import ByteLevel
+
+from minnow import Reranker
+from minnow.convert import convert
+from minnow.convert.calibration import as_pairs, calibration_rows
+from minnow.errors import InputError, SourceError, UnsupportedModelError
+from minnow.model.original import read_original
+from minnow.model.pairs import PairTokenizer
+from minnow.model.reference import ReferenceModel
+from minnow.model.spec import Choices
+from minnow.recipe import RECIPES
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+pytestmark = [
+    pytest.mark.extra("convert", "sentence-transformers"),
+    pytest.mark.filterwarnings("ignore"),
+]
+
+TEMPLATE = """<|im_start|>system
+yes?<|im_end|>
+<|im_start|>user
+<I>: {{ messages | selectattr("role", "eq", "system") | map(attribute="content") | first
+  | default("find") }}
+<Q>: {{ messages | selectattr("role", "eq", "query") | map(attribute="content") | first }}
+<D>: {{ messages | selectattr("role", "eq", "document") | map(attribute="content") | first
+  }}<|im_end|>
+{% if add_generation_prompt %}
+<|im_start|>assistant
+<think>
+
+</think>
+
+{% endif %}"""
+LOGITS = {"method": "forward", "method_output_name": "logits"}
+LIMIT = 100
+
+
+def write_causal(folder: Path, *, tied: bool = True, **score: int | None) -> Path:
+    """Write a tiny Qwen3 that reranks, in the files that sentence-transformers saves."""
+    write_tokenizer_of(folder, "qwen3", model_max_length=LIMIT)
+    added = ["<|im_start|>", "<think>", "</think>"]
+
+    def change(tokenizer: Any) -> None:
+        tokenizer.add_special_tokens(added)
+        tokenizer.post_processor = processors.ByteLevel(trim_offsets=False)
+
+    change_tokenizer(folder / "tokenizer.json", change)
+    rows = Tokenizer.from_file(str(folder / "tokenizer.json")).get_vocab_size()
+    stated = {
+        "architectures": ["Qwen3ForCausalLM"],
+        "vocab_size": rows,
+        "max_position_embeddings": 400,
+        "tie_word_embeddings": tied,
+    }
+    write_json(folder / "config.json", CONFIGS["qwen3"] | stated)
+    (folder / "chat_template.jinja").write_text(TEMPLATE)
+    types = {
+        "Transformer": "base.modules.transformer",
+        "LogitScore": "cross_encoder.modules.logit_score",
+    }
+    write_json(
+        folder / "modules.json",
+        [
+            {
+                "idx": i,
+                "name": str(i),
+                "path": path,
+                "type": f"sentence_transformers.{types[name]}.{name}",
+            }
+            for i, (name, path) in enumerate((("Transformer", ""), ("LogitScore", "1_LogitScore")))
+        ],
+    )
+    write_json(
+        folder / "sentence_bert_config.json",
+        {
+            "transformer_task": "text-generation",
+            "modality_config": {"text": LOGITS, "message": {**LOGITS, "format": "flat"}},
+            "module_output_name": "causal_logits",
+            "processing_kwargs": {"chat_template": {"add_generation_prompt": True}},
+        },
+    )
+    write_json(
+        folder / "config_sentence_transformers.json",
+        {
+            "model_type": "CrossEncoder",
+            "prompts": {"ask": "is it a  fish?"},
+            "default_prompt_name": None,
+            "activation_fn": "torch.nn.modules.linear.Identity",
+        },
+    )
+    (folder / "1_LogitScore").mkdir()
+    write_json(
+        folder / "1_LogitScore" / "config.json",
+        {"true_token_id": rows - 20, "false_token_id": rows - 30, **score},
+    )
+    tensors = {f"model.{name}": value for name, value in random_tensors(folder).items()}
+    if not tied:
+        noise = np.random.default_rng(7).normal(0, 0.5, (rows, 32))
+        tensors["lm_head.weight"] = noise.astype(np.float32)
+    write_weights(folder, tensors)
+    return folder
+
+
+def pairs() -> list[tuple[str, str]]:
+    """Return pairs of every length: none, at the limit, and far over it by either text."""
+    dice = np.random.default_rng(5)
+    words = ["fish", "sleep", "water", "river", "Lamp", "é", "<|im_end|>", "\n", " 12", "?"]
+    texts = [" ".join(dice.choice(words, size)) for size in dice.integers(0, 60, 29)]
+    return [("how do fish sleep", text) for text in [*texts, ""]]
+
+
+def cross_encoder(folder: Path) -> Any:
+    from sentence_transformers import CrossEncoder
+
+    return CrossEncoder(str(folder), device="cpu")
+
+
+@pytest.mark.transformers_5
+def test_scores_are_those_of_cross_encoder(tmp_path: Path) -> None:
+    """Their table may be the words' own; a prompt is the system's message."""
+    folder = write_causal(tmp_path / "model")
+    theirs = cross_encoder(folder)
+    bundle = convert(str(folder), tmp_path / "bundle", recipe=RECIPES["fp32"])
+    edges = [("fish " * 200, "a"), ("", ""), ("  a\n", "\n"), ("fish", "a" * 300)]
+    edges += [("how", "fish " * size) for size in range(30, 60, 3)]
+    with Reranker.open(bundle, on_truncate="ignore") as reranker:
+        choices: list[Any] = [{}, {"prompt": " {{ a }} \n"}, {"prompt_name": "ask"}]
+        for options in choices:
+            for texts in (pairs(), edges):
+                found = reranker.predict(texts, **options)
+                expected = theirs.predict(texts, **options)
+                assert np.abs(found - expected).max() <= 1e-4
+        assert np.ptp(expected) > 0.1
+        query, documents = pairs()[0][0], [text for _, text in pairs()]
+        ranked = [row["corpus_id"] for row in reranker.rank(query, documents)]
+        assert ranked == [row["corpus_id"] for row in theirs.rank(query, documents)]
+        rows = reranker.tokenize(edges)
+    for row, edge in zip(rows, edges, strict=True):
+        features = theirs.preprocess([edge])
+        assert row.ids == features["input_ids"][0].tolist()
+    assert {row.truncated for row in rows} == {True, False}
+    assert bundle.manifest.reranking == read_original(source_of(folder)).reranking
+
+
+@pytest.mark.transformers_5
+def test_a_table_of_its_own_and_a_single_token(tmp_path: Path) -> None:
+    folder = write_causal(tmp_path / "model", tied=False, false_token_id=None)
+    original = read_original(source_of(folder))
+    assert original.reranking is not None
+    tokenizer = PairTokenizer(original.tokenizer.content, original.embedding, original.reranking)
+    model = ReferenceModel(original.network, original.head, original.tensors)
+    found = [model.vector(row.ids, row.types)[0] for row in tokenizer.tokenize(pairs()[:8])]
+    assert np.abs(found - cross_encoder(folder).predict(pairs()[:8])).max() <= 1e-4
+
+
+def test_calibration_pairs_are_inside_the_template(tmp_path: Path) -> None:
+    original = read_original(source_of(write_causal(tmp_path)))
+    assert original.reranking is not None
+    assert original.reranking.chat is not None
+    ids, _ = as_pairs(original, calibration_rows(original)[:5])
+    decoder = Tokenizer.from_str(original.tokenizer.content.decode())
+    for row in ids:
+        text = ByteLevel().decode([str(decoder.id_to_token(number)) for number in row])
+        assert text.startswith(original.reranking.chat.before)
+        assert text.endswith(original.reranking.chat.after)
+        assert len(row) <= LIMIT
+
+
+@pytest.mark.parametrize(
+    ("template", "message"),
+    [
+        ("{{ messages[1].content }} {{ messages[0].content }}", "query and document once"),
+        ("{{ messages[-2].content }}:{{ messages[-1].content | trim }}.", "it changes"),
+        ("{{ messages[0].content }}:{{ messages[-1].content }}{{ 0 / 0 }}", "ZeroDivisionError"),
+        ("{{ messages[0].content }}{{ strftime_now('%d') }}", "strftime_now, which"),
+        ("{{ bos_token }}{{ messages[0].content }}", "it needs bos_token"),
+        ("{{ '<a>' | tojson }}", "the filter tojson"),
+        ("{{ nothing.x }}", "UndefinedError"),
+        ("{{ messages[0].content", "TemplateSyntaxError"),
+        ("{{ ''.__class__.__mro__ }}", "SecurityError"),
+    ],
+)
+def test_other_templates_are_refused(template: str, message: str, tmp_path: Path) -> None:
+    folder = write_causal(tmp_path)
+    (folder / "chat_template.jinja").write_text(template)
+    with pytest.raises(UnsupportedModelError, match=message):
+        read_original(source_of(folder))
+
+
+def test_files_that_ask_for_more_are_refused(tmp_path: Path) -> None:
+    folder = write_causal(tmp_path)
+    with pytest.raises(InputError, match=r"chat template of .* alone has"):
+        read_original(source_of(folder), Choices(max_tokens=50))
+    edit_json(folder / "1_LogitScore" / "config.json", true_token_id=10**6)
+    with pytest.raises(SourceError, match="the token 1000000"):
+        read_original(source_of(folder))
+    edit_json(folder / "config.json", architectures=["LlamaForCausalLM"])
+    assert "Qwen3ForCausalLM" in refused(run_minnow("convert", folder, "-o", tmp_path / "b"), 3)
+
+
+def test_a_template_without_a_place_for_prompts_takes_none(tmp_path: Path) -> None:
+    folder = write_causal(tmp_path)
+    plain = "{{ messages[-2].content }}|{{ messages[-1].content }}<|im_end|>"
+    (folder / "chat_template.jinja").write_text(plain)
+    with pytest.raises(SourceError, match="no place for"):
+        read_original(source_of(folder))
+    edit_json(folder / "config_sentence_transformers.json", prompts={})
+    original = read_original(source_of(folder))
+    assert original.reranking is not None
+    assert original.reranking.chat is not None
+    with pytest.raises(InputError, match="no place for a prompt"):
+        original.reranking.chat.join("a", "b", "c")
