@@ -147,6 +147,7 @@ def test_a_manifest_says_what_it_is(ranker: Bundle) -> None:
         "activation": "identity",
         "truncation": "longest_first",
         "segments": True,
+        "chat": None,
     }
     assert ranker.manifest.parity.ranking is not None
     assert ranker.manifest.parity.ranking.agreement == 1.0
