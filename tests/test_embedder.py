@@ -341,9 +341,11 @@ class TestStream:
         run, tokenize = made.engine.run, TextTokenizer.tokenize
         threads = set()
 
-        def tokenize_and_tell(self: TextTokenizer, texts: Any, *, first: int = 0) -> Any:
+        def tokenize_and_tell(
+            self: TextTokenizer, texts: Any, *, first: int = 0, prompt: str = ""
+        ) -> Any:
             threads.add(threading.current_thread())
-            rows = tokenize(self, texts, first=first)
+            rows = tokenize(self, texts, first=first, prompt=prompt)
             tokenized[first // 10].set()
             return rows
 

@@ -6,11 +6,9 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import onnx
 import pytest
 from fakes.checkpoint import ids_of, source_of, write_json, write_model, write_weights
 from fakes.tokenizers import write_tokenizer_of
-from safetensors.numpy import load_file
 
 from minnow.convert import convert
 from minnow.embedder import Embedder
@@ -182,7 +180,9 @@ def test_norms_of_heads_and_of_parts_matter(family: str, tmp_path: Path) -> None
 @pytest.mark.parametrize("family", ["gemma3", "t5"])
 def test_states_beyond_half_precision_are_scaled_into_it(family: str, tmp_path: Path) -> None:
     """The network is the same; no value of its graph reaches 65504, though states do."""
+    import onnx
     import onnxruntime
+    from safetensors.numpy import load_file
 
     folder = write_model(tmp_path / "model", family=family, pooling="mean")
     stored = load_file(folder / "model.safetensors")
@@ -206,6 +206,8 @@ def test_states_beyond_half_precision_are_scaled_into_it(family: str, tmp_path: 
 
 def test_gemma_s_tensors_are_read_with_what_its_code_adds(tmp_path: Path) -> None:
     """Words have a factor, weights of norms are stored less one, and states are scaled."""
+    from safetensors.numpy import load_file
+
     folder = write_model(tmp_path / "model", family="gemma3")
     original = read_original(source_of(folder))
     network, tensors = original.network, original.tensors

@@ -196,6 +196,7 @@ def router(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Bundle]:
     return folder, convert(str(folder), folder.parent / "bundle", recipe=RECIPES["fp32"])
 
 
+@pytest.mark.transformers_5
 @pytest.mark.extra("convert", "sentence-transformers")
 class TestBundle:
     def test_it_is_verified_with_both(self, router: tuple[Path, Bundle], tmp_path: Path) -> None:
@@ -359,6 +360,7 @@ def test_routers_that_are_refused(
         read_routes(source_of(write_router(tmp_path, **parameters)))
 
 
+@pytest.mark.transformers_5
 @pytest.mark.extra("convert", "sentence-transformers")
 def test_the_layout_of_asym(tmp_path: Path) -> None:
     """Versions 2 to 4 named the class Asym, its file config.json, its folder after its place."""
