@@ -50,6 +50,7 @@ _CLASS_OF_MODEL = {
     "bert": "BertTokenizer",
     "camembert": "CamembertTokenizer",
     "convbert": "BertTokenizer",
+    "data2vec-text": "RobertaTokenizer",
     "deberta-v2": "DebertaV2Tokenizer",
     "distilbert": "BertTokenizer",
     "electra": "BertTokenizer",
@@ -60,6 +61,7 @@ _CLASS_OF_MODEL = {
     "gte": "XLMRobertaTokenizer",
     "jina_embeddings_v3": "XLMRobertaTokenizer",
     "longformer": "RobertaTokenizer",
+    "megatron-bert": "BertTokenizer",
     "modernbert": AS_IT_IS,
     "mpnet": "MPNetTokenizer",
     "mt5": "T5Tokenizer",
@@ -70,6 +72,7 @@ _CLASS_OF_MODEL = {
     "t5": "T5Tokenizer",
     "umt5": AS_IT_IS,
     "xlm-roberta": "XLMRobertaTokenizer",
+    "xlm-roberta-xl": AS_IT_IS,
 }
 """`model_type` of config.json -> its class in transformers (TOKENIZER_MAPPING_NAMES)."""
 
