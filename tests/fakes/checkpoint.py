@@ -67,32 +67,6 @@ CONFIGS: dict[str, dict[str, Any]] = {
         "layer_norm_eps": 1e-5,
         "pad_token_id": 1,
     },
-    "megatron-bert": {
-        "model_type": "megatron-bert",
-        "architectures": ["MegatronBertModel"],
-        "hidden_size": 32,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 4,
-        "intermediate_size": 64,
-        "max_position_embeddings": 40,
-        "type_vocab_size": 2,
-        "hidden_act": "gelu",
-        "layer_norm_eps": 1e-12,
-        "pad_token_id": 0,
-    },
-    "xlm-roberta-xl": {
-        "model_type": "xlm-roberta-xl",
-        "architectures": ["XLMRobertaXLModel"],
-        "hidden_size": 32,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 4,
-        "intermediate_size": 64,
-        "max_position_embeddings": 42,
-        "type_vocab_size": 1,
-        "hidden_act": "gelu",
-        "layer_norm_eps": 1e-5,
-        "pad_token_id": 1,
-    },
     "distilbert": {
         "model_type": "distilbert",
         "architectures": ["DistilBertModel"],
@@ -342,6 +316,12 @@ CONFIGS: dict[str, dict[str, Any]] = {
     },
 }
 """Settings that only some families have are small enough to matter in texts of 24 tokens."""
+CONFIGS |= {
+    "megatron-bert": CONFIGS["bert"]
+    | {"model_type": "megatron-bert", "architectures": ["MegatronBertModel"]},
+    "xlm-roberta-xl": CONFIGS["roberta"]
+    | {"model_type": "xlm-roberta-xl", "architectures": ["XLMRobertaXLModel"]},
+}
 VOCABULARIES = {"mpnet": ("[UNK]", "[FILL]", *VOCABULARY[2:])}
 """Of families whose code says that 1 pads."""
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from minnow.bundle import ENCODER, Bundle
-from minnow.cli.app import app, print_facts, steps, with_flags
+from minnow.cli.app import app, print_facts, steps
 from minnow.cli.fields import options_from_fields
 from minnow.cli.options import (
     BundleFolder,
@@ -24,8 +24,11 @@ from minnow.cli.options import (
     ReferenceOption,
     Revision,
     Source,
+    TextFile,
+    Texts,
+    check_arguments,
+    check_texts_or_file,
 )
-from minnow.errors import InputError
 from minnow.model.spec import Interface
 from minnow.options import BATCH_SIZE, OnTruncate, Role
 from minnow.parity import Measure
@@ -33,7 +36,7 @@ from minnow.recipe import RECIPES, Graph, Grid, Precision, Rounding
 from minnow.terminal import EPILOG, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
     import numpy as np
     from numpy.typing import NDArray
@@ -191,15 +194,8 @@ def verify_command(
 @options_from_fields
 def embed_command(
     bundle: BundleFolder,
-    texts: Annotated[
-        list[str] | None, typer.Argument(metavar="TEXT", help="Texts, or give --input.")
-    ] = None,
-    input_: Annotated[
-        str | None,
-        typer.Option(
-            "--input", "-i", help="Read a text per line (.jsonl: its `text`); - reads stdin."
-        ),
-    ] = None,
+    texts: Texts = None,
+    input_: TextFile = None,
     role: Annotated[
         Role | None, typer.Option(help="Put the model's prompt for this role first.")
     ] = None,
@@ -234,12 +230,10 @@ def embed_command(
     from minnow.embedder import Embedder
     from minnow.streams import JsonlWriter, LineWriter, read_texts, vector_file
 
-    if bool(texts) == bool(input_):
-        raise UsageError("Give texts as arguments, or a file with --input, and not both.")
+    check_texts_or_file(texts, input_)
     check_arguments(texts or ())
     with Embedder.open(bundle, engine.options()) as embedder:
-        if engine.engine.value != "mnn":
-            print(f"engine: {with_flags(embedder.engine_reason)}", file=sys.stderr, flush=True)
+        engine.print_reason(embedder.engine_reason)
         options: EncodeOptions = {
             "prompt": prompt,
             "batch_size": batch_size,
@@ -261,19 +255,6 @@ def embed_command(
     seconds = round(time.monotonic() - started, 2)
     facts = {"output": str(output), "texts": count, "width": width, "seconds": seconds}
     print_facts(facts, as_json)
-
-
-def check_arguments(texts: Sequence[str]) -> None:
-    """Refuse bytes that are not text, which Python keeps as halves of surrogate pairs."""
-    for number, text in enumerate(texts):
-        try:
-            text.encode()
-        except UnicodeEncodeError as error:
-            encoding = sys.getfilesystemencoding().upper()
-            raise InputError(
-                f"Text {number} is not {encoding} (character {error.start}). Give "
-                "texts in another encoding as a file, with --input."
-            ) from error
 
 
 def _write_all(writer: VectorWriter, stream: Iterator[tuple[list[str], Floats]]) -> int:

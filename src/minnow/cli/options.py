@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum
@@ -12,12 +13,14 @@ import typer
 
 from minnow.cli.fields import option
 from minnow.engines import AUTO, ENGINES, EngineOptions, MemoryMode
+from minnow.errors import InputError
 from minnow.model.spec import Choices, RolePrompts
 from minnow.recipe import ReferenceName
+from minnow.terminal import UsageError
 from minnow.vectors import Pooling
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from minnow.evaluate import RunOptions
     from minnow.reranker import Reranker
@@ -39,6 +42,11 @@ BundleFolder = Annotated[
 BundleOption = Annotated[
     Path | None,
     typer.Option("--bundle", "-b", help="Use this model, a folder that `minnow convert` wrote."),
+]
+Texts = Annotated[list[str] | None, typer.Argument(metavar="TEXT", help="Texts, or give --input.")]
+TextFile = Annotated[
+    str | None,
+    typer.Option("--input", "-i", help="Read a text per line (.jsonl: its `text`); - reads stdin."),
 ]
 ReferenceOption = Annotated[
     ReferenceName, typer.Option("--reference", help="Compare the vectors with these.")
@@ -92,6 +100,13 @@ class EngineChoice:
     def options(self) -> EngineOptions:
         """Return them as the library takes them."""
         return EngineOptions(**{**vars(self), "engine": self.engine.value})
+
+    def print_reason(self, reason: str) -> None:
+        """Print on stderr which engine runs and why, where the user named another than MNN."""
+        from minnow.cli.app import with_flags
+
+        if self.engine.value != "mnn":
+            print(f"engine: {with_flags(reason)}", file=sys.stderr, flush=True)
 
 
 @dataclass(frozen=True)
@@ -166,3 +181,30 @@ class PromptChoice:
         if self.query_prompt is None and self.document_prompt is None:
             return None
         return RolePrompts(self.query_prompt or "", self.document_prompt or "")
+
+
+def check_texts_or_file(texts: Sequence[str] | None, file: str | None) -> None:
+    """Refuse texts beside a file, and neither of them.
+
+    Raises:
+        UsageError: There is not exactly one of both.
+    """
+    if bool(texts) == bool(file):
+        raise UsageError("Give texts as arguments, or a file with --input, and not both.")
+
+
+def check_arguments(texts: Sequence[str]) -> None:
+    """Refuse bytes that are not text, which Python keeps as halves of surrogate pairs.
+
+    Raises:
+        InputError: A text has some.
+    """
+    for number, text in enumerate(texts):
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            encoding = sys.getfilesystemencoding().upper()
+            raise InputError(
+                f"Text {number} is not {encoding} (character {error.start}). Give "
+                "texts in another encoding as a file, with --input."
+            ) from error

@@ -7,12 +7,19 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from minnow.cli.app import app, print_json, with_flags
-from minnow.cli.bundles import check_arguments
+from minnow.cli.app import app, print_json
 from minnow.cli.fields import options_from_fields
-from minnow.cli.options import BundleFolder, EngineMemoryChoice, Json
+from minnow.cli.options import (
+    BundleFolder,
+    EngineMemoryChoice,
+    Json,
+    TextFile,
+    Texts,
+    check_arguments,
+    check_texts_or_file,
+)
 from minnow.options import BATCH_SIZE, OnTruncate
-from minnow.terminal import EPILOG, UsageError
+from minnow.terminal import EPILOG
 
 if TYPE_CHECKING:
     from minnow.reranker import RankedDocument
@@ -23,15 +30,8 @@ if TYPE_CHECKING:
 def rerank_command(
     bundle: BundleFolder,
     query: Annotated[str, typer.Argument(metavar="QUERY", help="Rank the texts by this.")],
-    texts: Annotated[
-        list[str] | None, typer.Argument(metavar="TEXT", help="Texts, or give --input.")
-    ] = None,
-    input_: Annotated[
-        str | None,
-        typer.Option(
-            "--input", "-i", help="Read a text per line (.jsonl: its `text`); - reads stdin."
-        ),
-    ] = None,
+    texts: Texts = None,
+    input_: TextFile = None,
     top: Annotated[int | None, typer.Option(min=1, help="Show this many texts at most.")] = None,
     *,
     engine: EngineMemoryChoice,
@@ -55,12 +55,10 @@ def rerank_command(
     from minnow.reranker import Reranker
     from minnow.streams import read_texts
 
-    if bool(texts) == bool(input_):
-        raise UsageError("Give texts as arguments, or a file with --input, and not both.")
+    check_texts_or_file(texts, input_)
     check_arguments([query, *(texts or ())])
     with Reranker.open(bundle, engine.options()) as reranker:
-        if engine.engine.value != "mnn":
-            print(f"engine: {with_flags(reranker.engine_reason)}", file=sys.stderr, flush=True)
+        engine.print_reason(reranker.engine_reason)
         rows = reranker.rank(
             query,
             texts or read_texts(input_ or "-"),

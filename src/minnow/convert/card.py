@@ -204,7 +204,7 @@ def model_card(manifest: Manifest, encoder_bytes: int) -> str:
         manifest: The bundle's manifest, without the file records.
         encoder_bytes: The size of encoder.mnn.
     """
-    source, encoder, embedding = manifest.source, manifest.encoder, manifest.embedding
+    source, encoder = manifest.source, manifest.encoder
     revision = f", revision {source.revision}" if source.revision else ""
     return _TEMPLATE.format(
         front=_front_matter(manifest),
@@ -214,17 +214,9 @@ def model_card(manifest: Manifest, encoder_bytes: int) -> str:
         source=f"{source.kind} {source.title}{revision}",
         weights=source.weights_sha256[:16],
         license=source.license or "not stated by the source",
-        family=encoder.family,
-        layers=encoder.layers,
-        width=encoder.width,
+        **_network(manifest),
         heads=encoder.heads,
         vocab=encoder.vocab_size,
-        pooling=embedding.head.description,
-        normalized=_steps(embedding),
-        max_tokens=embedding.max_tokens,
-        inputs=_inputs(manifest),
-        interface=manifest.recipe.interface.value,
-        output=manifest.output,
         size=encoder_bytes / 1e6,
         precision=_precision(manifest.recipe),
         graph=manifest.recipe.graph.value,
@@ -322,21 +314,28 @@ def _fixed(manifest: Manifest) -> str:
 def _queries(manifest: Manifest | None) -> str:
     if manifest is None:
         return ""
-    encoder, embedding = manifest.encoder, manifest.embedding
     return _QUERIES.format(
-        family=encoder.family,
-        layers=encoder.layers,
-        width=encoder.width,
-        pooling=embedding.head.description,
-        normalized=_steps(embedding),
-        max_tokens=embedding.max_tokens,
-        inputs=_inputs(manifest),
-        interface=manifest.recipe.interface.value,
-        output=manifest.output,
+        **_network(manifest),
         worst=manifest.parity.worst.worst,
         texts=manifest.parity.texts,
         bar=manifest.parity.bar,
     )
+
+
+def _network(manifest: Manifest) -> dict[str, object]:
+    """Return what the card says of one encoder and of what follows it."""
+    encoder, embedding = manifest.encoder, manifest.embedding
+    return {
+        "family": encoder.family,
+        "layers": encoder.layers,
+        "width": encoder.width,
+        "pooling": embedding.head.description,
+        "normalized": _steps(embedding),
+        "max_tokens": embedding.max_tokens,
+        "inputs": _inputs(manifest),
+        "interface": manifest.recipe.interface.value,
+        "output": manifest.output,
+    }
 
 
 def _inputs(manifest: Manifest) -> str:
