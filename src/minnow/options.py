@@ -22,6 +22,8 @@ SidecarUse = Literal["auto", "always", "never"]
 """When an index searches its sidecar; see `Index.open`."""
 
 BATCH_SIZE = 32
+CANDIDATES = 50
+"""Texts that a reranker scores for a query, unless the caller chooses."""
 _NO_PROMPTS = {"query": "", "document": ""}
 
 

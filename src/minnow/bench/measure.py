@@ -104,6 +104,12 @@ def bench(
     machine = this_machine()
     options.progress("finding the systems")
     systems = with_unique_labels([find_system(name, offline=options.offline) for name in names])
+    for system in systems:
+        if system.reranker is not None:
+            raise InputError(
+                f"bench measures how fast texts are embedded, and {system.label} ends in a "
+                "reranker. Measure its pairs per second with compare."
+            )
     texts = _choose(dataset, systems, options)
     open_ = partial(_opened, threads=threads, first=texts.queries[0], timeout=options.timeout)
     rounds: dict[str, list[_Round]] = {system.label: [] for system in systems}

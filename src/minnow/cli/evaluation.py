@@ -13,12 +13,12 @@ from minnow.cli.app import app, print_facts, print_json, print_result, steps
 from minnow.cli.fields import option, options_from_fields
 from minnow.cli.options import (
     Json,
+    MeasureChoice,
     ModelChoices,
     Offline,
     Output,
     PromptChoice,
     Revision,
-    RunChoice,
     Source,
 )
 from minnow.files import check_file
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 BUILT_IN = "builtin"
 _FORMS = f"A bundle, {FORMS}"
+_RERANKED = f"{_FORMS} Behind it +RERANKER: a reranker's bundle, or st:SOURCE."
 
 Systems = Annotated[
     list[str], typer.Argument(metavar="SYSTEM...", help=f"The baseline first. {_FORMS}")
@@ -85,7 +86,9 @@ class DocsChoice:
 @app.command("compare", epilog=EPILOG)
 @options_from_fields
 def compare_command(
-    systems: Systems,
+    systems: Annotated[
+        list[str], typer.Argument(metavar="SYSTEM...", help=f"The baseline first. {_RERANKED}")
+    ],
     dataset: DatasetName = BUILT_IN,
     *,
     docs: DocsChoice,
@@ -93,7 +96,7 @@ def compare_command(
     across_models: Annotated[
         bool, typer.Option("--across-models", help="Allow systems of different models.")
     ] = False,
-    run: RunChoice,
+    run: MeasureChoice,
     prompts: PromptChoice,
     report: Report = None,
     as_json: Json = False,
@@ -110,6 +113,8 @@ def compare_command(
     Example: minnow compare old.minnow new.minnow --dataset scifact --report report.html
 
     Example: minnow compare old.minnow new.minnow --docs handbook --queries questions.jsonl
+
+    Example: minnow compare small.minnow small.minnow+reranker.minnow --dataset scifact
     """
     from minnow.cli.tables import print_comparison
     from minnow.evaluate import compare
@@ -133,7 +138,7 @@ def compare_command(
 @app.command("evaluate", epilog=EPILOG)
 @options_from_fields
 def evaluate_command(
-    system: Annotated[str, typer.Argument(metavar="SYSTEM", help=_FORMS)],
+    system: Annotated[str, typer.Argument(metavar="SYSTEM", help=_RERANKED)],
     dataset: Annotated[
         str,
         typer.Argument(
@@ -142,7 +147,7 @@ def evaluate_command(
     ] = BUILT_IN,
     *,
     docs: DocsChoice,
-    run: RunChoice,
+    run: MeasureChoice,
     prompts: PromptChoice,
     as_json: Json = False,
 ) -> None:

@@ -15,6 +15,7 @@ from minnow.cli.fields import option
 from minnow.engines import AUTO, ENGINES, EngineOptions, MemoryMode
 from minnow.errors import InputError
 from minnow.model.spec import Choices, RolePrompts
+from minnow.options import CANDIDATES
 from minnow.recipe import ReferenceName
 from minnow.terminal import UsageError
 from minnow.vectors import Pooling
@@ -165,6 +166,15 @@ class RunChoice:
         from minnow.evaluate import RunOptions
 
         return RunOptions(prompts=prompts, progress=show_run, **vars(self))
+
+
+@dataclass(frozen=True)
+class MeasureChoice(RunChoice):
+    """Options of systems that are measured, perhaps with rerankers."""
+
+    candidates: int = option(
+        CANDIDATES, "Have a reranker score this many documents of each query.", min=1, max=100
+    )
 
 
 @dataclass(frozen=True)

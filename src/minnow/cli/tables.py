@@ -55,6 +55,7 @@ def print_comparison(comparison: Comparison, file: TextIO) -> None:
         legend(comparison.systems),
         _measures(comparison.systems),
         _costs(comparison.systems),
+        *_rerankers(comparison.systems),
         _cosines(comparison),
         _differences(comparison),
     )
@@ -69,7 +70,8 @@ def print_evaluation(result: SystemResult, dataset: DatasetFacts, file: TextIO) 
     """Print the tables of one system."""
     console = console_for(file)
     print_head(console, dataset)
-    for table in (legend([result]), _measures([result]), _costs([result])):
+    shown = (legend([result]), _measures([result]), _costs([result]), *_rerankers([result]))
+    for table in shown:
         console.print(table)
 
 
@@ -148,6 +150,26 @@ def _costs(systems: Systems) -> Table:
         table.add_row(letter(number), *shown)
         _add_ratios(table, number, row, rows[0])
     return table
+
+
+def _rerankers(systems: Systems) -> Iterator[Table]:
+    """Generate a table of the rerankers; none where no system has one."""
+    columns = ("", "candidates", "load, s", "pairs/s", "peak memory, MB", "run by")
+    table = table_of("Rerankers: the second stage", *columns, left=("run by",))
+    for number, system in enumerate(systems):
+        if (second := system.reranking) is not None:
+            usage = second.usage
+            speed = usage.texts_per_second
+            table.add_row(
+                letter(number),
+                str(second.candidates),
+                f"{usage.load_seconds:.2f}",
+                f"{speed:.1f}" if math.isfinite(speed) else "not measured",
+                f"{usage.peak_bytes / 1e6:.0f}",
+                Text(second.runtime),
+            )
+    if table.rows:
+        yield table
 
 
 def _add_ratios(table: Table, number: int, row: list[float], baseline: list[float]) -> None:

@@ -1,4 +1,4 @@
-"""Cache of vectors, a SQLite file for each system.
+"""Cache of vectors, a SQLite file for each system; a reranker's logits are vectors of width 1.
 
 The key of a row is the SHA-256 of a text and its role. So data sets that share texts share vectors,
 and an interrupted run resumes where it stopped. A file may be deleted at any time.
@@ -10,7 +10,7 @@ import hashlib
 import sqlite3
 from contextlib import contextmanager
 from datetime import date
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from minnow.options import Role
 
     Floats = NDArray[np.float32]
+    Kind = Role | Literal["pair"]
 
 _VERSION = 1
 _LOCK_TIMEOUT = 60.0  # seconds
@@ -68,7 +69,7 @@ class VectorCache:
                 self._database.close()
                 raise
 
-    def put(self, role: Role, texts: Sequence[str], vectors: Floats) -> None:
+    def put(self, role: Kind, texts: Sequence[str], vectors: Floats) -> None:
         """Store vectors in one transaction: float32 of shape (texts, width)."""
         rows = [
             (_key(role, text), vector.astype("<f4").tobytes())
@@ -77,12 +78,12 @@ class VectorCache:
         with self._faults(), self._database:
             self._database.executemany("INSERT OR REPLACE INTO vectors VALUES (?, ?)", rows)
 
-    def missing(self, role: Role, texts: Sequence[str]) -> list[str]:
+    def missing(self, role: Kind, texts: Sequence[str]) -> list[str]:
         """Return the texts without a vector, each once, in order."""
         with self._faults():
             return [text for text in dict.fromkeys(texts) if self._find(role, text) is None]
 
-    def get(self, role: Role, texts: Sequence[str]) -> Floats:
+    def get(self, role: Kind, texts: Sequence[str]) -> Floats:
         """Return the vectors of texts: float32 of shape (texts, width).
 
         Raises:
@@ -150,7 +151,7 @@ class VectorCache:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _find(self, role: Role, text: str) -> bytes | None:
+    def _find(self, role: Kind, text: str) -> bytes | None:
         row = self._database.execute(
             "SELECT vector FROM vectors WHERE key = ?", (_key(role, text),)
         ).fetchone()
@@ -168,5 +169,5 @@ class VectorCache:
             ) from error
 
 
-def _key(role: Role, text: str) -> bytes:
+def _key(role: Kind, text: str) -> bytes:
     return hashlib.sha256(f"{role}\0{text}".encode()).digest()

@@ -14,6 +14,7 @@ from minnow.errors import InputError
 from minnow.evaluate.bootstrap import paired_bootstrap, verdict
 from minnow.evaluate.metrics import MEASURES, score
 from minnow.evaluate.ranking import search, to_rankings
+from minnow.evaluate.reranking import rerank
 from minnow.evaluate.results import (
     DEPTH,
     Against,
@@ -22,10 +23,12 @@ from minnow.evaluate.results import (
     Difference,
     Fidelity,
     RankChange,
+    Reranking,
     SystemResult,
 )
 from minnow.evaluate.run import TIMEOUT, Embedded, embed_dataset
 from minnow.model.spec import RolePrompts
+from minnow.options import CANDIDATES
 from minnow.systems import System, cache_folder, find_system, with_unique_labels
 from minnow.vectors import Similarity, normalize, rowwise_cosine
 
@@ -35,6 +38,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from minnow.datasets import Dataset
+    from minnow.evaluate.run import RunArguments
 
     Floats = NDArray[np.float32]
     Progress = Callable[[str, int], AbstractContextManager[Callable[[int], None]]]
@@ -64,6 +68,7 @@ class RunOptions:
             it yields is called with the number of texts after each block.
         timeout: Seconds in which a system has to open, and to embed a block of texts; after that
             it is killed.
+        candidates: How many documents of each query a reranker scores, 100 at most.
     """
 
     threads: int | None = None
@@ -73,6 +78,7 @@ class RunOptions:
     prompts: RolePrompts | None = None
     progress: Progress = _no_progress
     timeout: float = TIMEOUT
+    candidates: int = CANDIDATES
 
 
 def evaluate(system: str, dataset: Dataset, options: RunOptions = RunOptions()) -> SystemResult:
@@ -86,8 +92,9 @@ def evaluate(system: str, dataset: Dataset, options: RunOptions = RunOptions()) 
     Raises:
         MinnowError: As `compare`.
     """
+    _check(options)
     (found,), _ = _find([system], options)
-    return _measure(_embed(found, dataset, options), dataset)
+    return _measure(_embed(found, dataset, options), dataset, options)
 
 
 def compare(
@@ -117,18 +124,19 @@ def compare(
     """
     if len(systems) < 2:
         raise InputError("A comparison needs at least two systems, the baseline first.")
+    _check(options)
     if not margin >= 0:
         raise InputError(f"The margin should be at least 0, not {margin}.")
     found, notes = _find(systems, options)
     first = _embed(found[0], dataset, options)
     ran = {first.system.fingerprint} if first.ran else set()
-    results = [_measure(first, dataset)]
+    results = [_measure(first, dataset, options)]
     for system in found[1:]:
         embedded = _embed(system, dataset, options)
         ran |= {system.fingerprint} if embedded.ran else set()
         related = _is_related(embedded, first, dataset, across_models=across_models)
         fidelity = _fidelity(embedded, first, dataset) if related else (None, None)
-        result = _measure(embedded, dataset)
+        result = _measure(embedded, dataset, options)
         against = _against(result, results[0], fidelity, dataset, margin)
         results.append(replace(result, against=against))
     earlier = [r for s, r in zip(found, results, strict=True) if s.fingerprint not in ran]
@@ -139,6 +147,11 @@ def compare(
 # --- finding and running -----------------------------------------------------------------
 
 
+def _check(options: RunOptions) -> None:
+    if not 1 <= options.candidates <= DEPTH:
+        raise InputError(f"candidates should be 1 to {DEPTH}, not {options.candidates}.")
+
+
 def _find(names: Sequence[str], options: RunOptions) -> tuple[list[System], tuple[str, ...]]:
     """Find the systems, with unique labels, and notes on the prompts that they were given."""
     found = [find_system(name, offline=options.offline) for name in names]
@@ -147,7 +160,7 @@ def _find(names: Sequence[str], options: RunOptions) -> tuple[list[System], tupl
     notes = []
     for i, system in enumerate(found):
         if system.prompts is None and prompts is not None:
-            found[i] = find_system(system.name, offline=True, prompts=prompts)
+            found[i] = find_system(names[i], offline=True, prompts=prompts)
             if prompts.query or prompts.document:
                 notes.append(
                     f"{system.label} states no prompts; it was given {prompts.query!r} for queries "
@@ -157,15 +170,17 @@ def _find(names: Sequence[str], options: RunOptions) -> tuple[list[System], tupl
 
 
 def _embed(system: System, dataset: Dataset, options: RunOptions) -> Embedded:
-    return embed_dataset(
-        system,
-        dataset,
-        cache=options.cache or cache_folder(),
-        threads=options.threads or default_threads(),
-        fresh=options.fresh,
-        timeout=options.timeout,
-        progress=lambda texts: options.progress(system.label, texts),
-    )
+    return embed_dataset(system, dataset, **_arguments(system, options))
+
+
+def _arguments(system: System, options: RunOptions) -> RunArguments:
+    return {
+        "cache": options.cache or cache_folder(),
+        "threads": options.threads or default_threads(),
+        "fresh": options.fresh,
+        "timeout": options.timeout,
+        "progress": lambda count: options.progress(system.label, count),
+    }
 
 
 def _note_earlier_runs(earlier: Sequence[SystemResult], *, alone: bool) -> list[str]:
@@ -182,18 +197,25 @@ def _note_earlier_runs(earlier: Sequence[SystemResult], *, alone: bool) -> list[
 # --- one system --------------------------------------------------------------------------
 
 
-def _measure(embedded: Embedded, dataset: Dataset) -> SystemResult:
-    system = embedded.system
+def _measure(embedded: Embedded, dataset: Dataset, options: RunOptions) -> SystemResult:
+    system, reranker = embedded.system, embedded.system.reranker
     indices = search(dataset, *_search_vectors(embedded), k=DEPTH)
+    reranking = None
+    if reranker is not None:
+        indices, usage = rerank(
+            reranker, dataset, indices, options.candidates, **_arguments(reranker, options)
+        )
+        reranking = Reranking(reranker.name, reranker.runtime, options.candidates, usage)
     return SystemResult(
-        name=system.name,
+        name=system.name if reranker is None else f"{system.name}+{reranker.name}",
         label=system.label,
         runtime=system.runtime,
-        size=system.size,
+        size=system.size + (0 if reranker is None else reranker.size),
         scores=score(dataset, to_rankings(dataset, indices)),
         gold_cosine=_gold_cosine(embedded, dataset),
         ranks=_first_ranks(dataset, indices),
         usage=embedded.usage,
+        reranking=reranking,
     )
 
 

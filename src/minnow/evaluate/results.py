@@ -172,6 +172,29 @@ class Against:
 
 
 @dataclass(frozen=True)
+class Reranking:
+    """The second stage of a system: a reranker that orders its first documents again.
+
+    Attributes:
+        name: As the user named it.
+        runtime: The library that ran it, with its version.
+        candidates: How many documents of each query it scored.
+        usage: Its time and memory; `texts_per_second` counts pairs.
+    """
+
+    name: str
+    runtime: str
+    candidates: int
+    usage: ResourceUsage
+
+    def facts(self) -> dict[str, Any]:
+        """Return the fields as JSON values."""
+        usage = asdict(self.usage)
+        pairs = finite_or_none(usage.pop("texts_per_second"))
+        return {**asdict(self), "usage": {**usage, "pairs_per_second": pairs}}
+
+
+@dataclass(frozen=True)
 class SystemResult:
     """One system on one data set.
 
@@ -185,6 +208,7 @@ class SystemResult:
         ranks: Rank of each query's first relevant document, from 1; 0 beyond the depth.
         usage: Time and memory that it used.
         against: How it differs from the baseline; None for the baseline, and for a system alone.
+        reranking: What ordered its first documents again; None without a reranker.
     """
 
     name: str
@@ -196,6 +220,7 @@ class SystemResult:
     ranks: NDArray[np.int64]
     usage: ResourceUsage
     against: Against | None = None
+    reranking: Reranking | None = None
 
 
 @dataclass(frozen=True)
@@ -251,6 +276,8 @@ def system_facts(system: SystemResult) -> dict[str, Any]:
         "gold_cosine": system.gold_cosine,
         "usage": {**usage, "texts_per_second": finite_or_none(usage["texts_per_second"])},
     }
+    if system.reranking is not None:
+        facts["reranking"] = system.reranking.facts()
     if system.against is not None:
         facts["against_baseline"] = _against_facts(system.against)
     return facts

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,11 +20,22 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from pathlib import Path
 
+    from typing_extensions import NotRequired, Unpack
+
     from minnow.datasets.dataset import Dataset
     from minnow.options import Role
 
     Progress = Callable[[int], None]
     Rows = list[tuple[str, str]]
+
+    class RunArguments(TypedDict):
+        """How a system runs: the keyword arguments of `embed_dataset` and `rerank`."""
+
+        cache: Path
+        threads: int
+        fresh: NotRequired[bool]
+        timeout: NotRequired[float]
+        progress: Callable[[int], AbstractContextManager[Progress]]
 
 
 TIMEOUT = 3600.0
@@ -55,12 +66,7 @@ class Embedded:
 def embed_dataset(
     system: System,
     dataset: Dataset,
-    *,
-    cache: Path,
-    threads: int,
-    fresh: bool = False,
-    timeout: float = TIMEOUT,
-    progress: Callable[[int], AbstractContextManager[Progress]],
+    **run: Unpack[RunArguments],
 ) -> Embedded:
     """Embed a data set's texts, each once, in a child process.
 
@@ -69,13 +75,11 @@ def embed_dataset(
     Args:
         system: What to embed with.
         dataset: Its queries and documents.
-        cache: The folder of the caches.
-        threads: CPU threads.
-        fresh: Discard the vectors and times that the cache holds of this system.
-        timeout: Seconds in which the system has to open, and to embed a block of texts; after
-            that it counts as hung, and is killed.
-        progress: Called with the number of texts to embed; it yields a function that is called
-            with the size of each block.
+        **run: `cache`, the folder of the caches; `threads`, of the CPU; `fresh`, to discard the
+            vectors and times that the cache holds of this system; `timeout`, the seconds in which
+            the system has to open, and to embed a block of texts, after which it counts as hung,
+            and is killed; `progress`, called with the number of texts to embed, which yields a
+            function that is called with the size of each block.
 
     Raises:
         EngineError: The system failed, crashed, hung or gave NaN; the message names it and the
@@ -83,18 +87,18 @@ def embed_dataset(
         MinnowError: It cannot be loaded.
         OutputError: The cache cannot be written.
     """
-    with VectorCache(cache, system.fingerprint) as vectors:
-        if fresh:
+    with VectorCache(run["cache"], system.fingerprint) as vectors:
+        if run.get("fresh"):
             vectors.clear()
         missing = {
             "query": _missing(vectors, "query", dataset.queries),
             "document": _missing(vectors, "document", dataset.documents),
         }
-        runs = any(missing.values()) or vectors.usage(threads) is None
+        runs = any(missing.values()) or vectors.usage(run["threads"]) is None
         if runs:
-            with progress(sum(map(len, missing.values()))) as advance:
-                _run(system, missing, cache, threads, timeout, advance)
-        usage, similarity = vectors.usage(threads), vectors.fact(SIMILARITY)
+            with run["progress"](sum(map(len, missing.values()))) as advance:
+                _run(system, missing, run, advance)
+        usage, similarity = vectors.usage(run["threads"]), vectors.fact(SIMILARITY)
         if usage is None or similarity is None:
             raise InputError(f"The cache {vectors.path} is damaged. Delete it, and run again.")
         return Embedded(
@@ -116,20 +120,18 @@ def _missing(cache: VectorCache, role: Role, texts: Mapping[str, str]) -> Rows:
 def _run(
     system: System,
     missing: Mapping[str, Rows],
-    cache: Path,
-    threads: int,
-    timeout: float,
+    run: RunArguments,
     progress: Progress,
 ) -> None:
     """Have a worker embed what is missing."""
-    with start_worker(system, "minnow.evaluate.worker", timeout) as worker:
+    with start_worker(system, "minnow.evaluate.worker", run.get("timeout", TIMEOUT)) as worker:
         worker.send(
             EncodeRequest(
                 system=system.name,
                 started=worker.started,
                 fingerprint=system.fingerprint,
-                cache=str(cache),
-                threads=threads,
+                cache=str(run["cache"]),
+                threads=run["threads"],
                 prompts=system.prompts,
                 **missing,
             )

@@ -10,14 +10,12 @@ import numpy as np
 from minnow.characters import replace_halves
 from minnow.errors import EngineError, InputError
 from minnow.indexfile.keyword import MOST_SCORED
+from minnow.options import CANDIDATES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from minnow.reranker import RankedDocument
-
-CANDIDATES = 50
-"""Texts that a reranker reads for a question, unless the caller chooses."""
 
 
 class TextRanker(Protocol):

@@ -10,6 +10,9 @@
 | `st:SOURCE` | sentence-transformers, on torch in float32 |
 | `st-onnx:SOURCE`, `st-openvino:SOURCE` | the same on ONNX Runtime or OpenVINO |
 
+Behind any of them, `+RERANKER` names what orders its first documents again; see
+`minnow.systems.rerankers`.
+
 SOURCE is a Hub id, a folder or `package:NAME`; for `onnx` and `openvino` also a bundle, whose graph
 is rebuilt from the checkpoint that it was made from. They and fastembed run the author's own ONNX
 graph where the source has one, else minnow's. The back ends of sentence-transformers run the
@@ -31,6 +34,7 @@ from typing import TYPE_CHECKING
 from minnow.errors import InputError, MissingExtraError
 from minnow.model.spec import EncoderSpec, RolePrompts
 from minnow.sealing import sha256
+from minnow.systems.rerankers import find_reranker, split_reranker
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -56,6 +60,7 @@ class System:
         tokenizer: Its tokenizer.json, if it has one.
         encoder: Its network, where its files say.
         max_tokens: Its limit in tokens, special tokens included, where its files say.
+        reranker: What orders its first documents again; its own `name`, files and fingerprint.
     """
 
     name: str
@@ -67,6 +72,7 @@ class System:
     tokenizer: Path | None
     encoder: EncoderSpec | None = None
     max_tokens: int | None = None
+    reranker: System | None = None
 
 
 def find_system(name: str, *, offline: bool = False, prompts: RolePrompts | None = None) -> System:
@@ -83,6 +89,11 @@ def find_system(name: str, *, offline: bool = False, prompts: RolePrompts | None
         BundleError: It is not a bundle, or a file in it has changed.
         MissingExtraError: Its runtime is not installed.
     """
+    name, reranker = split_reranker(name)
+    if reranker is not None:
+        first = find_system(name, offline=offline, prompts=prompts)
+        second = _find_reranker(reranker, offline)
+        return replace(first, label=f"{first.label}+{second.label}", reranker=second)
     kind, place = _parse(name)
     row = KINDS[kind]
     try:
@@ -90,15 +101,31 @@ def find_system(name: str, *, offline: bool = False, prompts: RolePrompts | None
     except PackageNotFoundError as error:
         raise MissingExtraError(f"The system {name}", row.extra) from error
     found = row.find(place, offline)
+    return _system(name, runtime, found, prompts, kind, _label(kind, place))
+
+
+def _find_reranker(name: str, offline: bool) -> System:
+    runtime, found = find_reranker(name, offline)
+    kind, _, place = name.rpartition(":")
+    return _system(name, runtime, found, None, "reranker", _label(kind, place))
+
+
+def _system(
+    name: str,
+    runtime: str,
+    found: FoundSystem,
+    prompts: RolePrompts | None,
+    kind: str,
+    label: str,
+) -> System:
     stated = found.prompts or prompts
-    size = sum(path.stat().st_size for path in found.files)
     parts = [kind, runtime, found.variant, version("minnow-embed"), str(stated)]
     parts += [f"{path.name} {sha256(path)}" for path in found.files]
     return System(
         name=name,
-        label=_label(kind, place),
+        label=label,
         runtime=runtime + found.variant,
-        size=size,
+        size=sum(path.stat().st_size for path in found.files),
         fingerprint=hashlib.sha256("\n".join(parts).encode()).hexdigest(),
         prompts=stated,
         tokenizer=found.tokenizer,
