@@ -12,15 +12,15 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-import numpy as np
-
 from minnow.bundle import MANIFEST, Bundle
 from minnow.errors import InputError, MissingExtraError
+from minnow.options import BATCH_SIZE
 from minnow.systems.found import FoundSystem
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    import numpy as np
     from numpy.typing import NDArray
 
 _PEER = "st:"
@@ -106,19 +106,12 @@ class _OfBundle:
 
 class _Peer:
     def __init__(self, name: str, threads: int) -> None:
-        import torch
-        from sentence_transformers import CrossEncoder
-
+        from minnow.engines.cross_encoder import SentenceTransformersReranker
         from minnow.model.source import resolve
 
-        torch.set_num_threads(threads)
         folder = resolve(name.removeprefix(_PEER), offline=True).folder
-        self._encoder = CrossEncoder(str(folder), device="cpu", model_kwargs={"dtype": "float32"})
-        _check_labels(name, int(self._encoder.num_labels))
-        self._identity = torch.nn.Identity()
+        self._reranker = SentenceTransformersReranker(folder, threads=threads)
+        _check_labels(name, self._reranker.num_labels)
 
     def score(self, pairs: Sequence[tuple[str, str]]) -> NDArray[np.float32]:
-        scores = self._encoder.predict(
-            list(pairs), activation_fn=self._identity, show_progress_bar=False
-        )
-        return np.asarray(scores, np.float32).reshape(len(pairs))
+        return self._reranker.logits(pairs, batch_size=BATCH_SIZE)[:, 0]
