@@ -41,7 +41,7 @@ def scores_of(logits: Floats, own: ScoreActivation, chosen: Activation | None = 
 
 
 def is_known(chosen: Activation | None) -> bool:
-    """Return whether scores grow with the logits: not by any function of the caller's."""
+    """Return whether an activation is one of ours, whose scores keep the order of the logits."""
     return chosen is None or not callable(chosen) or bool(_name(chosen))
 
 
@@ -62,7 +62,7 @@ def softmax(scores: Floats) -> Floats:
 
 
 def _name(chosen: Activation) -> str:
-    """Return the name of an activation; "" for a function that is none of torch's of a name."""
+    """Return the name of an activation; "" for a function that has no name in torch."""
     if isinstance(chosen, str):
         return chosen
     name, known = type(chosen).__name__.lower(), [each.value for each in ScoreActivation]

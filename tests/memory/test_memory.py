@@ -264,18 +264,18 @@ class TestRecall:
     def test_a_question_is_asked_as_its_speaker_would(self, memory: Memory) -> None:
         for number, who in enumerate(("Tom", "Eve", "Tom", "Eve", "Tom")):
             memory.remember(f'{who} said, "I like my boat {number}, Tom"')
-        heard = memory._view.data().hear("Does Tom like Tom's boat?")
-        assert (heard.voiced, heard.words.split()) == (
+        mentions = memory._view.data().find_mentions("Does Tom like Tom's boat?")
+        assert (mentions.first_person, mentions.words.split()) == (
             "Does I like my boat?", ["Does", "like", "boat?"]
         )  # fmt: skip
-        assert {one.name for one in heard.speakers} == {"Tom"}
+        assert {one.name for one in mentions.speakers} == {"Tom"}
         for question in ("Does Eve like it?", "does tom like it?", "Tomorrow?", "Tom?"):
-            assert memory._view.data().hear(question).voiced == question
+            assert memory._view.data().find_mentions(question).first_person == question
         memory.remember("I left", speaker="Will Smith")
-        hear = memory._view.data().hear
+        hear = memory._view.data().find_mentions
         assert hear("will it rain, and what will we do?").speakers == frozenset()
-        assert hear("When did Will leave?").voiced == "When did I leave?"
-        assert hear("When did will smith leave?").voiced == "When did I leave?"
+        assert hear("When did Will leave?").first_person == "When did I leave?"
+        assert hear("When did will smith leave?").first_person == "When did I leave?"
 
     def test_a_reranker_orders_what_was_found(self, memory: Memory) -> None:
         memory.remember_many(

@@ -1,4 +1,4 @@
-"""The mean error of MNN's fast GELU, which the biases behind it take up.
+"""Correction of MNN's fast GELU: its mean error is taken out of the next layer's biases.
 
 MNN's polynomials are off by up to 5e-4, and mostly in one direction for the inputs that a unit
 gets: this costs a float16 model far more than the rounding of its weights. What a unit is off by on

@@ -58,7 +58,7 @@ register(
 
 @dataclass(frozen=True)
 class Migration:
-    """The fact about a migration that is not finished.
+    """An unfinished migration, as the file records it.
 
     Attributes:
         model: The new model.
@@ -89,7 +89,7 @@ class Alignment:
 
 
 def find_migration(store: Store) -> Migration | None:
-    """Return the fact about an unfinished migration; None if there is none."""
+    """Return the unfinished migration of a file; None if there is none."""
     value = store.fact(MIGRATION)
     return None if value is None else from_json(value, Migration, MIGRATION)
 
@@ -141,7 +141,7 @@ def read_alignment(store: Store, migration: Migration) -> Alignment:
 
 
 def begin(store: Store, model: Fingerprint, alignment: Alignment) -> None:
-    """Make a file one under migration: two models may search it from now on."""
+    """Start a migration: from now on both models may search the file."""
     with store.writing() as database:
         database.execute(vectors_schema(MIGRATION_MAP))
         rows = [(i, row.tobytes()) for i, row in enumerate(alignment.rows.astype("<f4"))]
@@ -210,7 +210,7 @@ def finish(store: Store, migration: Migration) -> bool:
 
 
 def cancel(store: Store) -> bool:
-    """Undo a migration: the file is one of its old model alone; return whether there was one."""
+    """Drop all that a migration wrote; return whether there was one."""
     with store.writing() as database:
         if not has_table(database, MIGRATION_MAP.name):
             return False

@@ -1,4 +1,4 @@
-"""What ranks memories beside their vectors, kept in memory and brought up to date row by row."""
+"""Columns that rank memories, besides their vectors: in RAM, and updated row by row."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import numpy as np
 from minnow.indexfile.checks import reading_rows
 from minnow.indexfile.checksums import check_rows, check_table, read_checked, read_table
 from minnow.indexfile.words import fold
-from minnow.memory.hearing import PREFIX, Speaker, hear
 from minnow.memory.items import MemoryKind, datetime_of
+from minnow.memory.mentions import PREFIX, Speaker, find_mentions
 from minnow.memory.rows import read_turns
 from minnow.memory.schema import MEMORY_LINKS, MEMORY_ROWS
 
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from minnow.indexfile.encodings import Ids
-    from minnow.memory.hearing import Heard
+    from minnow.memory.mentions import Mentions
 
 COLUMNS = np.dtype([
     ("id", "i8"), ("importance", "f8"), ("created", "i8"), ("used", "i8"), ("session", "i8"),
-    ("who", "i8"),
+    ("label", "i8"),
 ])  # fmt: skip
 _TOGETHER = 3_600_000
 """Turns without a session belong together if no more than an hour lies between them."""
@@ -47,7 +47,7 @@ class Columns:
         """Hold no memories yet."""
         self._hold(np.empty(0, COLUMNS))
         self._sessions: dict[str, int] = {"": 0}
-        self._whos: dict[tuple[Speaker | None, str], int] = {}
+        self._labels: dict[tuple[Speaker | None, str], int] = {}
         self._named: list[tuple[Speaker | None, frozenset[str]]] = []
 
     def _hold(self, rows: NDArray[Any]) -> None:
@@ -117,9 +117,9 @@ class Columns:
             self._around = before, after
         return self._around
 
-    def hear(self, question: str) -> Heard:
+    def find_mentions(self, question: str) -> Mentions:
         """Read which speakers and tags a question names."""
-        uses = np.bincount(self.rows["who"], minlength=len(self._whos))
+        uses = np.bincount(self.rows["label"], minlength=len(self._labels))
         counts: dict[Speaker, int] = {}
         tags: set[str] = set()
         for (speaker, some), count in zip(self._named, uses.tolist(), strict=True):
@@ -127,15 +127,15 @@ class Columns:
                 tags |= some
                 if speaker is not None:
                     counts[speaker] = counts.get(speaker, 0) + count
-        return hear(question, counts.items(), tags)
+        return find_mentions(question, counts.items(), tags)
 
-    def named(self, heard: Heard) -> NDArray[np.bool_]:
+    def named(self, mentions: Mentions) -> NDArray[np.bool_]:
         """Return for each memory whether a question names its speaker or one of its tags."""
         hits = [
-            speaker in heard.speakers or not heard.tags.isdisjoint(tags)
+            speaker in mentions.speakers or not mentions.tags.isdisjoint(tags)
             for speaker, tags in self._named
         ]
-        named: NDArray[np.bool_] = np.array([*hits, False], bool)[self.rows["who"]]
+        named: NDArray[np.bool_] = np.array([*hits, False], bool)[self.rows["label"]]
         return named
 
     def window(self, place: int, size: int) -> tuple[list[int], list[int]]:
@@ -163,14 +163,14 @@ class Columns:
                 number = self._sessions.setdefault(session, len(self._sessions))
                 if kind == MemoryKind.INSIGHT.value:
                     number = -1
-                found.append((id_, importance, created, used, number, self._who(said, tags)))
+                found.append((id_, importance, created, used, number, self._label(said, tags)))
                 others = [] if wordings == "[]" else json.loads(wordings)
                 words[id_] = " ".join([text, *others])
             return np.array(found, COLUMNS), words
 
-    def _who(self, speaker: Speaker | None, tags: str) -> int:
-        """Return the place of a speaker and tags in `_named`."""
-        place = self._whos.setdefault((speaker, tags), len(self._whos))
+    def _label(self, speaker: Speaker | None, tags: str) -> int:
+        """Return the number of a speaker with tags: its place in `_named`."""
+        place = self._labels.setdefault((speaker, tags), len(self._labels))
         if place == len(self._named):
             folded = (" ".join(fold(tag).split()) for tag in json.loads(tags))
             self._named.append((speaker, frozenset(folded) - {""}))

@@ -23,7 +23,7 @@ from minnow.memory.clusters import Grouping, average_linkage
 from minnow.memory.dates import find_period
 from minnow.memory.items import Observation, Recalled, Selection, milliseconds_of
 from minnow.memory.merging import encode_whole, write_or_merge
-from minnow.memory.ranking import Asked, rank, rerank
+from minnow.memory.ranking import Question, rank, rerank
 from minnow.memory.retention import outdated
 from minnow.memory.scoring import Weights
 from minnow.memory.view import View
@@ -275,13 +275,13 @@ class Memory(OpenIndexFile):
         model, now = self._require_model(_PURPOSE), self._clock()
         with self.store.reading():
             columns = self._view.data()
-            heard, latest = columns.hear(query), columns.latest
-        vector = model.encode_queries([heard.voiced])[0]
-        asked = Asked(heard, vector, find_period(query, now, latest))
+            mentions, latest = columns.find_mentions(query), columns.latest
+        vector = model.encode_queries([mentions.first_person])[0]
+        question = Question(mentions, vector, find_period(query, now, latest))
         with self.store.reading():
             allowed = self._view.allowed(selection)
             at, chosen = milliseconds_of(now), weights or Weights()
-            ranked = rank(self._view, asked, depth, allowed, at, chosen)
+            ranked = rank(self._view, question, depth, allowed, at, chosen)
             found = self._view.recalled(ranked, window)
         found = rerank(reranker, query, found, k)
         if touch and found:

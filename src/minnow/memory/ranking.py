@@ -13,7 +13,7 @@ from minnow.indexfile.keyword import MOST_SCORED
 from minnow.indexfile.matrix import best, exact_scores, rounding
 from minnow.indexfile.reranking import rank_texts
 from minnow.memory.dates import Period
-from minnow.memory.hearing import Heard
+from minnow.memory.mentions import Mentions
 from minnow.memory.scoring import contributions, recency
 from minnow.vectors import Similarity, similarity
 
@@ -31,16 +31,16 @@ _BEFORE, _AFTER = (1.0, 0.5), (0.75, 0.25)
 
 
 @dataclass(frozen=True)
-class Asked:
+class Question:
     """A question and what it says.
 
     Attributes:
-        heard: Its words to look for, and the speakers and tags that it names.
+        mentions: Its words to look for, and the speakers and tags that it names.
         vector: Its vector, float32 of shape (width,).
         period: The time that it names.
     """
 
-    heard: Heard
+    mentions: Mentions
     vector: Floats
     period: Period | None
 
@@ -67,7 +67,7 @@ class Ranked:
 
 
 def rank(
-    view: View, asked: Asked, count: int, allowed: Ids | None, now: int, weights: Weights
+    view: View, question: Question, count: int, allowed: Ids | None, now: int, weights: Weights
 ) -> Ranked:
     """Return the memories with the greatest scores; of equal ones the older first.
 
@@ -75,7 +75,7 @@ def rank(
 
     Args:
         view: The memories, refreshed, within a transaction.
-        asked: The question.
+        question: The question.
         count: How many to find.
         allowed: Ids that may be found, ascending; all by default.
         now: The time, in milliseconds since 1970.
@@ -88,11 +88,11 @@ def rank(
     if not len(chosen):
         return Ranked(np.empty(0, np.int64), np.empty(0), {})
     words = np.zeros(len(columns.rows))
-    found = view.words.search(asked.heard.words, MOST_SCORED, allowed)
+    found = view.words.search(question.mentions.words, MOST_SCORED, allowed)
     words[np.searchsorted(columns.ids, found.ids)] = found.scores
-    fixed = _fixed_parts(columns, asked, now, weights)
-    near = _approximate(asked.vector, view)
-    margin = 2 * rounding(asked.vector, view.matrix.longest, view.kind)
+    fixed = _fixed_parts(columns, question, now, weights)
+    near = _approximate(question.vector, view)
+    margin = 2 * rounding(question.vector, view.matrix.longest, view.kind)
 
     def parts() -> dict[str, Doubles]:
         values = _relevance(columns, near, words, view.kind, weights) | fixed
@@ -110,7 +110,7 @@ def rank(
         for _ in _BEFORE:  # as far as context goes
             around = np.concatenate([places, *(turns[places] for turns in columns.around())])
             places = np.unique(around[around >= 0])
-    near[places] = exact_scores(asked.vector, view.matrix.columns, view.kind, places)
+    near[places] = exact_scores(question.vector, view.matrix.columns, view.kind, places)
     exact = parts()
     scores = sum(exact.values(), start=np.zeros(len(chosen)))
     ids = best(columns.ids[chosen], scores, count).ids
@@ -133,12 +133,14 @@ def rerank(
     return [replace(found[place], rerank_score=score) for place, score in order]
 
 
-def _fixed_parts(columns: Columns, asked: Asked, now: int, weights: Weights) -> dict[str, Doubles]:
-    """Return the parts that vectors and words have no part in."""
+def _fixed_parts(
+    columns: Columns, question: Question, now: int, weights: Weights
+) -> dict[str, Doubles]:
+    """Return the parts of the score that depend on neither vectors nor words."""
     rows = columns.rows
-    parts: dict[str, Doubles] = {"speaker": columns.named(asked.heard).astype(np.float64)}
-    if asked.period is not None:
-        parts["time"] = asked.period.nearness(rows["created"])
+    parts: dict[str, Doubles] = {"speaker": columns.named(question.mentions).astype(np.float64)}
+    if question.period is not None:
+        parts["time"] = question.period.nearness(rows["created"])
     parts["recency"] = recency(rows["used"], now, weights.half_life)
     parts["importance"] = rows["importance"].astype(np.float64)
     return parts

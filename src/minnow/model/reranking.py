@@ -173,7 +173,7 @@ def _read_labels(config: Mapping[str, Any]) -> tuple[str, ...]:
 def _read_activation(
     pipeline: Mapping[str, Any], config: Mapping[str, Any], labels: int
 ) -> ScoreActivation:
-    """Read the activation from the newest place that states one; as CrossEncoder, else choose."""
+    """Read the activation from the newest file that states it; without one, take CrossEncoder's."""
     own = config.get("sentence_transformers")
     own = own if isinstance(own, dict) else {}
     places = (

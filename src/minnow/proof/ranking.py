@@ -57,7 +57,8 @@ def prove_ranking(
         [(query, dataset.documents[name]) for name in _documents(dataset.qrels[key], dataset)]
         for key, query in list(dataset.queries.items())[:QUESTIONS]
     ]
-    groups = [group for group in groups if _fits(candidate, group)]
+    tokenizer = PairTokenizer(candidate.path / TOKENIZER, candidate.embedding, candidate.reranking)
+    groups = [group for group in groups if _fits(tokenizer, group)]
     if not groups:
         return None
     pairs = [pair for group in groups for pair in group]
@@ -93,10 +94,8 @@ def prove_ranking(
     )
 
 
-def _fits(candidate: Candidate, pairs: Sequence[tuple[str, str]]) -> bool:
-    """Return whether a model that cuts documents only reads these pairs."""
-    assert candidate.reranking is not None
-    tokenizer = PairTokenizer(candidate.path / TOKENIZER, candidate.embedding, candidate.reranking)
+def _fits(tokenizer: PairTokenizer, pairs: Sequence[tuple[str, str]]) -> bool:
+    """Return whether a model that may cut documents, but not queries, can read these pairs."""
     try:
         tokenizer.tokenize(pairs)
     except InputError:

@@ -29,7 +29,7 @@ from minnow.indexfile.store import OpenIndexFile
 from minnow.options import Fusion, SidecarUse
 from minnow.search.chunk_ids import allowed_ids, chunk_ids, vectors_of
 from minnow.search.hits import read_hits, rerank, scores_of
-from minnow.search.options import check_count, check_ways
+from minnow.search.options import check_count, check_modes
 from minnow.search.sidecar import LARGE, build_sidecar, open_sidecar
 from minnow.vectors import Similarity, normalize
 
@@ -204,7 +204,7 @@ class Index(OpenIndexFile):
             raise InputError("queries is one string; search takes one, search_many several.")
         questions = list(queries)
         check_count(k)
-        check_ways(mode, fusion)
+        check_modes(mode, fusion)
         depth = count_candidates(reranker, candidates, k)
         if reranker is not None:  # one question at a time: the candidates of one are in memory
             find = partial(self.search, mode=mode, where=where, params=params, fusion=fusion)

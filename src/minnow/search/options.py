@@ -38,8 +38,8 @@ def check_count(k: int) -> None:
         raise InputError(f"k should be from 1 to {MOST_HITS}, not {k}.")
 
 
-def check_ways(mode: str, fusion: str) -> None:
-    """Check the words for how to search.
+def check_modes(mode: str, fusion: str) -> None:
+    """Check the mode of a search and its method of fusion.
 
     Raises:
         InputError: There is no such mode, or no such fusion.

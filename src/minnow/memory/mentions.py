@@ -1,4 +1,4 @@
-"""What a question says about whom: the speakers and tags that it names.
+"""Speakers and tags that a question names.
 
 A speaker says "I" and "my", and a question has the name in its place. So the name chooses
 memories of that speaker, and is no word to look for: other speakers address each other by it.
@@ -58,23 +58,25 @@ class Speaker:
 
 
 @dataclass(frozen=True)
-class Heard:
+class Mentions:
     """A question, and what it names.
 
     Attributes:
         speakers: The speakers.
         tags: The tags, folded.
         words: The words to look for: without the speakers.
-        voiced: The text to embed: as the speaker would ask it.
+        first_person: The text to embed: as the speaker would ask it.
     """
 
     speakers: frozenset[Speaker]
     tags: frozenset[str]
     words: str
-    voiced: str
+    first_person: str
 
 
-def hear(question: str, counts: Iterable[tuple[Speaker, int]], tags: Iterable[str]) -> Heard:
+def find_mentions(
+    question: str, counts: Iterable[tuple[Speaker, int]], tags: Iterable[str]
+) -> Mentions:
     """Read what a question names.
 
     Args:
@@ -87,18 +89,18 @@ def hear(question: str, counts: Iterable[tuple[Speaker, int]], tags: Iterable[st
     people = [
         one for one, count in named if one.is_given or (count >= _FEW and one.name in question)
     ]
-    words = voiced = question
+    words = first_person = question
     for number, person in enumerate(people):
         words = person.replace(words, " ", " ")
         if not number:
-            voiced = person.replace(question, "I", "my")
+            first_person = person.replace(question, "I", "my")
     if not re.search(r"\w", words):
-        words = voiced = question
-    return Heard(
+        words = first_person = question
+    return Mentions(
         frozenset(one for one, _ in named),
         frozenset(tag for tag in tags if f" {tag} " in folded),
         words,
-        voiced,
+        first_person,
     )
 
 
