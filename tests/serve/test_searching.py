@@ -9,6 +9,7 @@ import pytest
 from fakes.browser import a_browser
 from fakes.programs import refused, run_minnow
 
+from minnow import Reranker
 from minnow.search import Index
 
 if TYPE_CHECKING:
@@ -42,6 +43,66 @@ def test_a_condition_in_sql(indexed: Running) -> None:
     sources = [hit["source"] for hit in indexed.post("/search", body).json["hits"]]
     assert sources
     assert all("fish" in source for source in sources)
+
+
+@pytest.mark.parametrize(
+    ("query", "mode"), [("minnows schools", "vector"), ("minnows fish schools " * 4, "keyword")]
+)
+def test_a_reranker_orders_the_hits_as_the_indexs_own_search(
+    query: str, mode: Any, indexed: Running, served: Tiny, ranker: Bundle, index_file: Path
+) -> None:
+    body = {"query": query, "k": 3, "mode": mode, "reranker": "ranker", "candidates": 8}
+    answer = indexed.post("/search", body)
+    assert answer.status == 200, answer.body
+    with (
+        Reranker.open(ranker, on_truncate="ignore") as reranker,
+        Index.open(index_file, served.bundle) as index,
+    ):
+        plain = index.search(query, 8, mode=mode)
+        expected = index.search(query, 3, mode=mode, reranker=reranker, candidates=8)
+        logits = reranker.predict([(query, hit.text) for hit in expected], activation_fn="sigmoid")
+        rows = reranker.tokenize([(query, hit.text) for hit in plain])
+    found = answer.json["hits"]
+    assert [(hit["id"], hit["rank"], hit["first_rank"]) for hit in found] == [
+        (hit.id, hit.rank, hit.first_rank) for hit in expected
+    ]
+    moved = [hit["id"] for hit in found] != [hit.id for hit in plain[:3]]
+    assert moved or mode == "keyword"
+    assert [hit["score"] for hit in found] == pytest.approx(logits.tolist(), abs=2e-6)
+    cut = {hit.id for hit, row in zip(plain, rows, strict=True) if row.truncated}
+    assert all(hit.get("truncated", False) == (hit["id"] in cut) for hit in found)
+    assert bool(cut) == (mode == "keyword")
+    assert answer.headers.get("x-minnow-truncated", "0") == str(len(cut))
+    once = indexed.post("/search", {"query": query, "k": 3, "mode": mode}).json
+    assert answer.json["usage"]["total_tokens"] == once["usage"]["total_tokens"] + sum(
+        map(len, rows)
+    )
+    assert "first_rank" not in once["hits"][0]
+
+
+@pytest.mark.parametrize(
+    ("asked", "status", "param", "message"),
+    [
+        ({"reranker": "none"}, 404, "reranker", "The model `none` does not exist"),
+        ({"reranker": "org/tiny"}, 400, "reranker", "and `reranker` takes a reranker: ranker"),
+        ({"candidates": 20}, 400, "candidates", "name a `reranker`"),
+        ({"reranker": "ranker", "candidates": 5}, 400, "candidates", "from 10, the number of hits"),
+        ({"reranker": "ranker", "candidates": 0}, 400, "candidates", ">= 1"),
+        ({"reranker": "ranker", "where": "1; DROP TABLE chunks"}, 400, None, ""),
+    ],
+)
+def test_rerankings_that_cannot_be_asked(
+    indexed: Running, asked: dict[str, Any], status: int, param: str | None, message: str
+) -> None:
+    error = indexed.post("/search", {"query": "fish", **asked}).error(status)
+    assert error["param"] == param
+    assert message in error["message"]
+    assert "\n" not in error["message"]
+
+
+def test_a_search_that_finds_nothing_needs_no_reranking(indexed: Running) -> None:
+    body = {"query": "fish", "reranker": "ranker", "where": "number > 999"}
+    assert indexed.post("/search", body).json["hits"] == []
 
 
 @pytest.mark.parametrize(
@@ -80,23 +141,27 @@ def test_the_document_has_it_where_there_is_an_index(indexed: Running, server: R
 
 @pytest.mark.browser
 def test_the_page_searches_it_and_shows_the_order_of_the_reranker(indexed: Running) -> None:
+    query = "minnows schools"
     with a_browser() as browser:
         page = browser.new_page()
         page.goto(indexed.url)
         page.wait_for_selector("#paste[hidden]", state="attached")
-        page.fill("#query", "minnows schools")
+        page.fill("#query", query)
         page.click("#ask")
         page.wait_for_selector("li")
         shown = page.locator("li .text").all_inner_texts()
         origin = page.locator("li .from").first.inner_text()
-    hits = indexed.post("/search", {"query": "minnows schools", "k": 30}).json["hits"]
-    texts = [hit["passage"] for hit in hits]
-    body = {"query": "minnows schools", "texts": texts, "truncate": True}
-    order = [row["index"] for row in indexed.post("/rerank", body).json][:10]
-    assert shown == [" ".join(texts[i].split()) for i in order]
-    best = hits[order[0]]
+        page.select_option("#reranker", "")
+        page.click("#ask")
+        page.wait_for_function("!document.querySelector('li .from').innerText.includes('found as')")
+        plain = page.locator("li .text").all_inner_texts()
+    for texts, options in ((shown, {"reranker": "ranker"}), (plain, {})):
+        hits = indexed.post("/search", {"query": query, **options}).json["hits"]
+        assert texts == [" ".join(hit["passage"].split()) for hit in hits]
+    assert shown != plain
+    best = indexed.post("/search", {"query": query, "reranker": "ranker"}).json["hits"][0]
     assert origin.startswith(f"{best['source']} › ")
-    assert f"similarity {best['vector_score']:.3f} · found as {order[0] + 1}" in origin
+    assert f"similarity {best['vector_score']:.3f} · found as {best['first_rank']}" in origin
 
 
 def test_files_that_are_no_index_of_the_bundle(served: Tiny, tmp_path: Path) -> None:

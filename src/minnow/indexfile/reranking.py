@@ -52,6 +52,15 @@ def count_candidates(reranker: TextRanker | None, candidates: int | None, k: int
             f"`reranker=` is {type(reranker).__name__}, which has no rank(). Open the bundle of a "
             "reranker with Reranker.open()."
         )
+    return check_candidates(candidates, k)
+
+
+def check_candidates(candidates: int | None, k: int) -> int:
+    """Return how many texts a reranker reads to choose k of them; see `count_candidates`.
+
+    Raises:
+        InputError: `candidates` is out of range.
+    """
     if candidates is None:
         return max(CANDIDATES, k)
     whole = isinstance(candidates, (int, np.integer)) and not isinstance(candidates, bool)

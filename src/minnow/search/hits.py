@@ -81,7 +81,11 @@ def rerank(reranker: TextRanker, query: str, hits: Sequence[Hit], k: int) -> lis
     It reads `Hit.text`, which the index embedded: a piece often names its subject only in the
     headings that it stands under.
     """
-    order = rank_texts(reranker, query, [hit.text for hit in hits])[:k]
+    return reordered(hits, rank_texts(reranker, query, [hit.text for hit in hits])[:k])
+
+
+def reordered(hits: Sequence[Hit], order: Sequence[tuple[int, float]]) -> list[Hit]:
+    """Return hits in a reranker's order: the place of each among `hits`, and its score."""
     return [
         replace(hits[i], rank=rank, score=score, rerank_score=score, first_rank=hits[i].rank)
         for rank, (i, score) in enumerate(order, start=1)

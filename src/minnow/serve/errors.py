@@ -73,14 +73,14 @@ def unauthorized(*, given: bool) -> ApiError:
     )
 
 
-def unknown_model(name: str, there_are: list[str]) -> ApiError:
-    """Make the error for a model that is not served."""
+def unknown_model(name: str, there_are: list[str], param: str = "model") -> ApiError:
+    """Make the error for a model that is not served, named in a field of the request."""
     shown = name if len(name) <= 80 else f"{name[:80]}…"
     return ApiError(
         HTTPStatus.NOT_FOUND,
         f"The model `{shown}` does not exist. This server has: {', '.join(there_are)}.",
         "model_not_found",
-        "model",
+        param,
     )
 
 

@@ -283,28 +283,37 @@ def _served(opened: Embedder | Reranker, make: Callable[[], ServedModel]) -> Ser
         raise
 
 
-def model_named(models: Mapping[str, ServedModel], name: str | None, kind: type[Kind]) -> Kind:
+def model_named(
+    models: Mapping[str, ServedModel], name: str | None, kind: type[Kind], param: str = "model"
+) -> Kind:
     """Return the model that a request names; without a name, the only one of its kind.
+
+    Args:
+        models: The served models, by name.
+        name: The name, if there is one.
+        kind: What the model has to be.
+        param: The field of the request that has the name.
 
     Raises:
         ApiError: There is no such model, it is of the other kind, or there are several and no name.
     """
+    place = "this path" if param == "model" else f"`{param}`"
     of_kind = {found: model for found, model in models.items() if isinstance(model, kind)}
     if name is None and len(of_kind) == 1:
         return next(iter(of_kind.values()))
     if not of_kind:
         raise bad_request(
-            f"This path takes {kind.kind}, and this server has none: start `minnow serve` with the "
-            "bundle of one.",
-            "model",
+            f"{place[0].upper()}{place[1:]} takes {kind.kind}, and this server has none: start "
+            "`minnow serve` with the bundle of one.",
+            param,
         )
     names = ", ".join(of_kind)
     if name is None:
-        raise bad_request(f"Name a model: {names}.", "model")
+        raise bad_request(f"Name a model: {names}.", param)
     if name not in models:
-        raise unknown_model(name, list(models))
+        raise unknown_model(name, list(models), param)
     if name not in of_kind:
         raise bad_request(
-            f"{name} is {models[name].kind}, and this path takes {kind.kind}: {names}.", "model"
+            f"{name} is {models[name].kind}, and {place} takes {kind.kind}: {names}.", param
         )
     return of_kind[name]

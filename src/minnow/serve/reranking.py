@@ -1,16 +1,18 @@
-"""Pairs of a query and a document: read from requests, ranked, and answered."""
+"""Pairs of a query and a document: read from requests or found, ranked, and answered."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import numpy as np
 from msgspec import UNSET
 
 from minnow.errors import InputError
+from minnow.indexfile.reranking import check_candidates
 from minnow.model.spec import ScoreActivation
 from minnow.scores import activate
+from minnow.search.hits import reordered
 from minnow.serve.errors import bad_request
 from minnow.serve.inputs import Rows, check_count
 from minnow.serve.schemas import (
@@ -21,6 +23,7 @@ from minnow.serve.schemas import (
     RankingMeta,
     RankingResult,
     RankingTokens,
+    SearchHit,
     Usage,
 )
 
@@ -29,8 +32,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from minnow.search import Hit
     from minnow.serve.models import ServedReranker
-    from minnow.serve.schemas import DocumentsRequest, TextsRequest
+    from minnow.serve.schemas import DocumentsRequest, SearchRequest, TextsRequest
 
     Floats = NDArray[np.float32]
 
@@ -154,3 +158,48 @@ def answer_documents(
         ),
         truncated=cut or UNSET,
     )
+
+
+def count_hits(asked: SearchRequest) -> int:
+    """Return how many hits a search has to find.
+
+    Raises:
+        ApiError: `candidates` is less than `k` or too many, or no reranker is named.
+    """
+    if asked.reranker is None:
+        if asked.candidates is not None:
+            raise bad_request(
+                "`candidates` is how many hits a reranker reads: name a `reranker`.", "candidates"
+            )
+        return asked.k
+    try:
+        return check_candidates(asked.candidates, asked.k)
+    except InputError as error:
+        raise bad_request(str(error), "candidates") from error
+
+
+def pairs_of_hits(model: ServedReranker, asked: SearchRequest, hits: Sequence[Hit]) -> Rows:
+    """Tokenise a question with each hit; those that are too long are cut off.
+
+    Raises:
+        ApiError: The question leaves no room for a hit.
+    """
+    texts = [hit.text for hit in hits]
+    return pairs_of(model, asked.query, texts, "hits", truncate=True, most=len(texts))
+
+
+def ranked_hits(
+    asked: SearchRequest, hits: Sequence[Hit], rows: Rows, logits: Floats
+) -> list[SearchHit]:
+    """Answer with the best hits, in the order of their logits; scores are those of `rank`."""
+    best = reordered(hits, rank(logits, raw=False, top_n=asked.k))
+    cut = {hits[i].id for i in rows.truncated}
+    return [
+        answer_hit(hit, first_rank=hit.first_rank, truncated=hit.id in cut or UNSET) for hit in best
+    ]
+
+
+def answer_hit(hit: Hit, **reranked: Any) -> SearchHit:
+    """Write a hit as it is answered, with what a reranker adds."""
+    facts = hit.facts() | {"first_rank": UNSET, "truncated": UNSET} | reranked
+    return SearchHit(**{name: facts[name] for name in SearchHit.__struct_fields__})

@@ -30,7 +30,16 @@ from minnow.serve.inputs import (
 )
 from minnow.serve.models import ServedEmbedder, ServedModel, ServedReranker
 from minnow.serve.page import HTML, page
-from minnow.serve.reranking import answer_documents, answer_texts, pairs_of, texts_of_documents
+from minnow.serve.reranking import (
+    answer_documents,
+    answer_hit,
+    answer_texts,
+    count_hits,
+    pairs_of,
+    pairs_of_hits,
+    ranked_hits,
+    texts_of_documents,
+)
 from minnow.serve.schemas import (
     DocumentsRequest,
     Embedding,
@@ -44,7 +53,6 @@ from minnow.serve.schemas import (
     Request,
     ResponseBody,
     SearchAnswer,
-    SearchHit,
     SearchRequest,
     SimilarityAnswer,
     SimilarityRequest,
@@ -283,30 +291,36 @@ async def _search(service: Service, body: bytes, _: Mapping[str, str]) -> Respon
     assert searcher is not None
     model = searcher.model
 
-    def read() -> tuple[SearchRequest, Rows]:
-        asked = decode(body, SearchRequest)
+    def read() -> tuple[SearchRequest, Rows, ServedReranker | None]:
+        asked, reranker = decode(body, SearchRequest), None
+        if asked.reranker is not None:
+            reranker = service.model(asked.reranker, ServedReranker, "reranker")
         if asked.mode == "keyword":
-            return asked, Rows([])
+            return asked, Rows([]), reranker
         truncate = _truncates(service, asked.truncate)
-        return asked, questions(model, [asked.query], truncate=truncate)
+        return asked, questions(model, [asked.query], truncate=truncate), reranker
 
-    asked, rows = await service.in_thread(read)
+    asked, rows, reranker = await service.in_thread(read)
     try:
-        hits = await searcher.search(asked)
+        hits = await searcher.search(asked, count_hits(asked))
     except InputError as error:
         raise bad_request(str(error)) from error
-    found = [
-        SearchHit(**{name: facts[name] for name in SearchHit.__struct_fields__})
-        for facts in (hit.facts() for hit in hits)
-    ]
+    pairs = Rows([])
+    if reranker is not None and hits:
+        pairs = await service.in_thread(pairs_of_hits, reranker, asked, hits)
+        logits = await service.compute(reranker, pairs)
+        found = ranked_hits(asked, hits, pairs, logits)
+    else:
+        found = [answer_hit(hit) for hit in hits]
+    tokens = rows.tokens + pairs.tokens
     answer = SearchAnswer(
         hits=found,
         mode=asked.mode,
         model=model.name,
-        usage=Usage(prompt_tokens=rows.tokens, total_tokens=rows.tokens),
+        usage=Usage(prompt_tokens=tokens, total_tokens=tokens),
         truncated=rows.truncated or UNSET,
     )
-    return _json(to_json(answer), len(rows.truncated))
+    return _json(to_json(answer), len(rows.truncated) + len(pairs.truncated))
 
 
 async def _live(service: Service, _: bytes, __: Mapping[str, str]) -> Response:

@@ -114,6 +114,13 @@ class SearchRequest(Request):
     params: Annotated[
         list[str | Int64 | float | None], Meta(description="The values of its question marks.")
     ] = []
+    reranker: (
+        Annotated[str, Meta(description="A reranker of this server, which orders what was found.")]
+        | None
+    ) = None
+    candidates: (
+        Annotated[int, Meta(ge=1, description="How many hits it reads, 50 by default.")] | None
+    ) = None
     truncate: Truncate | None = None
 
 
@@ -290,6 +297,13 @@ class SearchHit(ResponseBody):
     passage: str
     text: str
     metadata: dict[str, Any]
+    first_rank: (
+        Annotated[int, Meta(description="Its rank before a reranker ordered the hits.")] | UnsetType
+    ) = UNSET
+    truncated: (
+        Annotated[bool, Meta(description="Whether the reranker read only a part of it.")]
+        | UnsetType
+    ) = UNSET
 
 
 class SearchAnswer(ResponseBody):

@@ -64,8 +64,8 @@ class Searcher:
         self.model, self._index = model, index
         self._threads = ThreadPoolExecutor(2, thread_name_prefix="minnow-search")
 
-    async def search(self, asked: SearchRequest) -> list[Hit]:
-        """Search the index.
+    async def search(self, asked: SearchRequest, count: int) -> list[Hit]:
+        """Search the index for so many passages.
 
         Raises:
             InputError: The condition or a number cannot be used.
@@ -73,7 +73,7 @@ class Searcher:
         """
         return await self._in_thread(
             lambda: self._index.search(
-                asked.query, asked.k, mode=asked.mode, where=asked.where, params=asked.params
+                asked.query, count, mode=asked.mode, where=asked.where, params=asked.params
             )
         )
 

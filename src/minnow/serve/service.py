@@ -156,13 +156,13 @@ class Service:
         kinds = {name: bundle.manifest.reranking for name, bundle in self._bundles.items()}
         return [name for name, reranking in kinds.items() if (reranking is not None) is reranks]
 
-    def model(self, name: str | None, kind: type[Kind]) -> Kind:
-        """Return the model of a kind that a request names; see `model_named`.
+    def model(self, name: str | None, kind: type[Kind], param: str = "model") -> Kind:
+        """Return the model of a kind that a field of a request names; see `model_named`.
 
         Raises:
             ApiError: There is no such model.
         """
-        return model_named(self.models, name, kind)
+        return model_named(self.models, name, kind, param)
 
     async def compute(self, model: ServedModel, rows: Rows) -> Floats:
         """Compute the vectors, or logits, of a request's rows: float32 of shape (rows, width).
