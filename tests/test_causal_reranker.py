@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,6 +19,7 @@ from fakes.checkpoint import (
 )
 from fakes.programs import refused, run_minnow
 from fakes.tokenizers import write_tokenizer_of
+from safetensors.numpy import load_file
 from tokenizers import Tokenizer, processors
 from tokenizers.decoders import ByteLevel
 
@@ -53,13 +56,41 @@ yes?<|im_end|>
 </think>
 
 {% endif %}"""
+JUDGE = (
+    "Judge whether the Document meets the requirements based on the Query and the Instruct "
+    'provided. Note that the answer can only be "yes" or "no".'
+)
+FIND = "Given a web search query, retrieve relevant passages that answer the query"
+CONTENT = '| map(attribute="content") | first'
+PUBLISHED = (
+    f"""{{%- set instruction = messages | selectattr("role", "eq", "system") {CONTENT} | """
+    f"""default("{FIND}") -%}}
+{{%- set query_text = messages | selectattr("role", "eq", "query") {CONTENT} -%}}
+{{%- set document_text = messages | selectattr("role", "eq", "document") {CONTENT} -%}}
+<|im_start|>system
+{JUDGE}<|im_end|>
+<|im_start|>user
+<Instruct>: {{{{ instruction }}}}
+<Query>: {{{{ query_text }}}}
+<Document>: {{{{ document_text }}}}<|im_end|>
+<|im_start|>assistant
+<think>
+
+</think>
+
+
+"""
+)
+"""chat_template.jinja of Qwen/Qwen3-Reranker-0.6B, revision e61197e; its SHA-256 is asserted."""
 LOGITS = {"method": "forward", "method_output_name": "logits"}
 LIMIT = 100
 
 
-def write_causal(folder: Path, *, tied: bool = True, **score: int | None) -> Path:
+def write_causal(
+    folder: Path, *, tied: bool = True, limit: int = LIMIT, **score: int | None
+) -> Path:
     """Write a tiny Qwen3 that reranks, in the files that sentence-transformers saves."""
-    write_tokenizer_of(folder, "qwen3", model_max_length=LIMIT)
+    write_tokenizer_of(folder, "qwen3", model_max_length=limit)
     added = ["<|im_start|>", "<think>", "</think>"]
 
     def change(tokenizer: Any) -> None:
@@ -71,7 +102,7 @@ def write_causal(folder: Path, *, tied: bool = True, **score: int | None) -> Pat
     stated = {
         "architectures": ["Qwen3ForCausalLM"],
         "vocab_size": rows,
-        "max_position_embeddings": 400,
+        "max_position_embeddings": 4 * limit,
         "tie_word_embeddings": tied,
     }
     write_json(folder / "config.json", CONFIGS["qwen3"] | stated)
@@ -164,14 +195,66 @@ def test_scores_are_those_of_cross_encoder(tmp_path: Path) -> None:
     assert bundle.manifest.reranking == read_original(source_of(folder)).reranking
 
 
-@pytest.mark.transformers_5
-def test_a_table_of_its_own_and_a_single_token(tmp_path: Path) -> None:
-    folder = write_causal(tmp_path / "model", tied=False, false_token_id=None)
+def logits(folder: Path, texts: list[tuple[str, str]]) -> Any:
+    """Return the first logit of each pair, by the files alone."""
     original = read_original(source_of(folder))
     assert original.reranking is not None
     tokenizer = PairTokenizer(original.tokenizer.content, original.embedding, original.reranking)
     model = ReferenceModel(original.network, original.head, original.tensors)
-    found = [model.vector(row.ids, row.types)[0] for row in tokenizer.tokenize(pairs()[:8])]
+    return np.array([model.vector(row.ids, row.types)[0] for row in tokenizer.tokenize(texts)])
+
+
+@pytest.mark.transformers_5
+def test_a_table_of_its_own_and_a_single_token(tmp_path: Path) -> None:
+    folder = write_causal(tmp_path / "model", tied=False, false_token_id=None)
+    expected = cross_encoder(folder).predict(pairs()[:8])
+    assert np.abs(logits(folder, pairs()[:8]) - expected).max() <= 1e-4
+
+
+@pytest.mark.transformers_5
+def test_the_files_that_qwen_publishes_need_nothing_else(tmp_path: Path) -> None:
+    """Their template has the text that Qwen's card makes of a pair."""
+    digest = "6f682162495ec5b39fd9005c01b6aa2a74669379fe967039f1e2cbbe8752369d"
+    assert sha256(PUBLISHED.encode()).hexdigest() == digest
+    folder = write_causal(tmp_path / "model", limit=500)
+    (folder / "chat_template.jinja").write_text(PUBLISHED)
+    edit_json(folder / "sentence_bert_config.json", without=("processing_kwargs",))
+    edit_json(folder / "tokenizer_config.json", chat_template="{{ messages[0].content }}")
+    reranking = read_original(source_of(folder)).reranking
+    assert reranking is not None
+    assert reranking.chat is not None
+    system = f"<|im_start|>system\n{JUDGE}<|im_end|>\n"
+    end = "<|im_end|>\n<|im_start|>assistant\n<think>\n\n</think>\n\n"
+    for instruction in (FIND, "is it a fish?"):
+        asked = f"<|im_start|>user\n<Instruct>: {instruction}\n<Query>: q\n<Document>: d"
+        prompt = "" if instruction == FIND else instruction
+        assert reranking.chat.join("q", "d", prompt) == f"{system}{asked}{end}"
+    texts = [*pairs()[:3], ("fish " * 300, "a")]
+    assert np.abs(logits(folder, texts) - cross_encoder(folder).predict(texts)).max() <= 1e-4
+
+
+@pytest.mark.transformers_5
+def test_a_classifier_may_have_a_chat_template_too(tmp_path: Path) -> None:
+    """sentence-transformers makes messages of all texts where the files say that it can."""
+    folder = write_causal(tmp_path / "model")
+    edit_json(
+        folder / "config.json",
+        architectures=["Qwen3ForSequenceClassification"],
+        id2label={"0": "yes"},
+        pad_token_id=1,
+    )
+    rows = json.loads((folder / "modules.json").read_text())
+    write_json(folder / "modules.json", rows[:1])
+    edit_json(
+        folder / "sentence_bert_config.json",
+        transformer_task="sequence-classification",
+        module_output_name="scores",
+    )
+    tensors = load_file(folder / "model.safetensors")
+    score = np.random.default_rng(1).normal(0, 0.5, (1, 32)).astype(np.float32)
+    write_weights(folder, tensors | {"score.weight": score})
+    found = logits(folder, pairs()[:8])
+    assert np.ptp(found) > 0.1
     assert np.abs(found - cross_encoder(folder).predict(pairs()[:8])).max() <= 1e-4
 
 

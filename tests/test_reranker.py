@@ -443,6 +443,44 @@ def test_modules_of_sentence_transformers_6_are_read(tmp_path: Path) -> None:
     assert np.abs(found - cross_encoder(folder).predict(PAIRS)).max() < 1e-4
 
 
+@pytest.mark.transformers_5
+@pytest.mark.parametrize("labels", [1, 3])
+def test_a_network_with_pooling_and_dense_gives_scores(labels: int, tmp_path: Path) -> None:
+    """The form of a CrossEncoder that is made of modules; a pair has token types there too."""
+    from sentence_transformers import CrossEncoder
+    from sentence_transformers.base.modules import Dense, Transformer
+    from sentence_transformers.sentence_transformer.modules import Pooling
+    from torch import manual_seed, nn
+
+    manual_seed(0)
+    network = write_model(tmp_path / "network")
+    (network / "modules.json").unlink()
+    inputs = ["input_ids", "token_type_ids", "attention_mask"]
+    edit_json(network / "tokenizer_config.json", model_input_names=inputs)
+    transformer = Transformer(str(network), max_seq_length=40)
+    width = transformer.get_embedding_dimension()
+    modules = [
+        transformer,
+        Pooling(width, "mean"),
+        Dense(width, 16, activation_function=nn.GELU()),
+        Dense(16, labels, activation_function=nn.Identity(), module_output_name="scores"),
+    ]
+    peer = CrossEncoder(modules=modules, device="cpu")
+    peer.save_pretrained(str(tmp_path / "model"))
+    found = logits(tmp_path / "model")
+    expected = peer.predict(PAIRS[:6], activation_fn=nn.Identity()).reshape(found.shape)
+    assert np.ptp(expected) > 0.01
+    assert np.abs(found - expected).max() < 1e-5
+    original = read_original(source_of(tmp_path / "model"))
+    assert original.reranking is not None
+    assert original.reranking.segments
+    assert len(original.reranking.labels) == labels
+    assert original.reranking.activation.value == type(peer.activation_fn).__name__.lower()
+    edit_json(tmp_path / "model" / "3_Dense" / "config.json", module_output_name="other")
+    with pytest.raises(UnsupportedModelError, match='module_output_name: "other"'):
+        read_original(source_of(tmp_path / "model"))
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

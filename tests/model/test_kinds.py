@@ -67,11 +67,19 @@ FOLDERS: dict[str, tuple[Mapping[str, str], str]] = {
             "modules.json": modules(ST + "cross_encoder.modules.logit_score.LogitScore"),
         }
         | WEIGHTS,
-        "is a reranker (a cross-encoder, CrossEncoder) without the head of a classifier",
+        "is a reranker (a cross-encoder, CrossEncoder) in a form that minnow does not compute",
     ),
     "reranker of sentence-transformers 2": (
         {"config.json": head("BertModel", sbert_ce_default_activation_function="x")} | WEIGHTS,
         "is a reranker",
+    ),
+    "reranker-without-prompt": (
+        {
+            "config.json": head("Qwen3ForCausalLM"),
+            "README.md": "---\nlicense: apache-2.0\npipeline_tag: text-ranking\n---\n# Judge\n",
+        }
+        | WEIGHTS,
+        "is a reranker (its card says text-ranking, Qwen3ForCausalLM)",
     ),
     "classifier": (
         {"config.json": head("BertForSequenceClassification", id2label={"0": "a", "1": "b"})}

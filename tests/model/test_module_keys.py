@@ -62,6 +62,16 @@ def test_a_key_that_minnow_does_not_compute_is_refused_by_name(
     assert f"{file} asks for {key}: {json.dumps(value)[:40]}" in str(caught.value)
 
 
+def test_texts_that_become_messages_are_refused(folder: Path) -> None:
+    """sentence-transformers puts every text through the chat template then."""
+    method = {"method": "forward", "method_output_name": "last_hidden_state"}
+    modalities = {"text": method, "message": {**method, "format": "flat"}}
+    edit_json(folder / LIMITS, modality_config=modalities)
+
+    with pytest.raises(UnsupportedModelError, match=r"asks for modality_config\.message: "):
+        embedding_of(folder)
+
+
 @pytest.mark.parametrize(
     ("key", "value", "named"),
     [

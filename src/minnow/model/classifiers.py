@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from minnow.errors import UnsupportedModelError
-from minnow.model.head import Layer, LayerActivation, LayerKind
+from minnow.model.head import Head, Layer, LayerActivation, LayerKind
 from minnow.vectors import Pooling
 
 if TYPE_CHECKING:
@@ -57,6 +57,11 @@ class Classifier:
 
     pooling: Pooling
     layers: tuple[NamedLayer, ...]
+
+    @property
+    def head(self) -> Head:
+        """The same without the names of tensors."""
+        return Head(self.pooling, layers=tuple(row.layer for row in self.layers))
 
     @property
     def zeros(self) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ anything is said of missing files.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -168,10 +169,22 @@ def scores_pairs(listing: Listing) -> str | None:
 
 
 def _foreign_reranker(listing: Listing) -> str | None:
-    """Recognise a cross-encoder that is neither a classifier nor a known language model."""
-    scores = any(name.endswith(".LogitScore") for name in listing.modules)
-    known = listing.classifiers or (scores and {*listing.architectures} & {*CAUSAL_RERANKERS})
+    """Recognise a cross-encoder that is in no form that minnow computes."""
+    last = [name.rsplit(".", 1)[-1] for name in listing.modules]
+    scores = "LogitScore" in last and {*listing.architectures} & {*CAUSAL_RERANKERS}
+    known = listing.classifiers or scores or "Pooling" in last
     return None if known else scores_pairs(listing)
+
+
+def _reranker_without_prompt(listing: Listing) -> str | None:
+    """Recognise a causal language model that reranks, by its card, and does not say what it reads.
+
+    Qwen3-Reranker was one before sentence-transformers' files were added to it.
+    """
+    causal = [name for name in listing.architectures if name.endswith("ForCausalLM")]
+    front = listing.text("README.md").split("\n---", 1)[0]
+    ranks = re.search(r"^pipeline_tag: *['\"]?text-ranking", front, re.MULTILINE)
+    return causal[0] if causal and ranks and MODULES not in listing.names else None
 
 
 def _classifier(listing: Listing, *, one_label: bool = False) -> str | None:
@@ -304,11 +317,20 @@ KINDS: tuple[Kind, ...] = (
     ),
     Kind(
         "reranker",
-        "a reranker (a cross-encoder, {detail}) without the head of a classifier",
-        "minnow converts rerankers whose config.json names a class that ends with "
+        "a reranker (a cross-encoder, {detail}) in a form that minnow does not compute",
+        "It converts rerankers whose config.json names a class that ends with "
         f"ForSequenceClassification, or {', '.join(CAUSAL_RERANKERS)} where modules.json names "
-        "LogitScore.",
+        "LogitScore, and those whose modules.json names Pooling and Dense.",
         _foreign_reranker,
+    ),
+    Kind(
+        "reranker-without-prompt",
+        "a reranker (its card says text-ranking, {detail}) whose files do not say which text it "
+        "reads of a pair",
+        "Give a revision with modules.json, 1_LogitScore and chat_template.jinja, as Qwen's own "
+        'have; or save one: CrossEncoder(MODEL, processor_kwargs={{"chat_template": TEMPLATE}})'
+        ".save_pretrained(FOLDER).",
+        _reranker_without_prompt,
     ),
     Kind(
         "classifier",

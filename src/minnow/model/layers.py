@@ -39,12 +39,18 @@ _DENSE_KEYS = (
 )
 
 
-def read_layers(source: ModelSource, pooled: int) -> tuple[tuple[Layer, ...], bool]:
+_VECTOR = "sentence_embedding"
+
+
+def read_layers(
+    source: ModelSource, pooled: int, output: str = _VECTOR
+) -> tuple[tuple[Layer, ...], bool]:
     """Read the modules that follow Pooling.
 
     Args:
         source: The model's files.
         pooled: Length of the pooled vector.
+        output: The name that the last Dense gives its output.
 
     Returns:
         The layers, without a last normalisation; and whether there is one.
@@ -55,9 +61,10 @@ def read_layers(source: ModelSource, pooled: int) -> tuple[tuple[Layer, ...], bo
         UnsupportedModelError: A module asks for more than minnow computes.
     """
     layers: list[Layer] = []
-    for module in layer_modules(source):
+    modules = layer_modules(source)
+    for module in modules:
         width = layers[-1].width if layers else pooled
-        layer = _read_layer(source, module, width)
+        layer = _read_layer(source, module, width, output if module is modules[-1] else _VECTOR)
         if layer is not None:
             layers.append(layer)
     normalizes = bool(layers) and layers[-1].kind is LayerKind.UNIT_LENGTH
@@ -69,7 +76,7 @@ def layer_modules(source: ModelSource) -> list[Module]:
     return [module for module in read_modules(source) or () if module.kind in LAYERS]
 
 
-def _read_layer(source: ModelSource, module: Module, width: int) -> Layer | None:
+def _read_layer(source: ModelSource, module: Module, width: int, output: str) -> Layer | None:
     """Read one module; None for one that changes no vector."""
     if module.kind == "Dropout":  # of training
         return None
@@ -82,14 +89,14 @@ def _read_layer(source: ModelSource, module: Module, width: int) -> Layer | None
         refuse_keys(path, unknown_keys(config, ("dimension",)))
         _check_width(path, "dimension", config.get("dimension"), width)
         return Layer(LayerKind.LAYER_NORM, width)
-    return _read_dense(config, path, width)
+    return _read_dense(config, path, width, output)
 
 
-def _read_dense(config: dict[str, Any], path: Path, width: int) -> Layer:
+def _read_dense(config: dict[str, Any], path: Path, width: int, output: str) -> Layer:
     faults = unknown_keys(config, _DENSE_KEYS)
-    for key in ("module_input_name", "module_output_name"):
-        if config.get(key) not in (None, "sentence_embedding"):
-            faults.append(shown(key, config[key]))
+    for key, name in (("module_input_name", _VECTOR), ("module_output_name", output)):
+        if (config.get(key) or _VECTOR) != name:
+            faults.append(shown(key, config.get(key)))
     refuse_keys(path, faults)
     _check_width(path, "in_features", config.get("in_features"), width)
     out, bias, residual = (

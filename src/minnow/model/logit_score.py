@@ -8,12 +8,10 @@ vocabulary are never computed.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from minnow.errors import SourceError, UnsupportedModelError
-from minnow.model.chat import ChatTemplate, read_chat_template
 from minnow.model.checkpoint import read_named
 from minnow.model.config import read_object
 from minnow.model.config_keys import shown, unknown_keys
@@ -50,16 +48,12 @@ class LogitScore:
         yes: The id whose logit is the score.
         no: The id whose logit is subtracted, or None.
         label: The token of `yes`, as the vocabulary spells it.
-        chat: The template that makes one text of a pair.
-        limits: The content of the Transformer's own file.
         tied: Whether the table is that of words.
     """
 
     yes: int
     no: int | None
     label: str
-    chat: ChatTemplate
-    limits: Mapping[str, Any]
     tied: bool
 
     def row(self, source: ModelSource, words: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -127,8 +121,6 @@ def read_logit_score(
         yes,
         no,
         label or f"token {yes}",
-        read_chat_template(source, limits),
-        limits,
         tied=bool(config.get("tie_word_embeddings", False)),
     )
 

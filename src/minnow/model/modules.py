@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from minnow.errors import SourceError, SourceNotFoundError, UnsupportedModelError
 from minnow.model.config import read_json, read_object
@@ -142,12 +142,13 @@ class TransformerTask:
     Attributes:
         plain: Further keys -> their only values besides null.
         output: The output of transformers' class that is taken.
-        chats: Whether it takes messages too, which a chat template makes a text of.
+        messages: Whether it takes messages, which a chat template makes a text of. Where it does,
+            sentence-transformers makes messages of all texts.
     """
 
     plain: Mapping[str, tuple[object, ...]]
     output: str
-    chats: bool = False
+    messages: Literal["never", "perhaps", "always"] = "never"
 
 
 EMBEDDING = TransformerTask(
@@ -161,12 +162,13 @@ EMBEDDING = TransformerTask(
 CLASSIFICATION = TransformerTask(
     {"transformer_task": ("sequence-classification",), "module_output_name": ("scores",)},
     "logits",
+    messages="perhaps",
 )
 """A cross-encoder, which takes `processing_kwargs` too; see `minnow.model.reranking`."""
 GENERATION = TransformerTask(
     {"transformer_task": ("text-generation",), "module_output_name": ("causal_logits",)},
     "logits",
-    chats=True,
+    messages="always",
 )
 """A causal language model that reranks; see `minnow.model.logit_score`."""
 
@@ -214,11 +216,25 @@ def _transformer_faults(limits: dict[str, Any], task: TransformerTask) -> list[s
         method = {"method": "forward", "method_output_name": task.output}
         chat = modalities.get("message") if isinstance(modalities, dict) else None
         formats = ({**method, "format": "flat"}, {**method, "format": "structured"})
-        if text != method or (task.chats and chat not in formats):
+        allowed: tuple[object, ...] = {
+            "never": (None,), "perhaps": (None, *formats), "always": formats,
+        }[task.messages]  # fmt: skip
+        if text != method:
             faults.append(shown("modality_config", modalities))
-    elif task.chats:
+        elif chat not in allowed:
+            faults.append(f"modality_config.{shown('message', chat)}")
+    elif task.messages == "always":
         faults.append("modality_config: null")
     return faults
+
+
+def reads_messages(limits: Mapping[str, Any]) -> bool:
+    """Return whether a Transformer makes one text of a pair with a chat template.
+
+    Args:
+        limits: What `read_limits` read of it.
+    """
+    return "message" in (limits.get("modality_config") or {})
 
 
 # --- Pooling and Normalize ---------------------------------------------------------------

@@ -10,15 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minnow.model.chat import ChatTemplate
-from minnow.model.checkpoint import read_named, read_tensors
+from minnow.model.checkpoint import read_tensors
 from minnow.model.config import read_encoder_spec
 from minnow.model.embedding import read_embedding_spec
 from minnow.model.families import network_of
-from minnow.model.head import layer_shapes
 from minnow.model.layers import read_layer_tensors
-from minnow.model.logit_score import read_logit_score
-from minnow.model.reranking import is_causal_reranker, is_reranker, read_reranker
+from minnow.model.modules import read_limits, reads_messages
+from minnow.model.reranking import is_reranker, read_reranker
 from minnow.model.router import refuse_routes
+from minnow.model.scorers import read_scorer, read_task
 from minnow.model.source import ModelSource
 from minnow.model.spec import (
     Choices,
@@ -56,7 +56,7 @@ class Original:
         tensors: The tensors of the network and of the head's layers, under our names.
         tokenizer: Its tokenizer, which need not be its tokenizer.json.
         reranking: What a reranker adds; None for an embedding model.
-        chat: The template that makes one text of a pair, in a causal language model.
+        chat: The template that makes one text of a pair, where it is not the tokenizer's.
     """
 
     source: ModelSource
@@ -110,20 +110,11 @@ def read_original(source: ModelSource, choices: Choices = Choices()) -> Original
 
 def _read_reranker(source: ModelSource, choices: Choices) -> Original:
     encoder = read_encoder_spec(source)
-    chats = is_causal_reranker(source)
-    tokenizer = read_tokenizer(source, encoder, pairs=not chats)
-    score = read_logit_score(source, encoder, tokenizer) if chats else None
-    embedding, reranking, classifier = read_reranker(source, encoder, tokenizer, choices, score)
-    shapes = layer_shapes(embedding.head, encoder.width)
-    if score is not None:
-        tensors = read_tensors(source, encoder)
-        row = {name: score.row(source, tensors["embeddings.word"]) for name in shapes}
-        return Original(source, encoder, embedding, tensors | row, tokenizer, reranking, score.chat)
-    names = classifier.tensor_names(shapes)
-    zeros = {name: np.zeros(shapes[name], np.float32) for name in classifier.zeros}
-    head = read_named(source, names, shapes) | zeros
-    tensors = read_tensors(source, encoder, others=names.values())
-    return Original(source, encoder, embedding, tensors | head, tokenizer, reranking)
+    limits = read_limits(source, read_task(source))
+    tokenizer = read_tokenizer(source, encoder, pairs=not reads_messages(limits))
+    scorer = read_scorer(source, encoder, tokenizer)
+    embedding, reranking = read_reranker(source, encoder, tokenizer, scorer, choices)
+    return Original(source, encoder, embedding, scorer.tensors(), tokenizer, reranking, scorer.chat)
 
 
 def read_tokenizer(

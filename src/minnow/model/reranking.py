@@ -9,19 +9,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from minnow.errors import AmbiguousModelError, InputError, SourceError, UnsupportedModelError
-from minnow.model.classifiers import (
-    CLASSIFIES,
-    LABEL_OF_LAST_TOKEN,
-    Classifier,
-    read_classifier,
-)
 from minnow.model.config import read_object
 from minnow.model.config_keys import PIPELINE_KEYS, shown, unknown_keys
 from minnow.model.embedding import read_max_tokens
 from minnow.model.kinds import scores_pairs
 from minnow.model.layout import list_names
 from minnow.model.listing import CONFIG, PIPELINE, Listing
-from minnow.model.modules import CLASSIFICATION, LOGIT_SCORE, read_limits, read_modules, refuse_keys
+from minnow.model.modules import read_modules, refuse_keys
 from minnow.model.pairs import PairTemplate
 from minnow.model.spec import (
     ChatFrame,
@@ -37,7 +31,7 @@ from minnow.model.tokenizer_files import gives_token_types, read_tokenizer_files
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from minnow.model.logit_score import LogitScore
+    from minnow.model.scorers import Scorer
     from minnow.model.source import ModelSource
     from minnow.model.tokenizer_adoption import SourceTokenizer
 
@@ -59,30 +53,24 @@ def is_reranker(source: ModelSource) -> bool:
     return scores_pairs(Listing(source.name, names, source.folder)) is not None
 
 
-def is_causal_reranker(source: ModelSource) -> bool:
-    """Return whether a cross-encoder is a causal language model: its module is LogitScore."""
-    listing = Listing(source.name, list_names(source.folder), source.folder)
-    return any(name.endswith(f".{LOGIT_SCORE}") for name in listing.modules)
-
-
 def read_reranker(
     source: ModelSource,
     encoder: EncoderSpec,
     tokenizer: SourceTokenizer,
+    scorer: Scorer,
     choices: Choices = Choices(),
-    score: LogitScore | None = None,
-) -> tuple[EmbeddingSpec, RerankingSpec, Classifier]:
+) -> tuple[EmbeddingSpec, RerankingSpec]:
     """Read how a cross-encoder makes scores.
 
     Args:
         source: The model's files.
         encoder: The network.
         tokenizer: The model's tokenizer.
+        scorer: What makes its logits.
         choices: Settings of the user; `max_tokens` is the only one that a reranker has.
-        score: What makes scores where the model is a causal language model.
 
     Returns:
-        The way to the logits, what a reranker adds to it, and its classifier.
+        The way to the logits, and what a reranker adds to it.
 
     Raises:
         InputError: A choice is made that belongs to embedding models.
@@ -91,37 +79,28 @@ def read_reranker(
         UnsupportedModelError: They ask for something that minnow does not compute.
     """
     _check_choices(choices)
-    config = read_object(source.file(CONFIG))
-    if score is None:
-        _check_architecture(source, config)
-        labels = _read_labels(config)
-        classifier = read_classifier(encoder, config, len(labels))
-        has_modules = read_modules(source) is not None
-        limits: Mapping[str, Any] = read_limits(source, CLASSIFICATION)
-    else:
-        labels, has_modules, limits = (score.label,), True, score.limits
-        classifier = LABEL_OF_LAST_TOKEN
-    pipeline = _read_pipeline(source) if has_modules else {}
-    text = _read_text_options(limits, source, chats=score is not None)
+    pipeline = {} if read_modules(source) is None else _read_pipeline(source)
+    text = _read_text_options(scorer.limits, source, chats=scorer.chat is not None)
     spec = EmbeddingSpec(
-        pooling=classifier.pooling,
+        pooling=scorer.head.pooling,
+        joined_poolings=scorer.head.joined,
         normalize=False,
-        max_tokens=read_max_tokens(source, {**limits, **text}, encoder, choices),
-        lowercase=bool(limits.get("do_lower_case", False)),
+        max_tokens=read_max_tokens(source, {**scorer.limits, **text}, encoder, choices),
+        lowercase=bool(scorer.limits.get("do_lower_case", False)),
         prompts={name: text or "" for name, text in (pipeline.get("prompts") or {}).items()},
         default_prompt_name=pipeline.get("default_prompt_name"),
-        layers=tuple(row.layer for row in classifier.layers),
+        layers=scorer.head.layers,
     )
     reranking = RerankingSpec(
-        labels=labels,
-        activation=_read_activation(pipeline, config, len(labels)),
+        labels=scorer.labels,
+        activation=_read_activation(pipeline, read_object(source.file(CONFIG)), len(scorer.labels)),
         truncation=PairTruncation(text.get("truncation", PairTruncation.LONGEST_FIRST)),
-        segments=score is None and _read_segments(source, encoder, tokenizer),
-        chat=None if score is None else score.chat.frame(),
+        segments=scorer.chat is None and _read_segments(source, encoder, tokenizer),
+        chat=None if scorer.chat is None else scorer.chat.frame(),
     )
     if reranking.chat is not None:
         _check_frame(source, reranking.chat, tokenizer, spec)
-    return spec, reranking, classifier
+    return spec, reranking
 
 
 def _check_frame(
@@ -145,29 +124,6 @@ def _check_choices(choices: Choices) -> None:
             f"{', '.join(foreign)} belong{'s' * (len(foreign) == 1)} to embedding models, and this "
             "is a reranker. Leave it out; `max_tokens=` is the only choice here."
         )
-
-
-def _check_architecture(source: ModelSource, config: Mapping[str, Any]) -> None:
-    stated = config.get("architectures") or []
-    if not any(str(name).endswith(CLASSIFIES) for name in stated):
-        raise UnsupportedModelError(
-            f"{source.name} is a reranker of the class {', '.join(map(str, stated)) or 'none'}; "
-            f"minnow converts those of classes that end with {CLASSIFIES}."
-        )
-
-
-def _read_labels(config: Mapping[str, Any]) -> tuple[str, ...]:
-    """Read the name of each logit, as transformers does: `id2label`, or two without names."""
-    stated = config.get("id2label")
-    if stated is None:
-        return tuple(f"LABEL_{i}" for i in range(int(config.get("num_labels") or 2)))
-    try:
-        named = {int(number): str(name) for number, name in stated.items()}
-    except (AttributeError, ValueError) as error:
-        raise SourceError(f"{CONFIG}: id2label should map numbers to names.") from error
-    if not named or sorted(named) != list(range(len(named))):
-        raise SourceError(f"{CONFIG}: id2label numbers its labels {sorted(named)}, not from 0 on.")
-    return tuple(named[i] for i in range(len(named)))
 
 
 def _read_activation(
