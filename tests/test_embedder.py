@@ -419,15 +419,15 @@ class TestBadInput:
     )
     def test_a_number_out_of_range(self, made: Made, option: str, value: int) -> None:
         with pytest.raises(InputError, match=f"{option} should be .*, not {value}"):
-            made.embedder.encode("fish", **{option: value})  # type: ignore[arg-type]
+            made.embedder.encode("fish", **{option: value})  # type: ignore[call-overload]
 
     def test_an_unknown_policy(self, made: Made) -> None:
         with pytest.raises(InputError, match="warn, error, ignore, not 'drop'"):
-            made.embedder.encode("fish", on_truncate="drop")  # type: ignore[arg-type]
+            made.embedder.encode("fish", on_truncate="drop")  # type: ignore[call-overload]
 
     def test_a_prompt_that_is_no_string(self, made: Made) -> None:
         with pytest.raises(InputError, match="prompt is bytes, not a string"):
-            made.embedder.encode("fish", prompt=b"a")  # type: ignore[arg-type]
+            made.embedder.encode("fish", prompt=b"a")  # type: ignore[call-overload]
 
 
 class TestRuntime:

@@ -65,6 +65,11 @@ def test_every_public_name_is_there(name: str) -> None:
     assert getattr(value, "__module__", "minnow.bundle").startswith("minnow.")
 
 
+def test_the_names_and_the_version_can_be_listed() -> None:
+    assert set(dir(minnow)) > {*minnow.__all__, "__version__"}
+    assert minnow.__version__ == metadata.version("minnow-embed")
+
+
 def test_another_name_is_not() -> None:
     with pytest.raises(AttributeError, match="module 'minnow' has no attribute 'convort'"):
         minnow.convort  # noqa: B018

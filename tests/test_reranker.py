@@ -252,12 +252,26 @@ def test_what_is_no_pair_is_refused_by_number(ranker: Bundle, inputs: Any, messa
 def test_arguments_that_have_one_value_here_are_refused_otherwise(ranker: Bundle) -> None:
     with Reranker.open(ranker) as reranker:
         assert reranker.predict(PAIRS[0], device="cpu", convert_to_numpy=True).shape == ()
-        with pytest.raises(InputError, match="convert_to_tensor"):
-            reranker.predict(PAIRS, convert_to_tensor=True)
+        with pytest.raises(InputError, match="device='cuda'"):
+            reranker.predict(PAIRS, device="cuda")
+        with pytest.raises(TypeError, match="unexpected keyword argument 'output_value'"):
+            reranker.predict(PAIRS, output_value="token_embeddings")  # type: ignore[call-arg]
         with pytest.raises(InputError, match="top_k should be 0 or more"):
             reranker.rank(QUERY, ["a"], top_k=-1)
         with pytest.raises(InputError, match="batch_size"):
             reranker.rank(QUERY, ["a"], batch_size=0)
+
+
+@pytest.mark.extra("sentence-transformers")
+def test_scores_may_be_tensors(ranker: Bundle) -> None:
+    torch = pytest.importorskip("torch")
+    with Reranker.open(ranker) as reranker:
+        expected = reranker.predict(PAIRS)
+        found = reranker.predict(PAIRS, convert_to_tensor=True)
+        assert isinstance(found, torch.Tensor)
+        assert found.tolist() == expected.tolist()
+        apart = reranker.predict(PAIRS, convert_to_numpy=False)
+        assert [float(each) for each in apart] == expected.tolist()
 
 
 def test_pairs_over_the_limit_are_told_or_refused(ranker: Bundle) -> None:

@@ -53,7 +53,13 @@ _HOMES = {
 }
 
 
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__, "__version__"])
+
+
 def __getattr__(name: str) -> object:
+    if name == "__version__":
+        return import_module("importlib.metadata").version("minnow-embed")
     for home, names in _HOMES.items():
         if name in names:
             return getattr(import_module(home), name)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from numbers import Integral
-from typing import TYPE_CHECKING, Literal, TypedDict, get_args
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, cast, get_args
 
 from minnow.engines import EngineArguments
 from minnow.errors import InputError
+from minnow.outputs import OutputForm
 
 if TYPE_CHECKING:
     from minnow.model.spec import EmbeddingSpec
@@ -39,40 +40,40 @@ class Fusion(str, Enum):
 
 
 class PeerOptions(TypedDict, total=False):
-    """Arguments of sentence-transformers' `encode` that have one possible value here.
+    """Further arguments of sentence-transformers' `encode` (6.2)."""
 
-    Each is accepted at the peer's default (6.2), or where it changes nothing.
-    """
-
-    output_value: str
+    inputs: Any
+    sentences: Any
+    output_value: str | None
     precision: str | None
+    ranges: Any
     convert_to_numpy: bool
     convert_to_tensor: bool
-    device: str | None
-    pool: None
-    chunk_size: None
+    device: Any
+    pool: Any
+    chunk_size: int | None
 
 
 class PeerPredictOptions(TypedDict, total=False):
-    """Arguments of `CrossEncoder.predict` and `rank` that have one possible value here."""
+    """Further arguments of `CrossEncoder.predict` and `rank`."""
 
     convert_to_numpy: bool
     convert_to_tensor: bool
-    device: str | None
-    pool: None
-    chunk_size: None
+    device: Any
+    pool: Any
+    chunk_size: int | None
 
 
 class PeerSettings(TypedDict, total=False):
-    """Arguments of the class `SentenceTransformer` that have one possible value here."""
+    """Arguments of the class `SentenceTransformer` (6.2)."""
 
-    device: str | None
+    device: Any
     modules: None
-    prompts: None
-    default_prompt_name: None
+    prompts: Mapping[str, str] | None
+    default_prompt_name: str | None
     cache_folder: None
     trust_remote_code: bool
-    revision: None
+    revision: str | None
     local_files_only: bool
     token: None
     use_auth_token: None
@@ -82,47 +83,39 @@ class PeerSettings(TypedDict, total=False):
     config_kwargs: None
     model_card_data: None
     backend: str
-    similarity_fn_name: None
-    truncate_dim: None
+    similarity_fn_name: str | None
+    truncate_dim: int | None
 
 
 class OpenArguments(EngineArguments, PeerSettings, total=False):
     """The keyword arguments of `Embedder.open`."""
 
 
-_FLOATS = "vectors are NumPy arrays of float32; convert the result"
 _OPENED = "the bundle settles it; choose it when you convert the model"
-_PEER_VALUES: dict[str, tuple[tuple[object, ...], str]] = {
-    "output_value": (("sentence_embedding",), "minnow gives one vector for each text"),
-    "precision": (("float32", None), _FLOATS),
-    "convert_to_numpy": ((True,), _FLOATS),
-    "convert_to_tensor": ((False,), _FLOATS),
-    "device": ((None, "cpu"), "a bundle runs on the CPU; see `engine=` and `threads=` of open()"),
-    "pool": ((None,), "open() takes `threads=`, and opens several sessions by itself"),
-    "chunk_size": ((None,), "open() takes `threads=`, and opens several sessions by itself"),
+_HUB = "the Hub's own settings hold: HF_TOKEN, HF_HOME"
+_CPU = "a bundle runs on the CPU; see `engine=` and `threads=` of open()"
+_ONE_VALUE: dict[str, tuple[tuple[object, ...], str]] = {
     "modules": ((None,), _OPENED),
-    "prompts": ((None,), _OPENED),
-    "default_prompt_name": ((None,), _OPENED),
-    "cache_folder": ((None,), "a bundle is a directory on disk, and nothing is downloaded"),
+    "cache_folder": ((None,), "models are kept in $MINNOW_CACHE, and downloads in $HF_HOME"),
     "trust_remote_code": ((False,), "no code of a model is run"),
-    "revision": ((None,), _OPENED),
-    "local_files_only": ((False, True), ""),
-    "token": ((None,), "nothing is downloaded"),
-    "use_auth_token": ((None,), "nothing is downloaded"),
+    "token": ((None,), _HUB),
+    "use_auth_token": ((None,), _HUB),
     "model_kwargs": ((None,), _OPENED),
     "processor_kwargs": ((None,), _OPENED),
     "tokenizer_kwargs": ((None,), _OPENED),
     "config_kwargs": ((None,), _OPENED),
     "model_card_data": ((None,), _OPENED),
     "backend": (("torch",), "see `engine=`"),
-    "similarity_fn_name": ((None,), _OPENED),
-    "truncate_dim": ((None,), "give it to encode()"),
 }
-"""The values that each argument may have, and what to do instead of another."""
+"""The values that each of these arguments may have, and what to do instead of another."""
+_HONOURED = {
+    "prompts", "default_prompt_name", "similarity_fn_name", "truncate_dim", "revision",
+    "local_files_only",
+}  # fmt: skip
 
 
-class EncodeOptions(PeerOptions, total=False):
-    """The keyword arguments of `Embedder.encode`."""
+class EncodeOptions(TypedDict, total=False):
+    """The keyword arguments of `Embedder.encode` that leave its result an array of float32."""
 
     prompt_name: str | None
     prompt: str | None
@@ -132,6 +125,10 @@ class EncodeOptions(PeerOptions, total=False):
     normalize_embeddings: bool
     on_truncate: OnTruncate | None
     task: Role | None
+
+
+class PeerEncodeOptions(EncodeOptions, PeerOptions, total=False):
+    """All keyword arguments of `Embedder.encode`."""
 
 
 @dataclass(frozen=True)
@@ -146,6 +143,7 @@ class Options:
         on_truncate: What to do about texts over the limit.
         show_progress: Whether to show progress on stderr.
         task: The role of the texts; None where the call has none.
+        form: The form of what the call returns.
     """
 
     prompt: str
@@ -155,10 +153,14 @@ class Options:
     on_truncate: OnTruncate
     show_progress: bool
     task: Role | None = None
+    form: OutputForm = field(default_factory=OutputForm)
 
 
 def check_options(
-    given: EncodeOptions, embedding: EmbeddingSpec, width: int, on_truncate: OnTruncate
+    given: EncodeOptions,
+    embedding: EmbeddingSpec,
+    width: int,
+    on_truncate: OnTruncate,
 ) -> Options:
     """Check the arguments of a call, and fill in defaults.
 
@@ -171,8 +173,10 @@ def check_options(
     Raises:
         InputError: An argument is out of range, or the model has no such prompt.
     """
-    own = EncodeOptions.__annotations__.keys() - PeerOptions.__annotations__.keys()
-    check_peer({name: value for name, value in given.items() if name not in own})
+    for name in given:
+        if name not in PeerEncodeOptions.__annotations__ or name in ("inputs", "sentences"):
+            raise TypeError(f"got an unexpected keyword argument {name!r}")
+    check_device(cast("PeerEncodeOptions", given).get("device"))
     batch_size, dim = given.get("batch_size", BATCH_SIZE), given.get("truncate_dim")
     policy = given.get("on_truncate") or on_truncate
     for name, number in (("batch_size", batch_size), ("truncate_dim", dim)):
@@ -196,35 +200,76 @@ def check_options(
         on_truncate=policy,
         show_progress=bool(given.get("show_progress_bar")),
         task=task,
+        form=OutputForm.check(given, int(dim or width)),
     )
 
 
-def check_peer(given: Mapping[str, object]) -> None:
-    """Check arguments that sentence-transformers takes and minnow has one value for.
+def check_device(device: object) -> None:
+    """Check that what sentence-transformers calls a device is the CPU, or several times the CPU.
+
+    Several, and a pool of processes, are answered by the sessions that an engine opens by itself.
 
     Raises:
-        InputError: One has another value; the message names it and says what to do.
+        InputError: It is another device.
+    """
+    devices = device if isinstance(device, (list, tuple)) else [device]
+    for each in devices:
+        if each is not None and str(each).partition(":")[0] != "cpu":
+            raise InputError(f"`device={str(each)!r:.60}` is not possible here: {_CPU}.")
+
+
+def split_arguments(given: OpenArguments) -> tuple[EngineArguments, PeerSettings]:
+    """Split the arguments of `open`: fields of `EngineOptions`, and settings that are honoured.
+
+    Raises:
+        InputError: A setting of sentence-transformers has a value that is not possible here; the
+            message names it and says what to do.
         TypeError: There is no such argument, as Python says it.
     """
+    engine: dict[str, object] = {}
+    settings: dict[str, object] = {}
     for name, value in given.items():
-        if name not in _PEER_VALUES:
+        if name in EngineArguments.__annotations__:
+            engine[name] = value
+        elif name in _HONOURED:
+            settings[name] = value
+        elif name == "device":
+            check_device(value)
+        elif name not in _ONE_VALUE:
             raise TypeError(f"got an unexpected keyword argument {name!r}")
-        allowed, advice = _PEER_VALUES[name]
-        if not any(value is each or (type(value) is str and value == each) for each in allowed):
+        else:
+            allowed, advice = _ONE_VALUE[name]
+            if not any(value is each or (type(value) is str and value == each) for each in allowed):
+                raise InputError(
+                    f"`{name}={value!r:.60}` is not possible here: {advice}. Leave it out."
+                )
+    return cast("EngineArguments", engine), cast("PeerSettings", settings)
+
+
+def check_unset(settings: PeerSettings) -> None:
+    """Refuse settings of the class `SentenceTransformer` that a reranker does not have.
+
+    Raises:
+        InputError: One is given; the message names it.
+    """
+    for name, value in settings.items():
+        if value is not None and name != "local_files_only":
             raise InputError(
-                f"`{name}={value!r:.60}` is not possible here: {advice}. Leave it out."
+                f"`{name}={value!r:.60}` is not possible here: {_OPENED}. Leave it out."
             )
 
 
-def engine_arguments(given: OpenArguments) -> EngineArguments:
-    """Return the fields of `EngineOptions` among the arguments of `open`; check the others.
+def named_texts(texts: str | Iterable[str] | None, options: PeerEncodeOptions) -> Any:
+    """Return the texts of a call, which may be named `inputs` or `sentences`; take these out.
 
     Raises:
-        InputError, TypeError: As `check_peer`.
+        TypeError: There are several.
     """
-    names = EngineArguments.__annotations__
-    check_peer({name: value for name, value in given.items() if name not in names})
-    return {name: value for name, value in given.items() if name in names}  # type: ignore[return-value]
+    named = [options.pop("inputs", None), options.pop("sentences", None)]
+    given = [each for each in (texts, *named) if each is not None]
+    if len(given) > 1:
+        raise TypeError(f"encode takes the texts once, not {len(given)} times")
+    return given[0] if given else None
 
 
 def check_iterable(texts: Iterable[str]) -> Iterable[str]:
@@ -280,6 +325,17 @@ def _prompt(given: EncodeOptions, embedding: EmbeddingSpec) -> str:
     if not isinstance(prompt, str):
         raise InputError(f"prompt is {type(prompt).__name__}, not a string.")
     return prompt
+
+
+def check_default_prompt(name: str | None, prompts: Mapping[str, str]) -> None:
+    """Check that a default prompt is one of the prompts.
+
+    Raises:
+        InputError: It is not.
+    """
+    if name is not None and name not in {**_NO_PROMPTS, **prompts}:
+        names = ", ".join({**_NO_PROMPTS, **prompts})
+        raise InputError(f"default_prompt_name should be one of {names}, not {name!r:.60}.")
 
 
 def with_role(role: Role, given: EncodeOptions, embedding: EmbeddingSpec) -> EncodeOptions:

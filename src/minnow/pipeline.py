@@ -15,7 +15,7 @@ from minnow.engines import Engine, TokenBatch
 from minnow.engines.base import batches_by_length
 from minnow.engines.lanes import run_batches
 from minnow.errors import BatchSizeError, EngineError, InputError
-from minnow.model.spec import EmbeddingSpec, EncoderSpec
+from minnow.model.spec import EmbeddingSpec, EncoderSpec, Interface
 from minnow.vectors import normalize, pool
 
 if TYPE_CHECKING:
@@ -69,6 +69,11 @@ class Pipeline(Generic[Text]):
     encoder: EncoderSpec
     embedding: EmbeddingSpec
     name: str
+
+    @property
+    def width(self) -> int:
+        """Length of a vector, or the number of logits."""
+        return self.embedding.head.width(self.encoder.width)
 
     def stream(
         self, texts: Iterable[Text], options: Options, advance: Callable[[int], None]
@@ -143,6 +148,44 @@ class Pipeline(Generic[Text]):
                 raise
             parts = (rows[:half], rows[half:])
             return np.concatenate([self.forward(engine, part) for part in parts])
+
+    def token_states(
+        self, texts: Sequence[Text], options: Options, advance: Callable[[int], None]
+    ) -> tuple[list[Floats], int]:
+        """Compute the states of each text's tokens, special tokens and prompt included.
+
+        Args:
+            texts: Any number of them; all states are held in memory.
+            options: Checked options.
+            advance: Receives the number of texts of each finished batch.
+
+        Returns:
+            For each text float32 of shape (tokens, width); and how many texts were cut off.
+
+        Raises:
+            InputError: The engine gives vectors; or as `stream`.
+            EngineError: The runtime failed.
+        """
+        if self.engine.interface is not Interface.LAST_HIDDEN_STATE:
+            raise InputError(
+                f"`output_value=token_embeddings` is not possible here: the encoder of {self.name} "
+                f"gives {self.engine.interface.value}. Convert the model with "
+                "`interface=last_hidden_state`."
+            )
+        rows = self._tokenize(list(texts), options, 0)
+        found: list[Floats] = [np.empty(0, np.float32)] * len(rows)
+        batches = list(batches_by_length([len(row) for row in rows], options.batch_size))
+
+        def run(engine: Engine, batch: NDArray[np.intp]) -> Floats:
+            return engine.run(
+                TokenBatch.pad([rows[i].ids for i in batch], self.encoder.pad_token_id)
+            )
+
+        for n, states in run_batches(self.engine, batches, run):
+            for i, row in zip(batches[n], states, strict=True):
+                found[i] = row[: len(rows[i])].copy()
+            advance(len(states))
+        return found, sum(row.truncated for row in rows)
 
     def _forward(self, engine: Engine, rows: Sequence[TokenizedText]) -> Floats:
         batch = TokenBatch.pad(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import replace
-from typing import TYPE_CHECKING, TypedDict, cast
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import numpy as np
 
@@ -15,7 +15,16 @@ from minnow.engines import EngineOptions, open_engine
 from minnow.errors import InputError, ParityError
 from minnow.model.pairs import PairTokenizer
 from minnow.model.spec import Interface
-from minnow.options import check_iterable, check_options, check_pairs, engine_arguments, is_pair
+from minnow.options import (
+    PeerPredictOptions,
+    check_iterable,
+    check_options,
+    check_pairs,
+    check_unset,
+    is_pair,
+    split_arguments,
+)
+from minnow.outputs import OutputForm
 from minnow.pipeline import Pipeline
 from minnow.progress import show_progress
 from minnow.scores import is_known, scores_of, softmax
@@ -30,21 +39,22 @@ if TYPE_CHECKING:
     from minnow.engines import Engine, EngineArguments
     from minnow.model.spec import EmbeddingSpec, EncoderSpec, RerankingSpec
     from minnow.model.tokenizer import TokenizedText
-    from minnow.options import OnTruncate, OpenArguments, PeerPredictOptions
+    from minnow.options import OnTruncate, OpenArguments
     from minnow.scores import Activation
 
     Floats = NDArray[np.float32]
     Pair = tuple[str, str]
 
-    class PredictOptions(PeerPredictOptions, total=False):
-        """The keyword arguments of `Reranker.predict` and `rank`."""
 
-        prompt_name: str | None
-        prompt: str | None
-        batch_size: int
-        show_progress_bar: bool | None
-        activation_fn: Activation | None
-        on_truncate: OnTruncate | None
+class PredictOptions(PeerPredictOptions, total=False):
+    """The keyword arguments of `Reranker.predict` and `rank`."""
+
+    prompt_name: str | None
+    prompt: str | None
+    batch_size: int
+    show_progress_bar: bool | None
+    activation_fn: Activation | None
+    on_truncate: OnTruncate | None
 
 
 CHECKED_QUERY = "how do fish sleep?"
@@ -139,7 +149,9 @@ class Reranker:
             SourceError, EngineError, ParityError, InputError, MissingExtraError: As
                 `Embedder.open`.
         """
-        options = replace(options, **engine_arguments(changes))
+        engine, settings = split_arguments(changes)
+        check_unset(settings)
+        options = replace(options, **engine)
         bundle = bundle if isinstance(bundle, Bundle) else Bundle.open(bundle)
         bundle.check_kind(reranks=True)
         manifest = bundle.manifest
@@ -231,7 +243,7 @@ class Reranker:
         *,
         apply_softmax: bool | None = False,
         **options: Unpack[PredictOptions],
-    ) -> Floats:
+    ) -> Any:
         """Score pairs of texts.
 
         Args:
@@ -241,7 +253,9 @@ class Reranker:
                 before the first text of each pair; `batch_size`, the most pairs in one forward
                 pass; `show_progress_bar`; `activation_fn`, which makes scores of the logits in
                 place of the model's own: "sigmoid", "identity", or a function of a float32 array
-                of shape (pairs, labels). And `on_truncate`, in place of the reranker's choice.
+                of shape (pairs, labels). `convert_to_tensor` gives a tensor of torch,
+                `convert_to_numpy=False` a list of them. And `on_truncate`, in place of the
+                reranker's choice.
 
         Returns:
             float32: one label gives shape (pairs,), several (pairs, labels). Without the first
@@ -254,12 +268,14 @@ class Reranker:
         """
         single = is_pair(inputs)
         logits = self._logits(check_pairs([inputs] if single else inputs), options)
+        form = OutputForm.check(options, self.num_labels)
         scores = scores_of(logits, self.reranking.activation, options.get("activation_fn"))
         if self.num_labels == 1 and scores.ndim > 1:
             scores = scores[:, 0]
         elif apply_softmax and scores.ndim > 1:
             scores = softmax(scores)
-        return cast("Floats", scores[0]) if single else scores
+        found = form.of_vectors(scores)
+        return found[0] if single else found
 
     def rank(
         self,
@@ -349,6 +365,9 @@ class Reranker:
         self.close()
 
     def _logits(self, pairs: list[Pair], given: PredictOptions) -> Floats:
+        for name in given:
+            if name not in PredictOptions.__annotations__:
+                raise TypeError(f"got an unexpected keyword argument {name!r}")
         options = check_options(
             {name: value for name, value in given.items() if name != "activation_fn"},  # type: ignore[arg-type]
             self.embedding,

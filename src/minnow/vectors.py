@@ -163,3 +163,25 @@ def similarity(
     order = 1 if kind is Similarity.MANHATTAN else 2
     rows = [-np.linalg.norm(b - row, ord=order, axis=1) for row in a]
     return np.asarray(rows, dtype=np.float32).reshape(len(a), len(b))
+
+
+def pairwise_similarity(
+    a: NDArray[np.number], b: NDArray[np.number], kind: Similarity = Similarity.COSINE
+) -> Floats:
+    """Compare every row of `a` with the same row of `b`; larger is more similar.
+
+    Args:
+        a: Numbers of shape (rows, width) or (width,), as `similarity` takes them.
+        b: Numbers of the same shape.
+        kind: The similarity; distances are negated.
+
+    Returns:
+        float32 of shape (rows,); of shape () for two vectors.
+    """
+    a, b = (rows.astype(np.float32, copy=False) for rows in (a, b))
+    if kind is Similarity.COSINE:
+        a, b = normalize(a), normalize(b)
+    if kind in (Similarity.COSINE, Similarity.DOT):
+        return np.asarray((a * b).sum(-1), dtype=np.float32)
+    order = 1 if kind is Similarity.MANHATTAN else 2
+    return np.asarray(-np.linalg.norm(a - b, ord=order, axis=-1), dtype=np.float32)

@@ -116,7 +116,7 @@ class MtebModel:
         """
         from mteb.models.abs_encoder import get_prompt_name
 
-        texts = [text for batch in inputs for text in batch["text"]]
+        texts: list[str] = [text for batch in inputs for text in batch["text"]]
         prompts = dict(self.embedder.embedding.prompts)
         options.setdefault("prompt_name", get_prompt_name(prompts, task_metadata, prompt_type))
         if prompt_type is not None:

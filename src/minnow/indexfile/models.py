@@ -11,6 +11,7 @@ from minnow.bundle import TOKENIZER, Bundle
 from minnow.characters import clean_text, replace_halves
 from minnow.embedder import Embedder
 from minnow.engines import EngineOptions
+from minnow.errors import InputError
 from minnow.indexfile.fingerprint import Fingerprint
 from minnow.model.tokenizer import load_whole_tokenizer
 from minnow.vectors import Similarity, normalize
@@ -66,7 +67,17 @@ class BundleModel:
     """
 
     def __init__(self, bundle: Bundle, embedder: Embedder) -> None:
-        """Take over a bundle and its open embedder."""
+        """Take over a bundle and its open embedder.
+
+        Raises:
+            InputError: The embedder does not give the bundle's vectors any more.
+        """
+        changed = embedder.embedding != bundle.manifest.embedding
+        if changed or embedder.truncate_dim is not None:
+            raise InputError(
+                f"The prompts, limit or length of vectors were changed after {embedder.name} was "
+                "opened, so its vectors are not those that an index expects. Open the bundle again."
+            )
         self.fingerprint = Fingerprint.of(bundle.manifest)
         lowercase = embedder.embedding.lowercase
         self.tokenizer = load_whole_tokenizer(bundle.folder / TOKENIZER, lowercase=lowercase)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 import warnings
+from copy import deepcopy
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from minnow.characters import replace_halves
@@ -110,6 +112,18 @@ class TextTokenizer:
         added = self._tokenizer.get_added_tokens_decoder()
         closes = bool(ids) and ids[-1] in added and added[ids[-1]].special
         return len(ids) - closes
+
+    def limit(self, max_tokens: int) -> None:
+        """Change the longest result, in tokens with special ones."""
+        self._tokenizer.enable_truncation(max_tokens)
+        self.max_tokens = max_tokens
+
+    @cached_property
+    def whole(self) -> Tokenizer:
+        """A copy without a limit."""
+        copy: Tokenizer = deepcopy(self._tokenizer)
+        copy.no_truncation()
+        return copy
 
     def count(self, text: str) -> int:
         """Count the tokens of a whole text, however long."""

@@ -132,7 +132,7 @@ def _opened(candidate: Candidate, threads: int) -> Iterator[_Opened]:
         on_truncate="ignore",
     ) as embedder:
         yield _Opened(
-            embedder.tokenizer.tokenize,
+            embedder.text_tokenizer.tokenize,
             lambda probe: embedder.encode(probe.text, prompt=probe.prompt),
             lambda some: embedder.encode_batch([p.text for p in some], [p.prompt for p in some]),
         )

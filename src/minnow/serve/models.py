@@ -120,8 +120,10 @@ class ServedEmbedder(ServedModel):
 
     def __init__(self, name: str, bundle: Bundle, embedder: Embedder) -> None:
         """Warm up an open embedder; see `ServedModel`."""
-        super().__init__(name, bundle, embedder.pipeline, embedder.tokenizer.tokenize([_WARMING]))
-        self.embedder, self.tokenizer = embedder, embedder.tokenizer
+        super().__init__(
+            name, bundle, embedder.pipeline, embedder.text_tokenizer.tokenize([_WARMING])
+        )
+        self.embedder, self.tokenizer = embedder, embedder.text_tokenizer
         self.special_ids = self.tokenizer.special_ids()
         own = (bundle.queries, embedder.queries)
         self.queries = ServedEmbedder(name, own[0], own[1]) if own[0] and own[1] else None

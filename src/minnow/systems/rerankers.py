@@ -101,7 +101,10 @@ class _OfBundle:
         )
 
     def score(self, pairs: Sequence[tuple[str, str]]) -> NDArray[np.float32]:
-        return self._reranker.predict(pairs, activation_fn="identity", show_progress_bar=False)
+        logits: NDArray[np.float32] = self._reranker.predict(
+            pairs, activation_fn="identity", show_progress_bar=False
+        )
+        return logits
 
 
 class _Peer:
