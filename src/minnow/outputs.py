@@ -69,7 +69,7 @@ class OutputForm:
         value = given.get("output_value", "sentence_embedding")
         if value not in ("sentence_embedding", "token_embeddings"):
             raise InputError(
-                f"`output_value={value!r:.60}` is not possible here: take 'sentence_embedding' or "
+                f"output_value={value!r:.60} is not possible here: take 'sentence_embedding' or "
                 "'token_embeddings'."
             )
         name = given.get("precision")
@@ -82,8 +82,8 @@ class OutputForm:
         apart = not tensors and not given.get("convert_to_numpy", True)
         if per_token and precision is not VectorPrecision.FLOAT32:
             raise InputError(
-                f"`precision={precision.value}` is not possible for token embeddings: quantise "
-                "each with minnow.outputs.quantize_embeddings and `ranges=`."
+                f"precision={precision.value!r} is not possible for token embeddings: quantise "
+                "each with minnow.outputs.quantize_embeddings and ranges."
             )
         ranges = _check_ranges(given.get("ranges"), precision, width)
         return cls(per_token, tensors or apart, apart, precision, ranges)
@@ -163,13 +163,13 @@ def _check_enough(vectors: NDArray[np.floating], precision: VectorPrecision) -> 
     """Refuse to compute ranges from one vector, and warn of few."""
     if vectors.ndim == 1 or len(vectors) == 1:
         raise InputError(
-            f"`precision={precision.value}` needs the range of each dimension, which one vector "
-            "does not have. Give `ranges=`, of shape (2, width)."
+            f"precision={precision.value!r} needs the range of each dimension, which one vector "
+            "does not have. Give ranges, of shape (2, width)."
         )
     if len(vectors) < _FEW:
         warnings.warn(
             f"The ranges for {precision.value} were computed from {len(vectors)} vectors, and only "
-            "vectors with the same ranges can be compared. Give `ranges=`, of shape (2, width).",
+            "vectors with the same ranges can be compared. Give ranges, of shape (2, width).",
             stacklevel=2,
         )
 
@@ -180,7 +180,7 @@ def _check_ranges(
     if ranges is None:
         return None
     if not precision.needs_ranges:
-        raise InputError(f"`ranges=` belongs to int8 and uint8; precision is {precision.value}.")
+        raise InputError(f"ranges belong to int8 and uint8; precision is {precision.value}.")
     found = as_numbers(ranges)
     if found.shape != (2, width) or not np.isfinite(found).all() or (found[0] > found[1]).any():
         raise InputError(

@@ -40,7 +40,7 @@ _ABSENT = {
     "bfloat16": "convert with `precision=` fp16, which is the default",
     "cuda": "a bundle runs on the CPU",
     "set_pooling_include_prompt": "the bundle settles which tokens are pooled",
-    "get_sentence_features": "`tokenize()` gives the ids of texts",
+    "get_sentence_features": "tokenize gives the ids of texts",
 }  # fmt: skip
 """Names of SentenceTransformer that an embedder does not have, and why."""
 
@@ -109,7 +109,7 @@ class SentenceTransformerNames(TextEncoder):
         most = min(part._proven_tokens for part in parts)
         if isinstance(tokens, bool) or not isinstance(tokens, int) or not 0 < tokens <= most:
             raise InputError(
-                f"`max_seq_length={tokens!r:.60}` is not possible here: the bundle was proven for "
+                f"max_seq_length={tokens!r:.60} is not possible here: the bundle was proven for "
                 f"1 to {most} tokens. For more, convert the model with `max_tokens=`."
             )
         for part in parts:

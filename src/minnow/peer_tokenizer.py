@@ -90,7 +90,7 @@ class PeerTokenizer:
             return {name: value[0] if single else value for name, value in found.items()}
         if return_tensors not in ("np", "pt") or len({len(row) for row in rows}) > 1:
             raise InputError(
-                "return_tensors is 'np' or 'pt', and rows of several lengths need `padding=True`."
+                "return_tensors is 'np' or 'pt', and rows of several lengths need padding=True."
             )
         arrays = {name: np.array(value, dtype=np.int64) for name, value in found.items()}
         if return_tensors == "np":

@@ -168,7 +168,7 @@ class Pipeline(Generic[Text]):
         """
         if self.engine.interface is not Interface.LAST_HIDDEN_STATE:
             raise InputError(
-                f"`output_value=token_embeddings` is not possible here: the encoder of {self.name} "
+                f"output_value='token_embeddings' is not possible here: the encoder of {self.name} "
                 f"gives {self.engine.interface.value}. Convert the model with "
                 "`interface=last_hidden_state`."
             )
