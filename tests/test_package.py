@@ -52,7 +52,7 @@ for module in pkgutil.walk_packages(minnow.__path__, "minnow."):
     modules = {module for modules in EXTRAS.values() for module in modules}
     refused = answer_of(code, *modules, "torch", "transformers", "threadpoolctl").split()
 
-    adapters = {f"minnow.adapters.{name}" for name in ("langchain", "llama_index")}
+    adapters = {f"minnow.adapters.{name}" for name in ("haystack", "langchain", "llama_index")}
     others = [name for name in refused if not name.startswith(("minnow.serve.", *adapters))]
     assert others == []
     assert adapters < set(refused)
