@@ -54,14 +54,18 @@ def work_folder(target: Path, *, mode: int = 0o777) -> Iterator[Path]:
         OSError: The folder cannot be made.
     """
     clear_leftovers(target)
-    folder, lock = _make(target, mode)
+    made: tuple[Path, int] | None = None
     try:
-        yield folder
+        with uninterrupted():  # a request raises after this block, when `made` is known
+            made = _make(target, mode)
+        yield made[0]
     finally:
-        with uninterrupted():
-            os.close(lock)
-            _restore(folder, target)
-            _remove(folder)
+        if made is not None:
+            folder, lock = made
+            with uninterrupted():
+                os.close(lock)
+                _restore(folder, target)
+                _remove(folder)
 
 
 @contextmanager
