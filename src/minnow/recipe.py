@@ -166,11 +166,14 @@ RANKING_BARS: Mapping[Precision, RankingBars] = {
 }
 
 
+_BYTES = Grid(8, 64)
+
+
 def _whole(
     precision: Precision,
     weights: Grid,
     words: Grid,
-    positions: Grid,
+    positions: Grid = _BYTES,
     *,
     bar: float,
     max_ndcg_drop: float,
@@ -191,10 +194,12 @@ def _whole(
 RECIPES: Mapping[str, Recipe] = {
     "fp32": Recipe(Precision.FP32, bar=0.999999, exact_gelu=True),
     "fp16": Recipe(Precision.FP16, bar=0.9999, exact_gelu=False),
-    "int8": _whole(Precision.INT8, Grid(8, 64), Grid(8), Grid(8), bar=0.998, max_ndcg_drop=0.01),
-    "int6": _whole(Precision.INT6, Grid(7, 64), Grid(5, 64), Grid(8), bar=0.99, max_ndcg_drop=0.02),
-    "int5": _whole(Precision.INT5, Grid(6, 64), Grid(4, 64), Grid(8), bar=0.96, max_ndcg_drop=0.02),
-    "int4": _whole(Precision.INT4, Grid(5, 96), Grid(3, 64), Grid(6), bar=0.9, max_ndcg_drop=0.03),
+    "int8": _whole(Precision.INT8, _BYTES, _BYTES, bar=0.998, max_ndcg_drop=0.01),
+    "int6": _whole(Precision.INT6, Grid(7, 64), Grid(5, 64), bar=0.99, max_ndcg_drop=0.02),
+    "int5": _whole(Precision.INT5, Grid(6, 64), Grid(4, 64), bar=0.96, max_ndcg_drop=0.02),
+    "int4": _whole(
+        Precision.INT4, Grid(5, 96), Grid(3, 64), Grid(6, 64), bar=0.9, max_ndcg_drop=0.03
+    ),
 }
 """Words get fewer bits: the error of a word stays in one token, that of a matrix reaches all."""
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from minnow.convert.rounding import round_weight
+from minnow.convert.rounding import SecondMoment, round_weight
 from minnow.recipe import Grid
 
 if TYPE_CHECKING:
@@ -21,12 +21,12 @@ def weight(rows: int = 24, columns: int = 64, seed: int = 0) -> NDArray[np.float
     return (random.standard_t(4, (rows, columns)) * 0.05).astype(np.float32)
 
 
-def moment(columns: int = 64, seed: int = 1) -> NDArray[np.float64]:
+def moment(columns: int = 64, seed: int = 1) -> SecondMoment:
     """Return the second moment of correlated inputs, as a network has them."""
     random = np.random.default_rng(seed)
     inputs = random.standard_normal((500, columns // 8)) @ random.standard_normal((8, columns))
     inputs += 0.1 * random.standard_normal((500, columns))
-    return inputs.T @ inputs / 500
+    return SecondMoment(inputs.T @ inputs / 500)
 
 
 def as_mnn_rounds(rounded: NDArray[np.float32], grid: Grid) -> NDArray[np.float32]:
@@ -42,7 +42,7 @@ def as_mnn_rounds(rounded: NDArray[np.float32], grid: Grid) -> NDArray[np.float3
 
 def loss(rounded: NDArray[np.float32], exact: NDArray[np.float32]) -> float:
     off = (rounded - exact).astype(np.float64)
-    return float(np.trace(off @ moment(exact.shape[1]) @ off.T))
+    return float(np.trace(off @ moment(exact.shape[1]).matrix @ off.T))
 
 
 GRIDS = [Grid(bits, block) for bits in (2, 4, 5, 8) for block in (0, 16, 32)]
@@ -102,3 +102,15 @@ def test_equal_weights_stay_what_they_are() -> None:
     exact = np.full((3, 64), 0.25, np.float32)
     np.testing.assert_allclose(round_weight(exact, Grid(4, 16)), exact, atol=4e-5)
     np.testing.assert_allclose(round_weight(exact, Grid(4, 16), moment()), exact, atol=4e-5)
+
+
+def test_the_spread_of_errors_is_the_factor_of_the_inverse() -> None:
+    found, order = moment().spread, moment().order
+    inverse = np.linalg.inv(moment().matrix[np.ix_(order, order)])
+    np.testing.assert_allclose(found, np.linalg.cholesky(inverse).T, rtol=1e-3, atol=1e-4)
+    assert (np.diff(np.diag(moment().matrix)[order]) <= 0).all()
+
+
+def test_inputs_that_never_differ_are_told() -> None:
+    with pytest.raises(np.linalg.LinAlgError, match="not positive definite"):
+        SecondMoment(np.zeros((16, 16))).spread  # noqa: B018

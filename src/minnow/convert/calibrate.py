@@ -13,12 +13,13 @@ compensate for the words of the calibration text only, and make all others worse
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from minnow.convert.rounding import round_weight
+from minnow.convert.rounding import SecondMoment, round_weight
 from minnow.model.attention import attend, relative_bias
 from minnow.model.checkpoint import PROJECTION
 from minnow.model.network import Placement
@@ -84,7 +85,7 @@ def _fit_projection(published: _Pass, candidate: _Pass, rounded: Tensors, grid: 
     """Round the matrix that makes states of embedded tokens."""
     given = candidate.states
     target = published.linear(published.states, PROJECTION)
-    _fit(PROJECTION, target, given, _Moment.of(given), rounded, grid)
+    _fit(PROJECTION, target, given, _Inputs.of(given), rounded, grid)
     published.states, candidate.states = target, candidate.linear(given, PROJECTION)
 
 
@@ -96,9 +97,9 @@ def _round_block(
     rounded: Tensors,
     grid_of: Callable[[str], Grid],
 ) -> None:
-    def fit(part: str, target: Floats, given: Floats, moment: _Moment) -> None:
+    def fit(part: str, target: Floats, given: Floats, inputs: _Inputs) -> None:
         matrix = f"{name}.{part}"
-        _fit(matrix, target, given, moment, rounded, grid_of(matrix))
+        _fit(matrix, target, given, inputs, rounded, grid_of(matrix))
 
     def add(
         part: str, norms: tuple[Norm | None, Norm | None], wanted: Floats, given: Floats
@@ -106,7 +107,7 @@ def _round_block(
         product = target = published.linear(wanted, f"{name}.{part}")
         if norms[1] is None:  # what is added makes up for the states before it
             target = product + (published.states - candidate.states)
-        fit(part, target, given, _Moment.of(given))
+        fit(part, target, given, _Inputs.of(given))
         stem = f"{name}.{'attention' if part == 'attention_output' else part}"
         published.add(product, block, norms, stem)
         candidate.add(candidate.linear(given, f"{name}.{part}"), block, norms, stem)
@@ -118,9 +119,9 @@ def _round_block(
         wanted = published.normed(block, norm, f"{name}.{named}")
         given = candidate.normed(block, norm, f"{name}.{named}")
         targets = [published.linear(wanted, f"{name}.{part}") for part in parts]
-        moment = _Moment.of(given)
+        inputs = _Inputs.of(given)
         for part, target in zip(parts, targets, strict=True):
-            fit(part, target, given, moment)
+            fit(part, target, given, inputs)
         return targets, [candidate.linear(given, f"{name}.{part}") for part in parts]
 
     norm = block.attention_norm
@@ -130,7 +131,11 @@ def _round_block(
     norm, part = block.output_norm, block.feed_forward
     units = ("gate", "inner") if part.gated else ("inner",)
     targets, found = round_inputs(units, norm, "output_norm")
-    add("output", (norm, block.output_end_norm), _units(targets, part), _units(found, part))
+    wanted = _units(targets, part)
+    del targets  # these are the largest arrays of all: no two pairs of them at once
+    given = _units(found, part)
+    del found
+    add("output", (norm, block.output_end_norm), wanted, given)
 
 
 def _units(outputs: Sequence[Floats], part: FeedForward) -> Floats:
@@ -140,37 +145,46 @@ def _units(outputs: Sequence[Floats], part: FeedForward) -> Floats:
 
 
 @dataclass(frozen=True)
-class _Moment:
-    """Mean of a matrix's inputs, and their damped second moment about it."""
+class _Inputs:
+    """What matrices of the same inputs share: the inputs about their mean, and moments of them."""
 
     mean: Floats
     centred: Floats
-    second: NDArray[np.float64]
+    moment: SecondMoment
 
     @classmethod
-    def of(cls, inputs: Floats) -> _Moment:
+    def of(cls, inputs: Floats) -> _Inputs:
+        """Measure inputs; the second moment is damped."""
         mean = inputs.mean(0, dtype=np.float64).astype(np.float32)
         centred = inputs - mean
         second = (centred.T @ centred).astype(np.float64) / len(inputs)
         damping = DAMPING * np.diag(second).mean() + np.finfo(np.float32).tiny
-        return cls(mean, centred, second + damping * np.eye(len(second)))
+        return cls(mean, centred, SecondMoment(second + damping * np.eye(len(second))))
+
+    @cached_property
+    def factor(self) -> tuple[NDArray[np.float64], bool]:
+        """Cholesky's factor of the moment."""
+        from scipy.linalg import cho_factor
+
+        factor: tuple[NDArray[np.float64], bool] = cho_factor(self.moment.matrix)
+        return factor
 
 
 def _fit(
-    name: str, target: Floats, given: Floats, moment: _Moment, rounded: Tensors, grid: Grid
+    name: str, target: Floats, given: Floats, inputs: _Inputs, rounded: Tensors, grid: Grid
 ) -> None:
     """Round one matrix and set its bias, both in `rounded`."""
-    from scipy.linalg import cho_factor, cho_solve
+    from scipy.linalg import cho_solve
 
     weight = rounded[f"{name}.weight"]
     missing = target - multiply(given, name, rounded)
     missing -= missing.mean(0)
-    cross = (moment.centred.T @ missing).astype(np.float64) / len(given)
-    weight = weight + cho_solve(cho_factor(moment.second), cross).T.astype(np.float32)
-    weight = round_weight(weight, grid, moment.second)
+    cross = (inputs.centred.T @ missing).astype(np.float64) / len(given)
+    weight = weight + cho_solve(inputs.factor, cross).T.astype(np.float32)
+    weight = round_weight(weight, grid, inputs.moment)
     rounded[f"{name}.weight"] = weight
     wanted = target.mean(0, dtype=np.float64)
-    rounded[f"{name}.bias"] = (wanted - weight @ moment.mean).astype(np.float32)
+    rounded[f"{name}.bias"] = (wanted - weight @ inputs.mean).astype(np.float32)
 
 
 class _Pass:

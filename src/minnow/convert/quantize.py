@@ -84,7 +84,7 @@ def quantize(
             tensors[name],
             grid.bits,
             grid.block_in(network.table_width),
-            turned=name == _WORDS and grid.bits < _BYTE,
+            turned=True,
         )
         for name, grid in tables.items()
         if grid

@@ -13,6 +13,7 @@ for the biases (`minnow.convert.calibrate`).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -25,6 +26,38 @@ Floats = NDArray[np.float32]
 
 _COLUMNS = 64  # columns whose errors are spread over the others in one product
 _SMALLEST_STEP = 2e-6  # MNN's quantiser takes a block with steps below 1e-6 for constant
+
+
+@dataclass(frozen=True)
+class SecondMoment:
+    """The second moment of a matrix's inputs, with what several matrices of the same inputs share.
+
+    Attributes:
+        matrix: float64 of shape (inputs, inputs), positive definite.
+    """
+
+    matrix: NDArray[np.float64]
+
+    @cached_property
+    def order(self) -> NDArray[np.intp]:
+        """The inputs, the most important first."""
+        return np.argsort(-np.diag(self.matrix), kind="stable")
+
+    @cached_property
+    def spread(self) -> Floats:
+        """Each input's error, as the inputs after it have to take it up, in that order.
+
+        It is the upper triangle U with U'U the moment's inverse. Of the moment turned upside down,
+        Cholesky's lower triangle, inverted and turned back, is the same, without the inverse.
+        """
+        from scipy.linalg.lapack import dpotrf, dtrtri
+
+        upside_down = self.matrix[np.ix_(self.order[::-1], self.order[::-1])]
+        lower, failed = dpotrf(upside_down, lower=1, clean=1)
+        inverse, singular = dtrtri(lower, lower=1)
+        if failed or singular:
+            raise np.linalg.LinAlgError("the second moment is not positive definite")
+        return np.ascontiguousarray(inverse[::-1, ::-1], dtype=np.float32)
 
 
 @dataclass(frozen=True)
@@ -45,7 +78,7 @@ class _Blocks:
         return self.low[:, block] + codes * self.step[:, block]
 
 
-def round_weight(weight: Floats, grid: Grid, moment: NDArray[np.float64] | None = None) -> Floats:
+def round_weight(weight: Floats, grid: Grid, moment: SecondMoment | None = None) -> Floats:
     """Round a matrix: to the nearest codes, or so that errors compensate for each other.
 
     With `moment`, columns are rounded one after another, and the remaining columns compensate for
@@ -54,15 +87,14 @@ def round_weight(weight: Floats, grid: Grid, moment: NDArray[np.float64] | None 
     Args:
         weight: float32 of shape (outputs, inputs).
         grid: Bits, and the number of inputs that share a step.
-        moment: Second moment of the inputs over calibration text, float64 of shape
-            (inputs, inputs), positive definite.
+        moment: Second moment of the inputs over calibration text.
 
     Returns:
         The rounded weights, float32 of the same shape.
     """
     inputs = weight.shape[1]
     size = grid.block_in(inputs)
-    importance = np.ones(inputs) if moment is None else np.diag(moment)
+    importance = np.ones(inputs) if moment is None else np.diag(moment.matrix)
     blocks = _fit(weight, size, grid.bits, importance.astype(np.float32))
     forced = _extremes(weight, size, blocks.largest)
     block = np.arange(inputs) // size
@@ -110,13 +142,12 @@ def _extremes(weight: Floats, size: int, largest: int) -> Floats:
 
 def _compensated(
     weight: Floats,
-    moment: NDArray[np.float64],
+    moment: SecondMoment,
     blocks: _Blocks,
     forced: Floats,
     block: NDArray[np.int64],
 ) -> Floats:
-    order = np.argsort(-np.diag(moment), kind="stable")
-    spread = np.linalg.cholesky(np.linalg.inv(moment[np.ix_(order, order)])).T.astype(np.float32)
+    order, spread = moment.order, moment.spread
     left, forced, block = weight[:, order].copy(), forced[:, order], block[order]
     rounded = np.empty_like(left)
     for start in range(0, len(order), _COLUMNS):
