@@ -1,11 +1,12 @@
 """Measure what a reranker adds to a search, by the number of hits that it reads.
 
     python benchmarks/search_reranked.py BUNDLE RERANKER DATASET [--questions 100] [--index FILE]
+        [--engine openvino-bf16]
 
 DATASET is a directory in BEIR's layout; its corpus.jsonl is indexed as `minnow index` does it, with
-titles as headings. Questions are drawn from its own, the same each time. The reranker reads the
-first 50 hits by vectors and by hybrid search with their headings, as a search does, and the first
-20 by vectors once more without.
+titles as headings. Questions are drawn from its own, the same each time; 0 takes all. The reranker
+reads the first 50 hits by vectors and by hybrid search with their headings, as a search does, and
+the first 20 by vectors once more without.
 """
 
 from __future__ import annotations
@@ -48,9 +49,11 @@ def main() -> None:
     parser.add_argument("dataset", type=Path)
     parser.add_argument("--questions", type=int, default=100)
     parser.add_argument("--index", type=Path, help="keep the index in this file")
+    parser.add_argument("--engine", default="mnn", help="what runs the reranker")
     given = parser.parse_args()
     dataset = read_beir(given.dataset)
-    drawn = random.Random(0).sample(list(dataset.queries), given.questions)
+    count = given.questions or len(dataset.queries)
+    drawn = random.Random(0).sample(list(dataset.queries), count)
     queries = {query: dataset.queries[query] for query in drawn}
     qrels = {query: dataset.qrels[query] for query in queries}
     dataset = replace(dataset, queries=queries, qrels=qrels)
@@ -68,7 +71,10 @@ def main() -> None:
                 found[mode] = dict(zip(queries, answers, strict=True))
     plain = {mode: print_row(dataset, mode, found[mode]) for mode in MODES}
 
-    with Reranker.open(given.reranker, on_truncate="ignore") as reranker:
+    with Reranker.open(
+        given.reranker, engine=given.engine, agreement=0.99, on_truncate="ignore"
+    ) as reranker:
+        print(reranker.engine_reason)
         scores = {query: read(reranker, query, found, dataset) for query in queries}
         for mode in MODES:
             for count in CANDIDATES:
@@ -95,7 +101,7 @@ def read(
     started = time.perf_counter()
     logits = reranker.predict(pairs, activation_fn="identity").tolist()
     seconds = time.perf_counter() - started
-    print(f"{len(pairs)} hits read, {1e3 * seconds / len(pairs):.0f} ms each", flush=True)
+    print(f"{len(pairs)} hits read, {1e3 * seconds / len(pairs):.1f} ms each", flush=True)
     return dict(zip(hits, logits, strict=True))
 
 

@@ -6,12 +6,16 @@ from dataclasses import replace
 from functools import cache, partial
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
+import numpy as np
+
 from minnow.engines import AUTO, EngineOptions
 from minnow.errors import EngineError, MinnowError, ParityError
 from minnow.vectors import rowwise_cosine
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from numpy.typing import NDArray
 
     from minnow.bundle import Bundle
     from minnow.engines import TextEmbedder
@@ -33,6 +37,19 @@ CHECKED_TEXTS = (
     "The sea is deep, and what lives in it is seldom seen by those who live on land. " * 60,
 )
 """Texts from one word to over the limit of most models."""
+
+
+CHECKED_PAIRS = tuple(
+    ("how do fish sleep?", document)
+    for document in (
+        "Fish rest with open eyes.",
+        "Ships have keels; fish have fins.",
+        "",
+        "魚はどうやって眠りますか。",
+        "The sea is deep, and what lives in it is seldom seen by those who live on land. " * 60,
+    )
+)
+"""Pairs of a query and a document, up to over the limit of most models."""
 
 
 class Closes(Protocol):
@@ -159,4 +176,31 @@ def compare_vectors(embedder: TextEmbedder, own: TextEmbedder, agreement: float)
     return (
         f"it gives the bundle's vectors, with a worst cosine of {cosines[worst]:.6f} on "
         f"{len(CHECKED_TEXTS)} texts."
+    )
+
+
+def compare_logits(
+    found: NDArray[np.float32], expected: NDArray[np.float32], allowed: float
+) -> str:
+    """Compare the logits of CHECKED_PAIRS; describe the greatest difference.
+
+    Args:
+        found: Those of another engine.
+        expected: Those of the bundle's own, of the same shape.
+        allowed: The greatest difference, in units of the largest logit where that is above 1.
+
+    Raises:
+        ParityError: They differ by more.
+    """
+    scale = max(1.0, float(np.abs(expected).max()))
+    difference = float(np.abs(found - expected).max()) / scale
+    if not difference <= allowed:
+        raise ParityError(
+            f"It does not give the bundle's logits: the greatest difference on {len(found)} pairs "
+            f"is {difference:.6f} of the largest logit, above {allowed:.6f}.",
+            worst=difference,
+        )
+    return (
+        f"it gives the bundle's logits, with a greatest difference of {difference:.6f} on "
+        f"{len(found)} pairs."
     )

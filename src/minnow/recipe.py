@@ -136,7 +136,12 @@ class Recipe:
     @property
     def stored_difference(self) -> float | None:
         """The same for a reranker's logits, in the units of `max_difference`."""
-        return RANKING_BARS[Precision(self._stored_as)].difference if self.rounds else None
+        return self.graph_difference if self.rounds else None
+
+    @property
+    def graph_difference(self) -> float:
+        """How far logits may be from those of a forward pass over the very numbers stored."""
+        return RANKING_BARS[Precision(self._stored_as)].difference
 
     @property
     def _stored_as(self) -> str:

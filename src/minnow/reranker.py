@@ -10,9 +10,9 @@ import numpy as np
 
 from minnow.bundle import ENCODER, TOKENIZER, Bundle
 from minnow.embedder import TruncationWarning
-from minnow.engine_choice import open_chosen
-from minnow.engines import EngineOptions, open_engine
-from minnow.errors import InputError, ParityError
+from minnow.engine_choice import CHECKED_PAIRS, compare_logits, open_chosen
+from minnow.engines import AGREEMENT, EngineOptions, open_engine
+from minnow.errors import InputError
 from minnow.model.pairs import PairTokenizer
 from minnow.model.spec import Interface
 from minnow.options import (
@@ -55,17 +55,6 @@ class PredictOptions(PeerPredictOptions, total=False):
     show_progress_bar: bool | None
     activation_fn: Activation | None
     on_truncate: OnTruncate | None
-
-
-CHECKED_QUERY = "how do fish sleep?"
-CHECKED_DOCUMENTS = (
-    "Fish rest with open eyes.",
-    "Ships have keels; fish have fins.",
-    "",
-    "魚はどうやって眠りますか。",
-    "The sea is deep, and what lives in it is seldom seen by those who live on land. " * 60,
-)
-"""Pairs on which another engine has to agree with the bundle's own."""
 
 
 class RankedDocument(TypedDict):
@@ -140,6 +129,9 @@ class Reranker:
         Args:
             bundle: The folder that `minnow convert` wrote.
             options: Which engine runs it, and how. `engine_reason` says which one "auto" chose.
+                `agreement` is 1 less the greatest difference of a logit from the bundle's own, in
+                units of the largest logit where that is above 1; by default the difference is that
+                which the bundle's proof allows for the numbers that it stores.
             on_truncate: What to do about pairs over the limit: warn, refuse, or say nothing.
             check_files: Compare every file with its hash in the manifest first.
             **changes: Fields of the options, such as engine="auto" or threads=2.
@@ -169,12 +161,21 @@ class Reranker:
                 model=model, on_truncate="ignore",
             )  # fmt: skip
 
+        def compare(other: Reranker, own: Reranker, agreement: float) -> str:
+            allowed = 1 - agreement
+            if agreement == AGREEMENT:
+                allowed = manifest.recipe.graph_difference
+            found, expected = (
+                one.predict(CHECKED_PAIRS, activation_fn="identity") for one in (other, own)
+            )
+            return compare_logits(found, expected, allowed)
+
         reranker: Reranker | None = None
         try:
             with bundle.unchanged():
                 if check_files:
                     bundle.check_files()
-                reranker, reason = open_chosen(options, bundle, open_, compare_logits)
+                reranker, reason = open_chosen(options, bundle, open_, compare)
         except BaseException:
             if reranker is not None:
                 reranker.close()
@@ -389,31 +390,3 @@ class Reranker:
                 stacklevel=3,
             )
         return logits
-
-
-def compare_logits(reranker: Reranker, own: Reranker, agreement: float) -> str:
-    """Compare the logits of a few pairs; describe the greatest difference.
-
-    Args:
-        reranker: What runs on another engine.
-        own: The bundle's own.
-        agreement: 1 less the greatest difference, in units of the largest logit where that is
-            above 1.
-
-    Raises:
-        ParityError: They differ by more.
-    """
-    pairs = [(CHECKED_QUERY, text) for text in CHECKED_DOCUMENTS]
-    found, expected = (each.predict(pairs, activation_fn="identity") for each in (reranker, own))
-    scale = max(1.0, float(np.abs(expected).max()))
-    difference = float(np.abs(found - expected).max()) / scale
-    if not difference <= 1 - agreement:
-        raise ParityError(
-            f"It does not give the bundle's logits: the greatest difference on {len(pairs)} pairs "
-            f"is {difference:.6f} of the largest logit, above {1 - agreement:.6f}.",
-            worst=difference,
-        )
-    return (
-        f"it gives the bundle's logits, with a greatest difference of {difference:.6f} on "
-        f"{len(pairs)} pairs."
-    )

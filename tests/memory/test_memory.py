@@ -12,6 +12,7 @@ from fakes.remembering import START, Clock, open_memory
 from fakes.rerankers import FakeReranker
 from fakes.searching import FakeModel, contents_of, open_fake, run_index, write_documents
 
+from minnow import Reranker
 from minnow.errors import IndexFileError, InputError, OutputError
 from minnow.memory import (
     PARK_2023,
@@ -28,6 +29,8 @@ from minnow.search import VectorEncoding, open_index, open_store
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
+
+    from minnow.bundle import Bundle
 
 RIVER = (
     "the river is cold today",
@@ -293,6 +296,18 @@ class TestRecall:
         memory.recall("Tom", 2, reranker=reranker, candidates=5)
         assert len(reranker.asked[1][1]) == 5
         assert memory.recall("fish", 1)[0].rerank_score is None
+
+    @pytest.mark.extra("convert")
+    def test_a_rerankers_bundle_reads_what_was_found(self, memory: Memory, ranker: Bundle) -> None:
+        texts = ("two small fish run", "a red house", "the green river", "one old fish")
+        for text in texts:
+            memory.remember(text)
+        with Reranker.open(ranker, on_truncate="ignore") as reranker:
+            found = memory.recall("small fish", 4, reranker=reranker)
+            rows = reranker.rank("small fish", texts)
+        assert [one.item.text for one in found] == [texts[row["corpus_id"]] for row in rows]
+        scores = [row["score"] for row in rows]
+        assert [one.rerank_score for one in found] == pytest.approx(scores, abs=1e-5)
         with pytest.raises(InputError, match="candidates"):
             memory.recall("fish", 2, candidates=5)
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from minnow.model.spec import EncoderSpec
 
 __all__ = [
+    "AGREEMENT",
     "AUTO",
     "ENGINES",
     "Engine",
@@ -96,7 +97,7 @@ class EngineOptions:
         source: Where the checkpoint is now, for other engines than MNN. They need it for a bundle
             of the author's graph only; for others it is compared with the bundle.
         agreement: The least cosine to the bundle's own vectors that another engine may have on a
-            few texts; 0 skips the comparison.
+            few texts; 0 skips the comparison. For a reranker see `Reranker.open`.
 
     Raises:
         EngineError: There is no such engine.
