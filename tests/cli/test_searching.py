@@ -16,6 +16,8 @@ from fakes.searching import DOCUMENTS, contents_of, write_documents
 
 from minnow import Reranker
 from minnow.indexfile.query_words import read_query
+from minnow.search import SearchChoice, open_store
+from minnow.search.choice import read_choice, write_choice
 
 if TYPE_CHECKING:
     from fakes.bundles import BundleStore
@@ -105,6 +107,45 @@ class TestSearch:
         where = "metadata->>'n' = 1"
         found = hits(place, "float16.index", "fish", "-b", "tiny.minnow", "--where", where)
         assert [hit["source"] for hit in found] == ["docs/rows.jsonl#1"]
+
+    def test_paths_dates_and_neighbours(self, place: Path) -> None:
+        found = hits(place, "float16.index", "fish live", "--path", "docs/*.md", "--context", "1")
+        assert {hit["source"] for hit in found} == {"docs/fish.md"}
+        assert all(hit["before"] or hit["after"] for hit in found)
+        since = ("--since", "2020", "--until", "2020-12")
+        done = run_minnow("search", "float16.index", "fish", *since, cwd=place)
+        assert "3 of 6 documents have no date" in done.stderr
+        assert "nothing was found" in done.stderr
+        refusal = run_minnow("search", "float16.index", "fish", "--since", "May", cwd=place)
+        assert "--since should be a date such as 2024-05-31" in refused(refusal, 8)
+
+    @pytest.mark.extra("evaluate")
+    def test_the_best_way_is_measured_and_stored(self, place: Path, tmp_path: Path) -> None:
+        file = tmp_path / "a.index"
+        file.write_bytes((place / "float16.index").read_bytes())
+        rows = [{"text": "Where is vinegar boiled?", "document": "docs/kitchen/kettle.md"}] * 3
+        questions = tmp_path / "questions.jsonl"
+        questions.write_text("\n".join(map(json.dumps, rows)))
+        arguments = ("evaluate", file, "--queries", questions)
+        assert "--bundle" in refused(run_minnow(*arguments, cwd=place), 2)
+        done = run_minnow(*arguments, "-b", "tiny.minnow", "--store", cwd=place)
+        assert done.code == 0, done.stderr
+        assert done.stdout.count("too few queries to tell") == 2
+        assert "None is better than hybrid search" in done.stdout
+        store = open_store(file, writable=True)
+        assert read_choice(store) is None
+        write_choice(store, SearchChoice("vector", "ms-marco"))
+        store.close()
+        search = ("search", file, "fish", "--json")
+        done = run_minnow(*search, cwd=place)
+        assert json.loads(done.stdout)["mode"] == "keyword"
+        assert "; give --bundle and --rerank for that" in done.stderr
+        done = run_minnow(*search, "-b", "tiny.minnow", cwd=place)
+        assert json.loads(done.stdout)["mode"] == "vector"
+        assert f"searching by vector: {file} stores vector, reranked by ms-marco" in done.stderr
+        done = run_minnow(*search, "-b", "tiny.minnow", "--mode", "hybrid", cwd=place)
+        assert json.loads(done.stdout)["mode"] == "hybrid"
+        assert done.stderr == ""
 
     def test_without_a_bundle_words_are_looked_for(self, place: Path) -> None:
         done = run_minnow("search", "float16.index", "kettle", cwd=place)

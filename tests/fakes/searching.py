@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -75,6 +76,9 @@ class FakeModel:
         return np.random.default_rng(seed).normal(size=self.fingerprint.width).astype(np.float32)
 
 
+CHANGED = 10**9
+"""2001-09-09T01:46:40Z"""
+
 DOCUMENTS = {
     "fish.md": "# Fish\n\nFish sleep with open eyes.\n\n## Minnows\n\nMinnows live in schools.\n",
     "kitchen/kettle.md": "# Kettle\n\nBoil vinegar and water to descale a kettle.\n",
@@ -83,7 +87,7 @@ DOCUMENTS = {
 
 
 def write_documents(folder: Path, documents: Mapping[str, str] = DOCUMENTS) -> Path:
-    """Write a folder of documents, in place of what was in it."""
+    """Write a folder of documents, in place of what was in it; all changed at the same time."""
     for old in sorted(folder.rglob("*")) if folder.exists() else ():
         if old.is_file():
             old.unlink()
@@ -91,6 +95,7 @@ def write_documents(folder: Path, documents: Mapping[str, str] = DOCUMENTS) -> P
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(text.encode())
+        os.utime(path, (CHANGED, CHANGED))
     folder.mkdir(exist_ok=True)
     return folder
 

@@ -42,7 +42,7 @@ class TestHits:
         assert hit.headings == ("Fish", "Minnows")
         assert hit.text == "Fish > Minnows\nMinnows live in schools."
         assert hit.piece == hit.passage == "Minnows live in schools."
-        assert hit.metadata == {}
+        assert hit.metadata == {"modified": "2001-09-09T01:46:40Z"}
         assert hit.vector_score is not None
         assert hit.keyword_score is not None
         assert hit.vector_score <= 1.001

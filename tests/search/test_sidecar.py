@@ -10,7 +10,7 @@ from fakes.searching import FakeModel, open_fake, run_index, write_documents
 
 from minnow.errors import InputError, MissingExtraError
 from minnow.search import Index, open_store
-from minnow.search import index as index_module
+from minnow.search import nearest as nearest_module
 from minnow.search import sidecar as sidecar_module
 from minnow.search.sidecar import build_sidecar, open_sidecar, sidecar_path
 from minnow.vectors import Similarity, normalize
@@ -54,7 +54,7 @@ class TestWithUsearch:
         with open_(file, "always") as index:
             assert index.build_sidecar(dtype=dtype)
             near = found(index)
-            assert index._matrix.ids.size == 0  # vectors were not read
+            assert index._vectors.matrix.ids.size == 0  # vectors were not read
         with open_(file, "never") as index:
             assert near == found(index)
 
@@ -160,11 +160,11 @@ class TestWithUsearch:
         with open_(file, "auto") as index:
             index.build_sidecar()
             found(index)
-            assert index._matrix.ids.size == 300
-        monkeypatch.setattr(index_module, "LARGE", 300)
+            assert index._vectors.matrix.ids.size == 300
+        monkeypatch.setattr(nearest_module, "LARGE", 300)
         with open_(file, "auto") as index:
             found(index)
-            assert index._matrix.ids.size == 0
+            assert index._vectors.matrix.ids.size == 0
 
     def test_manhattan_distance_has_none(self, tmp_path: Path) -> None:
         model = FakeModel(similarity="manhattan")

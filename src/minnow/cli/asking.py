@@ -11,7 +11,7 @@ import typer
 
 from minnow.cli.app import app, print_json, steps
 from minnow.cli.fields import options_from_fields
-from minnow.cli.options import BundleOption, Json, RerankChoice, Timeout, Window
+from minnow.cli.options import BundleOption, Json, RerankChoice, ScopeChoice, Timeout, Window
 from minnow.cli.searching import IndexFile, ModeOption, WhereOption, chosen_mode
 from minnow.terminal import EPILOG
 
@@ -32,6 +32,7 @@ def ask_command(
     mode: ModeOption = None,
     where: WhereOption = None,
     *,
+    scope: ScopeChoice,
     rerank: RerankChoice,
     max_tokens: Annotated[
         int, typer.Option(min=1, help="End the answer after these tokens.")
@@ -58,12 +59,13 @@ def ask_command(
     from minnow.ask import Answer, MnnLlm, answer_from, prompt_for
     from minnow.search import Index
 
-    chosen = chosen_mode(mode, bundle)
+    chosen = chosen_mode(file, mode, bundle, rerank)
     model = bundle if chosen != "keyword" else None
     with rerank.open() as reranker, Index.open(file, model) as index:
-        hits = index.search(
-            question, k, mode=chosen, where=where, reranker=reranker, candidates=rerank.candidates
+        options = scope.options(
+            mode=chosen, where=where, reranker=reranker, candidates=rerank.candidates
         )
+        hits = index.search(question, k, **options)
     if not hits:
         _print_answer(Answer(question), as_json=as_json)
         return

@@ -83,6 +83,25 @@ class DocsChoice:
         return chosen
 
 
+@dataclass(frozen=True)
+class IndexedChoice:
+    """How an index is searched whose ways of searching are compared."""
+
+    bundle: Path | None = option(
+        None, "With an index: the model that it was made with.", "--bundle", "-b"
+    )
+    reranker: Path | None = option(
+        None, "With an index: compare with hybrid search reranked by this.", "--rerank",
+        metavar="BUNDLE",
+    )  # fmt: skip
+    margin: float = option(
+        0.01, "With an index: call differences of nDCG@10 up to this equivalent.", min=0
+    )
+    store: bool = option(
+        False, "With an index: have it searched in the best way from now on.", "--store"
+    )
+
+
 @app.command("compare", epilog=EPILOG)
 @options_from_fields
 def compare_command(
@@ -138,7 +157,9 @@ def compare_command(
 @app.command("evaluate", epilog=EPILOG)
 @options_from_fields
 def evaluate_command(
-    system: Annotated[str, typer.Argument(metavar="SYSTEM", help=_RERANKED)],
+    system: Annotated[
+        str, typer.Argument(metavar="SYSTEM", help=f"{_RERANKED} Or an index, with --queries.")
+    ],
     dataset: Annotated[
         str,
         typer.Argument(
@@ -147,14 +168,28 @@ def evaluate_command(
     ] = BUILT_IN,
     *,
     docs: DocsChoice,
+    indexed: IndexedChoice,
     run: MeasureChoice,
     prompts: PromptChoice,
     as_json: Json = False,
 ) -> None:
-    """Measure one system: what it finds, and what it takes.
+    """Measure one system: what it finds, and what it takes; or the ways of searching an index.
+
+    Of an index that `minnow index` wrote, hybrid search is compared with search by vectors and by
+    keywords, and with a reranker behind it, on questions of your own: a .jsonl as --docs takes it.
+    The verdict names the best, or says that none is better.
 
     Example: minnow evaluate bge-small.minnow scifact --json
+
+    Example: minnow evaluate docs.index --queries questions.jsonl --bundle bge-small.minnow --store
     """
+    if docs.docs is None and Path(system).is_file():
+        _evaluate_index(Path(system), docs.queries, indexed, run, as_json=as_json)
+        return
+    if indexed != IndexedChoice():
+        raise UsageError(
+            "--bundle, --rerank, --margin and --store go with an index that `minnow index` wrote."
+        )
     from minnow.cli.tables import print_evaluation
     from minnow.evaluate import evaluate
     from minnow.evaluate.results import DatasetFacts, system_facts
@@ -166,6 +201,44 @@ def evaluate_command(
         print_json({"dataset": facts.facts(), **system_facts(result)})
     else:
         print_evaluation(result, facts, sys.stdout)
+
+
+def _evaluate_index(
+    file: Path, queries: Path | None, indexed: IndexedChoice, run: MeasureChoice, *, as_json: bool
+) -> None:
+    from contextlib import ExitStack, closing
+
+    from minnow.cli.tables import print_modes
+    from minnow.progress import show_progress
+    from minnow.search import Index, open_store
+    from minnow.search.choice import write_choice
+    from minnow.search_modes import compare_modes, read_index_questions
+
+    if queries is None or indexed.bundle is None:
+        raise UsageError("For an index, give your questions with --queries, and --bundle.")
+    with ExitStack() as stack:
+        index = stack.enter_context(Index.open(file, indexed.bundle, threads=run.threads))
+        questions = read_index_questions(index, queries)
+        reranker = name = None
+        if indexed.reranker is not None:
+            from minnow.reranker import Reranker
+
+            reranker = Reranker.open(indexed.reranker, threads=run.threads, on_truncate="ignore")
+            name = stack.enter_context(reranker).name
+        advance = stack.enter_context(
+            show_progress("searching", None, "questions", show=sys.stderr.isatty())
+        )
+        found = compare_modes(
+            index, questions, reranker=reranker, reranker_name=name or "",
+            candidates=run.candidates, margin=indexed.margin, progress=advance,
+        )  # fmt: skip
+    if indexed.store:
+        with closing(open_store(file, writable=True)) as store:
+            write_choice(store, None if found.best is None else found.best.choice)
+    if as_json:
+        print_json({"index": str(file), "stored": indexed.store, **found.facts()})
+    else:
+        print_modes(found, str(file), sys.stdout, stored=indexed.store)
 
 
 @app.command("gguf", epilog=EPILOG)

@@ -23,8 +23,11 @@ from minnow.vectors import Pooling
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from typing_extensions import Unpack
+
     from minnow.evaluate import RunOptions
     from minnow.reranker import Reranker
+    from minnow.search.options import SearchOptions
 
 EngineName = Enum("EngineName", {name: name for name in (*ENGINES, AUTO)}, type=str)  # type: ignore[misc]
 
@@ -131,6 +134,33 @@ class RerankChoice:
 
         with Reranker.open(self.reranker, threads=threads) as reranker:
             yield reranker
+
+
+@dataclass(frozen=True)
+class ScopeChoice:
+    """What of an index is searched, and whether hits may repeat each other."""
+
+    paths: tuple[str, ...] = option(
+        (), "Search such files only, as 'docs/**/*.md' or a folder; may be given again.",
+        metavar="GLOB",
+    )  # fmt: skip
+    since: str | None = option(
+        None, "Search what has such a date or a later one: 2024-05-31, 2024-05 or 2024.",
+        metavar="DATE",
+    )  # fmt: skip
+    until: str | None = option(
+        None, "Search what has such a date or an earlier one.", metavar="DATE"
+    )
+    fold: bool = option(
+        True, "Name hits that only repeat a better one with that one.", "--fold/--no-fold"
+    )
+
+    def options(self, **others: Unpack[SearchOptions]) -> SearchOptions:
+        """Return them as `Index.search` takes them, with others."""
+        others.update(
+            {"paths": self.paths, "since": self.since, "until": self.until, "fold": self.fold}
+        )
+        return others
 
 
 @dataclass(frozen=True)

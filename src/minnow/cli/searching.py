@@ -12,7 +12,7 @@ import typer
 
 from minnow.cli.app import app, print_facts
 from minnow.cli.fields import options_from_fields
-from minnow.cli.options import BundleOption, EngineChoice, Json, RerankChoice
+from minnow.cli.options import BundleOption, EngineChoice, Json, RerankChoice, ScopeChoice
 from minnow.options import Fusion, SearchMode, SidecarUse
 from minnow.progress import show_progress
 from minnow.terminal import EPILOG, UsageError
@@ -28,7 +28,9 @@ _SKIPPED = 8
 IndexFile = Annotated[Path, typer.Argument(metavar="FILE", help="What `minnow index` wrote.")]
 ModeOption = Annotated[
     SearchMode | None,
-    typer.Option(help="Search by meaning, by words, or both: with a bundle by both, else words."),
+    typer.Option(
+        help="Search by meaning, by words, or both: as stored, else with a bundle by both."
+    ),
 ]
 WhereOption = Annotated[
     str | None,
@@ -202,11 +204,15 @@ def search_command(
         Fusion, typer.Option(help="For hybrid: add scores, or fuse ranks (RRF).")
     ] = Fusion.SCORES,
     where: WhereOption = None,
+    context: Annotated[
+        int, typer.Option(min=0, max=100, help="Print this many chunks before and after each hit.")
+    ] = 0,
     sidecar: Annotated[
         SidecarUse,
         typer.Option(help="Search in FILE.usearch: auto from 100 000 chunks on."),
     ] = "auto",
     *,
+    scope: ScopeChoice,
     rerank: RerankChoice,
     engine: EngineChoice,
     as_json: Json = False,
@@ -220,20 +226,23 @@ def search_command(
     Example: minnow search docs.index kettle --where "source LIKE 'kitchen/%'" --json
 
     Example: minnow search docs.index "how do fish sleep?" -b bge-small.minnow --rerank ms.minnow
+
+    Example: minnow search notes.index kettle --path "kitchen/*.md" --since 2024-05 --context 1
     """
     from minnow.search import Index
     from minnow.search.results import json_of, print_hits
 
-    chosen = chosen_mode(mode, bundle)
+    chosen = chosen_mode(file, mode, bundle, rerank)
     model = bundle if chosen != "keyword" else None
     with (
         rerank.open(engine.threads) as reranker,
         Index.open(file, model, engine.options(), sidecar=sidecar) as index,
     ):
-        hits = index.search(
-            query, k, mode=chosen, where=where, fusion=fusion, reranker=reranker,
-            candidates=rerank.candidates,
+        options = scope.options(
+            mode=chosen, where=where, fusion=fusion, reranker=reranker,
+            candidates=rerank.candidates, context=context,
         )  # fmt: skip
+        hits = index.search(query, k, **options)
     if as_json:
         print(json_of(query, chosen, hits))
     elif hits:
@@ -242,11 +251,33 @@ def search_command(
         warnings.warn("nothing was found.", stacklevel=1)
 
 
-def chosen_mode(mode: SearchMode | None, bundle: Path | None) -> SearchMode:
-    """Choose how to search: both ways with a bundle, else by words."""
-    chosen: SearchMode = "keyword" if bundle is None else "hybrid"
+def chosen_mode(
+    file: Path, mode: SearchMode | None, bundle: Path | None, rerank: RerankChoice
+) -> SearchMode:
+    """Choose how to search: as the file stores, else both ways with a bundle, else by words.
+
+    What the file stores is said on stderr.
+    """
     if mode is not None:
-        chosen = mode
-    if chosen != "keyword" and bundle is None:
-        raise UsageError(f"--mode {chosen} needs the model: give it with --bundle.")
+        if mode != "keyword" and bundle is None:
+            raise UsageError(f"--mode {mode} needs the model: give it with --bundle.")
+        return mode
+    from minnow.search import open_store
+    from minnow.search.choice import read_choice
+
+    with closing(open_store(file)) as store:
+        choice = read_choice(store)
+    if choice is None:
+        return "keyword" if bundle is None else "hybrid"
+    needs = []
+    if choice.mode != "keyword" and bundle is None:
+        needs.append("--bundle")
+    if choice.reranker and rerank.reranker is None:
+        needs.append("--rerank")
+    chosen = "keyword" if "--bundle" in needs else choice.mode
+    hint = f"; give {' and '.join(needs)} for that" if needs else ""
+    print(
+        f"searching by {chosen}: {file} stores {choice} as best for its questions{hint}",
+        file=sys.stderr,
+    )
     return chosen

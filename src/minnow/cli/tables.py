@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         RankChange,
         SystemResult,
     )
+    from minnow.search_modes import ModeComparison
 
     Systems = Sequence[SystemResult]
 
@@ -73,6 +74,32 @@ def print_evaluation(result: SystemResult, dataset: DatasetFacts, file: TextIO) 
     shown = (legend([result]), _measures([result]), _costs([result]), *_rerankers([result]))
     for table in shown:
         console.print(table)
+
+
+def print_modes(comparison: ModeComparison, file: str, stream: TextIO, *, stored: bool) -> None:
+    """Print the ways of searching an index side by side, and the verdict last."""
+    console = console_for(stream)
+    table = table_of(
+        f"{comparison.questions} questions to {file}",
+        "way", "nDCG@10", "ms", "more than hybrid", "verdict",
+        left=("verdict",),
+    )  # fmt: skip
+    for result in comparison.results:
+        means, row = result.scores.means, result.interval
+        difference = (
+            "" if row is None else f"{row.difference:+.3f} ({row.low:+.3f} to {row.high:+.3f})"
+        )
+        time = f"{result.milliseconds:.1f}"
+        way = result.choice.mode + ("+reranker" if result.choice.reranker else "")
+        table.add_row(way, f"{means[HEADLINE]:.4f}", time, difference, result.verdict or "baseline")
+    console.print(table)
+    best = comparison.best
+    if best is None:
+        after = " It is what a search uses from now on." if stored else ""
+        console.print(f"None is better than hybrid search for these questions.{after}")
+    else:
+        after = " It is stored." if stored else " Give --store to search this way by default."
+        console.print(f"The best for these questions: {best.choice}.{after}")
 
 
 def console_for(file: TextIO) -> Console:

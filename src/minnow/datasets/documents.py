@@ -11,7 +11,7 @@ from minnow.chunks.folder import HTML_SUFFIXES
 from minnow.chunks.webpage import explain_missing_text
 from minnow.datasets.dataset import Dataset
 from minnow.datasets.lines import line_error, read_rows
-from minnow.datasets.places import ChunkLocator, PlaceError
+from minnow.datasets.places import ChunkLocator, CutDocument, PlaceError
 from minnow.errors import InputError
 
 if TYPE_CHECKING:
@@ -54,7 +54,12 @@ def read_docs(
     """
     found = find_documents(folder)
     documents, notes = _read_all(found)
-    locator = ChunkLocator(documents, Splitter(tokenizer, max_tokens=max_tokens), found.skipped)
+    splitter = Splitter(tokenizer, max_tokens=max_tokens)
+    cut = [
+        CutDocument(d.path, d.text, [part.headings for part in d.sections], splitter.split(d))
+        for d in documents
+    ]
+    locator = ChunkLocator(cut, found.skipped)
     corpus = {chunk.id: chunk.text for chunk in locator.chunks()}
     if not corpus:
         missing = "documents with text" if documents else "documents"
@@ -63,6 +68,22 @@ def read_docs(
         raise InputError(
             f"{folder} has no {missing} (Markdown, HTML or plain text){skipped}.{told}"
         )
+    texts, qrels = read_questions(queries, locator)
+    name = folder.resolve().name
+    return Dataset(name=name, documents=corpus, queries=texts, qrels=qrels, notes=tuple(notes))
+
+
+def read_questions(
+    queries: Path, locator: ChunkLocator
+) -> tuple[dict[str, str], dict[str, dict[str, int]]]:
+    """Read questions and the places of their answers; see `read_docs`.
+
+    Returns:
+        The questions by id, and for each the ids of the chunks that answer it, with 1.
+
+    Raises:
+        InputError: A line is broken, or a place is not found or ambiguous; or there is no question.
+    """
     texts: dict[str, str] = {}
     qrels: dict[str, dict[str, int]] = {}
     for number, question in read_rows(queries, _Question, f'"text", {_PLACES} and perhaps "_id"'):
@@ -78,8 +99,7 @@ def read_docs(
         qrels[key] = {chunk.id: 1 for chunk in chunks}
     if not texts:
         raise InputError(f"{queries} holds no questions.")
-    name = folder.resolve().name
-    return Dataset(name=name, documents=corpus, queries=texts, qrels=qrels, notes=tuple(notes))
+    return texts, qrels
 
 
 def _read_all(found: FolderListing) -> tuple[list[Document], list[str]]:

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import difflib
 import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import PurePosixPath
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from minnow.chunks import Chunk
 from minnow.chunks.markdown import read_markdown
 from minnow.datasets.quotations import LetterIndex, find_longest_match
 from minnow.errors import InputError
@@ -14,11 +18,26 @@ from minnow.errors import InputError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from minnow.chunks import Chunk, Document, Splitter
-
 _MAX_PLACES = 10
 _MAX_SHOWN = 60
 _MAX_LISTED = 5
+
+
+@dataclass(frozen=True)
+class CutDocument:
+    """A document that is cut into chunks.
+
+    Attributes:
+        path: Its name.
+        text: Its text; the chunks name places in it.
+        headings: The headings of each of its sections, the outermost first.
+        chunks: Its chunks, in order.
+    """
+
+    path: str
+    text: str
+    headings: Sequence[tuple[str, ...]]
+    chunks: list[Chunk]
 
 
 class PlaceError(Exception):
@@ -29,13 +48,13 @@ class ChunkLocator:
     """Locator of the chunks of documents that a question's place names."""
 
     def __init__(
-        self, documents: Iterable[Document], splitter: Splitter, skipped: Mapping[str, str]
+        self, documents: Iterable[CutDocument], skipped: Mapping[str, str] = MappingProxyType({})
     ) -> None:
-        """Cut the documents; `skipped` has the reason why other files are not among them."""
+        """Take documents; `skipped` has the reason why other files are not among them."""
         self._skipped = skipped
         self._documents = {document.path: document for document in documents}
         self._paths = {_normalize_path(path): path for path in self._documents}
-        self._chunks = {path: splitter.split(d) for path, d in self._documents.items()}
+        self._chunks = {path: document.chunks for path, document in self._documents.items()}
         self._spellings: dict[str, str] = {}
         self._headings: dict[str, dict[str, dict[int, Chunk]]] = {}
         self._letters: dict[str, LetterIndex] = {}
@@ -83,9 +102,9 @@ class ChunkLocator:
         near = same_end or difflib.get_close_matches(wanted, self._documents)
         raise PlaceError(f"names the document {name!r}, which does not exist{_suggest(near)}")
 
-    def _add_headings(self, document: Document) -> None:
-        for section in document.sections:
-            for path in _heading_paths(section.headings):
+    def _add_headings(self, document: CutDocument) -> None:
+        for headings in document.headings:
+            for path in _heading_paths(headings):
                 self._spellings.setdefault(_fold(path), path)
                 self._headings.setdefault(_fold(path), {}).setdefault(document.path, {})
         for chunk in self._chunks[document.path]:

@@ -17,6 +17,9 @@ STAGED_SCHEMA = (
     "(digest BLOB PRIMARY KEY, vector BLOB NOT NULL) WITHOUT ROWID"
 )
 
+CHOICE = "search"
+"""The fact in `meta` that says how to search; see `minnow.search.choice`."""
+
 FILES = CheckedTable("files", ("id", "path", "sha256"), counted=True)
 DOCUMENT_ROWS = CheckedTable(
     "documents",
@@ -150,6 +153,7 @@ DOCUMENTS = register(
             _UNCOUNTED,
             f"DROP TABLE IF EXISTS {STAGED}",
         ),
+        of_model=(f"DELETE FROM meta WHERE name = '{CHOICE}'",),  # noqa: S608
         kept=(
             (
                 "SELECT 1 FROM documents JOIN files ON files.id = documents.file "  # noqa: S608

@@ -17,7 +17,7 @@ DEFAULT_TOKENS = 256
 
 _MOST_TOKENS = 10_000_000
 
-READERS = 2
+READERS = 3
 """Version of the document readers. It grows when they change, so that unchanged files are read
 again."""
 

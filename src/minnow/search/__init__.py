@@ -11,6 +11,7 @@ from minnow.indexfile.opening import make_store, open_store
 from minnow.indexfile.settings import IndexSettings
 from minnow.indexfile.store import Store
 from minnow.options import Fusion
+from minnow.search.choice import SearchChoice
 from minnow.search.collection import Collection
 from minnow.search.index import Index
 from minnow.search.indexing import (
@@ -21,12 +22,13 @@ from minnow.search.indexing import (
     remove_paths,
 )
 from minnow.search.records import Record, put_records, remove_records
-from minnow.search.results import Hit
+from minnow.search.results import Hit, Neighbour, Repeat
 from minnow.vectors import VectorEncoding
 
 __all__ = [
     "BundleModel", "Collection", "Fingerprint", "Fusion", "Hit", "Index", "IndexSettings",
-    "IndexingReport", "IndexingState", "Record", "SearchModel", "Store", "VectorEncoding",
-    "index_paths", "make_store", "open_index", "open_model", "open_store", "put_records",
-    "remove_paths", "remove_records",
+    "IndexingReport", "IndexingState", "Neighbour", "Record", "Repeat", "SearchChoice",
+    "SearchModel", "Store", "VectorEncoding", "index_paths",
+    "make_store", "open_index", "open_model", "open_store", "put_records", "remove_paths",
+    "remove_records",
 ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""Reader of a ranking's hits from the file, and their order by a reranker."""
+"""Reader of a ranking's hits and their neighbours from the file; order of hits by a reranker."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from minnow.indexfile.checksums import check_rows, read_checked
 from minnow.indexfile.documents import CHUNKS
 from minnow.indexfile.reranking import rank_texts
 from minnow.search.passages import passages
-from minnow.search.results import Hit, beginning
+from minnow.search.results import Hit, Neighbour, beginning
 from minnow.search.writer import read_headings
 
 if TYPE_CHECKING:
@@ -73,6 +73,41 @@ def _row(database: sqlite3.Connection, id_: int) -> _Row:
         if not isinstance(text, str) or not isinstance(values, dict):
             raise TypeError("its text or metadata is something else")
         return str(source), int(number), names, text, int(body), int(start), values
+
+
+def with_neighbours(database: sqlite3.Connection, hits: Sequence[Hit], count: int) -> list[Hit]:
+    """Return hits with up to so many chunks before and after each, of its document.
+
+    Raises:
+        IndexFileError: Such a chunk is damaged.
+    """
+    pairs = [(hit, _neighbours(database, hit, count)) for hit in hits]
+    return [replace(hit, before=before, after=after) for hit, (before, after) in pairs]
+
+
+def _neighbours(
+    database: sqlite3.Connection, hit: Hit, count: int
+) -> tuple[tuple[Neighbour, ...], tuple[Neighbour, ...]]:
+    found = database.execute(
+        "SELECT first_chunk, chunks FROM documents WHERE id = "
+        "(SELECT document FROM chunks WHERE id = ?)",
+        (hit.id,),
+    ).fetchone()
+    if found is None:  # another process removed the document after the search
+        return (), ()
+    with reading_rows(f"The chunks of {hit.source}"):
+        first, last = int(found[0]), int(found[0]) + int(found[1]) - 1
+    before = range(max(first, hit.id - count), hit.id)
+    after = range(hit.id + 1, min(last, hit.id + count) + 1)
+    return (
+        tuple(_neighbour(database, id_) for id_ in before),
+        tuple(_neighbour(database, id_) for id_ in after),
+    )
+
+
+def _neighbour(database: sqlite3.Connection, id_: int) -> Neighbour:
+    _, number, headings, text, body, start, _ = _row(database, id_)
+    return Neighbour(id_, number, headings, text, body, start)
 
 
 def rerank(reranker: TextRanker, query: str, hits: Sequence[Hit], k: int) -> list[Hit]:

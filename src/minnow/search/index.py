@@ -2,42 +2,40 @@
 
 from __future__ import annotations
 
-import warnings
 from contextlib import ExitStack
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, get_args
 
 import numpy as np
 
 from minnow.engines import EngineOptions
-from minnow.errors import IndexFileError, InputError
+from minnow.errors import InputError
 from minnow.indexfile.checks import reading_rows
 from minnow.indexfile.checksums import check_table, states
-from minnow.indexfile.documents import DOCUMENT_ROWS, FILES, VECTORS
+from minnow.indexfile.documents import DOCUMENT_ROWS, FILES
 from minnow.indexfile.fusion import DEPTH, fuse_ranks, fuse_scores
-from minnow.indexfile.generations import find_migration, missing_ids, read_alignment
 from minnow.indexfile.keyword import MOST_SCORED, Keywords
 from minnow.indexfile.keyword_sums import check_keywords
-from minnow.indexfile.matrix import Matrix, Ranking, best, exact_scores, read_vectors
-from minnow.indexfile.mixed import MixedMatrix
+from minnow.indexfile.matrix import Ranking, best
 from minnow.indexfile.models import open_model
 from minnow.indexfile.opening import open_store
 from minnow.indexfile.reranking import count_candidates
 from minnow.indexfile.store import OpenIndexFile
 from minnow.options import Fusion, SidecarUse
-from minnow.search.chunk_ids import allowed_ids, chunk_ids, vectors_of
-from minnow.search.hits import read_hits, rerank, scores_of
-from minnow.search.options import check_count, check_modes
-from minnow.search.sidecar import LARGE, build_sidecar, open_sidecar
+from minnow.search.choice import read_choice
+from minnow.search.chunk_ids import allowed_ids
+from minnow.search.folding import fold
+from minnow.search.hits import read_hits, rerank, scores_of, with_neighbours
+from minnow.search.nearest import ChunkVectors
+from minnow.search.options import MOST_HITS, Search, check_count
+from minnow.search.scope import scope_of
 from minnow.vectors import Similarity, normalize
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Callable, Iterable, Sequence
 
-    from numpy.typing import NDArray
     from typing_extensions import Unpack
 
     from minnow.bundle import Bundle
@@ -45,12 +43,11 @@ if TYPE_CHECKING:
     from minnow.indexfile.encodings import Floats, Ids
     from minnow.indexfile.filters import Parameters
     from minnow.indexfile.models import SearchModel
-    from minnow.indexfile.reranking import TextRanker
     from minnow.indexfile.store import Store
     from minnow.options import SearchMode
+    from minnow.search.choice import SearchChoice
     from minnow.search.options import SearchOptions
     from minnow.search.results import Hit
-    from minnow.search.sidecar import Sidecar
 
 
 class Index(OpenIndexFile):
@@ -91,33 +88,12 @@ class Index(OpenIndexFile):
             names = ", ".join(get_args(SidecarUse))
             raise InputError(f"sidecar should be {names}, not {sidecar!r}.")
         super().__init__(store, model)
-        self._use = sidecar
         with store.reading() as database:
             self._keywords = Keywords(database)
-        self._matrix = self._new_matrix()
+        self._vectors = ChunkVectors(store, self.fingerprint, self.migration, sidecar)
         self._kind = Similarity(self.fingerprint.similarity)
-        self._unit = self._kind is Similarity.COSINE
         self._checked: tuple[object, ...] = ()
         self._keywords_checked = -1
-        self._ids: Ids = np.empty(0, np.int64)
-        self._sidecar: Sidecar | None = None
-        self._seen = -1
-        self._warned = False
-
-    def _new_matrix(self) -> Matrix:
-        """Return the matrix of the file's vectors; in a migration, of those of the new model."""
-        old, migration = self.store.fingerprint, self.migration
-        unit = old.similarity == Similarity.COSINE
-        if migration is None:
-            return Matrix(VECTORS, old.width, self.settings.encoding, unit=unit)
-        new = migration.model
-        return MixedMatrix(
-            VECTORS,
-            (old.width, new.width),
-            self.settings.encoding,
-            read_alignment(self.store, migration),
-            units=(unit, new.similarity == Similarity.COSINE),
-        )
 
     @classmethod
     def open(
@@ -171,14 +147,24 @@ class Index(OpenIndexFile):
             query: The question. In `keyword` and `hybrid`, words in double quotation marks have
                 to follow each other in what the keyword search finds.
             k: The most hits, from 1 to 1000.
-            **options: `mode`: "vector" searches by the nearest vectors, exactly; "keyword" by
-                BM25; "hybrid", the default, by both. `where`: a condition in SQL on the columns
-                of the view `passages`, such as "metadata->>'lang' = ? AND source LIKE 'docs/%'";
-                its quotation marks are SQL's. `params`: the values of its `?`, or of its `:name`
-                as a mapping. `fusion`: how `hybrid` fuses the two rankings; see `Fusion`.
-                `reranker`: an open `Reranker`, which orders the first `candidates` hits (by
-                default 50, at most 1000) by the question and each chunk's `text`, headings and
-                all; the best k of them are returned.
+            **options: What to search, and how:
+
+                - `mode`: "vector" searches by the nearest vectors, exactly; "keyword" by BM25;
+                  "hybrid" by both. By default what the file stores (`choice`), else "hybrid".
+                - `where`: a condition in SQL on the columns of the view `passages`, such as
+                  "metadata->>'lang' = ? AND source LIKE 'docs/%'"; its quotation marks are SQL's.
+                  `params`: the values of its `?`, or of its `:name` as a mapping.
+                - `paths`: patterns, such as "docs/**/*.md"; a file has to match one of them.
+                - `since`, `until`: dates between which a document's lies; see
+                  `minnow.search.scope`.
+                - `fusion`: how `hybrid` fuses the two rankings; see `Fusion`.
+                - `reranker`: an open `Reranker`, which orders the first `candidates` hits (by
+                  default 50, at most 1000) by the question and each chunk's `text`, headings and
+                  all; the best k of them are returned.
+                - `fold`: whether hits that only repeat a better one are folded into it
+                  (`Hit.folded`), so that others take their places.
+                - `context`: how many chunks before and after each hit come with it
+                  (`Hit.before`, `Hit.after`).
 
         Raises:
             InputError: There is no bundle to embed with, or an argument is out of range.
@@ -188,41 +174,66 @@ class Index(OpenIndexFile):
         return self.search_many([query], k, **options)[0]
 
     def search_many(
-        self,
-        queries: Iterable[str],
-        k: int = 10,
-        *,
-        mode: SearchMode = "hybrid",
-        where: str | None = None,
-        params: Parameters = (),
-        fusion: Fusion | Literal["scores", "rrf"] = Fusion.SCORES,
-        reranker: TextRanker | None = None,
-        candidates: int | None = None,
+        self, queries: Iterable[str], k: int = 10, **options: Unpack[SearchOptions]
     ) -> list[list[Hit]]:
         """Find the chunks that answer each of several questions; see `search`."""
         if isinstance(queries, str):
             raise InputError("queries is one string; search takes one, search_many several.")
-        questions = list(queries)
-        check_count(k)
-        check_modes(mode, fusion)
-        depth = count_candidates(reranker, candidates, k)
-        if reranker is not None:  # one question at a time: the candidates of one are in memory
-            find = partial(self.search, mode=mode, where=where, params=params, fusion=fusion)
-            return [rerank(reranker, query, find(query, depth), k) for query in questions]
+        questions, asked = list(queries), Search(**options)
+        asked.check(k)
+        if asked.mode is None:
+            asked = replace(asked, mode=self.default_mode)
+        if asked.fold or asked.reranker is not None:  # the candidates of one question at a time
+            answers = [self._refine(query, k, asked) for query in questions]
+        else:
+            answers = self._find(questions, k, asked)
+        if not asked.context:
+            return answers
+        with self.store.reading() as database:
+            return [with_neighbours(database, hits, asked.context) for hits in answers]
+
+    @property
+    def choice(self) -> SearchChoice | None:
+        """The way of searching that `minnow evaluate` stored in the file, if it did."""
+        return read_choice(self.store)
+
+    @property
+    def default_mode(self) -> SearchMode:
+        """The mode of a search that names none: the file's choice, else "hybrid"."""
+        choice = self.choice
+        return "hybrid" if choice is None else choice.mode
+
+    def _refine(self, query: str, k: int, asked: Search) -> list[Hit]:
+        """Find hits for one question, fold those that repeat others, and rerank."""
+        count = count_candidates(asked.reranker, asked.candidates, k)
+        hits, depth = self._find([query], count, asked)[0], count
+        if asked.fold:
+            folded = fold(hits)
+            while len(folded) < count and len(hits) == depth < MOST_HITS:
+                depth = min(2 * depth, MOST_HITS)
+                hits = self._find([query], depth, asked)[0]
+                folded = fold(hits)
+            hits = folded[:count]
+        return hits if asked.reranker is None else rerank(asked.reranker, query, hits, k)
+
+    def _find(self, questions: Sequence[str], k: int, asked: Search) -> list[list[Hit]]:
+        """Find the best k chunks for each question, in the mode and within the scope asked for."""
+        mode = asked.mode
         vectors = None if mode == "keyword" else self._embed(questions)
         with self.store.reading() as database:
             self._check_documents(database)
+            where, params = scope_of(database, asked)
             allowed = None if where is None else allowed_ids(self.store, where, params)
             if mode != "vector":
                 self._check_keywords(database)
             if vectors is None:
                 found = [self._keywords.search(query, k, allowed) for query in questions]
             elif mode == "vector":
-                found = self._nearest(vectors, k, allowed)
+                found = self._vectors.nearest(vectors, k, allowed)
             else:
-                return self._hybrid(questions, vectors, k, allowed, Fusion(fusion))
+                return self._hybrid(questions, vectors, k, allowed, Fusion(asked.fusion))
             pairs = zip(questions, found, strict=True)
-            return [read_hits(database, rank, query, **{mode: rank}) for query, rank in pairs]
+            return [read_hits(database, rank, query, **{str(mode): rank}) for query, rank in pairs]
 
     def search_vectors(
         self,
@@ -253,7 +264,7 @@ class Index(OpenIndexFile):
         with self.store.reading() as database:
             self._check_documents(database)
             allowed = None if where is None else allowed_ids(self.store, where, params)
-            rankings = self._nearest(rows, k, allowed)
+            rankings = self._vectors.nearest(rows, k, allowed)
             return [read_hits(database, ranking, "", vector=ranking) for ranking in rankings]
 
     def select(self, where: str, params: Parameters = ()) -> list[Hit]:
@@ -265,15 +276,7 @@ class Index(OpenIndexFile):
 
     def vectors(self, ids: Sequence[int]) -> Floats:
         """Return the vectors of chunks by their ids (`Hit.id`): float32 of shape (ids, width)."""
-        with self.store.reading() as database:
-            if self.migration is not None:
-                raise InputError(
-                    f"{self.store.path} is being migrated and does not have all vectors of the "
-                    "new model yet. Finish with `minnow index migrate`."
-                )
-            return vectors_of(
-                database, ids, self.fingerprint.width, self.settings.encoding, unit=self._unit
-            )
+        return self._vectors.of(ids)
 
     def build_sidecar(
         self, *, dtype: str = "f16", progress: Callable[[int], None] = lambda _: None
@@ -291,26 +294,11 @@ class Index(OpenIndexFile):
             MissingExtraError: The extra `search-large` is not installed.
             OutputError: It cannot be written.
         """
-        width = self.fingerprint.width
         if self.migration is not None:
             return False
         with self.store.reading() as database:
             self._check_documents(database)
-            ids = chunk_ids(database)
-            if open_sidecar(self.store, ids, width, self._kind) is not None:
-                return True
-            encoding = self.settings.encoding
-            made = build_sidecar(
-                self.store,
-                ids,
-                lambda: read_vectors(database, VECTORS, -1, width, encoding, unit=self._unit),
-                width,
-                self._kind,
-                dtype=dtype,
-                progress=progress,
-            )
-        self._seen = -1
-        return made
+            return self._vectors.build_sidecar(dtype, progress)
 
     # --- damage ----------------------------------------------------------------------------
 
@@ -334,67 +322,11 @@ class Index(OpenIndexFile):
             check_keywords(database)
             self._keywords_checked = current
 
-    # --- vectors ---------------------------------------------------------------------------
-
     def _embed(self, queries: Sequence[str]) -> Floats:
         model = self._require_model("To search by vectors in", "; mode='keyword' needs none")
         return model.encode_queries(queries)
 
-    def _refresh(self) -> None:
-        """Read what was written since the last search."""
-        changes = self.store.changes
-        if changes == self._seen:
-            return
-        if self.migration is not None and find_migration(self.store) != self.migration:
-            raise IndexFileError(
-                f"The migration of {self.store.path} was cancelled meanwhile. Open it again."
-            )
-        self._ids = chunk_ids(self.store.database)
-        if self.migration is not None and not self._warned:
-            self._warned = True
-            missing = len(missing_ids(self.store.database, VECTORS))
-            warnings.warn(
-                f"{self.store.path} is being migrated: vectors of {missing} of its "
-                f"{len(self._ids)} chunks are predicted until `minnow index migrate` is done.",
-                stacklevel=2,
-            )
-        self._sidecar = self._find_sidecar()
-        self._seen = changes
-
-    def _find_sidecar(self) -> Sidecar | None:
-        large = len(self._ids) >= LARGE
-        if self._use == "never" or (self._use == "auto" and not large) or self.migration:
-            return None
-        sidecar = open_sidecar(self.store, self._ids, self.fingerprint.width, self._kind)
-        if sidecar is None and not self._warned:
-            self._warned = True
-            warnings.warn(
-                f"{self.store.path} has {len(self._ids)} chunks, and no sidecar of its present "
-                "state that can be used: search is exact, and slower. `minnow index` with "
-                "`sidecar=always` makes one; it needs pip install 'minnow-embed[search-large]'.",
-                stacklevel=2,
-            )
-        return sidecar
-
-    def _nearest(self, vectors: Floats, count: int, allowed: Ids | None) -> list[Ranking]:
-        """Find the nearest chunks; nearly all of them with a sidecar, always all with a filter."""
-        self._refresh()
-        if self._sidecar is None or allowed is not None:
-            self._matrix.refresh(self.store.database, self._ids)
-            return self._matrix.search(vectors, count, self._kind, allowed)
-        found = []
-        for vector in vectors:
-            ids = self._sidecar.candidates(vector, count)
-            found.append(best(ids, self._nearness(vector, ids), count))
-        return found
-
-    def _nearness(self, vector: Floats, ids: Ids) -> NDArray[np.float64]:
-        """Compare with some chunks; read from the file where not all vectors are in memory."""
-        if self._sidecar is None or len(self._matrix.ids) == len(self._ids):
-            return self._matrix.scores(vector, ids, self._kind)
-        return exact_scores(vector, self.vectors(ids.tolist()).T, self._kind)
-
-    # --- both ------------------------------------------------------------------------------
+    # --- both ways -------------------------------------------------------------------------
 
     def _hybrid(
         self,
@@ -406,12 +338,12 @@ class Index(OpenIndexFile):
     ) -> list[list[Hit]]:
         depth = max(DEPTH, k)
         answers = []
-        nearest = self._nearest(vectors, depth, allowed)
+        nearest = self._vectors.nearest(vectors, depth, allowed)
         for query, vector, near in zip(queries, vectors, nearest, strict=True):
             worded = self._keywords.search(query, MOST_SCORED, allowed)
             others = np.setdiff1d(worded.ids[:depth], near.ids)
             ids = np.concatenate([near.ids, others])
-            nearness = np.concatenate([near.scores, self._nearness(vector, others)])
+            nearness = np.concatenate([near.scores, self._vectors.nearness(vector, others)])
             keywords = scores_of(worded, ids)
             if fusion is Fusion.RRF:
                 ranking = fuse_ranks((near.top(depth), worded.top(depth)), k)

@@ -272,7 +272,8 @@ class _Run:
         try:
             name.encode()
             with open_regular(path) as file:
-                _check_size(path, os.fstat(file.fileno()).st_size)
+                status = os.fstat(file.fileno())
+                _check_size(path, status.st_size)
                 content = file.read()
         except UnicodeEncodeError:
             self._report.skipped.append(f"{name!a}: the name is not valid Unicode")
@@ -290,7 +291,7 @@ class _Run:
             return
         faults: list[str] = []
         names, broken = [], 0
-        for found in documents_of(path, name, content, faults):
+        for found in documents_of(path, name, content, status.st_mtime, faults):
             names.append(found.entry.key.name)
             broken += not self._document(found, known.get(found.entry.key.name), faults)
         self._report.skipped += faults

@@ -6,6 +6,7 @@ import io
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, cast
 
 from minnow.characters import clean_values
@@ -15,6 +16,7 @@ from minnow.chunks.outline import Document, Section
 from minnow.chunks.pdf import read_pdf
 from minnow.chunks.webpage import explain_missing_text
 from minnow.errors import InputError
+from minnow.search.scope import MODIFIED
 from minnow.search.writer import DocumentKey, Entry, digest_of
 from minnow.text_files import TEXT_KEYS, utf8_lines
 
@@ -48,7 +50,7 @@ class FoundDocument:
 
 
 def documents_of(
-    path: Path, name: str, content: bytes, faults: list[str]
+    path: Path, name: str, content: bytes, modified: float, faults: list[str]
 ) -> Iterator[FoundDocument]:
     """Find the documents of a file.
 
@@ -58,13 +60,23 @@ def documents_of(
 
     Halves of surrogate pairs and NUL in it are replaced as `minnow.characters` says.
 
+    The others have `modified` as metadata: when the file last changed (seconds since 1970), in UTC.
+
     The list of faults receives a message for each line that cannot be read.
     """
     if path.suffix.lower() == ".jsonl":
         yield from _lines(name, content, faults)
         return
-    key = DocumentKey(name)
-    yield FoundDocument(Entry(key, digest_of(content)), lambda: _parse(path, name, content))
+    entry = Entry(DocumentKey(name), digest_of(content), _date_of(modified))
+    yield FoundDocument(entry, lambda: _parse(path, name, content))
+
+
+def _date_of(seconds: float) -> dict[str, object]:
+    try:
+        changed = datetime.fromtimestamp(int(seconds), timezone.utc)
+    except (OverflowError, ValueError, OSError):  # a file system gave a year above 9999
+        return {}
+    return {MODIFIED: changed.isoformat().replace("+00:00", "Z")}
 
 
 def _parse(path: Path, name: str, content: bytes) -> Document:

@@ -13,7 +13,35 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _LONGEST_PASSAGE = 240
+_FOLDED = 3
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+
+
+@dataclass(frozen=True)
+class Neighbour:
+    """A chunk before or after a hit in its document; the fields are those of `Hit`."""
+
+    id: int
+    number: int
+    headings: tuple[str, ...]
+    text: str
+    body: int
+    start: int
+
+    @property
+    def piece(self) -> str:
+        """The text without the line of headings."""
+        return self.text[self.body :]
+
+
+@dataclass(frozen=True)
+class Repeat:
+    """A hit that says what a better one says; the fields are those of `Hit`."""
+
+    id: int
+    source: str
+    number: int
+    score: float
 
 
 @dataclass(frozen=True)
@@ -37,6 +65,9 @@ class Hit:
         metadata: Metadata of the document.
         rerank_score: The reranker's score; None where none was used.
         first_rank: Its rank before the reranker, from 1; None where none was used.
+        before: The chunks before it in its document, in order, if the search asked for some.
+        after: The chunks after it.
+        folded: Hits that repeat it, if the search folded them into it.
     """
 
     rank: int
@@ -54,6 +85,9 @@ class Hit:
     metadata: Mapping[str, Any]
     rerank_score: float | None = None
     first_rank: int | None = None
+    before: tuple[Neighbour, ...] = ()
+    after: tuple[Neighbour, ...] = ()
+    folded: tuple[Repeat, ...] = ()
 
     @property
     def piece(self) -> str:
@@ -94,11 +128,25 @@ def print_hits(hits: Sequence[Hit], stream: IO[str]) -> None:
         stream.write(f"{hit.rank:>2}.  {hit.score:.3f}  {source}, part {hit.number}{both}\n")
         if hit.headings:
             stream.write(f"    {one_line(' > '.join(hit.headings))}\n")
-        shown = textwrap.fill(
-            one_line(hit.passage), 96, initial_indent=" " * 6, subsequent_indent=" " * 6,
-            break_long_words=False, break_on_hyphens=False,
-        )  # fmt: skip
-        stream.write(f"{shown}\n\n")
+        for part in hit.before:
+            stream.write(f"    part {part.number}:\n{_indented(part.piece)}\n")
+        whole = hit.before or hit.after
+        shown = _indented(hit.piece if whole else hit.passage)
+        stream.write(f"    part {hit.number}:\n{shown}\n" if whole else f"{shown}\n")
+        for part in hit.after:
+            stream.write(f"    part {part.number}:\n{_indented(part.piece)}\n")
+        if hit.folded:
+            places = [one_line(f"{other.source}, part {other.number}") for other in hit.folded]
+            more = f" and {len(places) - _FOLDED} more" if len(places) > _FOLDED else ""
+            stream.write(f"    the same in {'; '.join(places[:_FOLDED])}{more}\n")
+        stream.write("\n")
+
+
+def _indented(text: str) -> str:
+    return textwrap.fill(
+        one_line(text), 96, initial_indent=" " * 6, subsequent_indent=" " * 6,
+        break_long_words=False, break_on_hyphens=False,
+    )  # fmt: skip
 
 
 def json_of(query: str, mode: str, hits: Sequence[Hit]) -> str:
