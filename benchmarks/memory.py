@@ -75,7 +75,9 @@ class Mode:
             max_tokens=embedding.max_tokens,
             lowercase=embedding.lowercase,
         )
-        embedder = Embedder(self.engine, tokenizer, self.spec, embedding, on_truncate="ignore")
+        embedder = Embedder.from_parts(
+            self.engine, tokenizer, self.spec, embedding, on_truncate="ignore"
+        )
         return embedder.encode(texts)
 
 

@@ -51,7 +51,7 @@ def embedder(tmp_path_factory: pytest.TempPathFactory) -> Embedder:
     write_tokenizer(folder)
     tokenizer = TextTokenizer(folder / "tokenizer.json", max_tokens=24)
     spec = EmbeddingSpec(Pooling.MEAN, normalize=True, max_tokens=24)
-    return Embedder(FakeEngine(ENCODER), tokenizer, ENCODER, spec, name="tiny")
+    return Embedder.from_parts(FakeEngine(ENCODER), tokenizer, ENCODER, spec, name="tiny")
 
 
 @pytest.mark.parametrize(

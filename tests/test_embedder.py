@@ -59,7 +59,9 @@ class Made:
         embedding = replace(EMBEDDING, **changes)
         self.tokenizer = TextTokenizer(path, max_tokens=embedding.max_tokens)
         self.engine = FakeEngine(ENCODER, nan_at=nan_at, interface=interface)
-        self.embedder = Embedder(self.engine, self.tokenizer, ENCODER, embedding, name="tiny")
+        self.embedder = Embedder.from_parts(
+            self.engine, self.tokenizer, ENCODER, embedding, name="tiny"
+        )
 
     def expected(self, *texts: str) -> NDArray[np.float32]:
         """Return the mean of each text's token states, scaled to length 1."""

@@ -2,8 +2,9 @@
 
 | name | what it is |
 |---|---|
-| `Embedder` | opens a bundle; `encode`, `encode_query`, `encode_document`, `similarity` |
+| `Embedder` | opens a model by name; `encode`, `encode_query`, `encode_document`, `similarity` |
 | `Reranker` | opens a bundle of the other kind; `predict`, `rank` |
+| `ConversionOptions` | how a model is converted that is opened by its name |
 | `EngineOptions` | which engine runs a bundle, with how many threads and how much memory |
 | `Bundle`, `Manifest`, `Parity` | what a bundle is, and what was proven of it |
 | `Recipe`, `RECIPES` | what is done to a model on its way into one |
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from minnow.embedder import Embedder, TruncationWarning
     from minnow.engines import EngineOptions
     from minnow.errors import MinnowError
+    from minnow.model_cache import ConversionOptions
     from minnow.parity import Parity
     from minnow.recipe import RECIPES, Recipe
     from minnow.reranker import Reranker
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
 __all__ = [
     "RECIPES",
     "Bundle",
+    "ConversionOptions",
     "Embedder",
     "EngineOptions",
     "Manifest",
@@ -45,6 +48,7 @@ __all__ = [
 _HOMES = {
     "minnow.bundle": ("Bundle", "Manifest"),
     "minnow.parity": ("Parity",),
+    "minnow.model_cache": ("ConversionOptions",),
     "minnow.reranker": ("Reranker",),
     "minnow.recipe": ("RECIPES", "Recipe"),
     "minnow.embedder": ("Embedder", "TruncationWarning"),

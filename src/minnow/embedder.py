@@ -12,12 +12,21 @@ from minnow.engine_choice import compare_vectors, open_chosen
 from minnow.engines import EngineOptions, open_engine
 from minnow.model.spec import Interface
 from minnow.model.tokenizer import TextTokenizer
+from minnow.model_cache import (
+    ConversionOptions,
+    find_bundle,
+    of_the_hub,
+    open_bundle,
+    print_step,
+)
 from minnow.options import EncodeOptions, OnTruncate, Role, split_arguments
 from minnow.peer_names import SentenceTransformerNames
 from minnow.pipeline import Pipeline
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
+    from typing import Self
 
     from typing_extensions import Unpack
 
@@ -40,15 +49,68 @@ class Embedder(SentenceTransformerNames):
     call asks for another form. It can be used from several threads, and after a fork.
 
     ```python
-    with Embedder.open("bge-small.minnow") as embedder:
+    with Embedder("BAAI/bge-small-en-v1.5") as embedder:  # or Embedder.open("bge-small.minnow")
         queries = embedder.encode_query(["how do fish sleep?"])
         passages = embedder.encode_document(["Fish rest with open eyes.", "Ships have keels."])
         scores = embedder.similarity(queries, passages)
     ```
+
+    Attributes:
+        encoder: The network that the engine runs.
+        engine_reason: Which engine runs it, and why.
     """
+
+    encoder: EncoderSpec
+    engine_reason: str
 
     def __init__(
         self,
+        model_name_or_path: str | Path | Bundle,
+        options: EngineOptions = EngineOptions(),
+        *,
+        conversion: ConversionOptions = ConversionOptions(),
+        progress: Callable[[str], None] = print_step,
+        on_truncate: OnTruncate = "warn",
+        check_files: bool = True,
+        **changes: Unpack[OpenArguments],
+    ) -> None:
+        """Open a model by its name; convert it first if that has not been done yet.
+
+        The conversion needs the extra `convert`, and takes a minute or more. Its bundle is proven,
+        and kept in the cache ($MINNOW_CACHE, or minnow in the user's); see `minnow cache`.
+
+        Args:
+            model_name_or_path: A bundle's folder, a Hub id, a model's folder, `package:NAME`, or
+                `hf:USER/NAME` for a bundle on the Hub. A name without a slash is one of
+                sentence-transformers' own models.
+            options: Which engine runs it, and how.
+            conversion: How a model is converted: in float16 unless its recipe says otherwise.
+            progress: Receives a line of text before each step of a conversion; by default stderr.
+            on_truncate: What to do about texts over the limit: warn, refuse, or say nothing.
+            check_files: Compare every file with its hash in the manifest first.
+            **changes: As in `open`; `revision` and `local_files_only` are of the Hub.
+
+        Raises:
+            SourceError: The model cannot be found, read or understood.
+            ConversionError, ParityError: It cannot be converted, or not to the same model.
+            MissingExtraError: It has to be converted, and the extra `convert` is not installed.
+            BundleError, EngineError, InputError, OutputError: As in `open`, and of the cache.
+        """
+        _, settings = split_arguments(changes)
+        conversion = replace(conversion, **of_the_hub(settings))
+        changes["revision"] = None  # it chooses the bundle that is opened now
+        opened = self.open(
+            find_bundle(model_name_or_path, conversion, progress=progress),
+            options,
+            on_truncate=on_truncate,
+            check_files=check_files,
+            **changes,
+        )
+        vars(self).update(vars(opened))
+
+    @classmethod
+    def from_parts(
+        cls,
         engine: Engine,
         tokenizer: TextTokenizer,
         encoder: EncoderSpec,
@@ -56,7 +118,7 @@ class Embedder(SentenceTransformerNames):
         *,
         name: str = "embedder",
         on_truncate: OnTruncate = "warn",
-    ) -> None:
+    ) -> Self:
         """Join a token engine with a tokenizer; `open` does it for a bundle.
 
         Args:
@@ -67,6 +129,7 @@ class Embedder(SentenceTransformerNames):
             name: Its name in messages and reports.
             on_truncate: What to do about texts over the limit: warn, refuse, or say nothing.
         """
+        self = cls.__new__(cls)
         self.name = name
         self.encoder = encoder
         self.embedding = embedding
@@ -79,6 +142,7 @@ class Embedder(SentenceTransformerNames):
         self.text_tokenizer = tokenizer
         self._proven_tokens = embedding.max_tokens
         self.pipeline = Pipeline(engine, tokenizer, encoder, embedding, name)
+        return self
 
     @classmethod
     def open(
@@ -89,7 +153,7 @@ class Embedder(SentenceTransformerNames):
         on_truncate: OnTruncate = "warn",
         check_files: bool = True,
         **changes: Unpack[OpenArguments],
-    ) -> Embedder:
+    ) -> Self:
         """Open a bundle.
 
         Any engine but "mnn" runs minnow's own graph, rebuilt in float32 from the checkpoint that
@@ -98,7 +162,8 @@ class Embedder(SentenceTransformerNames):
         Both ways to embed a few texts are compared first, and have to agree.
 
         Args:
-            bundle: The folder that `minnow convert` wrote.
+            bundle: The folder that `minnow convert` wrote, or `hf:USER/NAME` for one on the Hub,
+                which is downloaded; `revision` is a branch, tag or commit there.
             options: Which engine runs it, and how. `engine_reason` says which one "auto" chose.
             on_truncate: What to do about texts over the limit: warn, refuse, or say nothing.
             check_files: Compare every file with its hash in the manifest first.
@@ -118,9 +183,9 @@ class Embedder(SentenceTransformerNames):
         """
         engine, settings = split_arguments(changes)
         options = replace(options, **engine)
-        bundle = bundle if isinstance(bundle, Bundle) else Bundle.open(bundle)
+        bundle = open_bundle(bundle, **of_the_hub(settings))
         bundle.check_kind(reranks=False)
-        opened: list[Embedder] = []
+        opened: list[Self] = []
         try:
             with bundle.unchanged():
                 if check_files:
@@ -149,7 +214,7 @@ class Embedder(SentenceTransformerNames):
         options: EngineOptions,
         model: bytes | None = None,
         interface: Interface | None = None,
-    ) -> Embedder:
+    ) -> Self:
         manifest = bundle.manifest
         return cls.from_files(
             bundle.folder, manifest.encoder, manifest.embedding, options, model=model,
@@ -168,7 +233,7 @@ class Embedder(SentenceTransformerNames):
         interface: Interface = Interface.LAST_HIDDEN_STATE,
         on_truncate: OnTruncate = "warn",
         **changes: Unpack[EngineArguments],
-    ) -> Embedder:
+    ) -> Self:
         """Open a folder with a tokenizer.json that is not sealed, or not yet.
 
         Args:
@@ -193,7 +258,9 @@ class Embedder(SentenceTransformerNames):
             model or folder / ENCODER, encoder, options, interface=interface,
             width=embedding.head.width(encoder.width), heads_apart=embedding.is_long,
         )  # fmt: skip
-        return cls(engine, tokenizer, encoder, embedding, name=folder.name, on_truncate=on_truncate)
+        return cls.from_parts(
+            engine, tokenizer, encoder, embedding, name=folder.name, on_truncate=on_truncate
+        )
 
     @property
     def width(self) -> int:
@@ -224,7 +291,7 @@ class Embedder(SentenceTransformerNames):
         if self.queries is not None:
             self.queries.close()
 
-    def __enter__(self) -> Embedder:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -14,6 +14,7 @@ from minnow.outputs import OutputForm
 
 if TYPE_CHECKING:
     from minnow.model.spec import EmbeddingSpec
+    from minnow.scores import Activation
 
 OnTruncate = Literal["warn", "error", "ignore"]
 Role = Literal["query", "document"]
@@ -62,6 +63,17 @@ class PeerPredictOptions(TypedDict, total=False):
     device: Any
     pool: Any
     chunk_size: int | None
+
+
+class PredictOptions(PeerPredictOptions, total=False):
+    """The keyword arguments of `Reranker.predict` and `rank`."""
+
+    prompt_name: str | None
+    prompt: str | None
+    batch_size: int
+    show_progress_bar: bool | None
+    activation_fn: Activation | None
+    on_truncate: OnTruncate | None
 
 
 class PeerSettings(TypedDict, total=False):
@@ -253,7 +265,7 @@ def check_unset(settings: PeerSettings) -> None:
         InputError: One is given; the message names it.
     """
     for name, value in settings.items():
-        if value is not None and name != "local_files_only":
+        if value is not None and name not in ("revision", "local_files_only"):
             raise InputError(
                 f"`{name}={value!r:.60}` is not possible here: {_OPENED}. Leave it out."
             )

@@ -15,8 +15,15 @@ from minnow.engines import AGREEMENT, EngineOptions, open_engine
 from minnow.errors import InputError
 from minnow.model.pairs import PairTokenizer
 from minnow.model.spec import Interface
+from minnow.model_cache import (
+    ConversionOptions,
+    find_bundle,
+    of_the_hub,
+    open_bundle,
+    print_step,
+)
 from minnow.options import (
-    PeerPredictOptions,
+    PredictOptions,
     check_iterable,
     check_options,
     check_pairs,
@@ -30,8 +37,9 @@ from minnow.progress import show_progress
 from minnow.scores import is_known, scores_of, softmax
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from pathlib import Path
+    from typing import Self
 
     from numpy.typing import NDArray
     from typing_extensions import NotRequired, Unpack
@@ -40,21 +48,9 @@ if TYPE_CHECKING:
     from minnow.model.spec import EmbeddingSpec, EncoderSpec, RerankingSpec
     from minnow.model.tokenizer import TokenizedText
     from minnow.options import OnTruncate, OpenArguments
-    from minnow.scores import Activation
 
     Floats = NDArray[np.float32]
     Pair = tuple[str, str]
-
-
-class PredictOptions(PeerPredictOptions, total=False):
-    """The keyword arguments of `Reranker.predict` and `rank`."""
-
-    prompt_name: str | None
-    prompt: str | None
-    batch_size: int
-    show_progress_bar: bool | None
-    activation_fn: Activation | None
-    on_truncate: OnTruncate | None
 
 
 class RankedDocument(TypedDict):
@@ -84,8 +80,44 @@ class Reranker:
     ```
     """
 
+    name: str
+    encoder: EncoderSpec
+    embedding: EmbeddingSpec
+    reranking: RerankingSpec
+    on_truncate: OnTruncate
+    engine_reason: str
+    pipeline: Pipeline[Pair]
+
     def __init__(
         self,
+        model_name_or_path: str | Path | Bundle,
+        options: EngineOptions = EngineOptions(),
+        *,
+        conversion: ConversionOptions = ConversionOptions(),
+        progress: Callable[[str], None] = print_step,
+        on_truncate: OnTruncate = "warn",
+        check_files: bool = True,
+        **changes: Unpack[OpenArguments],
+    ) -> None:
+        """Open a model by its name; convert it first if that has not been done yet.
+
+        The arguments and errors are those of the class `Embedder`; a name has a slash.
+        """
+        _, settings = split_arguments(changes)
+        conversion = replace(conversion, **of_the_hub(settings))
+        changes["revision"] = None  # it chooses the bundle that is opened now
+        opened = self.open(
+            find_bundle(model_name_or_path, conversion, progress=progress),
+            options,
+            on_truncate=on_truncate,
+            check_files=check_files,
+            **changes,
+        )
+        vars(self).update(vars(opened))
+
+    @classmethod
+    def from_parts(
+        cls,
         engine: Engine,
         tokenizer: PairTokenizer,
         encoder: EncoderSpec,
@@ -94,7 +126,7 @@ class Reranker:
         *,
         name: str = "reranker",
         on_truncate: OnTruncate = "warn",
-    ) -> None:
+    ) -> Self:
         """Join a token engine with a tokenizer of pairs; `open` does it for a bundle.
 
         Args:
@@ -106,6 +138,7 @@ class Reranker:
             name: Its name in messages and reports.
             on_truncate: What to do about pairs over the limit: warn, refuse, or say nothing.
         """
+        self = cls.__new__(cls)
         self.name = name
         self.encoder = encoder
         self.embedding = embedding
@@ -113,6 +146,7 @@ class Reranker:
         self.on_truncate = on_truncate
         self.engine_reason = f"{engine.name}, as it was given."
         self.pipeline = Pipeline(engine, tokenizer, encoder, embedding, name)
+        return self
 
     @classmethod
     def open(
@@ -127,7 +161,7 @@ class Reranker:
         """Open a bundle; see `Embedder.open` for other engines than "mnn".
 
         Args:
-            bundle: The folder that `minnow convert` wrote.
+            bundle: The folder that `minnow convert` wrote, or `hf:USER/NAME` for one on the Hub.
             options: Which engine runs it, and how. `engine_reason` says which one "auto" chose.
                 `agreement` is 1 less the greatest difference of a logit from the bundle's own, in
                 units of the largest logit where that is above 1; by default the difference is that
@@ -144,7 +178,7 @@ class Reranker:
         engine, settings = split_arguments(changes)
         check_unset(settings)
         options = replace(options, **engine)
-        bundle = bundle if isinstance(bundle, Bundle) else Bundle.open(bundle)
+        bundle = open_bundle(bundle, **of_the_hub(settings))
         bundle.check_kind(reranks=True)
         manifest = bundle.manifest
         assert manifest.reranking is not None
@@ -195,7 +229,7 @@ class Reranker:
         model: Path | bytes | None = None,
         on_truncate: OnTruncate = "warn",
         **changes: Unpack[EngineArguments],
-    ) -> Reranker:
+    ) -> Self:
         """Open a folder with a tokenizer.json that is not sealed, or not yet.
 
         Args:
@@ -218,10 +252,10 @@ class Reranker:
             interface=Interface.SCORES, width=len(reranking.labels),
             heads_apart=embedding.is_long,
         )  # fmt: skip
-        name = folder.name
-        return cls(
-            engine, tokenizer, encoder, embedding, reranking, name=name, on_truncate=on_truncate
-        )
+        return cls.from_parts(
+            engine, tokenizer, encoder, embedding, reranking,
+            name=folder.name, on_truncate=on_truncate,
+        )  # fmt: skip
 
     @property
     def num_labels(self) -> int:
@@ -359,7 +393,7 @@ class Reranker:
         """Free the runtime's memory; scoring fails from then on."""
         self.pipeline.engine.close()
 
-    def __enter__(self) -> Reranker:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
+from minnow.caches import cache_folder
 from minnow.errors import InputError, OutputError
 from minnow.evaluate.cache import VectorCache
-from minnow.systems import cache_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from minnow.caches import cache_folder
 from minnow.engines.base import default_threads
 from minnow.errors import InputError
 from minnow.evaluate.bootstrap import paired_bootstrap, verdict
@@ -29,7 +30,7 @@ from minnow.evaluate.results import (
 from minnow.evaluate.run import TIMEOUT, Embedded, embed_dataset
 from minnow.model.spec import RolePrompts
 from minnow.options import CANDIDATES
-from minnow.systems import System, cache_folder, find_system, with_unique_labels
+from minnow.systems import System, find_system, with_unique_labels
 from minnow.vectors import Similarity, normalize, rowwise_cosine
 
 if TYPE_CHECKING:

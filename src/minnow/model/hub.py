@@ -44,7 +44,7 @@ from minnow.model.layout import (
 from minnow.model.listing import MODULES, PIPELINE, Listing
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -84,17 +84,65 @@ def snapshot_of(request: HubRequest, *, offline: bool = False) -> Path:
         SourceError: The Hub refuses access, or the index of the weights cannot be read.
         OutputError: The cache cannot be written.
     """
+    _check_id(request)
+    if offline or constants.HF_HUB_OFFLINE:
+        return _cached(request)
+    pinned = _COMMIT.fullmatch(request.revision) is not None
+    cached = _cached_or_none(request) if pinned else None
+    return cached or _download(request)
+
+
+def _check_id(request: HubRequest) -> None:
     try:
         validate_repo_id(request.model_id)
     except errors.HFValidationError as error:
         raise SourceNotFoundError(
             f"{request.model_id!r} is neither a folder nor a possible name on the Hub: {error}"
         ) from error
+
+
+def snapshot_with_record(
+    request: HubRequest,
+    record: str,
+    list_files: Callable[[Path], Iterable[str]],
+    *,
+    offline: bool = False,
+) -> Path | None:
+    """Return the folder of a repository that lists its files in a record of its own.
+
+    Args:
+        request: The repository.
+        record: The name of the record.
+        list_files: Returns the paths that the record in a folder lists, and raises what it may.
+        offline: Use only what is cached; also in force where HF_HUB_OFFLINE is set.
+
+    Returns:
+        The folder, whose name is the commit; None where the repository has no such record.
+
+    Raises:
+        SourceNotFoundError, NetworkError, SourceError, OutputError: As `snapshot_of`.
+    """
+    _check_id(request)
     if offline or constants.HF_HUB_OFFLINE:
-        return _cached(request)
-    pinned = _COMMIT.fullmatch(request.revision) is not None
-    cached = _cached_or_none(request) if pinned else None
-    return cached or _download(request)
+        try:
+            folder = Path(
+                snapshot_download(
+                    request.model_id,
+                    revision=request.revision,
+                    local_files_only=True,
+                    allow_patterns=[record],  # else all that the commit is known to have is asked
+                )
+            )
+        except OSError:
+            return None
+        return folder if (folder / record).is_file() else None
+    commit, names = _listing(request)
+    if record not in names:
+        return None
+    folder = _fetch(request, commit, [record])
+    _fetch(request, commit, list(list_files(folder)))
+    _remember_commit(folder, request.revision)
+    return folder
 
 
 # --- the cache ---------------------------------------------------------------------------
@@ -166,26 +214,31 @@ def _remember_commit(folder: Path, revision: str) -> None:
 
 def _download(request: HubRequest) -> Path:
     """Pin the revision to a commit, and fetch the files that minnow reads."""
+    commit, names = _listing(request)
+    check_names(names, request.model_id)
+    needed = needed_files(names, with_author_graph=request.with_author_graph)
+    folder = _fetch(request, commit, [name for name in needed if name.endswith(_TELLING)])
+    check_names(names, request.model_id, folder)  # before its weights are fetched
+    folder = _fetch(request, commit, needed)
+    for index in sharded_weights(names):
+        inside = index.removesuffix(WEIGHTS_INDEX)
+        shards = [inside + shard for shard in read_shards(folder / index)]
+        check_shards(shards, names, request.model_id)
+        _fetch(request, commit, shards)
+    check_folder(folder, request.model_id)
+    _remember_commit(folder, request.revision)
+    return folder
+
+
+def _listing(request: HubRequest) -> tuple[str, set[str]]:
+    """Return the commit of a revision, and the names of its files."""
     with _hub_call(request):
         info = HfApi().model_info(
             request.model_id, revision=request.revision, timeout=constants.HF_HUB_ETAG_TIMEOUT
         )
     if info.sha is None or not _COMMIT.fullmatch(info.sha):
         raise NetworkError(f"{constants.ENDPOINT} does not state the commit of {request.model_id}.")
-    names = {sibling.rfilename for sibling in info.siblings or ()}
-    check_names(names, request.model_id)
-    needed = needed_files(names, with_author_graph=request.with_author_graph)
-    folder = _fetch(request, info.sha, [name for name in needed if name.endswith(_TELLING)])
-    check_names(names, request.model_id, folder)  # before its weights are fetched
-    folder = _fetch(request, info.sha, needed)
-    for index in sharded_weights(names):
-        inside = index.removesuffix(WEIGHTS_INDEX)
-        shards = [inside + shard for shard in read_shards(folder / index)]
-        check_shards(shards, names, request.model_id)
-        _fetch(request, info.sha, shards)
-    check_folder(folder, request.model_id)
-    _remember_commit(folder, request.revision)
-    return folder
+    return info.sha, {sibling.rfilename for sibling in info.siblings or ()}
 
 
 def _fetch(request: HubRequest, commit: str, names: list[str]) -> Path:

@@ -22,7 +22,6 @@ author's graph too, else one that they export.
 from __future__ import annotations
 
 import hashlib
-import os
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -210,14 +209,6 @@ def with_unique_labels(systems: Sequence[System]) -> list[System]:
         number = f" ({seen[label]})" if seen[label] > 1 else ""
         unique.append(replace(system, label=label + number))
     return unique
-
-
-def cache_folder() -> Path:
-    """Return the folder of cached vectors and models: $MINNOW_CACHE, or one of the user's."""
-    chosen = os.environ.get("MINNOW_CACHE")
-    if chosen:
-        return Path(chosen)
-    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "minnow"
 
 
 def _label(kind: str, place: str) -> str:

@@ -10,10 +10,10 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from minnow.caches import cache_folder
 from minnow.errors import EngineError
 from minnow.files import staging_folder
 from minnow.processes import python_command, run_child
-from minnow.systems import cache_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -1,0 +1,119 @@
+"""The folder in which minnow keeps what it can make again, what lies there, and its removal.
+
+| name | what it is |
+|---|---|
+| `bundles/NAME-KEY` | a bundle that `Embedder` or `Reranker` converted from a model |
+| `vectors-N-KEY.sqlite` | vectors of a system that was compared |
+| `FORM-KEY` | a model in another library's form |
+
+Nothing else in the folder is listed or removed.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from minnow.errors import OutputError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+BUNDLES = "bundles"
+_VECTORS = re.compile(r"vectors-\d+-[0-9a-f]{32}\.sqlite")
+_FORM = re.compile(r"[a-z-]+-[0-9a-f]{32}")
+_BUNDLE = re.compile(r".+-[0-9a-f]{16}")
+_COMPANIONS = ("-wal", "-shm", "-journal")
+
+
+@dataclass(frozen=True)
+class CacheEntry:
+    """One thing that the cache holds.
+
+    Attributes:
+        kind: "bundle", "vectors" or "form".
+        path: The file or folder.
+        size: Bytes.
+        used: When it was last read or written, in seconds since 1970, as far as the file system
+            tells.
+    """
+
+    kind: str
+    path: Path
+    size: int
+    used: float
+
+    @property
+    def name(self) -> str:
+        """Its name in the cache."""
+        return self.path.name
+
+
+def cache_folder() -> Path:
+    """Return the folder of the cache: $MINNOW_CACHE, or one of the user's."""
+    chosen = os.environ.get("MINNOW_CACHE")
+    if chosen:
+        return Path(chosen)
+    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "minnow"
+
+
+def list_cache() -> list[CacheEntry]:
+    """Return what the cache holds, bundles first, each kind by name."""
+    root = cache_folder()
+    found = [
+        _entry(kind, path)
+        for kind, folder, pattern, is_folder in (
+            ("bundle", root / BUNDLES, _BUNDLE, True),
+            ("vectors", root, _VECTORS, False),
+            ("form", root, _FORM, True),
+        )
+        for path in _paths(folder)
+        if pattern.fullmatch(path.name) and path.is_dir() == is_folder and not path.is_symlink()
+    ]
+    return sorted(found, key=lambda entry: (entry.kind, entry.name))
+
+
+def remove_entry(entry: CacheEntry) -> None:
+    """Remove an entry of the cache; whoever has it open keeps what is open.
+
+    Raises:
+        OutputError: It cannot be removed.
+    """
+    try:
+        if entry.path.is_dir():
+            hidden = entry.path.with_name(f".{entry.name}.removed")
+            entry.path.rename(hidden)  # in one step, so that no half of it can be found
+            shutil.rmtree(hidden)
+        else:
+            for path in (entry.path, *_companions(entry.path)):
+                path.unlink(missing_ok=True)
+    except OSError as error:
+        raise OutputError(f"Cannot remove {entry.path}: {error.strerror}.") from error
+
+
+def _entry(kind: str, path: Path) -> CacheEntry:
+    files = [path, *_companions(path)] if kind == "vectors" else _files(path)
+    states = [file.stat() for file in files if file.is_file()]
+    used = max((max(state.st_atime, state.st_mtime) for state in states), default=0.0)
+    return CacheEntry(kind, path, sum(state.st_size for state in states), used)
+
+
+def _companions(path: Path) -> list[Path]:
+    return [path.with_name(path.name + end) for end in _COMPANIONS]
+
+
+def _files(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if path.is_file()]
+
+
+def _paths(folder: Path) -> Iterator[Path]:
+    try:
+        yield from folder.iterdir()
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise OutputError(f"Cannot read the cache {folder}: {error.strerror}.") from error
