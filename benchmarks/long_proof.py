@@ -7,6 +7,7 @@ MNN's converter included) and the peak of the process.
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 import time
@@ -45,6 +46,11 @@ def main() -> None:
     with TemporaryDirectory() as name:
         shape = SHAPE | {"num_hidden_layers": layers}
         source = write_model(Path(name) / "model", family="modernbert", max_tokens=8192, **shape)
+        pooling = {
+            "word_embedding_dimension": SHAPE["hidden_size"],
+            "pooling_mode_mean_tokens": True,
+        }
+        (source / "1_Pooling" / "config.json").write_text(json.dumps(pooling), encoding="ascii")
         bundle = convert(str(source), Path(name) / "long.minnow", offline=True, progress=clock)
         parity = bundle.manifest.parity
         clock("opening the bundle")

@@ -44,11 +44,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from contextlib import AbstractContextManager
 
-FORMAT = 6
+FORMAT = 7
 """The newest format of a manifest. Format 2 has `truncate_dim`, and format 3 `joined_poolings` and
 `layers`, which older readers ignore: they would give other vectors. Format 4 has `include_prompt`,
-format 5 `queries`, and format 6 `reranking`, whose bundles give scores. A bundle without any of
-them has format 1, for those readers too."""
+format 5 `queries`, format 6 `reranking`, whose bundles give scores, and format 7 an encoder's
+`stream`, which other engines than MNN need. A bundle without any of them has format 1, for those
+readers too."""
 MANIFEST = "minnow.json"
 ENCODER = "encoder.mnn"
 TOKENIZER = "tokenizer.json"
@@ -148,7 +149,9 @@ class Manifest:
 
     def __post_init__(self) -> None:
         """Raise the format where readers of an older one would give other vectors."""
-        if self.reranking is not None:
+        if self.encoder.stream != 1:
+            object.__setattr__(self, "format", 7)
+        elif self.reranking is not None:
             object.__setattr__(self, "format", 6)
         elif self.queries is not None:
             object.__setattr__(self, "format", 5)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
@@ -100,6 +101,28 @@ class RankAgreement:
     least: float
 
 
+HALF_MAX = 65504.0
+"""The largest finite number of half precision (IEEE 754's binary16)."""
+
+
+@dataclass(frozen=True)
+class Magnitude:
+    """The largest absolute value of any tensor inside the network, on the probe texts.
+
+    Attributes:
+        largest: The value, as the encoder computes it.
+        where: The tensor that has it, such as "layer.3.units".
+    """
+
+    largest: float
+    where: str
+
+    @property
+    def head_room(self) -> float:
+        """Bits between the value and the end of half precision; negative beyond it."""
+        return math.log2(HALF_MAX / self.largest) if self.largest else math.inf
+
+
 @dataclass(frozen=True)
 class Parity:
     """The figures of a proof: the staged bytes against a reference on another path.
@@ -112,6 +135,7 @@ class Parity:
         retrieval: The figures of a search with the vectors; None if the recipe asks for none.
         measure: What the figures are.
         ranking: A reranker's agreement about the order of documents.
+        magnitude: The largest number inside the network, on the same texts.
     """
 
     reference: str
@@ -121,6 +145,7 @@ class Parity:
     retrieval: Retrieval | None = None
     measure: Measure = Measure.COSINE
     ranking: RankAgreement | None = None
+    magnitude: Magnitude | None = None
 
     def __post_init__(self) -> None:
         if not self.runs:

@@ -31,13 +31,15 @@ def _written(values: dict[str, Any]) -> dict[str, Any]:
     """Leave out of a record's values what most have not, and rename the others, in place."""
     _drop_defaults(values, ("reranking", None))
     for owner in (values, *values.get("fixed_shapes", ())):
-        _drop_defaults(owner.get("parity"), ("ranking", None), ("measure", "cosine"))
+        defaults = ("ranking", None), ("measure", "cosine"), ("magnitude", None)
+        _drop_defaults(owner.get("parity"), *defaults)
         for run in (owner.get("parity") or {}).get("runs", ()):
             _drop_defaults(run, ("worst_score", None))
     _drop_defaults(values.get("recipe"), ("max_difference", None))
     encoder = values.get("encoder")
     if isinstance(encoder, dict) and not encoder["settings"]:
         del encoder["settings"]
+    _drop_defaults(encoder, ("stream", 1.0))
     embedding = values.get("embedding")
     if isinstance(embedding, dict):
         for key in ("joined_poolings", "layers", "unpooled_ids"):

@@ -76,10 +76,10 @@ class TestAnswers:
         answer = json.loads(done.stdout)
         assert answer["precision"] == "int8"
         grids = [answer[f"{name}_bits"] for name in ("weights", "words", "positions")]
-        assert grids == ["7/16", "6", "8"]
+        assert grids == ["7/16", "6", "8/64"]
         assert "rounding layer 1 of" in done.stderr
         card = (bundle / "README.md").read_text()
-        assert "int8 (weights 7 bits in blocks of 16, words 6 bits, positions 8 bits; " in card
+        assert "int8 (weights 7 bits in blocks of 16, words 6 bits, positions 8 bits" in card
         assert "calibrated on 800 texts of the user's, SHA-256 " in card
         with Embedder.open(bundle) as small, Embedder.open(folder / "tiny.minnow") as whole:
             vectors = [one.encode("a fish") for one in (small, whole)]

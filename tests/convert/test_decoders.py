@@ -10,10 +10,12 @@ import pytest
 from fakes.checkpoint import ids_of, source_of, write_json, write_model, write_weights
 from fakes.tokenizers import write_tokenizer_of
 
-from minnow.convert import convert
+from minnow.bundle import Bundle
+from minnow.convert import convert, verify
 from minnow.embedder import Embedder
 from minnow.engines.base import TokenBatch
 from minnow.graph.encoder import build_graph
+from minnow.model.magnitudes import Magnitudes, fit_states, with_stream
 from minnow.model.original import read_original
 from minnow.model.reference import ReferenceModel
 from minnow.recipe import RECIPES
@@ -176,20 +178,68 @@ def test_norms_of_heads_and_of_parts_matter(family: str, tmp_path: Path) -> None
         )
 
 
+_LAST = {"gemma3": "post_feedforward_layernorm", "qwen3": "down_proj", "t5": "wo"}
+"""Names of the tensors whose outputs are added to the states."""
+
+
+def write_large(folder: Path, family: str) -> Path:
+    """Write a model whose states are far beyond half precision."""
+    from safetensors.numpy import load_file
+
+    folder = write_model(folder, family=family, pooling="mean")
+    stored = load_file(folder / "model.safetensors")
+    large = {name: 150_000 * t if _LAST[family] in name else t for name, t in stored.items()}
+    write_weights(folder, large)
+    return folder
+
+
+@pytest.mark.parametrize("family", _LAST)
+def test_a_conversion_makes_states_fit_half_precision(family: str, tmp_path: Path) -> None:
+    folder = write_large(tmp_path / "model", family)
+    bundle = convert(str(folder), tmp_path / "bundle", recipe=RECIPES["fp16"], offline=True)
+    manifest = Bundle.open(bundle.folder).manifest
+    assert manifest.format == 7
+    assert manifest.encoder.stream < 2**-4
+    found = manifest.parity.magnitude
+    assert found is not None
+    assert 4 <= found.head_room < 6
+    assert found.where.endswith((".states", ".added"))
+    verify(bundle, offline=True)
+
+
+@pytest.mark.extra("onnxruntime")
+def test_another_engine_knows_the_factor_of_the_states(tmp_path: Path) -> None:
+    """Without it, the eps of norms would be too large by its square."""
+    folder = write_large(tmp_path / "model", "qwen3")
+    bundle = convert(str(folder), tmp_path / "bundle", recipe=RECIPES["fp16"], offline=True)
+    texts = ["the small red fish run", "water", "in the blue water we see fish"]
+    with Embedder.open(bundle, engine="mnn") as on_mnn:
+        expected = on_mnn.encode(texts)
+    with Embedder.open(bundle, engine="onnxruntime") as other:
+        np.testing.assert_allclose(other.encode(texts), expected, atol=1e-4)
+
+
+def test_what_fits_is_left_alone(tmp_path: Path) -> None:
+    folder = write_model(tmp_path / "model", family="qwen3", pooling="mean")
+    bundle = convert(str(folder), tmp_path / "bundle", recipe=RECIPES["fp16"], offline=True)
+    manifest = Bundle.open(bundle.folder).manifest
+    assert (manifest.encoder.stream, manifest.format) == (1, 1)
+    assert manifest.parity.magnitude is not None
+    assert manifest.parity.magnitude.head_room > 8
+
+
 @pytest.mark.extra("onnxruntime")
 @pytest.mark.parametrize("family", ["gemma3", "t5"])
 def test_states_beyond_half_precision_are_scaled_into_it(family: str, tmp_path: Path) -> None:
     """The network is the same; no value of its graph reaches 65504, though states do."""
     import onnx
     import onnxruntime
-    from safetensors.numpy import load_file
 
-    folder = write_model(tmp_path / "model", family=family, pooling="mean")
-    stored = load_file(folder / "model.safetensors")
-    last = "post_feedforward_layernorm" if family == "gemma3" else "wo"
-    large = {name: 150_000 * t if last in name else t for name, t in stored.items()}
-    write_weights(folder, large)
+    folder = write_large(tmp_path / "model", family)
     original, ids = read_original(source_of(folder)), ids_of("the small red fish run")
+    measured = Magnitudes()
+    ReferenceModel(original.network, original.head, original.tensors, measured.note).vector(ids)
+    original = fit_states(original, measured.values)
     graph = build_graph(original.network, original.tensors)
     states = [name for node in graph.graph.node for name in node.output if "layer" in name]
     graph.graph.output.extend([onnx.ValueInfoProto(name=name) for name in states])
@@ -205,19 +255,23 @@ def test_states_beyond_half_precision_are_scaled_into_it(family: str, tmp_path: 
 
 
 def test_gemma_s_tensors_are_read_with_what_its_code_adds(tmp_path: Path) -> None:
-    """Words have a factor, weights of norms are stored less one, and states are scaled."""
+    """Words have a factor, weights of norms are stored less one, and states can be scaled."""
     from safetensors.numpy import load_file
 
     folder = write_model(tmp_path / "model", family="gemma3")
     original = read_original(source_of(folder))
     network, tensors = original.network, original.tensors
     stored, one = load_file(folder / "model.safetensors"), np.float32(1)
-    assert (network.words.scale, network.stream) == (32**0.5, 2**-6)
-    words = stored["embed_tokens.weight"] * np.float32(32**0.5) / 64
+    assert (network.words.scale, network.stream) == (32**0.5, 1)
+    words = stored["embed_tokens.weight"] * np.float32(32**0.5)
     np.testing.assert_array_equal(tensors["embeddings.word"], words)
     np.testing.assert_array_equal(tensors["final_norm.weight"], stored["norm.weight"] + one)
-    end = (stored["layers.1.post_attention_layernorm.weight"] + one) / 64
+    end = stored["layers.1.post_attention_layernorm.weight"] + one
     np.testing.assert_array_equal(tensors["layer.1.attention_end_norm.weight"], end)
-    block = network.blocks[0]
+    scaled = with_stream(original, 2**-6)
+    words, end = words / np.float32(64), end / np.float32(64)
+    np.testing.assert_array_equal(scaled.tensors["embeddings.word"], words)
+    np.testing.assert_array_equal(scaled.tensors["layer.1.attention_end_norm.weight"], end)
+    block = scaled.network.blocks[0]
     norms = (block.attention_norm, block.attention.norm, block.attention_end_norm)
     assert [norm.eps for norm in norms if norm] == [1e-6 / 64**2, 1e-6, 1e-6]

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
     from minnow.bundle import Manifest
     from minnow.embedder import EncodeOptions
-    from minnow.parity import Parity, RankAgreement, Retrieval
+    from minnow.parity import Magnitude, Parity, RankAgreement, Retrieval
     from minnow.streams import VectorWriter
 
     Floats = NDArray[np.float32]
@@ -358,6 +358,16 @@ def proof_facts(parity: Parity) -> dict[str, Any]:
         **({"worst_score_difference": max(scores)} if scores else {}),
         **_retrieval(parity.retrieval),
         **_ranking(parity.ranking),
+        **_magnitude(parity.magnitude),
+    }
+
+
+def _magnitude(found: Magnitude | None) -> dict[str, Any]:
+    if found is None:
+        return {}
+    return {
+        "largest_number": f"{found.largest:.4g} ({found.where})",
+        "half_precision": f"{found.head_room:.1f} bits of head-room",
     }
 
 

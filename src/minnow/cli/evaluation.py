@@ -173,7 +173,7 @@ def evaluate_command(
     prompts: PromptChoice,
     as_json: Json = False,
 ) -> None:
-    """Measure one system: what it finds, and what it takes; or the ways of searching an index.
+    """Measure one system, or the ways of searching an index.
 
     Of an index that `minnow index` wrote, hybrid search is compared with search by vectors and by
     keywords, and with a reranker behind it, on questions of your own: a .jsonl as --docs takes it.

@@ -14,13 +14,19 @@ from minnow.convert.provenance import check_claims, copy_metadata, source_record
 from minnow.convert.room import check_room
 from minnow.convert.shapes import check_limit, check_shapes
 from minnow.errors import InputError, UnsupportedModelError
+from minnow.model.magnitudes import fit_states
 from minnow.model.original import read_original, tell_tokenizer
 from minnow.model.router import read_routes
 from minnow.model.source import ModelSource, resolve
 from minnow.model.spec import STATIC, Choices, Interface
 from minnow.origin import find_origin
 from minnow.proof.bundles import prove_bundle
-from minnow.proof.references import REFERENCES, check_reference, stored_reference
+from minnow.proof.references import (
+    REFERENCES,
+    CheckpointReference,
+    check_reference,
+    stored_reference,
+)
 from minnow.proof.retrieval import searched_dataset
 from minnow.proof.verdict import Candidate
 from minnow.recipe import RECIPES, Graph, Recipe, check_recipe, describe_calibration
@@ -31,6 +37,7 @@ if TYPE_CHECKING:
     from minnow.model.original import Original
     from minnow.model.spec import EmbeddingSpec, EncoderSpec, RerankingSpec
     from minnow.parity import Parity
+    from minnow.proof.references import Reference
     from minnow.recipe import ReferenceName
 
     Progress = Callable[[str], None]
@@ -128,6 +135,11 @@ def _build(
     yardstick = REFERENCES[reference](original)
     tell_tokenizer(original, progress)
     copy_metadata(origin, folder, original.tokenizer)
+    inside = _looked_inside(original, yardstick, progress)
+    if not whole:
+        original = fit_states(original, inside.magnitudes.values)
+        if original.encoder.stream != 1:
+            progress(f"states times {original.encoder.stream:g}: half precision ends at 65504")
     stored = write_encoders(
         original, folder, recipe, shapes=shapes, calibration=calibration, progress=progress
     )
@@ -138,6 +150,7 @@ def _build(
         stored=stored_reference(stored, yardstick) if recipe.rounds else None,
         progress=progress,
     )
+    parity = replace(parity, magnitude=inside.magnitude(original.network))
     return Manifest(
         source=source_record(origin, original.tokenizer),
         encoder=original.encoder,
@@ -149,6 +162,17 @@ def _build(
         fixed_shapes=fixed,
         reranking=original.reranking,
     )
+
+
+def _looked_inside(
+    original: Original, yardstick: Reference, progress: Progress
+) -> CheckpointReference:
+    """Compute the probe texts with minnow's own forward pass, which sees every tensor."""
+    inside = yardstick
+    if not isinstance(inside, CheckpointReference):
+        inside = CheckpointReference(original, probes=yardstick.probes)
+    inside.compute(progress)
+    return inside
 
 
 def _check_widths(documents: Manifest, queries: Manifest) -> None:

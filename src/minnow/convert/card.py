@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from minnow.model.spec import Interface, PairTruncation, ScoreActivation
-from minnow.parity import Measure
+from minnow.parity import HALF_MAX, Measure
 
 if TYPE_CHECKING:
     from minnow.bundle import Manifest
@@ -235,7 +235,9 @@ def model_card(manifest: Manifest, encoder_bytes: int) -> str:
             for run in manifest.parity.runs
         ),
         bar=f"{manifest.parity.bar:g}",
-        retrieval=_retrieval(manifest.parity.retrieval) + _ranking(manifest.parity),
+        retrieval=_retrieval(manifest.parity.retrieval)
+        + _ranking(manifest.parity)
+        + _magnitude(manifest.parity),
         queries=_queries(manifest.queries),
         fixed=_fixed(manifest),
         snippet=usage_snippet(manifest),
@@ -275,6 +277,19 @@ def _ranking(parity: Parity) -> str:
         f"Of {found.queries} questions with {found.documents} documents each of {found.dataset}, "
         f"{found.agreement:.1%} of\nall pairs of documents stand in the reference's order; the "
         f"least is {found.least:.1%}."
+    )
+
+
+def _magnitude(parity: Parity) -> str:
+    found = parity.magnitude
+    if found is None:
+        return ""
+    room = f"{found.head_room:.1f} bits of head-room"
+    if found.head_room < 0:
+        room = "beyond it: do not compute with `precision` low"
+    return (
+        f"\nThe largest number inside the network was {found.largest:.4g} ({found.where}). Half "
+        f"precision\nends at {HALF_MAX:g}: {room}."
     )
 
 

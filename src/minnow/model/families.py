@@ -11,7 +11,7 @@ from minnow.errors import UnsupportedModelError
 from minnow.model import naming, networks, settings
 from minnow.model.family import BERT_CONFIG, BERT_DEFAULTS, ENCODER_ONLY, Family
 from minnow.model.naming import Naming
-from minnow.model.network import Activation
+from minnow.model.network import Activation, scale_stream
 from minnow.model.rotary_families import ROTARY_FAMILIES
 from minnow.model.spec import STATIC
 
@@ -291,12 +291,13 @@ def network_of(spec: EncoderSpec) -> Network:
         return networks.static_network(spec)
     family = family_named(spec.family)
     try:
-        return family.network(spec)
+        network = family.network(spec)
     except (KeyError, TypeError, ValueError) as error:
         raise UnsupportedModelError(
             f"These are not settings of the family {family.name}: {dict(spec.settings)}. Convert "
             "the model again."
         ) from error
+    return network if spec.stream == 1 else scale_stream(network, spec.stream)
 
 
 def family_named(name: str) -> Family:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from minnow.model.head import LayerKind
@@ -52,6 +53,9 @@ def spec_faults(encoder: EncoderSpec, embedding: EmbeddingSpec) -> list[str]:
         faults.append(f"layers is {encoder.layers}, but a static model has none")
     if encoder.width % encoder.heads:
         faults.append(f"heads is {encoder.heads}, which does not divide width, {encoder.width}")
+    stream = encoder.stream
+    if not (0 < stream <= 1 and math.frexp(stream)[0] == 0.5):
+        faults.append(f"stream is {stream}, not a power of two of at most 1")
     return faults + [
         f"{name} is {value}, not {least} to {most}"
         for name, (value, least, most) in ranges.items()

@@ -13,10 +13,6 @@ if TYPE_CHECKING:
     from minnow.model.spec import EncoderSpec
 
 
-_SMALL = 2.0**-6
-"""The factor of states that grow beyond what half precision holds."""
-
-
 def post_norm_network(spec: EncoderSpec) -> Network:
     """Describe an encoder as in Devlin et al., "BERT" (2018)."""
     norm, head_size = net.LayerNorm(spec.layer_norm_eps), spec.width // spec.heads
@@ -194,7 +190,7 @@ def gemma3_network(spec: EncoderSpec) -> Network:
     Source: Schechter Vera et al., "EmbeddingGemma" (2025), for both directions.
     """
     network, norm = qwen3_network(spec), net.RmsNorm(spec.layer_norm_eps)
-    network = replace(
+    return replace(
         network,
         words=replace(network.words, scale=spec.width**0.5),
         blocks=tuple(
@@ -202,7 +198,6 @@ def gemma3_network(spec: EncoderSpec) -> Network:
             for block in network.blocks
         ),
     )
-    return net.scale_stream(network, _SMALL)
 
 
 def t5_network(spec: EncoderSpec) -> Network:
@@ -216,7 +211,7 @@ def t5_network(spec: EncoderSpec) -> Network:
     )
     network = _rms_network(spec, attention, feed_forward, spec.layer_norm_eps)
     relative = net.RelativeBuckets(spec.heads, given["buckets"], given["distance"])
-    return net.scale_stream(replace(network, relative=relative), _SMALL)
+    return replace(network, relative=relative)
 
 
 def _rms_network(

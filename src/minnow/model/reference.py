@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from minnow.model.network import Attention, Norm
 
     Apply = Callable[[Callable[["Doubles"], "Doubles"], Sequence["Doubles"]], Iterable["Doubles"]]
+    Note = Callable[[str, "Doubles"], None]
 
 Doubles = NDArray[np.float64]
 _Row = tuple[Sequence[int], Sequence[int]]
@@ -49,9 +50,19 @@ class ReferenceModel:
     """A checkpoint as a plain function from token ids to one vector."""
 
     def __init__(
-        self, network: Network, head: Head, tensors: Mapping[str, NDArray[np.float32]]
+        self,
+        network: Network,
+        head: Head,
+        tensors: Mapping[str, NDArray[np.float32]],
+        note: Note = lambda *_: None,
     ) -> None:
         """Hold the tensors; those of a layer are widened to float64 while it is computed.
+
+        Args:
+            network: The network.
+            head: The head.
+            tensors: The tensors of both.
+            note: Receives the name of each tensor inside the network, and its values for a text.
 
         Raises:
             MissingExtraError: The extra `convert` (scipy, for erf) is not installed.
@@ -59,6 +70,7 @@ class ReferenceModel:
         _import_erf()
         self._network = network
         self._head = head
+        self._note = note
         self._words = tensors["embeddings.word"]
         self._layers: list[list[str]] = [[] for _ in network.blocks]
         shared = {name: tensor for name, tensor in tensors.items() if name != "embeddings.word"}
@@ -135,7 +147,7 @@ class ReferenceModel:
         states = [self._embed(*row) for row in rows]
         for i, block in enumerate(self._network.blocks):
             own = {name: self._stored[name].astype(np.float64) for name in self._layers[i]}
-            layer = _Layer(self._network, block, f"layer.{i}", own | self._shared)
+            layer = _Layer(self._network, block, f"layer.{i}", own | self._shared, self._note)
             states = list(apply(layer.run, states))
         final = self._network.final_norm
         return [normalize_layer(x, final, "final_norm", self._shared) for x in states]
@@ -144,8 +156,13 @@ class ReferenceModel:
         rows = self._words[np.asarray(ids, dtype=np.int64)].astype(np.float64)
         tensors = self._shared | {"embeddings.word": rows}
         places = places_of(ids, self._network)
-        x = embed(np.arange(len(ids)), places, self._network, tensors, types)
-        return project(x, self._network, tensors)
+        x = project(
+            embed(np.arange(len(ids)), places, self._network, tensors, types),
+            self._network,
+            tensors,
+        )
+        self._note("embeddings.states", x)
+        return x
 
     def memory(self, tokens: int) -> int:
         """Estimate the bytes that the pass of a text takes at its peak, beside the tensors."""
@@ -160,6 +177,7 @@ class _Layer:
     block: Block
     name: str
     tensors: Mapping[str, Doubles]
+    note: Note
 
     def run(self, x: Doubles) -> Doubles:
         """Compute the states after the layer from those before it, of one text."""
@@ -169,9 +187,12 @@ class _Layer:
     def _add(
         self, x: Doubles, part: Callable[[Doubles], Doubles], norm: Norm | None, named: str
     ) -> Doubles:
-        if self.block.placement is Placement.PRE:
-            return x + part(self._norm(x, norm, named))
-        return self._norm(x + part(x), norm, named)
+        is_pre = self.block.placement is Placement.PRE
+        added = part(self._norm(x, norm, named) if is_pre else x)
+        total = x + added
+        self.note(f"{self.name}.added", added)
+        self.note(f"{self.name}.states", total)
+        return total if is_pre else self._norm(total, norm, named)
 
     def _attend(self, x: Doubles) -> Doubles:
         attention = self.block.attention
@@ -180,11 +201,13 @@ class _Layer:
             normalize_heads(x, attention, f"{self.name}.{part}_norm", self.tensors)
             for part, x in (("query", query), ("key", key))
         )
+        longest = _longest(query, attention.heads) * _longest(key, attention.key_heads)
+        self.note(f"{self.name}.scores", np.array([longest]))  # no product is larger
         bias = relative_bias(len(x), self.network.relative, self.tensors)
         distances = states_by_distance(len(x), self.network, self.name, self.tensors)
         mixed = attend(query, key, value, attention, bias, distances)
         output = self._linear(mixed, "attention_output")
-        return self._norm(output, self.block.attention_end_norm, "attention_end_norm")
+        return self._end(output, self.block.attention_end_norm, "attention_output")
 
     def _feed_by_rows(self, x: Doubles) -> Doubles:
         parts = range(0, len(x), _ROWS_AT_ONCE)
@@ -196,14 +219,30 @@ class _Layer:
             units = activate(self._linear(x, "gate"), part.activation) * inner
         else:
             units = activate(inner, part.activation)
+        self.note(f"{self.name}.units", units)
         output = self._linear(units, "output")
-        return self._norm(output, self.block.output_end_norm, "output_end_norm")
+        return self._end(output, self.block.output_end_norm, "output")
 
     def _norm(self, x: Doubles, norm: Norm | None, name: str) -> Doubles:
         return normalize_layer(x, norm, f"{self.name}.{name}", self.tensors)
 
     def _linear(self, x: Doubles, name: str) -> Doubles:
-        return multiply(x, f"{self.name}.{name}", self.tensors)
+        product = multiply(x, f"{self.name}.{name}", self.tensors)
+        if name not in ("attention_output", "output"):
+            self.note(f"{self.name}.{name}", product)
+        return product
+
+    def _end(self, output: Doubles, norm: Norm | None, part: str) -> Doubles:
+        """Return what a part adds to the states, given its last product."""
+        if norm is None:
+            return output
+        self.note(f"{self.name}.{part}", output)
+        return self._norm(output, norm, f"{part.removesuffix('_output')}_end_norm")
+
+
+def _longest(x: Doubles, heads: int) -> float:
+    """Return the length of the longest vector of a head."""
+    return float(np.linalg.norm(x.reshape(len(x), heads, -1), axis=2).max())
 
 
 def text_memory(network: Network, tokens: int) -> int:

@@ -115,6 +115,8 @@ class EncoderSpec:
         pad_token_id: The id that fills up shorter texts of a batch.
         settings: What only some families have, as the family's row reads it (see
             `minnow.model.settings`); a manifest has it only where it is not empty.
+        stream: Factor of the states between the layers, a power of two of at most 1, which the
+            conversion chooses (`minnow.model.magnitudes`); the checkpoint has none.
     """
 
     family: str
@@ -130,6 +132,7 @@ class EncoderSpec:
     layer_norm_eps: float
     pad_token_id: int
     settings: Mapping[str, Any] = field(default_factory=dict)
+    stream: float = 1.0
 
     @property
     def max_positions(self) -> int:

@@ -14,12 +14,14 @@ import numpy as np
 
 from minnow.engines.base import default_threads
 from minnow.errors import InputError
+from minnow.model.magnitudes import Magnitudes, is_state
 from minnow.model.pairs import pair_template
 from minnow.model.reference import ReferenceModel, pool_one
 from minnow.model.source import author_graph
 from minnow.model.spec import PairTruncation
 from minnow.model.tokenizer import load_whole_tokenizer
 from minnow.model.tokenizer_files import named_tokens
+from minnow.parity import Magnitude
 from minnow.proof.pair_probes import probe_pairs
 from minnow.proof.probes import Probe, probe_texts, token_counter
 from minnow.resources import free_memory, require_memory
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from minnow.model.network import Network
     from minnow.model.original import Original
     from minnow.proof.probes import Text
     from minnow.recipe import ReferenceName
@@ -242,6 +245,7 @@ class CheckpointReference(_SourceTokens):
     ) -> None:
         super().__init__(original, probes)
         self.name = f"{numbers} forward pass in NumPy, float64"
+        self.magnitudes = Magnitudes()
 
     def vectors(self, texts: Sequence[Text], prompt: str = "") -> NDArray[np.float64]:
         """Return a vector for each text, or the logits of each pair: float64, (texts, width)."""
@@ -249,13 +253,33 @@ class CheckpointReference(_SourceTokens):
 
         original, start = self._original, self.left_out(prompt)
         rows = self.token_rows(_behind(prompt, texts))
-        model = ReferenceModel(original.network, original.head, original.tensors)
+        note = self.magnitudes.note
+        model = ReferenceModel(original.network, original.head, original.tensors, note)
         workers = _workers([model.memory(len(row.ids)) for row in rows])
         # A thread per text, each with a BLAS of one thread: BLAS threads that share out one small
         # product wait for each other, for seconds where the machine is busy.
         with threadpool_limits(1, "blas"), ThreadPoolExecutor(workers) as threads:
             types = [row.types for row in rows]
             return model.vectors([row.ids for row in rows], threads.map, start, types)
+
+    def magnitude(self, network: Network) -> Magnitude | None:
+        """Return the largest number inside a network, on the texts that were computed.
+
+        Args:
+            network: The same network, perhaps with another factor of its states.
+
+        Returns:
+            The largest number and its tensor; None where the network has no layers.
+        """
+        if not network.blocks:
+            return None
+        by = network.stream / self._original.network.stream
+        values = {
+            name: value * by if is_state(name) else value
+            for name, value in self.magnitudes.values.items()
+        }
+        where = max(values, key=lambda name: values[name])
+        return Magnitude(values[where], where)
 
 
 def _workers(needed: Sequence[int]) -> int:

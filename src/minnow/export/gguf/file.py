@@ -17,7 +17,6 @@ from minnow.errors import UnsupportedModelError
 from minnow.export.gguf.architectures import architecture_of
 from minnow.export.gguf.vocabulary import read_vocabulary
 from minnow.model.checkpoint import tensor_names
-from minnow.model.network import scale_stream
 from minnow.vectors import Pooling
 
 if TYPE_CHECKING:
@@ -41,7 +40,7 @@ def gguf_metadata(original: Original) -> dict[str, Any]:
     Raises:
         UnsupportedModelError: llama.cpp cannot run such a network or tokenizer.
     """
-    source, network, embedding = original.source, _plain(original), original.embedding
+    source, network, embedding = original.source, original.network, original.embedding
     if faults := _network_faults(network, original.head):
         raise UnsupportedModelError(f"llama.cpp cannot run {source.name}: {'; '.join(faults)}.")
     block, architecture = network.blocks[0], architecture_of(network)
@@ -100,7 +99,7 @@ def write_file(
     """
     import gguf
 
-    network = _plain(original)
+    network = original.network
     architecture = architecture_of(network)
     writer = gguf.GGUFWriter(path, architecture.name)
     for key, value in {**metadata, "general.file_type": file_type}.items():
@@ -121,11 +120,6 @@ def write_file(
         writer.write_tensors_to_file()
     finally:
         writer.close()
-
-
-def _plain(original: Original) -> Network:
-    """Return the network with states as they are in the checkpoint."""
-    return scale_stream(original.network, 1.0)
 
 
 def _tensor(original: Original, name: str) -> NDArray[np.float32]:

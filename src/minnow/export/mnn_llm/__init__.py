@@ -26,6 +26,7 @@ from minnow.export.mnn_llm.word_table import read_words, store_words
 from minnow.export.mnn_llm.wordpiece import wordpiece_file
 from minnow.files import writing
 from minnow.graph.embedded import build_embedded_graph, embedded_inputs
+from minnow.model.magnitudes import with_stream
 from minnow.model.original import read_original
 from minnow.model.tokenizer import load_whole_tokenizer
 from minnow.origin import find_origin, has_tokenizer_of
@@ -224,6 +225,7 @@ def _original(
     )
     progress("reading the model")
     original = read_original(origin, manifest.choices)
+    original = with_stream(original, manifest.encoder.stream)
     same = (original.encoder, original.embedding) == (manifest.encoder, manifest.embedding)
     if not same or not has_tokenizer_of(bundle, original):
         raise BundleError(
