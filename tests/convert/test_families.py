@@ -115,7 +115,8 @@ def test_other_names_of_a_network(family: str, other: str, tmp_path: Path) -> No
 )
 def test_weights_of_a_few_bits_are_the_ones_that_run(family: str, tmp_path: Path) -> None:
     """Calibrated, with gates and new biases; the proof compares with the stored numbers too."""
-    bar = 0.99 if family == "gemma3" else 0.998  # each part's norm makes its errors larger
+    # Gemma's norms make the errors of each part larger; words of 32 random numbers cost T5 .002
+    bar = {"gemma3": 0.99, "t5-gated": 0.995}.get(family, 0.998)
     recipe = replace(RECIPES["int8"], max_ndcg_drop=None, bar=bar)
     bundle = convert(
         str(write_model(tmp_path / "model", family=family, pooling="lasttoken")),
