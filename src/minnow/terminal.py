@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import io
 import os
 import re
 import sys
@@ -17,6 +19,7 @@ from minnow.signals import ignore_requests, stop_on_request, stop_was_requested
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from typing import TextIO
 
 EPILOG = (
     "Exit codes: 0 done, 1 a fault of minnow's own, 2 wrong usage, 3 the model cannot be used, "
@@ -25,6 +28,8 @@ EPILOG = (
     "11 not an index that can be used, 12 the server cannot listen, 130 stopped, 141 nobody reads "
     "the output any more. The answer goes to stdout, all else to stderr."
 )
+COMPLETE = "_MINNOW_COMPLETE"
+"""The variable by which a shell asks what could come next on a command line."""
 _USAGE, _STOPPED, _UNREAD = 2, 130, 141
 _PARAMETER = re.compile(r"`(\w+)(?:=([^`\n]*)|\(\))`")
 """How the library names a parameter, with or without a value, or a function."""
@@ -36,10 +41,39 @@ UsageError: type[Exception] = typer.BadParameter.__mro__[1]
 def run(app: typer.Typer) -> NoReturn:
     """Run a command line on the process's arguments; see EPILOG for the exit codes."""
     _claim_stdout()
+    if COMPLETE in os.environ:
+        _complete(app)
     stop_on_request()
     code = outcome(app, sys.argv[1:])
     ignore_requests()
     sys.exit(code)
+
+
+def _complete(app: typer.Typer) -> NoReturn:
+    """Answer the script that `--install-completion` gave to the shell."""
+    importlib.import_module("typer.completion").completion_init()
+    typer.main.get_command(app).main(args=[], prog_name="minnow", complete_var=COMPLETE)
+    sys.exit(0)
+
+
+def silence_progress() -> None:
+    """Print only warnings and errors on stderr, until the command ends."""
+    sys.stderr = _WarningsAndErrors(sys.stderr)
+
+
+class _WarningsAndErrors(io.TextIOBase):
+    """A stream that passes lines of warnings and errors on."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream, self._line = stream, ""
+
+    def write(self, text: str) -> int:
+        *lines, self._line = (self._line + text).split("\n")
+        for line in lines:
+            if line.startswith(("warning: ", "error: ")):
+                self._stream.write(line + "\n")
+                self._stream.flush()
+        return len(text)
 
 
 def outcome(app: typer.Typer, arguments: list[str]) -> int:
@@ -48,6 +82,7 @@ def outcome(app: typer.Typer, arguments: list[str]) -> int:
     Returns:
         The exit code.
     """
+    stderr = sys.stderr
     try:
         with warnings.catch_warnings(), _answering():
             warnings.showwarning = lambda message, _, filename, *__, **___: print(
@@ -59,6 +94,8 @@ def outcome(app: typer.Typer, arguments: list[str]) -> int:
             ignore_requests()
             return _fail("stopped; nothing was left half done.", _STOPPED)
         return _explain(error, app)
+    finally:
+        sys.stderr = stderr
 
 
 def _explain(error: BaseException, app: typer.Typer) -> int:

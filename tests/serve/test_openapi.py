@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.extra("convert"), pytest.mark.extra("serve")]
 
-SECONDS = os.environ.get("MINNOW_SCHEMA_SECONDS")
+SECONDS = os.environ.get("MINNOW_TEST_SCHEMA_SECONDS")
 """How long to make requests; by default a few of each kind."""
 
 

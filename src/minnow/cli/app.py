@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import sys
 import time
+import warnings
 from contextlib import contextmanager
+from copy import copy
 from dataclasses import replace
+from difflib import get_close_matches
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
@@ -14,7 +19,7 @@ import typer
 from typer.core import TyperGroup
 
 from minnow.progress import show_progress
-from minnow.terminal import EPILOG, render_flags
+from minnow.terminal import EPILOG, render_flags, silence_progress
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -25,16 +30,38 @@ if TYPE_CHECKING:
     from minnow.evaluate import Comparison
     from minnow.frontier import Frontier
 
+OTHER_VARIABLES = {"MINNOW_BUNDLES", "MINNOW_CACHE", "MINNOW_FAMILY"}
+"""Variables that are no option's, or not only."""
+
 T = TypeVar("T", "Comparison", "Benchmark", "Frontier")
 
 
 class _Commands(TyperGroup):
-    """Commands, of which some have a name of two words, as `index migrate` beside `index`."""
+    """Commands that can be quiet; some have a name of two words, as `index migrate`."""
+
+    def __init__(self, **settings: Any) -> None:
+        """Let each command take --quiet too, which `_main_options` declares."""
+        super().__init__(**settings)
+        quiet = next((option for option in self.params if option.name == "quiet"), None)
+        if quiet is not None:
+            of_commands: Any = copy(quiet)
+            of_commands.expose_value = False
+            for command in _commands_below(self):
+                command.params.append(of_commands)
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """Find the command that the first two arguments name, else the first one alone."""
         name = " ".join(args[:2])
         return super().resolve_command(ctx, [name, *args[2:]] if name in self.commands else args)
+
+
+def _commands_below(group: Any) -> Iterator[Any]:
+    """Yield the commands of a group that are no groups, at any depth."""
+    for command in group.commands.values():
+        if hasattr(command, "commands"):
+            yield from _commands_below(command)
+        else:
+            yield command
 
 
 app = typer.Typer(
@@ -44,23 +71,48 @@ app = typer.Typer(
     epilog=EPILOG,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
-    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 
 
 @app.callback()
 def _main_options(
+    context: typer.Context,
     version_: Annotated[
         bool,
         typer.Option(
             "--version",
+            "-V",
             callback=lambda on: _print_version(on),
             is_eager=True,
             help="Show the version and exit.",
         ),
     ] = False,
+    quiet: Annotated[
+        bool,
+        typer.Option(
+            "--quiet",
+            "-q",
+            callback=lambda on: silence_progress() if on else None,
+            help="Print no progress, only warnings and errors.",
+        ),
+    ] = False,
 ) -> None:
-    """Take the options that stand before a command."""
+    """Take the options that stand before a command; warn of variables that nothing reads."""
+    names = {name for name in os.environ if re.match("MINNOW_(?!TEST_)", name)}
+    if unknown := sorted(names - OTHER_VARIABLES):
+        known = OTHER_VARIABLES | _variables(context.command)
+        for name in unknown:
+            if name not in known:
+                close = get_close_matches(name, known, 1, 0.8)
+                advice = f"; did you mean {close[0]}?" if close else "."
+                warnings.warn(f"Nothing reads the variable {name}{advice}", stacklevel=1)
+
+
+def _variables(command: Any) -> set[str]:
+    """Return the environment variables that options of a command and of those below it read."""
+    own = {option.envvar for option in command.params if isinstance(option.envvar, str)}
+    return own.union(*(map(_variables, getattr(command, "commands", {}).values())))
 
 
 def _print_version(on: bool) -> None:

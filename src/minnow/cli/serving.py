@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 import warnings
 from dataclasses import replace
 from functools import partial
@@ -10,12 +12,13 @@ from typing import Annotated
 
 import typer
 
+from minnow.bundle import MANIFEST
 from minnow.cli.app import app
 from minnow.cli.fields import options_from_fields
 from minnow.cli.options import EngineMemoryChoice
 from minnow.errors import InputError, MissingExtraError, ServeError
 from minnow.serve.settings import Limits, Settings
-from minnow.terminal import EPILOG
+from minnow.terminal import EPILOG, UsageError
 from minnow.text_files import decode_text
 
 
@@ -23,14 +26,14 @@ from minnow.text_files import decode_text
 @partial(options_from_fields, environment="MINNOW")
 def serve_command(
     bundles: Annotated[
-        list[str],
+        list[str] | None,
         typer.Argument(
             metavar="BUNDLE",
-            envvar="MINNOW_BUNDLES",
-            help="Folders that `minnow convert` wrote, or NAME=FOLDER. Clients call a model by "
-            "that name, or by the folder's without .minnow.",
+            help="Folders that `minnow convert` wrote, or NAME=FOLDER; by default those in "
+            "$MINNOW_BUNDLES. Clients call a model by that name, or by the folder's without "
+            ".minnow.",
         ),
-    ],
+    ] = None,
     index: Annotated[
         Path | None,
         typer.Option(
@@ -63,6 +66,7 @@ def serve_command(
         from minnow.serve.server import log_to_stderr, serve
     except ImportError as error:
         raise MissingExtraError("The server", "serve") from error
+    bundles = bundles or _bundles_of(os.environ.get("MINNOW_BUNDLES", ""))
     settings = replace(settings, limits=limits, api_key=_key(settings.api_key, api_key_file))
     if settings.is_exposed:
         warnings.warn(
@@ -73,6 +77,23 @@ def serve_command(
     log_to_stderr()
     show = partial(print, flush=True)
     serve(find_bundles(bundles), settings, engine.options(), index, show)
+
+
+def _bundles_of(variable: str) -> list[str]:
+    """Return the bundles that $MINNOW_BUNDLES names, with spaces and quotes as in a shell.
+
+    Raises:
+        UsageError: It names none, or has a quote without an end.
+    """
+    if (Path(variable) / MANIFEST).is_file():  # one path, which may have spaces
+        return [variable]
+    try:
+        bundles = shlex.split(variable)
+    except ValueError as error:
+        raise UsageError(f"MINNOW_BUNDLES cannot be read: {error}.") from error
+    if not bundles:
+        raise UsageError("Missing argument 'BUNDLE...': name folders, or set MINNOW_BUNDLES.")
+    return bundles
 
 
 def _key(given: str, file: Path | None) -> str:
