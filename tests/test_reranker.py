@@ -36,7 +36,7 @@ from minnow.model.pairs import PairTokenizer
 from minnow.model.reference import ReferenceModel
 from minnow.model.spec import Choices, PairTruncation, ScoreActivation
 from minnow.parity import Measure
-from minnow.recipe import RECIPES
+from minnow.recipe import RECIPES, Grid
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -613,12 +613,31 @@ def test_the_command_ranks(ranker: Bundle, made: Tiny, tmp_path: Path) -> None:
 def test_few_bits_are_calibrated_on_pairs_and_proven(precision: str, tmp_path: Path) -> None:
     """The proof compares with the stored numbers too, at the bar of float32."""
     model = write_reranker(tmp_path / "model")
-    recipe = replace(RECIPES[precision], max_difference=1.0)
+    recipe = RECIPES[precision]
     bundle = convert(str(model), tmp_path / "bundle", recipe=recipe, shapes=[(1, 16)])
     parity = bundle.manifest.parity
     assert parity.passed
-    assert parity.worst.worst < {"int8": 0.05, "int4": 0.5}[precision]
+    assert parity.bar == recipe.ranking_bars.difference  # the largest logit here is below 1
+    assert parity.ranking is not None
+    assert parity.ranking.least == recipe.ranking_bars.agreement
     assert verify(bundle).passed
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"words": Grid(2)}, "does not give the logits"),
+        ({"words": Grid(2), "max_difference": 9.0}, "orders documents of"),
+    ],
+)
+def test_words_of_two_bits_miss_the_bars_of_eight(
+    change: dict[str, Any], message: str, tmp_path: Path
+) -> None:
+    """The graph computes what is stored, so only these two bars see it."""
+    model = write_reranker(tmp_path / "model")
+    recipe = replace(RECIPES["int8"], **change)
+    with pytest.raises(ParityError, match=message):
+        convert(str(model), tmp_path / "bundle", recipe=recipe)
 
 
 def test_calibration_pairs_have_both_token_types(tmp_path: Path) -> None:
