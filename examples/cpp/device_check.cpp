@@ -49,7 +49,7 @@ void run_device_check(const std::string& folder, const minnow::Options& options)
     }
     minnow::Embedder embedder(folder + "/bundle", options);
     std::vector<minnow::Ids> ids;
-    for (size_t n = 0; n < texts.size(); ++n) ids.push_back(embedder.token_ids({texts[n]}, prompts[n])[0]);
+    for (size_t n = 0; n < texts.size(); ++n) ids.push_back(embedder.tokens({texts[n]}, prompts[n])[0].ids);
     auto& names = probes.get<Json::Array>("texts");
     for (size_t n = 0; n < texts.size(); ++n)
         if (ids[n] != expected[n]) differ.push_back(quoted(names[n].get<std::string>("name")));

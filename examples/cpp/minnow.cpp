@@ -4,9 +4,14 @@
 #include <cstring>
 
 #include "core/embedder.hpp"
+#include "core/reranker.hpp"
 
 struct minnow_embedder {
     minnow::Embedder embedder;
+};
+
+struct minnow_reranker {
+    minnow::Reranker reranker;
 };
 
 namespace {
@@ -32,6 +37,25 @@ template <class Work> int32_t guarded(char* error, size_t size, Work work) {
     return 1;
 }
 
+minnow::Options options_of(const minnow_options* given) {
+    minnow::Options options;
+    if (!given) return options;
+    for (int32_t mode : {given->precision, given->power, given->memory})
+        if (mode < MINNOW_NORMAL || mode > MINNOW_LOW) throw minnow::Error("There is no such mode.");
+    options.backend = given->backend;
+    options.threads = given->threads ? given->threads : options.threads;
+    options.precision = given->precision;
+    options.power = given->power;
+    options.memory = given->memory;
+    options.fixed_shapes = given->fixed_shapes != 0;
+    return options;
+}
+
+std::string string_of(const minnow_text& text) {
+    if (!text.bytes && text.size) throw minnow::Error("A text is NULL.");
+    return {text.bytes ? text.bytes : "", text.size};
+}
+
 minnow::Role role_of(int32_t role) {
     if (role < MINNOW_NO_ROLE || role > MINNOW_DOCUMENT) throw minnow::Error("There is no such role.");
     return static_cast<minnow::Role>(role);
@@ -43,18 +67,7 @@ minnow_embedder* minnow_open(const char* folder, const minnow_options* given, ch
     minnow_embedder* found = nullptr;
     guarded(error, size, [&] {
         if (!folder) throw minnow::Error("The folder is NULL.");
-        minnow::Options options;
-        if (given) {
-            for (int32_t mode : {given->precision, given->power, given->memory})
-                if (mode < MINNOW_NORMAL || mode > MINNOW_LOW) throw minnow::Error("There is no such mode.");
-            options.backend = given->backend;
-            options.threads = given->threads ? given->threads : options.threads;
-            options.precision = given->precision;
-            options.power = given->power;
-            options.memory = given->memory;
-            options.fixed_shapes = given->fixed_shapes != 0;
-        }
-        found = new minnow_embedder{minnow::Embedder(folder, options)};
+        found = new minnow_embedder{minnow::Embedder(folder, options_of(given))};
     });
     return found;
 }
@@ -66,13 +79,51 @@ int32_t minnow_encode(minnow_embedder* embedder, const minnow_text* texts, size_
     return guarded(error, size, [&] {
         if (!embedder || (count && (!texts || !vectors))) throw minnow::Error("An argument is NULL.");
         std::vector<std::string> all;
-        for (size_t n = 0; n < count; ++n) {
-            if (!texts[n].bytes && texts[n].size) throw minnow::Error("A text is NULL.");
-            all.emplace_back(texts[n].bytes ? texts[n].bytes : "", texts[n].size);
-        }
+        for (size_t n = 0; n < count; ++n) all.push_back(string_of(texts[n]));
         std::vector<float> found = embedder->embedder.encode(all, role_of(role));
         std::copy(found.begin(), found.end(), vectors);
     });
 }
 
 void minnow_close(minnow_embedder* embedder) { delete embedder; }
+
+minnow_reranker* minnow_open_reranker(const char* folder, const minnow_options* given, char* error, size_t size) {
+    minnow_reranker* found = nullptr;
+    guarded(error, size, [&] {
+        if (!folder) throw minnow::Error("The folder is NULL.");
+        found = new minnow_reranker{minnow::Reranker(folder, options_of(given))};
+    });
+    return found;
+}
+
+int32_t minnow_labels(const minnow_reranker* reranker) {
+    return reranker ? static_cast<int32_t>(reranker->reranker.labels().size()) : 0;
+}
+
+const char* minnow_label(const minnow_reranker* reranker, int32_t number) {
+    bool known = number >= 0 && number < minnow_labels(reranker);
+    return known ? reranker->reranker.labels()[static_cast<size_t>(number)].c_str() : nullptr;
+}
+
+int32_t minnow_predict(minnow_reranker* reranker, const minnow_pair* pairs, size_t count, float* scores,
+                       char* error, size_t size) {
+    return guarded(error, size, [&] {
+        if (!reranker || (count && (!pairs || !scores))) throw minnow::Error("An argument is NULL.");
+        std::vector<minnow::Pair> all;
+        for (size_t n = 0; n < count; ++n) all.emplace_back(string_of(pairs[n].query), string_of(pairs[n].document));
+        std::vector<float> found = reranker->reranker.predict(all);
+        std::copy(found.begin(), found.end(), scores);
+    });
+}
+
+int32_t minnow_rank(minnow_reranker* reranker, minnow_text query, const minnow_text* documents, size_t count,
+                    size_t top_k, minnow_ranked* rows, char* error, size_t size) {
+    return guarded(error, size, [&] {
+        if (!reranker || (count && (!documents || !rows))) throw minnow::Error("An argument is NULL.");
+        std::vector<std::string> all;
+        for (size_t n = 0; n < count; ++n) all.push_back(string_of(documents[n]));
+        for (auto& row : reranker->reranker.rank(string_of(query), all, top_k)) *rows++ = {row.index, row.score};
+    });
+}
+
+void minnow_close_reranker(minnow_reranker* reranker) { delete reranker; }

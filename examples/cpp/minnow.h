@@ -1,4 +1,4 @@
-/* Sentence embeddings on MNN, for C and languages that call C (Kotlin through JNI, Swift).
+/* Sentence embeddings and rerankers on MNN, for C and languages that call C (Kotlin through JNI, Swift).
  *
  * No function throws or exits. On failure a function writes a message to `error`, truncated to
  * `error_size` bytes; both may be 0. Texts are UTF-8 and may contain any byte.
@@ -20,6 +20,7 @@ extern "C" {
 #endif
 
 typedef struct minnow_embedder minnow_embedder;
+typedef struct minnow_reranker minnow_reranker;
 
 typedef enum { MINNOW_NO_ROLE = 0, MINNOW_QUERY = 1, MINNOW_DOCUMENT = 2 } minnow_role;
 typedef enum { MINNOW_NORMAL = 0, MINNOW_HIGH = 1, MINNOW_LOW = 2 } minnow_mode;
@@ -39,6 +40,16 @@ typedef struct {
     size_t size;
 } minnow_text;
 
+typedef struct {
+    minnow_text query, document;
+} minnow_pair;
+
+/* A document in its place: its number among the documents, from 0, and its score. */
+typedef struct {
+    size_t index;
+    float score;
+} minnow_ranked;
+
 /* Opens a bundle or an mnn-llm directory; returns NULL on failure. `options` may be NULL. */
 MINNOW_API minnow_embedder* minnow_open(const char* folder, const minnow_options* options,
                                         char* error, size_t error_size);
@@ -53,6 +64,29 @@ MINNOW_API int32_t minnow_encode(minnow_embedder* embedder, const minnow_text* t
 
 /* Frees an embedder; NULL is allowed. */
 MINNOW_API void minnow_close(minnow_embedder* embedder);
+
+/* Opens the bundle of a reranker, which scores pairs of texts; returns NULL on failure. */
+MINNOW_API minnow_reranker* minnow_open_reranker(const char* folder, const minnow_options* options,
+                                                 char* error, size_t error_size);
+
+/* Returns how many scores a pair has; 1 where documents can be ranked. */
+MINNOW_API int32_t minnow_labels(const minnow_reranker* reranker);
+
+/* Returns the name of a score, from 0; NULL where there is none. It lives as long as the reranker. */
+MINNOW_API const char* minnow_label(const minnow_reranker* reranker, int32_t number);
+
+/* Writes count rows of minnow_labels() scores. Returns 0, or 1 on failure.
+ * Safe to call from several threads, which take turns. */
+MINNOW_API int32_t minnow_predict(minnow_reranker* reranker, const minnow_pair* pairs, size_t count,
+                                  float* scores, char* error, size_t error_size);
+
+/* Scores documents against a query, and writes the best min(top_k, count) rows, the best first.
+ * Returns 0, or 1 on failure. Safe to call from several threads, which take turns. */
+MINNOW_API int32_t minnow_rank(minnow_reranker* reranker, minnow_text query, const minnow_text* documents,
+                               size_t count, size_t top_k, minnow_ranked* rows, char* error, size_t error_size);
+
+/* Frees a reranker; NULL is allowed. */
+MINNOW_API void minnow_close_reranker(minnow_reranker* reranker);
 
 #ifdef __cplusplus
 }

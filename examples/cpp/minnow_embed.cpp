@@ -1,4 +1,4 @@
-// The command-line program: texts in, vectors or token ids out.
+// The command-line program: texts in, vectors, scores or token ids out.
 #include <unistd.h>
 
 #include <fstream>
@@ -7,6 +7,7 @@
 #include <map>
 
 #include "core/manifest.hpp"
+#include "core/pairs.hpp"
 #include "core/tokenizer.hpp"
 #include "program.hpp"
 
@@ -15,12 +16,17 @@ const char* const kModes[3] = {"normal", "high", "low"};
 namespace {
 
 const char* const kHelp = R"(minnow-embed BUNDLE [OPTIONS] [TEXT ...]
+minnow-embed RERANKER --query TEXT [OPTIONS] [TEXT ...]
 minnow-embed --check FOLDER [OPTIONS]
 
-Prints the vector of each text as a line of JSON. Without TEXT, each line of standard input is one.
+Prints the vector of each text as a line of JSON; behind a query, the texts with their scores, the best
+first. Without TEXT, each line of standard input is one.
 
   --json               standard input is a JSON array of texts instead
-  --ids                print token ids, not vectors; works without MNN
+  --query TEXT         rank the texts with a reranker
+  --top N              print the best N only
+  --pairs              standard input is a JSON array of pairs [query, document]: print their scores
+  --ids                print token ids, not vectors or scores; works without MNN
   --role ROLE          query or document: put the model's prompt before each text
   --raw FILE           write vectors to FILE as float32, little-endian, row after row
   --batch              run all texts in one pass, padded to the longest
@@ -38,12 +44,15 @@ struct Usage : std::runtime_error {
 };
 
 struct Arguments {
-    std::string folder, raw, check;
+    std::string folder, raw, check, query;
     minnow::Role role = minnow::Role::kNone;
     bool json = false, ids = false, batch = false, fixed_shapes = false, help = false;
+    bool ranks = false, pairs = false;
+    size_t top = SIZE_MAX;
     int backend = 0, threads = 4, precision = 0, power = 0, memory = 0;
     std::vector<std::string> texts;
     bool texts_given = false;
+    std::vector<minnow::Pair> given_pairs;
 };
 
 int choice(const std::string& option, const std::string& given, const std::map<std::string, int>& known) {
@@ -51,6 +60,13 @@ int choice(const std::string& option, const std::string& given, const std::map<s
     std::string names;
     for (auto& row : known) names += (names.empty() ? "" : ", ") + row.first;
     throw Usage(option + " should be one of " + names + ", not \"" + given + "\".");
+}
+
+int number(const std::string& option, const std::string& given, int least, int most) {
+    bool digits = !given.empty() && given.size() < 7 && given.find_first_not_of("0123456789") == given.npos;
+    int found = digits ? std::stoi(given) : -1;
+    if (found >= least && found <= most) return found;
+    throw Usage(option + " should be a number from " + std::to_string(least) + " to " + std::to_string(most) + ".");
 }
 
 Arguments parse(int count, char** given) {
@@ -73,6 +89,9 @@ Arguments parse(int count, char** given) {
         else if (word == "--ids") found.ids = true;
         else if (word == "--batch") found.batch = true;
         else if (word == "--fixed-shapes") found.fixed_shapes = true;
+        else if (word == "--pairs") found.pairs = true;
+        else if (word == "--query") found.ranks = true, found.query = value();
+        else if (word == "--top") found.top = number(word, value(), 0, 999999);
         else if (word == "--raw") found.raw = value();
         else if (word == "--check") found.check = value();
         else if (word == "--role") found.role = static_cast<minnow::Role>(choice(word, value(), roles));
@@ -80,12 +99,7 @@ Arguments parse(int count, char** given) {
         else if (word == "--precision") found.precision = choice(word, value(), modes);
         else if (word == "--power") found.power = choice(word, value(), modes);
         else if (word == "--memory") found.memory = choice(word, value(), modes);
-        else if (word == "--threads") {
-            std::string threads = value();
-            bool number = threads.find_first_not_of("0123456789") == threads.npos && threads.size() < 4;
-            found.threads = number && !threads.empty() ? std::stoi(threads) : 0;
-            if (found.threads < 1) throw Usage("--threads should be a number from 1 to 999.");
-        }
+        else if (word == "--threads") found.threads = number(word, value(), 1, 999);
         else throw Usage("There is no option " + word + ".");
     }
     if (found.help || !found.check.empty()) return found;
@@ -94,6 +108,10 @@ Arguments parse(int count, char** given) {
     found.texts.assign(words.begin() + 1, words.end());
     found.texts_given = !found.texts.empty();
     if (found.texts_given && found.json) throw Usage("--json reads standard input; give no texts.");
+    if (found.pairs && (found.texts_given || found.json || found.ranks))
+        throw Usage("--pairs reads standard input; give no texts, --json or --query.");
+    if ((found.pairs || found.ranks) && (found.batch || !found.raw.empty() || found.role != minnow::Role::kNone))
+        throw Usage("--batch, --raw and --role are for vectors, not for scores.");
     return found;
 }
 
@@ -108,6 +126,18 @@ std::vector<std::string> read_texts(bool json) {
     for (auto& text : found.as<minnow::Json::Array>("array of texts"))
         texts.push_back(text.as<std::string>("array of texts"));
     return texts;
+}
+
+std::vector<minnow::Pair> read_pairs() {
+    std::vector<minnow::Pair> pairs;
+    std::string all(std::istreambuf_iterator<char>(std::cin), {});
+    minnow::Json found = minnow::parse_json(all, "standard input");
+    for (auto& pair : found.as<minnow::Json::Array>("array of pairs")) {
+        auto& texts = pair.as<minnow::Json::Array>("array of pairs");
+        if (texts.size() != 2) throw minnow::Error("standard input holds a pair that is not two texts.");
+        pairs.emplace_back(texts[0].as<std::string>("pair"), texts[1].as<std::string>("pair"));
+    }
+    return pairs;
 }
 
 template <class Number> void print_row(FILE* out, const Number* row, size_t size, const char* format) {
@@ -133,6 +163,7 @@ minnow::Options options_of(const Arguments& given) {
 
 void print_ids(FILE* out, const Arguments& given) {
     minnow::Manifest manifest = minnow::read_manifest(given.folder);
+    minnow::check_kind(manifest, given.folder, false);
     std::string prompt = manifest.prompt(given.role);
     std::vector<std::vector<int>> rows;
     if (!manifest.mnn_llm) {
@@ -140,12 +171,40 @@ void print_ids(FILE* out, const Arguments& given) {
         for (auto& text : given.texts) rows.push_back(tokenizer.encode(prompt + text));
     } else {
 #if MINNOW_HAS_MNN
-        rows = minnow::Embedder(given.folder, options_of(given)).token_ids(given.texts, prompt);
+        for (auto& row : minnow::Embedder(given.folder, options_of(given)).tokens(given.texts, prompt)) rows.push_back(row.ids);
 #else
         throw minnow::Error("The tokenizer of the mnn-llm layout is MNN's: build with MNN_ROOT.");
 #endif
     }
     for (auto& row : rows) print_row(out, row.data(), row.size(), "%d");
+}
+
+// Prints the ids of pairs; where they have token types, a row of these follows each.
+void print_pair_ids(FILE* out, const Arguments& given) {
+    minnow::Manifest manifest = minnow::read_manifest(given.folder);
+    minnow::check_kind(manifest, given.folder, true);
+    minnow::PairTokenizer tokenizer(given.folder + "/tokenizer.json", manifest);
+    for (auto& row : tokenizer.encode(given.given_pairs, manifest.prompt(minnow::Role::kNone))) {
+        print_row(out, row.ids.data(), row.ids.size(), "%d");
+        if (!row.types.empty()) print_row(out, row.types.data(), row.types.size(), "%d");
+    }
+}
+
+void print_scores(FILE* out, const Arguments& given) {
+#if MINNOW_HAS_MNN
+    minnow::Reranker reranker(given.folder, options_of(given));
+    if (given.ranks) {
+        for (auto& row : reranker.rank(given.query, given.texts, given.top))
+            std::fprintf(out, "{\"corpus_id\":%zu,\"score\":%.9g}\n", row.index, row.score);
+        return;
+    }
+    auto scores = reranker.predict(given.given_pairs);
+    size_t labels = reranker.labels().size();
+    for (size_t n = 0; n < given.given_pairs.size(); ++n) print_row(out, &scores[n * labels], labels, "%.9g");
+#else
+    (void)out, (void)given;
+    throw minnow::Error("This program is built without MNN and supports only --ids: build with MNN_ROOT.");
+#endif
 }
 
 void print_vectors(FILE* out, const Arguments& given) {
@@ -172,8 +231,12 @@ void run(FILE* out, Arguments given) {
         throw minnow::Error("This program is built without MNN: build with MNN_ROOT.");
 #endif
     } else {
-        if (!given.texts_given) given.texts = read_texts(given.json);
-        (given.ids ? print_ids : print_vectors)(out, given);
+        if (given.pairs) given.given_pairs = read_pairs();
+        else if (!given.texts_given) given.texts = read_texts(given.json);
+        if (given.ranks && given.ids)
+            for (auto& text : given.texts) given.given_pairs.emplace_back(given.query, text);
+        if (given.pairs || given.ranks) (given.ids ? print_pair_ids : print_scores)(out, given);
+        else (given.ids ? print_ids : print_vectors)(out, given);
     }
 }
 

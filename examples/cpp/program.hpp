@@ -7,6 +7,7 @@
 
 #if MINNOW_HAS_MNN
 #include "core/embedder.hpp"
+#include "core/reranker.hpp"
 
 // Runs the texts of a directory that `minnow device-check` wrote; writes answer.json and answer.f32.
 void run_device_check(const std::string& folder, const minnow::Options& options);

@@ -12,7 +12,7 @@ let package = Package(
         .target(
             name: "CMinnow",
             dependencies: ["MNN"],
-            exclude: ["core/unicode_tables.inc"],
+            exclude: ["core/character_tables.inc", "core/unicode_tables.inc"],
             cxxSettings: [.define("MINNOW_HAS_MNN")],
             linkerSettings: [
                 .linkedFramework("Metal"), .linkedFramework("CoreML"), .linkedFramework("Foundation"),

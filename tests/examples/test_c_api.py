@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 from fakes.bundles import PROMPTS
-from fakes.checkpoint import write_model
+from fakes.checkpoint import write_model, write_reranker
 from fakes.native import (
     ANDROID,
     SAMPLE,
@@ -24,7 +25,7 @@ from fakes.native import (
     run_tool,
 )
 
-from minnow import Embedder
+from minnow import Embedder, Reranker
 from minnow.convert import convert
 from minnow.recipe import RECIPES
 
@@ -40,6 +41,13 @@ needs_all = [pytest.mark.mnn_sdk, pytest.mark.tool("g++"), pytest.mark.extra("co
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     folder = tmp_path_factory.mktemp("called 鱼 🦊")
     model = write_model(folder / "model", pooling="mean", prompts=PROMPTS)
+    return convert(str(model), folder / "bundle", recipe=RECIPES["fp32"])
+
+
+@pytest.fixture(scope="module")
+def reranker(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    folder = tmp_path_factory.mktemp("reranker 🦊")
+    model = write_reranker(folder / "model")
     return convert(str(model), folder / "bundle", recipe=RECIPES["fp32"])
 
 
@@ -111,7 +119,7 @@ class TestCalled:
         assert (tmp_path / "libminnow.so").is_file()
 
     @pytest.mark.tool("gcc")
-    def test_from_c(self, bundle: Bundle, tmp_path: Path) -> None:
+    def test_from_c(self, bundle: Bundle, reranker: Bundle, tmp_path: Path) -> None:
         library = compile_library(tmp_path / "libminnow.so", [])
         link = [
             f"-L{tmp_path}",
@@ -123,7 +131,8 @@ class TestCalled:
         run_tool(
             "gcc", "-std=c11", f"-I{SAMPLE}", str(HERE / "check_api.c"), "-o", str(program), *link
         )
-        done = subprocess.run([program, bundle.folder], capture_output=True, text=True, check=False)
+        command = [program, bundle.folder, reranker.folder]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
         lines = done.stderr.splitlines()
         assert lines[:4] == [
@@ -134,11 +143,22 @@ class TestCalled:
         ]
         with Embedder.open(bundle) as embedder:
             expected = embedder.encode_query(["fish\0 rest", "how do fish sleep?"])
-        found = np.array([line.split() for line in lines[4:]], dtype=np.float32)
+        found = np.array([line.split() for line in lines[4:6]], dtype=np.float32)
         assert np.abs(found - expected).max() < 2e-5
+        assert "bundle is an embedding model" in lines[6]
+        assert "bundle is a reranker" in lines[7]
+        with Reranker.open(reranker) as opened:
+            query, documents = "how do fish sleep?", ["fish\0 rest", "how do fish sleep?"]
+            score, ranked = opened.predict((query, documents[0])), opened.rank(query, documents)
+        assert abs(float(lines[8]) - score) < 2e-5
+        for line, row in zip(lines[9:], ranked, strict=True):
+            assert int(line.split()[0]) == row["corpus_id"]
+            assert abs(float(line.split()[1]) - row["score"]) < 2e-5
         names = subprocess.run(["nm", "-D", library], capture_output=True, text=True, check=True)
         seen = {line.split()[-1] for line in names.stdout.splitlines() if " T " in line}
-        assert seen == {"minnow_open", "minnow_width", "minnow_encode", "minnow_close"}
+        header = re.findall(r"(minnow_\w+)\(", (SAMPLE / "minnow.h").read_text())
+        assert seen == set(header)
+        assert len(seen) == 10
 
     @pytest.mark.tool("javac")
     def test_from_java(self, bundle: Bundle, tmp_path: Path) -> None:
@@ -173,30 +193,51 @@ class TestCalled:
             )
 
     @pytest.mark.tool("javac")
+    def test_a_reranker_from_java(self, bundle: Bundle, reranker: Bundle, tmp_path: Path) -> None:
+        compile_bridge(tmp_path)
+        sources = [*(ANDROID / "java/dev/minnow").glob("*.java"), HERE / "jvm/CheckReranker.java"]
+        run_tool("javac", "-d", str(tmp_path), *map(str, sources))
+        with Reranker.open(reranker, on_truncate="ignore") as opened:
+            scores = opened.predict([(TEXTS[0], text) for text in TEXTS[1:]])
+            ranked = opened.rank(TEXTS[0], TEXTS[1:])
+        label, *rows = run_java(tmp_path, "dev.minnow.CheckReranker", reranker.folder)
+        assert label == opened.labels[0]
+        assert rows[-1] == "refused: Each query should have a document."
+        numbers = [json.loads(row) for row in rows[:-1]]
+        assert np.abs(np.array(numbers[0]) - scores).max() < 2e-5
+        for top, indices, found in zip((4, 2, 0), numbers[1:7:2], numbers[2:7:2], strict=True):
+            assert indices == [row["corpus_id"] for row in ranked[:top]]
+            assert np.allclose(found, [row["score"] for row in ranked[:top]], atol=2e-5)
+        assert numbers[7] == 0
+        [refusal] = run_java(tmp_path, "dev.minnow.CheckReranker", bundle.folder)
+        assert "is an embedding model" in refusal
+
+    @pytest.mark.tool("javac")
     @pytest.mark.tool("kotlinc")
-    def test_from_kotlin(self, bundle: Bundle, tmp_path: Path) -> None:
+    def test_from_kotlin(self, bundle: Bundle, reranker: Bundle, tmp_path: Path) -> None:
         compile_bridge(tmp_path)
         java = [str(path) for path in (ANDROID / "java/dev/minnow").glob("*.java")]
         run_tool("javac", "-d", str(tmp_path), *java)
         kotlin = ANDROID / "kotlin/dev/minnow"
-        parts = [
-            str(p)
-            for p in (kotlin / "Embedder.kt", kotlin / "sample/Sentences.kt", HERE / "jvm/Check.kt")
-        ]
-        run_tool(
-            "kotlinc",
-            "-cp",
-            str(tmp_path),
-            "-d",
-            str(tmp_path / "kotlin.jar"),
-            "-include-runtime",
-            *parts,
-        )
+        parts = [kotlin / "Embedder.kt", kotlin / "Reranker.kt", kotlin / "sample/Sentences.kt"]
+        checks = [HERE / "jvm/Check.kt", HERE / "jvm/CheckReranker.kt"]
+        jar = ("-cp", str(tmp_path), "-d", str(tmp_path / "kotlin.jar"), "-include-runtime")
+        run_tool("kotlinc", *jar, *map(str, (*parts, *checks)))
         sentences = ["the blue fish sleep", "a big red river", "two green runs"]
         lines = run_java(
             tmp_path, "dev.minnow.CheckKt", bundle.folder, *sentences, given="a big red river\n"
         )
         assert lines == ["a big red river", "This embedder is closed."]
+        label, *rows, size, closed = run_java(
+            tmp_path, "dev.minnow.CheckRerankerKt", reranker.folder, TEXTS[0],
+            given="".join(f"{text}\n" for text in sentences),
+        )  # fmt: skip
+        with Reranker.open(reranker) as opened:
+            ranked = opened.rank(TEXTS[0], sentences)
+            scores = opened.predict([(TEXTS[0], text) for text in sentences])
+        assert (label, size, closed) == (opened.labels[0], "1", "This reranker is closed.")
+        assert [int(row.split()[0]) for row in rows[:3]] == [row["corpus_id"] for row in ranked]
+        assert np.abs(np.array(rows[3:], dtype=np.float32) - scores).max() < 2e-5
 
 
 def compile_bridge(folder: Path) -> None:

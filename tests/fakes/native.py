@@ -15,18 +15,21 @@ if TYPE_CHECKING:
 
 SAMPLE = Path(__file__).parents[2] / "examples/cpp"
 STRICT = ("-std=c++17", "-O1", "-Wall", "-Wextra", "-Werror", "-pthread")
+OWN = tuple(os.environ.get("CXXFLAGS", "").split())
+"""Flags of this machine, such as the ABI of an MNN that a wheel holds; CMake reads them too."""
 SANITIZE = ("-O0", "-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-g")
 TOKENIZER = (
     "core/json.cpp",
     "core/model.cpp",
     "core/normalizer.cpp",
+    "core/pairs.cpp",
     "core/pattern.cpp",
     "core/pre_tokenizer.cpp",
     "core/tokenizer.cpp",
     "core/unicode.cpp",
 )
 PROGRAM = ("minnow_embed.cpp", "device_check.cpp", *TOKENIZER)
-CORE = ("core/embedder.cpp", "core/mnn_llm.cpp")
+CORE = ("core/embedder.cpp", "core/mnn_llm.cpp", "core/network.cpp", "core/reranker.cpp")
 
 
 def mnn_root() -> Path:
@@ -57,7 +60,7 @@ def compile_program(
 ) -> Path:
     """Compile files of the sample with g++, all warnings being errors."""
     paths = [str(SAMPLE / name) for name in sources]
-    run_tool("g++", *STRICT, *flags, *paths, "-o", str(program), *after)
+    run_tool("g++", *STRICT, *OWN, *flags, *paths, "-o", str(program), *after)
     return program
 
 
@@ -114,5 +117,7 @@ def compile_library(library: Path, sources: Sequence[Path], *flags: str) -> Path
     core = [SAMPLE / name for name in (*TOKENIZER, *CORE, "minnow.cpp")]
     paths = [str(path) for path in (*core, *sources)]
     hidden = ("-shared", "-fPIC", "-fvisibility=hidden", *with_mnn(), *flags)
-    run_tool("g++", *STRICT, *hidden, *paths, "-o", str(library), *link_mnn(), "-Wl,--no-undefined")
+    run_tool(
+        "g++", *STRICT, *OWN, *hidden, *paths, "-o", str(library), *link_mnn(), "-Wl,--no-undefined"
+    )
     return library

@@ -5,17 +5,9 @@
 #include <string>
 #include <vector>
 
-#include "manifest.hpp"
+#include "network.hpp"
 
 namespace minnow {
-
-// The numbers are MNN's: MNNForwardType, and the modes of BackendConfig (0 normal, 1 high, 2 low).
-struct Options {
-    int backend = 0, threads = 4, precision = 0, power = 0, memory = 0;
-    bool fixed_shapes = false;  // use the fixed-shape encoders that are long enough
-};
-
-using Ids = std::vector<int>;
 
 // Runs one kind of directory: `embedder.cpp` a bundle, `mnn_llm.cpp` MNN's own engine.
 class Encoder {
@@ -26,8 +18,7 @@ public:
     // Returns how many tokens of a prompt pooling leaves out, where the manifest says so.
     virtual size_t prompt_tokens(const std::string&) { return 0; }
     // Runs one forward pass, padded to the longest text; returns a row of Manifest::output_width per text.
-    // Pooling leaves the first tokens of each text out, as many as `left_out` says.
-    virtual std::vector<float> run(const std::vector<Ids>& batch, const std::vector<size_t>& left_out) = 0;
+    virtual std::vector<float> run(const std::vector<Tokens>& batch) = 0;
     // Returns how many texts of this many tokens fit into one pass.
     virtual size_t most(size_t tokens) const = 0;
 };
@@ -47,14 +38,14 @@ public:
     std::vector<float> encode_batch(const std::vector<std::string>& texts, const std::string& prompt = "");
     // The same with a prompt for each text.
     std::vector<float> encode_batch(const std::vector<std::string>& texts, const std::vector<std::string>& prompts);
-    std::vector<Ids> token_ids(const std::vector<std::string>& texts, const std::string& prompt = "");
+    // Returns the ids of each text, and how many of them are a prompt that is not pooled.
+    std::vector<Tokens> tokens(const std::vector<std::string>& texts, const std::string& prompt = "");
     const Manifest& manifest() const { return manifest_; }
     int width() const { return manifest_.width; }
 
 private:
     Embedder(const std::string& folder, const Manifest& manifest, const Options& options);
-    std::vector<float> run(const std::vector<Ids>& batch, const std::vector<size_t>& left_out);
-    size_t left_out(const std::string& prompt, const Ids& ids);
+    std::vector<float> run(const std::vector<Tokens>& batch);
 
     Manifest manifest_;
     std::unique_ptr<Encoder> encoder_;

@@ -41,10 +41,10 @@ public:
         return ids;
     }
 
-    std::vector<float> run(const std::vector<Ids>& batch, const std::vector<size_t>&) override {
+    std::vector<float> run(const std::vector<Tokens>& batch) override {
         std::vector<float> found;
-        for (auto& ids : batch) {
-            auto vector = engine_->ids_embedding(ids);
+        for (auto& text : batch) {
+            auto vector = engine_->ids_embedding(text.ids);
             const float* row = vector.get() ? vector->readMap<float>() : nullptr;
             if (!row || static_cast<int>(vector->getInfo()->size) != manifest_.width)
                 throw Error(folder_ + ": MNN's embedding engine gave no vector.");

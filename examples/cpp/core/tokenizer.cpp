@@ -34,8 +34,11 @@ void check_first_mark(const Json& file) {
 
 }  // namespace
 
-Tokenizer::Tokenizer(const std::string& path, bool lowercase_first, size_t max_tokens) : room_(max_tokens) {
-    Json file = read_json(path);
+Tokenizer::Tokenizer(const std::string& path, bool lowercase_first, size_t max_tokens)
+    : Tokenizer(read_json(path), path, lowercase_first, max_tokens) {}
+
+Tokenizer::Tokenizer(const Json& file, const std::string& path, bool lowercase_first, size_t max_tokens)
+    : room_(max_tokens) {
     try {
         configure(file, lowercase_first);
     } catch (const Error& error) {
@@ -55,7 +58,7 @@ void Tokenizer::configure(const Json& file, bool lowercase_first) {
     for (auto& row : file.get<Json::Array>("added_tokens")) add_token(row);
     set_template(file["post_processor"]);
     if (before_.size() + after_.size() > room_) throw Error("its limit has no room for a token");
-    room_ -= after_.size();
+    room_ -= before_.size() + after_.size();
 }
 
 void Tokenizer::add_token(const Json& stated) {
@@ -100,15 +103,21 @@ void Tokenizer::set_template(const Json& post) {
     after_.insert(after_.end(), after.begin(), after.end());
 }
 
-std::vector<int> Tokenizer::encode(std::string_view text) const {
-    std::vector<int> ids = before_;
-    split(decode_utf8(text), raw_, ids, [&](std::u32string_view part, bool first) {
-        split(normalize_(std::u32string(part)), normalized_, ids, [&](std::u32string_view rest, bool begins) {
-            words(std::u32string(rest), first && begins, ids);
+Ids Tokenizer::encode(std::string_view text) const {
+    Ids ids = before_, found = pieces(text, room_);
+    ids.insert(ids.end(), found.begin(), found.end());
+    ids.insert(ids.end(), after_.begin(), after_.end());
+    return ids;
+}
+
+Ids Tokenizer::pieces(std::string_view text, size_t limit) const {
+    Ids ids;
+    split(decode_utf8(text), raw_, ids, limit, [&](std::u32string_view part, bool first) {
+        split(normalize_(std::u32string(part)), normalized_, ids, limit, [&](std::u32string_view rest, bool begins) {
+            words(std::u32string(rest), first && begins, ids, limit);
         });
     });
-    if (ids.size() > room_) ids.resize(room_);
-    ids.insert(ids.end(), after_.begin(), after_.end());
+    if (ids.size() > limit) ids.resize(limit);
     return ids;
 }
 
@@ -120,12 +129,12 @@ size_t Tokenizer::prompt_tokens(std::string_view prompt) const {
 
 // Extracts the added tokens of a text, the longest at each place, and passes on the text between them.
 template <class Between>
-void Tokenizer::split(std::u32string_view text, const AddedTokens& added, std::vector<int>& ids,
+void Tokenizer::split(std::u32string_view text, const AddedTokens& added, Ids& ids, size_t limit,
                       Between between) const {
     auto white = [&](size_t at) { return (class_of(text[at]) & kWhite) != 0; };
     auto in_word = [&](size_t at) { return at < text.size() && character_class(text[at]) & kWord; };
     size_t done = 0;
-    for (size_t at = 0; at < text.size() && ids.size() < room_;) {
+    for (size_t at = 0; at < text.size() && ids.size() < limit;) {
         const Added* longest = nullptr;
         if (auto row = added.find(text[at]); row != added.end())
             for (auto& token : row->second)
@@ -144,9 +153,9 @@ void Tokenizer::split(std::u32string_view text, const AddedTokens& added, std::v
     if (done < text.size()) between(text.substr(done), done == 0);
 }
 
-void Tokenizer::words(std::u32string text, bool first, std::vector<int>& ids) const {
+void Tokenizer::words(std::u32string text, bool first, Ids& ids, size_t limit) const {
     for (auto& word : divide_({{std::move(text), first}})) {
-        if (ids.size() >= room_) return;
+        if (ids.size() >= limit) return;
         model_->append_ids(word.text, ids);
     }
 }

@@ -27,6 +27,13 @@ public struct Options: Sendable {
     public var fixedShapes = false
 
     public init() {}
+
+    /// The same as minnow.h has them.
+    var given: minnow_options {
+        minnow_options(
+            backend: backend.rawValue, threads: threads, precision: precision.rawValue,
+            power: power.rawValue, memory: memory.rawValue, fixed_shapes: fixedShapes ? 1 : 0)
+    }
 }
 
 /// An error; the message names the file or text and the fault.
@@ -47,13 +54,7 @@ public actor Embedder {
 
     /// Opens a bundle or an mnn-llm directory.
     public init(folder: URL, options: Options = Options()) throws {
-        var given = minnow_options()
-        given.backend = options.backend.rawValue
-        given.threads = options.threads
-        given.precision = options.precision.rawValue
-        given.power = options.power.rawValue
-        given.memory = options.memory.rawValue
-        given.fixed_shapes = options.fixedShapes ? 1 : 0
+        var given = options.given
         var message = [CChar](repeating: 0, count: 1000)
         guard let opened = minnow_open(folder.path, &given, &message, message.count) else {
             throw EmbedderError(message: String(cString: message))
@@ -68,22 +69,28 @@ public actor Embedder {
 
     /// Returns a vector for each text.
     public func encode(_ texts: [String], role: Role = .none) throws -> [[Float]] {
-        let bytes = texts.flatMap { $0.utf8.map { CChar(bitPattern: $0) } }
-        let sizes = texts.map { $0.utf8.count }
         var rows = [Float](repeating: 0, count: texts.count * width)
         var message = [CChar](repeating: 0, count: 1000)
-        let failed = bytes.withUnsafeBufferPointer { buffer in
-            var start = 0
-            let views = sizes.map { size -> minnow_text in
-                defer { start += size }
-                return minnow_text(bytes: buffer.baseAddress.map { $0 + start }, size: size)
-            }
-            return minnow_encode(
-                handle, views, views.count, role.rawValue, &rows, &message, message.count)
+        let failed = withViews(of: texts) { views in
+            minnow_encode(handle, views, views.count, role.rawValue, &rows, &message, message.count)
         }
         if failed != 0 {
             throw EmbedderError(message: String(cString: message))
         }
         return texts.indices.map { Array(rows[$0 * width..<($0 + 1) * width]) }
+    }
+}
+
+/// Calls a function with the texts as minnow.h takes them; they live as long as the call.
+func withViews<Result>(of texts: [String], _ call: ([minnow_text]) -> Result) -> Result {
+    let bytes = texts.flatMap { $0.utf8.map { CChar(bitPattern: $0) } }
+    return bytes.withUnsafeBufferPointer { buffer in
+        var start = 0
+        return call(
+            texts.map { text in
+                defer { start += text.utf8.count }
+                return minnow_text(
+                    bytes: buffer.baseAddress.map { $0 + start }, size: text.utf8.count)
+            })
     }
 }

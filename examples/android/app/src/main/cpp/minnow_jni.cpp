@@ -1,6 +1,7 @@
 // Implements Native.java with minnow.h.
 #include <jni.h>
 
+#include <algorithm>
 #include <cstring>
 #include <string>
 #include <vector>
@@ -12,6 +13,7 @@ namespace {
 constexpr size_t kMessage = 1000;
 
 minnow_embedder* embedder_of(jlong handle) { return reinterpret_cast<minnow_embedder*>(handle); }
+minnow_reranker* reranker_of(jlong handle) { return reinterpret_cast<minnow_reranker*>(handle); }
 
 jbyteArray bytes_of(JNIEnv* env, const char* text) {
     jsize size = static_cast<jsize>(std::strlen(text));
@@ -34,19 +36,44 @@ std::string text_of(JNIEnv* env, jbyteArray bytes) {
     return text;
 }
 
-}  // namespace
+minnow_text view_of(const std::string& text) { return {text.data(), text.size()}; }
 
-extern "C" {
+// Reads an array of texts; returns whether Java has no exception then.
+bool read_texts(JNIEnv* env, jobjectArray given, std::vector<std::string>& texts) {
+    jsize count = env->GetArrayLength(given);
+    for (jsize n = 0; n < count; ++n) {
+        auto bytes = static_cast<jbyteArray>(env->GetObjectArrayElement(given, n));
+        if (!bytes) return throw_exception(env, "A text is null."), false;
+        texts.push_back(text_of(env, bytes));
+        env->DeleteLocalRef(bytes);
+    }
+    return true;
+}
 
-JNIEXPORT jlong JNICALL Java_dev_minnow_Native_open(JNIEnv* env, jclass, jbyteArray folder, jintArray given) {
+jfloatArray floats_of(JNIEnv* env, const std::vector<float>& values) {
+    jfloatArray found = env->NewFloatArray(static_cast<jsize>(values.size()));
+    if (found) env->SetFloatArrayRegion(found, 0, static_cast<jsize>(values.size()), values.data());
+    return found;
+}
+
+// Opens either kind of model with a function of minnow.h.
+template <class Open> jlong open_model(JNIEnv* env, jbyteArray folder, jintArray given, Open open) {
     jint values[6] = {};
     if (env->GetArrayLength(given) != 6) return throw_exception(env, "There should be six options."), 0;
     env->GetIntArrayRegion(given, 0, 6, values);
     minnow_options options = {values[0], values[1], values[2], values[3], values[4], values[5]};
     char message[kMessage] = "";
-    minnow_embedder* found = minnow_open(text_of(env, folder).c_str(), &options, message, sizeof message);
+    auto* found = open(text_of(env, folder).c_str(), &options, message, sizeof message);
     if (!found) throw_exception(env, message);
     return reinterpret_cast<jlong>(found);
+}
+
+}  // namespace
+
+extern "C" {
+
+JNIEXPORT jlong JNICALL Java_dev_minnow_Native_open(JNIEnv* env, jclass, jbyteArray folder, jintArray given) {
+    return open_model(env, folder, given, minnow_open);
 }
 
 JNIEXPORT jint JNICALL Java_dev_minnow_Native_width(JNIEnv*, jclass, jlong handle) {
@@ -55,27 +82,76 @@ JNIEXPORT jint JNICALL Java_dev_minnow_Native_width(JNIEnv*, jclass, jlong handl
 
 JNIEXPORT jfloatArray JNICALL Java_dev_minnow_Native_encode(JNIEnv* env, jclass, jlong handle,
                                                             jobjectArray given, jint role) {
-    size_t count = static_cast<size_t>(env->GetArrayLength(given));
     std::vector<std::string> texts;
-    for (size_t n = 0; n < count; ++n) {
-        auto bytes = static_cast<jbyteArray>(env->GetObjectArrayElement(given, static_cast<jsize>(n)));
-        if (!bytes) return throw_exception(env, "A text is null."), nullptr;
-        texts.push_back(text_of(env, bytes));
-        env->DeleteLocalRef(bytes);
-    }
+    if (!read_texts(env, given, texts)) return nullptr;
     std::vector<minnow_text> views;
-    for (auto& text : texts) views.push_back({text.data(), text.size()});
-    std::vector<float> vectors(count * static_cast<size_t>(minnow_width(embedder_of(handle))));
+    for (auto& text : texts) views.push_back(view_of(text));
+    std::vector<float> vectors(texts.size() * static_cast<size_t>(minnow_width(embedder_of(handle))));
     char message[kMessage] = "";
-    if (minnow_encode(embedder_of(handle), views.data(), count, role, vectors.data(), message, sizeof message))
+    if (minnow_encode(embedder_of(handle), views.data(), views.size(), role, vectors.data(), message, sizeof message))
         return throw_exception(env, message), nullptr;
-    jfloatArray found = env->NewFloatArray(static_cast<jsize>(vectors.size()));
-    if (found) env->SetFloatArrayRegion(found, 0, static_cast<jsize>(vectors.size()), vectors.data());
-    return found;
+    return floats_of(env, vectors);
 }
 
 JNIEXPORT void JNICALL Java_dev_minnow_Native_close(JNIEnv*, jclass, jlong handle) {
     minnow_close(embedder_of(handle));
+}
+
+JNIEXPORT jlong JNICALL Java_dev_minnow_Native_openReranker(JNIEnv* env, jclass, jbyteArray folder, jintArray given) {
+    return open_model(env, folder, given, minnow_open_reranker);
+}
+
+JNIEXPORT jobjectArray JNICALL Java_dev_minnow_Native_labels(JNIEnv* env, jclass, jlong handle) {
+    jint count = minnow_labels(reranker_of(handle));
+    jclass kind = env->FindClass("[B");
+    jobjectArray found = kind ? env->NewObjectArray(count, kind, nullptr) : nullptr;
+    for (jint n = 0; found && n < count; ++n) {
+        jbyteArray label = bytes_of(env, minnow_label(reranker_of(handle), n));
+        if (!label) return nullptr;
+        env->SetObjectArrayElement(found, n, label);
+        env->DeleteLocalRef(label);
+    }
+    return found;
+}
+
+JNIEXPORT jfloatArray JNICALL Java_dev_minnow_Native_predict(JNIEnv* env, jclass, jlong handle,
+                                                             jobjectArray queries, jobjectArray documents) {
+    std::vector<std::string> first, second;
+    if (!read_texts(env, queries, first) || !read_texts(env, documents, second)) return nullptr;
+    if (first.size() != second.size()) return throw_exception(env, "Each query should have a document."), nullptr;
+    std::vector<minnow_pair> pairs;
+    for (size_t n = 0; n < first.size(); ++n) pairs.push_back({view_of(first[n]), view_of(second[n])});
+    std::vector<float> scores(pairs.size() * static_cast<size_t>(minnow_labels(reranker_of(handle))));
+    char message[kMessage] = "";
+    if (minnow_predict(reranker_of(handle), pairs.data(), pairs.size(), scores.data(), message, sizeof message))
+        return throw_exception(env, message), nullptr;
+    return floats_of(env, scores);
+}
+
+JNIEXPORT jintArray JNICALL Java_dev_minnow_Native_rank(JNIEnv* env, jclass, jlong handle, jbyteArray query,
+                                                        jobjectArray documents, jfloatArray scores) {
+    std::vector<std::string> texts;
+    if (!read_texts(env, documents, texts)) return nullptr;
+    std::vector<minnow_text> views;
+    for (auto& text : texts) views.push_back(view_of(text));
+    const std::string asked = text_of(env, query);
+    size_t top = std::min(texts.size(), static_cast<size_t>(env->GetArrayLength(scores)));
+    std::vector<minnow_ranked> rows(top + 1);  // never an empty vector, whose data may be NULL
+    char message[kMessage] = "";
+    if (minnow_rank(reranker_of(handle), view_of(asked), views.data(), views.size(), top, rows.data(), message,
+                    sizeof message))
+        return throw_exception(env, message), nullptr;
+    jintArray found = env->NewIntArray(static_cast<jsize>(top));
+    for (jsize n = 0; found && n < static_cast<jsize>(top); ++n) {
+        jint index = static_cast<jint>(rows[n].index);
+        env->SetIntArrayRegion(found, n, 1, &index);
+        env->SetFloatArrayRegion(scores, n, 1, &rows[n].score);
+    }
+    return found;
+}
+
+JNIEXPORT void JNICALL Java_dev_minnow_Native_closeReranker(JNIEnv*, jclass, jlong handle) {
+    minnow_close_reranker(reranker_of(handle));
 }
 
 }  // extern "C"

@@ -17,4 +17,18 @@ final class Native {
     static native float[] encode(long embedder, byte[][] texts, int role);
 
     static native void close(long embedder);
+
+    /** Options as for open. */
+    static native long openReranker(byte[] folder, int[] options);
+
+    /** Returns the name of each score of a pair. */
+    static native byte[][] labels(long reranker);
+
+    /** Returns a row of scores per pair, concatenated; queries and documents are of one length. */
+    static native float[] predict(long reranker, byte[][] queries, byte[][] documents);
+
+    /** Returns the numbers of the best documents, as many as `scores` takes, and fills in their scores. */
+    static native int[] rank(long reranker, byte[] query, byte[][] documents, float[] scores);
+
+    static native void closeReranker(long reranker);
 }
