@@ -662,7 +662,6 @@ def test_another_engine_gives_the_bundle_s_scores(ranker: Bundle) -> None:
 
 def test_what_needs_vectors_refuses_a_reranker_in_a_line(ranker: Bundle, tmp_path: Path) -> None:
     for arguments, code in (
-        (("device-check", ranker.folder, "--output", tmp_path / "check"), 8),
         (("export", ranker.folder, "--output", tmp_path / "export"), 6),
         (("index", model_of(ranker), "--output", tmp_path / "x.db", "--bundle", ranker.folder), 6),
     ):

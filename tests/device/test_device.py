@@ -18,6 +18,9 @@ from hypothesis import strategies as st
 from minnow.device import read_answers, write_check
 from minnow.errors import BundleError, InputError, MinnowError, OutputError, SourceError
 from minnow.model.spec import EMBEDDING_INTERFACES, Interface
+from minnow.parity import Measure
+from minnow.proof.verdict import logit_scale
+from minnow.recipe import RECIPES
 from minnow.vectors import Pooling
 
 if TYPE_CHECKING:
@@ -26,6 +29,7 @@ if TYPE_CHECKING:
 
     from fakes.bundles import BundleStore, Tiny
 
+    from minnow.bundle import Bundle
     from minnow.proof.probes import Probe
 
 pytestmark = pytest.mark.extra("convert")
@@ -72,6 +76,51 @@ def test_every_pooling_passes(
     assert found.passed
     assert found.parity.worst.worst >= 0.999999
     assert found.answer.threads == 2
+
+
+@pytest.mark.parametrize("precision", ["normal", "low"])
+def test_a_reranker_s_logits_pass(ranker: Bundle, tmp_path: Path, precision: str) -> None:
+    folder = write_check(ranker, tmp_path / "check", choose=first)
+    probes = json.loads((folder / "probes.json").read_text())
+    assert probes["format"] == 2
+    assert any(sum(text["types"]) for text in probes["texts"])
+    assert run(folder, "--precision", precision).returncode == 0
+    [found] = read_answers(folder)
+    assert found.passed
+    assert found.parity.measure is Measure.DIFFERENCE
+    assert found.parity.worst.worst < 1e-4
+    bars = [RECIPES[name].ranking_bars.difference for name in ("fp32", "fp16")]
+    scale = found.parity.bar / bars[precision == "low"]
+    assert scale == pytest.approx(logit_scale(np.fromfile(folder / "expected.f32", "<f4")[None]))
+    logits = np.fromfile(folder / "answer.f32", "<f4")
+    (logits + 1.1 * found.parity.bar).tofile(folder / "answer.f32")
+    [found] = read_answers(folder)
+    assert not found.passed
+    done = run_minnow("device-check", "--read", str(folder), cwd=tmp_path)
+    assert "95th percentile" in done.stdout
+    assert done.code == 5
+    assert "do not give the reference's logits" in done.stderr
+    assert "has difference" in done.stderr
+    (logits * np.nan).tofile(folder / "answer.f32")
+    assert not read_answers(folder, bar=1)[0].passed
+    assert read_answers(copy_without_types(folder, tmp_path), bar=1)[0].parity.worst.worst > 0.01
+
+
+def copy_without_types(folder: Path, tmp_path: Path) -> Path:
+    """Return a copy that was run as if the second text had no token type of its own."""
+    copy = shutil.copytree(folder, tmp_path / "copy")
+    probes = json.loads((copy / "probes.json").read_text())
+    texts = [{**text, "types": []} for text in probes["texts"]]
+    (copy / "probes.json").write_text(json.dumps({**probes, "texts": texts}))
+    assert run(copy).returncode == 0
+    return copy
+
+
+def test_probes_of_another_kind_of_model_are_refused(ranker: Bundle, copy: Path) -> None:
+    shutil.rmtree(copy / "bundle")
+    shutil.copytree(ranker.folder, copy / "bundle")
+    with pytest.raises(InputError, match="has format 1; this minnow reads 1, or 2 with the pairs"):
+        read_answers(copy)
 
 
 def test_the_folder_says_what_is_run(answered: Path) -> None:

@@ -15,6 +15,7 @@ from fakes.native import has_llm
 from minnow import Embedder
 from minnow.bundle import ENCODER, MANIFEST
 from minnow.convert import convert
+from minnow.device import read_answers, write_check
 from minnow.proof.probes import probe_texts
 from minnow.recipe import RECIPES
 
@@ -110,6 +111,23 @@ def test_a_device_check_is_answered(bundle: Bundle, program: Program, tmp_path: 
     assert np.abs(vectors - expected).max() < CLOSE
 
 
+def test_a_device_check_of_a_reranker_is_answered(
+    ranker: Bundle, program: Program, tmp_path: Path
+) -> None:
+    folder = write_check(ranker, tmp_path / "check", choose=lambda probes: probes[::6])
+    assert program.run("--check", folder).returncode == 0
+    [found] = read_answers(folder)
+    assert found.passed
+    assert found.parity.worst.worst < CLOSE * 10
+    probes = json.loads((folder / "probes.json").read_text())
+    probes["texts"][3]["types"] = []
+    (folder / "probes.json").write_text(json.dumps(probes))
+    assert program.run("--check", folder).returncode == 0
+    [other] = read_answers(folder)
+    assert other.answer.ids_differ == (probes["texts"][3]["name"],)
+    assert not other.passed
+
+
 def test_other_ids_in_a_device_check_are_named(
     bundle: Bundle, program: Program, tmp_path: Path
 ) -> None:
@@ -124,7 +142,8 @@ def test_other_ids_in_a_device_check_are_named(
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ({"format": 2}, "an unsupported version"),
+        ({"format": 3}, "an unsupported version"),
+        ({"format": 2}, '"second" is missing'),
         ({"batches": [[0, 4000]]}, "has no text 4000"),
         ({"batches": [7]}, '"batches" is missing or of another kind'),
         ({"texts": [{"name": "a", "ids": []}]}, '"text" is missing'),

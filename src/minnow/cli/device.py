@@ -35,7 +35,8 @@ def device_check_command(
         typer.Option(
             min=-1,
             max=1,
-            help="With --read: pass cosines from this on; by default the recipe's bar.",
+            help="With --read: pass cosines from this on, or differences of logits up to this; "
+            "by default the recipe's bar.",
         ),
     ] = None,
     source: OriginOption = None,
@@ -46,7 +47,8 @@ def device_check_command(
 
     First write a folder: the bundle, the texts of the proof, the vectors that they should have, and
     check.py, which needs MNN and numpy only. Copy it to the device, run check.py there, and copy
-    its answers back into the folder. Then --read compares them with the vectors.
+    its answers back into the folder. Then --read compares them with the vectors. For a reranker the
+    texts are pairs, and the vectors are logits.
 
     Example: minnow device-check bge-small.minnow --output phone
 
@@ -69,18 +71,25 @@ def device_check_command(
 
 def _show(found: list[DeviceResult], folder: Path, as_json: bool) -> None:
     """Print every answer, and fail where one failed."""
+    import numpy as np
+
+    from minnow.parity import Measure
+
     if as_json:
         print_json([_facts(each) for each in found])
     else:
         _print(found)
     failed = [each for each in found if not each.passed]
     if failed:
-        result = min(failed, key=lambda each: each.parity.worst.worst)
+        measure = failed[0].parity.measure
+        values = measure.ranked(np.array([each.parity.worst.worst for each in failed]))
+        result = failed[int(values.argmin())]
         worst, ids_differ = result.parity.worst, result.answer.ids_differ
+        what = "vectors" if measure is Measure.COSINE else "logits"
         raise ParityError(
             f"{len(failed)} of {len(found)} answers in {folder} do not give the reference's "
-            f"vectors. The worst text of {result.name}, {worst.worst_text}, has cosine "
-            f"{worst.worst:.6f}; the bar is {result.parity.bar}."
+            f"{what}. The worst text of {result.name}, {worst.worst_text}, has {measure.value} "
+            f"{worst.worst:.6f}; the bar is {result.parity.bar:g}."
             + (f" Other token ids: {', '.join(ids_differ[:4])}." if ids_differ else ""),
             worst=worst.worst,
         )
@@ -99,19 +108,21 @@ def _facts(each: DeviceResult) -> dict[str, Any]:
 
 def _print(found: list[DeviceResult]) -> None:
     from minnow.cli.tables import console_for, table_of
+    from minnow.parity import Measure
 
     console = console_for(sys.stdout)
     for each in found:
         answer = each.answer
+        percentile = f"{5 if each.parity.measure is Measure.COSINE else 95}th percentile"
         shape = f", shape {answer.shape[0]}x{answer.shape[1]}" if answer.shape else ""
         table = table_of(
             f"{each.name}: {answer.runner} on {answer.machine}, MNN {answer.mnn}, precision "
             f"{answer.precision}{shape}, threads {answer.threads}",
-            "batches", "texts", "mean", "5th percentile", "worst", "worst text", "shape",
+            "batches", "texts", "mean", percentile, "worst", "worst text", "shape",
         )  # fmt: skip
         for row, vectors in zip(each.parity.runs, each.vectors, strict=True):
             cosines = (f"{value:.6f}" for value in (row.mean, row.p5, row.worst))
             where = f"{row.worst_shape[0]}x{row.worst_shape[1]}"
             table.add_row(row.batching, str(vectors), *cosines, row.worst_text, where)
         console.print(table)
-        console.print(f"{'passed' if each.passed else 'failed'}: the bar is {each.parity.bar}")
+        console.print(f"{'passed' if each.passed else 'failed'}: the bar is {each.parity.bar:g}")

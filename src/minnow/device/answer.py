@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 import msgspec
 import numpy as np
 
-from minnow.bundle import MANIFEST
+from minnow.bundle import MANIFEST, Bundle
 from minnow.device.folder import BUNDLE, LARGEST, PROBES, Probes, read_probes
 from minnow.errors import InputError
 from minnow.files import read_regular
 from minnow.parity import Parity
-from minnow.proof.verdict import Run, measure
+from minnow.proof.verdict import Candidate, Run, measure
 from minnow.recipe import RECIPES
 from minnow.sealing import sha256
 
@@ -29,7 +29,7 @@ LOW = "low"
 
 @dataclass(frozen=True)
 class DeviceAnswer:
-    """Facts that a runner states about its vectors; `answer.json` is its JSON form.
+    """Facts that a runner states about its vectors or logits; `answer.json` is its JSON form.
 
     Attributes:
         format: The version of this form.
@@ -43,7 +43,7 @@ class DeviceAnswer:
         shape: The (batch, tokens) of the fixed-shape file that ran, if one did.
         ids_differ: Names of texts that the runner's own tokenizer gives other ids.
         lengths: The least and the greatest length before vectors were scaled; None where one is
-            not finite.
+            not finite, and for logits.
         manifest_sha256: The hash of the bundle's manifest there.
         probes_sha256: The hash of probes.json there.
     """
@@ -70,8 +70,9 @@ class DeviceResult:
     Attributes:
         name: The name of the answer's file.
         answer: What the runner says.
-        parity: The cosines, one row for each way to run the texts, and the bar.
-        vectors: The number of vectors in each row.
+        parity: The cosines, or differences of logits, one row for each way to run the texts, and
+            the bar.
+        vectors: The number of vectors, or of pairs, in each row.
     """
 
     name: str
@@ -81,8 +82,8 @@ class DeviceResult:
 
     @property
     def passed(self) -> bool:
-        """Whether the ids are the reference's, and every cosine reaches the bar."""
-        return not self.answer.ids_differ and self.parity.worst.worst >= self.parity.bar
+        """Whether the ids are the reference's, and every cosine or difference is at the bar."""
+        return not self.answer.ids_differ and self.parity.passed
 
 
 def read_answers(folder: str | Path, bar: float | None = None) -> list[DeviceResult]:
@@ -90,8 +91,9 @@ def read_answers(folder: str | Path, bar: float | None = None) -> list[DeviceRes
 
     Args:
         folder: The folder, with the answers copied into it.
-        bar: What the worst cosine has to reach; by default the recipe's bar, and with half
-            precision at most that of fp16.
+        bar: What the worst cosine has to reach, or the greatest difference of a logit, in units of
+            the largest one where that is above 1; by default the recipe's bar, and with half
+            precision no stricter than that of fp16.
 
     Raises:
         InputError: There is no answer, or one is damaged, incomplete, or of another folder.
@@ -111,13 +113,29 @@ def read_answers(folder: str | Path, bar: float | None = None) -> list[DeviceRes
         _check_origin(folder, name, answer)
         vectors = _vectors(folder / name, answer, expected.shape[1])
         _check_rows(folder / name, answer, probes)
-        ours = bundle.manifest.recipe.bar
-        usual = min(ours, RECIPES["fp16"].bar) if answer.precision == LOW else ours
-        bar_here = usual if bar is None else bar
+        candidate = _candidate(bundle, answer, bar)
         results.append(
-            DeviceResult(name, answer, *_parity(answer, probes, vectors, expected, bar_here))
+            DeviceResult(name, answer, *_parity(answer, probes, vectors, expected, candidate))
         )
     return results
+
+
+def _candidate(bundle: Bundle, answer: DeviceAnswer, bar: float | None) -> Candidate:
+    """Return what the device ran, and what it has to reach."""
+    manifest, half = bundle.manifest, RECIPES["fp16"]
+    if manifest.reranking is not None:
+        ours, theirs = (r.ranking_bars.difference for r in (manifest.recipe, half))
+        usual = max(ours, theirs) if answer.precision == LOW else ours
+    else:
+        ours = manifest.recipe.bar
+        usual = min(ours, half.bar) if answer.precision == LOW else ours
+    return Candidate(
+        bundle.folder,
+        manifest.encoder,
+        manifest.embedding,
+        usual if bar is None else bar,
+        reranking=manifest.reranking,
+    )
 
 
 def _read(path: Path) -> DeviceAnswer:
@@ -186,7 +204,7 @@ def _parity(
     probes: Probes,
     vectors: NDArray[np.float32],
     expected: NDArray[np.float32],
-    bar: float,
+    candidate: Candidate,
 ) -> tuple[Parity, tuple[int, ...]]:
     """Measure the texts that ran alone, and those in padded batches; return the counts too."""
     names = [text.name for text in probes.texts]
@@ -202,9 +220,11 @@ def _parity(
         for batching, mask in (("one by one", alone), ("mixed", ~alone))
         if len(chosen := np.flatnonzero(mask))
     ]
-    rows = tuple(measure(run, expected, names) for run in runs)
+    rows = tuple(measure(run, expected, names, candidate) for run in runs)
     counts = tuple(len(run.vectors) for run in runs)
-    return Parity(probes.reference, len(names), bar, rows), counts
+    bar = candidate.bar_for(expected)
+    parity = Parity(probes.reference, len(names), bar, rows, measure=candidate.measure)
+    return parity, counts
 
 
 def _shape(answer: DeviceAnswer, probes: Probes, batch: int) -> tuple[int, int]:

@@ -1,4 +1,4 @@
-"""Program that runs a bundle's encoder on the texts of probes.json, and writes the vectors.
+"""Program that runs a bundle's encoder on the texts of probes.json, and writes vectors or logits.
 
     python check.py [--precision low|normal|high] [--threads N] [--memory normal|high|low]
                     [--shape BxT] [--name answer]
@@ -44,11 +44,9 @@ class Encoder:
         self.session = self.interpreter.createSession({**config, "memory": MEMORY[memory]})
         self.names = sorted(self.interpreter.getSessionInputAll(self.session))
 
-    def run(self, ids: Any, mask: Any, pooled: Any) -> Any:
+    def run(self, feeds: Any) -> Any:
         """Run int32 arrays of shape (batch, tokens); return the output, float32."""
-        mnn = self.mnn
-        feeds = {"input_ids": ids, "attention_mask": mask, "token_type_ids": np.zeros_like(ids)}
-        feeds["pooling_mask"] = pooled
+        mnn, ids = self.mnn, feeds["input_ids"]
         if ids.shape != self.shape:
             for name in self.names:
                 tensor = self.interpreter.getSessionInput(self.session, name)
@@ -90,19 +88,22 @@ def pool(states: Any, mask: Any, how: str) -> Any:
 
 
 def pad(texts: Any, pad_id: int, shape: Any) -> Any:
-    """Return ids, mask, and mask of the tokens to pool: int32 of the shape.
+    """Return the encoder's inputs, int32 of the shape; pooling_mask is 1 for the tokens to pool.
 
     The first text is repeated where texts are missing.
     """
     ids = np.full(shape, pad_id, np.int32)
-    mask, pooled = np.zeros(shape, np.int32), np.zeros(shape, np.int32)
+    mask, types, pooled = (np.zeros(shape, np.int32) for _ in range(3))
     for i in range(shape[0]):
         text = texts[i] if i < len(texts) else texts[0]
-        row = text["ids"]
+        row, kinds = text["ids"], text.get("types", [])
         ids[i, : len(row)] = row
+        types[i, : len(kinds)] = kinds
         mask[i, : len(row)] = 1
         pooled[i, text.get("left_out", 0) : len(row)] = 1
-    return ids, mask, pooled
+    return {
+        "input_ids": ids, "attention_mask": mask, "token_type_ids": types, "pooling_mask": pooled,
+    }  # fmt: skip
 
 
 def digest(path: Path) -> str:
@@ -147,7 +148,7 @@ def batches_for(probes: Any, shape: Any) -> list[Any]:
 
 
 def answer(options: Any, manifest: Any, probes: Any) -> Any:
-    """Return the vectors, the (text, batch) of each, and their lengths before scaling."""
+    """Return the vectors or logits, the (text, batch) of each, and the ends of their lengths."""
     interface = manifest["recipe"].get("interface", "last_hidden_state")
     embedding, pad_id = manifest["embedding"], manifest["encoder"]["pad_token_id"]
     written = options.shape and "-{}x{}".format(*options.shape)
@@ -159,10 +160,10 @@ def answer(options: Any, manifest: Any, probes: Any) -> Any:
     for done, (number, batch) in enumerate(batches, 1):
         texts = [probes["texts"][i] for i in batch]
         longest = max(len(text["ids"]) for text in texts)
-        ids, mask, pooled = pad(texts, pad_id, options.shape or (len(texts), longest))
-        output = encoder.run(ids, mask, pooled)
+        feeds = pad(texts, pad_id, options.shape or (len(texts), longest))
+        output = encoder.run(feeds)
         if interface == "last_hidden_state":
-            output = pool(output, mask, embedding["pooling"])
+            output = pool(output, feeds["attention_mask"], embedding["pooling"])
         found.append(np.asarray(output, np.float64)[: len(batch)])
         rows += [[i, number] for i in batch]
         if done % 20 == 0 or done == len(batches):
@@ -171,12 +172,15 @@ def answer(options: Any, manifest: Any, probes: Any) -> Any:
     if not found:
         raise SystemExit("No batch of probes.json fits this shape.")
     vectors = np.concatenate(found)
+    if interface == "scores":
+        return vectors.astype("<f4"), rows, None
     lengths = np.linalg.norm(vectors, axis=1)
     if embedding["normalize"]:
         vectors = vectors / np.where(lengths > 0, lengths, 1)[:, None]
     if interface == "last_hidden_state":
         vectors = vectors[:, : embedding.get("truncate_dim")]
-    return vectors.astype("<f4"), rows, lengths
+    ends = (lengths.min(), lengths.max())
+    return vectors.astype("<f4"), rows, [float(n) if np.isfinite(n) else None for n in ends]
 
 
 def write(path: Path, content: bytes) -> None:
@@ -232,7 +236,7 @@ def main() -> None:
     manifest_path, probes_path = HERE / "bundle" / "minnow.json", HERE / "probes.json"
     manifest = read_manifest(manifest_path)
     probes = json.loads(probes_path.read_text(encoding="utf-8"))
-    if probes["format"] != 1:
+    if probes["format"] not in (1, 2):
         raise SystemExit("probes.json has a format that this check.py does not know.")
     check_copy(manifest)
     vectors, rows, lengths = answer(options, manifest, probes)
@@ -246,7 +250,7 @@ def main() -> None:
         "threads": options.threads,
         "shape": options.shape,
         "rows": rows,
-        "lengths": [float(n) if np.isfinite(n) else None for n in (lengths.min(), lengths.max())],
+        "lengths": lengths,
         "manifest_sha256": digest(manifest_path),
         "probes_sha256": digest(probes_path),
     }
@@ -255,7 +259,7 @@ def main() -> None:
         answer_path.unlink()
     write(HERE / f"{options.name}.f32", vectors.tobytes())
     write(answer_path, json.dumps(answer_json).encode("utf-8"))
-    sys.stderr.write(f"{len(rows)} vectors are in {options.name}.f32\n")
+    sys.stderr.write(f"{len(rows)} rows are in {options.name}.f32\n")
 
 
 if __name__ == "__main__":

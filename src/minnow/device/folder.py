@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from minnow.model.source import ModelSource
     from minnow.proof.probes import Probe
 
-FORMAT = 1
+FORMAT, PAIRS = 1, 2
+"""The versions of probes.json: of texts, and of pairs, which older runners refuse."""
 PROBES = "probes.json"
 EXPECTED = "expected.f32"
 BUNDLE = "bundle"
@@ -36,14 +37,16 @@ LARGEST = 1 << 30
 
 @dataclass(frozen=True)
 class Text:
-    """A text of the check.
+    """A text of the check, or a reranker's pair.
 
     Attributes:
         name: Unique and short.
-        text: The text.
+        text: The text; the first one of a pair.
         ids: Its token ids by the reference's tokenizer, cut off at the limit.
         prompt: What stands before it, where pooling leaves that out.
         left_out: How many of the first ids pooling leaves out.
+        second: The second text of a pair.
+        types: The token types of a pair; empty where all are 0.
     """
 
     name: str
@@ -51,6 +54,8 @@ class Text:
     ids: tuple[int, ...]
     prompt: str = ""
     left_out: int = 0
+    second: str | None = None
+    types: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -62,7 +67,7 @@ class Probes:
         texts: The texts.
         batches: Indices of texts that are run together, padded to the longest: every text alone,
             then the longest with the shortest.
-        reference: What the expected vectors are from.
+        reference: What the expected vectors or logits are from.
         format: The version of this form.
     """
 
@@ -85,8 +90,8 @@ def write_check(
 ) -> Path:
     """Write a folder to copy to a device; it exists whole or not at all.
 
-    The expected vectors are those of the checkpoint that the bundle was made from, so that model
-    must be available.
+    The expected vectors, or logits of a reranker, are those of the checkpoint that the bundle was
+    made from, so that model must be available.
 
     Args:
         bundle: The bundle.
@@ -102,7 +107,7 @@ def write_check(
         The folder.
 
     Raises:
-        InputError: The bundle is a reranker, or has an encoder of queries of its own.
+        InputError: The bundle has an encoder of queries of its own.
         BundleError: A file of the bundle is missing or has changed, or the source has other
             weights.
         SourceError: The source cannot be found; name it with `source`.
@@ -113,11 +118,6 @@ def write_check(
     with writing(destination):
         _check_destination(destination)
     manifest = bundle.manifest
-    if manifest.reranking is not None:
-        raise InputError(
-            f"{bundle.folder} is a reranker, and a device check compares vectors only. Take the "
-            "bundle of an embedding model."
-        )
     if manifest.queries is not None:
         raise InputError(
             f"{bundle.folder} has an encoder of queries and one of documents; a device check runs "
@@ -131,16 +131,25 @@ def write_check(
     reference = CheckpointReference(original)
     chosen = choose(reference.probes)
     progress(f"computing the reference ({reference.name})")
-    ids = reference.token_ids([probe.prompt + probe.text for probe in chosen])
+    rows = reference.token_rows([probe.whole for probe in chosen])
     expected = reference.vectors_of(chosen).astype("<f4")
     probes = Probes(
         limit,
         tuple(
-            Text(p.name, p.text, tuple(row), p.prompt, reference.left_out(p.prompt))
-            for p, row in zip(chosen, ids, strict=True)
+            Text(
+                p.name,
+                p.text,
+                tuple(row.ids),
+                p.prompt,
+                reference.left_out(p.prompt),
+                p.second,
+                tuple(row.types),
+            )
+            for p, row in zip(chosen, rows, strict=True)
         ),
-        _batches([len(row) for row in ids], longest_mixed or limit),
+        _batches([len(row.ids) for row in rows], longest_mixed or limit),
         reference.name,
+        FORMAT if manifest.reranking is None else PAIRS,
     )
     progress("writing the folder")
     with staging_folder(destination) as staged:
@@ -195,7 +204,8 @@ def read_probes(
     """Read what `write_check` wrote.
 
     Returns:
-        The bundle, the texts, and the expected vectors: float32 of shape (texts, width).
+        The bundle, the texts or pairs, and the expected vectors or logits: float32 of shape
+        (texts, width).
 
     Raises:
         InputError: `minnow device-check` did not write the folder, or a file is missing or damaged.
@@ -213,9 +223,12 @@ def read_probes(
         probes = msgspec.json.decode(content, type=Probes)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise InputError(f"{folder / PROBES} cannot be understood: {error}.") from error
-    if probes.format != FORMAT:
+    wanted = FORMAT if bundle.manifest.reranking is None else PAIRS
+    pairs = {text.second is not None for text in probes.texts}
+    if probes.format != wanted or pairs != {wanted == PAIRS}:
         raise InputError(
-            f"{folder / PROBES} has format {probes.format}; this minnow reads {FORMAT}."
+            f"{folder / PROBES} has format {probes.format}; this minnow reads {FORMAT}, or {PAIRS} "
+            "with the pairs of a reranker."
         )
     width = bundle.manifest.width
     rows = len(probes.texts)
@@ -231,8 +244,9 @@ def read_probes(
 
 _README = """# A check of a bundle on this device
 
-`bundle/` is the model, `probes.json` texts with their token ids, `expected.f32` the vectors that
-they should have. On the device, with Python 3.8 or newer and `pip install MNN numpy`:
+`bundle/` is the model, `probes.json` texts with their token ids (pairs of texts for a reranker),
+`expected.f32` the vectors or logits that they should have. On the device, with Python 3.8 or newer
+and `pip install MNN numpy`:
 
 ```
 python check.py --precision low
