@@ -666,9 +666,3 @@ def test_what_needs_vectors_refuses_a_reranker_in_a_line(ranker: Bundle, tmp_pat
         (("index", model_of(ranker), "--output", tmp_path / "x.db", "--bundle", ranker.folder), 6),
     ):
         assert "is a reranker" in refused(run_minnow(*arguments), code)
-
-
-@pytest.mark.extra("llama-cpp")
-def test_a_gguf_of_a_reranker_is_refused(ranker: Bundle, tmp_path: Path) -> None:
-    arguments = ("gguf", model_of(ranker), "--output", tmp_path / "x.gguf")
-    assert "is a reranker" in refused(run_minnow(*arguments), 8)

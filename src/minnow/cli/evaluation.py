@@ -278,6 +278,7 @@ def gguf_command(
 
 def gguf_facts(proof: GgufProof) -> dict[str, Any]:
     """Return the figures of a GGUF's proof as plain values."""
+    percentile = "p5" if proof.measure.value == "cosine" else "p95"
     return {
         "type": proof.type,
         "file_bytes": proof.size,
@@ -286,10 +287,10 @@ def gguf_facts(proof: GgufProof) -> dict[str, Any]:
         "probe_texts": proof.texts,
         "tokenized_otherwise": list(proof.other_ids),
         "bar": proof.bar,
-        "worst_cosine": proof.worst,
+        f"worst_{proof.measure.value}": proof.worst,
         "worst_text": proof.worst_text,
-        "p5_cosine": proof.p5,
-        "mean_cosine": proof.mean,
+        f"{percentile}_{proof.measure.value}": proof.p5,
+        f"mean_{proof.measure.value}": proof.mean,
     }
 
 

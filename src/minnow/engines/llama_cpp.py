@@ -36,6 +36,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
+def engine_name() -> str:
+    """Name the runtime and its version."""
+    return f"llama.cpp (llama-cpp-python {version('llama-cpp-python')})"
+
+
 class LlamaCppEmbedder:
     """A GGUF embedding model: texts in, vectors out, without Hugging Face's tokenizer.
 
@@ -82,7 +87,7 @@ class LlamaCppEmbedder:
         self._model: GgufModel | None = model
         self._free = weakref.finalize(self, model.free)
         self._free.atexit = False  # the system frees it too, and no thread may still be inside
-        self.name = f"llama.cpp (llama-cpp-python {version('llama-cpp-python')})"
+        self.name = engine_name()
         self.width, self.max_tokens, self.pooling = model.width, model.max_tokens, model.pooling
         self.normalize = model.metadata(NORMALIZE) != "false"
         self.similarity_kind = Similarity(model.metadata(SIMILARITY) or Similarity.COSINE)

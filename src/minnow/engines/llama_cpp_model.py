@@ -32,6 +32,7 @@ BATCH_TEXTS = 32
 batch, and what belongs to other texts masked out. llama.cpp wants a multiple of the texts."""
 
 _POOLINGS = {1: "mean", 2: "cls", 3: "last"}
+_RANKINGS = {4: "rank"}
 _ERROR = 4
 
 threads_of_runtime = RuntimeThreads()
@@ -63,8 +64,13 @@ class GgufModel:
         pooling: "mean", "cls" or "last".
     """
 
-    def __init__(self, file: Path, threads: int) -> None:
+    def __init__(self, file: Path, threads: int, *, ranks: bool = False) -> None:
         """Load a file.
+
+        Args:
+            file: The file.
+            threads: CPU threads of a forward pass.
+            ranks: Whether it is a reranker's; `width` is then the number of its labels.
 
         Raises:
             EngineError: llama.cpp refuses the file, or it is not an embedding model.
@@ -77,14 +83,18 @@ class GgufModel:
         self._handle = _load(llama, file)
         try:
             self._vocabulary = llama.llama_model_get_vocab(self._handle)
-            self.width = llama.llama_model_n_embd_out(self._handle)
+            sizes = (llama.llama_model_n_embd_out, llama.llama_model_n_cls_out)
+            self.width = sizes[ranks](self._handle)
             positions = llama.llama_model_n_ctx_train(self._handle)
             limit = self.metadata(MAX_TOKENS)
             self.max_tokens = min(positions, int(limit or positions))
             self._closing = 0 if limit is None else 1
             self._reserve(BATCH_TOKENS)
-            self.pooling = _POOLINGS.get(llama.llama_pooling_type(self._context), "")
+            known = _RANKINGS if ranks else _POOLINGS
+            self.pooling = known.get(llama.llama_pooling_type(self._context), "")
             if not self.pooling:
+                if ranks:
+                    raise EngineError(f"{file} is no reranker: it has no classifier.")
                 raise EngineError(
                     f"{file} is not an embedding model: {self.metadata('general.architecture')} "
                     "with no pooling of its token states to one vector (mean, cls or last)."
@@ -103,14 +113,37 @@ class GgufModel:
         texts = (self._llama.llama_vocab_get_text(self._vocabulary, i) for i in range(count))
         return [text.decode("utf-8", errors="replace") for text in texts]
 
-    def tokenize(self, text: str) -> list[int]:
-        """Return all ids, special tokens included, also those that the text names."""
+    @property
+    def labels(self) -> list[str]:
+        """The names of a reranker's labels."""
+        names = (self._llama.llama_model_cls_label(self._handle, i) for i in range(self.width))
+        return [(name or b"").decode("utf-8", errors="replace") for name in names]
+
+    def pair(self, query: str, document: str) -> list[int]:
+        """Return the ids of a pair as llama.cpp's server writes it.
+
+        Source: `format_rerank` in llama.cpp's tools/server.
+        """
+        llama, words = self._llama, self._vocabulary
+        begins = [llama.llama_vocab_bos(words)] * llama.llama_vocab_get_add_bos(words)
+        ends = [llama.llama_vocab_eos(words)] * llama.llama_vocab_get_add_eos(words)
+        divides = [llama.llama_vocab_sep(words)] * llama.llama_vocab_get_add_sep(words)
+        one, two = (self.tokenize(text, alone=False) for text in (query, document))
+        return [*begins, *one, *ends, *divides, *two, *ends]
+
+    def tokenize(self, text: str, *, alone: bool = True) -> list[int]:
+        """Return all ids of a text.
+
+        Args:
+            text: The text.
+            alone: Add the special tokens around it, and read those that it names as such.
+        """
         content = text.encode("utf-8")
         size = len(content) + 8
         while True:
             ids = (ctypes.c_int32 * size)()
             count = self._llama.llama_tokenize(
-                self._vocabulary, content, len(content), ids, size, True, True
+                self._vocabulary, content, len(content), ids, size, alone, alone
             )
             if count >= 0:
                 return list(ids[:count])

@@ -214,16 +214,17 @@ def measure(
     )
 
 
-def measure_lowest(runs: Sequence[Run], reference: Reference) -> ParityRun:
-    """Summarise runs of the same texts as one, in which each text has its lowest cosine."""
+def measure_lowest(runs: Sequence[Run], reference: Reference, candidate: Candidate) -> ParityRun:
+    """Summarise runs of the same texts as one, in which each text has its worst figure."""
     first, expected = runs[0], reference.probe_vectors
     texts = _texts(first)
-    cosines = [Measure.COSINE.ranked(rowwise_cosine(run.vectors, expected[texts])) for run in runs]
-    chosen = [(runs[run], row) for row, run in enumerate(np.argmin(cosines, 0))]
+    figures = [candidate.figures(run.vectors, expected[texts]) for run in runs]
+    ranked = [candidate.measure.ranked(values) for values in figures]
+    chosen = [(runs[run], row) for row, run in enumerate(np.argmin(ranked, 0))]
     vectors = np.stack([run.vectors[row] for run, row in chosen])
     shapes = [run.shapes[row] for run, row in chosen]
     lowest = Run(first.threads, "the lowest of all runs", vectors, shapes, texts)
-    return measure(lowest, expected, [probe.name for probe in reference.probes])
+    return measure(lowest, expected, [probe.name for probe in reference.probes], candidate)
 
 
 def judge(candidate: Candidate, runs: Sequence[Run], reference: Reference) -> Parity:

@@ -21,8 +21,10 @@ from minnow.export.gguf.file import gguf_metadata, write_file
 from minnow.export.gguf.vocabulary import other_tokens
 from minnow.files import check_file, staging_folder, sync
 from minnow.model.original import read_original, tell_tokenizer
+from minnow.model.pairs import PairTokenizer
 from minnow.model.source import ModelSource, resolve
 from minnow.model.spec import Choices
+from minnow.parity import Measure
 from minnow.processes import TIMEOUT, run_child
 from minnow.proof.references import CheckpointReference
 from minnow.proof.verdict import (
@@ -34,12 +36,14 @@ from minnow.proof.verdict import (
     measure_lowest,
     thread_counts,
 )
+from minnow.recipe import RANKING_BARS, Precision
 from minnow.signals import uninterrupted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from minnow.model.original import Original
+    from minnow.proof.probes import Probe
     from minnow.proof.references import Reference
 
     Progress = Callable[[str], None]
@@ -62,30 +66,33 @@ class GgufType:
     Attributes:
         number: llama.cpp's number of such a file.
         bar: The lowest cosine that any probe text may have.
+        like: The precision of bundles whose bar a reranker's logits have to reach; None where
+            minnow writes no reranker.
         written: The type that minnow writes itself; None leaves it to llama.cpp's quantiser.
     """
 
     number: int
     bar: float
+    like: Precision | None = None
     written: str | None = None
 
 
 GGUF_TYPES = {
-    "f32": GgufType(0, 0.9999, "F32"),
-    "f16": GgufType(1, 0.9999, "F16"),
-    "bf16": GgufType(32, 0.999, "BF16"),
-    "q8_0": GgufType(7, 0.995),
-    "q6_k": GgufType(18, 0.99),
-    "q5_k_m": GgufType(17, 0.95),
-    "q5_k_s": GgufType(16, 0.93),
-    "q5_1": GgufType(9, 0.94),
-    "q5_0": GgufType(8, 0.92),
-    "q4_k_m": GgufType(15, 0.92),
-    "q4_k_s": GgufType(14, 0.91),
-    "q4_1": GgufType(3, 0.79),
-    "q4_0": GgufType(2, 0.76),
-    "iq4_nl": GgufType(25, 0.84),
-    "iq4_xs": GgufType(30, 0.83),
+    "f32": GgufType(0, 0.9999, Precision.FP16, "F32"),
+    "f16": GgufType(1, 0.9999, Precision.FP16, "F16"),
+    "bf16": GgufType(32, 0.999, Precision.INT8, "BF16"),
+    "q8_0": GgufType(7, 0.995, Precision.INT8),
+    "q6_k": GgufType(18, 0.99, Precision.INT6),
+    "q5_k_m": GgufType(17, 0.95, Precision.INT5),
+    "q5_k_s": GgufType(16, 0.93, Precision.INT5),
+    "q5_1": GgufType(9, 0.94, Precision.INT5),
+    "q5_0": GgufType(8, 0.92, Precision.INT5),
+    "q4_k_m": GgufType(15, 0.92, Precision.INT4),
+    "q4_k_s": GgufType(14, 0.91, Precision.INT4),
+    "q4_1": GgufType(3, 0.79, Precision.INT4),
+    "q4_0": GgufType(2, 0.76, Precision.INT4),
+    "iq4_nl": GgufType(25, 0.84, Precision.INT4),
+    "iq4_xs": GgufType(30, 0.83, Precision.INT4),
     "q3_k_l": GgufType(13, 0.84),
     "q3_k_m": GgufType(12, 0.83),
     "q3_k_s": GgufType(11, 0.64),
@@ -99,7 +106,8 @@ class GgufProof:
     """The figures of the proof: the staged file in llama.cpp against the checkpoint.
 
     A text's cosine is its lowest over four runs: with one thread and with several, alone and in
-    a batch. The cosines are of the texts whose token ids are the model's own.
+    a batch. The cosines are of the texts whose token ids are the model's own. A reranker's texts
+    are pairs that are not too long, and its figures greatest differences of their logits.
 
     Attributes:
         type: A key of `GGUF_TYPES`.
@@ -114,6 +122,7 @@ class GgufProof:
         p5: 5th percentile.
         worst: The lowest cosine.
         worst_text: The name of the text with the lowest cosine.
+        measure: What the figures are.
     """
 
     type: str
@@ -127,6 +136,7 @@ class GgufProof:
     p5: float
     worst: float
     worst_text: str
+    measure: Measure = Measure.COSINE
 
 
 def write_gguf(
@@ -175,10 +185,11 @@ def write_gguf(
             source = resolve(source, revision=revision, offline=offline)
         progress("reading the model")
         original = read_original(source, choices)
-        if original.reranking is not None:
+        if original.reranking is not None and GGUF_TYPES[kind].like is None:
+            known = ", ".join(name for name, row in GGUF_TYPES.items() if row.like)
             raise InputError(
-                f"{source.name} is a reranker, and minnow writes GGUF files of embedding models "
-                "only. Convert it to a bundle, or have llama.cpp's own converter write it."
+                f"{source.name} is a reranker, and minnow writes GGUF files of rerankers as "
+                f"{known}, and not as {kind}."
             )
         tell_tokenizer(original, progress)
         progress(f"writing the GGUF ({kind})")
@@ -218,16 +229,20 @@ def _run_child(job: str, *arguments: object, log: Path) -> None:
 
 def _prove(staged: Path, original: Original, kind: str, progress: Progress) -> GgufProof:
     """Compare the staged file in llama.cpp with the checkpoint, on every probe."""
+    row, reranking = GGUF_TYPES[kind], original.reranking
     candidate = Candidate(
         staged,
         original.encoder,
         original.embedding,
-        bar=GGUF_TYPES[kind].bar,
+        bar=row.bar if row.like is None or not reranking else RANKING_BARS[row.like].difference,
         name="the GGUF",
         tokenizer="llama.cpp's tokenizer",
         max_other_ids=OTHER_IDS,
+        reranking=reranking,
     )
     reference = CheckpointReference(original)
+    if reranking is not None:  # llama.cpp's server refuses pairs over the limit
+        reference = CheckpointReference(original, probes=_short_pairs(original, reference))
     reference.compute(progress)
     progress("running the staged file in llama.cpp")
     report, runs = _run_staged(staged, reference)
@@ -239,7 +254,7 @@ def _prove(staged: Path, original: Original, kind: str, progress: Progress) -> G
         equal = [i for i in equal if positions.padding not in reference.probe_ids[i]]
     runs = [run.only(equal) for run in runs]
     judge(candidate, runs, reference)
-    lowest = measure_lowest(runs, reference)
+    lowest = measure_lowest(runs, reference, candidate)
     return GgufProof(
         type=kind,
         size=staged.stat().st_size,
@@ -247,20 +262,32 @@ def _prove(staged: Path, original: Original, kind: str, progress: Progress) -> G
         reference=reference.name,
         texts=len(reference.probes),
         other_ids=tuple(p.name for i, p in enumerate(reference.probes) if i not in equal),
-        bar=candidate.bar,
+        bar=candidate.bar_for(reference.probe_vectors),
         mean=lowest.mean,
         p5=lowest.p5,
         worst=lowest.worst,
         worst_text=lowest.worst_text,
+        measure=candidate.measure,
     )
+
+
+def _short_pairs(original: Original, reference: Reference) -> list[Probe]:
+    """Return the probe pairs that are not too long for the model."""
+    assert original.reranking is not None
+    tokenizer = PairTokenizer(original.tokenizer.content, original.embedding, original.reranking)
+    rows = [tokenizer.tokenize([(p.text, p.second or "")])[0] for p in reference.probes]
+    pairs = zip(reference.probes, rows, strict=True)
+    return [probe for probe, row in pairs if not row.truncated]
 
 
 def _run_staged(staged: Path, reference: Reference) -> tuple[dict[str, Any], list[Run]]:
     """Run the probe texts in the child; return what it says of the file, and its runs."""
     texts, result = staged.with_name("texts.json"), staged.with_name("result.npz")
-    texts.write_text(json.dumps([probe.text for probe in reference.probes]), encoding="utf-8")
+    given = [p.text if p.second is None else (p.text, p.second) for p in reference.probes]
+    texts.write_text(json.dumps(given), encoding="utf-8")
+    job = "run" if isinstance(given[0], str) else "rank"
     try:
-        _run_child("run", staged, texts, result, log=staged.with_name("run.log"))
+        _run_child(job, staged, texts, result, log=staged.with_name("run.log"))
     except ConversionError as error:
         raise ParityError(f"The GGUF does not run on the probe texts: {error}") from error
     with np.load(result) as arrays:
@@ -281,13 +308,15 @@ def _run_staged(staged: Path, reference: Reference) -> tuple[dict[str, Any], lis
 
 def _check_stated(original: Original, stated: dict[str, Any]) -> None:
     embedding = original.embedding
-    wanted = {
+    wanted: dict[str, Any] = {
         "max_tokens": embedding.max_tokens,
         "normalize": embedding.normalize,
         "similarity_kind": embedding.similarity.value,
         "query_prompt": embedding.role_prompts.query,
         "document_prompt": embedding.role_prompts.document,
     }
+    if original.reranking is not None:
+        wanted = {"max_tokens": embedding.max_tokens, "labels": list(original.reranking.labels)}
     unlike = [f"{k} {stated[k]!r}, not {v!r}" for k, v in wanted.items() if stated[k] != v]
     if unlike:
         raise ParityError(f"Refused: the GGUF states {'; '.join(unlike)}. Nothing was written.")

@@ -15,6 +15,7 @@ from minnow.engines.llama_cpp_model import (
 )
 from minnow.errors import UnsupportedModelError
 from minnow.export.gguf.architectures import architecture_of
+from minnow.export.gguf.ranking import RANK, head_tensors, ranking_faults, ranking_values
 from minnow.export.gguf.vocabulary import read_vocabulary
 from minnow.model.checkpoint import tensor_names
 from minnow.vectors import Pooling
@@ -41,7 +42,7 @@ def gguf_metadata(original: Original) -> dict[str, Any]:
         UnsupportedModelError: llama.cpp cannot run such a network or tokenizer.
     """
     source, network, embedding = original.source, original.network, original.embedding
-    if faults := _network_faults(network, original.head):
+    if faults := _faults(original, network):
         raise UnsupportedModelError(f"llama.cpp cannot run {source.name}: {'; '.join(faults)}.")
     block, architecture = network.blocks[0], architecture_of(network)
     values = {
@@ -52,9 +53,10 @@ def gguf_metadata(original: Original) -> dict[str, Any]:
         "attention.head_count": block.attention.heads,
         "attention.layer_norm_epsilon": original.encoder.layer_norm_eps,
         "attention.causal": network.is_causal,
-        "pooling_type": _POOLINGS[embedding.pooling],
+        "pooling_type": _POOLINGS[embedding.pooling] if original.reranking is None else RANK,
         **architecture.values(network),
     }
+    ranking = {} if original.reranking is None else ranking_values(original, architecture)
     return {
         "general.name": source.model_id or source.folder.name,
         **{f"{architecture.name}.{key}": value for key, value in values.items()},
@@ -64,14 +66,26 @@ def gguf_metadata(original: Original) -> dict[str, Any]:
         QUERY_PROMPT: embedding.role_prompts.query,
         DOCUMENT_PROMPT: embedding.role_prompts.document,
         **read_vocabulary(source, original.encoder, embedding, original.tokenizer.content),
+        **ranking,
     }
 
 
-def _network_faults(network: Network, head: Head) -> list[str]:
+def _faults(original: Original, network: Network) -> list[str]:
     """Compare a network and its head with what llama.cpp computes."""
-    faults = []
     if not network.blocks:
         return ["it is a table without a network, and llama.cpp's BERT is a network"]
+    architecture = architecture_of(network)
+    faults = _head_faults(original.head)
+    if original.reranking is not None:
+        faults = ranking_faults(original, architecture)
+    if network.words.width:
+        faults.append("its tables are narrower than its states, and those of llama.cpp are not")
+    return faults + architecture.faults(network)
+
+
+def _head_faults(head: Head) -> list[str]:
+    """Compare an embedding model's head with what llama.cpp computes."""
+    faults = []
     if head.pooling not in _POOLINGS:
         known = ", ".join(pooling.value for pooling in _POOLINGS)
         faults.append(f"it pools by {head.pooling.value}, and llama.cpp by {known} only")
@@ -79,9 +93,7 @@ def _network_faults(network: Network, head: Head) -> list[str]:
         faults.append(f"its head is {head.description}, and llama.cpp's BERT only pools")
     if head.truncate is not None:
         faults.append(f"it keeps {head.truncate} numbers of a vector, and llama.cpp all")
-    if network.words.width:
-        faults.append("its tables are narrower than its states, and those of llama.cpp are not")
-    return faults + architecture_of(network).faults(network)
+    return faults
 
 
 def write_file(
@@ -108,9 +120,13 @@ def write_file(
     pieces: dict[str, list[str]] = {}
     for our, part in tensor_names(architecture.names, network).items():
         pieces.setdefault(part.name, []).append(our)
-    for name, ours in pieces.items():
-        tensor = np.concatenate([_tensor(original, our) for our in ours])
-        narrow = tensor.ndim == 2 and ours[0] not in _ALWAYS_F32
+    tensors = {
+        name: np.concatenate([_tensor(original, our) for our in ours])
+        for name, ours in pieces.items()
+    }
+    wide = {name for name, ours in pieces.items() if ours[0] in _ALWAYS_F32}
+    for name, tensor in (tensors | head_tensors(original, architecture)).items():
+        narrow = tensor.ndim == 2 and name not in wide
         stored = gguf.GGMLQuantizationType[matrices if narrow else "F32"]
         with np.errstate(over="ignore"):  # the proof finds what float16 cannot hold
             writer.add_tensor(name, gguf.quantize(tensor, stored), raw_dtype=stored)

@@ -62,6 +62,23 @@ _OTHER_MODELS = {
 _DEFAULT_WORDS = {Precision.FP32: WordKind.FP16, Precision.FP16: WordKind.BF16}
 
 
+def _check_kind(bundle: Bundle) -> None:
+    """Refuse a reranker: both of MNN's classes for them read other tokens than the model.
+
+    Source: llm/reranker.hpp of MNN 3.6.1. docs/mnn-llm.md has the details.
+    """
+    reranking = bundle.manifest.reranking
+    if reranking is None:
+        return
+    fault = "GteReranker puts the ids 0, 6 before any query, 2, 2 behind it, and 2 at the end"
+    if reranking.chat is not None or bundle.manifest.encoder.family == "qwen3":
+        fault = "Qwen3Reranker tokenises its own prompt, with the query, and each document apart"
+    raise BundleError(
+        f"{bundle.folder} is a reranker, and MNN's class for such models gives other scores: "
+        f"{fault}. Ship the bundle, which the C++ core of examples/cpp ranks with."
+    )
+
+
 def export_mnn_llm(
     bundle: str | Path | Bundle,
     destination: str | Path,
@@ -96,7 +113,8 @@ def export_mnn_llm(
         The exported folder.
 
     Raises:
-        BundleError: It is not an intact bundle, or the source is not what it was made from.
+        BundleError: It is not an intact bundle, is a reranker, or the source is not what it was
+            made from.
         InputError: MNN's engine cannot tokenise as the model does, or the model is too long for it.
         SourceError: The source cannot be found; name it with `source`.
         ConversionError: MNN's converter failed.
@@ -106,7 +124,7 @@ def export_mnn_llm(
     """
     destination = Path(destination).absolute()
     bundle = bundle if isinstance(bundle, Bundle) else Bundle.open(bundle)
-    bundle.check_kind(reranks=False)
+    _check_kind(bundle)
     check_reference(reference)
     recipe = bundle.manifest.recipe
     kind = _word_kind(words, recipe)
