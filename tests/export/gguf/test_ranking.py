@@ -59,6 +59,7 @@ def test_the_logits_are_those_of_python(
     model = write(tmp_path / "model", family)
     if twice:
         change_tokenizer(model / "tokenizer.json", between_twice)
+        edit_json(model / "tokenizer_config.json", tokenizer_class="PreTrainedTokenizerFast")
     proof = write_gguf(str(model), tmp_path / "model.gguf", kind=kind)
     assert proof.measure is Measure.DIFFERENCE
     assert proof.worst <= proof.bar
@@ -122,6 +123,7 @@ def test_pairs_and_types_that_its_server_does_not_write_are_refused(tmp_path: Pa
     other = processors.TemplateProcessing(
         "[CLS] $A [SEP]", "$A [SEP] $B", [("[CLS]", 2), ("[SEP]", 3)]
     )
+    edit_json(model / "tokenizer_config.json", tokenizer_class="PreTrainedTokenizerFast")
     change_tokenizer(
         model / "tokenizer.json", lambda tokenizer: setattr(tokenizer, "post_processor", other)
     )
