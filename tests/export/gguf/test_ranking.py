@@ -13,7 +13,8 @@ from minnow import Reranker
 from minnow.convert import convert
 from minnow.engines.llama_cpp_model import GgufModel
 from minnow.errors import EngineError, InputError, ParityError, UnsupportedModelError
-from minnow.export.gguf import file, write_gguf
+from minnow.export.gguf import write_gguf
+from minnow.export.gguf.ranking import head_tensors
 from minnow.parity import Measure
 from minnow.recipe import RECIPES
 
@@ -81,13 +82,13 @@ def test_the_logits_are_those_of_python(
 
 
 def test_another_classifier_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = file.head_tensors
+    whole = head_tensors
 
     def swapped(*given: Any) -> Any:
         tensors = whole(*given)
         return tensors | {"cls.bias": tensors["cls.bias"] + np.float32(0.05)}
 
-    monkeypatch.setattr(file, "head_tensors", swapped)
+    monkeypatch.setattr("minnow.export.gguf.file.head_tensors", swapped)
     with pytest.raises(ParityError, match="does not give the logits of the checkpoint's forward"):
         write_gguf(str(write(tmp_path / "model")), tmp_path / "model.gguf")
     assert not (tmp_path / "model.gguf").exists()
