@@ -122,6 +122,14 @@ def _is_installed(distribution: str) -> bool:
     return any(metadata.distributions(name=distribution))
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Have all tests and their child processes cache models in a folder of this run."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MINNOW_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+        yield
+
+
 @pytest.fixture(scope="session")
 def bundle_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BundleStore]:
     """Converted tiny bundles, each made once and shared by all workers; for reading only."""

@@ -3,6 +3,7 @@
 | name | what it is |
 |---|---|
 | `bundles/NAME-KEY` | a bundle that `Embedder` or `Reranker` converted from a model |
+| `engines/KEY` | a bundle's model for other engines than MNN |
 | `vectors-N-KEY.sqlite` | vectors of a system that was compared |
 | `FORM-KEY` | a model in another library's form |
 
@@ -23,10 +24,11 @@ from minnow.errors import OutputError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-BUNDLES = "bundles"
+BUNDLES, ENGINES = "bundles", "engines"
 _VECTORS = re.compile(r"vectors-\d+-[0-9a-f]{32}\.sqlite")
 _FORM = re.compile(r"[a-z-]+-[0-9a-f]{32}")
 _BUNDLE = re.compile(r".+-[0-9a-f]{16}")
+_ENGINE = re.compile(r"[0-9a-f]{32}")
 _COMPANIONS = ("-wal", "-shm", "-journal")
 
 
@@ -35,7 +37,7 @@ class CacheEntry:
     """One thing that the cache holds.
 
     Attributes:
-        kind: "bundle", "vectors" or "form".
+        kind: "bundle", "engine", "vectors" or "form".
         path: The file or folder.
         size: Bytes.
         used: When it was last read or written, in seconds since 1970, as far as the file system
@@ -68,6 +70,7 @@ def list_cache() -> list[CacheEntry]:
         _entry(kind, path)
         for kind, folder, pattern, is_folder in (
             ("bundle", root / BUNDLES, _BUNDLE, True),
+            ("engine", root / ENGINES, _ENGINE, True),
             ("vectors", root, _VECTORS, False),
             ("form", root, _FORM, True),
         )

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from minnow.bundle import ENCODER, TOKENIZER, Bundle
 from minnow.encoding import TruncationWarning
-from minnow.engine_choice import compare_vectors, open_chosen
+from minnow.engine_choice import Check, checked_vectors, judge_vectors, open_chosen
 from minnow.engines import EngineOptions, open_engine
 from minnow.model.spec import Interface
 from minnow.model.tokenizer import TextTokenizer
@@ -57,11 +57,10 @@ class Embedder(SentenceTransformerNames):
 
     Attributes:
         encoder: The network that the engine runs.
-        engine_reason: Which engine runs it, and why.
     """
 
     encoder: EncoderSpec
-    engine_reason: str
+    _reason: Callable[[], str]
 
     def __init__(
         self,
@@ -135,7 +134,7 @@ class Embedder(SentenceTransformerNames):
         self.embedding = embedding
         self.on_truncate = on_truncate
         self.truncated_texts = 0
-        self.engine_reason = f"{engine.name}, as it was given."
+        self._reason = lambda: f"{engine.name}, as it was given."
         self.queries = None
         self.default_role = None
         self.truncate_dim = None
@@ -156,30 +155,31 @@ class Embedder(SentenceTransformerNames):
     ) -> Self:
         """Open a bundle.
 
-        Any engine but "mnn" runs minnow's own graph, rebuilt in float32 from the checkpoint that
-        the bundle was made from. It must be on this machine, with the weights that the manifest
-        names: nothing is downloaded. The extra `convert` must be installed besides the engine's.
-        Both ways to embed a few texts are compared first, and have to agree.
+        MNN embeds a few texts. Many, about 16 000 tokens and more, run on the fastest of the
+        engines whose extras are installed, which is opened then: on a model of the very numbers
+        that the bundle stores. It is kept in the user's cache. Both ways to embed a few texts are
+        compared first, and have to agree; otherwise MNN embeds many too. `engine` chooses one.
 
         Args:
             bundle: The folder that `minnow convert` wrote, or `hf:USER/NAME` for one on the Hub,
                 which is downloaded; `revision` is a branch, tag or commit there.
-            options: Which engine runs it, and how. `engine_reason` says which one "auto" chose.
+            options: Which engine runs it, and how. `engine_reason` says which one was chosen.
             on_truncate: What to do about texts over the limit: warn, refuse, or say nothing.
             check_files: Compare every file with its hash in the manifest first.
-            **changes: Fields of the options, such as engine="auto" or threads=2; and arguments of
+            **changes: Fields of the options, such as engine="mnn" or threads=2; and arguments of
                 the class `SentenceTransformer`, of which `prompts`, `default_prompt_name`,
                 `similarity_fn_name` and `truncate_dim` replace the model's, and others are refused
                 at another value than their default.
 
         Raises:
-            BundleError: Not the bundle of an embedding model, a file in it has changed, or the
-                checkpoint is another.
-            SourceError: The checkpoint is not where it should be.
+            BundleError: Not the bundle of an embedding model, a file in it has changed, or
+                `source` has other weights.
+            SourceError: The model is not at `source`; or, for another engine and a bundle of the
+                author's graph, not where the manifest says.
             EngineError: No such engine, or the runtime cannot load the model.
             ParityError: The engine does not give the bundle's vectors.
             InputError: `memory` is none of the three, or the engine is not MNN.
-            MissingExtraError: The engine's extra, or `convert`, is not installed.
+            MissingExtraError: The engine's extra is not installed.
         """
         engine, settings = split_arguments(changes)
         options = replace(options, **engine)
@@ -192,10 +192,10 @@ class Embedder(SentenceTransformerNames):
                     bundle.check_files()
                 for part in bundle.parts:
                     embedder, reason = open_chosen(
-                        options, part, partial(cls._open_part, part), compare_vectors
+                        options, part, partial(cls._open_part, part), _CHECK
                     )
                     opened.append(embedder)
-                    embedder.on_truncate, embedder.engine_reason = on_truncate, reason
+                    embedder.on_truncate, embedder._reason = on_truncate, reason
         except BaseException:
             for embedder in opened:
                 embedder.close()
@@ -203,7 +203,6 @@ class Embedder(SentenceTransformerNames):
         embedder, *queries = opened
         if queries:
             embedder.queries, embedder.default_role = queries[0], bundle.manifest.default_role
-            embedder.engine_reason += f" Of queries: {queries[0].engine_reason}"
         embedder._apply(settings)
         return embedder
 
@@ -240,7 +239,7 @@ class Embedder(SentenceTransformerNames):
             folder: The folder of the tokenizer.json.
             encoder: The network.
             embedding: How its token states become one vector.
-            options: Which engine runs it, not "auto", and how.
+            options: Which engine runs it, and how; "auto" is MNN here.
             model: What the engine loads; by default the folder's encoder.mnn.
             interface: What the model gives: token states, or vectors.
             on_truncate: What to do about texts over the limit.
@@ -261,6 +260,13 @@ class Embedder(SentenceTransformerNames):
         return cls.from_parts(
             engine, tokenizer, encoder, embedding, name=folder.name, on_truncate=on_truncate
         )
+
+    @property
+    def engine_reason(self) -> str:
+        """Which engine runs the model, and why: sentences that may change with a call in bulk."""
+        if self.queries is None:
+            return self._reason()
+        return f"{self._reason()} Of queries: {self.queries.engine_reason}"
 
     @property
     def width(self) -> int:
@@ -296,3 +302,6 @@ class Embedder(SentenceTransformerNames):
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+_CHECK: Check[Any] = Check(checked_vectors, judge_vectors)

@@ -2,26 +2,41 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from functools import cache, partial
-from typing import TYPE_CHECKING, Protocol, TypeVar
+import platform
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cached_property
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 import numpy as np
 
-from minnow.engines import AUTO, EngineOptions
+from minnow.bundle import Bundle
+from minnow.engines import AUTO, FASTEST, MNN, EngineOptions, MemoryMode
+from minnow.engines.bulk import BulkEngine
 from minnow.errors import EngineError, MinnowError, ParityError
+from minnow.model.spec import STATIC
 from minnow.vectors import rowwise_cosine
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Iterable, Sequence
 
     from numpy.typing import NDArray
 
-    from minnow.bundle import Bundle
-    from minnow.engines import TextEmbedder
+    from minnow.engine_models import RebuiltModel
+    from minnow.engines import Engine, TextEmbedder
 
-PREFERRED = ("openvino-bf16", "openvino", "onnxruntime")
-"""The engines that "auto" tries, the fastest in bulk first; see docs/benchmarks.md."""
+    Floats = NDArray[np.float32]
+
+PREFERRED = {"openvino-bf16": "openvino", "openvino": "openvino", "onnxruntime": "onnxruntime"}
+"""The engines that stand in for MNN, the fastest in bulk first, with the package of each.
+
+docs/benchmarks.md has the figures, which are of x86.
+"""
+_MEASURED_ON = ("x86_64", "AMD64")
+_LANES = 10_000
+"""More batches than any engine has lanes."""
+_OWN = "mnn, the bundle's own."
 
 CHECKED_TEXTS = (
     "a",
@@ -52,80 +67,186 @@ CHECKED_PAIRS = tuple(
 """Pairs of a query and a document, up to over the limit of most models."""
 
 
-class Closes(Protocol):
+class Runs(Protocol):
     """What runs a bundle."""
+
+    pipeline: Any
 
     def close(self) -> None:
         """Free the runtime's memory."""
         ...
 
 
-T = TypeVar("T", bound=Closes)
+T = TypeVar("T", bound=Runs)
+
+
+@dataclass(frozen=True)
+class Check(Generic[T]):
+    """The comparison of another engine with the bundle's own.
+
+    Attributes:
+        answers: Returns the vectors of a few texts, or the logits of a few pairs.
+        judge: Compares another engine's answers with the bundle's own by the options' `agreement`;
+            describes how well they agree, or raises `ParityError`.
+    """
+
+    answers: Callable[[T], Floats]
+    judge: Callable[[Floats, Floats, float], str]
 
 
 def open_chosen(
-    options: EngineOptions,
-    bundle: Bundle,
-    open_: Callable[..., T],
-    compare: Callable[[T, T, float], str],
-) -> tuple[T, str]:
+    options: EngineOptions, bundle: Bundle, open_: Callable[..., T], check: Check[T]
+) -> tuple[T, Callable[[], str]]:
     """Open a bundle's network on the engine that the options name, or on the best one.
 
     Args:
         options: The engine is "mnn", the bundle's own; or another, whose vectors have to agree
-            with the bundle's; or "auto": the first of PREFERRED that works here and agrees, else
-            MNN.
+            with the bundle's; or "fastest": the first of PREFERRED that works here and agrees, else
+            MNN; or "auto": MNN, and that engine for calls in bulk (see `BulkEngine`).
         bundle: The bundle.
         open_: Opens it with other options; on another engine than MNN also with `model` and
             `interface`.
-        compare: Compares what another engine gives with what the bundle's own gives, and describes
-            the agreement, or raises `ParityError`; the number is the options' `agreement`.
+        check: Compares what another engine gives with what the bundle's own gives.
 
     Returns:
-        What was opened, and the reason for the choice, as a sentence.
+        What was opened, and a function that returns the reason for the choice, as a sentence.
 
     Raises:
         SourceError, BundleError, EngineError, MissingExtraError: It cannot be opened.
         ParityError: It does not give the bundle's vectors.
     """
-    own = partial(open_, replace(options, engine="mnn"))
-    if options.engine == "mnn":
-        return own(), "mnn, the bundle's own."
-    graph = cache(partial(_rebuilt, bundle, options.source))
+    choice = _Choice(options, bundle, open_, check)
+    if options.engine == MNN:
+        return choice.open_own(), lambda: _OWN
+    if options.engine == AUTO:
+        return choice.open_for_bulk()
+    if options.engine == FASTEST:
+        found, _, reason = choice.open_fastest(PREFERRED)
+        return found or choice.open_own(), lambda: reason
+    opened, reason = choice.open_named(options.engine)
+    return opened, lambda: reason
 
-    def open_other(engine: str) -> tuple[T, str]:
-        other = replace(options, engine=engine)
-        _check_possible(engine)
-        interface = bundle.manifest.rebuilt_interface
-        opened = open_(other, model=graph(), interface=interface)
-        return opened, _check_agreement(opened, own, other, compare)
 
+def was_settled(opened: Runs) -> bool:
+    """Return whether "auto" opened another engine than MNN, or tried to."""
+    engine = opened.pipeline.engine
+    return isinstance(engine, BulkEngine) and engine.outcome is not None
+
+
+def bulk_engine(opened: object) -> str | None:
+    """Return the name of the engine that "auto" opened in place of MNN, if it did."""
+    engine = getattr(getattr(opened, "pipeline", None), "engine", None)
+    return engine.faster if isinstance(engine, BulkEngine) else None
+
+
+def for_bulk_only(options: EngineOptions, bundle: Bundle) -> EngineOptions:
+    """Return options that settle "auto" when a bundle is opened, for a process that stays."""
     if options.engine != AUTO:
+        return options
+    return replace(options, engine=FASTEST if _others(options, bundle) else MNN)
+
+
+def _others(options: EngineOptions, bundle: Bundle) -> list[str]:
+    """Name the engines that "auto" takes in bulk for a bundle; none for a table without layers."""
+    is_table = bundle.manifest.encoder.family == STATIC
+    return [] if is_table or options.memory is not MemoryMode.NORMAL else candidates()
+
+
+def candidates() -> list[str]:
+    """Name the engines that "auto" takes in bulk on this machine, as far as packages tell."""
+    if platform.machine() not in _MEASURED_ON or find_spec("onnx") is None:
+        return []
+    return [name for name, package in PREFERRED.items() if find_spec(package) is not None]
+
+
+@dataclass(frozen=True)
+class _Choice(Generic[T]):
+    """The ways to open a bundle; the attributes are the arguments of `open_chosen`."""
+
+    options: EngineOptions
+    bundle: Bundle
+    open_: Callable[..., T]
+    check: Check[T]
+
+    def open_own(self) -> T:
+        return self.open_(replace(self.options, engine=MNN))
+
+    def open_for_bulk(self) -> tuple[T, Callable[[], str]]:
+        """Open MNN, which hands calls in bulk to the fastest engine that is installed."""
+        own, names = self.open_own(), _others(self.options, self.bundle)
+        if not names:
+            return own, lambda: _OWN
+        engine = BulkEngine(own.pipeline.engine, lambda: self.open_faster(names))
+        own.pipeline = replace(own.pipeline, engine=engine)
+        return own, lambda: f"{_OWN} {engine.outcome or ''}".rstrip()
+
+    def open_faster(self, names: Sequence[str]) -> tuple[Engine | None, str, str]:
+        """Open the fastest of some engines for calls in bulk; return its name and the reason."""
+        opened, name, reason = self.open_fastest(names, in_bulk=True)
+        if opened is None:
+            return None, name, reason.removeprefix(_OWN).strip()
+        return opened.pipeline.engine, name, f"In bulk {reason}"
+
+    def open_fastest(
+        self, names: Iterable[str], *, in_bulk: bool = False
+    ) -> tuple[T | None, str, str]:
+        """Open the first engine that works here and agrees; return its name and the reason."""
+        refused = [_OWN]
         try:
-            return open_other(options.engine)
+            self.rebuilt.graph  # noqa: B018  what it lacks, all engines lack
+            for name in names:
+                try:
+                    opened, reason = self.open_other(name, in_bulk=in_bulk)
+                except MinnowError as error:
+                    refused.append(f"Not {name}: {error}")
+                else:
+                    return opened, name, reason
+        except MinnowError as error:
+            refused.append(f"No other: {error}")
+        return None, MNN, " ".join(refused)
+
+    def open_named(self, engine: str) -> tuple[T, str]:
+        """Open one engine, or say what to do instead."""
+        try:
+            return self.open_other(engine)
         except ParityError as error:
             raise ParityError(
-                f"The engine {options.engine} cannot stand in for {bundle.folder}. {error} Take "
+                f"The engine {engine} cannot stand in for {self.bundle.folder}. {error} Take "
                 "engine='mnn', or give a lower agreement.",
                 worst=error.worst,
             ) from error
-    try:
-        graph()
-    except MinnowError as error:
-        return own(), f"mnn, the bundle's own. No other: {error}"
-    refused = []
-    for name in PREFERRED:
+
+    def open_other(self, engine: str, *, in_bulk: bool = False) -> tuple[T, str]:
+        """Open another engine than MNN, compare it, and describe how well it agrees."""
+        _check_possible(engine)
+        interface = self.bundle.manifest.rebuilt_interface
+        options = replace(self.options, engine=engine)
+        opened = self.open_(options, model=self.rebuilt.graph, interface=interface)
         try:
-            return open_other(name)
-        except MinnowError as error:
-            refused.append(f"Not {name}: {error}")
-    return own(), " ".join(["mnn, the bundle's own.", *refused])
+            if in_bulk:
+                opened.pipeline.engine.lanes(_LANES)  # before it compiles itself for single batches
+            if not options.agreement:
+                return opened, f"{engine}, not compared with the bundle."
+            answers = self.check.answers(opened)
+            reason = self.check.judge(answers, self.rebuilt.answers, options.agreement)
+        except BaseException:
+            opened.close()
+            raise
+        return opened, f"{engine}: {reason}"
 
+    @cached_property
+    def rebuilt(self) -> RebuiltModel:
+        """The network for other engines, and what MNN answers."""
+        from minnow.engine_models import rebuild  # a tenth of a cold start, which MNN does not need
 
-def _rebuilt(bundle: Bundle, source: str | None) -> bytes:
-    from minnow.origin import rebuild_graph  # a tenth of a cold start, which MNN does not need
+        return rebuild(self.bundle, self.options.source, self._own_answers)
 
-    return rebuild_graph(bundle, source)
+    def _own_answers(self) -> Floats:
+        own = self.open_own()
+        try:
+            return self.check.answers(own)
+        finally:
+            own.close()
 
 
 def _check_possible(engine: str) -> None:
@@ -137,33 +258,17 @@ def _check_possible(engine: str) -> None:
             raise EngineError("This CPU has no instructions for bfloat16; openvino has float32.")
 
 
-def _check_agreement(
-    opened: T,
-    open_own: Callable[[], T],
-    options: EngineOptions,
-    compare: Callable[[T, T, float], str],
-) -> str:
-    """Compare what was opened with the bundle's own; close it if they do not agree."""
-    if not options.agreement:
-        return f"{options.engine}, not compared with the bundle."
-    try:
-        own = open_own()
-        try:
-            return f"{options.engine}: {compare(opened, own, options.agreement)}"
-        finally:
-            own.close()
-    except BaseException:
-        opened.close()
-        raise
+def checked_vectors(embedder: TextEmbedder) -> Floats:
+    """Embed the texts on which engines are compared: float32 of shape (texts, width)."""
+    return embedder.encode_document(CHECKED_TEXTS)
 
 
-def compare_vectors(embedder: TextEmbedder, own: TextEmbedder, agreement: float) -> str:
-    """Compare the vectors of a few texts; describe the worst cosine.
+def judge_vectors(found: Floats, expected: Floats, agreement: float) -> str:
+    """Compare the vectors of `checked_vectors`; describe the worst cosine.
 
     Raises:
         ParityError: It is below the agreement.
     """
-    found, expected = (each.encode_document(CHECKED_TEXTS) for each in (embedder, own))
     cosines = rowwise_cosine(found, expected)
     cosines[~found.any(axis=1) & ~expected.any(axis=1)] = 1.0  # zeros, of a text without tokens
     worst = int(cosines.argmin())  # NaN counts as the lowest
@@ -179,9 +284,7 @@ def compare_vectors(embedder: TextEmbedder, own: TextEmbedder, agreement: float)
     )
 
 
-def compare_logits(
-    found: NDArray[np.float32], expected: NDArray[np.float32], allowed: float
-) -> str:
+def judge_logits(found: Floats, expected: Floats, allowed: float) -> str:
     """Compare the logits of CHECKED_PAIRS; describe the greatest difference.
 
     Args:

@@ -10,7 +10,7 @@ import numpy as np
 
 from minnow.bundle import ENCODER, TOKENIZER, Bundle
 from minnow.embedder import TruncationWarning
-from minnow.engine_choice import CHECKED_PAIRS, compare_logits, open_chosen
+from minnow.engine_choice import CHECKED_PAIRS, Check, judge_logits, open_chosen
 from minnow.engines import AGREEMENT, EngineOptions, open_engine
 from minnow.errors import InputError
 from minnow.model.pairs import PairTokenizer
@@ -85,7 +85,7 @@ class Reranker:
     embedding: EmbeddingSpec
     reranking: RerankingSpec
     on_truncate: OnTruncate
-    engine_reason: str
+    _reason: Callable[[], str]
     pipeline: Pipeline[Pair]
 
     def __init__(
@@ -144,7 +144,7 @@ class Reranker:
         self.embedding = embedding
         self.reranking = reranking
         self.on_truncate = on_truncate
-        self.engine_reason = f"{engine.name}, as it was given."
+        self._reason = lambda: f"{engine.name}, as it was given."
         self.pipeline = Pipeline(engine, tokenizer, encoder, embedding, name)
         return self
 
@@ -158,17 +158,17 @@ class Reranker:
         check_files: bool = True,
         **changes: Unpack[OpenArguments],
     ) -> Reranker:
-        """Open a bundle; see `Embedder.open` for other engines than "mnn".
+        """Open a bundle; see `Embedder.open` for the engines that run it.
 
         Args:
             bundle: The folder that `minnow convert` wrote, or `hf:USER/NAME` for one on the Hub.
-            options: Which engine runs it, and how. `engine_reason` says which one "auto" chose.
+            options: Which engine runs it, and how. `engine_reason` says which one was chosen.
                 `agreement` is 1 less the greatest difference of a logit from the bundle's own, in
                 units of the largest logit where that is above 1; by default the difference is that
                 which the bundle's proof allows for the numbers that it stores.
             on_truncate: What to do about pairs over the limit: warn, refuse, or say nothing.
             check_files: Compare every file with its hash in the manifest first.
-            **changes: Fields of the options, such as engine="auto" or threads=2.
+            **changes: Fields of the options, such as engine="mnn" or threads=2.
 
         Raises:
             BundleError: Not the bundle of a reranker, or a file in it has changed.
@@ -195,26 +195,22 @@ class Reranker:
                 model=model, on_truncate="ignore",
             )  # fmt: skip
 
-        def compare(other: Reranker, own: Reranker, agreement: float) -> str:
-            allowed = 1 - agreement
-            if agreement == AGREEMENT:
-                allowed = manifest.recipe.graph_difference
-            found, expected = (
-                one.predict(CHECKED_PAIRS, activation_fn="identity") for one in (other, own)
-            )
-            return compare_logits(found, expected, allowed)
+        def judge(found: Floats, expected: Floats, agreement: float) -> str:
+            is_default = agreement == AGREEMENT
+            allowed = manifest.recipe.graph_difference if is_default else 1 - agreement
+            return judge_logits(found, expected, allowed)
 
         reranker: Reranker | None = None
         try:
             with bundle.unchanged():
                 if check_files:
                     bundle.check_files()
-                reranker, reason = open_chosen(options, bundle, open_, compare)
+                reranker, reason = open_chosen(options, bundle, open_, Check(checked_logits, judge))
         except BaseException:
             if reranker is not None:
                 reranker.close()
             raise
-        reranker.on_truncate, reranker.engine_reason = on_truncate, reason
+        reranker.on_truncate, reranker._reason = on_truncate, reason
         return reranker
 
     @classmethod
@@ -237,7 +233,7 @@ class Reranker:
             encoder: The network.
             embedding: The way from token states to logits.
             reranking: The way from logits to scores.
-            options: Which engine runs it, not "auto", and how.
+            options: Which engine runs it, and how; "auto" is MNN here.
             model: What the engine loads; by default the folder's encoder.mnn.
             on_truncate: What to do about pairs over the limit.
             **changes: Fields of the options.
@@ -256,6 +252,11 @@ class Reranker:
             engine, tokenizer, encoder, embedding, reranking,
             name=folder.name, on_truncate=on_truncate,
         )  # fmt: skip
+
+    @property
+    def engine_reason(self) -> str:
+        """Which engine runs the model, and why: sentences that may change with a call in bulk."""
+        return self._reason()
 
     @property
     def num_labels(self) -> int:
@@ -424,3 +425,9 @@ class Reranker:
                 stacklevel=3,
             )
         return logits
+
+
+def checked_logits(reranker: Reranker) -> Floats:
+    """Score the pairs on which engines are compared: logits, float32 of shape (pairs, labels)."""
+    logits: Floats = reranker.predict(CHECKED_PAIRS, activation_fn="identity")
+    return logits

@@ -110,7 +110,8 @@ def serving(
         if code
         else list(MINNOW)
     )
-    command = [*program, "serve", *map(str, arguments), "--port", "0"]
+    engine = () if "--engine" in arguments else ("--engine", "mnn")
+    command = [*program, "serve", *map(str, arguments), *engine, "--port", "0"]
     log = folder / "log"
     with log.open("w") as stderr:
         process = subprocess.Popen(

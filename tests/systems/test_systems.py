@@ -48,7 +48,7 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monk
 
 
 def named(made: Tiny, kind: str) -> str:
-    place = made.source.folder if kind else made.bundle.folder
+    place = made.bundle.folder if kind in ("", "mnn") else made.source.folder
     return f"{kind}:{place}" if kind else str(place)
 
 

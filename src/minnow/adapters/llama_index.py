@@ -85,7 +85,7 @@ class MinnowEmbedding(BaseEmbedding):
     """Embeddings of texts and queries by a bundle, with the model's prompts for each."""
 
     bundle: str
-    engine: str = "mnn"
+    engine: str = "auto"
     source: str | None = None
     threads: int | None = None
     on_truncate: OnTruncate = "error"
@@ -96,7 +96,7 @@ class MinnowEmbedding(BaseEmbedding):
         self,
         bundle: str | Path | Bundle,
         *,
-        engine: str = "mnn",
+        engine: str = "auto",
         source: str | None = None,
         threads: int | None = None,
         on_truncate: OnTruncate = "error",

@@ -30,7 +30,7 @@ class MinnowReranker(BaseNodePostprocessor):
 
     bundle: str
     top_n: int = Field(2, ge=1)
-    engine: str = "mnn"
+    engine: str = "auto"
     source: str | None = None
     threads: int | None = None
     on_truncate: OnTruncate = "warn"
@@ -41,7 +41,7 @@ class MinnowReranker(BaseNodePostprocessor):
         bundle: str | Path | Bundle,
         *,
         top_n: int = 2,
-        engine: str = "mnn",
+        engine: str = "auto",
         source: str | None = None,
         threads: int | None = None,
         on_truncate: OnTruncate = "warn",

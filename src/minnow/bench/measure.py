@@ -128,6 +128,7 @@ def bench(
             if number:
                 peaks.append(matmul_peak(threads))
         memory = {label: child.peak_bytes for label, child in children.items()}
+        ran = [system.in_bulk_on(children[system.label].bulk) for system in systems]
     encoder = next((system.encoder for system in systems if system.encoder), None)
     return Benchmark(
         machine=machine,
@@ -140,7 +141,7 @@ def bench(
         threads=threads,
         operations=matrix_operations(network_of(encoder), texts.lengths) if encoder else None,
         peak=Sample(tuple(peaks)),
-        systems=tuple(_speed(s, rounds[s.label], memory[s.label]) for s in systems),
+        systems=tuple(_speed(s, rounds[s.label], memory[s.label]) for s in ran),
         notes=tuple(_notes(machine)),
     )
 
@@ -187,10 +188,12 @@ class _Child:
         load_seconds: From the start of the process until the system was open.
         cold_seconds: From the start of the process until it had its first vector.
         peak_bytes: The most memory that the process has held, in bytes.
+        bulk: The engine that a bundle took in bulk, if it was another than its own.
     """
 
     def __init__(self, worker: Worker, setup: Setup) -> None:
         self._worker, self.peak_bytes = worker, 0
+        self.bulk: str | None = None
         opened, first = self._ask(setup)
         self.load_seconds = opened - worker.started
         self.cold_seconds = first - worker.started
@@ -205,7 +208,7 @@ class _Child:
 
     def _ask(self, message: Setup | Task) -> list[float]:
         timing = self._worker.request(message, Timing)
-        self.peak_bytes = timing.peak_bytes
+        self.peak_bytes, self.bulk = timing.peak_bytes, timing.bulk
         return timing.times
 
 

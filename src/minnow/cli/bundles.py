@@ -232,8 +232,7 @@ def embed_command(
 
     check_texts_or_file(texts, input_)
     check_arguments(texts or ())
-    with Embedder.open(bundle, engine.options()) as embedder:
-        engine.print_reason(embedder.engine_reason)
+    with Embedder.open(bundle, engine.options()) as embedder, engine.reporting(embedder):
         options: EncodeOptions = {
             "prompt": prompt,
             "batch_size": batch_size,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from minnow.cli.fields import option
-from minnow.engines import AUTO, ENGINES, EngineOptions, MemoryMode
+from minnow.engines import AUTO, ENGINES, FASTEST, MNN, EngineOptions, MemoryMode
 from minnow.errors import InputError
 from minnow.model.spec import Choices, RolePrompts
 from minnow.options import CANDIDATES
@@ -25,11 +25,12 @@ if TYPE_CHECKING:
 
     from typing_extensions import Unpack
 
+    from minnow.embedder import Embedder
     from minnow.evaluate import RunOptions
     from minnow.reranker import Reranker
     from minnow.search.options import SearchOptions
 
-EngineName = Enum("EngineName", {name: name for name in (*ENGINES, AUTO)}, type=str)  # type: ignore[misc]
+EngineName = Enum("EngineName", {name: name for name in (AUTO, FASTEST, *ENGINES)}, type=str)  # type: ignore[misc]
 
 MAX_TIMEOUT = 1_000_000
 
@@ -96,7 +97,9 @@ class EngineChoice:
     """The engine that runs a bundle."""
 
     engine: EngineName = option(
-        EngineName("mnn"), "Run the model on this engine; all but mnn need extras and the model."
+        EngineName(AUTO),
+        "Run the model on this engine; auto is mnn for a few texts, and for many the fastest one "
+        "that is installed and agrees.",
     )
     source: str | None = option(None, "Take the model for --engine from here, not where it was.")
     threads: int | None = option(None, "Use this many CPU threads.", min=1)
@@ -105,12 +108,18 @@ class EngineChoice:
         """Return them as the library takes them."""
         return EngineOptions(**{**vars(self), "engine": self.engine.value})
 
-    def print_reason(self, reason: str) -> None:
-        """Print on stderr which engine runs and why, where the user named another than MNN."""
-        from minnow.cli.app import with_flags
+    @contextmanager
+    def reporting(self, opened: Embedder | Reranker) -> Iterator[None]:
+        """Print on stderr, after a block, which engine ran and why, unless MNN was not in question.
 
-        if self.engine.value != "mnn":
-            print(f"engine: {with_flags(reason)}", file=sys.stderr, flush=True)
+        Not in question means that the user named it, or that "auto" had no other for the block.
+        """
+        from minnow.cli.app import with_flags
+        from minnow.engine_choice import was_settled
+
+        yield
+        if self.engine.value != MNN and (self.engine.value != AUTO or was_settled(opened)):
+            print(f"engine: {with_flags(opened.engine_reason)}", file=sys.stderr, flush=True)
 
 
 @dataclass(frozen=True)

@@ -57,8 +57,7 @@ def rerank_command(
 
     check_texts_or_file(texts, input_)
     check_arguments([query, *(texts or ())])
-    with Reranker.open(bundle, engine.options()) as reranker:
-        engine.print_reason(reranker.engine_reason)
+    with Reranker.open(bundle, engine.options()) as reranker, engine.reporting(reranker):
         rows = reranker.rank(
             query,
             texts or read_texts(input_ or "-"),

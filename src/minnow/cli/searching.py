@@ -95,7 +95,7 @@ def index_command(
     if bundle is None:
         raise UsageError("Give the model with --bundle.")
     find_files(paths)  # a wrong path is an error before anything is made or dropped
-    with open_model(bundle, engine.options()) as model:
+    with open_model(bundle, engine.options()) as model, engine.reporting(model.embedder):
         store = open_index(
             output,
             model,

@@ -27,6 +27,8 @@ __all__ = [
     "AGREEMENT",
     "AUTO",
     "ENGINES",
+    "FASTEST",
+    "MNN",
     "Engine",
     "EngineArguments",
     "EngineKind",
@@ -37,7 +39,8 @@ __all__ = [
     "open_engine",
 ]
 
-AUTO = "auto"
+MNN = "mnn"
+AUTO, FASTEST = "auto", "fastest"
 AGREEMENT = 0.9999
 """The least cosine to the bundle's own vectors that another engine may have."""
 
@@ -89,8 +92,9 @@ class EngineOptions:
     """Choice of the engine that runs a bundle, and its options.
 
     Attributes:
-        engine: "mnn", "onnxruntime", "openvino" or "openvino-bf16"; or "auto", for bulk work on a
-            server: the fastest of the last three that works here and agrees, else "mnn".
+        engine: "mnn", "onnxruntime", "openvino" or "openvino-bf16"; or "fastest", the fastest of
+            the last three that works here and agrees, else "mnn"; or "auto": "mnn" for a few
+            texts, and for many the fastest one whose extra is installed, on x86.
         threads: CPU threads; by default those of the machine, four at most.
         memory: "low" uses less RAM where weights are int8 or smaller, and gives coarser vectors,
             which the bundle's proof does not cover; see `MnnEngine`.
@@ -104,7 +108,7 @@ class EngineOptions:
         InputError: There is no such mode of memory, or the engine has no modes.
     """
 
-    engine: str = "mnn"
+    engine: str = AUTO
     threads: int | None = None
     memory: MemoryMode | MemoryName = MemoryMode.NORMAL
     source: str | None = None
@@ -112,7 +116,7 @@ class EngineOptions:
 
     def __post_init__(self) -> None:
         """Check the options before any work starts."""
-        has_memory = self.engine == AUTO or _kind_of(self.engine).runs_encoder
+        has_memory = self.engine in (AUTO, FASTEST) or _kind_of(self.engine).runs_encoder
         memory = check_memory(self.memory)
         if memory is not MemoryMode.NORMAL and not has_memory:
             raise InputError(
@@ -136,7 +140,8 @@ def open_engine(
     Args:
         model: An encoder.mnn for "mnn"; for all others an ONNX file, or its content.
         spec: The network in it.
-        options: Which engine, not "auto", and its threads and memory.
+        options: Which engine, and its threads and memory; "auto" and "fastest" are MNN here, where
+            nothing tells which other engine agrees.
         interface: The output of the model to read.
         width: Length of the vectors of a model that gives them; by default the network's.
         heads_apart: Whether an encoder.mnn computes one head of attention at a time.
@@ -145,7 +150,7 @@ def open_engine(
         EngineError: There is no such engine, or it refuses the model.
         MissingExtraError: The engine's extra is not installed.
     """
-    kind = _kind_of(options.engine)
+    kind = _kind_of(MNN if options.engine in (AUTO, FASTEST) else options.engine)
     given = {**kind.options, "interface": interface, "width": width}
     if kind.runs_encoder:
         given |= {"memory": options.memory, "heads_apart": heads_apart}

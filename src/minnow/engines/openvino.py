@@ -41,15 +41,16 @@ def _refuse_after_fork() -> None:
     if _threads.lost:
         raise EngineError(
             "OpenVINO was used before this process was forked, and cannot load a model any "
-            "more. Open the engine before the fork, or start processes with 'spawn'."
+            "more. Open and use the engine before the fork, or start processes with 'spawn'."
         )
 
 
 class OpenVinoEngine:
     """Engine that runs an ONNX encoder: ids in, float32 token states or vectors out.
 
-    One request behind one lock, and more for `lanes`. An engine that was opened before a fork
-    still runs in the child; none can be opened there.
+    One request behind one lock, and more for `lanes`. Both have weights of their own, and are
+    compiled when they are first used. What was compiled before a fork still runs in the child;
+    nothing can be compiled there.
     """
 
     name = "openvino"
@@ -92,7 +93,10 @@ class OpenVinoEngine:
         self.threads = threads or default_threads()
         self._lock = threading.Lock()
         self._lanes: tuple[_Lane, ...] = ()
-        self._whole: _Lane | None = self._compile({"PERFORMANCE_HINT": "LATENCY"}, requests=1)[0]
+        self._whole: _Lane | None = None
+        self._closed = False
+        self._core: Any = None
+        self._network: Any = self._read()
 
     def run(self, batch: TokenBatch) -> NDArray[np.float32]:
         """Run one forward pass: float32 of the shape that `output_shape` gives.
@@ -100,19 +104,26 @@ class OpenVinoEngine:
         Raises:
             EngineError: The batch does not fit the model, or OpenVINO failed.
         """
-        return self._opened().run(batch)
+        with self._lock:
+            self._check_open()
+            if self._whole is None:
+                self._whole = self._compile({"PERFORMANCE_HINT": "LATENCY"}, requests=1)[0]
+            whole = self._whole
+        return whole.run(batch)
 
     def lanes(self, batches: int) -> Sequence[Engine]:
         """Return a stream for each thread, where there are enough batches for all.
 
-        Streams share the weights. The first call makes them, which takes about as long as loading
-        did; a forked child makes none.
+        Streams share the weights. The first call compiles them, and a forked child compiles none;
+        they take few batches too while nothing else is compiled.
 
         Raises:
             EngineError: The engine is closed.
         """
         with self._lock:
-            self._opened()
+            self._check_open()
+            if self._lanes and self._whole is None:
+                return self._lanes
             if self.threads == 1 or batches < self.threads * BATCHES_PER_LANE or _threads.lost:
                 return (self,)
             if not self._lanes:
@@ -125,27 +136,49 @@ class OpenVinoEngine:
         with self._lock:
             for lane in self._lanes if self._whole is None else (self._whole, *self._lanes):
                 lane.close()
-            self._whole = None
+            self._closed, self._whole, self._lanes = True, None, ()
+            self._network = self._core = None
 
-    def _opened(self) -> _Lane:
-        whole = self._whole
-        if whole is None:
+    def _check_open(self) -> None:
+        if self._closed:
             raise EngineError("This engine is closed.")
-        return whole
 
-    def _compile(self, hints: Mapping[str, str], requests: int) -> tuple[_Lane, ...]:
-        runtime = _import_openvino()
+    def _read(self) -> Any:
+        """Read the model, and check that it is an encoder."""
+        runtime, name = _import_openvino(), model_name(self._model)
         _threads.started = True
-        model, name = self._model, model_name(self._model)
+        model = self._model if isinstance(self._model, bytes) else str(self._model)
         try:
             with own_signal_stack():
-                core = runtime.Core()
-                network = core.read_model(model=model if isinstance(model, bytes) else str(model))
-                compiled = core.compile_model(network, "CPU", {**self._hints, **hints})
+                self._core = self._core or runtime.Core()
+                network = self._core.read_model(model=model)
         except Exception as error:  # OpenVINO raises RuntimeError and others
             raise EngineError(f"OpenVINO cannot load {name}: {one_line(error)}") from error
+        inputs = {port.any_name for port in network.inputs}
+        rank = output_rank(self.interface)
+        if not inputs <= ENCODER_INPUTS or not _outputs(network, rank):
+            raise EngineError(
+                f"{name} has inputs {sorted(inputs)}; an encoder has integer inputs among "
+                f"{sorted(ENCODER_INPUTS)} and an output of {rank} axes, {self.interface.value}."
+            )
+        return network
+
+    def _compile(self, hints: Mapping[str, str], requests: int) -> tuple[_Lane, ...]:
+        _refuse_after_fork()
+        network, self._network = self._network or self._read(), None
+        try:
+            with own_signal_stack():
+                compiled = self._core.compile_model(network, "CPU", {**self._hints, **hints})
+        except Exception as error:  # OpenVINO raises RuntimeError and others
+            name = model_name(self._model)
+            raise EngineError(f"OpenVINO cannot load {name}: {one_line(error)}") from error
         output = (self.interface, self._width)
-        return tuple(_Lane(compiled, self._spec, name, *output) for _ in range(requests))
+        return tuple(_Lane(compiled, self._spec, *output) for _ in range(requests))
+
+
+def _outputs(model: Any, rank: int) -> list[Any]:
+    """Return the outputs of a number of axes."""
+    return [port for port in model.outputs if len(port.partial_shape) == rank]
 
 
 class _Lane:
@@ -154,19 +187,12 @@ class _Lane:
     name = "openvino"
 
     def __init__(
-        self, compiled: Any, spec: EncoderSpec, model: str, interface: Interface, width: int | None
+        self, compiled: Any, spec: EncoderSpec, interface: Interface, width: int | None
     ) -> None:
         self._spec, self._lock = spec, threading.Lock()
         self.interface, self._width = interface, width
         self._inputs = {port.any_name: port.element_type.to_dtype() for port in compiled.inputs}
-        rank = output_rank(interface)
-        outputs = [port for port in compiled.outputs if len(port.partial_shape) == rank]
-        if not set(self._inputs) <= ENCODER_INPUTS or not outputs:
-            raise EngineError(
-                f"{model} has inputs {sorted(self._inputs)}; an encoder has integer inputs among "
-                f"{sorted(ENCODER_INPUTS)} and an output of {rank} axes, {interface.value}."
-            )
-        self._output = outputs[0]
+        self._output = _outputs(compiled, output_rank(interface))[0]
         self._request = compiled.create_infer_request()
 
     def run(self, batch: TokenBatch) -> NDArray[np.float32]:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from minnow.errors import InputError
 from minnow.evaluate.cache import VectorCache
 from minnow.evaluate.results import ResourceUsage
-from minnow.evaluate.worker import SIMILARITY, EncodeRequest, Event
+from minnow.evaluate.worker import BULK, SIMILARITY, EncodeRequest, Event
 from minnow.systems import System, start_worker
 from minnow.vectors import Similarity
 
@@ -102,7 +102,7 @@ def embed_dataset(
         if usage is None or similarity is None:
             raise InputError(f"The cache {vectors.path} is damaged. Delete it, and run again.")
         return Embedded(
-            system=system,
+            system=system.in_bulk_on(vectors.fact(BULK)),
             queries=vectors.get("query", list(dataset.queries.values())),
             documents=vectors.get("document", list(dataset.documents.values())),
             similarity=Similarity(similarity),

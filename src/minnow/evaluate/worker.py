@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from minnow.engine_choice import bulk_engine
 from minnow.errors import EngineError
 from minnow.evaluate.cache import VectorCache
 from minnow.model.spec import RolePrompts
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from minnow.options import Role
 
 BLOCK = 512
-SIMILARITY = "similarity"
+SIMILARITY, BULK = "similarity", "bulk"
 
 
 @dataclass(frozen=True)
@@ -89,6 +90,7 @@ def _embed(request: EncodeRequest) -> Iterator[Event]:
                 if role == "document":
                     texts, seconds = texts + len(block), seconds + took
                 yield Event(embedded=len(block))
+        cache.put_fact(BULK, bulk_engine(embedder) or cache.fact(BULK) or "")
         cache.add_run(
             threads=request.threads,
             load_seconds=load_seconds,

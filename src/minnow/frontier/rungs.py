@@ -63,8 +63,8 @@ class Rung:
 
     @property
     def system(self) -> str:
-        """Its name for `compare`."""
-        return f"gguf:{self.path}" if self.format == "gguf" else str(self.path)
+        """Its name for `compare`: a bundle runs on MNN, whatever is installed."""
+        return f"{'gguf' if self.format == 'gguf' else 'mnn'}:{self.path}"
 
 
 class RungBuilder:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from minnow.bundle import Bundle
 from minnow.embedder import Embedder
+from minnow.engine_choice import for_bulk_only
+from minnow.engines import MNN
 from minnow.errors import BatchSizeError, InputError, ServeError
 from minnow.options import check_options
 from minnow.reranker import Reranker
@@ -26,6 +29,8 @@ if TYPE_CHECKING:
     from minnow.pipeline import Pipeline
 
     Floats = NDArray[np.float32]
+
+log = logging.getLogger("minnow.serve")
 
 _MANY_BATCHES = 10_000
 """More batches than any engine has lanes."""
@@ -269,11 +274,20 @@ def open_model(name: str, bundle: Bundle, options: EngineOptions) -> ServedModel
     Raises:
         BundleError, EngineError, SourceError, MissingExtraError: As `Embedder.open`.
     """
+    options = for_bulk_only(options, bundle)
     if bundle.manifest.reranking is not None:
         reranker = Reranker.open(bundle, options, on_truncate="ignore")
+        _log(name, options, reranker)
         return _served(reranker, lambda: ServedReranker(name, bundle, reranker))
     embedder = Embedder.open(bundle, options, on_truncate="ignore")
+    _log(name, options, embedder)
     return _served(embedder, lambda: ServedEmbedder(name, bundle, embedder))
+
+
+def _log(name: str, options: EngineOptions, opened: Embedder | Reranker) -> None:
+    """Log which engine runs a model, where another than MNN was in question."""
+    if options.engine != MNN:
+        log.info("%s runs on %s", name, opened.engine_reason)
 
 
 def _served(opened: Embedder | Reranker, make: Callable[[], ServedModel]) -> ServedModel:

@@ -2,7 +2,8 @@
 
 | written | runtime |
 |---|---|
-| `FOLDER` | MNN, on a bundle that `minnow convert` wrote |
+| `FOLDER` | a bundle that `minnow convert` wrote, on MNN; in bulk on the engine of "auto" |
+| `mnn:FOLDER` | the same on MNN alone |
 | `gguf:FILE` | llama.cpp, with its own tokenizer and pooling |
 | `onnx:SOURCE` | ONNX Runtime |
 | `openvino:SOURCE`, `openvino-bf16:SOURCE` | OpenVINO, computing in float32 or bfloat16 |
@@ -30,6 +31,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from minnow.engines import AUTO, MNN
 from minnow.errors import InputError, MissingExtraError
 from minnow.model.spec import EncoderSpec, RolePrompts
 from minnow.sealing import sha256
@@ -72,6 +74,10 @@ class System:
     encoder: EncoderSpec | None = None
     max_tokens: int | None = None
     reranker: System | None = None
+
+    def in_bulk_on(self, engine: str | None) -> System:
+        """Return the system with the engine in its runtime that ran it in bulk, if any did."""
+        return self if not engine else replace(self, runtime=f"{self.runtime}, in bulk {engine}")
 
 
 def find_system(name: str, *, offline: bool = False, prompts: RolePrompts | None = None) -> System:
@@ -118,7 +124,7 @@ def _system(
     label: str,
 ) -> System:
     stated = found.prompts or prompts
-    parts = [kind, runtime, found.variant, version("minnow-embed"), str(stated)]
+    parts = [kind, runtime, found.variant, version("minnow-embed"), str(stated), *found.others]
     parts += [f"{path.name} {sha256(path)}" for path in found.files]
     return System(
         name=name,
@@ -214,7 +220,7 @@ def with_unique_labels(systems: Sequence[System]) -> list[System]:
 def _label(kind: str, place: str) -> str:
     """Return a label such as `gguf:model-q8_0.gguf` or `bge-small.minnow`."""
     last = Path(place).expanduser().resolve().name.removeprefix("package:")
-    return f"{kind}:{last}" if kind else last
+    return f"{kind}:{last}" if kind not in _OF_BUNDLES else last
 
 
 def _parse(name: str) -> tuple[str, str]:
@@ -276,8 +282,13 @@ def _sentence_transformers(backend: str, runtime: str, *packages: str, extra: st
     return SystemKind(module, f"{own} {runtime}", (own, *packages), extra, {"backend": backend})
 
 
+def _bundle(engine: str) -> SystemKind:
+    return SystemKind("minnow.systems.bundles", "MNN {}", ("mnn",), options={"engine": engine})
+
+
 KINDS: Mapping[str, SystemKind] = {
-    "": SystemKind("minnow.systems.bundles", "MNN {}", ("mnn",)),
+    "": _bundle(AUTO),
+    "mnn": _bundle(MNN),
     "gguf": SystemKind(
         "minnow.systems.gguf",
         "llama.cpp (llama-cpp-python {})",
@@ -310,10 +321,11 @@ KINDS: Mapping[str, SystemKind] = {
     ),
 }
 
-_OF_SOURCES = [kind for kind in KINDS if kind not in ("", "gguf")]
+_OF_BUNDLES = ("", "mnn")
+_OF_SOURCES = [kind for kind in KINDS if kind not in (*_OF_BUNDLES, "gguf")]
 FORMS = (
-    f"gguf:FILE, or one of {', '.join(_OF_SOURCES[:-1])} and {_OF_SOURCES[-1]} with :SOURCE behind "
-    "it."
+    f"mnn:FOLDER, gguf:FILE, or one of {', '.join(_OF_SOURCES[:-1])} and {_OF_SOURCES[-1]} with "
+    ":SOURCE behind it."
 )
 """What can be written in place of a bundle's folder."""
 _FORMS = f"A system is the folder of a bundle, {FORMS}"

@@ -1,10 +1,13 @@
-"""Systems that are bundles on MNN."""
+"""Systems that are bundles, on MNN alone or with the faster engine that "auto" takes in bulk."""
 
 from __future__ import annotations
 
+from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 from minnow.bundle import MANIFEST, TOKENIZER, Bundle
+from minnow.engine_choice import PREFERRED, candidates
+from minnow.engines import AUTO, EngineOptions
 from minnow.systems.found import FoundSystem
 
 if TYPE_CHECKING:
@@ -12,7 +15,7 @@ if TYPE_CHECKING:
     from minnow.model.spec import RolePrompts
 
 
-def find(place: str, offline: bool) -> FoundSystem:
+def find(place: str, offline: bool, *, engine: str) -> FoundSystem:
     """Find the files of a bundle."""
     del offline
     bundle = Bundle.open(place)
@@ -25,11 +28,16 @@ def find(place: str, offline: bool) -> FoundSystem:
         variant=f", {bundle.manifest.recipe.precision.value}",
         encoder=bundle.manifest.encoder,
         max_tokens=bundle.manifest.embedding.max_tokens,
+        others=tuple(
+            f"{PREFERRED[name]} {version(PREFERRED[name])}"
+            for name in (candidates() if engine == AUTO else ())
+        ),
     )
 
 
-def open_(place: str, threads: int, _: RolePrompts | None) -> TextEmbedder:
+def open_(place: str, threads: int, _: RolePrompts | None, *, engine: str) -> TextEmbedder:
     """Open a bundle."""
     from minnow.embedder import Embedder
 
-    return Embedder.open(place, threads=threads, on_truncate="ignore", check_files=False)
+    options = EngineOptions(engine, threads)
+    return Embedder.open(place, options, on_truncate="ignore", check_files=False)

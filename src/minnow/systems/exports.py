@@ -10,9 +10,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from minnow.caches import cache_folder
+from minnow import once
 from minnow.errors import EngineError
-from minnow.files import staging_folder
 from minnow.processes import python_command, run_child
 
 if TYPE_CHECKING:
@@ -46,17 +45,7 @@ def made_once(
         OutputError: The cache cannot be written.
         MinnowError: An error of `write`; the cache does not keep anything then.
     """
-    folder = cache_folder() / f"{form}-{_key(files, packages)}"
-    if folder.is_dir():
-        return folder
-    with staging_folder(folder) as staged:
-        write(staged)
-        try:
-            staged.rename(folder)
-        except OSError:
-            if not folder.is_dir():  # else another process was first
-                raise
-    return folder
+    return once.made_once(f"{form}-{_key(files, packages)}", write)
 
 
 def export_with_sentence_transformers(source: Path, backend: str, destination: Path) -> None:

@@ -10,7 +10,11 @@ from minnow.model.spec import EncoderSpec, RolePrompts
 
 @dataclass(frozen=True)
 class FoundSystem:
-    """The files of a system, and the facts in them; see `System`."""
+    """The files of a system, and the facts in them; see `System`.
+
+    Attributes:
+        others: Other runtimes that may take part, with their versions.
+    """
 
     files: tuple[Path, ...]
     prompts: RolePrompts | None
@@ -18,3 +22,4 @@ class FoundSystem:
     variant: str = ""
     encoder: EncoderSpec | None = None
     max_tokens: int | None = None
+    others: tuple[str, ...] = ()

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from minnow.bundle import MANIFEST, Bundle
-from minnow.engines import EngineOptions
+from minnow.engines import MNN, EngineOptions
 from minnow.model.config import read_encoder_spec
 from minnow.model.embedding import read_embedding_spec
 from minnow.model.router import refuse_routes
@@ -58,7 +58,7 @@ def _author_graph(source: ModelSource, embedding: EmbeddingSpec) -> Path | None:
 def _find_graph_of_bundle(place: str) -> FoundSystem:
     from minnow.origin import find_origin
 
-    stated = bundles.find(place, offline=True)
+    stated = bundles.find(place, offline=True, engine=MNN)
     bundle = Bundle.open(place)
     if bundle.manifest.recipe.graph is Graph.CANONICAL:
         return replace(stated, variant=f"{stated.variant}, minnow's graph")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from minnow.engine_choice import bulk_engine
 from minnow.errors import EngineError
 from minnow.model.spec import RolePrompts
 from minnow.processes import Parent, peak_memory, serve_requests
@@ -56,10 +57,12 @@ class Timing:
         times: Of a Setup: the monotonic clock when the system was open, and when it had its first
             vector. Of a Task: the seconds that all documents took, or that each query took.
         peak_bytes: The most memory that the process has held so far.
+        bulk: The engine that a bundle took in bulk, if it was another than its own.
     """
 
     times: list[float]
     peak_bytes: int
+    bulk: str | None = None
 
 
 def main() -> int:
@@ -75,7 +78,8 @@ def _serve(parent: Parent) -> None:
     parent.reply(Timing([opened, time.monotonic()], peak_memory()))
     for task in parent.requests(Task):
         work = _documents if task.kind == "documents" else _queries
-        parent.reply(Timing(work(embedder, task.texts), peak_memory()))
+        times = work(embedder, task.texts)
+        parent.reply(Timing(times, peak_memory(), bulk_engine(embedder)))
     embedder.close()
 
 
