@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 import shutil
 import sys
 from dataclasses import dataclass, field
@@ -69,6 +70,9 @@ class FakeEmbedder:
         self.closed = True
 
 
+CHECK: Check[FakeEmbedder] = Check(checked_vectors, judge_vectors)
+
+
 @dataclass
 class Machine:
     """A machine that opens an embedder for every engine, or raises the planted error."""
@@ -101,7 +105,7 @@ class Machine:
             EngineOptions(engine, agreement=agreement),
             bundle,
             self.open,
-            Check(checked_vectors, judge_vectors),
+            CHECK,
         )
         assert [each.name for each in self.opened if not each.closed] == [embedder.name]
         return embedder.name, reason()
@@ -342,7 +346,7 @@ class TestInBulk:
         with Embedder.open(made.bundle, memory="low") as embedder:
             assert embedder.pipeline.engine.name == "mnn"
             assert type(embedder.pipeline.engine).__name__ == "MnnEngine"
-        monkeypatch.setattr(engine_choice.platform, "machine", lambda: "aarch64")
+        monkeypatch.setattr(platform, "machine", lambda: "aarch64")
         with Embedder.open(made.bundle) as embedder:
             assert type(embedder.pipeline.engine).__name__ == "MnnEngine"
 

@@ -10,7 +10,7 @@ import pytest
 from fakes.programs import first_on_path
 
 from minnow.bench import machine as machine_module
-from minnow.bench.machine import matmul_peak, this_machine
+from minnow.bench.machine import Blas, matmul_peak, numpy_blas, this_machine
 from minnow.errors import EngineError
 
 if TYPE_CHECKING:
@@ -36,6 +36,20 @@ def test_modules_in_the_users_folder_are_not_imported(
     (tmp_path / "numpy.py").write_text("raise RuntimeError('not this one')\n")
     monkeypatch.chdir(tmp_path)
     assert matmul_peak(1) > 1e8
+
+
+def test_the_kernels_of_numpy_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("threadpoolctl")
+    monkeypatch.delenv("OPENBLAS_CORETYPE", raising=False)
+    found = numpy_blas()
+    assert found == Blas(found.kernel, found.kernel, ())
+    if not found.kernel.startswith("openblas") or os.uname().machine != "x86_64":
+        pytest.skip("NumPy multiplies with another library here")
+    monkeypatch.setenv("OPENBLAS_CORETYPE", "Haswell")
+    pinned = numpy_blas()
+    assert pinned.pins == ("OPENBLAS_CORETYPE",)
+    assert pinned.kernel.endswith("Haswell")
+    assert pinned.unpinned == found.kernel
 
 
 def test_the_number_may_be_followed_by_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,6 +10,8 @@ import pytest
 from fakes.programs import first_on_path
 
 from minnow.bench import Benchmark, BenchOptions, bench, benchmark_facts, measure
+from minnow.bench.machine import Blas
+from minnow.bench.report import describe_setup
 from minnow.bench.results import matrix_operations
 from minnow.datasets import Dataset
 from minnow.errors import EngineError, InputError, SourceNotFoundError
@@ -57,7 +59,7 @@ class Bench:
 
 
 class FakeChild:
-    load_seconds, cold_seconds, peak_bytes = 0.25, 0.5, 7_000_000
+    load_seconds, cold_seconds, peak_bytes, bulk = 0.25, 0.5, 7_000_000, "openvino"
 
     def __init__(self, bench: Bench, label: str) -> None:
         self._bench, self._label, self._rounds = bench, label, 0
@@ -77,6 +79,7 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> Bench:
     fake = Bench()
     monkeypatch.setattr(measure, "_opened", fake.open)
     monkeypatch.setattr(measure, "matmul_peak", lambda threads: 1e9 * threads)
+    monkeypatch.setattr(measure, "numpy_blas", lambda: Blas("openblas Zen", "openblas Zen", ()))
     return fake
 
 
@@ -94,8 +97,22 @@ class TestRounds:
         assert system.cold.values == (0.5,) * 3
         assert system.load.values == (0.25,) * 3
         assert system.peak_bytes == 7_000_000
+        assert system.runtime.endswith(", fp32, in bulk openvino")
         assert found.peak.values == (3e9,) * 3
         assert (found.rounds, found.threads) == (3, 3)
+
+    def test_the_kernels_of_the_product_are_named(
+        self, made: Tiny, fake: Bench, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        found = run([made.bundle.folder], rounds=1)
+        assert found.blas == "openblas Zen"
+        assert describe_setup(found)[-1].endswith("3 GFLOP/s with them (openblas Zen)")
+        assert not any("NumPy" in note for note in found.notes)
+        pinned = Blas("openblas Haswell", "openblas Zen", ("OPENBLAS_CORETYPE",))
+        monkeypatch.setattr(measure, "numpy_blas", lambda: pinned)
+        (note,) = (note for note in run([made.bundle.folder], rounds=1).notes if "NumPy" in note)
+        assert "OPENBLAS_CORETYPE in the environment chose openblas Haswell" in note
+        assert "(openblas Zen)" in note
 
     @pytest.mark.extra("onnxruntime")
     def test_each_round_begins_with_another(self, made: Tiny, fake: Bench) -> None:

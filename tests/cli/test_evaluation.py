@@ -47,7 +47,7 @@ class TestCompare:
         assert done.code == 0, done.stderr
         assert f"data/test: {len(WORDS)} documents, {len(WORDS)} queries" in done.stdout
         for words in ("A   tiny.minnow (baseline)", "B   onnx:model", "Recall@10", "gold cosine",
-                      "texts/s", "peak memory, MB", "5th percentile", "worst text",
+                      "texts/s", "of one pass", "peak memory, MB", "5th percentile", "worst text",
                       "95 % interval", "B against A on nDCG@10: equivalent, +0.0000"):  # fmt: skip
             assert words in done.stdout
         assert max(map(len, done.stdout.splitlines())) <= 88

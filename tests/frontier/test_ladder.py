@@ -170,7 +170,7 @@ class TestBundles:
     ) -> None:
         absent("onnxruntime")
         made = build(model, full, precisions=["fp16"])
-        assert made.baseline == str(full / "model-fp32.minnow")
+        assert made.baseline == f"mnn:{full / 'model-fp32.minnow'}"
         assert [rung.name for rung in made.rungs] == ["fp16"]
         assert "minnow-embed[onnxruntime]" in made.notes[0]
         with pytest.raises(InputError, match="nothing to compare"):

@@ -78,7 +78,7 @@ def test_what_is_found_can_be_opened(
         expected = ours.encode_query(TEXTS)
     np.testing.assert_allclose(found, expected, atol=0.03 if kind in IN_HALF else 2e-5)
     assert system.prompts == RolePrompts(PROMPTS["query"], PROMPTS["document"])
-    assert system.label == (f"{kind}:model" if kind else "tiny.minnow")
+    assert system.label == ("tiny.minnow" if kind in ("", "mnn") else f"{kind}:model")
     assert system.tokenizer is not None
     assert all(metadata.version(package) in system.runtime for package in KINDS[kind].packages)
 

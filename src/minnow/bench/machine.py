@@ -27,6 +27,18 @@ while time.perf_counter() < end:
     best = min(best, time.perf_counter() - start)
 print(2 * {_SIZE} ** 3 / best)
 """
+_KERNEL = """
+import os
+for name in sys.argv[1:]:
+    os.environ.pop(name, None)
+import numpy
+from threadpoolctl import threadpool_info
+for found in threadpool_info():
+    if found["user_api"] == "blas":
+        print(found["internal_api"], found["version"], found.get("architecture") or "")
+"""
+_PINS = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE", "MKL_ENABLE_INSTRUCTIONS", "BLIS_ARCH_TYPE")
+"""Variables that have a BLAS take other kernels, or other blocks, than those of the processor."""
 _BLAS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 
 
@@ -85,6 +97,39 @@ def _memory() -> int:
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (AttributeError, ValueError, OSError):
         return 0
+
+
+@dataclass(frozen=True)
+class Blas:
+    """The library behind NumPy's product of matrices.
+
+    Attributes:
+        kernel: Its name, its version and the processors that its kernels are written for.
+        unpinned: What it would be without the variables of `pins`; the same where there are none.
+        pins: The variables in the environment that choose kernels.
+    """
+
+    kernel: str
+    unpinned: str
+    pins: tuple[str, ...]
+
+
+def numpy_blas() -> Blas:
+    """Ask threadpoolctl which kernels NumPy multiplies with, in child processes.
+
+    Raises:
+        EngineError: NumPy or threadpoolctl cannot be loaded.
+    """
+    pins = tuple(name for name in _PINS if os.environ.get(name))
+    kernel = _kernel()
+    return Blas(kernel, _kernel(*pins) if pins else kernel, pins)
+
+
+def _kernel(*without: str) -> str:
+    printed = run_child(
+        "NumPy's matrix library", python_command(_KERNEL, *without), error=EngineError
+    )
+    return next((" ".join(line.split()) for line in printed.splitlines() if line.strip()), "")
 
 
 def matmul_peak(threads: int) -> float:

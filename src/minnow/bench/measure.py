@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from minnow.bench.machine import matmul_peak, this_machine
+from minnow.bench.machine import matmul_peak, numpy_blas, this_machine
 from minnow.bench.results import Benchmark, Sample, Speed, matrix_operations
 from minnow.engines.base import default_threads
 from minnow.errors import InputError
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from contextlib import AbstractContextManager
 
-    from minnow.bench.machine import Machine
+    from minnow.bench.machine import Blas, Machine
     from minnow.datasets import Dataset
     from minnow.processes import Worker
     from minnow.systems import System
@@ -101,7 +101,7 @@ def bench(
     """
     _check(names, options)
     threads = options.threads or default_threads()
-    machine = this_machine()
+    machine, blas = this_machine(), numpy_blas()
     options.progress("finding the systems")
     systems = with_unique_labels([find_system(name, offline=options.offline) for name in names])
     for system in systems:
@@ -142,7 +142,8 @@ def bench(
         operations=matrix_operations(network_of(encoder), texts.lengths) if encoder else None,
         peak=Sample(tuple(peaks)),
         systems=tuple(_speed(s, rounds[s.label], memory[s.label]) for s in ran),
-        notes=tuple(_notes(machine)),
+        blas=blas.kernel,
+        notes=tuple(_notes(machine, blas)),
     )
 
 
@@ -259,7 +260,15 @@ def _speed(system: System, rounds: Sequence[_Round], memory: int) -> Speed:
     )
 
 
-def _notes(machine: Machine) -> Iterator[str]:
+def _notes(machine: Machine, blas: Blas) -> Iterator[str]:
+    if blas.pins:
+        pins = " and ".join(blas.pins)
+        kernel = f" ({blas.unpinned})" if blas.unpinned != blas.kernel else ""
+        yield (
+            f"NumPy's product is not this processor's: {pins} in the environment chose "
+            f"{blas.kernel}. Unset it to measure with the processor's own kernels{kernel}; with "
+            "slower ones, shares of the product are too high."
+        )
     if machine.load is not None and machine.load > BUSY:
         yield (
             f"The machine was busy at the start (load {machine.load}): trust the ratios more "

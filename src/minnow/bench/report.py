@@ -58,14 +58,14 @@ def describe_setup(found: Benchmark) -> list[str]:
     machine = found.machine
     memory = f", {machine.memory / 2**30:.0f} GiB" if machine.memory else ""
     instructions = f" ({', '.join(machine.instructions)})" if machine.instructions else ""
-    peak = found.peak.median / 1e9
+    peak, blas = found.peak.median / 1e9, f" ({found.blas})" if found.blas else ""
     return [
         f"{found.dataset}: {found.documents} documents of {found.document_tokens} tokens, "
         f"{found.queries} queries of {tokens} tokens",
         f"{machine.processor}, {machine.cpus} CPUs{instructions}{memory}",
         f"{machine.system}; Python {machine.python}; measured {found.measured}",
         f"{found.threads} thread{'s' * (found.threads > 1)} each; NumPy's float32 matrix product "
-        f"reaches {peak:,.0f} GFLOP/s with them",
+        f"reaches {peak:,.0f} GFLOP/s with them{blas}",
     ]
 
 

@@ -93,6 +93,7 @@ class Benchmark:
             documents; None where no system states its network.
         peak: Operations a second of NumPy's float32 matrix product, a value for each round.
         systems: The baseline first.
+        blas: The library behind that product, and its kernels; empty if unknown.
         notes: Notes for the reader.
     """
 
@@ -107,6 +108,7 @@ class Benchmark:
     operations: float | None
     peak: Sample
     systems: tuple[Speed, ...]
+    blas: str = ""
     notes: tuple[str, ...] = ()
 
     @property
@@ -164,6 +166,7 @@ def benchmark_facts(found: Benchmark) -> dict[str, Any]:
         "rounds": found.rounds,
         "matrix_operations": found.operations,
         "matmul_peak": _sample(found.peak),
+        "blas": found.blas,
         "systems": [_speed(found, system) for system in found.systems],
         "notes": list(found.notes),
     }

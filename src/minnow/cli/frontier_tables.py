@@ -57,7 +57,10 @@ def _fidelity(found: Frontier) -> Table:
 
 def _figures(found: Frontier) -> Table:
     threads = found.baseline.usage.threads
-    title = f"What is found, and what it takes with {threads} thread{'s' * (threads > 1)}"
+    title = (
+        f"What is found, and what it takes with {threads} thread{'s' * (threads > 1)}; texts/s of "
+        "one pass, at that moment's load"
+    )
     table = table_of(title, "form", *MEASURES, "load, s", "texts/s", "peak memory, MB")
     for name, result in _results(found):
         usage = result.usage

@@ -165,7 +165,10 @@ _COSTS: dict[str, tuple[Callable[[SystemResult], float], str]] = {
 def _costs(systems: Systems) -> Table:
     threads = systems[0].usage.threads
     ratio = ", and the ratio to A" if len(systems) > 1 else ""
-    title = f"What it takes with {threads} thread{'s' * (threads > 1)}{ratio}"
+    title = (
+        f"What it takes with {threads} thread{'s' * (threads > 1)}{ratio}; texts/s of one pass, "
+        "at that moment's load"
+    )
     table = table_of(title, "", *_COSTS)
     rows = [[value_of(system) for value_of, _ in _COSTS.values()] for system in systems]
     forms = [form for _, form in _COSTS.values()]
