@@ -280,7 +280,9 @@ class TestFiles:
             documents = {str(doc.id): doc for doc in store.similarity_search(QUERY)}
             assert documents["docs/a.md#1"] == Document(
                 "Fish run in the river.", id="docs/a.md#1",
-                metadata={"source": "docs/a.md", "heading": "Fish"},
+                metadata={
+                    "source": "docs/a.md", "heading": "Fish", "modified": "2001-09-09T01:46:40Z",
+                },
             )  # fmt: skip
             assert documents["docs/b.jsonl#x#1"].metadata == {
                 "source": "docs/b.jsonl#x", "lang": "en",

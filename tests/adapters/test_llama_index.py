@@ -379,7 +379,9 @@ class TestFiles:
         assert (scored.node.node_id, scored.node.get_content()) == (
             "docs/a.md#1", "Fish run in the river.",
         )  # fmt: skip
-        assert scored.node.metadata == {"source": "docs/a.md", "heading": "Fish"}
+        assert scored.node.metadata == {
+            "source": "docs/a.md", "heading": "Fish", "modified": "2001-09-09T01:46:40Z"
+        }  # fmt: skip
         assert store.get_nodes(["docs/a.md#1"]) == [scored.node]
         query = VectorStoreQuery([1.0] * 32, node_ids=["docs/a.md#1"])
         assert store.query(query).ids == ["docs/a.md#1"]

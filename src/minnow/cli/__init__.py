@@ -7,8 +7,8 @@ from minnow.terminal import run
 
 __all__ = ["app", "main"]
 
-_COMMANDS = ("bundles", "exporting", "device", "evaluation", "ladder", "speed", "reranking",
-             "searching", "migrating", "asking", "remembering", "serving", "caching",
+_COMMANDS = ("bundles", "exporting", "distilling", "device", "evaluation", "ladder", "speed",
+             "reranking", "searching", "migrating", "asking", "remembering", "serving", "caching",
              "doctor")  # fmt: skip
 """The modules that add their commands to `app`, in the order of the help."""
 

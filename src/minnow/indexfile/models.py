@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -13,12 +14,12 @@ from minnow.embedder import Embedder
 from minnow.engines import EngineOptions
 from minnow.errors import InputError
 from minnow.indexfile.fingerprint import Fingerprint
+from minnow.indexfile.query_table import RECORD, StaticQueries
 from minnow.model.tokenizer import load_whole_tokenizer
 from minnow.vectors import Similarity, normalize
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from pathlib import Path
 
     from tokenizers import Tokenizer
 
@@ -117,6 +118,22 @@ def find_too_long(model: SearchModel, texts: Sequence[str]) -> tuple[int, int] |
             if len(encoding) > model.room:
                 return number, len(encoding)
     return None
+
+
+@contextmanager
+def open_query_model(
+    folder: str | Path | Bundle, options: EngineOptions = EngineOptions()
+) -> Iterator[SearchModel]:
+    """Open a bundle, or the static queries that `minnow distill` made of one, to ask an index.
+
+    Raises:
+        BundleError, EngineError, SourceError, ParityError, MissingExtraError: As `open_model`.
+    """
+    if not isinstance(folder, Bundle) and (Path(folder) / RECORD).is_file():
+        yield StaticQueries.open(folder)
+        return
+    with open_model(folder, options) as model:
+        yield model
 
 
 @contextmanager

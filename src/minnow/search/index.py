@@ -18,7 +18,7 @@ from minnow.indexfile.fusion import DEPTH, fuse_ranks, fuse_scores
 from minnow.indexfile.keyword import MOST_SCORED, Keywords
 from minnow.indexfile.keyword_sums import check_keywords
 from minnow.indexfile.matrix import Ranking, best
-from minnow.indexfile.models import open_model
+from minnow.indexfile.models import open_query_model
 from minnow.indexfile.opening import open_store
 from minnow.indexfile.reranking import count_candidates
 from minnow.indexfile.store import OpenIndexFile
@@ -109,8 +109,9 @@ class Index(OpenIndexFile):
 
         Args:
             file: The file that `minnow index` wrote.
-            bundle: The model that it was made with, in any precision that its proof allows. None
-                is needed to search by keyword, or with vectors of your own.
+            bundle: The model that it was made with, in any precision that its proof allows, or
+                static queries distilled from it. None is needed to search by keyword, or with
+                vectors of your own.
             options: Which engine runs the model, and how.
             sidecar: As in `Index`.
             **changes: Fields of the options, as in `Embedder.open`.
@@ -126,7 +127,7 @@ class Index(OpenIndexFile):
             stack.callback(store.close)
             model: SearchModel | None = None
             if bundle is not None:
-                opened = open_model(bundle, replace(options, **changes))
+                opened = open_query_model(bundle, replace(options, **changes))
                 model = stack.enter_context(opened)
             index = cls(store, model, sidecar=sidecar)
             index._stack = stack.pop_all()
