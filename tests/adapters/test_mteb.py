@@ -318,7 +318,7 @@ class TestOptions:
 
     def test_float32_is_the_only_precision(self, model: MtebModel) -> None:
         assert vectors_of(model, Row(), None, precision="float32").dtype == np.float32
-        with pytest.raises(InputError, match="`precision='int8'` is not possible"):
+        with pytest.raises(InputError, match="precision='int8' is not possible"):
             vectors_of(model, Row(), None, precision="int8")
 
     def test_threads_are_not_for_an_embedder(self, plain: Embedder) -> None:

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any, cast, get_args
 from uuid import uuid4
 
 import msgspec
@@ -40,8 +40,8 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from minnow.bundle import Manifest
-    from minnow.embedder import EncodeOptions
     from minnow.engines import EngineArguments
+    from minnow.options import EncodeOptions, PeerEncodeOptions
 
     Vectors = NDArray[np.float32] | torch.Tensor
 
@@ -111,11 +111,17 @@ class MtebModel:
             float32 of shape (texts, width).
 
         Raises:
-            InputError: As `Embedder.encode`.
+            InputError: As `Embedder.encode`, or the precision is not float32: ranges of one call
+                are not those of another.
             EngineError: The runtime failed, or gave NaN.
         """
         from mteb.models.abs_encoder import get_prompt_name
 
+        precision = cast("PeerEncodeOptions", options).get("precision")
+        if precision not in (None, "float32"):
+            raise InputError(
+                f"precision={precision!r:.60} is not possible for tasks: leave it out."
+            )
         texts: list[str] = [text for batch in inputs for text in batch["text"]]
         prompts = dict(self.embedder.embedding.prompts)
         options.setdefault("prompt_name", get_prompt_name(prompts, task_metadata, prompt_type))
