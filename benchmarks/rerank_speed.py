@@ -3,7 +3,7 @@
     python benchmarks/rerank_speed.py BUNDLE MODEL [--rounds 5] [--passages 50] [--tokens 128]
 
 BUNDLE is made from MODEL, a folder of sentence-transformers' files. Each system has a process of
-its own: minnow on MNN, on what `engine="auto"` takes and on ONNX Runtime, and
+its own: minnow on MNN, on what `engine="fastest"` takes and on ONNX Runtime, and
 sentence-transformers' CrossEncoder on torch, ONNX Runtime and OpenVINO. In each round all of them
 rank the same passages in turn, from texts to an order; the table has the medians. All run with
 their own choice of threads. The environment of `make peers` has all of them; what is missing is
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 SYSTEMS = {
     "minnow": "mnn",
-    "minnow, auto": "auto",
+    "minnow, fastest": "fastest",
     "minnow, ONNX Runtime": "onnxruntime",
     "CrossEncoder, torch": "torch",
     "CrossEncoder, ONNX Runtime": "onnx",

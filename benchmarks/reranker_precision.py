@@ -4,8 +4,8 @@
 
 BUNDLE is the embedding model of INDEX, whose texts are DATASET's corpus.jsonl, as
 `search_reranked.py` leaves it behind with `--index`. The rerankers are bundles of one model, that
-in float32 first. Each orders the first 20 hits by vectors of the same questions, on `engine=auto`,
-which runs the numbers that a bundle stores.
+in float32 first. Each orders the first 20 hits by vectors of the same questions, on
+`engine=fastest`, which runs the numbers that a bundle stores.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def main() -> None:
     pairs = [(queries[query], hit.text) for query in queries for hit in hits[query]]
     exact = plain = None
     for folder in given.rerankers:
-        with Reranker.open(folder, engine="auto", on_truncate="ignore") as reranker:
+        with Reranker.open(folder, engine="fastest", on_truncate="ignore") as reranker:
             logits = reranker.predict(pairs, activation_fn="identity")
         rest = iter(logits.tolist())
         scores = {query: {hit.id: next(rest) for hit in hits[query]} for query in queries}

@@ -153,7 +153,7 @@ def test_the_page_searches_it_and_shows_the_order_of_the_reranker(indexed: Runni
         origin = page.locator("li .from").first.inner_text()
         page.select_option("#reranker", "")
         page.click("#ask")
-        page.wait_for_function("!document.querySelector('li .from').innerText.includes('found as')")
+        page.wait_for_selector("li .from:not(:has-text('found as'))")
         plain = page.locator("li .text").all_inner_texts()
     for texts, options in ((shown, {"reranker": "ranker"}), (plain, {})):
         hits = indexed.post("/search", {"query": query, **options}).json["hits"]
