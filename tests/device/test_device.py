@@ -16,6 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from minnow.device import read_answers, write_check
+from minnow.device.answer import HALF_DIFFERENCE
 from minnow.errors import BundleError, InputError, MinnowError, OutputError, SourceError
 from minnow.model.spec import EMBEDDING_INTERFACES, Interface
 from minnow.parity import Measure
@@ -89,8 +90,8 @@ def test_a_reranker_s_logits_pass(ranker: Bundle, tmp_path: Path, precision: str
     assert found.passed
     assert found.parity.measure is Measure.DIFFERENCE
     assert found.parity.worst.worst < 1e-4
-    bars = [RECIPES[name].ranking_bars.difference for name in ("fp32", "fp16")]
-    scale = found.parity.bar / bars[precision == "low"]
+    usual = RECIPES["fp32"].ranking_bars.difference if precision == "normal" else HALF_DIFFERENCE
+    scale = found.parity.bar / usual
     assert scale == pytest.approx(logit_scale(np.fromfile(folder / "expected.f32", "<f4")[None]))
     logits = np.fromfile(folder / "answer.f32", "<f4")
     (logits + 1.1 * found.parity.bar).tofile(folder / "answer.f32")
