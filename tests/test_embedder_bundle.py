@@ -46,7 +46,7 @@ def some_texts(count: int, longest: int = 7) -> list[str]:
 
 @pytest.fixture(scope="module")
 def embedder(made: Tiny) -> Iterator[Embedder]:
-    with Embedder.open(made.bundle) as embedder:
+    with Embedder.open(made.bundle, engine="mnn") as embedder:
         yield embedder
 
 
@@ -108,7 +108,7 @@ class TestABundleThatPools:
 
     @pytest.fixture(scope="class")
     def pooling(self, pooled: Tiny) -> Iterator[Embedder]:
-        with Embedder.open(pooled.bundle, threads=2) as embedder:
+        with Embedder.open(pooled.bundle, engine="mnn", threads=2) as embedder:
             yield embedder
 
     @pytest.mark.parametrize(
@@ -165,7 +165,7 @@ class TestVectors:
 
     def test_several_threads_at_once(self, made: Tiny) -> None:
         texts = some_texts(50)
-        with Embedder.open(made.bundle, threads=2) as embedder:
+        with Embedder.open(made.bundle, engine="mnn", threads=2) as embedder:
             expected = embedder.encode(texts)
             with ThreadPoolExecutor(6) as pool:
                 found = list(pool.map(lambda _: embedder.encode(texts), range(24)))
@@ -175,7 +175,7 @@ class TestVectors:
         texts = some_texts(20)
 
         def work(_: int) -> Any:
-            with Embedder.open(made.bundle, threads=1) as embedder:
+            with Embedder.open(made.bundle, engine="mnn", threads=1) as embedder:
                 return embedder.encode(texts)
 
         with ThreadPoolExecutor(4) as pool:
@@ -197,7 +197,7 @@ import numpy as np
 from minnow import Embedder
 
 texts = [f"fish {i} " + "sleep " * (i % 9) for i in range(200)]
-embedder = Embedder.open(sys.argv[1], threads=2)
+embedder = Embedder.open(sys.argv[1], engine="mnn", threads=2)
 expected = embedder.encode(texts)
 
 def work(_):
@@ -384,7 +384,7 @@ from minnow.processes import peak_memory
 WORDS = ("fish", "sleep", "water", "river", "how", "the", "zoo")
 texts = (" ".join(WORDS[: i * 31 % 7 + 1]) + str(i) for i in range(100_000))
 peaks = []
-with Embedder.open(sys.argv[1], threads=2) as embedder:
+with Embedder.open(sys.argv[1], engine="mnn", threads=2) as embedder:
     for block, vectors in embedder.encode_stream(texts, batch_size=64):
         peaks.append(peak_memory())
 print(len(peaks), (peaks[-1] - peaks[1]) / 1e6)
