@@ -153,7 +153,7 @@ def test_the_doctor_tries_the_engines(made: Tiny, tmp_path: Path, monkeypatch: A
     shutil.copytree(made.bundle.folder, tmp_path / "bundles" / "tiny-0123456789abcdef")
     found = json.loads(run_minnow("doctor", "--json").stdout)
     assert found["engines"]["mnn"] == "works: mnn, the bundle's own."
-    assert found["cache"]["bundles"] != "0.0 MB"
+    assert found["cache"]["bundle"] != "0.0 MB"
     assert all(line.startswith(("works: ", "fails: ")) for line in found["engines"].values())
     monkeypatch.setattr("minnow.engines.mnn.MnnEngine.run", _broken)
     broken = run_minnow("doctor")

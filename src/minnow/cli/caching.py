@@ -22,10 +22,11 @@ app.add_typer(cache_app, name="cache", rich_help_panel=None)
 
 @cache_app.command("list", epilog=EPILOG)
 def list_command(as_json: Json = False) -> None:
-    """List what the cache holds: bundles by their models, vectors, models in other forms.
+    """List what the cache holds, with sizes and ages.
 
-    The folder is $MINNOW_CACHE, or minnow in the user's cache. Models that were downloaded from the
-    Hub lie in the cache of huggingface_hub: `hf cache` lists them.
+    Bundles are named with their models, beside vectors and models in other forms. The folder is
+    $MINNOW_CACHE, or minnow in the user's cache. Models that were downloaded from the Hub lie in
+    the cache of huggingface_hub: `hf cache` lists them.
     """
     entries = list_cache()
     if as_json:
@@ -50,7 +51,7 @@ def prune_command(
     ] = None,
     everything: Annotated[bool, typer.Option("--all", help="Remove everything.")] = False,
 ) -> None:
-    """Remove what the cache holds: by name, what is not used any more, or everything.
+    """Remove by name, what is not used any more, or all.
 
     It is made again when it is needed. Processes that have a bundle open keep it.
 

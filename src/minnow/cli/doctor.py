@@ -35,10 +35,11 @@ def doctor_command(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Say what is installed, which engines work and agree, and what the cache holds.
+    """Say what works on this machine, and what is installed.
 
-    An engine agrees if it gives the vectors of the bundle's own on a few texts. Engines that are
-    not installed are named with what they need. Nothing is downloaded.
+    It names the processor's features, the extras, the engines that work and agree, and the sizes
+    of the cache. An engine agrees if it gives the vectors of the bundle's own on a few texts.
+    Engines that are not installed are named with what they need. Nothing is downloaded.
 
     Example: minnow doctor bge-small.minnow
     """
@@ -135,8 +136,8 @@ def _smallest_cached() -> Path | None:
 
 
 def _cache() -> dict[str, str]:
-    sizes = {"bundle": 0, "vectors": 0, "form": 0}
+    sizes = dict.fromkeys(("bundle", "engine", "vectors", "form"), 0)
     for entry in list_cache():
         sizes[entry.kind] += entry.size
-    shown = {f"{kind}s".replace("ss", "s"): f"{size / 1e6:.1f} MB" for kind, size in sizes.items()}
+    shown = {kind: f"{size / 1e6:.1f} MB" for kind, size in sizes.items()}
     return {"folder": str(cache_folder()), **shown}
