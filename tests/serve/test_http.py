@@ -56,7 +56,10 @@ def figure(server: Running, name: str) -> float:
 
 
 class TestKey:
-    @pytest.mark.parametrize("path", ["/v1/models", "/v1/models/tiny", "/metrics", "/nowhere"])
+    @pytest.mark.parametrize(
+        "path",
+        ["/v1/models", "/v1/models/tiny", "/metrics", "/nowhere", "/models", "/models/tiny/"],
+    )
     def test_it_is_asked_for(self, strict: Running, path: str) -> None:
         answer = strict.get(path)
         assert answer.error(401)["code"] == "invalid_api_key"
@@ -69,7 +72,19 @@ class TestKey:
     def test_a_wrong_one(self, strict: Running, given: str) -> None:
         strict.post("/v1/embeddings", FISH, Authorization=given).error(401)
 
-    @pytest.mark.parametrize("path", ["/health", "/health/ready", "/", "/openapi.json"])
+    @pytest.mark.parametrize(
+        "path",
+        [
+            "/health",
+            "/health/ready",
+            "/",
+            "/openapi.json",
+            "/healthz",
+            "/livez",
+            "/readyz/",
+            "/ping",
+        ],
+    )
     def test_some_paths_need_none(self, strict: Running, path: str) -> None:
         assert strict.get(path).status == 200
 
@@ -142,7 +157,7 @@ class TestLimits:
 
 
 class TestOthers:
-    @pytest.mark.parametrize("path", ["/nowhere", "/v1", "/v1/embeddings/", "//", "/v1/models/a/b"])
+    @pytest.mark.parametrize("path", ["/nowhere", "/v1", "/embeddings//", "//", "/v1/models/a/b"])
     def test_no_such_path(self, server: Running, path: str) -> None:
         server.get(path).error(404)
 
@@ -151,6 +166,20 @@ class TestOthers:
         answer = server.ask(method, "/v1/embeddings")
         answer.error(405)
         assert answer.headers["allow"] == "POST"
+
+    @pytest.mark.parametrize("path", ["/embeddings", "/embeddings/", "/v1/embeddings/"])
+    def test_other_paths_of_the_same(self, server: Running, path: str) -> None:
+        """Clients differ in what they take for the base address; figures do not."""
+        count = 'minnow_requests_total{route="/v1/embeddings",status="200"}'
+        before = figure(server, count)
+        assert server.post(path, FISH).json == server.post("/v1/embeddings", FISH).json
+        assert figure(server, count) == before + 2
+        assert server.get("/models/").json == server.get("/v1/models").json
+        assert server.get("/models/tiny/").json == server.get("/v1/models/tiny").json
+
+    @pytest.mark.parametrize("path", ["/healthz", "/livez", "/readyz", "/ping", "/healthz/"])
+    def test_paths_of_probes(self, server: Running, path: str) -> None:
+        assert server.get(path).json == {"status": "ready", "models": ["tiny", "pooled"]}
 
     def test_tokenize(self, server: Running, embedder: Embedder) -> None:
         found = server.post("/tokenize", {"model": "tiny", "input": ["fish sleep", "fish " * 50]})

@@ -31,9 +31,16 @@ def test_it_describes_each_endpoint(server: Running) -> None:
     assert found["openapi"] == "3.1.0"
     assert {path: sorted(methods) for path, methods in found["paths"].items()} == {
         "/": ["get"],
+        "/embeddings": ["post"],
         "/health": ["get"],
         "/health/ready": ["get"],
+        "/healthz": ["get"],
+        "/livez": ["get"],
         "/metrics": ["get"],
+        "/models": ["get"],
+        "/models/{model}": ["get"],
+        "/ping": ["get"],
+        "/readyz": ["get"],
         "/rerank": ["post"],
         "/similarity": ["post"],
         "/tokenize": ["post"],
@@ -43,6 +50,14 @@ def test_it_describes_each_endpoint(server: Running) -> None:
         "/v1/rerank": ["post"],
         "/v2/rerank": ["post"],
     }
+
+
+def test_each_operation_has_a_name_of_its_own(server: Running) -> None:
+    names = [
+        one["operationId"] for path in document(server)["paths"].values() for one in path.values()
+    ]
+    assert len(set(names)) == len(names)
+    assert {"embeddings", "rerank_documents", "rerank_documents_at_v2_rerank"} <= set(names)
 
 
 def test_it_names_the_models_and_the_limits(server: Running) -> None:
@@ -83,5 +98,5 @@ def test_every_answer_matches_the_document(indexed: Running, tmp_path: Path) -> 
         command, capture_output=True, text=True, check=False, timeout=600, cwd=tmp_path
     )
     assert done.returncode == 0, done.stdout
-    assert "Tested: 13" in done.stdout
+    assert "Tested: 20" in done.stdout
     assert indexed.get("/health/ready").status == 200

@@ -14,8 +14,9 @@ from starlette.routing import Route
 
 from minnow.serve.errors import JSON, ApiError, busy, internal_error, of_http
 from minnow.serve.guards import Guarded, Watched, answer_of, read_body, unless_gone
+from minnow.serve.handlers import TRUNCATED
 from minnow.serve.openapi import document
-from minnow.serve.routes import ENDPOINTS, TRUNCATED, endpoints
+from minnow.serve.routes import ENDPOINTS, endpoints
 from minnow.serve.settings import ANY
 
 if TYPE_CHECKING:
@@ -27,9 +28,12 @@ if TYPE_CHECKING:
 
 DOCUMENT = "/openapi.json"
 
-_PUBLIC = {DOCUMENT, *(endpoint.path for endpoint in ENDPOINTS if endpoint.public)}
-_NAMES = {DOCUMENT, *(endpoint.path for endpoint in ENDPOINTS)}
-_WITH_NAME = "/v1/models/"
+_PUBLIC = {
+    DOCUMENT,
+    *(path for endpoint in ENDPOINTS if endpoint.public for path in endpoint.paths),
+}
+_NAMES = {DOCUMENT: DOCUMENT, **{path: each.path for each in ENDPOINTS for path in each.paths}}
+_WITH_NAME = ("/v1/models/", "/models/")
 
 
 def build_app(service: Service) -> ASGIApp:
@@ -52,7 +56,10 @@ def build_app(service: Service) -> ASGIApp:
         return Response(described, media_type=JSON)
 
     inner = Starlette(
-        routes=[Route(DOCUMENT, describe), *(_route(service, each) for each in table)],
+        routes=[
+            Route(DOCUMENT, describe),
+            *(_route(service, each, path) for each in table for path in each.paths),
+        ],
         middleware=middleware,
         exception_handlers={
             ApiError: _answer_error,
@@ -64,10 +71,10 @@ def build_app(service: Service) -> ASGIApp:
     return Watched(inner, service.metrics, _name_of, access_log=settings.access_log)
 
 
-def _route(service: Service, endpoint: Endpoint) -> Route:
+def _route(service: Service, endpoint: Endpoint, path: str) -> Route:
     handler = _answer_post if endpoint.request is not None else _answer_get
-    path = endpoint.path.replace("{model}", "{model:path}")
-    return Route(path, partial(handler, service, endpoint), methods=[endpoint.method])
+    place = path.replace("{model}", "{model:path}")
+    return Route(place, partial(handler, service, endpoint), methods=[endpoint.method])
 
 
 async def _answer_get(service: Service, endpoint: Endpoint, request: Request) -> Response:
@@ -114,5 +121,5 @@ async def _answer_internal_error(_: Request, __: Exception) -> Response:
 def _name_of(path: str) -> str:
     """Return the path of the table of endpoints, for metrics and the log."""
     if path.startswith(_WITH_NAME):
-        return f"{_WITH_NAME}{{model}}"
-    return path if path in _NAMES else "other"
+        return f"{_WITH_NAME[0]}{{model}}"
+    return _NAMES.get(path, "other")

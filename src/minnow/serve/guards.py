@@ -40,7 +40,10 @@ def answer_of(error: ApiError) -> Response:
 
 
 class Watched:
-    """Middleware that counts and times requests, and logs bugs without the texts of a request."""
+    """Middleware that counts and times requests, and logs bugs without the texts of a request.
+
+    A slash at the end of a path means nothing: what is inside never sees it.
+    """
 
     def __init__(
         self, app: ASGIApp, metrics: Metrics, route: Callable[[str], str], *, access_log: bool
@@ -55,6 +58,7 @@ class Watched:
             await self._app(scope, receive, send)
             return
         started, status = time.perf_counter(), _UNSENT
+        scope = {**scope, "path": _without_slash(scope["path"])}
 
         async def watched_send(message: Message) -> None:
             nonlocal status
@@ -81,6 +85,12 @@ class Watched:
             self._metrics.cancelled.inc()
         if self._access_log:
             log.info("%s %s %d %.1f ms", _method(scope), route, status, 1000 * seconds)
+
+
+def _without_slash(path: str) -> str:
+    """Return a path without one slash at its end."""
+    shorter = path.removesuffix("/")
+    return path if not shorter or shorter.endswith("/") else shorter
 
 
 def _method(scope: Scope) -> str:

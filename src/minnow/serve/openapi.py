@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from minnow.serve.errors import JSON
-from minnow.serve.routes import TRUNCATED
+from minnow.serve.handlers import TRUNCATED
 from minnow.serve.schemas import MAX_TOKEN_ID, EmbeddingsRequest, ErrorAnswer
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from minnow.serve.routes import Endpoint
     from minnow.serve.service import Service
@@ -29,16 +29,19 @@ _IDS: dict[str, Any] = {"type": "array", "minItems": 1, "items": _ID}
 
 def document(service: Service, table: Sequence[Endpoint]) -> bytes:
     """Write the document of one server, with its models, limits and authentication."""
-    types = {each.request for each in table} | {each.answer for each in table} | {ErrorAnswer}
-    named = sorted((kind for kind in types if kind is not None), key=lambda kind: kind.__name__)
-    _, schemas = msgspec.json.schema_components(named, ref_template=_TEMPLATE)
+    types = {ErrorAnswer, *(each.request for each in table), *(each.answer for each in table)}
+    named = sorted(types - {None}, key=str)
+    shapes, schemas = msgspec.json.schema_components(named, ref_template=_TEMPLATE)
+    shape_of = dict(zip(named, shapes, strict=True))
     for kind in {each.request for each in table if each.request is not None}:
         names = service.names_of(reranks=kind.reranks) or service.names
         _name_models(schemas[kind.__name__], names)
     _limit_inputs(schemas, service.settings.limits.max_inputs)
     paths: dict[str, dict[str, Any]] = {}
     for endpoint in table:
-        paths.setdefault(endpoint.path, {})[endpoint.method.lower()] = _operation(service, endpoint)
+        for path in endpoint.paths:
+            found = _operation(service, endpoint, path, shape_of)
+            paths.setdefault(path, {})[endpoint.method.lower()] = found
     components: dict[str, Any] = {"schemas": schemas}
     if service.settings.api_key:
         components["securitySchemes"] = {_KEY: {"type": "http", "scheme": "bearer"}}
@@ -52,14 +55,18 @@ def document(service: Service, table: Sequence[Endpoint]) -> bytes:
     )
 
 
-def _operation(service: Service, endpoint: Endpoint) -> dict[str, Any]:
+def _operation(
+    service: Service, endpoint: Endpoint, path: str, shape_of: Mapping[Any, Any]
+) -> dict[str, Any]:
+    name = endpoint.handle.__name__.removeprefix("answer_")
+    place = "".join(c if c.isalnum() else "_" for c in path)
     found: dict[str, Any] = {
-        "operationId": endpoint.name or endpoint.handle.__name__.lstrip("_"),
+        "operationId": name if path == endpoint.path else f"{name}_at{place}",
         "summary": endpoint.summary,
-        "responses": _responses(service, endpoint),
+        "responses": _responses(service, endpoint, shape_of),
     }
     if endpoint.request is not None:
-        schema = {"$ref": _TEMPLATE.format(name=endpoint.request.__name__)}
+        schema = shape_of[endpoint.request]
         found["requestBody"] = {"required": True, "content": {JSON: {"schema": schema}}}
     if "{model}" in endpoint.path:
         found["parameters"] = [
@@ -75,12 +82,8 @@ def _operation(service: Service, endpoint: Endpoint) -> dict[str, Any]:
     return found
 
 
-def _responses(service: Service, endpoint: Endpoint) -> dict[str, Any]:
-    schema: dict[str, Any] = {"type": "string"}
-    if endpoint.answer is not None:
-        schema = {"$ref": _TEMPLATE.format(name=endpoint.answer.__name__)}
-    if endpoint.listed:
-        schema = {"type": "array", "items": schema}
+def _responses(service: Service, endpoint: Endpoint, shape_of: Mapping[Any, Any]) -> dict[str, Any]:
+    schema = {"type": "string"} if endpoint.answer is None else shape_of[endpoint.answer]
     answer: dict[str, Any] = {"content": {endpoint.media: {"schema": schema}}}
     found = {
         str(status): {"description": HTTPStatus(status).phrase, **answer}

@@ -1,48 +1,18 @@
-"""Endpoints: their requests and responses.
-
-The application and the OpenAPI document are made from the table at the end.
-"""
+"""Table of endpoints, of which the application and the OpenAPI document are made."""
 
 from __future__ import annotations
 
-import asyncio
-import base64
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from msgspec import UNSET
 from starlette.responses import Response
 
-from minnow.errors import InputError
-from minnow.serve import metrics
-from minnow.serve.errors import JSON, bad_request
-from minnow.serve.inputs import (
-    Rows,
-    check_count,
-    decode,
-    questions,
-    rows_of,
-    texts_of,
-    tokenized,
-    tokens_of,
-)
-from minnow.serve.models import ServedEmbedder, ServedModel, ServedReranker
-from minnow.serve.page import HTML, page
-from minnow.serve.reranking import (
-    answer_documents,
-    answer_hit,
-    answer_texts,
-    count_hits,
-    pairs_of,
-    pairs_of_hits,
-    ranked_hits,
-    texts_of_documents,
-)
+from minnow.serve import handlers
+from minnow.serve.errors import JSON
+from minnow.serve.page import HTML
 from minnow.serve.schemas import (
     DocumentsRequest,
-    Embedding,
     EmbeddingsAnswer,
     EmbeddingsRequest,
     HealthAnswer,
@@ -51,56 +21,40 @@ from minnow.serve.schemas import (
     Rank,
     RankingAnswer,
     Request,
-    ResponseBody,
     SearchAnswer,
     SearchRequest,
     SimilarityAnswer,
     SimilarityRequest,
     TextsRequest,
     TokenizeAnswer,
-    TokenizedInput,
     TokenizeRequest,
-    Usage,
-    to_json,
 )
-from minnow.vectors import normalize, similarity
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from numpy.typing import NDArray
-
     from minnow.serve.service import Service
-
-    Floats = NDArray[np.float32]
-
-TRUNCATED = "X-Minnow-Truncated"
-"""Header of a response: how many texts were cut off; absent where none was."""
-
-_LARGE = 100_000
-"""Numbers above which a response is encoded in a thread, not in the event loop."""
 
 Handler = Callable[["Service", bytes, "Mapping[str, str]"], Awaitable[Response]]
 
 
 @dataclass(frozen=True)
 class Endpoint:
-    """One method of one path.
+    """One method of one path, which may have other names.
 
     Attributes:
         method: GET or POST.
-        path: In OpenAPI's notation.
+        path: In OpenAPI's notation; what metrics and the log call it.
         handle: Called with the service, the body and the parameters of the path.
         summary: One line.
         request: Type of the body.
         answer: Type of the response; None where it is not JSON.
-        listed: Whether the response is a list of that type.
         media: Media type of the response.
         public: Whether it needs no key.
         errors: Statuses of errors that it may return, besides those of every endpoint.
         also: Other statuses with a response of the same type.
         of_index: Whether it exists only where the server has an index.
-        name: Name for the OpenAPI document; "" is that of the handler.
+        aliases: Other paths that clients know it by.
     """
 
     method: str
@@ -108,270 +62,49 @@ class Endpoint:
     handle: Handler
     summary: str
     request: type[Request] | None = None
-    answer: type[ResponseBody] | None = None
-    listed: bool = False
+    answer: Any = None
     media: str = JSON
     public: bool = False
     errors: tuple[int, ...] = ()
     also: tuple[int, ...] = ()
     of_index: bool = False
-    name: str = ""
+    aliases: tuple[str, ...] = ()
 
-
-async def _embeddings(service: Service, body: bytes, _: Mapping[str, str]) -> Response:
-    asked, model, rows = await service.in_thread(_read_embeddings, service, body)
-    vectors = await service.compute(model, rows)
-    if asked.dimensions is not None:
-        vectors = _shortened(vectors, asked.dimensions, model)
-    usage = Usage(prompt_tokens=rows.tokens, total_tokens=rows.tokens)
-
-    def write() -> bytes:
-        return to_json(
-            EmbeddingsAnswer(
-                data=_written(vectors, as_base64=asked.encoding_format == "base64"),
-                model=model.name,
-                usage=usage,
-                truncated=rows.truncated or UNSET,
-            )
-        )
-
-    content = await service.in_thread(write) if vectors.size > _LARGE else write()
-    return _json(content, len(rows.truncated))
-
-
-def _read_embeddings(
-    service: Service, body: bytes
-) -> tuple[EmbeddingsRequest, ServedEmbedder, Rows]:
-    asked = decode(body, EmbeddingsRequest)
-    model = service.model(asked.model, ServedEmbedder)
-    if asked.dimensions is not None and asked.dimensions > model.width:
-        raise bad_request(
-            f"dimensions should be 1 to {model.width}, the width of {model.name}.", "dimensions"
-        )
-    prompt = model.prompt(asked.input_type, asked.prompt_name)
-    model = model.of_role(asked.input_type)
-    rows = rows_of(
-        model,
-        asked.input,
-        prompt,
-        chosen=not (asked.input_type is None and asked.prompt_name is None),
-        truncate=_truncates(service, asked.truncate),
-        most=service.settings.limits.max_inputs,
-    )
-    return asked, model, rows
-
-
-def _truncates(service: Service, asked: bool | None) -> bool:
-    return service.settings.truncate if asked is None else asked
-
-
-def _shortened(vectors: Floats, dimensions: int, model: ServedEmbedder) -> Floats:
-    """Return the first dimensions, of length 1 where the model's vectors are."""
-    part = vectors[:, :dimensions]
-    return normalize(part) if model.manifest.embedding.normalize else part
-
-
-def _written(vectors: Floats, *, as_base64: bool) -> list[Embedding]:
-    if as_base64:
-        rows = np.ascontiguousarray(vectors, dtype="<f4")
-        return [
-            Embedding(index=i, embedding=base64.b64encode(row.data).decode("ascii"))
-            for i, row in enumerate(rows)
-        ]
-    return [Embedding(index=i, embedding=row) for i, row in enumerate(vectors.tolist())]
-
-
-async def _models(service: Service, _: bytes, __: Mapping[str, str]) -> Response:
-    service.check_started()
-    return _json(to_json(ModelsAnswer(data=[m.facts() for m in service.models.values()])))
-
-
-async def _model(service: Service, _: bytes, path: Mapping[str, str]) -> Response:
-    service.check_started()
-    return _json(to_json(service.model(path["model"], ServedModel).facts()))
-
-
-async def _tokenize(service: Service, body: bytes, _: Mapping[str, str]) -> Response:
-    def work() -> bytes:
-        asked = decode(body, TokenizeRequest)
-        model = service.model(asked.model, ServedEmbedder)
-        prompt = model.prompt(asked.input_type, asked.prompt_name)
-        model = model.of_role(asked.input_type)
-        texts = texts_of(asked.input, service.settings.limits.max_inputs, "input")
-        data = [
-            TokenizedInput(
-                index=i,
-                ids=row.ids,
-                tokens=[model.tokenizer.token(token) or "" for token in row.ids],
-                truncated=row.truncated,
-                count=row.count,
-                counted_all=row.counted_all,
-            )
-            for i, row in enumerate(tokens_of(model, texts, prompt))
-        ]
-        return to_json(TokenizeAnswer(data=data, model=model.name, max_tokens=model.max_tokens))
-
-    return _json(await service.in_thread(work))
-
-
-async def _similarity(service: Service, body: bytes, _: Mapping[str, str]) -> Response:
-    def read() -> tuple[ServedEmbedder, Rows, Rows]:
-        asked = decode(body, SimilarityRequest)
-        model = service.model(asked.model, ServedEmbedder)
-        most, truncate = service.settings.limits.max_inputs, _truncates(service, asked.truncate)
-        asking = texts_of(asked.query, most, "query")
-        found = asked.documents
-        check_count(len(asking) + len(found), most, "documents", "query and documents")
-        first = questions(model, asking, truncate=truncate)
-        prompt = model.prompt("document", None)
-        return model, first, tokenized(model, found, prompt, truncate=truncate, param="documents")
-
-    model, asking, found = await service.in_thread(read)
-    both = asking.joined(found)
-    if model.queries is None:
-        vectors = await service.compute(model, both)
-        queries, documents = np.split(vectors, [len(asking.texts)])
-    else:
-        queries, documents = await asyncio.gather(
-            service.compute(model.queries, asking), service.compute(model, found)
-        )
-    kind = model.manifest.embedding.similarity
-
-    def write() -> bytes:
-        scores = similarity(queries, documents, kind)
-        return to_json(
-            SimilarityAnswer(
-                scores=scores.tolist(),
-                similarity=kind.value,
-                model=model.name,
-                usage=Usage(prompt_tokens=both.tokens, total_tokens=both.tokens),
-                truncated_queries=asking.truncated or UNSET,
-                truncated_documents=found.truncated or UNSET,
-            )
-        )
-
-    return _json(await service.in_thread(write), len(both.truncated))
-
-
-async def _rerank(service: Service, body: bytes, _: Mapping[str, str]) -> Response:
-    def read() -> tuple[TextsRequest, ServedReranker, Rows]:
-        asked = decode(body, TextsRequest)
-        model = service.model(asked.model, ServedReranker)
-        most, truncate = service.settings.limits.max_inputs, _truncates(service, asked.truncate)
-        rows = pairs_of(model, asked.query, asked.texts, "texts", truncate=truncate, most=most)
-        return asked, model, rows
-
-    asked, model, rows = await service.in_thread(read)
-    logits = await service.compute(model, rows)
-    content = await service.in_thread(lambda: to_json(answer_texts(asked, rows, logits)))
-    return _json(content, len(rows.truncated))
-
-
-async def _rerank_documents(service: Service, body: bytes, _: Mapping[str, str]) -> Response:
-    """Cut off pairs that are too long, unless that is refused: Cohere's clients expect it."""
-
-    def read() -> tuple[DocumentsRequest, ServedReranker, list[str], Rows]:
-        asked = decode(body, DocumentsRequest)
-        model = service.model(asked.model, ServedReranker)
-        texts = texts_of_documents(asked, model)
-        most, truncate = service.settings.limits.max_inputs, asked.truncate is not False
-        rows = pairs_of(model, asked.query, texts, "documents", truncate=truncate, most=most)
-        return asked, model, texts, rows
-
-    asked, model, texts, rows = await service.in_thread(read)
-    logits = await service.compute(model, rows)
-    content = await service.in_thread(
-        lambda: to_json(answer_documents(asked, model, texts, rows, logits))
-    )
-    return _json(content, len(rows.truncated))
-
-
-async def _search(service: Service, body: bytes, _: Mapping[str, str]) -> Response:
-    searcher = service.searcher
-    assert searcher is not None
-    model = searcher.model
-
-    def read() -> tuple[SearchRequest, Rows, ServedReranker | None]:
-        asked, reranker = decode(body, SearchRequest), None
-        if asked.reranker is not None:
-            reranker = service.model(asked.reranker, ServedReranker, "reranker")
-        if asked.mode == "keyword":
-            return asked, Rows([]), reranker
-        truncate = _truncates(service, asked.truncate)
-        return asked, questions(model, [asked.query], truncate=truncate), reranker
-
-    asked, rows, reranker = await service.in_thread(read)
-    try:
-        hits = await searcher.search(asked, count_hits(asked))
-    except InputError as error:
-        raise bad_request(str(error)) from error
-    pairs = Rows([])
-    if reranker is not None and hits:
-        pairs = await service.in_thread(pairs_of_hits, reranker, asked, hits)
-        logits = await service.compute(reranker, pairs)
-        found = ranked_hits(asked, hits, pairs, logits)
-    else:
-        found = [answer_hit(hit) for hit in hits]
-    tokens = rows.tokens + pairs.tokens
-    answer = SearchAnswer(
-        hits=found,
-        mode=asked.mode,
-        model=model.name,
-        usage=Usage(prompt_tokens=tokens, total_tokens=tokens),
-        truncated=rows.truncated or UNSET,
-    )
-    return _json(to_json(answer), len(rows.truncated) + len(pairs.truncated))
-
-
-async def _live(service: Service, _: bytes, __: Mapping[str, str]) -> Response:
-    return _json(to_json(HealthAnswer(status=service.state, models=service.names)))
-
-
-async def _ready(service: Service, _: bytes, __: Mapping[str, str]) -> Response:
-    status = 200 if service.state == "ready" else 503
-    answer = to_json(HealthAnswer(status=service.state, models=service.names))
-    return Response(answer, status, media_type=JSON)
-
-
-async def _metrics(service: Service, _: bytes, __: Mapping[str, str]) -> Response:
-    return Response(service.metrics.page(), headers={"Content-Type": metrics.CONTENT_TYPE})
-
-
-async def _page(service: Service, _: bytes, __: Mapping[str, str]) -> Response:
-    return page(service)
-
-
-def _json(content: bytes, truncated: int = 0) -> Response:
-    headers = {TRUNCATED: str(truncated)} if truncated else {}
-    return Response(content, headers=headers, media_type=JSON)
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """All its paths."""
+        return (self.path, *self.aliases)
 
 
 _POST_ERRORS = (400, 404, 408, 413, 415, 422, 429, 500, 503)
 
 ENDPOINTS: tuple[Endpoint, ...] = (
-    Endpoint("POST", "/v1/embeddings", _embeddings, "Embed texts.",
-             EmbeddingsRequest, EmbeddingsAnswer, errors=_POST_ERRORS),
-    Endpoint("GET", "/v1/models", _models, "List the models.", answer=ModelsAnswer, errors=(503,)),
-    Endpoint("GET", "/v1/models/{model}", _model, "Describe a model.",
-             answer=Model, errors=(404, 503)),
-    Endpoint("POST", "/tokenize", _tokenize, "Tokenise texts.",
+    Endpoint("POST", "/v1/embeddings", handlers.answer_embeddings, "Embed texts.",
+             EmbeddingsRequest, EmbeddingsAnswer, errors=_POST_ERRORS, aliases=("/embeddings",)),
+    Endpoint("GET", "/v1/models", handlers.answer_models, "List the models.",
+             answer=ModelsAnswer, errors=(503,), aliases=("/models",)),
+    Endpoint("GET", "/v1/models/{model}", handlers.answer_model, "Describe a model.",
+             answer=Model, errors=(404, 503), aliases=("/models/{model}",)),
+    Endpoint("POST", "/tokenize", handlers.answer_tokenize, "Tokenise texts.",
              TokenizeRequest, TokenizeAnswer, errors=_POST_ERRORS),
-    Endpoint("POST", "/similarity", _similarity, "Compare questions with passages.",
+    Endpoint("POST", "/similarity", handlers.answer_similarity, "Compare questions with passages.",
              SimilarityRequest, SimilarityAnswer, errors=_POST_ERRORS),
-    Endpoint("POST", "/rerank", _rerank, "Rank texts by a query.",
-             TextsRequest, Rank, listed=True, errors=_POST_ERRORS),
-    Endpoint("POST", "/v1/rerank", _rerank_documents, "Rank documents by a query.",
-             DocumentsRequest, RankingAnswer, errors=_POST_ERRORS),
-    Endpoint("POST", "/v2/rerank", _rerank_documents, "Rank documents; the same as /v1/rerank.",
-             DocumentsRequest, RankingAnswer, errors=_POST_ERRORS, name="rerank_documents_v2"),
-    Endpoint("POST", "/search", _search, "Search the index for passages that answer a question.",
+    Endpoint("POST", "/rerank", handlers.answer_rerank, "Rank texts by a query.",
+             TextsRequest, list[Rank], errors=_POST_ERRORS),
+    Endpoint("POST", "/v1/rerank", handlers.answer_rerank_documents, "Rank documents by a query.",
+             DocumentsRequest, RankingAnswer, errors=_POST_ERRORS, aliases=("/v2/rerank",)),
+    Endpoint("POST", "/search", handlers.answer_search,
+             "Search the index for passages that answer a question.",
              SearchRequest, SearchAnswer, errors=_POST_ERRORS, of_index=True),
-    Endpoint("GET", "/health", _live, "Report that the server runs.",
-             answer=HealthAnswer, public=True),
-    Endpoint("GET", "/health/ready", _ready, "Report whether the server accepts requests.",
-             answer=HealthAnswer, public=True, also=(503,)),
-    Endpoint("GET", "/metrics", _metrics, "Return metrics for Prometheus.", media="text/plain"),
-    Endpoint("GET", "/", _page, "Return a page to try a model with.", media=HTML, public=True),
+    Endpoint("GET", "/health", handlers.answer_live, "Report that the server runs.",
+             answer=HealthAnswer, public=True, aliases=("/healthz", "/livez")),
+    Endpoint("GET", "/health/ready", handlers.answer_ready,
+             "Report whether the server accepts requests.",
+             answer=HealthAnswer, public=True, also=(503,), aliases=("/readyz", "/ping")),
+    Endpoint("GET", "/metrics", handlers.answer_metrics, "Return metrics for Prometheus.",
+             media="text/plain"),
+    Endpoint("GET", "/", handlers.answer_page, "Return a page to try a model with.",
+             media=HTML, public=True),
 )  # fmt: skip
 
 

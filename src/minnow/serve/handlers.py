@@ -1,0 +1,315 @@
+"""Handlers of endpoints: from a request's body to its response."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+from typing import TYPE_CHECKING
+
+import numpy as np
+from msgspec import UNSET
+from starlette.responses import Response
+
+from minnow.errors import InputError
+from minnow.serve import metrics
+from minnow.serve.errors import JSON, bad_request
+from minnow.serve.inputs import (
+    Rows,
+    check_count,
+    decode,
+    questions,
+    rows_of,
+    texts_of,
+    tokenized,
+    tokens_of,
+)
+from minnow.serve.models import ServedEmbedder, ServedModel, ServedReranker
+from minnow.serve.page import page
+from minnow.serve.reranking import (
+    answer_documents,
+    answer_hit,
+    answer_texts,
+    count_hits,
+    pairs_of,
+    pairs_of_hits,
+    ranked_hits,
+    texts_of_documents,
+)
+from minnow.serve.schemas import (
+    DocumentsRequest,
+    Embedding,
+    EmbeddingsAnswer,
+    EmbeddingsRequest,
+    HealthAnswer,
+    ModelsAnswer,
+    SearchAnswer,
+    SearchRequest,
+    SimilarityAnswer,
+    SimilarityRequest,
+    TextsRequest,
+    TokenizeAnswer,
+    TokenizedInput,
+    TokenizeRequest,
+    Usage,
+    to_json,
+)
+from minnow.vectors import normalize, similarity
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+    from minnow.serve.service import Service
+
+    Floats = NDArray[np.float32]
+
+TRUNCATED = "X-Minnow-Truncated"
+"""Header of a response: how many texts were cut off; absent where none was."""
+
+_LARGE = 100_000
+"""Numbers above which a response is encoded in a thread, not in the event loop."""
+
+
+async def answer_embeddings(service: Service, body: bytes, _: Mapping[str, str]) -> Response:
+    """Answer with the vectors of texts or token ids, as OpenAI does."""
+    asked, model, rows = await service.in_thread(_read_embeddings, service, body)
+    vectors = await service.compute(model, rows)
+    if asked.dimensions is not None:
+        vectors = _shortened(vectors, asked.dimensions, model)
+    usage = Usage(prompt_tokens=rows.tokens, total_tokens=rows.tokens)
+
+    def write() -> bytes:
+        return to_json(
+            EmbeddingsAnswer(
+                data=_written(vectors, as_base64=asked.encoding_format == "base64"),
+                model=model.name,
+                usage=usage,
+                truncated=rows.truncated or UNSET,
+            )
+        )
+
+    content = await service.in_thread(write) if vectors.size > _LARGE else write()
+    return json_response(content, len(rows.truncated))
+
+
+def _read_embeddings(
+    service: Service, body: bytes
+) -> tuple[EmbeddingsRequest, ServedEmbedder, Rows]:
+    asked = decode(body, EmbeddingsRequest)
+    model = service.model(asked.model, ServedEmbedder)
+    if asked.dimensions is not None and asked.dimensions > model.width:
+        raise bad_request(
+            f"dimensions should be 1 to {model.width}, the width of {model.name}.", "dimensions"
+        )
+    prompt = model.prompt(asked.input_type, asked.prompt_name)
+    model = model.of_role(asked.input_type)
+    rows = rows_of(
+        model,
+        asked.input,
+        prompt,
+        chosen=not (asked.input_type is None and asked.prompt_name is None),
+        truncate=truncates(service, asked.truncate),
+        most=service.settings.limits.max_inputs,
+    )
+    return asked, model, rows
+
+
+def truncates(service: Service, asked: bool | None) -> bool:
+    """Return whether to cut off texts: as the request says, or else the server's settings."""
+    return service.settings.truncate if asked is None else asked
+
+
+def _shortened(vectors: Floats, dimensions: int, model: ServedEmbedder) -> Floats:
+    """Return the first dimensions, of length 1 where the model's vectors are."""
+    part = vectors[:, :dimensions]
+    return normalize(part) if model.manifest.embedding.normalize else part
+
+
+def _written(vectors: Floats, *, as_base64: bool) -> list[Embedding]:
+    if as_base64:
+        rows = np.ascontiguousarray(vectors, dtype="<f4")
+        return [
+            Embedding(index=i, embedding=base64.b64encode(row.data).decode("ascii"))
+            for i, row in enumerate(rows)
+        ]
+    return [Embedding(index=i, embedding=row) for i, row in enumerate(vectors.tolist())]
+
+
+async def answer_models(service: Service, _: bytes, __: Mapping[str, str]) -> Response:
+    """Answer with every model."""
+    service.check_started()
+    return json_response(to_json(ModelsAnswer(data=[m.facts() for m in service.models.values()])))
+
+
+async def answer_model(service: Service, _: bytes, path: Mapping[str, str]) -> Response:
+    """Answer with the model that the path names."""
+    service.check_started()
+    return json_response(to_json(service.model(path["model"], ServedModel).facts()))
+
+
+async def answer_tokenize(service: Service, body: bytes, _: Mapping[str, str]) -> Response:
+    """Answer with the tokens of texts."""
+
+    def work() -> bytes:
+        asked = decode(body, TokenizeRequest)
+        model = service.model(asked.model, ServedEmbedder)
+        prompt = model.prompt(asked.input_type, asked.prompt_name)
+        model = model.of_role(asked.input_type)
+        texts = texts_of(asked.input, service.settings.limits.max_inputs, "input")
+        data = [
+            TokenizedInput(
+                index=i,
+                ids=row.ids,
+                tokens=[model.tokenizer.token(token) or "" for token in row.ids],
+                truncated=row.truncated,
+                count=row.count,
+                counted_all=row.counted_all,
+            )
+            for i, row in enumerate(tokens_of(model, texts, prompt))
+        ]
+        return to_json(TokenizeAnswer(data=data, model=model.name, max_tokens=model.max_tokens))
+
+    return json_response(await service.in_thread(work))
+
+
+async def answer_similarity(service: Service, body: bytes, _: Mapping[str, str]) -> Response:
+    """Answer with the similarity of each question to each passage."""
+
+    def read() -> tuple[ServedEmbedder, Rows, Rows]:
+        asked = decode(body, SimilarityRequest)
+        model = service.model(asked.model, ServedEmbedder)
+        most, truncate = service.settings.limits.max_inputs, truncates(service, asked.truncate)
+        asking = texts_of(asked.query, most, "query")
+        found = asked.documents
+        check_count(len(asking) + len(found), most, "documents", "query and documents")
+        first = questions(model, asking, truncate=truncate)
+        prompt = model.prompt("document", None)
+        return model, first, tokenized(model, found, prompt, truncate=truncate, param="documents")
+
+    model, asking, found = await service.in_thread(read)
+    both = asking.joined(found)
+    if model.queries is None:
+        vectors = await service.compute(model, both)
+        queries, documents = np.split(vectors, [len(asking.texts)])
+    else:
+        queries, documents = await asyncio.gather(
+            service.compute(model.queries, asking), service.compute(model, found)
+        )
+    kind = model.manifest.embedding.similarity
+
+    def write() -> bytes:
+        scores = similarity(queries, documents, kind)
+        return to_json(
+            SimilarityAnswer(
+                scores=scores.tolist(),
+                similarity=kind.value,
+                model=model.name,
+                usage=Usage(prompt_tokens=both.tokens, total_tokens=both.tokens),
+                truncated_queries=asking.truncated or UNSET,
+                truncated_documents=found.truncated or UNSET,
+            )
+        )
+
+    return json_response(await service.in_thread(write), len(both.truncated))
+
+
+async def answer_rerank(service: Service, body: bytes, _: Mapping[str, str]) -> Response:
+    """Answer with texts in their order, as text-embeddings-inference does."""
+
+    def read() -> tuple[TextsRequest, ServedReranker, Rows]:
+        asked = decode(body, TextsRequest)
+        model = service.model(asked.model, ServedReranker)
+        most, truncate = service.settings.limits.max_inputs, truncates(service, asked.truncate)
+        rows = pairs_of(model, asked.query, asked.texts, "texts", truncate=truncate, most=most)
+        return asked, model, rows
+
+    asked, model, rows = await service.in_thread(read)
+    logits = await service.compute(model, rows)
+    content = await service.in_thread(lambda: to_json(answer_texts(asked, rows, logits)))
+    return json_response(content, len(rows.truncated))
+
+
+async def answer_rerank_documents(service: Service, body: bytes, _: Mapping[str, str]) -> Response:
+    """Cut off pairs that are too long, unless that is refused: Cohere's clients expect it."""
+
+    def read() -> tuple[DocumentsRequest, ServedReranker, list[str], Rows]:
+        asked = decode(body, DocumentsRequest)
+        model = service.model(asked.model, ServedReranker)
+        texts = texts_of_documents(asked, model)
+        most, truncate = service.settings.limits.max_inputs, asked.truncate is not False
+        rows = pairs_of(model, asked.query, texts, "documents", truncate=truncate, most=most)
+        return asked, model, texts, rows
+
+    asked, model, texts, rows = await service.in_thread(read)
+    logits = await service.compute(model, rows)
+    content = await service.in_thread(
+        lambda: to_json(answer_documents(asked, model, texts, rows, logits))
+    )
+    return json_response(content, len(rows.truncated))
+
+
+async def answer_search(service: Service, body: bytes, _: Mapping[str, str]) -> Response:
+    """Answer with the passages of the index that fit a question."""
+    searcher = service.searcher
+    assert searcher is not None
+    model = searcher.model
+
+    def read() -> tuple[SearchRequest, Rows, ServedReranker | None]:
+        asked, reranker = decode(body, SearchRequest), None
+        if asked.reranker is not None:
+            reranker = service.model(asked.reranker, ServedReranker, "reranker")
+        if asked.mode == "keyword":
+            return asked, Rows([]), reranker
+        truncate = truncates(service, asked.truncate)
+        return asked, questions(model, [asked.query], truncate=truncate), reranker
+
+    asked, rows, reranker = await service.in_thread(read)
+    try:
+        hits = await searcher.search(asked, count_hits(asked))
+    except InputError as error:
+        raise bad_request(str(error)) from error
+    pairs = Rows([])
+    if reranker is not None and hits:
+        pairs = await service.in_thread(pairs_of_hits, reranker, asked, hits)
+        logits = await service.compute(reranker, pairs)
+        found = ranked_hits(asked, hits, pairs, logits)
+    else:
+        found = [answer_hit(hit) for hit in hits]
+    tokens = rows.tokens + pairs.tokens
+    answer = SearchAnswer(
+        hits=found,
+        mode=asked.mode,
+        model=model.name,
+        usage=Usage(prompt_tokens=tokens, total_tokens=tokens),
+        truncated=rows.truncated or UNSET,
+    )
+    return json_response(to_json(answer), len(rows.truncated) + len(pairs.truncated))
+
+
+async def answer_live(service: Service, _: bytes, __: Mapping[str, str]) -> Response:
+    """Answer that the process runs."""
+    return json_response(to_json(HealthAnswer(status=service.state, models=service.names)))
+
+
+async def answer_ready(service: Service, _: bytes, __: Mapping[str, str]) -> Response:
+    """Answer whether requests are accepted."""
+    status = 200 if service.state == "ready" else 503
+    answer = to_json(HealthAnswer(status=service.state, models=service.names))
+    return Response(answer, status, media_type=JSON)
+
+
+async def answer_metrics(service: Service, _: bytes, __: Mapping[str, str]) -> Response:
+    """Answer with the figures for Prometheus."""
+    return Response(service.metrics.page(), headers={"Content-Type": metrics.CONTENT_TYPE})
+
+
+async def answer_page(service: Service, _: bytes, __: Mapping[str, str]) -> Response:
+    """Answer with the page."""
+    return page(service)
+
+
+def json_response(content: bytes, truncated: int = 0) -> Response:
+    """Return a response in JSON, with a header that counts the texts that were cut off."""
+    headers = {TRUNCATED: str(truncated)} if truncated else {}
+    return Response(content, headers=headers, media_type=JSON)
