@@ -12,6 +12,7 @@ import pytest
 import typer
 
 from minnow.cli import app
+from minnow.cli.commands import COMMANDS as TABLE
 
 ROOT = Path(__file__).parents[1]
 PAGES = [
@@ -73,11 +74,17 @@ def _drawn_paths() -> list[str]:
     return paths
 
 
-def test_every_file_with_a_command_is_loaded() -> None:
-    loaded = (ROOT / "src/minnow/cli/__init__.py").read_text()
+def test_the_table_of_commands_has_every_command_of_every_file() -> None:
     for path in (ROOT / "src/minnow/cli").glob("*.py"):
-        if re.search(r"^(@app\.command|app\.add_typer)", path.read_text(), re.M):
-            assert f'"{path.stem}"' in loaded
+        pattern = r'^(?:@app\.command\(|app\.add_typer\(\w+, name=)"([^"]+)"'
+        written = re.findall(pattern, path.read_text(encoding="utf-8"), re.MULTILINE)
+        assert written == [name for name, home in TABLE.items() if home.module == path.stem]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_table_of_commands_repeats_the_first_line_of_their_help(command: str) -> None:
+    assert TABLE[command].summary == COMMANDS[command].get_short_help_str(200)
+    assert len(TABLE[command].summary) <= 80 - 2 - 6 - max(map(len, TABLE))
 
 
 def test_the_layers_in_the_picture_are_the_contract() -> None:

@@ -13,6 +13,7 @@ from conftest import EXTRAS
 from fakes.programs import answer_of
 
 import minnow
+from minnow.cli.commands import COMMANDS
 
 ROOT = Path(__file__).parents[1]
 SOURCES = sorted((ROOT / "src").rglob("*.py"))
@@ -28,6 +29,24 @@ def test_importing_minnow_is_cheap() -> None:
     heavy = {"numpy", "MNN", "torch", "onnx", "huggingface_hub", "tokenizers", "scipy", "typer"}
     assert "minnow" in packages
     assert packages & heavy == set()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "loaded"), [("--help", set()), ("info nowhere", {"bundles"})]
+)
+def test_the_program_loads_only_the_command_that_runs(arguments: str, loaded: set[str]) -> None:
+    code = """
+import sys
+from minnow import cli, terminal
+terminal.outcome(cli.app, sys.argv[1:])
+print(*sys.modules)
+"""
+    modules = set(answer_of(code, *arguments.split()).splitlines()[-1].split())
+    assert {
+        home.module for home in COMMANDS.values() if f"minnow.cli.{home.module}" in modules
+    } == loaded
+    assert modules.isdisjoint({"rich", "MNN", "tokenizers", "huggingface_hub"})
+    assert bool(loaded) == ("numpy" in modules)
 
 
 def test_only_adapters_and_the_server_need_an_extra_when_imported() -> None:

@@ -125,10 +125,10 @@ def render_flags(message: str, app: typer.Typer) -> str:
     """
     if _PARAMETER.search(message) is None:
         return message
-    options = _options(typer.main.get_command(app), sys.argv[1:])
+    program = typer.main.get_command(app)
 
     def flag(found: re.Match[str]) -> str:
-        option = options.get(found[1])
+        option = _find_option(found[1], program, sys.argv[1:])
         if option is None:
             return found[0]
         if not option.is_flag:
@@ -139,20 +139,18 @@ def render_flags(message: str, app: typer.Typer) -> str:
     return _PARAMETER.sub(flag, message)
 
 
-def _options(program: Any, arguments: Sequence[str]) -> dict[str, Any]:
-    """Return options by the names of their parameters, those of the running command first."""
+def _find_option(name: str, program: Any, arguments: Sequence[str]) -> Any | None:
+    """Return the option of a parameter's name: the running command's, else the first there is."""
     running = program
     for argument in arguments:
         running = getattr(running, "commands", {}).get(argument, running)
-    options: dict[str, Any] = {}
     commands = [running, program]
-    while commands:
-        command = commands.pop(0)
-        commands += getattr(command, "commands", {}).values()
+    for command in commands:
         for option in command.params:
-            if option.param_type_name == "option":
-                options.setdefault(option.name, option)
-    return options
+            if option.param_type_name == "option" and option.name == name:
+                return option
+        commands += getattr(command, "commands", {}).values()
+    return None
 
 
 def _invoke(app: typer.Typer, arguments: list[str]) -> int:

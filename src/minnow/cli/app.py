@@ -8,16 +8,18 @@ import re
 import sys
 import time
 import warnings
+from collections.abc import Mapping
 from contextlib import contextmanager
 from copy import copy
 from dataclasses import replace
 from difflib import get_close_matches
-from importlib.metadata import version
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from importlib import import_module
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar, cast
 
 import typer
 from typer.core import TyperGroup
 
+from minnow.cli.commands import COMMANDS
 from minnow.progress import show_progress
 from minnow.terminal import EPILOG, render_flags, silence_progress
 
@@ -36,11 +38,31 @@ OTHER_VARIABLES = {"MINNOW_BUNDLES", "MINNOW_CACHE", "MINNOW_FAMILY"}
 T = TypeVar("T", "Comparison", "Benchmark", "Frontier")
 
 
-class _Commands(TyperGroup):
+class _Commands(Mapping[str, Any]):
+    """The commands by name; each is loaded when it is first asked for."""
+
+    def __init__(self, loaded: Mapping[str, Any]) -> None:
+        """Take the commands whose modules are loaded."""
+        self._loaded = loaded
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in self._loaded:
+            import_module(f"minnow.cli.{COMMANDS[name].module}")
+            self._loaded = cast("Any", typer.main.get_command(app)).commands._loaded
+        return self._loaded[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(COMMANDS)
+
+    def __len__(self) -> int:
+        return len(COMMANDS)
+
+
+class _Program(TyperGroup):
     """Commands that can be quiet; some have a name of two words, as `index migrate`."""
 
     def __init__(self, **settings: Any) -> None:
-        """Let each command take --quiet too, which `_main_options` declares."""
+        """Let each command that is loaded take --quiet too, which `_main_options` declares."""
         super().__init__(**settings)
         quiet = next((option for option in self.params if option.name == "quiet"), None)
         if quiet is not None:
@@ -48,11 +70,17 @@ class _Commands(TyperGroup):
             of_commands.expose_value = False
             for command in _commands_below(self):
                 command.params.append(of_commands)
+        self.commands: Any = _Commands(self.commands)
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """Find the command that the first two arguments name, else the first one alone."""
         name = " ".join(args[:2])
         return super().resolve_command(ctx, [name, *args[2:]] if name in self.commands else args)
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """List the commands without loading them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, home.summary) for name, home in COMMANDS.items()])
 
 
 def _commands_below(group: Any) -> Iterator[Any]:
@@ -66,7 +94,7 @@ def _commands_below(group: Any) -> Iterator[Any]:
 
 app = typer.Typer(
     name="minnow",
-    cls=_Commands,
+    cls=_Program,
     help="Sentence-embedding models on MNN: a model goes in, a proven bundle comes out.",
     epilog=EPILOG,
     pretty_exceptions_enable=False,
@@ -118,6 +146,8 @@ def _variables(command: Any) -> set[str]:
 def _print_version(on: bool) -> None:
     """Show the version and exit."""
     if on:
+        from importlib.metadata import version
+
         print(f"minnow {version('minnow-embed')}")
         raise typer.Exit
 

@@ -35,12 +35,12 @@ def distill_command(
     engine: EngineChoice,
     as_json: Json = False,
 ) -> None:
-    """Make static queries of a bundle: a table in place of the model, for weak devices.
+    """Make static queries of a bundle: a table, no runtime.
 
-    The folder searches indexes that the bundle made, as --bundle of `minnow search`: a query costs
-    a few additions and no runtime. It finds less than the bundle does; how much less is measured
-    on texts that the fit did not see, printed, and sealed into the folder. Documents still need the
-    bundle.
+    Give the folder as --bundle of `minnow search` on a weak device, with an index that the bundle
+    made: a query costs a few additions. It finds less than the bundle does; how much less is
+    measured on texts that the fit did not see, printed, and sealed into the folder. Documents still
+    need the bundle.
 
     Example: minnow distill bge-small.minnow --texts docs.index --output bge-small.queries
     """
