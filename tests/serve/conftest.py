@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from fakes.bundles import Tiny
+    from fakes.bundles import BundleStore, Tiny
 
     from minnow.bundle import Bundle
 
@@ -64,6 +64,21 @@ def indexed(
     name = f"org/tiny={served.bundle.folder}"
     reranker = f"ranker={ranker.folder}"
     with serving(folder, name, reranker, "--index", index_file) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def unscaled(bundle_store: BundleStore) -> Bundle:
+    """A bundle whose vectors have lengths of their own."""
+    from minnow.model.spec import Interface
+
+    return bundle_store.pooling("mean", Interface.LAST_HIDDEN_STATE, normalize=False)
+
+
+@pytest.fixture(scope="session")
+def raw(unscaled: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """A server of that bundle alone."""
+    with serving(tmp_path_factory.mktemp("raw"), f"raw={unscaled.folder}") as running:
         yield running
 
 

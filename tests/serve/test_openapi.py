@@ -31,6 +31,10 @@ def test_it_describes_each_endpoint(server: Running) -> None:
     assert found["openapi"] == "3.1.0"
     assert {path: sorted(methods) for path, methods in found["paths"].items()} == {
         "/": ["get"],
+        "/api/embed": ["post"],
+        "/api/embeddings": ["post"],
+        "/api/tags": ["get"],
+        "/api/version": ["get"],
         "/embeddings": ["post"],
         "/health": ["get"],
         "/health/ready": ["get"],
@@ -86,11 +90,12 @@ def test_every_answer_matches_the_document(indexed: Running, tmp_path: Path) -> 
     """Schemathesis: no 5xx, and only the statuses, types and headers that are described.
 
     Requests that fit the document may still be refused: a text may be too long, ids may not be
-    the model's. So `positive_data_acceptance` is left out.
+    the model's. So `positive_data_acceptance` is left out. Other paths of an endpoint are too.
     """
     command = [
         *(sys.executable, "-m", "schemathesis.cli", "run", f"{indexed.url}/openapi.json"),
         *("--checks", "all", "--exclude-checks", "positive_data_acceptance"),
+        *("--exclude-operation-id-regex", "_at_"),
         *(("--max-time", SECONDS) if SECONDS else ("--max-examples", "5")),
         *("--generation-deterministic", "--warnings", "off", "--no-color"),
     ]
@@ -98,5 +103,5 @@ def test_every_answer_matches_the_document(indexed: Running, tmp_path: Path) -> 
         command, capture_output=True, text=True, check=False, timeout=600, cwd=tmp_path
     )
     assert done.returncode == 0, done.stdout
-    assert "Tested: 20" in done.stdout
+    assert "Tested: 16" in done.stdout
     assert indexed.get("/health/ready").status == 200

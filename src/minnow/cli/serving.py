@@ -54,6 +54,7 @@ def serve_command(
     POST /v1/embeddings, GET /v1/models, POST /tokenize, POST /similarity, POST /rerank,
     POST /v1/rerank, POST /v2/rerank, POST /search, GET /health, GET /health/ready, GET /metrics,
     GET /openapi.json, and a page at / to try it. Rerankers are served beside embedding models.
+    Clients of Ollama find POST /api/embed, POST /api/embeddings, GET /api/tags and /api/version.
     Every option has an environment variable. The address is printed on stdout once the server
     accepts requests. On Ctrl-C or SIGTERM it finishes open requests, and stops.
 

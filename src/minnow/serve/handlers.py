@@ -56,10 +56,11 @@ from minnow.serve.schemas import (
 from minnow.vectors import normalize, similarity
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from numpy.typing import NDArray
 
+    from minnow.serve.schemas import VectorsRequest
     from minnow.serve.service import Service
 
     Floats = NDArray[np.float32]
@@ -74,9 +75,7 @@ _LARGE = 100_000
 async def answer_embeddings(service: Service, body: bytes, _: Mapping[str, str]) -> Response:
     """Answer with the vectors of texts or token ids, as OpenAI does."""
     asked, model, rows = await service.in_thread(_read_embeddings, service, body)
-    vectors = await service.compute(model, rows)
-    if asked.dimensions is not None:
-        vectors = _shortened(vectors, asked.dimensions, model)
+    vectors = shortened(await service.compute(model, rows), asked.dimensions, model)
     usage = Usage(prompt_tokens=rows.tokens, total_tokens=rows.tokens)
 
     def write() -> bytes:
@@ -89,21 +88,14 @@ async def answer_embeddings(service: Service, body: bytes, _: Mapping[str, str])
             )
         )
 
-    content = await service.in_thread(write) if vectors.size > _LARGE else write()
-    return json_response(content, len(rows.truncated))
+    return await respond(service, write, vectors.size, len(rows.truncated))
 
 
 def _read_embeddings(
     service: Service, body: bytes
 ) -> tuple[EmbeddingsRequest, ServedEmbedder, Rows]:
     asked = decode(body, EmbeddingsRequest)
-    model = service.model(asked.model, ServedEmbedder)
-    if asked.dimensions is not None and asked.dimensions > model.width:
-        raise bad_request(
-            f"dimensions should be 1 to {model.width}, the width of {model.name}.", "dimensions"
-        )
-    prompt = model.prompt(asked.input_type, asked.prompt_name)
-    model = model.of_role(asked.input_type)
+    model, prompt = model_and_prompt(service, asked.model, asked)
     rows = rows_of(
         model,
         asked.input,
@@ -115,13 +107,32 @@ def _read_embeddings(
     return asked, model, rows
 
 
+def model_and_prompt(
+    service: Service, name: str | None, asked: VectorsRequest
+) -> tuple[ServedEmbedder, str]:
+    """Return the model for a request's role, and the prompt to put before each text.
+
+    Raises:
+        ApiError: There is no such model or prompt, or more dimensions are asked for than it has.
+    """
+    model = service.model(name, ServedEmbedder)
+    if asked.dimensions is not None and asked.dimensions > model.width:
+        raise bad_request(
+            f"dimensions should be 1 to {model.width}, the width of {model.name}.", "dimensions"
+        )
+    prompt = model.prompt(asked.input_type, asked.prompt_name)
+    return model.of_role(asked.input_type), prompt
+
+
 def truncates(service: Service, asked: bool | None) -> bool:
     """Return whether to cut off texts: as the request says, or else the server's settings."""
     return service.settings.truncate if asked is None else asked
 
 
-def _shortened(vectors: Floats, dimensions: int, model: ServedEmbedder) -> Floats:
-    """Return the first dimensions, of length 1 where the model's vectors are."""
+def shortened(vectors: Floats, dimensions: int | None, model: ServedEmbedder) -> Floats:
+    """Return the first dimensions, of length 1 where the model's vectors are; None keeps all."""
+    if dimensions is None:
+        return vectors
     part = vectors[:, :dimensions]
     return normalize(part) if model.manifest.embedding.normalize else part
 
@@ -307,6 +318,14 @@ async def answer_metrics(service: Service, _: bytes, __: Mapping[str, str]) -> R
 async def answer_page(service: Service, _: bytes, __: Mapping[str, str]) -> Response:
     """Answer with the page."""
     return page(service)
+
+
+async def respond(
+    service: Service, write: Callable[[], bytes], numbers: int, truncated: int
+) -> Response:
+    """Return a response in JSON, which a thread writes where it has many numbers."""
+    content = await service.in_thread(write) if numbers > _LARGE else write()
+    return json_response(content, truncated)
 
 
 def json_response(content: bytes, truncated: int = 0) -> Response:

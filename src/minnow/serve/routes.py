@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from starlette.responses import Response
 
-from minnow.serve import handlers
+from minnow.serve import handlers, ollama
 from minnow.serve.errors import JSON
 from minnow.serve.page import HTML
 from minnow.serve.schemas import (
@@ -96,6 +96,14 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     Endpoint("POST", "/search", handlers.answer_search,
              "Search the index for passages that answer a question.",
              SearchRequest, SearchAnswer, errors=_POST_ERRORS, of_index=True),
+    Endpoint("POST", "/api/embed", ollama.answer_ollama_embed, "Embed texts, as Ollama does.",
+             ollama.EmbedRequest, ollama.EmbedAnswer, errors=_POST_ERRORS),
+    Endpoint("POST", "/api/embeddings", ollama.answer_ollama_prompt, "Embed a text, as Ollama did.",
+             ollama.PromptRequest, ollama.PromptAnswer, errors=_POST_ERRORS),
+    Endpoint("GET", "/api/tags", ollama.answer_ollama_tags, "List models, as Ollama does.",
+             answer=ollama.Tags, errors=(503,)),
+    Endpoint("GET", "/api/version", ollama.answer_ollama_version, "Return the version of minnow.",
+             answer=ollama.Version),
     Endpoint("GET", "/health", handlers.answer_live, "Report that the server runs.",
              answer=HealthAnswer, public=True, aliases=("/healthz", "/livez")),
     Endpoint("GET", "/health/ready", handlers.answer_ready,

@@ -63,17 +63,22 @@ class Request(Struct, forbid_unknown_fields=True, kw_only=True):
     reranks: ClassVar[bool] = False
 
 
-class EmbeddingsRequest(Request):
+class VectorsRequest(Request):
+    """What every request for vectors may say."""
+
+    dimensions: Annotated[int, Meta(ge=1, le=MAX_DIMENSIONS)] | None = None
+    input_type: InputType | None = None
+    prompt_name: PromptName | None = None
+    truncate: Truncate | None = None
+
+
+class EmbeddingsRequest(VectorsRequest, kw_only=True):
     """Body of OpenAI's `POST /v1/embeddings`, and three more fields."""
 
     model: str
     input: Input
     encoding_format: Literal["float", "base64"] | None = None
-    dimensions: Annotated[int, Meta(ge=1, le=MAX_DIMENSIONS)] | None = None
     user: str | None = None
-    input_type: InputType | None = None
-    prompt_name: PromptName | None = None
-    truncate: Truncate | None = None
 
 
 class TokenizeRequest(Request):
