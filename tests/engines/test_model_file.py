@@ -41,7 +41,7 @@ def replace_bundle(folder: Path) -> None:
 
 
 def encoded(bundle: Path) -> np.ndarray[tuple[int, int], np.dtype[np.float32]]:
-    with Embedder.open(bundle, threads=2) as embedder:
+    with Embedder.open(bundle, threads=2, engine="mnn") as embedder:
         return embedder.encode(TEXTS)
 
 
@@ -49,11 +49,11 @@ def test_a_bundle_that_is_replaced_never_mixes_with_the_open_one(folder: Path) -
     """Lanes are opened with the first call of many texts."""
     old, new = encoded(folder / "tiny.minnow"), encoded(folder / "other.minnow")
     assert np.abs(old - new).max() > 0.01
-    with Embedder.open(folder / "tiny.minnow", threads=2) as embedder:
+    with Embedder.open(folder / "tiny.minnow", threads=2, engine="mnn") as embedder:
         embedder.encode(TEXTS[0])
         replace_bundle(folder)
         assert np.abs(embedder.encode(TEXTS) - old).max() < 2e-5
-        with Embedder.open(folder / "tiny.minnow", threads=2) as newer:
+        with Embedder.open(folder / "tiny.minnow", threads=2, engine="mnn") as newer:
             assert np.abs(newer.encode(TEXTS) - new).max() < 2e-5
         assert np.abs(embedder.encode(TEXTS) - old).max() < 2e-5
 

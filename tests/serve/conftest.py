@@ -29,7 +29,7 @@ def served(made: Tiny) -> Tiny:
 @pytest.fixture(scope="session")
 def embedder(served: Tiny) -> Iterator[Embedder]:
     """An embedder on the served bundle, to compare with."""
-    with Embedder.open(served.bundle, on_truncate="ignore") as embedder:
+    with Embedder.open(served.bundle, engine="mnn", on_truncate="ignore") as embedder:
         yield embedder
 
 

@@ -168,10 +168,11 @@ def test_files_that_are_no_index_of_the_bundle(served: Tiny, tmp_path: Path) -> 
     bundle = served.bundle.folder
     (tmp_path / "no.index").write_bytes(b"fish" * 999)
     for name, code in (("none.index", 8), ("no.index", 11)):
-        options = ("--index", tmp_path / name, "--port", "0")
+        options = ("--index", tmp_path / name, "--port", "0", "--engine", "mnn")
         refused(run_minnow("serve", bundle, *options), code)
 
 
 def test_an_index_needs_the_embedder_beside_a_reranker(ranker: Bundle, index_file: Path) -> None:
-    done = run_minnow("serve", ranker.folder, "--index", index_file, "--port", "0")
+    options = ("--index", index_file, "--port", "0", "--engine", "mnn")
+    done = run_minnow("serve", ranker.folder, *options)
     assert "needs the embedding model that it was made with" in refused(done, 12)
