@@ -118,7 +118,7 @@ def _limit_inputs(schemas: dict[str, Any], most: int) -> None:
         {"title": "Token ids of several texts", "type": "array", "minItems": 1, "items": _IDS},
     ]
     for schema in schemas.values():
-        for key in ("input", "query", "documents", "texts"):
+        for key in ("input", "inputs", "query", "documents", "texts"):
             shape = schema["properties"].get(key, {})
             for form in shape.get("anyOf", [shape]):
                 if form.get("items", _ID).get("type") != "integer":

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from starlette.responses import Response
 
-from minnow.serve import handlers, ollama
+from minnow.serve import handlers, ollama, tei
 from minnow.serve.errors import JSON
 from minnow.serve.page import HTML
 from minnow.serve.schemas import (
@@ -96,6 +96,12 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     Endpoint("POST", "/search", handlers.answer_search,
              "Search the index for passages that answer a question.",
              SearchRequest, SearchAnswer, errors=_POST_ERRORS, of_index=True),
+    Endpoint("POST", "/embed", tei.answer_embed,
+             "Embed texts, as text-embeddings-inference does.",
+             tei.InputsRequest, list[list[float]], errors=_POST_ERRORS),
+    Endpoint("GET", "/info", tei.answer_info,
+             "Describe the first model, as text-embeddings-inference does.",
+             answer=tei.InfoAnswer, errors=(503,)),
     Endpoint("POST", "/api/embed", ollama.answer_ollama_embed, "Embed texts, as Ollama does.",
              ollama.EmbedRequest, ollama.EmbedAnswer, errors=_POST_ERRORS),
     Endpoint("POST", "/api/embeddings", ollama.answer_ollama_prompt, "Embed a text, as Ollama did.",

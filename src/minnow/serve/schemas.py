@@ -42,6 +42,10 @@ Truncate = Annotated[
     bool, Meta(description="Cut off texts over the model's limit, rather than refuse them.")
 ]
 
+TruncationDirection = Annotated[
+    Literal["Right", "right"], Meta(description="The ends of texts are cut off.")
+]
+
 RankingQuery = Annotated[str, Meta(min_length=1, max_length=MAX_QUESTION)]
 Documents = Annotated[list[str], Meta(min_length=1)]
 TopN = Annotated[int, Meta(ge=1, description="How many to return at most.")]
@@ -142,10 +146,7 @@ class TextsRequest(Request):
     raw_scores: RawScores = False
     return_text: bool = False
     truncate: TruncatePairs | None = None
-    truncation_direction: (
-        Annotated[Literal["Right", "right"], Meta(description="The ends of texts are cut off.")]
-        | None
-    ) = None
+    truncation_direction: TruncationDirection | None = None
     model: OneModel | None = None
     top_n: TopN | None = None
 
