@@ -84,7 +84,7 @@ def raw(unscaled: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 
 @pytest.fixture(scope="session")
 def strict(served: Tiny, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    """A server with a key, an origin, low limits, and truncation, set by its environment."""
+    """A strict server with a key, an origin, low limits and truncation, set by its environment."""
     folder: Path = tmp_path_factory.mktemp("strict")
     (folder / "key").write_text(f"{KEY}\n", encoding="utf-8")
     settings = {
@@ -94,6 +94,7 @@ def strict(served: Tiny, tmp_path_factory: pytest.TempPathFactory) -> Iterator[R
         "MINNOW_MAX_BODY_BYTES": "2000",
         "MINNOW_MAX_INPUTS": "4",
         "MINNOW_TRUNCATE": "1",
+        "MINNOW_STRICT": "1",
         "MINNOW_MEMORY": "normal",
     }
     with serving(folder, env=settings) as running:

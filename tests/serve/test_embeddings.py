@@ -239,7 +239,6 @@ BAD: dict[str, bytes] = {
     "nested deeply, and whole": b'{"model": "tiny", "input": '
     + b"[" * 50_000 + b"]" * 50_000 + b"}",
     "nested elsewhere": b'{"model": "tiny", "input": "a", "x": ' + b"[" * 9999 + b"]" * 9999 + b"}",
-    "an unknown field": b'{"model": "tiny", "input": "fish", "input_typ": "query"}',
     "another encoding": b'{"model": "tiny", "input": "fish", "encoding_format": "int8"}',
     "NUL bytes": b"\0" * 64,
 }  # fmt: skip
@@ -295,6 +294,24 @@ def test_an_input_in_another_encoding_is_named(server: Running, body: bytes, pla
     line.close()
     assert error["message"] == f"{place} is not UTF-8. Encode the body as UTF-8."
     assert error["param"] == "input"
+
+
+def test_unknown_fields_are_ignored_and_named(server: Running) -> None:
+    """Clients send what other servers know; a typing error can be noticed."""
+    body = {"input": "fish", "input_typ": "query", "drop\r\nX: params": {"a": [1]}, "é, b": None}
+    answer = server.embed(**body)
+    assert answer.json == server.embed(input="fish").json
+    assert answer.headers["x-minnow-ignored"] == "input_typ, drop%0D%0AX%3A%20params, %C3%A9%2C%20b"
+    assert "x-minnow-ignored" not in server.embed(input="fish", user="me").headers
+    many = server.embed(input="fish", **{f"{i:099}": i for i in range(1000)})
+    assert len(many.headers["x-minnow-ignored"]) < 500
+
+
+def test_a_strict_server_refuses_them(strict: Running) -> None:
+    body = {"model": "tiny", "input": "fish", "input_typ": "query"}
+    error = strict.post("/v1/embeddings", body, Authorization=f"Bearer {KEY}").error(400)
+    assert error["param"] == "input_typ"
+    assert "`input_typ`" in error["message"]
 
 
 def test_too_many_inputs(server: Running) -> None:

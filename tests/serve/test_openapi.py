@@ -66,12 +66,15 @@ def test_each_operation_has_a_name_of_its_own(server: Running) -> None:
     assert {"embeddings", "rerank_documents", "rerank_documents_at_v2_rerank"} <= set(names)
 
 
-def test_it_names_the_models_and_the_limits(server: Running) -> None:
+def test_it_names_the_models_and_the_limits(server: Running, strict: Running) -> None:
     asked = document(server)["components"]["schemas"]["EmbeddingsRequest"]
     assert asked["properties"]["model"]["enum"] == ["tiny", "pooled"]
     forms = asked["properties"]["input"]["anyOf"]
     assert [form.get("maxItems") for form in forms] == [None, 2048, None, 2048]
-    assert asked["additionalProperties"] is False
+    assert "additionalProperties" not in asked
+    closed = document(strict)["components"]["schemas"]
+    assert closed["EmbeddingsRequest"]["additionalProperties"] is False
+    assert "additionalProperties" not in closed["DocumentObject"]
 
 
 def test_the_key_is_in_it_where_there_is_one(server: Running, strict: Running) -> None:

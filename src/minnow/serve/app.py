@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -12,9 +13,10 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import Response
 from starlette.routing import Route
 
-from minnow.serve.errors import JSON, ApiError, busy, internal_error, of_http
+from minnow.serve.errors import JSON, ApiError, bad_request, busy, internal_error, of_http
 from minnow.serve.guards import Guarded, Watched, answer_of, read_body, unless_gone
-from minnow.serve.handlers import TRUNCATED
+from minnow.serve.handlers import IGNORED, TRUNCATED
+from minnow.serve.inputs import unknown_fields
 from minnow.serve.openapi import document
 from minnow.serve.routes import ENDPOINTS, endpoints
 from minnow.serve.settings import ANY
@@ -46,7 +48,7 @@ def build_app(service: Service) -> ASGIApp:
             allow_origins=list(settings.cors_origins),
             allow_methods=["GET", "POST"],
             allow_headers=[ANY],
-            expose_headers=["Retry-After", TRUNCATED],
+            expose_headers=["Retry-After", TRUNCATED, IGNORED],
         )
         middleware.insert(0, cors)
     table = endpoints(indexed=service.is_indexed)
@@ -97,11 +99,22 @@ async def _answer_post(service: Service, endpoint: Endpoint, request: Request) -
 
     try:
         body = await read_body(request.scope, request.receive, limits, hold)
+        unknown = await service.in_thread(unknown_fields, body, endpoint.request)
+        if unknown and service.settings.strict:
+            raise _unknown_field(unknown[0])
         work = endpoint.handle(service, body, request.path_params)
-        return await unless_gone(request.receive, work)
+        response = await unless_gone(request.receive, work)
+        if unknown:
+            response.headers[IGNORED] = ", ".join(quote(name[:40]) for name in unknown[:10])
+        return response
     finally:
         service.requests -= 1
         service.body_bytes -= held
+
+
+def _unknown_field(name: str) -> ApiError:
+    shown = name if len(name) <= 80 else f"{name[:80]}…"
+    return bad_request(f"There is no field `{shown}`; GET /openapi.json lists all.", shown)
 
 
 async def _answer_error(_: Request, error: Exception) -> Response:

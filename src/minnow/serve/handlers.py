@@ -68,6 +68,9 @@ if TYPE_CHECKING:
 TRUNCATED = "X-Minnow-Truncated"
 """Header of a response: how many texts were cut off; absent where none was."""
 
+IGNORED = "X-Minnow-Ignored"
+"""Header of a response: unknown fields of the request, percent-encoded; absent without any."""
+
 _LARGE = 100_000
 """Numbers above which a response is encoded in a thread, not in the event loop."""
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from minnow.serve.schemas import Request
 
     Asked = TypeVar("Asked", bound=Request)
+    Decoded = TypeVar("Decoded")
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,16 @@ def decode(body: bytes, kind: type[Asked]) -> Asked:
         raise bad_request("The body is nested too deeply.") from error
 
 
-def _decode(body: bytes, kind: type[Asked]) -> Asked:
+def unknown_fields(body: bytes, kind: type[Request]) -> list[str]:
+    """Return the names in a body that a request has no field for; none if it cannot be read."""
+    try:
+        given = _decode(body, dict[str, msgspec.Raw])
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return []
+    return [name for name in given if name not in kind.__struct_fields__]
+
+
+def _decode(body: bytes, kind: type[Decoded]) -> Decoded:
     try:
         return msgspec.json.decode(body, type=kind)
     except msgspec.ValidationError:

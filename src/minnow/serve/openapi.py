@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from minnow.serve.errors import JSON
-from minnow.serve.handlers import TRUNCATED
+from minnow.serve.handlers import IGNORED, TRUNCATED
 from minnow.serve.schemas import MAX_TOKEN_ID, EmbeddingsRequest, ErrorAnswer
 
 if TYPE_CHECKING:
@@ -36,6 +36,8 @@ def document(service: Service, table: Sequence[Endpoint]) -> bytes:
     for kind in {each.request for each in table if each.request is not None}:
         names = service.names_of(reranks=kind.reranks) or service.names
         _name_models(schemas[kind.__name__], names)
+        if service.settings.strict:
+            schemas[kind.__name__]["additionalProperties"] = False
     _limit_inputs(schemas, service.settings.limits.max_inputs)
     paths: dict[str, dict[str, Any]] = {}
     for endpoint in table:
@@ -93,6 +95,9 @@ def _responses(service: Service, endpoint: Endpoint, shape_of: Mapping[Any, Any]
         text = "How many texts were cut off; absent where none was."
         header = {"description": text, "schema": {"type": "integer", "minimum": 1}}
         found["200"]["headers"] = {TRUNCATED: header}
+        if not service.settings.strict:
+            text = "Unknown fields of the request, percent-encoded; absent without any."
+            found["200"]["headers"][IGNORED] = {"description": text, "schema": {"type": "string"}}
     private = bool(service.settings.api_key) and not endpoint.public
     for status in (*((401,) if private else ()), 403, 405, *endpoint.errors):
         found[str(status)] = {

@@ -57,8 +57,8 @@ TruncatePairs = Annotated[
 ]
 
 
-class Request(Struct, forbid_unknown_fields=True, kw_only=True):
-    """Body of a request. Unknown fields are refused: they may be typing errors.
+class Request(Struct, kw_only=True):
+    """Body of a request. Unknown fields are named in the response, or refused: see `app`.
 
     Attributes:
         reranks: Whether its model is a reranker.

@@ -92,6 +92,9 @@ class Settings:
     truncate: bool = setting(
         False, "Cut off texts over the model's limit where a request does not say, and mark them."
     )
+    strict: bool = setting(
+        False, "Refuse requests with unknown fields, rather than ignore them and name them."
+    )
     grace_seconds: float = setting(30.0, "Give open requests this long to finish.", min=0)
     access_log: bool = setting(False, "Log every request on stderr: route, status, time.")
     limits: Limits = Limits()
