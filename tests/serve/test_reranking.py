@@ -89,7 +89,6 @@ class TestTexts:
             ({"texts": "fish"}, 400),
             ({"top_n": 0}, 400),
             ({"truncation_direction": "Left"}, 400),
-            ({"documents": ["fish"]}, 400),
             ({"model": "nobody"}, 404),
             ({"texts": ["fish"] * 2049}, 422),
         ],
