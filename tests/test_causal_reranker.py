@@ -16,7 +16,6 @@ from fakes.checkpoint import (
     write_weights,
 )
 from fakes.programs import refused, run_minnow
-from safetensors.numpy import load_file
 from tokenizers import Tokenizer
 from tokenizers.decoders import ByteLevel
 
@@ -148,6 +147,8 @@ def test_the_files_that_qwen_publishes_need_nothing_else(tmp_path: Path) -> None
 @pytest.mark.transformers_5
 def test_a_classifier_may_have_a_chat_template_too(tmp_path: Path) -> None:
     """sentence-transformers makes messages of all texts where the files say that it can."""
+    from safetensors.numpy import load_file
+
     folder = write_causal(tmp_path / "model")
     edit_json(
         folder / "config.json",

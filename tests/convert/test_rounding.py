@@ -15,6 +15,8 @@ from minnow.recipe import Grid
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+pytestmark = pytest.mark.extra("convert")
+
 
 def weight(rows: int = 24, columns: int = 64, seed: int = 0) -> NDArray[np.float32]:
     random = np.random.default_rng(seed)
