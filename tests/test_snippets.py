@@ -144,6 +144,8 @@ def run(code: str, model: Path) -> Any:
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("name", SNIPPETS)
 def test_a_snippet_of_sentence_transformers_gives_the_same_answer(name: str, made: Tiny) -> None:
+    if name == "mine_hard_negatives":
+        pytest.importorskip("datasets.arrow_dataset", reason="needs the package datasets")
     snippet = f"{IMPORT}\n{TEXTS}{SNIPPETS[name]}"
     expected = run(snippet, made.source.folder)
     found = run(snippet.replace(IMPORT, CHANGED), made.bundle.folder)
