@@ -112,7 +112,7 @@ def show_comparison(bundle: Bundle, model: ModelSource) -> None:
     else:
         console.print("\nllama.cpp is not installed (`make llama`): taking ONNX Runtime instead.")
         other = f"onnx:{model.name}"
-    run_minnow("compare", other, ours, "--report", "demo/report.html")
+    run_minnow("compare", other, f"mnn:{ours}", "--report", "demo/report.html")  # what a phone runs
 
 
 def run_minnow(*arguments: str) -> None:
