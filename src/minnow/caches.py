@@ -32,12 +32,15 @@ _ENGINE = re.compile(r"[0-9a-f]{32}")
 _COMPANIONS = ("-wal", "-shm", "-journal")
 
 
+KINDS = ("bundle", "engine", "vectors", "form")
+
+
 @dataclass(frozen=True)
 class CacheEntry:
     """One thing that the cache holds.
 
     Attributes:
-        kind: "bundle", "engine", "vectors" or "form".
+        kind: One of `KINDS`.
         path: The file or folder.
         size: Bytes.
         used: When it was last read or written, in seconds since 1970, as far as the file system
@@ -99,7 +102,7 @@ def remove_entry(entry: CacheEntry) -> None:
 
 
 def _entry(kind: str, path: Path) -> CacheEntry:
-    files = [path, *_companions(path)] if kind == "vectors" else _files(path)
+    files = [path, *_companions(path)] if kind == "vectors" else files_below(path)
     states = [file.stat() for file in files if file.is_file()]
     used = max((max(state.st_atime, state.st_mtime) for state in states), default=0.0)
     return CacheEntry(kind, path, sum(state.st_size for state in states), used)
@@ -109,7 +112,8 @@ def _companions(path: Path) -> list[Path]:
     return [path.with_name(path.name + end) for end in _COMPANIONS]
 
 
-def _files(folder: Path) -> list[Path]:
+def files_below(folder: Path) -> list[Path]:
+    """Return the files in a folder and in those below it."""
     return [path for path in folder.rglob("*") if path.is_file()]
 
 

@@ -14,7 +14,7 @@ from minnow.model.spec import Interface
 from minnow.model.tokenizer import TextTokenizer
 from minnow.model_cache import (
     ConversionOptions,
-    find_bundle,
+    bundle_of_call,
     of_the_hub,
     open_bundle,
     print_step,
@@ -95,15 +95,9 @@ class Embedder(SentenceTransformerNames):
             MissingExtraError: It has to be converted, and the extra `convert` is not installed.
             BundleError, EngineError, InputError, OutputError: As in `open`, and of the cache.
         """
-        _, settings = split_arguments(changes)
-        conversion = replace(conversion, **of_the_hub(settings))
-        changes["revision"] = None  # it chooses the bundle that is opened now
+        bundle = bundle_of_call(model_name_or_path, changes, conversion, progress)
         opened = self.open(
-            find_bundle(model_name_or_path, conversion, progress=progress),
-            options,
-            on_truncate=on_truncate,
-            check_files=check_files,
-            **changes,
+            bundle, options, on_truncate=on_truncate, check_files=check_files, **changes
         )
         vars(self).update(vars(opened))
 

@@ -13,9 +13,11 @@ import numpy as np
 
 from minnow.bundle import Bundle
 from minnow.engines import AUTO, FASTEST, MNN, EngineOptions, MemoryMode
+from minnow.engines.base import MANY_BATCHES
 from minnow.engines.bulk import BulkEngine
 from minnow.errors import EngineError, MinnowError, ParityError
 from minnow.model.spec import STATIC
+from minnow.scores import logit_scale
 from minnow.vectors import rowwise_cosine
 
 if TYPE_CHECKING:
@@ -34,8 +36,6 @@ PREFERRED = {"openvino-bf16": "openvino", "openvino": "openvino", "onnxruntime":
 docs/benchmarks.md has the figures, which are of x86.
 """
 _MEASURED_ON = ("x86_64", "AMD64")
-_LANES = 10_000
-"""More batches than any engine has lanes."""
 _OWN = "mnn, the bundle's own."
 
 CHECKED_TEXTS = (
@@ -139,8 +139,8 @@ def bulk_engine(opened: object) -> str | None:
     return engine.faster if isinstance(engine, BulkEngine) else None
 
 
-def for_bulk_only(options: EngineOptions, bundle: Bundle) -> EngineOptions:
-    """Return options that settle "auto" when a bundle is opened, for a process that stays."""
+def settle_auto(options: EngineOptions, bundle: Bundle) -> EngineOptions:
+    """Return options in which "auto" is replaced: a server chooses its engine when it starts."""
     if options.engine != AUTO:
         return options
     return replace(options, engine=FASTEST if _others(options, bundle) else MNN)
@@ -224,7 +224,8 @@ class _Choice(Generic[T]):
         opened = self.open_(options, model=self.rebuilt.graph, interface=interface)
         try:
             if in_bulk:
-                opened.pipeline.engine.lanes(_LANES)  # before it compiles itself for single batches
+                # before it compiles itself for single batches
+                opened.pipeline.engine.lanes(MANY_BATCHES)
             if not options.agreement:
                 return opened, f"{engine}, not compared with the bundle."
             answers = self.check.answers(opened)
@@ -295,8 +296,7 @@ def judge_logits(found: Floats, expected: Floats, allowed: float) -> str:
     Raises:
         ParityError: They differ by more.
     """
-    scale = max(1.0, float(np.abs(expected).max()))
-    difference = float(np.abs(found - expected).max()) / scale
+    difference = float(np.abs(found - expected).max()) / logit_scale(expected)
     if not difference <= allowed:
         raise ParityError(
             f"It does not give the bundle's logits: the greatest difference on {len(found)} pairs "

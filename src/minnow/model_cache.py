@@ -11,7 +11,7 @@ import hashlib
 import re
 import sys
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from minnow.bundle import MANIFEST, Bundle
-from minnow.caches import BUNDLES, cache_folder
+from minnow.caches import BUNDLES, cache_folder, files_below
 from minnow.errors import (
     AmbiguousModelError,
     BundleError,
@@ -28,6 +28,7 @@ from minnow.errors import (
     SourceNotFoundError,
 )
 from minnow.model.spec import Choices
+from minnow.options import split_arguments
 from minnow.recipe import RECIPES, Recipe
 from minnow.record_json import to_json
 
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from minnow.model.source import ModelSource
-    from minnow.options import PeerSettings
+    from minnow.options import OpenArguments, PeerSettings
 
 fcntl: Any
 try:
@@ -125,6 +126,28 @@ def open_bundle(
     return name if isinstance(name, Bundle) else Bundle.open(name)
 
 
+def bundle_of_call(
+    name: str | Path | Bundle,
+    changes: OpenArguments,
+    conversion: ConversionOptions,
+    progress: Callable[[str], None],
+) -> Bundle:
+    """Find the bundle of a model that the class `Embedder` or `Reranker` is called with.
+
+    Args:
+        name: As for `find_bundle`.
+        changes: Arguments of `open`; the revision, which chooses the bundle, is taken out of them.
+        conversion: How a model is converted that is not converted yet.
+        progress: Receives a line of text before each step of a conversion.
+
+    Raises:
+        MinnowError: As `find_bundle` and `split_arguments`.
+    """
+    _, settings = split_arguments(changes)
+    changes["revision"] = None
+    return find_bundle(name, replace(conversion, **of_the_hub(settings)), progress=progress)
+
+
 def find_bundle(
     name: str | Path | Bundle,
     options: ConversionOptions = ConversionOptions(),
@@ -205,7 +228,7 @@ def _place(name: str, local: ModelSource | None, options: ConversionOptions) -> 
 
 
 def _states(folder: Path) -> list[tuple[str, int, int]]:
-    found = ((path, path.stat()) for path in sorted(folder.rglob("*")) if path.is_file())
+    found = ((path, path.stat()) for path in sorted(files_below(folder)))
     return [
         (path.relative_to(folder).as_posix(), state.st_size, state.st_mtime_ns)
         for path, state in found

@@ -17,7 +17,7 @@ from minnow.model.pairs import PairTokenizer
 from minnow.model.spec import Interface
 from minnow.model_cache import (
     ConversionOptions,
-    find_bundle,
+    bundle_of_call,
     of_the_hub,
     open_bundle,
     print_step,
@@ -103,15 +103,9 @@ class Reranker:
 
         The arguments and errors are those of the class `Embedder`; a name has a slash.
         """
-        _, settings = split_arguments(changes)
-        conversion = replace(conversion, **of_the_hub(settings))
-        changes["revision"] = None  # it chooses the bundle that is opened now
+        bundle = bundle_of_call(model_name_or_path, changes, conversion, progress)
         opened = self.open(
-            find_bundle(model_name_or_path, conversion, progress=progress),
-            options,
-            on_truncate=on_truncate,
-            check_files=check_files,
-            **changes,
+            bundle, options, on_truncate=on_truncate, check_files=check_files, **changes
         )
         vars(self).update(vars(opened))
 

@@ -16,6 +16,11 @@ Activation: TypeAlias = ScoreActivation | str | Callable[[Floats], Floats]
 """A name, one of torch's modules of such a name, or a function of a float32 array of logits."""
 
 
+def logit_scale(logits: NDArray[np.floating]) -> float:
+    """Return the unit of differences of logits: the largest of them, or 1 where that is less."""
+    return max(1.0, float(np.abs(logits).max()))
+
+
 def scores_of(logits: Floats, own: ScoreActivation, chosen: Activation | None = None) -> Floats:
     """Make scores of logits.
 

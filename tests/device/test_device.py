@@ -20,8 +20,8 @@ from minnow.device.answer import HALF_DIFFERENCE
 from minnow.errors import BundleError, InputError, MinnowError, OutputError, SourceError
 from minnow.model.spec import EMBEDDING_INTERFACES, Interface
 from minnow.parity import Measure
-from minnow.proof.verdict import logit_scale
 from minnow.recipe import RECIPES
+from minnow.scores import logit_scale
 from minnow.vectors import Pooling
 
 if TYPE_CHECKING:

@@ -61,7 +61,7 @@ class TextEmbedding:
         for name, value, advice in (
             ("cache_dir", cache_dir, "set the variable MINNOW_CACHE"),
             ("providers", providers, "a bundle runs on MNN"),
-            ("cuda", cuda is True or None, "a bundle runs on the CPU"),
+            ("cuda", cuda if cuda is True else None, "a bundle runs on the CPU"),
             ("device_ids", device_ids, "a bundle runs on the CPU"),
         ):
             if value is not None:

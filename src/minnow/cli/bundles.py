@@ -350,9 +350,7 @@ def proof_facts(parity: Parity) -> dict[str, Any]:
         f"worst_{kind.value}": worst.worst,
         "worst_text": worst.worst_text,
         "worst_shape": list(worst.worst_shape),
-        f"{'p5' if kind is Measure.COSINE else 'p95'}_{kind.value}": lowest(
-            run.p5 for run in parity.runs
-        ),
+        f"p{kind.percentile}_{kind.value}": lowest(run.p5 for run in parity.runs),
         f"mean_{kind.value}": lowest(run.mean for run in parity.runs),
         **({"worst_score_difference": max(scores)} if scores else {}),
         **_retrieval(parity.retrieval),

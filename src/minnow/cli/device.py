@@ -73,8 +73,6 @@ def _show(found: list[DeviceResult], folder: Path, as_json: bool) -> None:
     """Print every answer, and fail where one failed."""
     import numpy as np
 
-    from minnow.parity import Measure
-
     if as_json:
         print_json([_facts(each) for each in found])
     else:
@@ -85,11 +83,10 @@ def _show(found: list[DeviceResult], folder: Path, as_json: bool) -> None:
         values = measure.ranked(np.array([each.parity.worst.worst for each in failed]))
         result = failed[int(values.argmin())]
         worst, ids_differ = result.parity.worst, result.answer.ids_differ
-        what = "vectors" if measure is Measure.COSINE else "logits"
         raise ParityError(
             f"{len(failed)} of {len(found)} answers in {folder} do not give the reference's "
-            f"{what}. The worst text of {result.name}, {worst.worst_text}, has {measure.value} "
-            f"{worst.worst:.6f}; the bar is {result.parity.bar:g}."
+            f"{measure.compared}. The worst text of {result.name}, {worst.worst_text}, has "
+            f"{measure.value} {worst.worst:.6f}; the bar is {result.parity.bar:g}."
             + (f" Other token ids: {', '.join(ids_differ[:4])}." if ids_differ else ""),
             worst=worst.worst,
         )
@@ -108,12 +105,11 @@ def _facts(each: DeviceResult) -> dict[str, Any]:
 
 def _print(found: list[DeviceResult]) -> None:
     from minnow.cli.tables import console_for, table_of
-    from minnow.parity import Measure
 
     console = console_for(sys.stdout)
     for each in found:
         answer = each.answer
-        percentile = f"{5 if each.parity.measure is Measure.COSINE else 95}th percentile"
+        percentile = f"{each.parity.measure.percentile}th percentile"
         shape = f", shape {answer.shape[0]}x{answer.shape[1]}" if answer.shape else ""
         table = table_of(
             f"{each.name}: {answer.runner} on {answer.machine}, MNN {answer.mnn}, precision "

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from minnow.caches import cache_folder, list_cache
+from minnow.caches import KINDS, cache_folder, list_cache
 from minnow.cli.app import app, print_json, with_flags
 from minnow.cli.options import Json
 from minnow.engines import ENGINES
@@ -136,7 +136,7 @@ def _smallest_cached() -> Path | None:
 
 
 def _cache() -> dict[str, str]:
-    sizes = dict.fromkeys(("bundle", "engine", "vectors", "form"), 0)
+    sizes = dict.fromkeys(KINDS, 0)
     for entry in list_cache():
         sizes[entry.kind] += entry.size
     shown = {kind: f"{size / 1e6:.1f} MB" for kind, size in sizes.items()}

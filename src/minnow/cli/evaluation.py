@@ -18,6 +18,7 @@ from minnow.cli.options import (
     Offline,
     Output,
     PromptChoice,
+    RerankChoice,
     Revision,
     Source,
 )
@@ -219,17 +220,14 @@ def _evaluate_index(
     with ExitStack() as stack:
         index = stack.enter_context(Index.open(file, indexed.bundle, threads=run.threads))
         questions = read_index_questions(index, queries)
-        reranker = name = None
-        if indexed.reranker is not None:
-            from minnow.reranker import Reranker
-
-            reranker = Reranker.open(indexed.reranker, threads=run.threads, on_truncate="ignore")
-            name = stack.enter_context(reranker).name
+        reranker = stack.enter_context(
+            RerankChoice(indexed.reranker).open(run.threads, on_truncate="ignore")
+        )
         advance = stack.enter_context(
             show_progress("searching", None, "questions", show=sys.stderr.isatty())
         )
         found = compare_modes(
-            index, questions, reranker=reranker, reranker_name=name or "",
+            index, questions, reranker=reranker, reranker_name=reranker.name if reranker else "",
             candidates=run.candidates, margin=indexed.margin, progress=advance,
         )  # fmt: skip
     if indexed.store:
@@ -278,7 +276,6 @@ def gguf_command(
 
 def gguf_facts(proof: GgufProof) -> dict[str, Any]:
     """Return the figures of a GGUF's proof as plain values."""
-    percentile = "p5" if proof.measure.value == "cosine" else "p95"
     return {
         "type": proof.type,
         "file_bytes": proof.size,
@@ -289,7 +286,7 @@ def gguf_facts(proof: GgufProof) -> dict[str, Any]:
         "bar": proof.bar,
         f"worst_{proof.measure.value}": proof.worst,
         "worst_text": proof.worst_text,
-        f"{percentile}_{proof.measure.value}": proof.p5,
+        f"p{proof.measure.percentile}_{proof.measure.value}": proof.p5,
         f"mean_{proof.measure.value}": proof.mean,
     }
 

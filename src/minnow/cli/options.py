@@ -15,7 +15,7 @@ from minnow.cli.fields import option
 from minnow.engines import AUTO, ENGINES, FASTEST, MNN, EngineOptions, MemoryMode
 from minnow.errors import InputError
 from minnow.model.spec import Choices, RolePrompts
-from minnow.options import CANDIDATES
+from minnow.options import CANDIDATES, OnTruncate
 from minnow.recipe import ReferenceName
 from minnow.terminal import UsageError
 from minnow.vectors import Pooling
@@ -134,14 +134,16 @@ class RerankChoice:
     )
 
     @contextmanager
-    def open(self, threads: int | None = None) -> Iterator[Reranker | None]:
+    def open(
+        self, threads: int | None = None, *, on_truncate: OnTruncate = "warn"
+    ) -> Iterator[Reranker | None]:
         """Open the reranker for a block; None where none is given."""
         if self.reranker is None:
             yield None
             return
         from minnow.reranker import Reranker
 
-        with Reranker.open(self.reranker, threads=threads) as reranker:
+        with Reranker.open(self.reranker, threads=threads, on_truncate=on_truncate) as reranker:
             yield reranker
 
 

@@ -135,11 +135,12 @@ def _build(
     yardstick = REFERENCES[reference](original)
     tell_tokenizer(original, progress)
     copy_metadata(origin, folder, original.tokenizer)
-    inside = _looked_inside(original, yardstick, progress)
+    own = _own_reference(original, yardstick, progress)
     if not whole:
-        original = fit_states(original, inside.magnitudes.values)
+        original = fit_states(original, own.magnitudes.values)
         if original.encoder.stream != 1:
             progress(f"states times {original.encoder.stream:g}: half precision ends at 65504")
+    magnitude = own.magnitude(original.network)
     stored = write_encoders(
         original, folder, recipe, shapes=shapes, calibration=calibration, progress=progress
     )
@@ -150,7 +151,7 @@ def _build(
         stored=stored_reference(stored, yardstick) if recipe.rounds else None,
         progress=progress,
     )
-    parity = replace(parity, magnitude=inside.magnitude(original.network))
+    parity = replace(parity, magnitude=magnitude)
     return Manifest(
         source=source_record(origin, original.tokenizer),
         encoder=original.encoder,
@@ -164,15 +165,15 @@ def _build(
     )
 
 
-def _looked_inside(
+def _own_reference(
     original: Original, yardstick: Reference, progress: Progress
 ) -> CheckpointReference:
-    """Compute the probe texts with minnow's own forward pass, which sees every tensor."""
-    inside = yardstick
-    if not isinstance(inside, CheckpointReference):
-        inside = CheckpointReference(original, probes=yardstick.probes)
-    inside.compute(progress)
-    return inside
+    """Compute the probe texts by minnow's own forward pass, whose tensors can be measured."""
+    own = yardstick
+    if not isinstance(own, CheckpointReference):
+        own = CheckpointReference(original, probes=yardstick.probes)
+    own.compute(progress)
+    return own
 
 
 def _check_widths(documents: Manifest, queries: Manifest) -> None:

@@ -223,7 +223,7 @@ def model_card(manifest: Manifest, encoder_bytes: int) -> str:
         kind=_kind(manifest),
         unit="texts" if manifest.reranking is None else "pairs",
         figures=_FIGURES[manifest.parity.measure],
-        percentile="5th" if manifest.parity.measure is Measure.COSINE else "95th",
+        percentile=f"{manifest.parity.measure.percentile}th",
         usage=_EMBEDS if manifest.reranking is None else _RANKS,
         tokenizer=_tokenizer(source.tokenizer),
         prompts=_prompts(manifest),

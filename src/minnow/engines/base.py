@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 TOKENS_PER_BATCH = 1024
 BATCHES_PER_LANE = 2
 """With fewer batches, all threads on one batch after the other finish sooner."""
+MANY_BATCHES = 10_000
+"""More batches than any engine has lanes: `lanes` then returns all of them."""
 
 ENCODER_INPUTS = frozenset({"input_ids", "attention_mask", "token_type_ids", POOLING_MASK})
 

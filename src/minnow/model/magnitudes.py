@@ -1,4 +1,4 @@
-"""The largest numbers inside a network, and a factor that keeps them where half precision ends.
+"""The largest numbers inside a network, and a factor that keeps its states in half precision.
 
 Phones compute in half precision: it ends at 65504, beyond which a state becomes infinite and a
 vector NaN, without an error. States between the layers can be multiplied by a power of two, which
@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from minnow.model.original import Original
 
 _ROOM = 4096.0
-"""States of the measured texts stay below this where they can: those of others may be larger."""
+"""The bound for states of the measured texts, a sixteenth of half precision's end: other texts may
+have larger ones."""
 
 
 @dataclass

@@ -110,9 +110,10 @@ def read_original(source: ModelSource, choices: Choices = Choices()) -> Original
 
 def _read_reranker(source: ModelSource, choices: Choices) -> Original:
     encoder = read_encoder_spec(source)
-    limits = read_limits(source, read_task(source))
+    task = read_task(source)
+    limits = read_limits(source, task)
     tokenizer = read_tokenizer(source, encoder, pairs=not reads_messages(limits))
-    scorer = read_scorer(source, encoder, tokenizer)
+    scorer = read_scorer(source, encoder, tokenizer, task, limits)
     embedding, reranking = read_reranker(source, encoder, tokenizer, scorer, choices)
     return Original(source, encoder, embedding, scorer.tensors(), tokenizer, reranking, scorer.chat)
 

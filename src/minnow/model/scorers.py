@@ -33,7 +33,6 @@ from minnow.model.modules import (
     module_config,
     pooling_modes,
     pools_prompt,
-    read_limits,
     read_modules,
     reads_messages,
 )
@@ -73,21 +72,27 @@ def read_task(source: ModelSource) -> TransformerTask:
     return EMBEDDING if any(name.endswith(".Pooling") for name in names) else CLASSIFICATION
 
 
-def read_scorer(source: ModelSource, encoder: EncoderSpec, tokenizer: SourceTokenizer) -> Scorer:
+def read_scorer(
+    source: ModelSource,
+    encoder: EncoderSpec,
+    tokenizer: SourceTokenizer,
+    task: TransformerTask,
+    limits: Mapping[str, Any],
+) -> Scorer:
     """Read what makes logits of token states.
 
     Args:
         source: The model's files.
         encoder: The network.
         tokenizer: The model's tokenizer.
+        task: What `read_task` read.
+        limits: What `read_limits` read for that task.
 
     Raises:
         SourceError: A file contradicts itself or another.
         UnsupportedModelError: They ask for something that minnow does not compute.
         MissingExtraError: The extra `convert` is not installed.
     """
-    task = read_task(source)
-    limits = read_limits(source, task)
     chat = read_chat_template(source, limits) if reads_messages(limits) else None
     if task is GENERATION:
         return _read_causal(source, encoder, tokenizer, limits, chat)

@@ -15,9 +15,9 @@ from minnow.datasets import builtin_dataset
 from minnow.errors import EngineError, InputError, ParityError
 from minnow.model.pairs import PairTokenizer
 from minnow.parity import RankAgreement
-from minnow.proof.verdict import logit_scale
 from minnow.recipe import RANKING_BARS, Precision
 from minnow.reranker import Reranker
+from minnow.scores import logit_scale
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

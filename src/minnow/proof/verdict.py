@@ -20,7 +20,7 @@ from minnow.model.spec import (
     ScoreActivation,
 )
 from minnow.parity import Measure, Parity, ParityRun
-from minnow.scores import activate
+from minnow.scores import activate, logit_scale
 from minnow.vectors import rowwise_cosine
 
 if TYPE_CHECKING:
@@ -94,11 +94,6 @@ class Candidate:
         differences = np.abs(found.astype(np.float64) - expected)
         greatest: NDArray[np.float64] = differences.max(axis=1)
         return greatest
-
-
-def logit_scale(expected: Vectors) -> float:
-    """Return the unit of differences of logits: the largest of them, or 1 where that is less."""
-    return max(1.0, float(np.abs(expected).max()))
 
 
 @dataclass(frozen=True)
@@ -206,7 +201,7 @@ def measure(
         threads=run.threads,
         batching=run.batching,
         mean=float(values.mean()),
-        p5=float(np.percentile(values, 5 if kind is Measure.COSINE else 95)),
+        p5=float(np.percentile(values, kind.percentile)),
         worst=float(values[worst]),
         worst_text=names[texts[worst]],
         worst_shape=run.shapes[worst],
@@ -259,12 +254,10 @@ def judge(candidate: Candidate, runs: Sequence[Run], reference: Reference) -> Pa
     )
     faults = [fault for run in runs for fault in _faults(candidate, run, expected, names)]
     if faults:
-        worst, what = parity.worst, "vectors"
-        if candidate.reranking is not None:
-            what = "logits"
+        worst, kind = parity.worst, parity.measure
         raise ParityError(
-            f"Refused: {candidate.name} does not give the {what} of {reference.name}. The worst "
-            f"text, {worst.worst_text}, has {parity.measure.value} {worst.worst:.6f}; the bar is "
+            f"Refused: {candidate.name} does not give the {kind.compared} of {reference.name}. The "
+            f"worst text, {worst.worst_text}, has {kind.value} {worst.worst:.6f}; the bar is "
             f"{parity.bar:g}. Nothing was written. {candidate.advice}".rstrip()
             + "\n  "
             + listed(faults, "\n  "),

@@ -277,7 +277,8 @@ class Index(OpenIndexFile):
 
     def vectors(self, ids: Sequence[int]) -> Floats:
         """Return the vectors of chunks by their ids (`Hit.id`): float32 of shape (ids, width)."""
-        return self._vectors.of(ids)
+        with self.store.reading():
+            return self._vectors.of(ids)
 
     def build_sidecar(
         self, *, dtype: str = "f16", progress: Callable[[int], None] = lambda _: None

@@ -78,13 +78,13 @@ class ChunkVectors:
         Raises:
             InputError: A migration has not made all of them yet.
         """
-        with self._store.reading() as database:
-            if self._migration is not None:
-                raise InputError(
-                    f"{self._store.path} is being migrated and does not have all vectors of the "
-                    "new model yet. Finish with `minnow index migrate`."
-                )
-            return vectors_of(database, ids, self._width, self._encoding, unit=self._unit)
+        if self._migration is not None:
+            raise InputError(
+                f"{self._store.path} is being migrated and does not have all vectors of the new "
+                "model yet. Finish with `minnow index migrate`."
+            )
+        database = self._store.database
+        return vectors_of(database, ids, self._width, self._encoding, unit=self._unit)
 
     def build_sidecar(self, dtype: str, progress: Callable[[int], None]) -> bool:
         """Write the sidecar, unless it is current; return whether there is one."""

@@ -13,7 +13,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import Response
 from starlette.routing import Route
 
-from minnow.serve.errors import JSON, ApiError, bad_request, busy, internal_error, of_http
+from minnow.serve.errors import JSON, ApiError, busy, internal_error, of_http, unknown_field
 from minnow.serve.guards import Guarded, Watched, answer_of, read_body, unless_gone
 from minnow.serve.handlers import IGNORED, TRUNCATED
 from minnow.serve.inputs import unknown_fields
@@ -99,9 +99,10 @@ async def _answer_post(service: Service, endpoint: Endpoint, request: Request) -
 
     try:
         body = await read_body(request.scope, request.receive, limits, hold)
-        unknown = await service.in_thread(unknown_fields, body, endpoint.request)
+        assert endpoint.request is not None
+        unknown = unknown_fields(body, endpoint.request)  # 2 µs for a kilobyte, 6 ms at the limit
         if unknown and service.settings.strict:
-            raise _unknown_field(unknown[0])
+            raise unknown_field(unknown[0])
         work = endpoint.handle(service, body, request.path_params)
         response = await unless_gone(request.receive, work)
         if unknown:
@@ -110,11 +111,6 @@ async def _answer_post(service: Service, endpoint: Endpoint, request: Request) -
     finally:
         service.requests -= 1
         service.body_bytes -= held
-
-
-def _unknown_field(name: str) -> ApiError:
-    shown = name if len(name) <= 80 else f"{name[:80]}…"
-    return bad_request(f"There is no field `{shown}`; GET /openapi.json lists all.", shown)
 
 
 async def _answer_error(_: Request, error: Exception) -> Response:

@@ -73,9 +73,19 @@ def unauthorized(*, given: bool) -> ApiError:
     )
 
 
+def _shown(name: str) -> str:
+    return name if len(name) <= 80 else f"{name[:80]}…"
+
+
+def unknown_field(name: str) -> ApiError:
+    """Make the error for a field that a request does not have."""
+    shown = _shown(name)
+    return bad_request(f"There is no field `{shown}`; GET /openapi.json lists all.", shown)
+
+
 def unknown_model(name: str, there_are: list[str], param: str = "model") -> ApiError:
     """Make the error for a model that is not served, named in a field of the request."""
-    shown = name if len(name) <= 80 else f"{name[:80]}…"
+    shown = _shown(name)
     return ApiError(
         HTTPStatus.NOT_FOUND,
         f"The model `{shown}` does not exist. This server has: {', '.join(there_are)}.",

@@ -245,7 +245,11 @@ async def answer_rerank(service: Service, body: bytes, _: Mapping[str, str]) -> 
 
 
 async def answer_rerank_documents(service: Service, body: bytes, _: Mapping[str, str]) -> Response:
-    """Cut off pairs that are too long, unless that is refused: Cohere's clients expect it."""
+    """Answer with documents in their order, as Cohere and Jina do.
+
+    Pairs that are too long are cut off, unless the request refuses that, as Cohere's clients
+    expect.
+    """
 
     def read() -> tuple[DocumentsRequest, ServedReranker, list[str], Rows]:
         asked = decode(body, DocumentsRequest)

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from minnow.bundle import Bundle
 from minnow.embedder import Embedder
-from minnow.engine_choice import for_bulk_only
+from minnow.engine_choice import settle_auto
 from minnow.engines import MNN
+from minnow.engines.base import MANY_BATCHES
 from minnow.errors import BatchSizeError, InputError, ServeError
 from minnow.options import check_options
 from minnow.reranker import Reranker
@@ -31,9 +32,6 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float32]
 
 log = logging.getLogger("minnow.serve")
-
-_MANY_BATCHES = 10_000
-"""More batches than any engine has lanes."""
 
 _ROLES: Mapping[str, Role] = {
     "query": "query",
@@ -69,7 +67,7 @@ class ServedModel:
         self._pipeline = pipeline
         self._created = int(bundle.folder.stat().st_mtime)  # it may be moved away later
         self.whole: Engine = pipeline.engine
-        self.lanes: Sequence[Engine] = self.whole.lanes(_MANY_BATCHES)
+        self.lanes: Sequence[Engine] = self.whole.lanes(MANY_BATCHES)
         for lane in (self.whole, *self.lanes):
             pipeline.forward(lane, warming)
 
@@ -274,7 +272,7 @@ def open_model(name: str, bundle: Bundle, options: EngineOptions) -> ServedModel
     Raises:
         BundleError, EngineError, SourceError, MissingExtraError: As `Embedder.open`.
     """
-    options = for_bulk_only(options, bundle)
+    options = settle_auto(options, bundle)
     if bundle.manifest.reranking is not None:
         reranker = Reranker.open(bundle, options, on_truncate="ignore")
         _log(name, options, reranker)

@@ -34,22 +34,24 @@ _LATEST = ":latest"
 """What Ollama adds to names without a tag."""
 
 
-class EmbedRequest(VectorsRequest, kw_only=True):
-    """Body of Ollama's `POST /api/embed`, and two more fields; the last two have no effect."""
+class OllamaRequest(VectorsRequest, kw_only=True):
+    """What both requests have; `keep_alive` and `options` have no effect."""
 
     model: str
+    keep_alive: str | float | None = None
+    options: dict[str, Any] | None = None
+
+
+class EmbedRequest(OllamaRequest, kw_only=True):
+    """Body of Ollama's `POST /api/embed`, and two more fields."""
+
     input: str | list[str] = ""
-    keep_alive: str | float | None = None
-    options: dict[str, Any] | None = None
 
 
-class PromptRequest(VectorsRequest, kw_only=True):
-    """Body of Ollama's older `POST /api/embeddings`, and more fields; two have no effect."""
+class PromptRequest(OllamaRequest, kw_only=True):
+    """Body of Ollama's older `POST /api/embeddings`, and more fields."""
 
-    model: str
     prompt: str = ""
-    keep_alive: str | float | None = None
-    options: dict[str, Any] | None = None
 
 
 class EmbedAnswer(ResponseBody):
@@ -153,7 +155,7 @@ async def answer_ollama_version(_: Service, __: bytes, ___: Mapping[str, str]) -
 
 
 def _read(
-    service: Service, asked: EmbedRequest | PromptRequest, given: str | list[str], param: str
+    service: Service, asked: OllamaRequest, given: str | list[str], param: str
 ) -> tuple[ServedEmbedder, Rows]:
     """Tokenise the texts of a request; cut them off unless it refuses that, as Ollama does.
 

@@ -10,7 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from minnow import once
+from minnow import cached_folders
 from minnow.errors import EngineError
 from minnow.processes import python_command, run_child
 
@@ -45,7 +45,7 @@ def made_once(
         OutputError: The cache cannot be written.
         MinnowError: An error of `write`; the cache does not keep anything then.
     """
-    return once.made_once(f"{form}-{_key(files, packages)}", write)
+    return cached_folders.made_once(f"{form}-{_key(files, packages)}", write)
 
 
 def export_with_sentence_transformers(source: Path, backend: str, destination: Path) -> None:

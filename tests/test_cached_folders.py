@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from minnow.cached_folders import RECORD, sealed_once
 from minnow.errors import EngineError
-from minnow.once import RECORD, sealed_once
 
 if TYPE_CHECKING:
     from collections.abc import Callable

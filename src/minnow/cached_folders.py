@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from minnow.caches import cache_folder
+from minnow.caches import cache_folder, files_below
 from minnow.files import staging_folder
 from minnow.sealing import (
     FileRecord,
@@ -108,4 +108,4 @@ def _delete_oldest(newest: Path, most_bytes: int) -> None:
 
 
 def _size(folder: Path) -> int:
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    return sum(path.stat().st_size for path in files_below(folder))
