@@ -46,9 +46,9 @@ _ABSENT = {
 
 
 class ModelCard:
-    """What evaluators of sentence-transformers ask and tell of a model's card.
+    """The part of a model's card that evaluators of sentence-transformers read and write.
 
-    The card of a bundle is sealed, so what they tell is not kept.
+    The card of a bundle is sealed, so what they write is not kept.
 
     Attributes:
         base_model: The name of the embedder.
@@ -114,7 +114,7 @@ class SentenceTransformerNames(TextEncoder):
             )
         for part in parts:
             part.text_tokenizer.limit(tokens)
-        self._settle(max_tokens=tokens)
+        self._change_embedding(max_tokens=tokens)
 
     def get_max_seq_length(self) -> int:
         """Return `max_seq_length`."""
@@ -154,7 +154,7 @@ class SentenceTransformerNames(TextEncoder):
         except ValueError:
             names = ", ".join(each.value for each in Similarity)
             raise InputError(f"similarity_fn_name should be {names}, not {name!r:.60}.") from None
-        self._settle(similarity=kind)
+        self._change_embedding(similarity=kind)
 
     def similarity(self, a: Any, b: Any) -> Any:
         """Compare vectors by the model's similarity, which is the cosine unless it states another.
@@ -249,7 +249,7 @@ class SentenceTransformerNames(TextEncoder):
         if not all(isinstance(text, str) for pair in prompts.items() for text in pair):
             raise InputError("prompts should have a string for each name.")
         check_default_prompt(default, prompts)
-        self._settle(prompts=dict(prompts), default_prompt_name=default)
+        self._change_embedding(prompts=dict(prompts), default_prompt_name=default)
 
     def _truncate(self, dim: int | None) -> None:
         most = self.pipeline.width
@@ -257,9 +257,9 @@ class SentenceTransformerNames(TextEncoder):
             raise InputError(f"truncate_dim should be 1 to {most}, the model's width, not {dim}.")
         self.truncate_dim = dim
 
-    def _settle(self, **changes: Any) -> None:
+    def _change_embedding(self, **changes: Any) -> None:
         """Change how texts become vectors, in the encoder of queries too."""
         self.embedding = replace(self.embedding, **changes)
         self.pipeline = replace(self.pipeline, embedding=self.embedding)
         if self.queries is not None:
-            self.queries._settle(**changes)
+            self.queries._change_embedding(**changes)

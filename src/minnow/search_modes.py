@@ -1,4 +1,4 @@
-"""Which way of searching an index answers its user's own questions best."""
+"""Comparison of the ways to search an index, on its user's own questions."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 DEPTH = 10
 BASELINE: SearchMode = "hybrid"
-"""How a search goes that nobody chose; the others have to be better than this."""
+"""The mode of a search that names none; another mode has to be better than this."""
 
 _MODES: tuple[SearchMode, ...] = (BASELINE, "vector", "keyword")
 

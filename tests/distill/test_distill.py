@@ -14,7 +14,7 @@ from tokenizers import Tokenizer
 
 from minnow.distill import distill
 from minnow.distill.fitting import count_tokens, fit_table
-from minnow.distill.making import make_queries, split_texts
+from minnow.distill.queries import make_queries, split_texts
 from minnow.distill.texts import read_fitting_texts
 from minnow.errors import BundleError, InputError, OutputError, ParityError
 from minnow.indexfile.query_table import RECORD, TABLE, StaticQueries, write_table

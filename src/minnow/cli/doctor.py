@@ -43,7 +43,7 @@ def doctor_command(
 
     Example: minnow doctor bge-small.minnow
     """
-    engines = dict(_tried(bundle or _smallest_cached()))
+    engines = dict(_try_engines(bundle or _smallest_cached()))
     facts = {**_machine(), **_packages(), "engines": engines, "cache": _cache()}
     if as_json:
         print_json(facts)
@@ -106,7 +106,7 @@ def _version(name: str) -> str | None:
         return None
 
 
-def _tried(bundle: Path | None) -> Iterator[tuple[str, str]]:
+def _try_engines(bundle: Path | None) -> Iterator[tuple[str, str]]:
     """Open a bundle on each engine; yield what came of it."""
     from minnow.embedder import Embedder
 

@@ -86,7 +86,7 @@ class DocsChoice:
 
 @dataclass(frozen=True)
 class IndexedChoice:
-    """How an index is searched whose ways of searching are compared."""
+    """Options for an index, whose ways of searching are compared."""
 
     bundle: Path | None = option(
         None, "With an index: the model that it was made with.", "--bundle", "-b"

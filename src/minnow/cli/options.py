@@ -110,9 +110,9 @@ class EngineChoice:
 
     @contextmanager
     def reporting(self, opened: Embedder | Reranker) -> Iterator[None]:
-        """Print on stderr, after a block, which engine ran and why, unless MNN was not in question.
+        """Print on stderr, after a block, which engine ran and why.
 
-        Not in question means that the user named it, or that "auto" had no other for the block.
+        Nothing is printed where the user named MNN, or where "auto" never tried another engine.
         """
         from minnow.cli.app import with_flags
         from minnow.engine_choice import was_settled
@@ -149,7 +149,7 @@ class RerankChoice:
 
 @dataclass(frozen=True)
 class ScopeChoice:
-    """What of an index is searched, and whether hits may repeat each other."""
+    """The part of an index to search, and whether hits that repeat a better one are folded."""
 
     paths: tuple[str, ...] = option(
         (), "Search such files only, as 'docs/**/*.md' or a folder; may be given again.",

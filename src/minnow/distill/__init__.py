@@ -18,8 +18,8 @@ import numpy as np
 from minnow.bundle import TOKENIZER, Bundle
 from minnow.characters import clean_text
 from minnow.convert.provenance import tools
-from minnow.distill.fitting import count_tokens, fit_table, prior
-from minnow.distill.making import make_queries, split_texts
+from minnow.distill.fitting import count_tokens, fit_table, make_prior
+from minnow.distill.queries import make_queries, split_texts
 from minnow.embedder import Embedder
 from minnow.engines import EngineOptions
 from minnow.errors import InputError, ParityError
@@ -139,7 +139,7 @@ def _fit(
     vectors = _embed(teacher, made)
     progress("fitting the table")
     occurring = np.asarray(counts.sum(axis=0)).ravel().astype(np.int64)
-    return fit_table(counts, vectors, prior(occurring, alone))
+    return fit_table(counts, vectors, make_prior(occurring, alone))
 
 
 def _spelling(token: str) -> str:

@@ -23,7 +23,7 @@ ROUNDS = 12
 _SIF = 1e-3
 
 
-def prior(counts: NDArray[np.int64], vectors: Floats) -> Floats:
+def make_prior(counts: NDArray[np.int64], vectors: Floats) -> Floats:
     """Return a table without a fit: each token's own vector, rare ones weighted more.
 
     Args:

@@ -1,4 +1,4 @@
-"""What makes logits of token states, in each form that the files of a cross-encoder have.
+"""Scorers: the part of a cross-encoder that makes logits of token states, in each form of its files.
 
 Source: `CrossEncoder` of sentence-transformers 6.2: a class of transformers that gives them, a
 causal language model with `LogitScore`, or a network with Pooling and Dense modules, of which the
@@ -47,7 +47,7 @@ Tensors = Mapping[str, NDArray[np.float32]]
 
 @dataclass(frozen=True)
 class Scorer:
-    """What makes logits of token states.
+    """The part of a cross-encoder that makes logits of token states.
 
     Attributes:
         labels: The name of each logit.
@@ -79,7 +79,7 @@ def read_scorer(
     task: TransformerTask,
     limits: Mapping[str, Any],
 ) -> Scorer:
-    """Read what makes logits of token states.
+    """Read the part of a cross-encoder that makes logits of token states.
 
     Args:
         source: The model's files.

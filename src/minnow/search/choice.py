@@ -1,4 +1,4 @@
-"""The way of searching that a file's questions chose, stored in the file."""
+"""The way of searching that suits a file's questions best, stored in the file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which documents a search is about, by the paths of files and by dates."""
+"""The scope of a search: documents chosen by the paths of files and by dates."""
 
 from __future__ import annotations
 

@@ -247,8 +247,8 @@ async def answer_rerank(service: Service, body: bytes, _: Mapping[str, str]) -> 
 async def answer_rerank_documents(service: Service, body: bytes, _: Mapping[str, str]) -> Response:
     """Answer with documents in their order, as Cohere and Jina do.
 
-    Pairs that are too long are cut off, unless the request refuses that, as Cohere's clients
-    expect.
+    Pairs that are too long are cut off, which Cohere's clients expect, unless the request refuses
+    that.
     """
 
     def read() -> tuple[DocumentsRequest, ServedReranker, list[str], Rows]:

@@ -76,7 +76,7 @@ class System:
     reranker: System | None = None
 
     def in_bulk_on(self, engine: str | None) -> System:
-        """Return the system with the engine in its runtime that ran it in bulk, if any did."""
+        """Return the system with a `runtime` that names the engine that it took in bulk."""
         return self if not engine else replace(self, runtime=f"{self.runtime}, in bulk {engine}")
 
 
