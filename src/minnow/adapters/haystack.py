@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from minnow.characters import clean_text
 from minnow.embedder import Embedder
+from minnow.engines import AUTO
 from minnow.errors import InputError, MissingExtraError
 from minnow.indexfile.reranking import rank_texts
 from minnow.options import OnTruncate  # noqa: TC001  Haystack reads the annotations
@@ -90,7 +91,7 @@ class MinnowTextEmbedder(_Opens):
         bundle: str | Path,
         *,
         on_truncate: OnTruncate = "warn",
-        engine: str = "mnn",
+        engine: str = AUTO,
         threads: int | None = None,
     ) -> None:
         """Name the bundle; `warm_up` opens it.
@@ -131,7 +132,7 @@ class MinnowDocumentEmbedder(_Opens):
         meta_fields_to_embed: list[str] | None = None,
         embedding_separator: str = "\n",
         on_truncate: OnTruncate = "error",
-        engine: str = "mnn",
+        engine: str = AUTO,
         threads: int | None = None,
     ) -> None:
         """Name the bundle; `warm_up` opens it.
@@ -180,7 +181,7 @@ class MinnowRanker(_Opens):
         meta_fields_to_embed: list[str] | None = None,
         embedding_separator: str = "\n",
         on_truncate: OnTruncate = "warn",
-        engine: str = "mnn",
+        engine: str = AUTO,
         threads: int | None = None,
     ) -> None:
         """Name the bundle; `warm_up` opens it.

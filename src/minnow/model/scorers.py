@@ -1,4 +1,4 @@
-"""Scorers: the part of a cross-encoder that makes logits of token states, in each form of its files.
+"""Scorers: the part of a cross-encoder that makes logits, in each form that its files have.
 
 Source: `CrossEncoder` of sentence-transformers 6.2: a class of transformers that gives them, a
 causal language model with `LogitScore`, or a network with Pooling and Dense modules, of which the
