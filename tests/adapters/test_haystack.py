@@ -106,9 +106,10 @@ def test_a_pipeline_runs_is_saved_and_loaded(made: Tiny, ranker: Bundle) -> None
         again = Pipeline.loads(pipeline.dumps(), **options)
     except TypeError:  # Haystack 2 has no such argument and allows every module
         again = Pipeline.loads(pipeline.dumps())
-    loaded = again.get_component("ranker")
+    loaded: Any = again.get_component("ranker")
     assert (loaded.bundle, loaded.top_k, loaded.threads) == (str(ranker.folder), 2, None)
-    assert again.get_component("embedder").threads == 1
+    embedder: Any = again.get_component("embedder")
+    assert embedder.threads == 1
     for part in (parts["embedder"], parts["ranker"]):
         part.close()
 
