@@ -12,6 +12,7 @@ import pytest
 from examples.test_cpp_bpe_unigram import MAKERS
 from fakes.bundles import quick_recipe
 from fakes.checkpoint import edit_json, source_of, write_json, write_model
+from fakes.decoders import write_published
 from fakes.sealed import change_record
 from tokenizers import normalizers, pre_tokenizers, trainers
 
@@ -178,6 +179,44 @@ def a_byte_level_tokenizer() -> Tokenizer:
     )  # fmt: skip
     tokenizer.train_from_iterator([words * 9, words.replace(" ", "")], trainer)
     return tokenizer
+
+
+@pytest.fixture(scope="module", params=["qwen3", "gemma3"])
+def decoder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    """A bundle of a decoder as its repository has it: tokenizer, pooling, prompts and head."""
+    folder = tmp_path_factory.mktemp("decoder")
+    source = write_published(folder / "model", request.param)
+    return convert(str(source), folder / "tiny.minnow", recipe=quick_recipe("fp16"))
+
+
+@pytest.mark.extra("sentence-transformers")
+class TestDecoders:
+    def test_the_engine_proves_them(self, decoder: Bundle, tmp_path: Path) -> None:
+        record = export_mnn_llm(decoder, tmp_path / "llm").record
+        is_qwen = decoder.manifest.encoder.family == "qwen3"
+        assert record.parity.worst.worst >= 0.9999
+        assert record.pooling.partition(",")[0] == ("lasttoken" if is_qwen else "mean")
+        assert record.normal_form == ("NFC" if is_qwen else None)
+        assert record.normalize
+        stated = json.loads((tmp_path / "llm/llm_config.json").read_text())
+        around = "{{ messages[0]['content'] }}"
+        around = f"{around}<|endoftext|>" if is_qwen else f"<bos>{around}<eos>"
+        assert stated["jinja"]["chat_template"] == around
+
+    def test_another_sight_of_tokens_fails(
+        self, decoder: Bundle, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A decoder that sees what follows, or a Gemma that does not."""
+
+        def build(network: Any, *given: Any, **options: Any) -> Any:
+            blocks = tuple(
+                replace(block, attention=replace(block.attention, causal=not network.is_causal))
+                for block in network.blocks
+            )
+            return build_embedded_graph(replace(network, blocks=blocks), *given, **options)
+
+        monkeypatch.setattr(minnow.export.mnn_llm, "build_embedded_graph", build)
+        assert "has cosine" in refuse(decoder, ParityError)
 
 
 @pytest.mark.parametrize("kind", ["BPE", "WordPiece"])

@@ -14,6 +14,7 @@ from minnow.convert.provenance import tools
 from minnow.convert.quantize import quantize
 from minnow.errors import BundleError, ConversionError, InputError
 from minnow.export import WordKind
+from minnow.export.mnn_llm.byte_fallback import byte_fallback_file
 from minnow.export.mnn_llm.byte_level import byte_level_file, takes_form_c
 from minnow.export.mnn_llm.card import export_card
 from minnow.export.mnn_llm.mtok import mtok_bytes, require_expressible
@@ -53,7 +54,12 @@ LONGEST = 4096
 _WORD = "embeddings.word"
 _LOG = "conversion.log"
 BUILT_IN = RECIPES["int8"].calibration
-EXPRESSED = {"WordPiece": wordpiece_file, "BPE": byte_level_file}
+EXPRESSED = {
+    "WordPiece": wordpiece_file,
+    "BPE": byte_level_file,
+    "BPE with bytes": byte_fallback_file,
+}
+"""Model of a tokenizer -> what expresses it."""
 _OTHER_MODELS = {
     "Unigram": "the engine divides a word otherwise where two ways have the same score",
     "WordLevel": "the engine has no such model",
@@ -219,9 +225,13 @@ def _check(bundle: Bundle, calibration: Sequence[str] | None) -> None:
 
 def _tokenizer(bundle: Bundle) -> tuple[TokenizerFile, bool]:
     """Express the tokenizer; return also whether the app has to give texts in form C."""
+    from tokenizers import models
+
     lowercase = bundle.manifest.embedding.lowercase
     tokenizer = load_whole_tokenizer(bundle.folder / TOKENIZER, lowercase=lowercase)
     kind = type(tokenizer.model).__name__
+    if isinstance(tokenizer.model, models.BPE) and tokenizer.model.byte_fallback:
+        kind = "BPE with bytes"
     if kind not in EXPRESSED:
         require_expressible([f"its model is {kind}, and {_OTHER_MODELS[kind]}"])
     return EXPRESSED[kind](tokenizer, chat_template(tokenizer)), takes_form_c(tokenizer)

@@ -43,7 +43,7 @@ and proven by minnow {minnow}. An app needs no tokenizer and no pooling of its o
 std::unique_ptr<MNN::Transformer::Embedding> engine(
     MNN::Transformer::Embedding::createEmbedding("path/to/this/folder/config.json"));
 auto vector = engine->txt_embedding("{prompt}how do fish sleep?");
-const float* numbers = vector->readMap<float>();  // engine->dim() of them
+const float* numbers = vector->readMap<float>();  // {width} of them
 ```
 
 The engine {limits}.

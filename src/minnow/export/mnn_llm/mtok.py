@@ -3,8 +3,7 @@
 It begins with text lines: `430 4`, three counts of ids, and the ids. Then comes binary, little
 endian: a normaliser, a pre-tokeniser, a model, a decoder, added tokens, and a chat template. The
 source is `load_vocab_binary` in transformers/llm/engine/src/tokenizer/tokenizer.cpp of MNN 3.6.1,
-which checks nothing that it reads. Only the parts that WordPiece and byte-level BPE need are
-supported here.
+which checks nothing that it reads. Only the parts that WordPiece and BPE need are supported here.
 """
 
 from __future__ import annotations
@@ -92,11 +91,18 @@ class PrefixSpace:
 
 
 @dataclass(frozen=True)
+class ReplaceSpaces:
+    """A step that writes each space as another character."""
+
+    new: str
+
+
+@dataclass(frozen=True)
 class VisibleBytes:
     """A step that replaces each byte by a visible character, as GPT-2 does."""
 
 
-PreTokenizer = BertWords | Split | PrefixSpace | VisibleBytes
+PreTokenizer = BertWords | Split | PrefixSpace | ReplaceSpaces | VisibleBytes
 
 
 @dataclass(frozen=True)
@@ -120,7 +126,7 @@ class WordPiece:
 class Bpe:
     """A model that merges neighbouring tokens, beginning with characters.
 
-    A character that is no token vanishes.
+    A character that is no token becomes tokens of its bytes, `<0xE9>`; those that are none vanish.
 
     Attributes:
         tokens: The vocabulary; a token's index is its id.
@@ -224,6 +230,8 @@ def _pre_tokenizer(step: PreTokenizer) -> bytes:
         return bytes([SPLIT]) + _string(step.pattern) + bytes([0, behaviour])
     if isinstance(step, PrefixSpace):
         return bytes([METASPACE]) + _string(" ") + b"\1"
+    if isinstance(step, ReplaceSpaces):
+        return bytes([METASPACE]) + _string(step.new) + b"\0"
     if isinstance(step, VisibleBytes):
         return bytes([BYTES, 0])
     return bytes([BERT_PRE_TOKENIZER])

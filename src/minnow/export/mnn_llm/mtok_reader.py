@@ -16,6 +16,7 @@ from minnow.export.mnn_llm.mtok import (
     CharacterTable,
     PrefixSpace,
     Replace,
+    ReplaceSpaces,
     Split,
     TokenizerFile,
     VisibleBytes,
@@ -175,8 +176,10 @@ class _Reader:
             return BertWords()
         if kind == form.BYTES and not self._flag():
             return VisibleBytes()
-        if kind == form.METASPACE and self._text() == " " and self._flag():
-            return PrefixSpace()
+        if kind == form.METASPACE:
+            new, begins = self._text(), self._flag()
+            if (new == " ") == begins:
+                return PrefixSpace() if begins else ReplaceSpaces(new)
         if kind == form.SPLIT:
             pattern, inverted, behaviour = self._text(), self._flag(), self._number("<B")
             if not inverted and behaviour in (form.ISOLATED, form.REMOVED):
