@@ -20,9 +20,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from examples.test_cpp_tokenizer import a_bundle
 from fakes.native import PROGRAM, compile_program
 from mnn_llm_characters import CHARACTERS, all_characters, random_texts
+from native.test_cpp_tokenizer import a_bundle
 from tokenizers import AddedToken, Regex, Tokenizer, models, normalizers, trainers
 from tokenizers.pre_tokenizers import Metaspace, Sequence, Split, WhitespaceSplit
 from tokenizers.processors import TemplateProcessing

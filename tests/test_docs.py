@@ -19,7 +19,9 @@ PAGES = [
     ROOT / "README.md",
     ROOT / "CHANGELOG.md",
     *sorted(
-        path for room in ("docs", "examples", "findings") for path in ROOT.glob(f"{room}/**/*.md")
+        path
+        for room in ("docs", "examples", "findings", "native")
+        for path in ROOT.glob(f"{room}/**/*.md")
     ),
 ]
 ARCHITECTURE = (ROOT / "docs/architecture.md").read_text(encoding="utf-8")

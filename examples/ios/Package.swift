@@ -8,11 +8,11 @@ let package = Package(
     targets: [
         // MNN, built as the README says, beside this file.
         .binaryTarget(name: "MNN", path: "MNN.xcframework"),
-        // Links to the core of examples/cpp; Swift sees only its C functions.
+        // Links to the core, native/; Swift sees only its C functions.
         .target(
             name: "CMinnow",
             dependencies: ["MNN"],
-            exclude: ["core/character_tables.inc", "core/unicode_tables.inc"],
+            exclude: ["src/character_tables.inc", "src/unicode_tables.inc"],
             cxxSettings: [.define("MINNOW_HAS_MNN")],
             linkerSettings: [
                 .linkedFramework("Metal"), .linkedFramework("CoreML"), .linkedFramework("Foundation"),

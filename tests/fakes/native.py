@@ -1,35 +1,40 @@
-"""The samples in C++, compiled and run."""
+"""The library in C++, compiled and run."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
 import subprocess
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-SAMPLE = Path(__file__).parents[2] / "examples/cpp"
+NATIVE = Path(__file__).parents[2] / "native"
+HEADERS = ("*.h", "*.hpp", "*.inc")
 STRICT = ("-std=c++17", "-O1", "-Wall", "-Wextra", "-Werror", "-pthread")
 OWN = tuple(os.environ.get("CXXFLAGS", "").split())
 """Flags of this machine, such as the ABI of an MNN that a wheel holds; CMake reads them too."""
 SANITIZE = ("-O0", "-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-g")
 TOKENIZER = (
-    "core/json.cpp",
-    "core/model.cpp",
-    "core/normalizer.cpp",
-    "core/pairs.cpp",
-    "core/pattern.cpp",
-    "core/pre_tokenizer.cpp",
-    "core/tokenizer.cpp",
-    "core/unicode.cpp",
+    "src/json.cpp",
+    "src/model.cpp",
+    "src/normalizer.cpp",
+    "src/pairs.cpp",
+    "src/pattern.cpp",
+    "src/pre_tokenizer.cpp",
+    "src/tokenizer.cpp",
+    "src/unicode.cpp",
 )
-PROGRAM = ("minnow_embed.cpp", "device_check.cpp", *TOKENIZER)
-CORE = ("core/embedder.cpp", "core/mnn_llm.cpp", "core/network.cpp", "core/reranker.cpp")
+PROGRAM = ("programs/minnow_embed.cpp", "programs/device_check.cpp", *TOKENIZER)
+CORE = ("src/embedder.cpp", "src/mnn_llm.cpp", "src/network.cpp", "src/reranker.cpp")
 
 
 def mnn_root() -> Path:
@@ -58,10 +63,42 @@ def link_mnn() -> list[str]:
 def compile_program(
     program: Path, sources: Sequence[str], *flags: str, after: Sequence[str] = ()
 ) -> Path:
-    """Compile files of the sample with g++, all warnings being errors."""
-    paths = [str(SAMPLE / name) for name in sources]
-    run_tool("g++", *STRICT, *OWN, *flags, *paths, "-o", str(program), *after)
+    """Compile files of the library with g++, all warnings being errors."""
+    made = compile_objects([NATIVE / name for name in sources], *flags)
+    run_tool("g++", *STRICT, *OWN, *flags, *made, "-o", str(program), *after)
     return program
+
+
+def compile_objects(sources: Sequence[Path], *flags: str) -> list[str]:
+    """Compile each source once for all programs and sessions that give the same flags.
+
+    The objects lie in the folder for temporary files, under the hash of all that they depend on.
+    """
+    command = ("g++", *STRICT, *OWN, *flags, f"-I{NATIVE}/include", f"-I{NATIVE}/src", "-c")
+    shared = hashlib.sha256(repr((command, _compiler())).encode())
+    for header in sorted(path for kind in HEADERS for path in NATIVE.rglob(kind)):
+        shared.update(header.read_bytes())
+    folder = Path(tempfile.gettempdir()) / f"minnow-objects-{os.getuid()}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+
+    def compile_one(source: Path) -> str:
+        digest = shared.copy()
+        digest.update(source.read_bytes())
+        made = folder / f"{source.stem}-{digest.hexdigest()[:32]}.o"
+        if not made.exists():
+            staged = made.with_suffix(f".{os.getpid()}")
+            run_tool(*command, str(source), "-o", str(staged))
+            staged.replace(made)
+        return str(made)
+
+    with ThreadPoolExecutor(2) as pool:
+        return list(pool.map(compile_one, sources))
+
+
+@cache
+def _compiler() -> str:
+    done = subprocess.run(["g++", "--version"], capture_output=True, text=True, check=True)
+    return done.stdout
 
 
 def run_tool(*command: str) -> None:
@@ -96,7 +133,7 @@ class Program:
         return said
 
 
-ANDROID = SAMPLE.parent / "android/app/src/main"
+ANDROID = NATIVE.parent / "examples/android/app/src/main"
 
 
 def java_home() -> Path:
@@ -109,15 +146,15 @@ def java_home() -> Path:
 def jni_flags() -> list[str]:
     """Return compiler flags that find jni.h and minnow.h."""
     include = java_home() / "include"
-    return [f"-isystem{include}", f"-isystem{include}/linux", f"-I{SAMPLE}"]
+    return [f"-isystem{include}", f"-isystem{include}/linux", f"-I{NATIVE}/include"]
 
 
 def compile_library(library: Path, sources: Sequence[Path], *flags: str) -> Path:
     """Compile the core and more into a shared library, against MNN."""
-    core = [SAMPLE / name for name in (*TOKENIZER, *CORE, "minnow.cpp")]
-    paths = [str(path) for path in (*core, *sources)]
-    hidden = ("-shared", "-fPIC", "-fvisibility=hidden", *with_mnn(), *flags)
+    core = [NATIVE / name for name in (*TOKENIZER, *CORE, "src/c_api.cpp")]
+    hidden = ("-fPIC", "-fvisibility=hidden", *with_mnn(), *flags)
+    made = compile_objects([*core, *sources], *hidden)
     run_tool(
-        "g++", *STRICT, *OWN, *hidden, *paths, "-o", str(library), *link_mnn(), "-Wl,--no-undefined"
+        "g++", "-shared", "-pthread", *made, "-o", str(library), *link_mnn(), "-Wl,--no-undefined"
     )
     return library

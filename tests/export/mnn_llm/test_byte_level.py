@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from examples.test_cpp_bpe_unigram import LANGUAGES, MAKERS, QWEN, byte_level, texts
+from native.test_cpp_bpe_unigram import LANGUAGES, MAKERS, QWEN, byte_level, texts
 from tokenizers import AddedToken, Regex, Tokenizer, models, normalizers, pre_tokenizers
 
 from minnow.errors import ConversionError, InputError

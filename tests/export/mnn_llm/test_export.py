@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from examples.test_cpp_bpe_unigram import MAKERS
 from fakes.bundles import quick_recipe
 from fakes.checkpoint import edit_json, source_of, write_json, write_model
 from fakes.decoders import write_published
 from fakes.sealed import change_record
+from native.test_cpp_bpe_unigram import MAKERS
 from tokenizers import normalizers, pre_tokenizers, trainers
 
 import minnow.export.mnn_llm

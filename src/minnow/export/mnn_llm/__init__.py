@@ -81,7 +81,7 @@ def _check_kind(bundle: Bundle) -> None:
         fault = "Qwen3Reranker tokenises its own prompt, with the query, and each document apart"
     raise BundleError(
         f"{bundle.folder} is a reranker, and MNN's class for such models gives other scores: "
-        f"{fault}. Ship the bundle, which the C++ core of examples/cpp ranks with."
+        f"{fault}. Ship the bundle, which the C++ core (native/) ranks with."
     )
 
 

@@ -1,1 +1,1 @@
-../../../../cpp/minnow.h
+../../../../../native/include/minnow.h

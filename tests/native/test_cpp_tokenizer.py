@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from fakes.checkpoint import SPECIALS
-from fakes.native import SAMPLE
+from fakes.native import NATIVE
 from fakes.sealed import MANIFEST_OF_A_TEST
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -127,9 +127,9 @@ def test_every_character_is_treated_as_the_library_treats_it(
 
 
 def test_the_tables_are_what_the_library_says() -> None:
-    """Run examples/cpp/write_unicode_tables.py where this fails."""
-    scope = runpy.run_path(str(SAMPLE / "write_unicode_tables.py"))
-    assert scope["table_text"]() == (SAMPLE / "core/unicode_tables.inc").read_text()
+    """Run native/tools/write_unicode_tables.py where this fails."""
+    scope = runpy.run_path(str(NATIVE / "tools/write_unicode_tables.py"))
+    assert scope["table_text"]() == (NATIVE / "src/unicode_tables.inc").read_text()
 
 
 def test_added_tokens_are_found_in_texts(tokenizer_program: Program, tmp_path: Path) -> None:
@@ -307,7 +307,7 @@ def test_wrong_arguments_are_reported(
 
 def test_help_names_every_option(tokenizer_program: Program) -> None:
     done = tokenizer_program.run("--help")
-    source = (SAMPLE / "minnow_embed.cpp").read_text()
+    source = (NATIVE / "programs/minnow_embed.cpp").read_text()
     options = {part.split('"')[0] for part in source.split('word == "')[1:]} - {"--", "--help"}
     assert len(options) > 10
     assert all(option.encode() in done.stdout for option in options)

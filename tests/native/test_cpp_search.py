@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.tool("g++")
 
-SOURCES = ("search_index.cpp", "core/json.cpp", "core/unicode.cpp")
+SOURCES = ("programs/search_index.cpp", "src/json.cpp", "src/unicode.cpp")
 QUERY = "how do minnows sleep in the river"
 
 

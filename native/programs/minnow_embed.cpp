@@ -6,9 +6,9 @@
 #include <iterator>
 #include <map>
 
-#include "core/manifest.hpp"
-#include "core/pairs.hpp"
-#include "core/tokenizer.hpp"
+#include "manifest.hpp"
+#include "pairs.hpp"
+#include "tokenizer.hpp"
 #include "program.hpp"
 
 const char* const kModes[3] = {"normal", "high", "low"};

@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <cstring>
 
-#include "core/embedder.hpp"
-#include "core/reranker.hpp"
+#include "embedder.hpp"
+#include "reranker.hpp"
 
 struct minnow_embedder {
     minnow::Embedder embedder;

@@ -1,6 +1,6 @@
-"""Write core/character_tables.inc: the characters of BPE and Unigram tokenizers.
+"""Write src/character_tables.inc: the characters of BPE and Unigram tokenizers.
 
-    python examples/cpp/write_character_tables.py
+    python native/tools/write_character_tables.py
 
 Like write_unicode_tables.py, it asks the `tokenizers` library about every character, because each
 of the library's steps has a version of Unicode of its own.
@@ -23,7 +23,7 @@ from tokenizers.pre_tokenizers import Split, Whitespace
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
-TABLES = Path(__file__).parent / "core/character_tables.inc"
+TABLES = Path(__file__).parents[1] / "src/character_tables.inc"
 
 LETTER, NUMBER, MARK, WORD, ACCENT = 1, 2, 4, 8, 16
 EXTENDS, SPACING, PREPENDED, CONTROL, PICTURE, CONSONANT, LINKER = 1, 2, 4, 8, 16, 32, 64

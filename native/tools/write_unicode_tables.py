@@ -1,6 +1,6 @@
-"""Write core/unicode_tables.inc: the effect of a BERT tokenizer on each character of Unicode.
+"""Write src/unicode_tables.inc: the effect of a BERT tokenizer on each character of Unicode.
 
-    python examples/cpp/write_unicode_tables.py
+    python native/tools/write_unicode_tables.py
 
 The tables are read from the `tokenizers` library, character by character, because the C++ tokenizer
 must give its ids: the library uses other versions of Unicode than Python's `unicodedata`, more than
@@ -22,7 +22,7 @@ from tokenizers.pre_tokenizers import BertPreTokenizer
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-TABLES = Path(__file__).parent / "core/unicode_tables.inc"
+TABLES = Path(__file__).parents[1] / "src/unicode_tables.inc"
 
 DROPPED, WHITE, IDEOGRAPH, PUNCTUATION = 1, 2, 4, 8
 _SURROGATES = range(0xD800, 0xE000)

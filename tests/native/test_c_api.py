@@ -16,7 +16,7 @@ from fakes.bundles import PROMPTS
 from fakes.checkpoint import write_model, write_reranker
 from fakes.native import (
     ANDROID,
-    SAMPLE,
+    NATIVE,
     STRICT,
     compile_library,
     java_home,
@@ -55,7 +55,7 @@ def reranker(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
 @pytest.mark.tool("g++")
 def test_cmake_builds_it_without_mnn(tmp_path: Path) -> None:
     run_tool(
-        "cmake", "-S", str(SAMPLE), "-B", str(tmp_path), "-DMNN_ROOT=", "-DCMAKE_BUILD_TYPE=Debug"
+        "cmake", "-S", str(NATIVE), "-B", str(tmp_path), "-DMNN_ROOT=", "-DCMAKE_BUILD_TYPE=Debug"
     )
     run_tool("cmake", "--build", str(tmp_path))
     done = subprocess.run([tmp_path / "minnow-embed", "--help"], capture_output=True, check=False)
@@ -63,19 +63,15 @@ def test_cmake_builds_it_without_mnn(tmp_path: Path) -> None:
 
 
 def test_the_links_of_the_ios_package_lead_to_the_core() -> None:
-    package = SAMPLE.parent / "ios/Sources/CMinnow"
-    for name, target in (
-        ("core", "core"),
-        ("minnow.cpp", "minnow.cpp"),
-        ("include/minnow.h", "minnow.h"),
-    ):
-        assert (package / name).resolve() == (SAMPLE / target).resolve()
+    package = NATIVE.parent / "examples/ios/Sources/CMinnow"
+    for name in ("src", "include/minnow.h"):
+        assert (package / name).resolve() == (NATIVE / name).resolve()
 
 
 @pytest.mark.tool("gcc")
 def test_the_header_is_c(tmp_path: Path) -> None:
     strict = ("-std=c11", "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-fsyntax-only")
-    run_tool("gcc", *strict, f"-I{SAMPLE}", str(HERE / "check_api.c"))
+    run_tool("gcc", *strict, f"-I{NATIVE}/include", str(HERE / "check_api.c"))
 
 
 @pytest.mark.tool("g++")
@@ -104,7 +100,7 @@ class TestCalled:
         run_tool(
             "cmake",
             "-S",
-            str(SAMPLE),
+            str(NATIVE),
             "-B",
             str(tmp_path),
             f"-DMNN_ROOT={mnn_root()}",
@@ -129,7 +125,13 @@ class TestCalled:
         ]
         program = tmp_path / "check"
         run_tool(
-            "gcc", "-std=c11", f"-I{SAMPLE}", str(HERE / "check_api.c"), "-o", str(program), *link
+            "gcc",
+            "-std=c11",
+            f"-I{NATIVE}/include",
+            str(HERE / "check_api.c"),
+            "-o",
+            str(program),
+            *link,
         )
         command = [program, bundle.folder, reranker.folder]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -156,7 +158,7 @@ class TestCalled:
             assert abs(float(line.split()[1]) - row["score"]) < 2e-5
         names = subprocess.run(["nm", "-D", library], capture_output=True, text=True, check=True)
         seen = {line.split()[-1] for line in names.stdout.splitlines() if " T " in line}
-        header = re.findall(r"(minnow_\w+)\(", (SAMPLE / "minnow.h").read_text())
+        header = re.findall(r"(minnow_\w+)\(", (NATIVE / "include/minnow.h").read_text())
         assert seen == set(header)
         assert len(seen) == 10
 

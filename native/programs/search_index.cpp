@@ -19,7 +19,7 @@
 #include <utility>
 #include <vector>
 
-#include "core/json.hpp"
+#include "json.hpp"
 
 namespace {
 

@@ -3,11 +3,11 @@
 #include <cstdio>
 #include <string>
 
-#include "core/json.hpp"
+#include "json.hpp"
 
 #if MINNOW_HAS_MNN
-#include "core/embedder.hpp"
-#include "core/reranker.hpp"
+#include "embedder.hpp"
+#include "reranker.hpp"
 
 // Runs the texts of a directory that `minnow device-check` wrote; writes answer.json and answer.f32.
 void run_device_check(const std::string& folder, const minnow::Options& options);

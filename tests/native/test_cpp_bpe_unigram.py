@@ -12,9 +12,9 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from examples.test_cpp_tokenizer import a_bundle, expected
-from fakes.native import SAMPLE
+from fakes.native import NATIVE
 from fakes.tokenizers import CLASSES, tokenizer_of
+from native.test_cpp_tokenizer import a_bundle, expected
 from tokenizers import (
     AddedToken,
     Regex,
@@ -307,9 +307,9 @@ def test_patterns_beyond_it_are_refused(
 
 
 def test_the_tables_are_what_the_library_says() -> None:
-    """Run examples/cpp/write_character_tables.py where this fails; the other tables take long."""
-    scope = runpy.run_path(str(SAMPLE / "write_character_tables.py"))
-    written = (SAMPLE / "core/character_tables.inc").read_text()
+    """Run native/tools/write_character_tables.py where this fails; the other tables take long."""
+    scope = runpy.run_path(str(NATIVE / "tools/write_character_tables.py"))
+    written = (NATIVE / "src/character_tables.inc").read_text()
     canonical = scope["decompositions"](normalizers.NFD())
     assert "".join(scope["text_rows"](canonical)) in written.replace(",\n", "").replace("},{", "}{")
     assert all(

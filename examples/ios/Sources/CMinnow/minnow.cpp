@@ -1,1 +1,0 @@
-../../../cpp/minnow.cpp
