@@ -6,8 +6,8 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from examples.test_cpp_bpe_unigram import LANGUAGES, texts
 from fakes.tokenizers import SPECIALS, tokenizer_of
+from native.test_cpp_bpe_unigram import LANGUAGES, texts
 from tokenizers import AddedToken, Tokenizer, models, normalizers, pre_tokenizers, trainers
 
 from minnow.errors import InputError
