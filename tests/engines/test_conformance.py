@@ -160,6 +160,24 @@ def test_an_engine_outlives_a_fork(made: Tiny, engine: str) -> None:
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.extra("onnxruntime")
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+def test_a_model_from_memory_does_not_outlive_a_fork(made: Tiny) -> None:
+    """ONNX Runtime's threads are the parent's, and nothing is left to load again."""
+    model, spec = rebuild_graph(made.bundle), made.bundle.manifest.encoder
+    batch = TokenBatch.pad([row(5)], 0)
+
+    def states(engine: Engine) -> str:
+        return str(engine.run(batch).dtype)
+
+    for threads, expected in ((1, "float32"), (2, "error: ONNX Runtime loaded this model from")):
+        engine = open_engine(model, spec, EngineOptions("onnxruntime", threads=threads))
+        assert states(engine) == "float32"
+        assert in_a_forked_child(partial(states, engine)).startswith(expected)
+        engine.close()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 @pytest.mark.extra("openvino")
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
 def test_lanes_of_openvino_stay_behind_at_a_fork(made: Tiny) -> None:

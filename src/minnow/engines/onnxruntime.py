@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,13 +16,13 @@ from minnow.engines.base import (
     one_line,
     output_rank,
 )
+from minnow.engines.forks import RuntimeThreads
 from minnow.engines.sizes import check_room
 from minnow.errors import EngineError, MissingExtraError
 from minnow.model.spec import LONG, Interface
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -30,12 +31,18 @@ if TYPE_CHECKING:
 
 _INTEGERS = {"tensor(int64)": np.int64, "tensor(int32)": np.int32}
 _FATAL_ONLY = 4
+_threads = RuntimeThreads()
 
 
 class OnnxRuntimeEngine:
-    """Engine that runs an ONNX encoder: ids in, float32 token states or vectors out."""
+    """Engine that runs an ONNX encoder: ids in, float32 token states or vectors out.
+
+    A forked child loads a file again before its first pass: the threads of the parent's session
+    are not there, and a pass may wait for one without end.
+    """
 
     name = "onnxruntime"
+    _abandoned: list[Any] = []  # noqa: RUF012  never freed: their threads died in a fork
 
     def __init__(
         self,
@@ -62,23 +69,9 @@ class OnnxRuntimeEngine:
             MissingExtraError: The extra `onnxruntime` is not installed.
         """
         check_threads(threads)
-        try:
-            import onnxruntime
-        except ImportError as error:
-            raise MissingExtraError("The engine onnxruntime", "onnxruntime") from error
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads or 0
-        options.log_severity_level = _FATAL_ONLY
-        try:
-            self._session = onnxruntime.InferenceSession(
-                model if isinstance(model, bytes) else str(model),
-                options,
-                providers=["CPUExecutionProvider"],
-            )
-        except Exception as error:  # ONNX Runtime's errors have no public base
-            raise EngineError(
-                f"ONNX Runtime cannot load {model_name(model)}: {one_line(error)}"
-            ) from error
+        self._model, self._threads, self._closed = model_name(model), threads or 0, False
+        self._file = model if isinstance(model, Path) else None
+        self._session = self._open(model)
         self._spec = spec
         self._inputs = {row.name: _INTEGERS.get(row.type) for row in self._session.get_inputs()}
         self.interface, self._width = interface, width
@@ -86,11 +79,12 @@ class OnnxRuntimeEngine:
         outputs = [row.name for row in self._session.get_outputs() if len(row.shape or ()) == rank]
         if not set(self._inputs) <= ENCODER_INPUTS or None in self._inputs.values() or not outputs:
             raise EngineError(
-                f"{model_name(model)} has inputs {sorted(self._inputs)}; an encoder has integer "
+                f"{self._model} has inputs {sorted(self._inputs)}; an encoder has integer "
                 f"inputs among {sorted(ENCODER_INPUTS)} and an output of {rank} axes, "
                 f"{interface.value}."
             )
         self._output = outputs[0]
+        _threads.engines.add(self)
 
     def run(self, batch: TokenBatch) -> NDArray[np.float32]:
         """Run one forward pass: float32 of the shape that `output_shape` gives.
@@ -99,8 +93,10 @@ class OnnxRuntimeEngine:
             EngineError: The batch does not fit the model, or ONNX Runtime failed.
         """
         check_batch(batch, self._spec)
-        if self._session is None:
+        if self._closed:
             raise EngineError("This engine is closed.")
+        if self._session is None:
+            self._session = self._open_again()
         check_room(batch.shape, self._spec, heads_apart=batch.shape[1] >= LONG)
         feeds = {name: getattr(batch, name).astype(kind) for name, kind in self._inputs.items()}
         try:
@@ -119,4 +115,38 @@ class OnnxRuntimeEngine:
 
     def close(self) -> None:
         """Free the session; `run` fails from then on."""
-        self._session = None
+        self._closed, self._session = True, None
+
+    def after_fork(self) -> None:
+        """Leave the parent's session, unless it has no thread but the caller's."""
+        if self._session is not None and self._threads != 1:
+            self._abandoned.append(self._session)
+            self._session = None
+
+    def _open_again(self) -> Any:
+        if self._file is None:
+            raise EngineError(
+                "ONNX Runtime loaded this model from memory before this process was forked, and "
+                "its threads are lost. Open the engine after the fork, or start processes with "
+                "'spawn'."
+            )
+        return self._open(self._file)
+
+    def _open(self, model: Path | bytes) -> Any:
+        try:
+            import onnxruntime
+        except ImportError as error:
+            raise MissingExtraError("The engine onnxruntime", "onnxruntime") from error
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = self._threads
+        options.log_severity_level = _FATAL_ONLY
+        try:
+            return onnxruntime.InferenceSession(
+                model if isinstance(model, bytes) else str(model),
+                options,
+                providers=["CPUExecutionProvider"],
+            )
+        except Exception as error:  # ONNX Runtime's errors have no public base
+            raise EngineError(
+                f"ONNX Runtime cannot load {self._model}: {one_line(error)}"
+            ) from error

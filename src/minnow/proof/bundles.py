@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from minnow.bundle import ENCODER, TOKENIZER, FixedShape, encoder_file, shape_name
 from minnow.embedder import Embedder
-from minnow.engines.base import TokenBatch
+from minnow.engines.base import TokenBatch, default_threads
 from minnow.engines.mnn import MnnEngine
 from minnow.errors import EngineError, InputError, ParityError
 from minnow.model.spec import LONG, Interface
@@ -33,6 +35,11 @@ if TYPE_CHECKING:
     Shape = tuple[int, int]
 
 MIXED_BATCH = 4
+
+# Sessions of one thread that run side by side. Each has weights of its own, as float32: a file of
+# halves takes twice its size, one of 4-bit numbers eight times.
+SESSIONS = 2
+LARGEST_FOR_SESSIONS = 300_000_000
 
 
 def prove_bundle(
@@ -145,26 +152,66 @@ def run_encoder(candidate: Candidate, reference: Reference, progress: Progress) 
     for threads in thread_counts():
         progress(f"running the staged encoder, {threads} thread{'s' * (threads > 1)}")
         try:
-            with _opened(candidate, threads) as opened:
-                equal_rows(candidate, opened.rows([probe.whole for probe in probes]), reference)
-                runs += _run(opened, probes, [len(ids) for ids in reference.probe_ids], threads)
+            with ExitStack() as stack:
+                sessions = [
+                    stack.enter_context(_opened(candidate, threads))
+                    for _ in range(_session_count(candidate) if threads == 1 else 1)
+                ]
+                rows = sessions[0].rows([probe.whole for probe in probes])
+                equal_rows(candidate, rows, reference)
+                runs += _run(sessions, probes, [len(ids) for ids in reference.probe_ids], threads)
         except EngineError as error:
             raise _does_not_run(candidate, ENCODER, error) from error
     return runs
 
 
-def _run(opened: _Opened, probes: Sequence[Probe], lengths: list[int], threads: int) -> list[Run]:
-    singles = np.stack([opened.alone(probe) for probe in probes])
-    mixed = np.empty_like(singles)
-    mixed_shapes = [(0, 0)] * len(probes)
-    for batch in mixed_batches(lengths):
-        mixed[batch] = opened.together([probes[i] for i in batch])
+def _session_count(candidate: Candidate) -> int:
+    """Return how many sessions of one thread run side by side: one where weights are large."""
+    if (candidate.path / ENCODER).stat().st_size > LARGEST_FOR_SESSIONS:
+        return 1
+    return min(SESSIONS, default_threads())
+
+
+def _run(
+    sessions: Sequence[_Opened], probes: Sequence[Probe], lengths: list[int], threads: int
+) -> list[Run]:
+    idle: SimpleQueue[_Opened] = SimpleQueue()
+    for session in sessions:
+        idle.put(session)
+
+    def alone(probe: Probe) -> Vectors:
+        with _borrowed(idle) as session:
+            return session.alone(probe)
+
+    def together(batch: list[int]) -> Vectors:
+        with _borrowed(idle) as session:
+            return session.together([probes[i] for i in batch])
+
+    batches = mixed_batches(lengths)
+    workers = ThreadPoolExecutor(len(sessions))
+    try:
+        singles = np.stack(list(workers.map(alone, probes)))
+        found = list(workers.map(together, batches))
+    finally:
+        workers.shutdown(cancel_futures=True)
+    mixed, shapes = np.empty_like(singles), [(0, 0)] * len(probes)
+    for batch, vectors in zip(batches, found, strict=True):
+        mixed[batch] = vectors
         for i in batch:
-            mixed_shapes[i] = (len(batch), max(lengths[j] for j in batch))
+            shapes[i] = (len(batch), max(lengths[j] for j in batch))
     return [
         Run(threads, "one by one", singles, [(1, length) for length in lengths]),
-        Run(threads, "mixed", mixed, mixed_shapes),
+        Run(threads, "mixed", mixed, shapes),
     ]
+
+
+@contextmanager
+def _borrowed(idle: SimpleQueue[_Opened]) -> Iterator[_Opened]:
+    session = idle.get()
+    try:
+        yield session
+    finally:
+        idle.put(session)
 
 
 def mixed_batches(lengths: Sequence[int]) -> list[list[int]]:
