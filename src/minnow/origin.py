@@ -112,7 +112,7 @@ def rebuild_graph(bundle: Bundle, source: str | ModelSource | None = None) -> by
         MissingExtraError: The extra `convert` is not installed.
     """
     manifest = bundle.manifest
-    by_author = manifest.recipe.graph is Graph.AUTHOR
+    by_author = manifest.recipe.graph is not Graph.CANONICAL
     if by_author or source is not None:
         origin = find_origin(bundle, source, offline=True)
         if by_author:

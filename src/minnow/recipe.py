@@ -65,10 +65,14 @@ class Grid:
 
 
 class Graph(str, Enum):
-    """Origin of the graph: written by minnow, or the author's own ONNX file."""
+    """Origin of the graph: written by minnow, the author's own ONNX file, or a published MNN file.
+
+    A published file is what `minnow audit` seals; nothing is converted to it.
+    """
 
     CANONICAL = "canonical"
     AUTHOR = "author"
+    PUBLISHED = "published"
 
 
 @dataclass(frozen=True)

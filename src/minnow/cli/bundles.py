@@ -6,7 +6,7 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -58,8 +58,9 @@ def convert_command(
         Precision, typer.Option(help="Store the weights like this.")
     ] = Precision.FP16,
     graph: Annotated[
-        Graph, typer.Option(help="Convert minnow's own graph, or the author's onnx/model.onnx.")
-    ] = Graph.CANONICAL,
+        Literal["canonical", "author"],
+        typer.Option(help="Convert minnow's own graph, or the author's onnx/model.onnx."),
+    ] = "canonical",
     interface: Annotated[
         Interface,
         typer.Option(
@@ -130,7 +131,7 @@ def convert_command(
     }
     recipe = replace(
         RECIPES[precision.value],
-        graph=graph,
+        graph=Graph(graph),
         interface=interface,
         **{name: value for name, value in changes.items() if value is not None},
     )

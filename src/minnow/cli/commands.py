@@ -16,6 +16,7 @@ class Home(NamedTuple):
 COMMANDS = {
     "convert": Home("bundles", "Convert a model to a bundle, and prove its vectors equal."),
     "verify": Home("bundles", "Repeat a bundle's proof: all hashes, all probe texts."),
+    "audit": Home("auditing", "Say whether a published MNN model is right."),
     "embed": Home("bundles", "Embed texts: arguments, or a file's lines, streamed."),
     "info": Home("bundles", "Show what a bundle is and what was proven of it."),
     "export": Home("exporting", "Write a bundle's model for MNN's own embedding engine."),

@@ -257,6 +257,8 @@ def _checked(
     check_reference(reference)
     check_recipe(recipe)
     check_shapes(shapes)
+    if recipe.graph is Graph.PUBLISHED:
+        raise InputError("A published file is not converted: `minnow audit` seals one.")
     if shapes and recipe.graph is Graph.AUTHOR:
         raise InputError("The author's graph has no fixed shapes; take `graph=canonical`.")
     _check_searchable(recipe)

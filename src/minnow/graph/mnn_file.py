@@ -59,11 +59,42 @@ def read_numbers(path: Path) -> Mapping[str, Held]:
         BundleError: The file cannot be read, or is none of MNN's that this reader understands.
     """
     try:
-        with open_regular(path) as file:
-            net = _Table.root(mmap(file.fileno(), 0, access=ACCESS_READ))
-        held = ((operator.text(3), _held(operator)) for operator in net.tables(3))
+        held = ((operator.text(3), _held(operator)) for operator in _operators(path))
         return {name: numbers for name, numbers in held if numbers is not None}
     except (OSError, struct.error, ValueError, IndexError, UnicodeDecodeError) as error:
+        raise BundleError(f"The numbers in {path} cannot be read: {error}.") from error
+
+
+def stored_bits(path: Path) -> int:
+    """Return the bits of most numbers of an MNN file: 32 or 16 of floats, else of whole numbers.
+
+    Where matrices are stored in several ways, the one of most numbers counts.
+
+    Raises:
+        BundleError: As `read_numbers`.
+    """
+    counts: dict[int, int] = {}
+    for operator in _operators(path):
+        kind, main = operator.number(5), operator.table(2)
+        if main is None or kind not in (_CONVOLUTION, _CONSTANT):
+            continue
+        common, stored = main.table(0), main.table(3)
+        if kind == _CONSTANT:
+            bits = {1: 32, 19: 16, 6: 8}.get(main.number(2, default=1), 0)
+            size = int(np.prod(main.array(0, "<i4"), dtype=np.int64))
+        else:
+            bits = 32 if stored is None else 16 if stored.number(2) == _HALF else stored.number(7)
+            size = common.number(10) * common.number(11) if common else 0
+        counts[bits] = counts.get(bits, 0) + size
+    counts.pop(0, None)
+    return max(counts, key=lambda bits: counts[bits], default=32)
+
+
+def _operators(path: Path) -> list[_Table]:
+    try:
+        with open_regular(path) as file:
+            return _Table.root(mmap(file.fileno(), 0, access=ACCESS_READ)).tables(3)
+    except (OSError, struct.error, ValueError, IndexError) as error:
         raise BundleError(f"The numbers in {path} cannot be read: {error}.") from error
 
 

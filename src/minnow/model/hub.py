@@ -44,7 +44,7 @@ from minnow.model.layout import (
 from minnow.model.listing import MODULES, PIPELINE, Listing
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -141,6 +141,38 @@ def snapshot_with_record(
         return None
     folder = _fetch(request, commit, [record])
     _fetch(request, commit, list(list_files(folder)))
+    _remember_commit(folder, request.revision)
+    return folder
+
+
+def snapshot_of_any(request: HubRequest, patterns: Sequence[str], *, offline: bool = False) -> Path:
+    """Return the folder of some files of a repository of any kind; its name is the commit.
+
+    Args:
+        request: The repository.
+        patterns: Patterns of the names of the files, as "*.json".
+        offline: Use only what is cached; also in force where HF_HUB_OFFLINE is set.
+
+    Raises:
+        SourceNotFoundError, NetworkError, SourceError, OutputError: As `snapshot_of`.
+    """
+    _check_id(request)
+    wanted = list(patterns)
+    if offline or constants.HF_HUB_OFFLINE:
+        try:
+            return Path(
+                snapshot_download(
+                    request.model_id,
+                    revision=request.revision,
+                    local_files_only=True,
+                    allow_patterns=wanted,
+                )
+            )
+        except OSError as error:
+            raise _not_cached(request, _one_line(error).split(". ")[0].rstrip(".")) from error
+    commit, _ = _listing(request)
+    with _hub_call(request):
+        folder = Path(snapshot_download(request.model_id, revision=commit, allow_patterns=wanted))
     _remember_commit(folder, request.revision)
     return folder
 

@@ -237,21 +237,9 @@ def judge(candidate: Candidate, runs: Sequence[Run], reference: Reference) -> Pa
         ParityError: A vector is below the bar or not finite, or its length differs; the message
             names texts, shapes and cosines.
     """
+    parity = compare(candidate, runs, reference)
     expected = reference.probe_vectors
     names = [probe.name for probe in reference.probes]
-    widths = {int(vectors.shape[1]) for vectors in (expected, *(run.vectors for run in runs))}
-    if len(widths) > 1:
-        raise ParityError(
-            f"Refused: {candidate.name} gives vectors of {runs[0].vectors.shape[1]} numbers, and "
-            f"{reference.name} of {expected.shape[1]}. Nothing was written."
-        )
-    parity = Parity(
-        reference=reference.name,
-        texts=len(_texts(runs[0])),
-        bar=candidate.bar_for(expected),
-        runs=tuple(measure(run, expected, names, candidate) for run in runs),
-        measure=candidate.measure,
-    )
     faults = [fault for run in runs for fault in _faults(candidate, run, expected, names)]
     if faults:
         worst, kind = parity.worst, parity.measure
@@ -264,6 +252,29 @@ def judge(candidate: Candidate, runs: Sequence[Run], reference: Reference) -> Pa
             worst=worst.worst,
         )
     return parity
+
+
+def compare(candidate: Candidate, runs: Sequence[Run], reference: Reference) -> Parity:
+    """Summarise several runs, whether they reach the bar or not; see `judge`.
+
+    Raises:
+        ParityError: The vectors have another width than the reference's.
+    """
+    expected = reference.probe_vectors
+    names = [probe.name for probe in reference.probes]
+    widths = {int(vectors.shape[1]) for vectors in (expected, *(run.vectors for run in runs))}
+    if len(widths) > 1:
+        raise ParityError(
+            f"Refused: {candidate.name} gives vectors of {runs[0].vectors.shape[1]} numbers, and "
+            f"{reference.name} of {expected.shape[1]}. Nothing was written."
+        )
+    return Parity(
+        reference=reference.name,
+        texts=len(_texts(runs[0])),
+        bar=candidate.bar_for(expected),
+        runs=tuple(measure(run, expected, names, candidate) for run in runs),
+        measure=candidate.measure,
+    )
 
 
 def judge_stored(candidate: Candidate, runs: Sequence[Run], stored: Reference) -> None:

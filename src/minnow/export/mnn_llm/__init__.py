@@ -201,10 +201,10 @@ def _check(bundle: Bundle, calibration: Sequence[str] | None) -> None:
             f"{bundle.folder} leaves the prompt out of pooling, and MNN's embedding engine cannot "
             "tell it from a text. Use the bundle as it is."
         )
-    if recipe.graph is Graph.AUTHOR:
+    if recipe.graph is not Graph.CANONICAL:
         raise InputError(
-            f"{bundle.folder} has the author's graph, whose word table is part of it. Convert the "
-            "model with minnow's own graph (`graph=canonical`), and export that."
+            f"{bundle.folder} has somebody else's graph, whose word table is part of it. Convert "
+            "the model with minnow's own graph (`graph=canonical`), and export that."
         )
     if limit > LONGEST:
         raise InputError(

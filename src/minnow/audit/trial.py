@@ -1,0 +1,176 @@
+"""Runs of a published model on the probes, by the reading that fits best."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from minnow.audit.session import Reading, Session, possible_readings
+from minnow.errors import EngineError
+from minnow.model.head import Head
+from minnow.model.original import Original
+from minnow.model.reference import pool_one
+from minnow.model.spec import Interface
+from minnow.proof.bundles import mixed_batches
+from minnow.proof.references import CheckpointReference
+from minnow.proof.verdict import Candidate, Run
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from minnow.proof.references import TokenRow
+    from minnow.proof.verdict import Vectors
+
+TRIED = 6
+"""Probes on which ways to read a model are compared."""
+MIXED = "mixed"
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What a published model is tried with.
+
+    Attributes:
+        original: The model that it was made from.
+        head: What follows its token states, where it gives these.
+        reference: The probes and their vectors.
+        candidate: What it has to reach.
+    """
+
+    original: Original
+    head: Head
+    reference: CheckpointReference
+    candidate: Candidate
+
+    @property
+    def some(self) -> list[int]:
+        """The probes on which ways to read a model are compared: ordinary ones, from all over."""
+        lengths = [len(ids) for ids in self.reference.probe_ids]
+        plain = [i for i, length in enumerate(lengths) if 5 < length < max(lengths)]
+        chosen = plain[:: max(1, len(plain) // TRIED)][:TRIED]
+        return chosen or list(range(min(TRIED, len(lengths))))
+
+    def run(
+        self, session: Session, reading: Reading, texts: Sequence[int], rows: Sequence[TokenRow]
+    ) -> Vectors:
+        """Return the vector or the logits of some probes from one forward pass.
+
+        Args:
+            session: The model.
+            reading: How it is read.
+            texts: Indices of the probes.
+            rows: The tokens of these.
+
+        Raises:
+            EngineError: MNN failed, or the output cannot be read so.
+        """
+        output = session.run(reading, rows, self.original)
+        if reading.kind is not Interface.LAST_HIDDEN_STATE:
+            return output.reshape(len(rows), -1)
+        probes = self.reference.probes
+        return np.stack(
+            [
+                self._pooled(states[: len(row.ids)], self.reference.left_out(probes[i].prompt))
+                for states, row, i in zip(output, rows, texts, strict=True)
+            ]
+        )
+
+    def _pooled(self, states: NDArray[np.float32], start: int) -> NDArray[np.float64]:
+        tensors = {
+            name: tensor.astype(np.float64)
+            for name, tensor in self.original.tensors.items()
+            if name.startswith("head.")
+        }
+        return pool_one(states.astype(np.float64), self.head, tensors, start)
+
+    def is_wide(self, vectors: Vectors) -> bool:
+        """Return whether vectors are as long as the reference's."""
+        return vectors.shape[1:] == self.reference.probe_vectors.shape[1:]
+
+    def nearness(self, vectors: Vectors, texts: Sequence[int]) -> float:
+        """Return how near vectors of some probes are to the reference's, the worst of them."""
+        ranked = self.candidate.measure.ranked(
+            self.candidate.figures(vectors, self.reference.probe_vectors[list(texts)])
+        )
+        return float(ranked.min())
+
+
+def find_reading(session: Session, trial: Trial) -> Reading:
+    """Find the way to read a model by which it comes nearest to the reference, alone.
+
+    Raises:
+        EngineError: It runs in none of the ways that are known, or gives nothing of that width.
+    """
+    texts, rows = trial.some, [trial.reference.probe_rows[i] for i in trial.some]
+    reranks = trial.original.reranking is not None
+    found: list[tuple[float, Reading]] = []
+    problem = "it has no output of floats"
+    for reading in possible_readings(session.ports):
+        if reading.shape is not None and found and reading.shape != found[0][1].shape:
+            break
+        fitting = [(i, row) for i, row in zip(texts, rows, strict=True) if _fits(row, reading)]
+        if not fitting:
+            continue
+        try:
+            first = session.run(reading, [fitting[0][1]], trial.original)
+            if first.ndim == 3 and first.shape[2] == trial.original.encoder.width and not reranks:
+                kind = Interface.LAST_HIDDEN_STATE
+            else:
+                kind = Interface.SCORES if reranks else Interface.SENTENCE_EMBEDDING
+            reading = replace(reading, kind=kind)
+            vectors = np.concatenate(
+                [trial.run(session, reading, [i], [row]) for i, row in fitting]
+            )
+        except EngineError as error:
+            problem = str(error)
+            continue
+        if trial.is_wide(vectors):
+            found.append((trial.nearness(vectors, [i for i, _ in fitting]), reading))
+        else:
+            problem = f"{reading.output} gives vectors of {vectors.shape[1]} numbers"
+    if not found:
+        raise EngineError(f"{trial.candidate.name} cannot be read: {problem.rstrip('.')}.")
+    return max(found, key=lambda each: np.nan_to_num(each[0], nan=-np.inf))[1]
+
+
+def _fits(row: TokenRow, reading: Reading) -> bool:
+    return reading.shape is None or len(row.ids) <= reading.shape[1]
+
+
+def run_probes(
+    session: Session, threads: int, reading: Reading, trial: Trial, rows: Sequence[TokenRow]
+) -> tuple[list[Run], str]:
+    """Run all probes one by one and in padded batches, or padded to the only shape.
+
+    Args:
+        session: The model.
+        threads: Its threads.
+        reading: How it is read.
+        trial: What it is tried with.
+        rows: The tokens of each probe.
+
+    Returns:
+        The runs, and why there is none of padded batches; empty where there is.
+
+    Raises:
+        EngineError: It does not run a text alone.
+    """
+    lengths = [len(row.ids) for row in rows]
+    alone = np.concatenate([trial.run(session, reading, [i], [row]) for i, row in enumerate(rows)])
+    if reading.shape is not None:
+        name = "padded to {}x{}".format(*reading.shape)
+        return [Run(threads, name, alone, [reading.shape] * len(rows))], ""
+    runs = [Run(threads, "one by one", alone, [(1, length) for length in lengths])]
+    together, shapes = np.empty_like(alone), [(0, 0)] * len(rows)
+    try:
+        for some in mixed_batches(lengths):
+            together[some] = trial.run(session, reading, some, [rows[i] for i in some])
+            for i in some:
+                shapes[i] = (len(some), max(lengths[j] for j in some))
+    except EngineError as error:
+        return runs, str(error)
+    return [*runs, Run(threads, MIXED, together, shapes)], ""
