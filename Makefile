@@ -114,4 +114,4 @@ $(VENV)/.llama: $(VENV)/.pip pyproject.toml
 	touch $@
 
 clean:
-	rm -rf .venv .venv-core .venv-peers .venv-dropins .arm64 demo .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .venv-core .venv-peers .venv-dropins demo .mypy_cache .ruff_cache .pytest_cache .hypothesis

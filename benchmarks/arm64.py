@@ -27,11 +27,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from emulator import SetUpError, set_up
-
 from minnow.bundle import Bundle
 from minnow.convert import convert
 from minnow.device import read_answers, write_check
+from minnow.device.machines import emulated_machine
 from minnow.errors import MinnowError, ParityError
 from minnow.model.source import resolve
 from minnow.model.spec import Interface
@@ -40,9 +39,8 @@ from minnow.recipe import RECIPES
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from emulator import Emulator
-
     from minnow.device import DeviceResult
+    from minnow.device.machines import Machine
     from minnow.proof.probes import Probe
 
 VECTORS, RERANKER = "fp16-vectors", "fp16-reranker"
@@ -137,7 +135,7 @@ def random_reranker(source: str, folder: Path) -> Path:
     return folder
 
 
-def measure(bundle: Bundle, source: str, check: Path, machine: Emulator, effort: Effort) -> Path:
+def measure(bundle: Bundle, source: str, check: Path, machine: Machine, effort: Effort) -> Path:
     """Return the directories with the emulated machine's answers, one for each precision."""
     write_check(
         bundle,
@@ -168,9 +166,6 @@ def main() -> int:
     parser.add_argument("--recipes", help=f"comma-separated, of {', '.join(ALL)}")
     parser.add_argument("--bundles", type=Path, help="directory with existing RECIPE.minnow")
     parser.add_argument("--bar", type=float, help="replaces the recipes' own bars")
-    parser.add_argument(
-        "--folder", type=Path, default=Path(".arm64"), help="directory of the emulated machine"
-    )
     options = parser.parse_args()
     names = options.recipes.split(",") if options.recipes else QUICK if options.quick else ALL
     if unknown := [name for name in names if name not in ALL]:
@@ -178,7 +173,7 @@ def main() -> int:
     effort = QUICK_EFFORT if options.quick else FULL_EFFORT
     try:
         say("setting the emulated machine up")
-        machine = set_up(options.folder)
+        machine = emulated_machine()
         say(
             f"{len(effort.words)} texts of the proof's, up to about {max(effort.words)} words; "
             f"padded batches of those up to {effort.longest_mixed} tokens"
@@ -189,16 +184,16 @@ def main() -> int:
                 random = options.reranker or random_reranker(options.source, Path(made) / "random")
                 sources[RERANKER] = str(random)
             return compare(sources, Path(made), options.bundles, machine, effort, options.bar)
-    except (SetUpError, MinnowError) as error:
+    except MinnowError as error:
         say(f"Error: {error}")
-        return error.exit_code if isinstance(error, MinnowError) else 1
+        return error.exit_code
 
 
 def compare(
     sources: Mapping[str, str],
     room: Path,
     ready: Path | None,
-    machine: Emulator,
+    machine: Machine,
     effort: Effort,
     bar: float | None = None,
 ) -> int:

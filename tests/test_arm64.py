@@ -1,64 +1,13 @@
-"""The emulated ARM processor, as far as it can be tested without one."""
+"""The texts and the rows of the benchmark on an emulated ARM processor."""
 
 from __future__ import annotations
 
-import shutil
-from pathlib import Path
-
 import arm64
-import emulator
-import pytest
 from arm64 import chosen, row
-from emulator import Emulator, SetUpError, apt_options, pip_arguments, set_up
 
 from minnow.device import DeviceAnswer, DeviceResult
 from minnow.parity import Parity, ParityRun
 from minnow.proof.probes import Probe, probe_texts
-
-
-def test_apt_touches_nothing_of_this_machine() -> None:
-    options = apt_options(Path("/somewhere"))
-    settings = dict(pair.split("=", 1) for pair in options[1::2])
-    assert options[::2] == ["-o"] * len(settings)
-    assert settings["APT::Architecture"] == "arm64"
-    for name in ("Dir::State", "Dir::State::status", "Dir::Cache"):
-        assert settings[name].startswith("/somewhere/")
-
-
-def test_pip_fetches_wheels_of_that_machine_only() -> None:
-    arguments = pip_arguments("3.6.1")
-    assert "--no-deps" in arguments
-    assert "--only-binary=:all:" in arguments
-    assert arguments[arguments.index("--platform") + 1] == "manylinux2014_aarch64"
-    assert arguments[arguments.index("--abi") + 1] == "cp311"
-    assert arguments[-2:] == ["MNN==3.6.1", "numpy==1.26.4"]
-
-
-def test_a_program_runs_with_half_precision(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PYTHONPATH", "mine")
-    machine = Emulator(Path("/m"))
-    command = machine.command(Path("check.py"), "--precision", "low")
-    assert command[:3] == ["qemu-aarch64-static", "-cpu", "max,sve=off,pauth-impdef=on"]
-    assert command[-3:] == ["check.py", "--precision", "low"]
-    assert machine.environment["PYTHONPATH"] == "/m/site"
-    assert machine.environment["PYTHONHOME"] == "/m/root/usr"
-
-
-def test_without_qemu_it_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shutil, "which", lambda _: None)
-    with pytest.raises(SetUpError, match="apt-get install qemu-user-static"):
-        set_up(tmp_path)
-
-
-def test_half_a_machine_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(*_: object) -> None:
-        raise SetUpError("no such package")
-
-    monkeypatch.setattr(shutil, "which", lambda _: "qemu")
-    monkeypatch.setattr(emulator, "_debian", fail)
-    with pytest.raises(SetUpError, match="no such package"):
-        set_up(tmp_path)
-    assert all(path.name.endswith(".part") for path in tmp_path.iterdir())
 
 
 def test_the_texts_differ_in_length() -> None:

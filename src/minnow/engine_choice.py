@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 import numpy as np
 
 from minnow.bundle import Bundle
-from minnow.engines import AUTO, FASTEST, MNN, EngineOptions, MemoryMode
+from minnow.engines import AUTO, FASTEST, MNN, EngineOptions
 from minnow.engines.base import MANY_BATCHES
 from minnow.engines.bulk import BulkEngine
 from minnow.errors import EngineError, MinnowError, ParityError
 from minnow.model.spec import STATIC
+from minnow.modes import DEFAULT, warn_unproven
 from minnow.scores import logit_scale
 from minnow.vectors import rowwise_cosine
 
@@ -115,9 +116,10 @@ def open_chosen(
         SourceError, BundleError, EngineError, MissingExtraError: It cannot be opened.
         ParityError: It does not give the bundle's vectors.
     """
+    warn_unproven(options.mode, bundle)
     choice = _Choice(options, bundle, open_, check)
     if options.engine == MNN:
-        return choice.open_own(), lambda: _OWN
+        return choice.open_own(), lambda: choice.own
     if options.engine == AUTO:
         return choice.open_for_bulk()
     if options.engine == FASTEST:
@@ -149,7 +151,7 @@ def settle_auto(options: EngineOptions, bundle: Bundle) -> EngineOptions:
 def _others(options: EngineOptions, bundle: Bundle) -> list[str]:
     """Name the engines that "auto" takes in bulk for a bundle; none for a table without layers."""
     is_table = bundle.manifest.encoder.family == STATIC
-    return [] if is_table or options.memory is not MemoryMode.NORMAL else candidates()
+    return [] if is_table or options.mode != DEFAULT else candidates()
 
 
 def candidates() -> list[str]:
@@ -168,6 +170,12 @@ class _Choice(Generic[T]):
     open_: Callable[..., T]
     check: Check[T]
 
+    @property
+    def own(self) -> str:
+        """What is said of MNN."""
+        mode = self.options.mode
+        return _OWN if mode == DEFAULT else f"{_OWN.rstrip('.')} ({mode})."
+
     def open_own(self) -> T:
         return self.open_(replace(self.options, engine=MNN))
 
@@ -175,7 +183,7 @@ class _Choice(Generic[T]):
         """Open MNN, which hands calls in bulk to the fastest engine that is installed."""
         own, names = self.open_own(), _others(self.options, self.bundle)
         if not names:
-            return own, lambda: _OWN
+            return own, lambda: self.own
         engine = BulkEngine(own.pipeline.engine, lambda: self.open_faster(names))
         own.pipeline = replace(own.pipeline, engine=engine)
         return own, lambda: f"{_OWN} {engine.outcome or ''}".rstrip()
@@ -191,7 +199,7 @@ class _Choice(Generic[T]):
         self, names: Iterable[str], *, in_bulk: bool = False
     ) -> tuple[T | None, str, str]:
         """Open the first engine that works here and agrees; return its name and the reason."""
-        refused = [_OWN]
+        refused = [self.own]
         try:
             self.rebuilt.graph  # noqa: B018  what it lacks, all engines lack
             for name in names:

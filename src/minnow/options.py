@@ -94,7 +94,6 @@ class PeerSettings(TypedDict, total=False):
     tokenizer_kwargs: None
     config_kwargs: None
     model_card_data: None
-    backend: str
     similarity_fn_name: str | None
     truncate_dim: int | None
 
@@ -117,9 +116,10 @@ _ONE_VALUE: dict[str, tuple[tuple[object, ...], str]] = {
     "tokenizer_kwargs": ((None,), _OPENED),
     "config_kwargs": ((None,), _OPENED),
     "model_card_data": ((None,), _OPENED),
-    "backend": (("torch",), "see `engine=`"),
 }
 """The values that each of these arguments may have, and what to do instead of another."""
+_BACKENDS_OF_PEER = ("torch", "onnx", "openvino")
+"""Those of the class `SentenceTransformer`, its default first; `backend=` is MNN's here."""
 _HONOURED = {
     "prompts", "default_prompt_name", "similarity_fn_name", "truncate_dim", "revision",
     "local_files_only",
@@ -241,7 +241,10 @@ def split_arguments(given: OpenArguments) -> tuple[EngineArguments, PeerSettings
     engine: dict[str, object] = {}
     settings: dict[str, object] = {}
     for name, value in given.items():
-        if name in EngineArguments.__annotations__:
+        if name == "backend" and value in _BACKENDS_OF_PEER:
+            if value != _BACKENDS_OF_PEER[0]:
+                raise InputError(f"`backend={value!r}` is not possible here: see `engine=`.")
+        elif name in EngineArguments.__annotations__:
             engine[name] = value
         elif name in _HONOURED:
             settings[name] = value

@@ -134,6 +134,35 @@ class Magnitude:
 
 
 @dataclass(frozen=True)
+class ModeProof:
+    """The proof of one way in which MNN computes, on one kind of processor.
+
+    Attributes:
+        processor: The kind of processor: aarch64 or x86_64.
+        emulated: Whether an emulator ran its instructions.
+        mnn: MNN's version there.
+        precision: MNN's mode of precision.
+        memory: MNN's mode of memory.
+        texts: The number of probe texts, or of a reranker's pairs.
+        bar: The cosine or the difference that the worst text had to reach.
+        worst: The lowest cosine, or the greatest difference.
+        worst_text: The name of the text that has it.
+        worst_shape: The (batch, tokens) that this text was run in.
+    """
+
+    processor: str
+    emulated: bool
+    mnn: str
+    precision: str
+    memory: str
+    texts: int
+    bar: float
+    worst: float
+    worst_text: str
+    worst_shape: tuple[int, int]
+
+
+@dataclass(frozen=True)
 class Parity:
     """The figures of a proof: the staged bytes against a reference on another path.
 
@@ -146,6 +175,7 @@ class Parity:
         measure: What the figures are.
         ranking: A reranker's agreement about the order of documents.
         magnitude: The largest number inside the network, on the same texts.
+        modes: The proofs of other modes than the one of `runs`, which is MNN's default.
     """
 
     reference: str
@@ -156,6 +186,7 @@ class Parity:
     measure: Measure = Measure.COSINE
     ranking: RankAgreement | None = None
     magnitude: Magnitude | None = None
+    modes: tuple[ModeProof, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.runs:

@@ -31,7 +31,7 @@ def _written(values: dict[str, Any]) -> dict[str, Any]:
     """Leave out of a record's values what most have not, and rename the others, in place."""
     _drop_defaults(values, ("reranking", None))
     for owner in (values, *values.get("fixed_shapes", ())):
-        defaults = ("ranking", None), ("measure", "cosine"), ("magnitude", None)
+        defaults = ("ranking", None), ("measure", "cosine"), ("magnitude", None), ("modes", ())
         _drop_defaults(owner.get("parity"), *defaults)
         for run in (owner.get("parity") or {}).get("runs", ()):
             _drop_defaults(run, ("worst_score", None))

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
     from minnow.bundle import Manifest
     from minnow.embedder import EncodeOptions
-    from minnow.parity import Magnitude, Parity, RankAgreement, Retrieval
+    from minnow.parity import Magnitude, ModeProof, Parity, RankAgreement, Retrieval
     from minnow.streams import VectorWriter
 
     Floats = NDArray[np.float32]
@@ -357,7 +357,16 @@ def proof_facts(parity: Parity) -> dict[str, Any]:
         **_retrieval(parity.retrieval),
         **_ranking(parity.ranking),
         **_magnitude(parity.magnitude),
+        "proven_modes": [_mode(proof, kind) for proof in parity.modes],
     }
+
+
+def _mode(found: ModeProof, kind: Measure) -> str:
+    on = f"{'emulated ' * found.emulated}{found.processor}"
+    return (
+        f"{on}, precision {found.precision}, memory {found.memory}: worst {kind.value} "
+        f"{found.worst:.6f} ({found.worst_text}), bar {found.bar:g}"
+    )
 
 
 def _magnitude(found: Magnitude | None) -> dict[str, Any]:

@@ -43,7 +43,7 @@ Token ids are equal. {figures}:
 {runs}
 
 The bar for the worst text was {bar}.{retrieval} `minnow verify` repeats the proof.
-{queries}{fixed}
+{modes}{queries}{fixed}
 ## Use
 
 With minnow (`pip install minnow-embed`):
@@ -75,6 +75,13 @@ _RANKS = """from minnow import Reranker
 reranker = Reranker.open("path/to/this/folder")
 pairs = [("how do fish sleep?", "Fish rest with open eyes.")]
 print(reranker.predict(pairs))
+"""
+
+_MODES = """
+In MNN's other modes, on texts that are hard in half precision, alone and in padded batches:
+
+| processor | precision | memory | texts | worst | worst text | bar |
+|---|---|---|---|---|---|---|
 """
 
 _FIXED = """
@@ -238,6 +245,7 @@ def model_card(manifest: Manifest, encoder_bytes: int) -> str:
         retrieval=_retrieval(manifest.parity.retrieval)
         + _ranking(manifest.parity)
         + _magnitude(manifest.parity),
+        modes=_modes(manifest.parity),
         queries=_queries(manifest.queries),
         fixed=_fixed(manifest),
         snippet=usage_snippet(manifest),
@@ -324,6 +332,15 @@ def _fixed(manifest: Manifest) -> str:
         for fixed in manifest.fixed_shapes
     ]
     return _FIXED + "\n".join(rows) + "\n"
+
+
+def _modes(parity: Parity) -> str:
+    rows = [
+        f"| {'emulated ' * mode.emulated}{mode.processor} | {mode.precision} | {mode.memory} "
+        f"| {mode.texts} | {mode.worst:.6f} | {mode.worst_text} | {mode.bar:g} |"
+        for mode in parity.modes
+    ]
+    return _MODES + "\n".join(rows) + "\n" if rows else ""
 
 
 def _queries(manifest: Manifest | None) -> str:

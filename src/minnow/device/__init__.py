@@ -1,6 +1,7 @@
-"""Checking a bundle on a device: a folder to copy there, and its answers read back."""
+"""Checking a bundle on a device: a folder to copy there, its answers, and proofs of phones' modes."""
 
 from minnow.device.answer import DeviceAnswer, DeviceResult, read_answers
 from minnow.device.folder import write_check
+from minnow.device.proving import prove_modes
 
-__all__ = ["DeviceAnswer", "DeviceResult", "read_answers", "write_check"]
+__all__ = ["DeviceAnswer", "DeviceResult", "prove_modes", "read_answers", "write_check"]

@@ -15,7 +15,7 @@ from minnow.errors import InputError
 from minnow.files import read_regular
 from minnow.parity import Parity
 from minnow.proof.verdict import Candidate, Run, measure
-from minnow.recipe import RECIPES
+from minnow.recipe import RECIPES, Precision
 from minnow.sealing import sha256
 
 if TYPE_CHECKING:
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 LOW = "low"
+MODE_BARS = {Precision.INT8: 0.999}
+"""The least cosine in low precision or low memory of bundles whose own proof may be lower; others
+have to reach their recipe's bar, or that of fp16 if it is lower."""
 HALF_DIFFERENCE = 0.02
 """How far half precision may move a logit, in units of the largest where that is above 1.
 
@@ -98,8 +101,8 @@ def read_answers(folder: str | Path, bar: float | None = None) -> list[DeviceRes
     Args:
         folder: The folder, with the answers copied into it.
         bar: What the worst cosine has to reach, or the greatest difference of a logit, in units of
-            the largest one where that is above 1; by default the recipe's bar, and with half
-            precision no stricter than that of fp16, or `HALF_DIFFERENCE` for a reranker.
+            the largest one where that is above 1; by default the recipe's bar, and in low precision
+            or memory the one of `MODE_BARS`, or `HALF_DIFFERENCE` for a reranker.
 
     Raises:
         InputError: There is no answer, or one is damaged, incomplete, or of another folder.
@@ -128,13 +131,15 @@ def read_answers(folder: str | Path, bar: float | None = None) -> list[DeviceRes
 
 def _candidate(bundle: Bundle, answer: DeviceAnswer, bar: float | None) -> Candidate:
     """Return what the device ran, and what it has to reach."""
-    manifest, half = bundle.manifest, answer.precision == LOW
+    manifest, low = bundle.manifest, LOW in (answer.precision, answer.memory)
     if manifest.reranking is not None:
         ours = manifest.recipe.ranking_bars.difference
-        usual = max(ours, HALF_DIFFERENCE) if half else ours
+        usual = max(ours, HALF_DIFFERENCE) if low else ours
     else:
         ours = manifest.recipe.bar
-        usual = min(ours, RECIPES["fp16"].bar) if half else ours
+        usual = ours
+        if low:
+            usual = MODE_BARS.get(manifest.recipe.precision, min(ours, RECIPES["fp16"].bar))
     return Candidate(
         bundle.folder,
         manifest.encoder,

@@ -14,6 +14,7 @@ from minnow.bundle import CARD, MANIFEST, Bundle
 from minnow.errors import BundleError, InputError
 from minnow.files import read_regular, replace_folder, staging_folder, sync, writing
 from minnow.model.original import read_original
+from minnow.model.source import ModelSource
 from minnow.origin import find_origin
 from minnow.proof.bundles import mixed_batches
 from minnow.proof.references import CheckpointReference
@@ -22,7 +23,6 @@ from minnow.sealing import check_replaceable
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from minnow.model.source import ModelSource
     from minnow.proof.probes import Probe
 
 FORMAT, PAIRS = 1, 2
@@ -125,7 +125,8 @@ def write_check(
         )
     progress("checking the hash of every file")
     bundle.check_files()
-    progress(f"finding {source or manifest.source.name}")
+    named = source.name if isinstance(source, ModelSource) else source
+    progress(f"finding {named or manifest.source.name}")
     original = read_original(find_origin(bundle, source, offline=offline), manifest.choices)
     limit = manifest.embedding.max_tokens
     reference = CheckpointReference(original)

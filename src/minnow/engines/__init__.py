@@ -5,15 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, get_args
 
 from minnow.engines.base import (
+    BackendName,
     Engine,
     MemoryMode,
     MemoryName,
+    Mode,
+    PrecisionName,
     TextEmbedder,
     TokenBatch,
     check_memory,
+    check_word,
 )
 from minnow.errors import EngineError, InputError
 from minnow.model.spec import Interface
@@ -40,7 +44,7 @@ __all__ = [
 ]
 
 MNN = "mnn"
-AUTO, FASTEST = "auto", "fastest"
+AUTO, FASTEST, BEST = "auto", "fastest", "best"
 AGREEMENT = 0.9999
 """The least cosine to the bundle's own vectors that another engine may have."""
 
@@ -53,8 +57,8 @@ class EngineKind:
         module: The module of its class; imported when the engine is opened.
         type: The class's name.
         options: Further arguments of the class.
-        runs_encoder: Whether it runs a bundle's own encoder.mnn, with the option `memory`. The
-            others run the graph rebuilt.
+        runs_encoder: Whether it runs a bundle's own encoder.mnn, in any `Mode`. The others run the
+            graph rebuilt.
     """
 
     module: str
@@ -83,6 +87,8 @@ class EngineArguments(TypedDict, total=False):
     engine: str
     threads: int | None
     memory: MemoryMode | MemoryName
+    precision: PrecisionName
+    backend: BackendName | Literal["best"]
     source: str | None
     agreement: float
 
@@ -98,6 +104,9 @@ class EngineOptions:
         threads: CPU threads; by default those of the machine, four at most.
         memory: "low" uses less RAM where weights are int8 or smaller, and gives coarser vectors,
             which the bundle's proof does not cover; see `MnnEngine`.
+        precision: "low" computes in half precision where the CPU can.
+        backend: The processor that computes; or "best": the fastest backend, precision and memory
+            that gives the vectors of the bundle's canaries here. It is tried once, and remembered.
         source: Where the checkpoint is now, for other engines than MNN. They need it for a bundle
             of the author's graph only; for others it is compared with the bundle.
         agreement: The least cosine to the bundle's own vectors that another engine may have on a
@@ -105,7 +114,8 @@ class EngineOptions:
 
     Raises:
         EngineError: There is no such engine.
-        InputError: There is no such mode of memory, or the engine has no modes.
+        InputError: There is no such memory, precision or backend, or the engine has no choice of
+            them.
     """
 
     engine: str = AUTO
@@ -113,17 +123,27 @@ class EngineOptions:
     memory: MemoryMode | MemoryName = MemoryMode.NORMAL
     source: str | None = None
     agreement: float = AGREEMENT
+    precision: PrecisionName = "normal"
+    backend: BackendName | Literal["best"] = "cpu"
 
     def __post_init__(self) -> None:
         """Check the options before any work starts."""
-        has_memory = self.engine in (AUTO, FASTEST) or _kind_of(self.engine).runs_encoder
-        memory = check_memory(self.memory)
-        if memory is not MemoryMode.NORMAL and not has_memory:
-            raise InputError(
-                f"memory={memory.value!r} is an option of MNN; the engine {self.engine!r} does "
-                'not have it. Leave it out, or open the bundle with engine="mnn".'
-            )
-        object.__setattr__(self, "memory", memory)
+        has_modes = self.engine in (AUTO, FASTEST) or _kind_of(self.engine).runs_encoder
+        object.__setattr__(self, "memory", check_memory(self.memory))
+        check_word("precision", self.precision, get_args(PrecisionName))
+        check_word("backend", self.backend, (*get_args(BackendName), BEST))
+        for name, usual in vars(Mode()).items():
+            value = getattr(self.mode, name)
+            if value != usual and not has_modes:
+                raise InputError(
+                    f"{name}={value!r} is an option of MNN; the engine {self.engine!r} does "
+                    'not have it. Leave it out, or open the bundle with engine="mnn".'
+                )
+
+    @property
+    def mode(self) -> Mode:
+        """The way in which MNN computes; its backend may be "best"."""
+        return Mode(self.backend, self.precision, MemoryMode(self.memory).value)
 
 
 def open_engine(
@@ -153,7 +173,8 @@ def open_engine(
     kind = _kind_of(MNN if options.engine in (AUTO, FASTEST) else options.engine)
     given = {**kind.options, "interface": interface, "width": width}
     if kind.runs_encoder:
-        given |= {"memory": options.memory, "heads_apart": heads_apart}
+        given |= {"memory": options.memory, "precision": options.precision}
+        given |= {"backend": options.backend, "heads_apart": heads_apart}
     engine: Engine = getattr(import_module(kind.module), kind.type)(
         model, spec, threads=options.threads, **given
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Literal, Protocol
@@ -31,6 +32,8 @@ MANY_BATCHES = 10_000
 ENCODER_INPUTS = frozenset({"input_ids", "attention_mask", "token_type_ids", POOLING_MASK})
 
 MemoryName = Literal["normal", "low", "high"]
+PrecisionName = Literal["normal", "low", "high"]
+BackendName = Literal["cpu", "metal", "cuda", "opencl", "vulkan"]
 
 
 class MemoryMode(str, Enum):
@@ -39,6 +42,27 @@ class MemoryMode(str, Enum):
     NORMAL = "normal"
     LOW = "low"
     HIGH = "high"
+
+
+@dataclass(frozen=True)
+class Mode:
+    """Way in which MNN computes.
+
+    Attributes:
+        backend: The processor that computes; the others than "cpu" are there only where MNN was
+            built with them.
+        precision: "low" computes in half precision where the CPU can; a GPU computes in half
+            precision unless this is "high".
+        memory: See `MnnEngine`.
+    """
+
+    backend: str = "cpu"
+    precision: str = "normal"
+    memory: str = "normal"
+
+    def __str__(self) -> str:
+        """Describe it: `cpu, precision low, memory normal`."""
+        return f"{self.backend}, precision {self.precision}, memory {self.memory}"
 
 
 @dataclass(frozen=True)
@@ -199,6 +223,22 @@ def check_memory(memory: str) -> MemoryMode:
     except ValueError:
         modes = ", ".join(mode.value for mode in MemoryMode)
         raise InputError(f"memory should be {modes}, not {memory!r}.") from None
+
+
+def check_word(name: str, value: str, words: Sequence[str]) -> None:
+    """Check that an option has one of its words.
+
+    Raises:
+        InputError: It has not.
+    """
+    if value not in words:
+        raise InputError(f"{name} should be {', '.join(words)}, not {value!r:.60}.")
+
+
+def processor() -> str:
+    """Return the kind of this machine's processor: aarch64, x86_64 or another."""
+    machine = platform.machine()
+    return {"arm64": "aarch64", "AMD64": "x86_64"}.get(machine, machine)
 
 
 def usable_cpus() -> int:

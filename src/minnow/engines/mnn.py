@@ -8,17 +8,21 @@ import os
 import sys
 import threading
 from contextlib import contextmanager, nullcontext, suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 
 from minnow.engines.base import (
     BATCHES_PER_LANE,
+    BackendName,
     MemoryMode,
+    Mode,
+    PrecisionName,
     check_batch,
     check_memory,
     check_output,
     check_threads,
+    check_word,
     default_threads,
 )
 from minnow.engines.forks import ForkSafeLock, RuntimeThreads
@@ -45,6 +49,15 @@ MEMORY_MODES: Mapping[MemoryMode, int] = {
     MemoryMode.LOW: 2,
 }
 """MNN's BackendConfig::MemoryMode; from Python MNN reads a number and ignores a string."""
+
+BACKENDS: Mapping[str, int] = {"cpu": 0, "metal": 1, "cuda": 2, "opencl": 3, "vulkan": 7}
+"""MNN's MNNForwardType. Where a build lacks one, MNN computes on the CPU without an error."""
+_ANY_CPU = (0, 13)
+"""MNN_FORWARD_CPU, and MNN_FORWARD_CPU_EXTENSION: the CPU's newer instructions."""
+_TUNED_FAST_ON_BUFFERS = 1 << 4 | 1 << 6
+"""MNN_GPU_TUNING_FAST and MNN_GPU_MEMORY_BUFFER, which a GPU reads in place of threads."""
+_BACKEND_OF_SESSION = 2
+"""MNN's Interpreter::SessionInfoCode BACKENDS."""
 
 ROUNDING, BY_BLOCK = 5, 2
 """MNN's hint DYNAMIC_QUANT_OPTIONS: a scale for each block of a token's activations, not for all.
@@ -120,6 +133,8 @@ class MnnEngine:
         *,
         threads: int | None = None,
         memory: MemoryMode | MemoryName = MemoryMode.NORMAL,
+        precision: PrecisionName = "normal",
+        backend: BackendName = "cpu",
         interface: Interface = Interface.LAST_HIDDEN_STATE,
         width: int | None = None,
         heads_apart: bool = False,
@@ -136,17 +151,22 @@ class MnnEngine:
                 "normal" and "high" compute in float32 with the weights' own values. All three
                 run weights that are floats alike. With "low" the length that a batch is padded
                 to changes a text's vector, about as much as the rounding does.
+            precision: "low" computes in half precision where the CPU can; x86 cannot.
+            backend: The processor that computes; see `Mode`.
             interface: The output of the encoder to read.
             width: Length of the vectors of an encoder that gives them; by default the network's.
             heads_apart: Whether the encoder computes one head of attention at a time, which lets
                 longer texts in; see `minnow.graph.long`.
 
         Raises:
-            InputError: `memory` is none of the three.
-            EngineError: MNN refuses the file, or its inputs and outputs are not an encoder's.
+            InputError: `memory`, `precision` or `backend` is none of its words.
+            EngineError: MNN refuses the file, or its inputs and outputs are not an encoder's; or
+                this build of MNN has no such backend.
         """
         check_threads(threads)
-        self.memory = check_memory(memory)
+        check_word("precision", precision, get_args(PrecisionName))
+        check_word("backend", backend, get_args(BackendName))
+        self.memory, self._precision, self._backend = check_memory(memory), precision, backend
         self.interface, self._width, self._heads_apart = interface, width, heads_apart
         self.threads = 1 if _threads.lost else threads or default_threads()
         self._model = model if isinstance(model, ModelFile) else ModelFile(model.absolute())
@@ -194,7 +214,8 @@ class MnnEngine:
             EngineError: The engine is closed, or MNN cannot open the file again.
         """
         count = min(self.threads, LANES)
-        if count == 1 or self.memory is MemoryMode.LOW or batches < count * BATCHES_PER_LANE:
+        alone = self.memory is MemoryMode.LOW or self._backend != "cpu"
+        if count == 1 or alone or batches < count * BATCHES_PER_LANE:
             return (self,)
         with self._lock:
             if self._closed:
@@ -207,6 +228,7 @@ class MnnEngine:
                         self._spec,
                         threads=share,
                         memory=self.memory,
+                        precision=self._precision,
                         interface=self.interface,
                         width=self._width,
                         heads_apart=self._heads_apart,
@@ -224,7 +246,8 @@ class MnnEngine:
             self._model.close()
 
     def _open(self) -> _Session:
-        return _Session(self._model, self._spec, self.threads, self.memory, self.interface.value)
+        mode = Mode(self._backend, self._precision, self.memory.value)
+        return _Session(self._model, self._spec, self.threads, mode, self.interface.value)
 
     def after_fork(self) -> None:
         """Open a new session with the next batch, and with one thread where threads are lost."""
@@ -242,7 +265,7 @@ class _Session:
     abandoned: list[_Session] = []  # noqa: RUF012  never freed: their threads died in a fork
 
     def __init__(
-        self, model: ModelFile, spec: EncoderSpec, threads: int, memory: MemoryMode, output: str
+        self, model: ModelFile, spec: EncoderSpec, threads: int, mode: Mode, output: str
     ) -> None:
         mnn = import_mnn()
         self._mnn, self._output = mnn, output
@@ -252,17 +275,29 @@ class _Session:
         try:
             with model.reading() as path:
                 self._interpreter = mnn.Interpreter(path)
+            memory, on_cpu = MemoryMode(mode.memory), mode.backend == "cpu"
             if memory is MemoryMode.LOW:
                 self._interpreter.setSessionHint(ROUNDING, BY_BLOCK)
-            self._session = self._interpreter.createSession(
-                {"backend": "CPU", "numThread": threads, "memory": MEMORY_MODES[memory]}
-            )
+            config = {
+                "backend": mode.backend.upper(),
+                "numThread": threads if on_cpu else _TUNED_FAST_ON_BUFFERS,
+                "precision": mode.precision,
+                "memory": MEMORY_MODES[memory],
+            }
+            with nullcontext() if on_cpu else _stdout_to_null():  # it prints what it lacks
+                self._session = self._interpreter.createSession(config)
         except EngineError:
             raise
         except Exception as error:  # MNN raises a bare Exception without a reason
             raise EngineError(
                 f"MNN cannot load {model.path}: it is not an MNN model, or not a whole one."
             ) from error
+        got = self._interpreter.getSessionInfo(self._session, _BACKEND_OF_SESSION)
+        if got != BACKENDS[mode.backend] and not (on_cpu and got in _ANY_CPU):
+            raise EngineError(
+                f"MNN has no backend {mode.backend} here; it would compute on another. Take "
+                "backend='cpu'."
+            )
         names = set(self._interpreter.getSessionInputAll(self._session))
         outputs = set(self._interpreter.getSessionOutputAll(self._session))
         if names - {POOLING_MASK} != set(spec.inputs) or output not in outputs:

@@ -61,20 +61,21 @@ class Reference(ABC):
 
     Attributes:
         name: What the vectors are from, for messages and manifests.
+        original: The model.
     """
 
     name: str
 
     def __init__(self, original: Original, probes: Sequence[Probe] | None = None) -> None:
         """Take a model, and its probe texts where they are built already."""
-        self._original = original
+        self.original = original
         self._probes = probes
 
     @property
     def probes(self) -> Sequence[Probe]:
         """The texts of the proof."""
         if self._probes is None:
-            original, embedding = self._original, self._original.embedding
+            original, embedding = self.original, self.original.embedding
             count = token_counter(original.tokenizer.content, lowercase=embedding.lowercase)
             tokens = named_tokens(original.source)
             if original.reranking is not None:
@@ -178,8 +179,8 @@ class _SourceTokens(Reference):
         ]
 
     def _pair(self, first: str, second: str) -> TokenRow:
-        reranking = self._original.reranking
-        if self._original.chat is not None:
+        reranking = self.original.reranking
+        if self.original.chat is not None:
             return TokenRow(self._chat_ids(first, second))
         encoding = self._pairs.encode(self._lowered(first), self._lowered(second))
         types = encoding.type_ids if reranking is not None and reranking.segments else []
@@ -187,7 +188,7 @@ class _SourceTokens(Reference):
 
     def _chat_ids(self, first: str, second: str) -> list[int]:
         """Return the ids of a chat template's text; those that end every such text are not cut."""
-        chat, limit = self._original.chat, self._original.embedding.max_tokens
+        chat, limit = self.original.chat, self.original.embedding.max_tokens
         assert chat is not None
         pairs = ((first, second), ("0", "0"), ("1 2 3 4", "1 2 3 4"))
         ids, one, other = (
@@ -202,7 +203,7 @@ class _SourceTokens(Reference):
         return ids[: limit - len(end)] + [number for number, _ in end[::-1]]
 
     def _lowered(self, text: str) -> str:
-        if not self._original.embedding.lowercase:
+        if not self.original.embedding.lowercase:
             return text
         parts = self._special.split(text)
         return "".join(part if i % 2 else _lower(part) for i, part in enumerate(parts))
@@ -212,14 +213,14 @@ class _SourceTokens(Reference):
 
         Source: sentence-transformers 6.2, base/modules/transformer.py.
         """
-        if self._original.embedding.include_prompt or not prompt:
+        if self.original.embedding.include_prompt or not prompt:
             return 0
         ids = self._ids(prompt)
         last = self._tokenizer.id_to_token(ids[-1]) if ids else None
         return len(ids) - (last is not None and self._special.fullmatch(last) is not None)
 
     def _ids(self, text: str) -> list[int]:
-        embedding = self._original.embedding
+        embedding = self.original.embedding
         encoding = self._tokenizer.encode(self._lowered(text))
         ids, special = list(encoding.ids), list(encoding.special_tokens_mask)
         limit = embedding.max_tokens
@@ -251,16 +252,19 @@ class CheckpointReference(_SourceTokens):
         """Return a vector for each text, or the logits of each pair: float64, (texts, width)."""
         from threadpoolctl import threadpool_limits
 
-        original, start = self._original, self.left_out(prompt)
+        original, start = self.original, self.left_out(prompt)
         rows = self.token_rows(_behind(prompt, texts))
-        note = self.magnitudes.note
-        model = ReferenceModel(original.network, original.head, original.tensors, note)
+        model = ReferenceModel(original.network, original.head, original.tensors, self.note)
         workers = _workers([model.memory(len(row.ids)) for row in rows])
         # A thread per text, each with a BLAS of one thread: BLAS threads that share out one small
         # product wait for each other, for seconds where the machine is busy.
         with threadpool_limits(1, "blas"), ThreadPoolExecutor(workers) as threads:
             types = [row.types for row in rows]
             return model.vectors([row.ids for row in rows], threads.map, start, types)
+
+    def note(self, name: str, tensor: NDArray[np.float64]) -> None:
+        """Take note of a tensor inside the network, as it is computed."""
+        self.magnitudes.note(name, tensor)
 
     def magnitude(self, network: Network) -> Magnitude | None:
         """Return the largest number inside a network, on the texts that were computed.
@@ -273,7 +277,7 @@ class CheckpointReference(_SourceTokens):
         """
         if not network.blocks:
             return None
-        by = network.stream / self._original.network.stream
+        by = network.stream / self.original.network.stream
         values = {
             name: value * by if is_state(name) else value
             for name, value in self.magnitudes.values.items()
@@ -316,7 +320,7 @@ class AuthorGraphReference(_SourceTokens):
         """Return one vector per text behind a prompt: float64 of shape (texts, width)."""
         from minnow.engines.base import TokenBatch
 
-        original, rows = self._original, []
+        original, rows = self.original, []
         for ids in self.token_ids(_behind(prompt, texts)):
             hidden = self._engine.run(TokenBatch.pad([ids], original.encoder.pad_token_id))[0]
             rows.append(
