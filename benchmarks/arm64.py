@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+
 from minnow.bundle import Bundle
 from minnow.convert import convert
 from minnow.device import read_answers, write_check

@@ -21,7 +21,7 @@ from minnow.device import proving
 from minnow.device.hard_texts import choose_hard_texts
 from minnow.device.machines import Machine
 from minnow.device.proving import prove_modes
-from minnow.engines.base import Mode
+from minnow.engines.base import Mode, processor
 from minnow.errors import InputError, ParityError
 from minnow.model.original import read_original
 from minnow.model.reference import ReferenceModel
@@ -112,7 +112,7 @@ def test_a_wrong_mode_is_refused_and_loses_its_proof(
     program.write_text(WRONG)
     faulty = replace(NATIVE, command=(sys.executable, str(program)))
     monkeypatch.setattr(proving, "arm_machine", lambda offline: faulty)
-    with pytest.raises(ParityError, match="2 of 3 modes .* on aarch64: precision low, memory n"):
+    with pytest.raises(ParityError, match=r"2 of 3 modes .* on aarch64: precision low, memory n"):
         prove_modes(bundle, arm=True, source=str(source), offline=True)
     bundle = Bundle.open(bundle.folder)
     bundle.check_files()
@@ -121,7 +121,7 @@ def test_a_wrong_mode_is_refused_and_loses_its_proof(
 
 
 def test_nothing_is_left_to_prove_of_floats_here(copy: Bundle) -> None:
-    if proving.this_machine().processor != "x86_64":
+    if processor() != "x86_64":
         pytest.skip("half precision is another mode here")
     done = run_minnow("prove", copy.folder)
     assert "Prove it for phones with --arm" in refused(done, InputError.exit_code)
@@ -169,3 +169,11 @@ def test_the_texts_that_lose_most_are_chosen(made: Tiny) -> None:
     worst = sorted(distinct.values(), key=lambda i: cosines[i])[:5]
     assert len({tuple(ids[i]) for i in worst} & chosen_ids) == 5
     assert len(chosen) == 8
+
+
+def test_a_command_says_that_a_mode_is_unproven(bundle_store: BundleStore) -> None:
+    made = bundle_store.bundle(quick_recipe("int8"), pooling="mean", prompts=PROMPTS, seed=0)
+    done = run_minnow("embed", made.folder, "fish", "--memory", "low", "--threads", "1")
+    assert done.code == 0
+    assert done.stderr.startswith(f"warning: {made.folder} has no proof of its vectors")
+    assert done.stderr.count("\n") == 1

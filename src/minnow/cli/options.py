@@ -13,6 +13,7 @@ import typer
 
 from minnow.cli.fields import option
 from minnow.engines import AUTO, ENGINES, FASTEST, MNN, EngineOptions, MemoryMode
+from minnow.engines.base import PrecisionName
 from minnow.errors import InputError
 from minnow.model.spec import Choices, RolePrompts
 from minnow.options import CANDIDATES, OnTruncate
@@ -176,10 +177,13 @@ class ScopeChoice:
 
 @dataclass(frozen=True)
 class EngineMemoryChoice(EngineChoice):
-    """The engine that runs a bundle, and how much MNN may hold in memory."""
+    """The engine that runs a bundle, and how MNN computes."""
 
     memory: MemoryMode = option(
         MemoryMode.NORMAL, "Use less RAM (low) where weights are int8 or smaller; coarser vectors."
+    )
+    precision: PrecisionName = option(
+        "normal", "Compute in half precision (low) where the CPU can, as on ARM."
     )
 
 

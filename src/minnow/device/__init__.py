@@ -1,4 +1,4 @@
-"""Checking a bundle on a device: a folder to copy there, its answers, and proofs of phones' modes."""
+"""Checking a bundle on a device: a folder to copy there, its answers, proofs."""
 
 from minnow.device.answer import DeviceAnswer, DeviceResult, read_answers
 from minnow.device.folder import write_check

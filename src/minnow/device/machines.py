@@ -11,20 +11,17 @@ import shutil
 import subprocess
 import sys
 import zipfile
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from minnow.cached_folders import made_once
 from minnow.caches import MACHINES, cache_folder
 from minnow.engines.base import processor
 from minnow.errors import EngineError
 from minnow.processes import run_child
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
 
 ARM = "aarch64"
 QEMU = "qemu-aarch64-static"

@@ -146,9 +146,7 @@ def _seal_again(
         for proof in parity.modes
         if (proof.processor, proof.precision, proof.memory) not in again
     )
-    manifest = replace(
-        bundle.manifest, parity=replace(parity, modes=(*others, *proven)), files={}
-    )
+    manifest = replace(bundle.manifest, parity=replace(parity, modes=(*others, *proven)), files={})
     with staging(bundle.folder) as staged:
         with bundle.unchanged(), writing(bundle.folder):
             for name in bundle.manifest.files:
