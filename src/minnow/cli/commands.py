@@ -21,9 +21,7 @@ COMMANDS = {
     "info": Home("bundles", "Show what a bundle is and what was proven of it."),
     "export": Home("exporting", "Write a bundle's model for MNN's own embedding engine."),
     "distill": Home("distilling", "Make static queries of a bundle: a table, no runtime."),
-    "prove": Home(
-        "device", "Prove a bundle in the modes that phones run: low precision, low memory, both."
-    ),
+    "prove": Home("device", "Prove a bundle in phones' modes: low precision, low memory."),
     "device-check": Home("device", "Check a bundle on a phone or a board."),
     "compare": Home("evaluation", "Put systems side by side, and say whether they differ."),
     "evaluate": Home("evaluation", "Measure one system, or the ways of searching an index."),

@@ -28,7 +28,7 @@ def prove_command(
     offline: Offline = False,
     as_json: Json = False,
 ) -> None:
-    """Prove a bundle in the modes that phones run: low precision, low memory, both.
+    """Prove a bundle in phones' modes: low precision, low memory.
 
     Texts that are hard in half precision run alone and in padded batches, and are compared with the
     checkpoint. What passes is recorded in the bundle, which is sealed anew, and in its model card.
