@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from minnow.device import DeviceResult
-    from minnow.device.machines import Machine
+    from minnow.device.machines import Host
     from minnow.proof.probes import Probe
 
 VECTORS, RERANKER = "fp16-vectors", "fp16-reranker"
@@ -136,7 +136,7 @@ def random_reranker(source: str, folder: Path) -> Path:
     return folder
 
 
-def measure(bundle: Bundle, source: str, check: Path, machine: Machine, effort: Effort) -> Path:
+def measure(bundle: Bundle, source: str, check: Path, machine: Host, effort: Effort) -> Path:
     """Return the directories with the emulated machine's answers, one for each precision."""
     write_check(
         bundle,
@@ -194,7 +194,7 @@ def compare(
     sources: Mapping[str, str],
     room: Path,
     ready: Path | None,
-    machine: Machine,
+    machine: Host,
     effort: Effort,
     bar: float | None = None,
 ) -> int:

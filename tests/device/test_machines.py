@@ -11,7 +11,7 @@ import pytest
 from minnow.caches import cache_folder, list_cache
 from minnow.device import machines
 from minnow.device.machines import (
-    Machine,
+    Host,
     apt_options,
     arm_machine,
     emulated_machine,
@@ -93,7 +93,7 @@ def test_without_qemu_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -
 
 def test_a_real_one_needs_no_emulator(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(machines, "processor", lambda: "aarch64")
-    assert arm_machine() == Machine("aarch64", False, (sys.executable,))
+    assert arm_machine() == Host("aarch64", False, (sys.executable,))
 
 
 def test_a_program_that_fails_is_told(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from minnow import Embedder, modes
 from minnow.bundle import CARD, MANIFEST, Bundle
 from minnow.device import proving
 from minnow.device.hard_texts import choose_hard_texts
-from minnow.device.machines import Machine
+from minnow.device.machines import Host
 from minnow.device.proving import prove_modes
 from minnow.engines.base import Mode, processor
 from minnow.errors import InputError, ParityError
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.extra("convert")
 
 LOW = Mode(precision="low")
-NATIVE = Machine("aarch64", True, (sys.executable,))
+NATIVE = Host("aarch64", True, (sys.executable,))
 WRONG = """
 import runpy, sys
 import numpy as np

@@ -36,7 +36,7 @@ HOURS = 3 * 3600.0
 
 
 @dataclass(frozen=True)
-class Machine:
+class Host:
     """A processor on which a program of Python, MNN and NumPy can run.
 
     Attributes:
@@ -66,12 +66,12 @@ class Machine:
         )
 
 
-def this_machine() -> Machine:
+def this_machine() -> Host:
     """Return the machine that this process runs on."""
-    return Machine(processor(), False, (sys.executable,))
+    return Host(processor(), False, (sys.executable,))
 
 
-def arm_machine(*, offline: bool = False) -> Machine:
+def arm_machine(*, offline: bool = False) -> Host:
     """Return this machine if it is an aarch64 one, else the emulated one, made now if need be.
 
     Args:
@@ -84,7 +84,7 @@ def arm_machine(*, offline: bool = False) -> Machine:
     return this_machine() if processor() == ARM else emulated_machine(offline=offline)
 
 
-def emulated_machine(*, offline: bool = False) -> Machine:
+def emulated_machine(*, offline: bool = False) -> Host:
     """Return the emulated machine of the cache, made now if it is not there; see `arm_machine`."""
     if shutil.which(QEMU) is None:
         raise EngineError(
@@ -102,7 +102,7 @@ def emulated_machine(*, offline: bool = False) -> Machine:
     root = folder / "root"
     python = str(root / "usr/bin" / PYTHON)
     environment = {"PYTHONHOME": str(root / "usr"), "PYTHONPATH": str(folder / "site")}
-    return Machine(ARM, True, (QEMU, "-cpu", CPU, "-L", str(root), python), environment)
+    return Host(ARM, True, (QEMU, "-cpu", CPU, "-L", str(root), python), environment)
 
 
 def _fill(folder: Path, *, mnn: str) -> None:

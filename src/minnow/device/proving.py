@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from minnow.bundle import Manifest
     from minnow.device.answer import DeviceResult
-    from minnow.device.machines import Machine
+    from minnow.device.machines import Host
     from minnow.model.source import ModelSource
 
 MODES = (Mode(precision="low"), Mode(memory="low"), Mode(precision="low", memory="low"))
@@ -103,7 +103,7 @@ def _modes(manifest: Manifest, processor: str) -> list[Mode]:
 
 
 def _run(
-    machine: Machine, program: Path, modes: Sequence[Mode], progress: Callable[[str], None]
+    machine: Host, program: Path, modes: Sequence[Mode], progress: Callable[[str], None]
 ) -> None:
     """Run a check in each mode, side by side as far as there are CPUs."""
     where = f"{'an emulated ' * machine.emulated}{machine.processor}"
@@ -119,7 +119,7 @@ def _run(
         list(pool.map(run, range(len(modes)), modes))
 
 
-def _proof(result: DeviceResult, machine: Machine) -> ModeProof:
+def _proof(result: DeviceResult, machine: Host) -> ModeProof:
     answer, parity, worst = result.answer, result.parity, result.parity.worst
     return ModeProof(
         processor=machine.processor,
@@ -136,7 +136,7 @@ def _proof(result: DeviceResult, machine: Machine) -> ModeProof:
 
 
 def _seal_again(
-    bundle: Bundle, machine: Machine, tried: Sequence[Mode], proven: Sequence[ModeProof]
+    bundle: Bundle, machine: Host, tried: Sequence[Mode], proven: Sequence[ModeProof]
 ) -> Bundle:
     """Seal a bundle's files with a manifest and a card of the new proofs, and of older ones."""
     parity = bundle.manifest.parity
@@ -166,7 +166,7 @@ def _take_over(source: Path, target: Path) -> None:
         shutil.copyfile(source, target)
 
 
-def _refuse(results: Sequence[DeviceResult], machine: Machine) -> None:
+def _refuse(results: Sequence[DeviceResult], machine: Host) -> None:
     failed = [result for result in results if not result.passed]
     if failed:
         faults = [
