@@ -8,10 +8,10 @@ import sys
 from pathlib import Path
 
 COMMANDS = ("", "convert", "verify", "audit", "embed", "info", "export", "distill", "prove",
-            "device-check", "compare", "evaluate", "gguf", "frontier", "rerank", "index", "index migrate",
-            "search", "ask", "memory", "memory add", "memory recall", "memory reflect", "memory list",
-            "memory forget", "serve", "cache", "cache list", "cache prune", "doctor",
-            "bench")  # fmt: skip
+            "device-check", "compare", "evaluate", "gguf", "frontier", "rerank", "index",
+            "index migrate", "search", "ask", "memory", "memory add", "memory recall",
+            "memory reflect", "memory list", "memory forget", "serve", "cache", "cache list",
+            "cache prune", "doctor", "bench")  # fmt: skip
 
 
 def help_of(command: str) -> str:
