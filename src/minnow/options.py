@@ -20,8 +20,8 @@ OnTruncate = Literal["warn", "error", "ignore"]
 Role = Literal["query", "document"]
 SearchMode = Literal["vector", "keyword", "hybrid"]
 """Search by meaning, by words, or by both; see `Index.search`."""
-SidecarUse = Literal["auto", "always", "never"]
-"""When an index searches its sidecar; see `Index.open`."""
+SidecarUse = Literal["auto", "always", "codes", "never"]
+"""How an index finds the nearest vectors; see `Index`."""
 
 BATCH_SIZE = 32
 CANDIDATES = 50

@@ -111,7 +111,7 @@ class TestWithUsearch:
 
     def test_a_missing_sidecar_is_reported_once(self, file: Path) -> None:
         with open_(file, "always") as index:
-            with pytest.warns(UserWarning, match="search is exact, and slower"):
+            with pytest.warns(UserWarning, match="search is slower"):
                 found(index)
             found(index)
 
@@ -174,7 +174,7 @@ class TestWithUsearch:
             assert index.search("fish sleep", mode="vector")[0].source.endswith("fish.md")
 
 
-def test_without_usearch_search_is_exact(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_usearch_search_goes_on(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sidecar_module, "is_installed", lambda: False)
     sidecar_path(file).write_bytes(b"")
     with open_(file, "always") as index:
@@ -185,7 +185,7 @@ def test_without_usearch_search_is_exact(file: Path, monkeypatch: pytest.MonkeyP
 
 
 def test_another_word_is_refused(file: Path) -> None:
-    with pytest.raises(InputError, match="sidecar should be auto, always, never"):
+    with pytest.raises(InputError, match="sidecar should be auto, always, codes, never"):
         open_(file, "perhaps")  # type: ignore[arg-type]
     with open_fake(file) as index:
         assert len(index) == 300

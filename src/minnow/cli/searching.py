@@ -70,7 +70,9 @@ def index_command(
     ] = False,
     sidecar: Annotated[
         SidecarUse,
-        typer.Option(help="Make FILE.usearch for fast search: auto from 100 000 chunks on."),
+        typer.Option(
+            help="Make FILE.usearch, a graph for search: auto only keeps one that is there current."
+        ),
     ] = "auto",
     *,
     engine: EngineChoice,
@@ -146,15 +148,18 @@ def _progress() -> Iterator[Callable[[IndexingState], None]]:
 
 
 def make_sidecar(output: Path, sidecar: SidecarUse) -> None:
-    """Write the sidecar of an index, or leave it where it is too small for one."""
+    """Write the sidecar of an index where one is asked for, is there, or is all that helps."""
+    from minnow.indexfile.codes import has_codes
     from minnow.search import Index
-    from minnow.search.sidecar import LARGE, is_installed
+    from minnow.search.sidecar import LARGE, is_installed, sidecar_path
 
-    if sidecar == "never":
+    if sidecar in ("never", "codes"):
         return
     with Index.open(output, sidecar="never") as index:
         count = len(index)
-        if sidecar == "auto" and (count < LARGE or not is_installed()):
+        helps = count >= LARGE and not has_codes(index.store.fingerprint)
+        wanted = is_installed() and (helps or sidecar_path(output).exists())
+        if sidecar == "auto" and not wanted:
             return
         show = sys.stderr.isatty()
         with show_progress("sidecar", count, "vectors", show=show) as advance:
@@ -209,7 +214,10 @@ def search_command(
     ] = 0,
     sidecar: Annotated[
         SidecarUse,
-        typer.Option(help="Search in FILE.usearch: auto from 100 000 chunks on."),
+        typer.Option(
+            help="How to find vectors. auto: exactly up to 100 000 chunks, then in FILE.usearch, "
+            "else by binary codes; always: FILE.usearch; codes: codes; never: exactly."
+        ),
     ] = "auto",
     *,
     scope: ScopeChoice,

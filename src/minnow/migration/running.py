@@ -28,6 +28,7 @@ from minnow.indexfile.schema import checked_tables, unknown_tables, vector_table
 from minnow.indexfile.settings import from_json, to_json
 from minnow.migration.fitting import fit
 from minnow.migration.loss import EmbeddedSample, Loss, choose_sentence, measure_losses
+from minnow.search.binary import tidy_codes
 from minnow.search.chunk_ids import vectors_of
 from minnow.search.sidecar import sidecar_path
 from minnow.search.writer import digest_of
@@ -219,6 +220,7 @@ def _embed_rest(
         if migration is None:
             raise IndexFileError(f"The migration of {store.path} was cancelled meanwhile.")
         if generations.finish(store, migration):
+            tidy_codes(store)
             store.compact()
             sidecar_path(store.path).unlink(missing_ok=True)
             return replace(report, is_finished=True)

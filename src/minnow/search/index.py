@@ -77,12 +77,14 @@ class Index(OpenIndexFile):
         Args:
             store: The file.
             model: Embeds questions; without one, search is by keyword, or by given vectors.
-            sidecar: When to use the sidecar for nearest neighbours: "auto", from 100 000 chunks
-                on if it is there and current; "always", at any size; or "never".
+            sidecar: How to find the nearest vectors. "auto" compares with all of up to 100 000
+                chunks; with more it asks the sidecar if a current one is there, else the binary
+                codes in the file, which find nearly all. "always" asks the sidecar at any size,
+                "codes" the codes, and "never" compares with all vectors.
 
         Raises:
             IndexFileError: The index is of another model.
-            InputError: `sidecar` is none of the three.
+            InputError: `sidecar` is none of the four.
         """
         if sidecar not in get_args(SidecarUse):
             names = ", ".join(get_args(SidecarUse))
@@ -150,7 +152,7 @@ class Index(OpenIndexFile):
             k: The most hits, from 1 to 1000.
             **options: What to search, and how:
 
-                - `mode`: "vector" searches by the nearest vectors, exactly; "keyword" by BM25;
+                - `mode`: "vector" searches by the nearest vectors; "keyword" by BM25;
                   "hybrid" by both. By default what the file stores (`choice`), else "hybrid".
                 - `where`: a condition in SQL on the columns of the view `passages`, such as
                   "metadata->>'lang' = ? AND source LIKE 'docs/%'"; its quotation marks are SQL's.

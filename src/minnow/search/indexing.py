@@ -22,6 +22,7 @@ from minnow.indexfile.opening import make_store
 from minnow.indexfile.rebuild import rebuild as rebuild_store
 from minnow.indexfile.settings import DEFAULT_TOKENS, READERS, IndexSettings, to_json
 from minnow.resources import require_memory
+from minnow.search.binary import tidy_codes
 from minnow.search.paths import find_files, is_under
 from minnow.search.reading import documents_of
 from minnow.search.repair import check_repaired, repair
@@ -208,6 +209,7 @@ def index_paths(
         run.writer.remove_files(lost)
     run.writer.drop_staged()
     check_repaired(store, repairs)
+    tidy_codes(store)
     name, done = "", len(files)
     run.report_progress()
     return report

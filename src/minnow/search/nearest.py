@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import warnings
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from minnow.errors import IndexFileError, InputError
+from minnow.indexfile.codes import has_codes
 from minnow.indexfile.documents import VECTORS
 from minnow.indexfile.generations import find_migration, missing_ids, read_alignment
 from minnow.indexfile.matrix import Matrix, Ranking, best, exact_scores, read_vectors
 from minnow.indexfile.mixed import MixedMatrix
+from minnow.search.binary import CodeMatrix
 from minnow.search.chunk_ids import chunk_ids, vectors_of
 from minnow.search.sidecar import LARGE, build_sidecar, open_sidecar
 from minnow.vectors import Similarity
@@ -30,7 +33,7 @@ if TYPE_CHECKING:
 
 
 class ChunkVectors:
-    """The vectors of a file's chunks: in memory, or behind a sidecar. It follows the file.
+    """The vectors of a file's chunks: in memory, or behind codes or a sidecar. It follows the file.
 
     Every method is called within a transaction that reads.
 
@@ -52,6 +55,7 @@ class ChunkVectors:
         self._kind = Similarity(fingerprint.similarity)
         self._unit = self._kind is Similarity.COSINE
         self.matrix = self._new_matrix()
+        self._codes = CodeMatrix(self._width, self._encoding)
         self._ids: Ids = np.empty(0, np.int64)
         self._sidecar: Sidecar | None = None
         self._seen = -1
@@ -128,34 +132,54 @@ class ChunkVectors:
         self._seen = changes
 
     def _find_sidecar(self) -> Sidecar | None:
-        large = len(self._ids) >= LARGE
-        if self._use == "never" or (self._use == "auto" and not large) or self._migration:
+        if self._use in ("never", "codes") or (self._use == "auto" and not self._is_large):
             return None
-        sidecar = open_sidecar(self._store, self._ids, self._width, self._kind)
-        if sidecar is None and not self._warned:
+        sidecar = (
+            None
+            if self._migration
+            else open_sidecar(self._store, self._ids, self._width, self._kind)
+        )
+        needed = self._use == "always" or not has_codes(self._store.fingerprint)
+        if sidecar is None and needed and not self._warned:
             self._warned = True
             warnings.warn(
-                f"{self._store.path} has {len(self._ids)} chunks, and no sidecar of its present "
-                "state that can be used: search is exact, and slower. `minnow index` with "
-                "`sidecar=always` makes one; it needs pip install 'minnow-embed[search-large]'.",
+                f"{self._store.path} has no sidecar of its present state that can be used: search "
+                "is slower. `minnow index` with `sidecar=always` makes one; it needs "
+                "pip install 'minnow-embed[search-large]'.",
                 stacklevel=2,
             )
         return sidecar
 
+    @property
+    def _is_large(self) -> bool:
+        return len(self._ids) >= LARGE
+
+    def _load_codes(self) -> bool:
+        """Return whether codes are to be used, and bring them up to date if so."""
+        if self._use == "never" or self._migration or not has_codes(self._store.fingerprint):
+            return False
+        if self._use != "codes" and not self._is_large:
+            return False
+        return self._codes.refresh(self._store.database, self._ids)
+
     def nearest(self, vectors: Floats, count: int, allowed: Ids | None) -> list[Ranking]:
-        """Find the nearest chunks; nearly all of them with a sidecar, always all with a filter."""
+        """Find the nearest chunks; with codes or a sidecar nearly all of them."""
         self._refresh()
-        if self._sidecar is None or allowed is not None:
+        if self._sidecar is not None and allowed is None:
+            choose = self._sidecar.candidates
+        elif self._load_codes():
+            choose = partial(self._codes.candidates, allowed=allowed)
+        else:
             self.matrix.refresh(self._store.database, self._ids)
             return self.matrix.search(vectors, count, self._kind, allowed)
         found = []
         for vector in vectors:
-            ids = self._sidecar.candidates(vector, count)
+            ids = choose(vector, count)
             found.append(best(ids, self.nearness(vector, ids), count))
         return found
 
     def nearness(self, vector: Floats, ids: Ids) -> NDArray[np.float64]:
         """Compare with some chunks; read from the file where not all vectors are in memory."""
-        if self._sidecar is None or len(self.matrix.ids) == len(self._ids):
+        if len(self.matrix.ids) == len(self._ids):
             return self.matrix.scores(vector, ids, self._kind)
         return exact_scores(vector, self.of(ids.tolist()).T, self._kind)

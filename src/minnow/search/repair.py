@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from minnow.errors import IndexFileError
 from minnow.indexfile.checks import changed_facts
 from minnow.indexfile.checksums import broken_keys, damaged, find_changed_rows
+from minnow.indexfile.codes import CODES
 from minnow.indexfile.documents import CHUNKS, COLLECTION, DOCUMENT_ROWS, FILES
 from minnow.indexfile.encodings import encode_rows
 from minnow.indexfile.keyword_sums import check_keywords, rebuild_keywords
@@ -59,7 +60,7 @@ def repair(store: Store, model: SearchModel) -> Repairs:
         _repair_indexes(database)
         vectors = vector_tables(database)
         seconds = [second_generation(table) for table in vectors]
-        repairable = (CHUNKS, *vectors, *seconds)
+        repairable = (CHUNKS, CODES, *vectors, *seconds)
         unrepairable = [table for table in checked_tables(database) if table not in repairable]
         found = chain(changed_facts(database), find_changed_rows(database, unrepairable))
         if fault := next(found, None):
@@ -71,6 +72,8 @@ def repair(store: Store, model: SearchModel) -> Repairs:
             if table in seconds:  # the migration embeds them again
                 keys = [(key,) for key in broken_keys(database, table)]
                 database.executemany(f"DELETE FROM {table.name} WHERE id = ?", keys)  # noqa: S608
+            if table == CODES and broken_keys(database, table):  # made again at the end of the run
+                database.execute(f"DELETE FROM {table.name}")  # noqa: S608
         rebuild_keywords(database)
     return repairs
 

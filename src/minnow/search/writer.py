@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from minnow.errors import InputError
 from minnow.indexfile.checks import reading_rows
 from minnow.indexfile.checksums import read_checked, write_checksum
+from minnow.indexfile.codes import has_codes, update_codes
 from minnow.indexfile.documents import (
     CHUNKS,
     DOCUMENT_ROWS,
@@ -85,6 +86,7 @@ class Writer:
         """Write to a store that is open for writing."""
         self._store = store
         self._encoding: VectorEncoding = store.settings.encoding
+        self._model = store.fingerprint
 
     # --- queries ---------------------------------------------------------------------------
 
@@ -142,6 +144,8 @@ class Writer:
         with self._store.writing() as database:
             for entry, chunks in documents:
                 _put(database, entry, chunks)
+            if has_codes(self._model):
+                update_codes(database, self._model.width, self._encoding)
 
     def finish_file(self, path: str, sha256: bytes, names: Iterable[str]) -> None:
         """Mark a file as indexed completely, and drop the documents it no longer has."""
