@@ -177,7 +177,10 @@ def _count_bits(words: Words) -> NDArray[np.uint8]:
         (pairs >> np.uint64(2)) & np.uint64(0x3333333333333333)
     )
     eights = (fours + (fours >> np.uint64(4))) & np.uint64(0x0F0F0F0F0F0F0F0F)
-    return ((eights * np.uint64(0x0101010101010101)) >> np.uint64(56)).astype(np.uint8)
+    highest: NDArray[np.uint8] = (eights * np.uint64(0x0101010101010101) >> np.uint64(56)).astype(
+        np.uint8
+    )
+    return highest
 
 
 def _nearest(distances: Distances, count: int) -> NDArray[np.intp]:
