@@ -7,8 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-COMMANDS = ("", "convert", "verify", "audit", "embed", "info", "export", "distill", "prove",
-            "device-check", "compare", "evaluate", "gguf", "frontier", "rerank", "index",
+COMMANDS = ("", "convert", "verify", "audit", "embed", "info", "export", "push", "distill",
+            "prove", "device-check", "compare", "evaluate", "gguf", "frontier", "rerank", "index",
             "index migrate", "search", "ask", "memory", "memory add", "memory recall",
             "memory reflect", "memory list", "memory forget", "serve", "cache", "cache list",
             "cache prune", "doctor", "bench")  # fmt: skip

@@ -1,7 +1,8 @@
-"""A Hugging Face Hub on this machine: serves model repositories over HTTP."""
+"""A Hugging Face Hub on this machine: serves model repositories over HTTP, and takes uploads."""
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import os
@@ -24,6 +25,10 @@ if TYPE_CHECKING:
 
 _API = re.compile(r"/api/models/(?P<id>.+?)(?:/(?P<verb>revision|tree)/(?P<revision>[^/]+))?")
 _RESOLVE = re.compile(r"/(?P<id>[^/]+(?:/[^/]+)?)/resolve/(?P<revision>[^/]+)/(?P<file>.+)")
+_WRITE = re.compile(
+    r"(?:/api/models/)?/?(?P<id>[^/]+/[^/]+?)(?:\.git/info/lfs)?/"
+    r"(?P<verb>preupload|objects/batch|commit)(?:/main)?"
+)
 _RANGE = re.compile(r"bytes=(\d+)-")
 
 
@@ -34,6 +39,7 @@ class Request:
     method: str
     path: str
     headers: Mapping[str, str]
+    body: bytes = b""
 
     @property
     def authorization(self) -> str | None:
@@ -90,6 +96,8 @@ class _Server(ThreadingHTTPServer):
 class FakeHub:
     """The Hub's model API and downloads, as far as huggingface_hub's snapshot_download goes.
 
+    It takes commits of regular files and of large ones (those that end with .mnn), too.
+
     Use it as a context manager, `add` folders to it, and point HF_ENDPOINT at its `url`.
 
     Attributes:
@@ -105,6 +113,7 @@ class FakeHub:
         self.page_size = page_size
         self.token = token
         self._repositories: dict[str, Repository] = {}
+        self._large: dict[str, bytes] = {}
         self._server = _Server(("127.0.0.1", 0), _handler_of(self))
         self._thread = Thread(target=self._server.serve_forever, args=(0.01,), daemon=True)
 
@@ -198,6 +207,7 @@ class FakeHub:
         monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(home / "token"))
         monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
         monkeypatch.setattr(constants, "HF_HUB_DISABLE_TELEMETRY", False)
+        monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
 
     def answer(self, request: Request) -> Reply:
         """Return the hub's reply to a request, without faults."""
@@ -205,6 +215,8 @@ class FakeHub:
         path = unquote(url.path) if "/resolve/" in url.path else url.path
         if request.authorization not in (None, f"Bearer {self.token}"):
             return _refusal(401, None, "Invalid credentials in Authorization header")
+        if request.method in ("POST", "PUT"):
+            return self._write(request, path)
         match = _API.fullmatch(path) or _RESOLVE.fullmatch(path)
         if match is None:
             return _refusal(404, None, "Sorry, we can't find the page you are looking for.")
@@ -223,6 +235,61 @@ class FakeHub:
         if groups["verb"] == "tree":
             return self._tree(repository, commit, url.path, query)
         return Reply(body=_info(repository, commit, query))
+
+    def uploads(self) -> list[str]:
+        """Return the SHA-256 of every large file that was uploaded, in order."""
+        paths = [urlsplit(r.path).path for r in self.requests if r.method == "PUT"]
+        return [path.rpartition("/")[2] for path in paths]
+
+    def _write(self, request: Request, path: str) -> Reply:
+        if path == "/api/validate-yaml":
+            return Reply(body={"errors": [], "warnings": []})
+        if path.startswith("/upload/"):
+            self._large[path.rpartition("/")[2]] = request.body
+            return Reply()
+        if request.authorization is None:
+            return _refusal(401, None, "Invalid username or password.")
+        if path == "/api/repos/create":
+            asked = json.loads(request.body)
+            name = f"{asked['organization']}/{asked['name']}"
+            self.add(name, {".gitattributes": ""}, private=bool(asked.get("private")))
+            return Reply(body={"url": f"{self.url}/{name}"})
+        match = _WRITE.fullmatch(path)
+        repository = self._repositories.get(match["id"]) if match else None
+        if match is None or repository is None:
+            return _refusal(404, "RepoNotFound", "Repository not found")
+        return self._commit(repository, match["verb"], request.body)
+
+    def _commit(self, repository: Repository, verb: str, body: bytes) -> Reply:
+        before = repository.commits[repository.refs["main"]]
+        if verb == "preupload":
+            names = [row["path"] for row in json.loads(body)["files"]]
+            kinds = {name: "lfs" if name.endswith(".mnn") else "regular" for name in names}
+            modes = [
+                {"path": name, "uploadMode": kind, "shouldIgnore": False}
+                for name, kind in kinds.items()
+            ]
+            return Reply(body={"files": modes})
+        if verb == "objects/batch":
+            objects = json.loads(body)["objects"]
+            for each in objects:
+                if each["oid"] not in self._large:
+                    each["actions"] = {"upload": {"href": f"{self.url}/upload/{each['oid']}"}}
+            return Reply(body={"transfer": "basic", "objects": objects})
+        files = dict(before)
+        for row in map(json.loads, body.splitlines()):
+            value = row["value"]
+            if row["key"] == "file":
+                files[value["path"]] = base64.b64decode(value["content"])
+            elif row["key"] == "lfsFile":
+                files[value["path"]] = self._large[value["oid"]]
+            elif row["key"] == "deletedFile":
+                del files[value["path"]]
+        commit = _digest(repr(sorted(files.items())).encode())
+        repository.commits[commit] = files
+        repository.refs["main"] = commit
+        address = f"{self.url}/{repository.model_id}/commit/{commit}"
+        return Reply(body={"commitOid": commit, "commitUrl": address})
 
     def _tree(
         self, repository: Repository, commit: str, path: str, query: dict[str, list[str]]
@@ -301,22 +368,23 @@ def _handler_of(hub: FakeHub) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             headers = {key.lower(): value for key, value in self.headers.items()}
-            request = Request(self.command, self.path, headers)
+            body = self.rfile.read(int(headers.get("content-length", 0)))
+            request = Request(self.command, self.path, headers, body)
             hub.requests.append(request)
             fault = self._fault()
             time.sleep(fault.delay)
             reply = hub.answer(request) if fault.status is None else Reply(fault.status)
             is_bytes = isinstance(reply.body, bytes)
-            body = reply.body if is_bytes else json.dumps(reply.body).encode()
+            answer = reply.body if is_bytes else json.dumps(reply.body).encode()
             self.send_response(reply.status)
             kind = {} if is_bytes else {"Content-Type": "application/json"}
-            for key, value in {**kind, **reply.headers, "Content-Length": str(len(body))}.items():
+            for key, value in {**kind, **reply.headers, "Content-Length": str(len(answer))}.items():
                 self.send_header(key, value)
             self.end_headers()
-            if self.command == "GET":
-                self.wfile.write(body[: fault.cut_after])
+            if self.command != "HEAD":
+                self.wfile.write(answer[: fault.cut_after])
 
-        do_HEAD = do_GET  # noqa: N815
+        do_HEAD = do_POST = do_PUT = do_GET  # noqa: N815
 
         def _fault(self) -> Fault:
             path = urlsplit(self.path).path

@@ -20,6 +20,7 @@ COMMANDS = {
     "embed": Home("bundles", "Embed texts: arguments, or a file's lines, streamed."),
     "info": Home("bundles", "Show what a bundle is and what was proven of it."),
     "export": Home("exporting", "Write a bundle's model for MNN's own embedding engine."),
+    "push": Home("pushing", "Publish a bundle on the Hugging Face Hub."),
     "distill": Home("distilling", "Make static queries of a bundle: a table, no runtime."),
     "prove": Home("device", "Prove a bundle in phones' modes: low precision, low memory."),
     "device-check": Home("device", "Check a bundle on a phone or a board."),

@@ -136,11 +136,11 @@ def snapshot_with_record(
         except OSError:
             return None
         return folder if (folder / record).is_file() else None
-    commit, names = _listing(request)
+    commit, names = list_repository(request)
     if record not in names:
         return None
-    folder = _fetch(request, commit, [record])
-    _fetch(request, commit, list(list_files(folder)))
+    folder = fetch_files(request, commit, [record])
+    fetch_files(request, commit, list(list_files(folder)))
     _remember_commit(folder, request.revision)
     return folder
 
@@ -169,8 +169,8 @@ def snapshot_of_any(request: HubRequest, patterns: Sequence[str], *, offline: bo
                 )
             )
         except OSError as error:
-            raise _not_cached(request, _one_line(error).split(". ")[0].rstrip(".")) from error
-    commit, _ = _listing(request)
+            raise _not_cached(request, one_line(error).split(". ")[0].rstrip(".")) from error
+    commit, _ = list_repository(request)
     with _hub_call(request):
         folder = Path(snapshot_download(request.model_id, revision=commit, allow_patterns=wanted))
     _remember_commit(folder, request.revision)
@@ -200,12 +200,12 @@ def _cached(request: HubRequest) -> Path:
             )
         )
     except OSError as error:
-        raise _not_cached(request, _one_line(error).split(". ")[0].rstrip(".")) from error
+        raise _not_cached(request, one_line(error).split(". ")[0].rstrip(".")) from error
     refuse_other_kinds(Listing(request.model_id, list_names(folder), folder))
     try:
         check_folder(folder, "The cached copy")
     except (OSError, SourceNotFoundError, UnsupportedModelError) as error:
-        raise _not_cached(request, _one_line(error).split(". ")[0].rstrip(".")) from error
+        raise _not_cached(request, one_line(error).split(". ")[0].rstrip(".")) from error
     graphs = (folder / "onnx" / AUTHOR_GRAPH[0], folder / AUTHOR_GRAPH[0])
     if request.with_author_graph and not any(graph.is_file() for graph in graphs):
         raise _not_cached(request, f"The cached copy has no {AUTHOR_GRAPH[0]}")
@@ -246,24 +246,28 @@ def _remember_commit(folder: Path, revision: str) -> None:
 
 def _download(request: HubRequest) -> Path:
     """Pin the revision to a commit, and fetch the files that minnow reads."""
-    commit, names = _listing(request)
+    commit, names = list_repository(request)
     check_names(names, request.model_id)
     needed = needed_files(names, with_author_graph=request.with_author_graph)
-    folder = _fetch(request, commit, [name for name in needed if name.endswith(_TELLING)])
+    folder = fetch_files(request, commit, [name for name in needed if name.endswith(_TELLING)])
     check_names(names, request.model_id, folder)  # before its weights are fetched
-    folder = _fetch(request, commit, needed)
+    folder = fetch_files(request, commit, needed)
     for index in sharded_weights(names):
         inside = index.removesuffix(WEIGHTS_INDEX)
         shards = [inside + shard for shard in read_shards(folder / index)]
         check_shards(shards, names, request.model_id)
-        _fetch(request, commit, shards)
+        fetch_files(request, commit, shards)
     check_folder(folder, request.model_id)
     _remember_commit(folder, request.revision)
     return folder
 
 
-def _listing(request: HubRequest) -> tuple[str, set[str]]:
-    """Return the commit of a revision, and the names of its files."""
+def list_repository(request: HubRequest) -> tuple[str, set[str]]:
+    """Return the commit of a revision, and the names of its files.
+
+    Raises:
+        SourceNotFoundError, NetworkError, SourceError: As `snapshot_of`.
+    """
     with _hub_call(request):
         info = HfApi().model_info(
             request.model_id, revision=request.revision, timeout=constants.HF_HUB_ETAG_TIMEOUT
@@ -273,7 +277,12 @@ def _listing(request: HubRequest) -> tuple[str, set[str]]:
     return info.sha, {sibling.rfilename for sibling in info.siblings or ()}
 
 
-def _fetch(request: HubRequest, commit: str, names: list[str]) -> Path:
+def fetch_files(request: HubRequest, commit: str, names: list[str]) -> Path:
+    """Download files of a commit into the cache; return their folder.
+
+    Raises:
+        SourceNotFoundError, NetworkError, SourceError, OutputError: As `snapshot_of`.
+    """
     with _hub_call(request):
         return Path(
             snapshot_download(
@@ -287,7 +296,7 @@ def _fetch(request: HubRequest, commit: str, names: list[str]) -> Path:
 @contextlib.contextmanager
 def _hub_call(request: HubRequest) -> Iterator[None]:
     """Call huggingface_hub without its telemetry, and raise our own errors."""
-    with _no_telemetry():
+    with no_telemetry():
         try:
             yield
         except Exception as error:
@@ -295,7 +304,7 @@ def _hub_call(request: HubRequest) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _no_telemetry() -> Iterator[None]:
+def no_telemetry() -> Iterator[None]:
     """Turn telemetry off.
 
     huggingface_hub, which reads the constant, reports AI agents that it runs under to the Hub; its
@@ -339,11 +348,11 @@ def _our_error(error: Exception, request: HubRequest) -> MinnowError:
             "If it is private, set HF_TOKEN to a token that may read it."
         )
     if status == 403:
-        return SourceError(f"{hub} refuses access to {model_id}: {_one_line(error)}")
+        return SourceError(f"{hub} refuses access to {model_id}: {one_line(error)}")
     if _is_disk_fault(error):
         place = getattr(error, "filename", None) or constants.HF_HUB_CACHE
         return OutputError(
-            f"Cannot write {place} while downloading {model_id}: {_one_line(error)}. "
+            f"Cannot write {place} while downloading {model_id}: {one_line(error)}. "
             "Make room, or set HF_HOME to a folder elsewhere."
         )
     advice = (
@@ -364,7 +373,7 @@ def _is_disk_fault(error: Exception) -> bool:
 
 def _root_reason(error: Exception) -> str:
     """Return the operating system's message, which HTTP libraries wrap, or else their own."""
-    reason = _one_line(error)
+    reason = one_line(error)
     link: BaseException | None = error
     while link is not None:
         if isinstance(link, OSError) and link.strerror:
@@ -373,6 +382,7 @@ def _root_reason(error: Exception) -> str:
     return reason
 
 
-def _one_line(error: Exception) -> str:
+def one_line(error: Exception) -> str:
+    """Return an error's message without line breaks, and not too long."""
     text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     return textwrap.shorten(text, 240, placeholder="...") or type(error).__name__
