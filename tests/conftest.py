@@ -32,6 +32,8 @@ EXTRAS = {
     "mteb": ("mteb",),
     "onnxruntime": ("onnxruntime",),
     "openvino": ("openvino",),
+    "parquet": ("pyarrow",),
+    "ray": ("ray", "pyarrow"),
     "search-large": ("usearch",),
     "sentence-transformers": ("sentence_transformers",),
     "serve": ("starlette", "uvicorn", "httptools", "prometheus_client"),

@@ -161,6 +161,8 @@ _EXTRAS = {
     "minnow.adapters.langchain": "langchain_core",
     "minnow.adapters.llama_index": "llama_index.core",
     "minnow.adapters.mteb": "mteb",
+    "minnow.cluster": "pyarrow",
+    "minnow.cluster.ray": "ray",
 }
 
 

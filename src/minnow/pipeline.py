@@ -10,29 +10,29 @@ from itertools import islice
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from minnow.engines import Engine, TokenBatch
 from minnow.engines.base import batches_by_length
 from minnow.engines.lanes import run_batches
 from minnow.errors import BatchSizeError, EngineError, InputError
 from minnow.model.spec import EmbeddingSpec, EncoderSpec, Interface
+from minnow.model.tokenizer import TokenizedText
 from minnow.vectors import normalize, pool
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from numpy.typing import NDArray
-
-    from minnow.model.tokenizer import TokenizedText
     from minnow.options import Options
 
-    Floats = NDArray[np.float32]
 
+Floats = NDArray[np.float32]
 T = TypeVar("T")
 Text = TypeVar("Text", str, tuple[str, str])
 """A text, or a pair of a query and a document."""
 Given = TypeVar("Given", str, tuple[str, str], contravariant=True)
 
+_EMPTY = "is empty, and this model adds no token of its own"
 WINDOW = 4096
 """Texts in a block: enough to batch many of one length, few enough for flat memory."""
 
@@ -49,6 +49,21 @@ class Tokenizes(Protocol[Given]):
     def prompt_tokens(self, prompt: str) -> int:
         """Count the tokens of a prompt that a pooling leaves out."""
         ...
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The result of embedding texts one by one, as far as that is possible.
+
+    Attributes:
+        vectors: float32 of shape (texts, width); zeros where a text has none.
+        truncated: Whether each text was cut off; bool of shape (texts,).
+        faults: Why a text has no vector, by its number.
+    """
+
+    vectors: Floats
+    truncated: NDArray[np.bool_]
+    faults: dict[int, str]
 
 
 @dataclass(frozen=True)
@@ -107,6 +122,68 @@ class Pipeline(Generic[Text]):
             if fault is not None:
                 raise fault
             block, rows = following, tokens() if following else []
+
+    def embed_each(self, texts: Sequence[Text], options: Options) -> Outcome:
+        """Embed texts of which some may be impossible: such a text costs only itself.
+
+        Texts over the limit are cut off, whatever the options say.
+
+        Args:
+            texts: Strings, or pairs of them; a block of at most WINDOW keeps memory flat.
+            options: Checked options.
+
+        Raises:
+            EngineError: The runtime failed on every one of several texts, so that not they are the
+                reason.
+        """
+        rows, faults = self._tokens_each(texts, options.prompt)
+        sound = [i for i in range(len(rows)) if i not in faults]
+        vectors = np.zeros((len(rows), options.width), np.float32)
+        numbers = batches_by_length([len(rows[i]) for i in sound], options.batch_size)
+        batches = [[sound[i] for i in batch] for batch in numbers]
+        chosen = [[rows[i] for i in batch] for batch in batches]
+        errors: list[EngineError] = []
+        for n, found in run_batches(self.engine, chosen, self._forward_each):
+            for i, vector in zip(batches[n], found, strict=True):
+                if isinstance(vector, EngineError):
+                    faults[i] = str(vector)
+                    errors.append(vector)
+                else:
+                    vectors[i] = vector[: options.width]
+        if len(errors) == len(sound) > 1:
+            raise errors[0]
+        truncated = np.fromiter((row.truncated for row in rows), np.bool_, len(rows))
+        return Outcome(normalize(vectors) if options.normalize else vectors, truncated, faults)
+
+    def _tokens_each(
+        self, texts: Sequence[Text], prompt: str
+    ) -> tuple[list[TokenizedText], dict[int, str]]:
+        """Tokenise texts; return the rows, and why some of them are none."""
+        faults = {}
+        try:
+            rows = self.tokens(texts, prompt)
+        except InputError:
+            rows = []
+            for i, text in enumerate(texts):
+                try:
+                    rows += self.tokens([text], prompt, first=i)
+                except InputError as error:
+                    rows.append(TokenizedText([], truncated=False, count=0))
+                    faults[i] = str(error)
+        rows = self._with_a_token(rows)
+        empty = (i for i, row in enumerate(rows) if len(row) <= row.left_out)
+        return rows, dict.fromkeys(empty, f"The text {_EMPTY}.") | faults
+
+    def _forward_each(
+        self, engine: Engine, rows: Sequence[TokenizedText]
+    ) -> Sequence[Floats | EngineError]:
+        """Run a batch; where that fails, run each row alone, and return its error if it fails."""
+        try:
+            return list(self.forward(engine, rows))
+        except EngineError as error:
+            if len(rows) == 1:
+                return [error]
+        return [found for row in rows for found in self._forward_each(engine, [row])]
 
     def tokens(
         self, texts: Sequence[Text], prompt: str = "", *, first: int = 0
@@ -220,13 +297,18 @@ class Pipeline(Generic[Text]):
                     f"{self.name}; it begins {start_of_it[:60]!r}. Split it into "
                     "chunks, or allow truncation with on_truncate='warn'."
                 )
-        if self.embedding.unpooled_ids:  # a text without a token has the vector of one left out
-            left_out = [self.embedding.unpooled_ids[0]]
-            rows = [row if row.ids else replace(row, ids=left_out) for row in rows]
+        rows = self._with_a_token(rows)
         empty = next((start + i for i, row in enumerate(rows) if len(row) <= row.left_out), None)
         if empty is not None:
-            raise InputError(f"Text {empty} is empty, and this model adds no token of its own.")
+            raise InputError(f"Text {empty} {_EMPTY}.")
         return rows
+
+    def _with_a_token(self, rows: list[TokenizedText]) -> list[TokenizedText]:
+        """Give a text without a token, where pooling leaves some out, one of those."""
+        if not self.embedding.unpooled_ids:
+            return rows
+        left_out = [self.embedding.unpooled_ids[0]]
+        return [row if row.ids else replace(row, ids=left_out) for row in rows]
 
     def _embed(
         self,

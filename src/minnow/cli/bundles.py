@@ -12,6 +12,7 @@ import typer
 
 from minnow.bundle import ENCODER, Bundle
 from minnow.cli.app import app, print_facts, steps
+from minnow.cli.corpora import CorpusChoice
 from minnow.cli.fields import options_from_fields
 from minnow.cli.options import (
     BundleFolder,
@@ -204,10 +205,12 @@ def embed_command(
         str | None, typer.Option(help="Put this text first, in place of a role's.")
     ] = None,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Write a .npy or .jsonl file.")
+        str | None,
+        typer.Option("--output", "-o", help="Write a .npy or .jsonl file, of Parquet a folder."),
     ] = None,
     *,
     engine: EngineMemoryChoice,
+    corpus: CorpusChoice,
     batch_size: Annotated[
         int, typer.Option(min=1, help="Run at most this many texts at once.")
     ] = BATCH_SIZE,
@@ -224,14 +227,28 @@ def embed_command(
     Without --output each vector is a JSON array on a line of its own, or with --json an object
     with `text` and `embedding`. With --output a summary is printed.
 
+    Parquet files, a folder of them or a quoted pattern, here or in an object store, become a folder
+    of such files with vectors, as documents unless --role says otherwise. The command can be
+    stopped at any moment, and run again. Rows that cannot be embedded have an `error`, and the exit
+    code is 8.
+
     Example: minnow embed bge-small.minnow --role query "how do fish sleep?"
 
     Example: minnow embed bge-small.minnow --input passages.txt --output passages.npy
+
+    Example: minnow embed bge-small.minnow --input corpus --output vectors --cluster ray
     """
     from minnow.embedder import Embedder
     from minnow.streams import JsonlWriter, LineWriter, read_texts, vector_file
 
     check_texts_or_file(texts, input_)
+    if corpus.is_meant(input_):
+        corpus.embed(
+            bundle, input_, output, role=role, prompt=prompt, truncate_dim=truncate_dim,
+            batch_size=batch_size, on_truncate=on_truncate, engine=engine.options(),
+            as_json=as_json,
+        )  # fmt: skip
+        return
     check_arguments(texts or ())
     with Embedder.open(bundle, engine.options()) as embedder, engine.reporting(embedder):
         options: EncodeOptions = {
@@ -250,10 +267,10 @@ def embed_command(
             writer = (JsonlWriter if as_json else LineWriter)(sys.stdout.buffer, width)
             _write_all(writer, stream)
             return
-        with vector_file(output, width) as file:
+        with vector_file(Path(output), width) as file:
             count = _write_all(file, stream)
     seconds = round(time.monotonic() - started, 2)
-    facts = {"output": str(output), "texts": count, "width": width, "seconds": seconds}
+    facts = {"output": output, "texts": count, "width": width, "seconds": seconds}
     print_facts(facts, as_json)
 
 
