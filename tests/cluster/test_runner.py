@@ -123,8 +123,8 @@ class TestForms:
         vectors, whole = read_vectors(found), read_vectors(runner(table))
         assert str(found.schema.field("embedding").type.value_type) in (dtype, "halffloat")
         assert rowwise_cosine(vectors, whole).min() > least
-        lengths = (np.linalg.norm(rows, axis=1) for rows in (vectors, whole))
-        np.testing.assert_allclose(*lengths, rtol=0.01)
+        one, other = (np.linalg.norm(rows, axis=1) for rows in (vectors, whole))
+        np.testing.assert_allclose(one, other, rtol=0.01)
 
     def test_what_goes_in_comes_out(self, job: Job) -> None:
         from minnow.cluster import embed_table

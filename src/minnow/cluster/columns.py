@@ -105,7 +105,7 @@ def read_vectors(table: pa.Table) -> Floats:
             f"The column {VECTOR!r} holds {kind} with {array.null_count} nulls, not fixed-size "
             "lists of numbers."
         )
-    vectors = array.flatten().to_numpy().reshape(-1, kind.list_size).astype(np.float32)
+    vectors: Floats = array.flatten().to_numpy().reshape(-1, kind.list_size).astype(np.float32)
     if SCALE in table.column_names:
         vectors *= table.column(SCALE).to_numpy().astype(np.float32)[:, None]
     return vectors

@@ -205,7 +205,6 @@ class _PartActor:
         made = embed_part(part, self._job, self._target, self._open)
         return (made, None) if isinstance(made, Finished) else (None, made)
 
-    @ray.method(concurrency_group="publishing")
     def publish(self, made: Any) -> Finished:
         """Embed a sample of another actor's part again, and write its file."""
         reply = embed_sample(self._open(), sample_texts(made, self._job))
@@ -295,7 +294,8 @@ class _Pool:
         distant = [a for a in others if self._nodes[a] == self._nodes[others[0]]] if others else []
         busy = [s.actor for s in self._running.values() if s.publishes]
         neighbour = min(distant, key=busy.count, default=step.actor)
-        reference = neighbour.publish.remote(step.made)
+        beside = neighbour.publish.options(concurrency_group="publishing")
+        reference = beside.remote(step.made)
         self._running[reference] = _Step(step.part, neighbour, step.made, publishes=True)
 
     def _lose(self, actor: Any, error: Exception) -> None:
