@@ -49,7 +49,7 @@ print(*sys.modules)
     assert bool(loaded) == ("numpy" in modules)
 
 
-def test_only_adapters_and_the_server_need_an_extra_when_imported() -> None:
+def test_only_adapters_clusters_and_the_server_need_an_extra_when_imported() -> None:
     """Everything else imports its optional dependencies where it uses them."""
     code = """
 import importlib, pkgutil, sys
@@ -72,7 +72,11 @@ for module in pkgutil.walk_packages(minnow.__path__, "minnow."):
     refused = answer_of(code, *modules, "torch", "transformers", "threadpoolctl").split()
 
     adapters = {f"minnow.adapters.{name}" for name in ("haystack", "langchain", "llama_index")}
-    others = [name for name in refused if not name.startswith(("minnow.serve.", *adapters))]
+    others = [
+        name
+        for name in refused
+        if not name.startswith(("minnow.cluster", "minnow.serve.", *adapters))
+    ]
     assert others == []
     assert adapters < set(refused)
 
