@@ -52,7 +52,7 @@ class Tokenizes(Protocol[Given]):
 
 
 @dataclass(frozen=True)
-class Outcome:
+class RowOutcomes:
     """The result of embedding texts one by one, as far as that is possible.
 
     Attributes:
@@ -123,7 +123,7 @@ class Pipeline(Generic[Text]):
                 raise fault
             block, rows = following, tokens() if following else []
 
-    def embed_each(self, texts: Sequence[Text], options: Options) -> Outcome:
+    def embed_each(self, texts: Sequence[Text], options: Options) -> RowOutcomes:
         """Embed texts of which some may be impossible: such a text costs only itself.
 
         Texts over the limit are cut off, whatever the options say.
@@ -153,7 +153,7 @@ class Pipeline(Generic[Text]):
         if len(errors) == len(sound) > 1:
             raise errors[0]
         truncated = np.fromiter((row.truncated for row in rows), np.bool_, len(rows))
-        return Outcome(normalize(vectors) if options.normalize else vectors, truncated, faults)
+        return RowOutcomes(normalize(vectors) if options.normalize else vectors, truncated, faults)
 
     def _tokens_each(
         self, texts: Sequence[Text], prompt: str

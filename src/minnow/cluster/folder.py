@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from minnow.cluster.job import Job
-    from minnow.cluster.parts import Part
+    from minnow.cluster.parts import CorpusPart
     from minnow.processes import Worker
 
 Cluster = Literal["local", "ray"]
@@ -150,7 +150,7 @@ def describe(target: Place, job: Job) -> None:
 
 
 def _run(
-    cluster: Cluster, job: Job, parts: Sequence[Part], target: Place, refused: list[str]
+    cluster: Cluster, job: Job, parts: Sequence[CorpusPart], target: Place, refused: list[str]
 ) -> Iterator[Finished]:
     fingerprint = Fingerprint.of(open_bundle(job.bundle).manifest)
     if cluster == "local":
@@ -162,7 +162,7 @@ def _run(
 
 
 def _run_here(
-    job: Job, parts: Sequence[Part], target: Place, fingerprint: Fingerprint
+    job: Job, parts: Sequence[CorpusPart], target: Place, fingerprint: Fingerprint
 ) -> Iterator[Finished]:
     options = EngineOptions(MNN, threads=1, memory=job.options.memory)
     elsewhere = msgspec.to_builtins(replace(job, options=options))

@@ -29,7 +29,7 @@ _NAME = re.compile(r"(.+-[0-9a-f]{8})-\d{10}-[0-9a-f]{16}\.parquet")
 
 
 @dataclass(frozen=True)
-class Sample:
+class PartSample:
     """Rows of a part that another process has embedded again.
 
     Attributes:
@@ -48,7 +48,7 @@ class Sample:
 
 
 @dataclass(frozen=True)
-class Record:
+class PartRecord:
     """What a finished file says of itself, in the metadata of its schema.
 
     Attributes:
@@ -76,12 +76,12 @@ class Record:
     truncated: int
     engine: str
     host: str
-    sample: Sample
+    sample: PartSample
     format: int = 1
 
 
 @dataclass(frozen=True)
-class Part:
+class CorpusPart:
     """Rows of a Parquet file that follow each other.
 
     Attributes:
@@ -161,7 +161,7 @@ def _groups(metadata: Any, start: int, stop: int) -> tuple[list[int], int]:
 
 def plan_parts(
     folder: Place, names: Sequence[str], rows: int = ROWS, keep: Sequence[str] | None = None
-) -> Iterator[Part]:
+) -> Iterator[CorpusPart]:
     """Divide Parquet files into parts; rows that are appended to a file change its last part only.
 
     Args:
@@ -179,7 +179,7 @@ def plan_parts(
             count = parquet.ParquetFile(stream).metadata.num_rows
         for start in range(0, count, rows):
             size = min(rows, count - start)
-            yield Part(folder, name, start, size, None if keep is None else tuple(keep))
+            yield CorpusPart(folder, name, start, size, None if keep is None else tuple(keep))
 
 
 def file_stem(source: str) -> str:
@@ -222,7 +222,7 @@ class _Hashing:
         pass
 
 
-def with_record(table: pa.Table, record: Record) -> pa.Buffer:
+def with_record(table: pa.Table, record: PartRecord) -> pa.Buffer:
     """Return the content of a finished file: a Parquet file with its record."""
     table = table.replace_schema_metadata({KEY: msgspec.json.encode(record)})
     sink = pa.BufferOutputStream()
@@ -230,7 +230,7 @@ def with_record(table: pa.Table, record: Record) -> pa.Buffer:
     return sink.getvalue()
 
 
-def read_record(place: Place) -> Record:
+def read_record(place: Place) -> PartRecord:
     """Read the record of a finished file.
 
     Raises:
@@ -241,7 +241,7 @@ def read_record(place: Place) -> Record:
     if KEY not in metadata:
         raise InputError(f"{place} was not written by `minnow embed`: it has no record.")
     try:
-        record = msgspec.json.decode(metadata[KEY], type=Record)
+        record = msgspec.json.decode(metadata[KEY], type=PartRecord)
     except msgspec.MsgspecError as error:
         raise InputError(f"The record of {place} cannot be read: {error}.") from error
     if record.format > 1:

@@ -13,7 +13,15 @@ import pyarrow as pa
 
 from minnow.cluster.columns import ERROR, read_texts, read_vectors, vector_columns
 from minnow.cluster.neighbour import SampleReply
-from minnow.cluster.parts import Part, Record, Sample, counts, key_of, read_record, with_record
+from minnow.cluster.parts import (
+    CorpusPart,
+    PartRecord,
+    PartSample,
+    counts,
+    key_of,
+    read_record,
+    with_record,
+)
 from minnow.engines import AGREEMENT
 from minnow.errors import ParityError
 
@@ -57,7 +65,7 @@ class Finished:
 
 
 @dataclass(frozen=True)
-class Embedded:
+class EmbeddedPart:
     """A part that has vectors, and no file yet.
 
     Attributes:
@@ -69,7 +77,7 @@ class Embedded:
         host: The machine and the process that ran it.
     """
 
-    part: Part
+    part: CorpusPart
     key: str
     table: pa.Table
     sample: list[int]
@@ -78,8 +86,8 @@ class Embedded:
 
 
 def embed_part(
-    part: Part, job: Job, target: Place, runner: Callable[[], BlockRunner]
-) -> Finished | Embedded:
+    part: CorpusPart, job: Job, target: Place, runner: Callable[[], BlockRunner]
+) -> Finished | EmbeddedPart:
     """Embed a part, unless its file is there.
 
     Args:
@@ -100,7 +108,7 @@ def embed_part(
         return _finished(place.name, record, is_new=False)
     opened = runner()
     found = opened(table)
-    return Embedded(part, key, found, choose_sample(found, key), opened.engine, host())
+    return EmbeddedPart(part, key, found, choose_sample(found, key), opened.engine, host())
 
 
 def choose_sample(table: pa.Table, key: str) -> list[int]:
@@ -112,7 +120,7 @@ def choose_sample(table: pa.Table, key: str) -> list[int]:
     return sorted(int(row) for row in chosen)
 
 
-def sample_texts(made: Embedded, job: Job) -> list[str]:
+def sample_texts(made: EmbeddedPart, job: Job) -> list[str]:
     """Return the texts of the sampled rows."""
     return [str(text) for text in read_texts(made.table.take(made.sample), job.columns[0])]
 
@@ -124,7 +132,7 @@ def embed_sample(runner: BlockRunner, texts: list[str]) -> SampleReply:
 
 
 def publish(
-    made: Embedded, reply: SampleReply, job: Job, target: Place, fingerprint: Fingerprint
+    made: EmbeddedPart, reply: SampleReply, job: Job, target: Place, fingerprint: Fingerprint
 ) -> Finished:
     """Write the file of a part, once another process has given the same vectors.
 
@@ -136,7 +144,7 @@ def publish(
     again = np.frombuffer(reply.vectors, "<f4").reshape(vectors.shape)
     worst = judge_sample(vectors, again, job, f"{made.part.source}, part {made.part.start}")
     errors, truncated = counts(made.table)
-    record = Record(
+    record = PartRecord(
         fingerprint=fingerprint,
         job=msgspec.Raw(job.identity),
         key=made.key,
@@ -147,7 +155,7 @@ def publish(
         truncated=truncated,
         engine=made.engine,
         host=made.host,
-        sample=Sample(made.sample, reply.vectors, worst, reply.engine, reply.host),
+        sample=PartSample(made.sample, reply.vectors, worst, reply.engine, reply.host),
     )
     place = target / made.part.file_name(made.key)
     place.write(with_record(made.table, record))
@@ -200,5 +208,5 @@ def host() -> str:
     return f"{platform.node()}/{os.getpid()}"
 
 
-def _finished(name: str, record: Record, *, is_new: bool) -> Finished:
+def _finished(name: str, record: PartRecord, *, is_new: bool) -> Finished:
     return Finished(name, record.rows, record.errors, record.truncated, record.sample.worst, is_new)

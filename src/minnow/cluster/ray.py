@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from minnow.cluster.job import Job
-from minnow.cluster.parts import Part
+from minnow.cluster.parts import CorpusPart
 from minnow.cluster.publishing import Finished, embed_part, embed_sample, publish, sample_texts
 from minnow.cluster.runner import BlockRunner
 from minnow.engines import EngineOptions
@@ -200,7 +200,7 @@ class _PartActor:
         self._open()
         return str(ray.get_runtime_context().get_node_id())
 
-    def embed(self, part: Part) -> tuple[Finished | None, Any]:
+    def embed(self, part: CorpusPart) -> tuple[Finished | None, Any]:
         """Embed a part: return its file if that is there, else its rows with vectors."""
         made = embed_part(part, self._job, self._target, self._open)
         return (made, None) if isinstance(made, Finished) else (None, made)
@@ -232,7 +232,7 @@ class _Step:
         publishes: Whether it publishes.
     """
 
-    part: Part
+    part: CorpusPart
     actor: Any
     made: Any
     publishes: bool = False
@@ -245,7 +245,9 @@ class _Pool:
         refused: Why actors did not take part, or no longer do.
     """
 
-    def __init__(self, actors: Sequence[Any], parts: Sequence[Part], refused: list[str]) -> None:
+    def __init__(
+        self, actors: Sequence[Any], parts: Sequence[CorpusPart], refused: list[str]
+    ) -> None:
         self._nodes: dict[Any, str] = {}
         self._waiting = deque(parts)
         self._running: dict[Any, _Step] = {}
@@ -330,7 +332,11 @@ class _Pool:
 
 
 def run_parts(
-    job: Job, parts: Sequence[Part], target: Place, fingerprint: Fingerprint, refused: list[str]
+    job: Job,
+    parts: Sequence[CorpusPart],
+    target: Place,
+    fingerprint: Fingerprint,
+    refused: list[str],
 ) -> Iterator[Finished]:
     """Embed the parts of a folder on the actors of a cluster, of which there are at least two.
 
