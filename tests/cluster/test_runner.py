@@ -183,7 +183,7 @@ class TestTrust:
     def test_options_out_of_range(self, made: Tiny) -> None:
         from minnow.cluster import Job
 
-        with pytest.raises(InputError, match="`dtype=` should be float32"):
+        with pytest.raises(InputError, match="dtype should be float32"):
             Job.embedding(made.bundle.folder, dtype="int4")  # type: ignore[arg-type]
         with pytest.raises(InputError, match="truncate_dim should be"):
             Job.embedding(made.bundle.folder, truncate_dim=10_000)

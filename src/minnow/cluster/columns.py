@@ -124,7 +124,7 @@ def as_table(data: Any) -> pa.Table:
     if hasattr(data, "to_arrow"):
         return pa.table(data.to_arrow())
     raise InputError(
-        f"`data=` is {type(data).__name__}, not a Table or RecordBatch of Arrow or a DataFrame of "
+        f"The data is {type(data).__name__}, not a Table or RecordBatch of Arrow or a DataFrame of "
         "Polars."
     )
 

@@ -106,7 +106,7 @@ def embed_folder(
         BundleError, EngineError, MissingExtraError: The model cannot be run.
     """
     if job.reranks:
-        raise InputError("`job=` scores pairs. Take Job.embedding, or `embed_table`.")
+        raise InputError("The job scores pairs. Take Job.embedding, or BlockRunner.")
     folder, names = find_parquet(source, source_filesystem)
     target = Place.of(output, output_filesystem)
     describe(target, job)

@@ -94,7 +94,7 @@ class Job:
         """
         if dtype not in get_args(VectorType):
             names = ", ".join(get_args(VectorType))
-            raise InputError(f"`dtype=` should be {names}, not {dtype!r}.")
+            raise InputError(f"dtype should be {names}, not {dtype!r}.")
         values = {"role": role, "prompt": prompt, "truncate_dim": truncate_dim, "dtype": dtype}
         return cls._of(bundle, (column,), batch_size=batch_size, options=options, **values)
 
