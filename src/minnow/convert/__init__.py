@@ -21,6 +21,7 @@ from minnow.model.source import ModelSource, resolve
 from minnow.model.spec import STATIC, Choices, Interface
 from minnow.origin import find_origin
 from minnow.proof.bundles import prove_bundle
+from minnow.proof.canaries import check_canaries, record_canaries
 from minnow.proof.references import (
     REFERENCES,
     CheckpointReference,
@@ -144,13 +145,15 @@ def _build(
     stored = write_encoders(
         original, folder, recipe, shapes=shapes, calibration=calibration, progress=progress
     )
+    candidate = _candidate(folder, original.encoder, original.embedding, original.reranking, recipe)
     parity, fixed = prove_bundle(
-        _candidate(folder, original.encoder, original.embedding, original.reranking, recipe),
+        candidate,
         yardstick,
         shapes=shapes,
         stored=stored_reference(stored, yardstick) if recipe.rounds else None,
         progress=progress,
     )
+    record_canaries(candidate, yardstick, recipe)
     parity = replace(parity, magnitude=magnitude)
     return Manifest(
         source=source_record(origin, original.tokenizer),
@@ -243,6 +246,7 @@ def verify(
             shapes=[(fixed.batch, fixed.tokens) for fixed in manifest.fixed_shapes],
             progress=progress,
         )
+        check_canaries(part, progress)
         parities.append(parity)
     return parities[0]
 

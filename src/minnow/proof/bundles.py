@@ -98,7 +98,7 @@ def prove_bundle(
 
 
 @dataclass(frozen=True)
-class _Opened:
+class Opened:
     """A folder's encoder.mnn, opened as users open it.
 
     Attributes:
@@ -113,7 +113,8 @@ class _Opened:
 
 
 @contextmanager
-def _opened(candidate: Candidate, threads: int) -> Iterator[_Opened]:
+def open_candidate(candidate: Candidate, threads: int) -> Iterator[Opened]:
+    """Open a folder's encoder.mnn as users open it, to run probes."""
     folder, encoder, embedding = candidate.path, candidate.encoder, candidate.embedding
     if candidate.reranking is not None:
         with Reranker.from_files(
@@ -128,7 +129,7 @@ def _opened(candidate: Candidate, threads: int) -> Iterator[_Opened]:
                 pairs: Any = [probe.given for probe in probes]
                 return reranker.logits_batch(pairs)
 
-            yield _Opened(reranker.tokenize, logits, batch_logits)
+            yield Opened(reranker.tokenize, logits, batch_logits)
         return
     with Embedder.from_files(
         folder,
@@ -138,7 +139,7 @@ def _opened(candidate: Candidate, threads: int) -> Iterator[_Opened]:
         interface=candidate.interface,
         on_truncate="ignore",
     ) as embedder:
-        yield _Opened(
+        yield Opened(
             embedder.text_tokenizer.tokenize,
             lambda probe: embedder.encode(probe.text, prompt=probe.prompt),
             lambda some: embedder.encode_batch([p.text for p in some], [p.prompt for p in some]),
@@ -154,7 +155,7 @@ def run_encoder(candidate: Candidate, reference: Reference, progress: Progress) 
         try:
             with ExitStack() as stack:
                 sessions = [
-                    stack.enter_context(_opened(candidate, threads))
+                    stack.enter_context(open_candidate(candidate, threads))
                     for _ in range(_session_count(candidate) if threads == 1 else 1)
                 ]
                 rows = sessions[0].rows([probe.whole for probe in probes])
@@ -173,9 +174,9 @@ def _session_count(candidate: Candidate) -> int:
 
 
 def _run(
-    sessions: Sequence[_Opened], probes: Sequence[Probe], lengths: list[int], threads: int
+    sessions: Sequence[Opened], probes: Sequence[Probe], lengths: list[int], threads: int
 ) -> list[Run]:
-    idle: SimpleQueue[_Opened] = SimpleQueue()
+    idle: SimpleQueue[Opened] = SimpleQueue()
     for session in sessions:
         idle.put(session)
 
@@ -206,7 +207,7 @@ def _run(
 
 
 @contextmanager
-def _borrowed(idle: SimpleQueue[_Opened]) -> Iterator[_Opened]:
+def _borrowed(idle: SimpleQueue[Opened]) -> Iterator[Opened]:
     session = idle.get()
     try:
         yield session
