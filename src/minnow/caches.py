@@ -4,6 +4,7 @@
 |---|---|
 | `bundles/NAME-KEY` | a bundle that `Embedder` or `Reranker` converted from a model |
 | `engines/KEY` | a bundle's model for other engines than MNN |
+| `choices/KEY.json` | the backend that `backend="best"` chose on this device, and why |
 | `machines/NAME` | Python and MNN of a processor that is emulated, for `minnow prove --arm` |
 | `vectors-N-KEY.sqlite` | vectors of a system that was compared |
 | `FORM-KEY` | a model in another library's form |
@@ -25,16 +26,17 @@ from minnow.errors import OutputError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-BUNDLES, ENGINES, MACHINES = "bundles", "engines", "machines"
+BUNDLES, ENGINES, MACHINES, CHOICES = "bundles", "engines", "machines", "choices"
 _VECTORS = re.compile(r"vectors-\d+-[0-9a-f]{32}\.sqlite")
 _FORM = re.compile(r"[a-z-]+-[0-9a-f]{32}")
 _BUNDLE = re.compile(r".+-[0-9a-f]{16}")
 _MACHINE = re.compile(r"[a-z0-9]+-mnn-[\w.]+")
+_CHOICE = re.compile(r"[0-9a-f]{32}\.json")
 _ENGINE = re.compile(r"[0-9a-f]{32}")
 _COMPANIONS = ("-wal", "-shm", "-journal")
 
 
-KINDS = ("bundle", "engine", "machine", "vectors", "form")
+KINDS = ("bundle", "choice", "engine", "machine", "vectors", "form")
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,7 @@ def list_cache() -> list[CacheEntry]:
         for kind, folder, pattern, is_folder in (
             ("bundle", root / BUNDLES, _BUNDLE, True),
             ("engine", root / ENGINES, _ENGINE, True),
+            ("choice", root / CHOICES, _CHOICE, False),
             ("machine", root / MACHINES, _MACHINE, True),
             ("vectors", root, _VECTORS, False),
             ("form", root, _FORM, True),

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 import numpy as np
 
+from minnow.backend_choice import settle_best
 from minnow.bundle import Bundle
-from minnow.engines import AUTO, FASTEST, MNN, EngineOptions
+from minnow.engines import AUTO, BEST, FASTEST, MNN, EngineOptions
 from minnow.engines.base import MANY_BATCHES
 from minnow.engines.bulk import BulkEngine
 from minnow.errors import EngineError, MinnowError, ParityError
@@ -116,7 +117,17 @@ def open_chosen(
         SourceError, BundleError, EngineError, MissingExtraError: It cannot be opened.
         ParityError: It does not give the bundle's vectors.
     """
+    if options.backend == BEST:
+        settled, best = settle_best(options, bundle)
+        opened, reason = _open_settled(settled, bundle, open_, check)
+        return opened, lambda: f"{reason()} Of backends {best}"
     warn_unproven(options.mode, bundle)
+    return _open_settled(options, bundle, open_, check)
+
+
+def _open_settled(
+    options: EngineOptions, bundle: Bundle, open_: Callable[..., T], check: Check[T]
+) -> tuple[T, Callable[[], str]]:
     choice = _Choice(options, bundle, open_, check)
     if options.engine == MNN:
         return choice.open_own(), lambda: choice.own

@@ -68,6 +68,12 @@ def read_record(path: Path) -> bytes:
     return read_regular(path, _LARGEST_RECORD)
 
 
+def stated_digest(content: bytes) -> str:
+    """Return the digest that a record ends with; of an older record without one, its SHA-256."""
+    found = _STAMP.search(content)
+    return found[1].decode() if found else hashlib.sha256(content).hexdigest()
+
+
 def check_record(content: bytes, keys: Set[str]) -> None:
     """Check that a record is as it was sealed, and says nothing that this minnow cannot read.
 

@@ -93,7 +93,7 @@ def test_a_bundle_holds_the_field_s_files(model: Path, tmp_path: Path) -> None:
         "encoder.mnn", "minnow.json", "README.md", "conversion.log", "config.json",
         "modules.json", "1_Pooling/config.json", "sentence_bert_config.json", "tokenizer.json",
         "config_sentence_transformers.json", "special_tokens_map.json", "tokenizer_config.json",
-        "vocab.txt",
+        "vocab.txt", "canaries.json", "canaries.f32",
     }  # fmt: skip
     assert (bundle.folder / "LICENSE").read_text() == "MIT"
     assert set(bundle.manifest.files) == (names | {"LICENSE"}) - {"minnow.json"}

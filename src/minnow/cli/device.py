@@ -56,7 +56,11 @@ def device_check_command(
         Path | None, typer.Option("--output", "-o", help="Write this folder, for the device.")
     ] = None,
     read: Annotated[
-        Path | None, typer.Option(metavar="FOLDER", help="Read the answers in such a folder.")
+        Path | None,
+        typer.Option(
+            metavar="PATH",
+            help="Read the answers in such a folder, or the record of a choice of backends.",
+        ),
     ] = None,
     bar: Annotated[
         float | None,
@@ -78,6 +82,8 @@ def device_check_command(
     its answers back into the folder. Then --read compares them with the vectors. For a reranker the
     texts are pairs, and the vectors are logits.
 
+    --read of a file shows which backends a device tried, by `backend="best"` or minnow_open_best.
+
     Example: minnow device-check bge-small.minnow --output phone
 
     Example: minnow device-check --read phone
@@ -88,6 +94,9 @@ def device_check_command(
         raise UsageError("Give BUNDLE and --output to write a folder, or --read to read one.")
     if bundle is None or output is None:
         assert read is not None
+        if read.is_file():
+            _show_choice(read, as_json)
+            return
         _show(read_answers(read, bar), read, as_json)
         return
     folder = write_check(bundle, output, source=source, offline=offline, progress=steps())
@@ -95,6 +104,35 @@ def device_check_command(
         print_json({"folder": str(folder)})
     else:
         print(f"{folder}: copy it to the device, and run there: python check.py --precision low")
+
+
+def _show_choice(path: Path, as_json: bool) -> None:
+    """Print the record of a choice, of `backend="best"` or of minnow_open_best."""
+    from minnow.backend_choice import read_choice
+    from minnow.cli.tables import console_for, table_of
+
+    choice = read_choice(path)
+    if as_json:
+        print_json(asdict(choice))
+        return
+    console = console_for(sys.stdout)
+    table = table_of(
+        f"{choice.device}, MNN {choice.mnn}, threads {choice.threads}",
+        "", "backend", "precision", "memory", "vectors", "worst", "ms", "",
+    )  # fmt: skip
+    for number, each in enumerate(choice.attempts):
+        table.add_row(
+            "chosen" if number == choice.chosen else "",
+            each.backend,
+            each.precision,
+            each.memory,
+            each.outcome,
+            "" if each.worst is None else f"{each.worst:.6f}",
+            "" if each.seconds is None else f"{each.seconds * 1e3:.1f}",
+            each.message,
+        )
+    console.print(table)
+    console.print(choice.reason)
 
 
 def _show(found: list[DeviceResult], folder: Path, as_json: bool) -> None:

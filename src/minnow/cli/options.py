@@ -13,7 +13,7 @@ import typer
 
 from minnow.cli.fields import option
 from minnow.engines import AUTO, ENGINES, FASTEST, MNN, EngineOptions, MemoryMode
-from minnow.engines.base import PrecisionName
+from minnow.engines.base import BackendName, PrecisionName
 from minnow.errors import InputError
 from minnow.model.spec import Choices, RolePrompts
 from minnow.options import CANDIDATES, OnTruncate
@@ -184,6 +184,10 @@ class EngineMemoryChoice(EngineChoice):
     )
     precision: PrecisionName = option(
         "normal", "Compute in half precision (low) where the CPU can, as on ARM."
+    )
+    backend: BackendName = option(
+        "cpu",
+        "Compute here; best tries all, and takes the fastest that gives the canaries' vectors.",
     )
 
 

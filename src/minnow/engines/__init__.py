@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, Literal, TypedDict, get_args
+from typing import TYPE_CHECKING, Any, TypedDict, get_args
 
 from minnow.engines.base import (
     BackendName,
@@ -88,7 +88,7 @@ class EngineArguments(TypedDict, total=False):
     threads: int | None
     memory: MemoryMode | MemoryName
     precision: PrecisionName
-    backend: BackendName | Literal["best"]
+    backend: BackendName
     source: str | None
     agreement: float
 
@@ -124,14 +124,14 @@ class EngineOptions:
     source: str | None = None
     agreement: float = AGREEMENT
     precision: PrecisionName = "normal"
-    backend: BackendName | Literal["best"] = "cpu"
+    backend: BackendName = "cpu"
 
     def __post_init__(self) -> None:
         """Check the options before any work starts."""
         has_modes = self.engine in (AUTO, FASTEST) or _kind_of(self.engine).runs_encoder
         object.__setattr__(self, "memory", check_memory(self.memory))
         check_word("precision", self.precision, get_args(PrecisionName))
-        check_word("backend", self.backend, (*get_args(BackendName), BEST))
+        check_word("backend", self.backend, get_args(BackendName))
         for name, usual in vars(Mode()).items():
             value = getattr(self.mode, name)
             if value != usual and not has_modes:
@@ -139,6 +139,12 @@ class EngineOptions:
                     f"{name}={value!r} is an option of MNN; the engine {self.engine!r} does "
                     'not have it. Leave it out, or open the bundle with engine="mnn".'
                 )
+
+        if self.backend == BEST and self.mode != Mode(BEST):
+            raise InputError(
+                "backend='best' chooses precision and memory by itself. Leave both out, or choose "
+                "a backend."
+            )
 
     @property
     def mode(self) -> Mode:

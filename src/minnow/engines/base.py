@@ -33,7 +33,7 @@ ENCODER_INPUTS = frozenset({"input_ids", "attention_mask", "token_type_ids", POO
 
 MemoryName = Literal["normal", "low", "high"]
 PrecisionName = Literal["normal", "low", "high"]
-BackendName = Literal["cpu", "metal", "cuda", "opencl", "vulkan"]
+BackendName = Literal["cpu", "metal", "cuda", "opencl", "vulkan", "best"]
 
 
 class MemoryMode(str, Enum):

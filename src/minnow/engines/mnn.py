@@ -165,7 +165,7 @@ class MnnEngine:
         """
         check_threads(threads)
         check_word("precision", precision, get_args(PrecisionName))
-        check_word("backend", backend, get_args(BackendName))
+        check_word("backend", backend, tuple(BACKENDS))
         self.memory, self._precision, self._backend = check_memory(memory), precision, backend
         self.interface, self._width, self._heads_apart = interface, width, heads_apart
         self.threads = 1 if _threads.lost else threads or default_threads()

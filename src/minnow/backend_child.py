@@ -1,0 +1,59 @@
+"""The program that runs a bundle's canaries in one mode, in a process of its own."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from typing import TYPE_CHECKING
+
+from minnow.backend_choice import ENOUGH, CanaryReply, CanaryRequest
+from minnow.bundle import Bundle
+from minnow.canaries import read_canaries
+from minnow.embedder import Embedder
+from minnow.engines import EngineOptions
+from minnow.errors import BundleError, EngineError
+from minnow.processes import serve_requests
+from minnow.reranker import Reranker
+
+if TYPE_CHECKING:
+    from minnow.processes import Parent
+
+
+def main() -> int:
+    """Run the canaries of each request; see `serve_requests`."""
+    return serve_requests(_serve)
+
+
+def _serve(parent: Parent) -> None:
+    for request in parent.requests(CanaryRequest):
+        try:
+            reply = _run(request)
+        except EngineError as error:
+            reply = CanaryReply([], 0.0, str(error))
+        parent.reply(reply)
+
+
+def _run(request: CanaryRequest) -> CanaryReply:
+    bundle = Bundle.open(request.folder)
+    part = bundle.queries if request.part else bundle
+    canaries = None if part is None else read_canaries(part)
+    if part is None or canaries is None:
+        raise BundleError(f"{request.folder} was replaced since it was opened. Open it again.")
+    manifest, mode = part.manifest, vars(request.mode)
+    options = EngineOptions("mnn", request.threads, **mode)
+    given = (part.folder, manifest.encoder, manifest.embedding)
+    opened: Embedder | Reranker
+    if manifest.reranking is not None:
+        opened = Reranker.from_files(*given, manifest.reranking, options, on_truncate="ignore")
+    else:
+        opened = Embedder.from_files(
+            *given, options, interface=manifest.recipe.interface, on_truncate="ignore"
+        )
+    with opened:
+        rows = canaries.run(opened)
+        times: list[float] = []
+        while len(times) < request.rounds and sum(times) < ENOUGH:
+            started = time.perf_counter()
+            canaries.run(opened)
+            times.append(time.perf_counter() - started)
+    return CanaryReply(rows.tolist(), statistics.median(times))
