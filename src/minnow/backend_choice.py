@@ -238,7 +238,7 @@ def describe_device() -> str:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
         return " ".join([*parts, platform.processor()]).strip()
-    named = {}
+    named: dict[str, str] = {}
     for line in lines:
         name, _, value = line.partition(":")
         named.setdefault(name.strip(), value.strip())

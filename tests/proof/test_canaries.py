@@ -75,7 +75,8 @@ def test_the_bundle_itself_passes(canaries: Canaries, rows: Floats) -> None:
 def half_range(rows: Floats) -> Floats:
     with np.errstate(over="ignore", invalid="ignore"):
         wide = (rows * 1e6).astype(np.float16).astype(np.float32)
-        return wide / np.linalg.norm(wide, axis=1, keepdims=True)
+        scaled: Floats = wide / np.linalg.norm(wide, axis=1, keepdims=True)
+        return scaled
 
 
 def permuted(rows: Floats) -> Floats:
