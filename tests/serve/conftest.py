@@ -95,6 +95,7 @@ def strict(served: Tiny, tmp_path_factory: pytest.TempPathFactory) -> Iterator[R
         "MINNOW_MAX_INPUTS": "4",
         "MINNOW_TRUNCATE": "1",
         "MINNOW_STRICT": "1",
+        "MINNOW_METRICS_PUBLIC": "1",
         "MINNOW_MEMORY": "normal",
     }
     with serving(folder, env=settings) as running:

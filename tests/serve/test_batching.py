@@ -30,6 +30,7 @@ class FakeModel:
         runs: What was run: the lane, and the first id of each row.
     """
 
+    name = "fake"
     width = 2
 
     def __init__(self, lanes: int = 1) -> None:

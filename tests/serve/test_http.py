@@ -58,7 +58,7 @@ def figure(server: Running, name: str) -> float:
 class TestKey:
     @pytest.mark.parametrize(
         "path",
-        ["/v1/models", "/v1/models/tiny", "/metrics", "/nowhere", "/models", "/models/tiny/"],
+        ["/v1/models", "/v1/models/tiny", "/info", "/nowhere", "/models", "/models/tiny/"],
     )
     def test_it_is_asked_for(self, strict: Running, path: str) -> None:
         answer = strict.get(path)
@@ -126,8 +126,20 @@ class TestOrigin:
         asked["Origin"] = "app://obsidian.md"
         answer = strict.ask("OPTIONS", "/v1/embeddings", headers=asked)
         assert answer.headers["access-control-allow-origin"] == "app://obsidian.md"
+        asked["Access-Control-Request-Private-Network"] = "true"  # a public page, this machine
+        answer = strict.ask("OPTIONS", "/v1/embeddings", headers=asked)
+        assert answer.headers["access-control-allow-private-network"] == "true"
         other = strict.ask("OPTIONS", "/v1/embeddings", headers={**asked, "Origin": "https://a.b"})
         assert "access-control-allow-origin" not in other.headers
+
+
+def test_metrics_need_the_key_unless_they_are_public(strict: Running) -> None:
+    from minnow.serve.routes import endpoints
+
+    assert strict.get("/metrics").status == 200  # it has MINNOW_METRICS_PUBLIC
+    assert not [
+        each for each in endpoints(indexed=False) if each.path == "/metrics" and each.public
+    ]
 
 
 class TestLimits:
@@ -213,7 +225,8 @@ class TestOthers:
         assert figure(server, 'minnow_texts_total{model="tiny"}') == before + 2
         assert figure(server, "minnow_ready") == 1
         assert figure(server, "minnow_queue_texts") == 0
-        assert figure(server, "minnow_batch_texts_count") > 0
+        assert figure(server, 'minnow_batch_texts_count{model="tiny"}') > 0
+        assert b"_created" not in server.get("/metrics").body
         assert server.get("/metrics").headers["content-type"].startswith("text/plain; version=")
 
 

@@ -36,6 +36,7 @@ def test_it_describes_each_endpoint(server: Running) -> None:
         "/api/tags": ["get"],
         "/api/version": ["get"],
         "/embed": ["post"],
+        "/embed_all": ["post"],
         "/embeddings": ["post"],
         "/health": ["get"],
         "/health/ready": ["get"],
@@ -108,5 +109,5 @@ def test_every_answer_matches_the_document(indexed: Running, tmp_path: Path) -> 
         command, capture_output=True, text=True, check=False, timeout=600, cwd=tmp_path
     )
     assert done.returncode == 0, done.stdout
-    assert "Tested: 18" in done.stdout
+    assert "Tested: 19" in done.stdout
     assert indexed.get("/health/ready").status == 200

@@ -29,8 +29,22 @@ def test_it_loads_nothing_and_may_do_little(server: Running) -> None:
     assert "default-src 'none'" in policy
     assert "unsafe" not in policy
     page = answer.body.decode()
-    assert re.findall(r'(?:src|href)="(?!data:,")[^"]*"|url\(|@import|https?:', page) == []
+    outside = r'(?:src|href)="(?!data:,"|openapi\.json")[^"]*"|url\(|@import|https?:'
+    assert re.findall(outside, page) == []
+    assert server.get("/openapi.json").status == 200
     assert "innerHTML" not in page
+
+
+def test_its_question_fits_the_index(server: Running, indexed: Running) -> None:
+    def question(running: Running) -> str:
+        found = re.search(r'<input id="query"[^>]*value="([^"]*)"', running.get("/").body.decode())
+        assert found is not None
+        return found[1]
+
+    assert question(server) == "how do fish sleep?"
+    asked = question(indexed)
+    hits = indexed.post("/search", {"query": asked, "mode": "keyword"}).json["hits"]
+    assert asked in hits[0]["headings"]
 
 
 @pytest.fixture(scope="module")

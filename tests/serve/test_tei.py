@@ -82,3 +82,52 @@ def test_info(server: Running, strict: Running, embedder: Embedder) -> None:
     assert found["version"] == version("minnow-embed")
     strict.get("/info").error(401)
     assert strict.get("/info", Authorization=f"Bearer {KEY}").json["auto_truncate"] is True
+
+
+def test_states_of_all_tokens(server: Running, embedder: Embedder) -> None:
+    texts = ["fish sleep in the river", "red"]
+    found = server.post("/embed_all", {"inputs": texts, "model": "tiny"}).json
+    expected = embedder.encode(texts, output_value="token_embeddings")
+    for states, wanted in zip(found, expected, strict=True):
+        np.testing.assert_allclose(states, wanted, atol=1e-5)
+    error = server.post("/embed_all", {"inputs": "fish", "model": "pooled"}).error(400)
+    assert error["param"] == "model"
+    assert "no states of tokens" in error["message"]
+
+
+def test_tokens(server: Running) -> None:
+    body = {"inputs": "Fish sleep", "model": "tiny"}
+    (row,) = server.post("/tokenize", body).json
+    assert [token["text"] for token in row] == ["[CLS]", "fish", "sleep", "[SEP]"]
+    assert [(token["start"], token["stop"]) for token in row] == [
+        (None, None), (0, 4), (5, 10), (None, None)
+    ]  # fmt: skip
+    (plain,) = server.post("/tokenize", {**body, "add_special_tokens": False}).json
+    assert plain == row[1:-1]
+    own = server.post("/tokenize", {"input": "Fish sleep", "model": "tiny"}).json
+    assert own["data"][0]["ids"] == [token["id"] for token in row]
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [("/tokenize", {}), ("/tokenize", {"input": "fish", "inputs": "fish"}),
+     ("/similarity", {"query": "fish"}), ("/similarity", {"documents": ["fish"]}),
+     ("/similarity", {"inputs": {"source_sentence": "a", "sentences": ["b"]}, "query": "fish"})],
+)  # fmt: skip
+def test_a_request_has_one_form(server: Running, path: str, body: dict[str, Any]) -> None:
+    assert server.post(path, {**body, "model": "tiny"}).error(400)["message"].startswith("Give ")
+
+
+def test_similarity_of_sentences(server: Running, embedder: Embedder) -> None:
+    sentences = ["fish sleep", "the red river"]
+    inputs = {"source_sentence": "where fish sleep", "sentences": sentences}
+    found = server.post("/similarity", {"inputs": inputs, "model": "tiny"}).json
+    expected = embedder.similarity(
+        embedder.encode(["where fish sleep"]), embedder.encode(sentences)
+    )
+    np.testing.assert_allclose(found, expected[0], atol=1e-5)
+    long = " ".join(["fish"] * 60)
+    body = {"inputs": {"source_sentence": "a", "sentences": [long]}, "model": "tiny"}
+    server.post("/similarity", body).error(400)
+    cut = server.post("/similarity", {**body, "parameters": {"truncate": True}})
+    assert cut.headers["x-minnow-truncated"] == "1"

@@ -30,10 +30,6 @@ if TYPE_CHECKING:
 
 DOCUMENT = "/openapi.json"
 
-_PUBLIC = {
-    DOCUMENT,
-    *(path for endpoint in ENDPOINTS if endpoint.public for path in endpoint.paths),
-}
 _NAMES = {DOCUMENT: DOCUMENT, **{path: each.path for each in ENDPOINTS for path in each.paths}}
 _WITH_NAME = ("/v1/models/", "/models/")
 
@@ -41,17 +37,19 @@ _WITH_NAME = ("/v1/models/", "/models/")
 def build_app(service: Service) -> ASGIApp:
     """Build the ASGI application of a service, which the caller starts and closes."""
     settings = service.settings
-    middleware = [Middleware(Guarded, settings=settings, is_public=_PUBLIC.__contains__)]
+    table = endpoints(indexed=service.is_indexed, metrics_public=settings.metrics_public)
+    public = {DOCUMENT, *(path for each in table if each.public for path in each.paths)}
+    middleware = [Middleware(Guarded, settings=settings, is_public=public.__contains__)]
     if settings.cors_origins:
         cors = Middleware(
             CORSMiddleware,
             allow_origins=list(settings.cors_origins),
             allow_methods=["GET", "POST"],
             allow_headers=[ANY],
+            allow_private_network=True,  # browsers ask before a page may reach this machine
             expose_headers=["Retry-After", TRUNCATED, IGNORED],
         )
         middleware.insert(0, cors)
-    table = endpoints(indexed=service.is_indexed)
     described = document(service, table)
 
     async def describe(_: Request) -> Response:

@@ -40,7 +40,13 @@ _LONGEST_ADVICE = 60
 
 
 class BatchModel(Protocol):
-    """Model, as the batcher uses it."""
+    """Model, as the batcher uses it.
+
+    Attributes:
+        name: What metrics call it.
+    """
+
+    name: str
 
     @property
     def width(self) -> int:
@@ -71,12 +77,14 @@ class Batch:
     """Figures of a forward pass.
 
     Attributes:
+        model: The name of its model.
         texts: Its rows.
         tokens: Its tokens without padding.
         padded: Its tokens with padding.
         seconds: Its duration.
     """
 
+    model: str
     texts: int
     tokens: int
     padded: int
@@ -325,7 +333,8 @@ class Batcher:
         tokens = sum(lengths)
         rate = tokens * self._slots / (slots * max(seconds, 1e-6))
         self._rate = rate if not self._rate else 0.9 * self._rate + 0.1 * rate
-        self._on_batch(Batch(len(seats), tokens, max(lengths) * len(seats), seconds))
+        padded = max(lengths) * len(seats)
+        self._on_batch(Batch(seats[0].job.model.name, len(seats), tokens, padded, seconds))
 
 
 def _timed(model: BatchModel, lane: Engine, rows: Sequence[TokenizedText]) -> tuple[Floats, float]:

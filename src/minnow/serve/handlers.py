@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 from typing import TYPE_CHECKING
 
@@ -15,13 +14,9 @@ from minnow.serve import metrics
 from minnow.serve.errors import JSON, bad_request
 from minnow.serve.inputs import (
     Rows,
-    check_count,
     decode,
     questions,
     rows_of,
-    texts_of,
-    tokenized,
-    tokens_of,
 )
 from minnow.serve.models import ServedEmbedder, ServedModel, ServedReranker
 from minnow.serve.page import page
@@ -44,16 +39,10 @@ from minnow.serve.schemas import (
     ModelsAnswer,
     SearchAnswer,
     SearchRequest,
-    SimilarityAnswer,
-    SimilarityRequest,
     TextsRequest,
-    TokenizeAnswer,
-    TokenizedInput,
-    TokenizeRequest,
-    Usage,
     to_json,
 )
-from minnow.vectors import normalize, similarity
+from minnow.vectors import normalize
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -79,14 +68,13 @@ async def answer_embeddings(service: Service, body: bytes, _: Mapping[str, str])
     """Answer with the vectors of texts or token ids, as OpenAI does."""
     asked, model, rows = await service.in_thread(_read_embeddings, service, body)
     vectors = shortened(await service.compute(model, rows), asked.dimensions, model)
-    usage = Usage(prompt_tokens=rows.tokens, total_tokens=rows.tokens)
 
     def write() -> bytes:
         return to_json(
             EmbeddingsAnswer(
                 data=_written(vectors, as_base64=asked.encoding_format == "base64"),
                 model=model.name,
-                usage=usage,
+                usage=rows.usage,
                 truncated=rows.truncated or UNSET,
             )
         )
@@ -162,72 +150,6 @@ async def answer_model(service: Service, _: bytes, path: Mapping[str, str]) -> R
     return json_response(to_json(service.model(path["model"], ServedModel).facts()))
 
 
-async def answer_tokenize(service: Service, body: bytes, _: Mapping[str, str]) -> Response:
-    """Answer with the tokens of texts."""
-
-    def work() -> bytes:
-        asked = decode(body, TokenizeRequest)
-        model = service.model(asked.model, ServedEmbedder)
-        prompt = model.prompt(asked.input_type, asked.prompt_name)
-        model = model.of_role(asked.input_type)
-        texts = texts_of(asked.input, service.settings.limits.max_inputs, "input")
-        data = [
-            TokenizedInput(
-                index=i,
-                ids=row.ids,
-                tokens=[model.tokenizer.token(token) or "" for token in row.ids],
-                truncated=row.truncated,
-                count=row.count,
-                counted_all=row.counted_all,
-            )
-            for i, row in enumerate(tokens_of(model, texts, prompt))
-        ]
-        return to_json(TokenizeAnswer(data=data, model=model.name, max_tokens=model.max_tokens))
-
-    return json_response(await service.in_thread(work))
-
-
-async def answer_similarity(service: Service, body: bytes, _: Mapping[str, str]) -> Response:
-    """Answer with the similarity of each question to each passage."""
-
-    def read() -> tuple[ServedEmbedder, Rows, Rows]:
-        asked = decode(body, SimilarityRequest)
-        model = service.model(asked.model, ServedEmbedder)
-        most, truncate = service.settings.limits.max_inputs, truncates(service, asked.truncate)
-        asking = texts_of(asked.query, most, "query")
-        found = asked.documents
-        check_count(len(asking) + len(found), most, "documents", "query and documents")
-        first = questions(model, asking, truncate=truncate)
-        prompt = model.prompt("document", None)
-        return model, first, tokenized(model, found, prompt, truncate=truncate, param="documents")
-
-    model, asking, found = await service.in_thread(read)
-    both = asking.joined(found)
-    if model.queries is None:
-        vectors = await service.compute(model, both)
-        queries, documents = np.split(vectors, [len(asking.texts)])
-    else:
-        queries, documents = await asyncio.gather(
-            service.compute(model.queries, asking), service.compute(model, found)
-        )
-    kind = model.manifest.embedding.similarity
-
-    def write() -> bytes:
-        scores = similarity(queries, documents, kind)
-        return to_json(
-            SimilarityAnswer(
-                scores=scores.tolist(),
-                similarity=kind.value,
-                model=model.name,
-                usage=Usage(prompt_tokens=both.tokens, total_tokens=both.tokens),
-                truncated_queries=asking.truncated or UNSET,
-                truncated_documents=found.truncated or UNSET,
-            )
-        )
-
-    return json_response(await service.in_thread(write), len(both.truncated))
-
-
 async def answer_rerank(service: Service, body: bytes, _: Mapping[str, str]) -> Response:
     """Answer with texts in their order, as text-embeddings-inference does."""
 
@@ -294,12 +216,11 @@ async def answer_search(service: Service, body: bytes, _: Mapping[str, str]) -> 
         found = ranked_hits(asked, hits, pairs, logits)
     else:
         found = [answer_hit(hit) for hit in hits]
-    tokens = rows.tokens + pairs.tokens
     answer = SearchAnswer(
         hits=found,
         mode=asked.mode,
         model=model.name,
-        usage=Usage(prompt_tokens=tokens, total_tokens=tokens),
+        usage=rows.joined(pairs).usage,
         truncated=rows.truncated or UNSET,
     )
     return json_response(to_json(answer), len(rows.truncated) + len(pairs.truncated))

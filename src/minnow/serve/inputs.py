@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
+from msgspec import UNSET
 
 from minnow.characters import replace_json_halves
 from minnow.errors import InputError
 from minnow.model.tokenizer import TokenizedText
 from minnow.serve.errors import bad_request, too_many
-from minnow.serve.schemas import MAX_TOKEN_ID
+from minnow.serve.schemas import MAX_TOKEN_ID, Usage
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -45,6 +46,15 @@ class Rows:
         """How many tokens there are in all."""
         return sum(map(len, self.texts))
 
+    @property
+    def usage(self) -> Usage:
+        """The computed tokens, and how many texts were cut off."""
+        return Usage(
+            prompt_tokens=self.tokens,
+            total_tokens=self.tokens,
+            truncated=len(self.truncated) or UNSET,
+        )
+
     def joined(self, others: Rows) -> Rows:
         """Return these rows followed by others."""
         return Rows(self.texts + others.texts)
@@ -59,7 +69,7 @@ def decode(body: bytes, kind: type[Asked]) -> Asked:
         ApiError: It is not JSON, or not of this kind; the message names the place.
     """
     try:
-        return _decode(body, kind)
+        asked = _decode(body, kind)
     except msgspec.ValidationError as error:
         what, _, place = str(error).partition(" - at ")
         place = place.strip("`").removeprefix("$").removeprefix(".")
@@ -76,6 +86,18 @@ def decode(body: bytes, kind: type[Asked]) -> Asked:
         ) from error
     except RecursionError as error:
         raise bad_request("The body is nested too deeply.") from error
+    _check_form(asked)
+    return asked
+
+
+def _check_form(asked: Request) -> None:
+    """Check that a request which has several forms is given in one of them."""
+    forms = asked.forms
+    given = {name for form in forms for name in form if getattr(asked, name) is not UNSET}
+    if forms and given not in [{*form} for form in forms]:
+        wanted = ", or ".join(" and ".join(form) for form in forms)
+        missing = next((name for name in forms[0] if name not in given), None)
+        raise bad_request(f"Give {wanted}.", missing if given <= {*forms[0]} else forms[0][0])
 
 
 def unknown_fields(body: bytes, kind: type[Request]) -> list[str]:

@@ -11,6 +11,7 @@ from prometheus_client import (
     Gauge,
     Histogram,
     ProcessCollector,
+    disable_created_metrics,
     generate_latest,
 )
 
@@ -30,7 +31,8 @@ class Metrics:
     """Prometheus metrics of one server, in their own registry."""
 
     def __init__(self) -> None:
-        """Create the metrics."""
+        """Create the metrics; without the time at which each was made, a series for every one."""
+        disable_created_metrics()  # type: ignore[no-untyped-call]
         self._registry = registry = CollectorRegistry()
         ProcessCollector(registry=registry)
         self.requests = Counter(
@@ -54,14 +56,17 @@ class Metrics:
             "minnow_truncated_texts", "Texts or pairs cut off.", ["model"], registry=registry
         )
         self._batch_texts = Histogram(
-            "minnow_batch_texts", "Texts in a forward pass.", buckets=_TEXTS, registry=registry
-        )
+            "minnow_batch_texts", "Texts in a forward pass.", ["model"], buckets=_TEXTS,
+            registry=registry,
+        )  # fmt: skip
         self._batch_seconds = Histogram(
-            "minnow_batch_seconds", "Time of a forward pass.", buckets=_SECONDS, registry=registry
-        )
+            "minnow_batch_seconds", "Time of a forward pass.", ["model"], buckets=_SECONDS,
+            registry=registry,
+        )  # fmt: skip
         self._padding = Counter(
-            "minnow_padding_tokens", "Tokens of padding that were computed.", registry=registry
-        )
+            "minnow_padding_tokens", "Tokens of padding that were computed.", ["model"],
+            registry=registry,
+        )  # fmt: skip
 
     def watch(self, name: str, text: str, value: Callable[[], float]) -> None:
         """Add a gauge, which calls the function when it is read."""
@@ -69,9 +74,9 @@ class Metrics:
 
     def on_batch(self, batch: Batch) -> None:
         """Count a forward pass."""
-        self._batch_texts.observe(batch.texts)
-        self._batch_seconds.observe(batch.seconds)
-        self._padding.inc(batch.padded - batch.tokens)
+        self._batch_texts.labels(batch.model).observe(batch.texts)
+        self._batch_seconds.labels(batch.model).observe(batch.seconds)
+        self._padding.labels(batch.model).inc(batch.padded - batch.tokens)
 
     def on_rows(self, model: str, rows: Rows) -> None:
         """Count the texts of a request that was answered."""

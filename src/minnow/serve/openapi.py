@@ -36,6 +36,8 @@ def document(service: Service, table: Sequence[Endpoint]) -> bytes:
     for kind in {each.request for each in table if each.request is not None}:
         names = service.names_of(reranks=kind.reranks) or service.names
         _name_models(schemas[kind.__name__], names)
+        if kind.forms:
+            schemas[kind.__name__]["oneOf"] = [{"required": list(form)} for form in kind.forms]
         if service.settings.strict:
             schemas[kind.__name__]["additionalProperties"] = False
     _limit_inputs(schemas, service.settings.limits.max_inputs)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import html
 import re
 from functools import cache
 from importlib.resources import files
@@ -15,12 +16,18 @@ if TYPE_CHECKING:
     from minnow.serve.service import Service
 
 HTML = "text/html"
+_QUESTION = 'value="how do fish sleep?"'
 
 
 def page(service: Service) -> Response:
-    """Return the page, with a policy that lets it call this server and nothing else."""
-    del service
+    """Return the page, with a policy that lets it call this server and nothing else.
+
+    The question that stands in it at first fits the index, if there is one.
+    """
     content, policy = _page()
+    if service.searcher is not None and service.searcher.example:
+        question = f'value="{html.escape(service.searcher.example)}"'
+        content = content.replace(_QUESTION, question, 1)
     headers = {
         "Content-Security-Policy": policy,
         "X-Content-Type-Options": "nosniff",

@@ -24,7 +24,6 @@ from minnow.serve.schemas import (
     RankingResult,
     RankingTokens,
     SearchHit,
-    Usage,
 )
 
 if TYPE_CHECKING:
@@ -150,7 +149,7 @@ def answer_documents(
             )
             for i, score in rank(logits, raw=asked.raw_scores, top_n=asked.top_n)
         ],
-        usage=Usage(prompt_tokens=rows.tokens, total_tokens=rows.tokens),
+        usage=rows.usage,
         meta=RankingMeta(
             api_version=ApiVersion(version="2"),
             tokens=RankingTokens(input_tokens=rows.tokens),

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from starlette.responses import Response
 
-from minnow.serve import handlers, ollama, tei
+from minnow.serve import comparing, handlers, ollama, tei
 from minnow.serve.errors import JSON
 from minnow.serve.page import HTML
 from minnow.serve.schemas import (
@@ -25,6 +25,7 @@ from minnow.serve.schemas import (
     SearchRequest,
     SimilarityAnswer,
     SimilarityRequest,
+    SimpleToken,
     TextsRequest,
     TokenizeAnswer,
     TokenizeRequest,
@@ -76,6 +77,7 @@ class Endpoint:
         return (self.path, *self.aliases)
 
 
+METRICS = "/metrics"
 _POST_ERRORS = (400, 404, 408, 413, 415, 422, 429, 500, 503)
 
 ENDPOINTS: tuple[Endpoint, ...] = (
@@ -85,10 +87,10 @@ ENDPOINTS: tuple[Endpoint, ...] = (
              answer=ModelsAnswer, errors=(503,), aliases=("/models",)),
     Endpoint("GET", "/v1/models/{model}", handlers.answer_model, "Describe a model.",
              answer=Model, errors=(404, 503), aliases=("/models/{model}",)),
-    Endpoint("POST", "/tokenize", handlers.answer_tokenize, "Tokenise texts.",
-             TokenizeRequest, TokenizeAnswer, errors=_POST_ERRORS),
-    Endpoint("POST", "/similarity", handlers.answer_similarity, "Compare questions with passages.",
-             SimilarityRequest, SimilarityAnswer, errors=_POST_ERRORS),
+    Endpoint("POST", "/tokenize", comparing.answer_tokenize, "Tokenise texts.",
+             TokenizeRequest, TokenizeAnswer | list[list[SimpleToken]], errors=_POST_ERRORS),
+    Endpoint("POST", "/similarity", comparing.answer_similarity, "Compare questions with passages.",
+             SimilarityRequest, SimilarityAnswer | list[float], errors=_POST_ERRORS),
     Endpoint("POST", "/rerank", handlers.answer_rerank, "Rank texts by a query.",
              TextsRequest, list[Rank], errors=_POST_ERRORS),
     Endpoint("POST", "/v1/rerank", handlers.answer_rerank_documents, "Rank documents by a query.",
@@ -99,6 +101,9 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     Endpoint("POST", "/embed", tei.answer_embed,
              "Embed texts, as text-embeddings-inference does.",
              tei.InputsRequest, list[list[float]], errors=_POST_ERRORS),
+    Endpoint("POST", "/embed_all", tei.answer_embed_all,
+             "Give the states of all tokens, as text-embeddings-inference does.",
+             tei.AllRequest, list[list[list[float]]], errors=_POST_ERRORS),
     Endpoint("GET", "/info", tei.answer_info,
              "Describe the first model, as text-embeddings-inference does.",
              answer=tei.InfoAnswer, errors=(503,)),
@@ -115,13 +120,17 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     Endpoint("GET", "/health/ready", handlers.answer_ready,
              "Report whether the server accepts requests.",
              answer=HealthAnswer, public=True, also=(503,), aliases=("/readyz", "/ping")),
-    Endpoint("GET", "/metrics", handlers.answer_metrics, "Return metrics for Prometheus.",
+    Endpoint("GET", METRICS, handlers.answer_metrics, "Return metrics for Prometheus.",
              media="text/plain"),
     Endpoint("GET", "/", handlers.answer_page, "Return a page to try a model with.",
              media=HTML, public=True),
 )  # fmt: skip
 
 
-def endpoints(*, indexed: bool) -> tuple[Endpoint, ...]:
-    """Return the table of a server, with or without an index."""
-    return tuple(each for each in ENDPOINTS if indexed or not each.of_index)
+def endpoints(*, indexed: bool, metrics_public: bool = False) -> tuple[Endpoint, ...]:
+    """Return the table of a server, with or without an index and a key for its metrics."""
+    return tuple(
+        replace(each, public=each.public or (metrics_public and each.path == METRICS))
+        for each in ENDPOINTS
+        if indexed or not each.of_index
+    )

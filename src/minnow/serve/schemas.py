@@ -62,9 +62,11 @@ class Request(Struct, kw_only=True):
 
     Attributes:
         reranks: Whether its model is a reranker.
+        forms: The fields of each form of a request that has several: exactly one form is given.
     """
 
     reranks: ClassVar[bool] = False
+    forms: ClassVar[tuple[tuple[str, ...], ...]] = ()
 
 
 class VectorsRequest(Request):
@@ -86,19 +88,44 @@ class EmbeddingsRequest(VectorsRequest, kw_only=True):
 
 
 class TokenizeRequest(Request):
-    """Texts to tokenise."""
+    """Texts to tokenise: `input`, or `inputs` as text-embeddings-inference has them."""
 
-    input: TextOrTexts
+    forms: ClassVar[tuple[tuple[str, ...], ...]] = (("input",), ("inputs",))
+
+    input: TextOrTexts | UnsetType = UNSET
+    inputs: TextOrTexts | UnsetType = UNSET
+    add_special_tokens: Annotated[
+        bool, Meta(description="With `inputs`: false leaves special tokens out.")
+    ] = True
     model: OneModel | None = None
     input_type: InputType | None = None
     prompt_name: PromptName | None = None
 
 
-class SimilarityRequest(Request):
-    """Questions and passages to compare."""
+class SentencesInput(Struct):
+    """A sentence to compare with others, in text-embeddings-inference's words."""
 
-    query: TextOrTexts
-    documents: Texts
+    source_sentence: Text
+    sentences: Texts
+
+
+class SentencesParameters(Struct):
+    """What text-embeddings-inference's `/similarity` takes beside the sentences."""
+
+    truncate: Truncate | None = None
+    truncation_direction: TruncationDirection | None = None
+    prompt_name: PromptName | None = None
+
+
+class SimilarityRequest(Request):
+    """Questions and passages to compare; or `inputs` as text-embeddings-inference has them."""
+
+    forms: ClassVar[tuple[tuple[str, ...], ...]] = (("query", "documents"), ("inputs",))
+
+    query: TextOrTexts | UnsetType = UNSET
+    documents: Texts | UnsetType = UNSET
+    inputs: SentencesInput | UnsetType = UNSET
+    parameters: SentencesParameters | None = None
     model: OneModel | None = None
     truncate: Truncate | None = None
 
@@ -200,6 +227,10 @@ class Usage(ResponseBody):
 
     prompt_tokens: int
     total_tokens: int
+    truncated: (
+        Annotated[int, Meta(description="How many inputs were cut off; absent where none was.")]
+        | UnsetType
+    ) = UNSET
 
 
 class Embedding(ResponseBody):
@@ -276,6 +307,16 @@ class TokenizeAnswer(ResponseBody):
     model: str
     max_tokens: int
     object: Literal["list"] = "list"
+
+
+class SimpleToken(ResponseBody):
+    """A token in text-embeddings-inference's words; special ones have no place in the text."""
+
+    id: int
+    text: str
+    special: bool
+    start: int | None
+    stop: int | None
 
 
 class SimilarityAnswer(ResponseBody):

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     Embed = Callable[[ServedEmbedder, Rows], Awaitable[Floats]]
 
 _WARMING = "minnow"
+_TITLED = "id = (SELECT min(id) FROM passages WHERE heading <> '')"
 
 
 class _QueuedModel(BundleModel):
@@ -57,11 +58,14 @@ class Searcher:
 
     Attributes:
         model: The model.
+        example: A question that the index can answer: a heading of its; empty until `warm`, and
+            where no chunk has one.
     """
 
     def __init__(self, model: ServedEmbedder, index: Index) -> None:
         """Join a model and an index; `open_searcher` finds the model."""
         self.model, self._index = model, index
+        self.example = ""
         self._threads = ThreadPoolExecutor(2, thread_name_prefix="minnow-search")
 
     async def search(self, asked: SearchRequest, count: int) -> list[Hit]:
@@ -80,6 +84,8 @@ class Searcher:
     async def warm(self) -> None:
         """Search once, so that no request waits for what the first search reads."""
         await self._in_thread(lambda: self._index.search(_WARMING, 1))
+        for hit in await self._in_thread(lambda: self._index.select(_TITLED)):
+            self.example = hit.headings[-1]
 
     async def close(self) -> None:
         """Wait for running searches, which need the event loop, and close the file."""

@@ -95,6 +95,7 @@ class Settings:
     strict: bool = setting(
         False, "Refuse requests with unknown fields, rather than ignore them and name them."
     )
+    metrics_public: bool = setting(False, "Give GET /metrics without the key.")
     grace_seconds: float = setting(30.0, "Give open requests this long to finish.", min=0)
     access_log: bool = setting(False, "Log every request on stderr: route, status, time.")
     limits: Limits = Limits()

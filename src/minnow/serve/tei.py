@@ -13,13 +13,19 @@ from typing import TYPE_CHECKING, Annotated
 from msgspec import Meta
 
 from minnow.engines.base import TOKENS_PER_BATCH
-from minnow.serve.errors import bad_request
+from minnow.errors import InputError
+from minnow.serve.errors import bad_request, too_many
 from minnow.serve.handlers import json_response, model_and_prompt, respond, shortened, truncates
 from minnow.serve.inputs import Rows, decode, texts_of, tokenized
+from minnow.serve.models import ServedEmbedder
 from minnow.serve.schemas import (
+    InputType,
     OneModel,
+    PromptName,
+    Request,
     ResponseBody,
     TextOrTexts,
+    Truncate,
     TruncationDirection,
     VectorsRequest,
     to_json,
@@ -31,8 +37,11 @@ if TYPE_CHECKING:
 
     from starlette.responses import Response
 
-    from minnow.serve.models import ServedEmbedder
     from minnow.serve.service import Service
+
+
+_MOST_NUMBERS = 2**23
+"""About 160 MB of JSON."""
 
 
 class InputsRequest(VectorsRequest, kw_only=True):
@@ -41,6 +50,17 @@ class InputsRequest(VectorsRequest, kw_only=True):
     inputs: TextOrTexts
     normalize: Annotated[bool, Meta(description="Scale vectors to length 1.")] = True
     truncation_direction: TruncationDirection | None = None
+    model: OneModel | None = None
+
+
+class AllRequest(Request, kw_only=True):
+    """Body of `POST /embed_all`, and minnow's `model` and `input_type`."""
+
+    inputs: TextOrTexts
+    truncate: Truncate | None = None
+    truncation_direction: TruncationDirection | None = None
+    prompt_name: PromptName | None = None
+    input_type: InputType | None = None
     model: OneModel | None = None
 
 
@@ -87,6 +107,41 @@ async def answer_embed(service: Service, body: bytes, _: Mapping[str, str]) -> R
         return to_json((normalize(vectors) if asked.normalize else vectors).tolist())
 
     return await respond(service, write, vectors.size, len(rows.truncated))
+
+
+async def answer_embed_all(service: Service, body: bytes, _: Mapping[str, str]) -> Response:
+    """Answer with the states of all tokens of each text, where the bundle's encoder gives them.
+
+    They do not pass the queue, so the numbers of one answer are limited.
+    """
+
+    def work() -> tuple[bytes, int]:
+        asked = decode(body, AllRequest)
+        model = service.model(asked.model, ServedEmbedder)
+        prompt = model.prompt(asked.input_type, asked.prompt_name)
+        model = model.of_role(asked.input_type)
+        texts = texts_of(asked.inputs, service.settings.limits.max_inputs, "inputs")
+        truncate = truncates(service, asked.truncate)
+        rows = tokenized(model, texts, prompt, truncate=truncate, param="inputs")
+        numbers = rows.tokens * model.manifest.encoder.width
+        if numbers > _MOST_NUMBERS:
+            raise too_many(
+                f"The states of {rows.tokens} tokens are {numbers} numbers; an answer has at most "
+                f"{_MOST_NUMBERS}. Send fewer texts in a request.",
+                "inputs",
+            )
+        try:
+            states = model.embedder.encode(
+                texts, prompt=prompt, output_value="token_embeddings", on_truncate="ignore"
+            )
+        except InputError as error:
+            raise bad_request(
+                f"{model.name} gives no states of tokens: {error}", "model"
+            ) from error
+        return to_json([each.tolist() for each in states]), len(rows.truncated)
+
+    content, truncated = await service.in_thread(work)
+    return json_response(content, truncated)
 
 
 async def answer_info(service: Service, _: bytes, __: Mapping[str, str]) -> Response:
