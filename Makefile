@@ -52,6 +52,7 @@ lint: $(VENV)/.extras
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
+	$(VENV)/bin/hadolint examples/serve/Dockerfile
 
 # Writes what the documentation quotes of the command line.
 docs: $(VENV)/.convert

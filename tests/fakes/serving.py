@@ -115,7 +115,12 @@ def serving(
     log = folder / "log"
     with log.open("w") as stderr:
         process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=stderr, text=True, env={**USUAL, **(env or {})}
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            text=True,
+            env={**USUAL, **(env or {})},
         )
     assert process.stdout is not None
     with process:

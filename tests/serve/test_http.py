@@ -358,7 +358,7 @@ class TestQueue:
 
 
 class TestTheEnd:
-    @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+    @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
     def test_started_requests_finish(self, served: Tiny, tmp_path: Path, number: int) -> None:
         with gated(tmp_path, served.bundle.folder) as slow:
             with slow.closed(), slow.sent("fish") as line:

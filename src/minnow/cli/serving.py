@@ -56,7 +56,8 @@ def serve_command(
     GET /openapi.json, and a page at / to try it. Rerankers are served beside embedding models.
     Clients of Ollama find POST /api/embed, POST /api/embeddings, GET /api/tags and /api/version.
     Every option has an environment variable. The address is printed on stdout once the server
-    accepts requests. On Ctrl-C or SIGTERM it finishes open requests, and stops.
+    accepts requests. On Ctrl-C or SIGTERM it finishes open requests, and stops. On SIGHUP it opens
+    bundles that were replaced, and drops no request.
 
     Example: minnow serve bge-small.minnow
 

@@ -87,7 +87,6 @@ async def _answer_post(service: Service, endpoint: Endpoint, request: Request) -
     limits = service.settings.limits
     if service.requests >= limits.max_requests:
         raise busy("Too many requests are open. Try again later.", service.batcher.seconds_to_wait)
-    service.requests += 1
     held = 0
 
     def hold(size: int) -> None:
@@ -96,18 +95,18 @@ async def _answer_post(service: Service, endpoint: Endpoint, request: Request) -
         held += size
 
     try:
-        body = await read_body(request.scope, request.receive, limits, hold)
-        assert endpoint.request is not None
-        unknown = unknown_fields(body, endpoint.request)  # 2 µs for a kilobyte, 6 ms at the limit
-        if unknown and service.settings.strict:
-            raise unknown_field(unknown[0])
-        work = endpoint.handle(service, body, request.path_params)
-        response = await unless_gone(request.receive, work)
+        with service.answering():
+            body = await read_body(request.scope, request.receive, limits, hold)
+            assert endpoint.request is not None
+            unknown = unknown_fields(body, endpoint.request)  # 2 µs a kilobyte, 6 ms at the limit
+            if unknown and service.settings.strict:
+                raise unknown_field(unknown[0])
+            work = endpoint.handle(service, body, request.path_params)
+            response = await unless_gone(request.receive, work)
         if unknown:
             response.headers[IGNORED] = ", ".join(quote(name[:40]) for name in unknown[:10])
         return response
     finally:
-        service.requests -= 1
         service.body_bytes -= held
 
 

@@ -164,6 +164,10 @@ class Batcher:
             if old is not None:
                 old.shutdown(wait=False)
 
+    def remove(self, model: BatchModel) -> None:
+        """Forget a model that no request uses any more."""
+        self._idle.pop(model, None)
+
     def check_room(self, tokens: int = 1, texts: int = 1) -> None:
         """Refuse texts that would have to wait too long; an empty queue takes any request.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import signal
 import socket
 import sys
@@ -43,10 +44,12 @@ class _Server(uvicorn.Server):
         super().__init__(config)
         self._service, self._announce = service, ready
         self.failure: Exception | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._reloading: asyncio.Task[None] | None = None
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Handle SIGHUP like SIGTERM, unless it is ignored, as under `nohup`."""
+        """Handle SIGHUP too, unless it is ignored, as under `nohup`."""
         number = getattr(signal, "SIGHUP", None)
         with super().capture_signals():
             if number is None or threading.current_thread() is not threading.main_thread():
@@ -54,11 +57,22 @@ class _Server(uvicorn.Server):
                 return
             before = signal.getsignal(number)
             if before != signal.SIG_IGN:
-                signal.signal(number, self.handle_exit)
+                signal.signal(number, self.handle_hangup)
             try:
                 yield
             finally:
                 signal.signal(number, before)
+
+    def handle_hangup(self, sig: int, frame: FrameType | None) -> None:
+        """Handle SIGHUP: reload changed bundles; but stop where a terminal was closed."""
+        if os.isatty(0):
+            self.handle_exit(sig, frame)
+        elif self._loop is not None:
+            self._loop.call_soon_threadsafe(self._reload)
+
+    def _reload(self) -> None:
+        if self._service.state == "ready" and (self._reloading is None or self._reloading.done()):
+            self._reloading = asyncio.create_task(self._service.reload())
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Handle a signal: stop gracefully, and at once on a second signal."""
@@ -70,6 +84,7 @@ class _Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Listen, and start to open the models."""
         await super().startup(sockets)
+        self._loop = asyncio.get_running_loop()
         self._opening = asyncio.create_task(self._open())
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
@@ -82,6 +97,8 @@ class _Server(uvicorn.Server):
         finally:
             timer.cancel()
             await self._opening
+            if self._reloading is not None:
+                await self._reloading
             await self._service.close()
 
     async def _open(self) -> None:

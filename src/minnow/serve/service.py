@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Literal, TypeVar
 
+from minnow.bundle import Bundle
+from minnow.errors import MinnowError
 from minnow.serve.batching import Batcher
 from minnow.serve.errors import busy, unavailable
 from minnow.serve.metrics import Metrics
 from minnow.serve.models import model_named, open_model
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     import numpy as np
     from numpy.typing import NDArray
 
-    from minnow.bundle import Bundle
     from minnow.engines import EngineOptions
     from minnow.serve.inputs import Rows
     from minnow.serve.models import Kind, ServedModel
@@ -28,6 +32,10 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float32]
 
 T = TypeVar("T")
+log = logging.getLogger("minnow.serve")
+
+_PAUSE = 0.05
+"""Seconds between looks at whether a replaced model is still in use."""
 _BODIES = 16
 """How many bodies of the largest size memory is given to; there may be more small ones."""
 
@@ -66,6 +74,9 @@ class Service:
         self.metrics = Metrics()
         self.batcher = Batcher(settings.limits, self.metrics.on_batch)
         self._threads = ThreadPoolExecutor(2, thread_name_prefix="minnow-text")
+        self._generation = 0
+        self._open: Counter[int] = Counter()
+        self._retiring: set[asyncio.Task[None]] = set()
         watch = self.metrics.watch
         watch("minnow_ready", "1 when the server accepts requests.", lambda: self.state == "ready")
         watch(
@@ -97,6 +108,70 @@ class Service:
         if self.state == "starting":
             self.state = "ready"
 
+    @contextmanager
+    def answering(self) -> Iterator[None]:
+        """Count a request, which keeps the models that it may use open until its end."""
+        generation = self._generation
+        self.requests += 1
+        self._open[generation] += 1
+        try:
+            yield
+        finally:
+            self.requests -= 1
+            self._open[generation] -= 1
+
+    async def reload(self) -> None:
+        """Open the bundles that others have replaced in their folders, one after the other.
+
+        New requests get the new one as soon as it is warmed up. The old one is closed when all
+        requests that began before have ended. Where the new one cannot be opened, or does not
+        belong to the index, the old one stays, and the log says why.
+        """
+        for name, bundle in list(self._bundles.items()):
+            try:
+                changed = await self.in_thread(Bundle.open, bundle.folder)
+                if self.state == "ready" and changed.manifest != bundle.manifest:
+                    await self._replace(name, changed)
+                    log.info("%s is another bundle now: reloaded", name)
+            except MinnowError as error:
+                log.error("%s is not reloaded: %s", name, error)
+
+    async def _replace(self, name: str, bundle: Bundle) -> None:
+        model = await self.in_thread(open_model, name, bundle, self._options)
+        old, searcher = self.models[name], self.searcher
+        for part in model.parts:
+            self.batcher.add(part)
+        try:
+            if self._index is not None and searcher is not None and searcher.model is old:
+                from minnow.serve.searching import open_searcher
+
+                searcher = open_searcher(self._index, {name: model}, self.compute)
+                await searcher.warm()
+        except BaseException:
+            self._close(model)
+            raise
+        left, self.searcher = self.searcher, searcher
+        self.models[name] = model
+        self._bundles = {**self._bundles, name: bundle}
+        self._generation += 1
+        retiring = self._retire(old, None if left is searcher else left, self._generation)
+        task = asyncio.create_task(retiring)
+        self._retiring.add(task)
+        task.add_done_callback(self._retiring.discard)
+
+    async def _retire(self, model: ServedModel, searcher: Searcher | None, before: int) -> None:
+        """Close what was replaced, once no request of an older generation is open."""
+        while any(count for number, count in self._open.items() if number < before):
+            await asyncio.sleep(_PAUSE)
+        if searcher is not None:
+            await searcher.close()
+        self._close(model)
+
+    def _close(self, model: ServedModel) -> None:
+        for part in model.parts:
+            self.batcher.remove(part)
+        model.close()
+
     @property
     def is_indexed(self) -> bool:
         """Whether the server has an index."""
@@ -115,6 +190,7 @@ class Service:
         self.stop_taking()
         self.batcher.close()
         await self.batcher.drained()
+        await asyncio.gather(*self._retiring)
         self._threads.shutdown(wait=True, cancel_futures=True)
         if self.searcher is not None:
             await self.searcher.close()
