@@ -54,6 +54,15 @@ typedef struct {
 MINNOW_API minnow_embedder* minnow_open(const char* folder, const minnow_options* options,
                                         char* error, size_t error_size);
 
+/* Opens a bundle on the fastest backend and mode of this device that gives the vectors of the bundle's canaries,
+ * texts whose vectors it brings; MNN's default mode stays unless another takes 10 % less time. What was tried is
+ * kept in the file `record`, as JSON, and tried again only with another bundle, device, version of MNN or number of
+ * threads. Each attempt is recorded before it starts: one that ends the app is not repeated. Without a record (NULL,
+ * or a file that cannot be written) only modes of the CPU are tried. Returns NULL where nothing gives the vectors,
+ * or on another failure. In `options`, which may be NULL, backend, precision, memory and fixed_shapes have to be 0. */
+MINNOW_API minnow_embedder* minnow_open_best(const char* folder, const char* record, const minnow_options* options,
+                                             char* error, size_t error_size);
+
 /* Returns the number of floats in a vector. */
 MINNOW_API int32_t minnow_width(const minnow_embedder* embedder);
 
@@ -68,6 +77,10 @@ MINNOW_API void minnow_close(minnow_embedder* embedder);
 /* Opens the bundle of a reranker, which scores pairs of texts; returns NULL on failure. */
 MINNOW_API minnow_reranker* minnow_open_reranker(const char* folder, const minnow_options* options,
                                                  char* error, size_t error_size);
+
+/* Opens the bundle of a reranker as minnow_open_best opens an embedding model. */
+MINNOW_API minnow_reranker* minnow_open_best_reranker(const char* folder, const char* record,
+                                                      const minnow_options* options, char* error, size_t error_size);
 
 /* Returns how many scores a pair has; 1 where documents can be ranked. */
 MINNOW_API int32_t minnow_labels(const minnow_reranker* reranker);

@@ -10,19 +10,9 @@
 
 using minnow::Error;
 using minnow::Json;
+using minnow::quoted;
 
 namespace {
-
-std::string quoted(const std::string& text) {
-    std::string found = "\"";
-    for (char c : text) {
-        char escaped[8];
-        std::snprintf(escaped, sizeof escaped, "\\u%04x", c & 0xff);
-        if (c == '"' || c == '\\') found += '\\';
-        found += static_cast<unsigned char>(c) < 0x20 ? escaped : std::string(1, c);
-    }
-    return found + '"';
-}
 
 std::string joined(const std::vector<std::string>& parts) {
     std::string found;

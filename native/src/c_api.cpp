@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "best.hpp"
 #include "embedder.hpp"
 #include "reranker.hpp"
 
@@ -51,6 +52,11 @@ minnow::Options options_of(const minnow_options* given) {
     return options;
 }
 
+minnow::Options best_of(const char* folder, const char* record, const minnow_options* given, bool reranks) {
+    if (!folder) throw minnow::Error("The folder is NULL.");
+    return minnow::best_options(folder, record ? record : "", options_of(given), reranks);
+}
+
 std::string string_of(const minnow_text& text) {
     if (!text.bytes && text.size) throw minnow::Error("A text is NULL.");
     return {text.bytes ? text.bytes : "", text.size};
@@ -68,6 +74,16 @@ minnow_embedder* minnow_open(const char* folder, const minnow_options* given, ch
     guarded(error, size, [&] {
         if (!folder) throw minnow::Error("The folder is NULL.");
         found = new minnow_embedder{minnow::Embedder(folder, options_of(given))};
+    });
+    return found;
+}
+
+minnow_embedder* minnow_open_best(const char* folder, const char* record, const minnow_options* given,
+                                  char* error, size_t size) {
+    minnow_embedder* found = nullptr;
+    guarded(error, size, [&] {
+        auto options = best_of(folder, record, given, false);
+        found = new minnow_embedder{minnow::Embedder(folder, options)};
     });
     return found;
 }
@@ -92,6 +108,16 @@ minnow_reranker* minnow_open_reranker(const char* folder, const minnow_options* 
     guarded(error, size, [&] {
         if (!folder) throw minnow::Error("The folder is NULL.");
         found = new minnow_reranker{minnow::Reranker(folder, options_of(given))};
+    });
+    return found;
+}
+
+minnow_reranker* minnow_open_best_reranker(const char* folder, const char* record, const minnow_options* given,
+                                           char* error, size_t size) {
+    minnow_reranker* found = nullptr;
+    guarded(error, size, [&] {
+        auto options = best_of(folder, record, given, true);
+        found = new minnow_reranker{minnow::Reranker(folder, options)};
     });
     return found;
 }

@@ -42,6 +42,8 @@ public:
     std::vector<Tokens> tokens(const std::vector<std::string>& texts, const std::string& prompt = "");
     const Manifest& manifest() const { return manifest_; }
     int width() const { return manifest_.width; }
+    // Returns the embedder of queries, where they have an encoder of their own; else null.
+    Embedder* queries() { return queries_.get(); }
 
 private:
     Embedder(const std::string& folder, const Manifest& manifest, const Options& options);

@@ -1,5 +1,6 @@
 #include "json.hpp"
 
+#include <cstdio>
 #include <cstdlib>
 #include <fstream>
 #include <iterator>
@@ -94,6 +95,17 @@ Json read_json(const std::string& path) {
     std::ifstream file(path, std::ios::binary);
     if (!file) throw Error(path + " cannot be read.");
     return parse_json(std::string(std::istreambuf_iterator<char>(file), {}), path);
+}
+
+std::string quoted(const std::string& text) {
+    std::string found = "\"";
+    for (char c : text) {
+        char escaped[8];
+        std::snprintf(escaped, sizeof escaped, "\\u%04x", c & 0xff);
+        if (c == '"' || c == '\\') found += '\\';
+        found += static_cast<unsigned char>(c) < 0x20 ? escaped : std::string(1, c);
+    }
+    return found + '"';
 }
 
 }  // namespace minnow

@@ -50,5 +50,7 @@ struct Json {
 // Both throw Error; `name` names the text in the message.
 Json parse_json(std::string_view text, const std::string& name);
 Json read_json(const std::string& path);
+// Returns a string of UTF-8 as JSON writes it.
+std::string quoted(const std::string& text);
 
 }  // namespace minnow

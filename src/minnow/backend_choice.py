@@ -123,7 +123,7 @@ class BackendChoice:
         device: The system, the machine and its processor.
         mnn: MNN's version.
         threads: CPU threads.
-        chosen: The number of the attempt that was chosen, from 0.
+        chosen: The number of the attempt that was chosen, from 0; -1 where an app has ended before.
         reason: Why, in a sentence.
         attempts: What was tried, in order.
     """
@@ -224,6 +224,9 @@ def read_choice(path: Path) -> BackendChoice:
         raise InputError(f"{path} is not the record of a choice of backends: {error}.") from error
     if choice.format != FORMAT:
         raise InputError(f"{path} has format {choice.format}; this minnow reads {FORMAT}.")
+    if choice.chosen == -1:
+        tried = choice.attempts[-1].mode if choice.attempts else "the first mode"
+        raise InputError(f"{path} has no choice yet: an app ended while {tried} was tried.")
     if not 0 <= choice.chosen < len(choice.attempts):
         raise InputError(f"{path} chose an attempt that it does not hold.")
     if choice.attempts[choice.chosen].outcome != RIGHT:

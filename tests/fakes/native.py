@@ -34,7 +34,13 @@ TOKENIZER = (
     "src/unicode.cpp",
 )
 PROGRAM = ("programs/minnow_embed.cpp", "programs/device_check.cpp", *TOKENIZER)
-CORE = ("src/embedder.cpp", "src/mnn_llm.cpp", "src/network.cpp", "src/reranker.cpp")
+CORE = (
+    "src/best.cpp",
+    "src/embedder.cpp",
+    "src/mnn_llm.cpp",
+    "src/network.cpp",
+    "src/reranker.cpp",
+)
 
 
 def mnn_root() -> Path:
