@@ -127,7 +127,7 @@ def test_the_c_api_opens_and_remembers(made: Tiny, library: Any, tmp_path: Path)
         ctypes.c_size_t(0),
     ) == 0  # fmt: skip
     with Embedder.open(made.bundle, engine="mnn") as python:
-        np.testing.assert_allclose(vector, python.encode(text), atol=1e-5)
+        np.testing.assert_allclose(np.array(vector), python.encode(text), atol=1e-5)
     for opened in (embedder, again):
         library.minnow_close(ctypes.c_void_p(opened))
 
