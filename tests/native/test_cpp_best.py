@@ -50,7 +50,7 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> Any:
 def choose(
     check: Path, bundle: Bundle, record: Path, fault: str
 ) -> subprocess.CompletedProcess[str]:
-    command = [check, bundle.folder, record, fault]
+    command = [str(check), str(bundle.folder), str(record), fault]
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
 
 
