@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from fakes.corpora import MNN, corpus
 
-from minnow.engines import EngineOptions
 from minnow.errors import InputError, OutputError, ParityError
 
 if TYPE_CHECKING:
@@ -22,27 +22,6 @@ if TYPE_CHECKING:
 pa = pytest.importorskip("pyarrow")
 parquet = pytest.importorskip("pyarrow.parquet")
 pytestmark = pytest.mark.extra("convert", "parquet")
-
-MNN = EngineOptions("mnn", threads=1)
-WORDS = ("fish", "ship", "sleep", "sea", "keel", "eye", "net", "sail")
-
-
-@pytest.fixture(scope="module")
-def job(made: Tiny) -> Job:
-    from minnow.cluster import Job
-
-    return Job.embedding(made.bundle.folder, options=MNN)
-
-
-def corpus(rows: int, start: int = 0) -> Any:
-    numbers = range(start, start + rows)
-    return pa.table(
-        {
-            "id": [f"d{n}" for n in numbers],
-            "text": [" ".join(WORDS[(n * k) % 8] for k in range(1, 2 + n % 5)) for n in numbers],
-            "lang": ["en"] * rows,
-        }
-    )
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from fakes.corpora import MNN
 
 from minnow import Embedder, Reranker
 from minnow.engines import EngineOptions
@@ -25,15 +26,7 @@ if TYPE_CHECKING:
 pa = pytest.importorskip("pyarrow")
 pytestmark = pytest.mark.extra("convert", "parquet")
 
-MNN = EngineOptions("mnn", threads=1)
 TEXTS = ["fish", "how do fish sleep", "ships", "a fish " * 400, ""]
-
-
-@pytest.fixture(scope="module")
-def job(made: Tiny) -> Job:
-    from minnow.cluster import Job
-
-    return Job.embedding(made.bundle.folder, options=MNN)
 
 
 @pytest.fixture(scope="module")

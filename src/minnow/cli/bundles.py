@@ -12,10 +12,11 @@ import typer
 
 from minnow.bundle import ENCODER, Bundle
 from minnow.cli.app import app, print_facts, steps
-from minnow.cli.corpora import CorpusChoice
+from minnow.cli.corpora import CorpusChoice, verify_vectors
 from minnow.cli.fields import options_from_fields
 from minnow.cli.options import (
     BundleFolder,
+    BundleOption,
     EngineMemoryChoice,
     Json,
     ModelChoices,
@@ -176,16 +177,31 @@ def read_calibration(name: str | None) -> list[str] | None:
 
 @app.command("verify", epilog=EPILOG)
 def verify_command(
-    bundle: BundleFolder,
+    bundle: Annotated[
+        str,
+        typer.Argument(metavar="BUNDLE", help="A bundle's folder; or one of vectors in Parquet."),
+    ],
     source: OriginOption = None,
     reference: ReferenceOption = "checkpoint",
     offline: Offline = False,
+    model: BundleOption = None,
+    sample: Annotated[
+        int, typer.Option(min=0, help="Of vectors, embed this many rows of each file again.")
+    ] = 8,
     as_json: Json = False,
 ) -> None:
     """Repeat a bundle's proof: all hashes, all probe texts.
 
+    A folder of vectors that `minnow embed` made of Parquet is checked with the --bundle that they
+    are of: every row's numbers, and a sample of each file on MNN.
+
     Example: minnow verify bge-small.minnow
+
+    Example: minnow verify vectors --bundle bge-small.minnow
     """
+    if model is not None:
+        verify_vectors(bundle, model, sample, as_json=as_json)
+        return
     from minnow.convert import verify
 
     parity = verify(bundle, source=source, reference=reference, offline=offline, progress=steps())

@@ -1,4 +1,4 @@
-"""Corpora in Parquet files, as `minnow embed` takes them."""
+"""Corpora in Parquet files, as `minnow embed` and `minnow verify` take them."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class CorpusChoice:
             truncate_dim=truncate_dim, dtype=self.vectors, batch_size=batch_size, options=engine,
         )  # fmt: skip
         started = time.monotonic()
-        with _progress() as progress:
+        with row_progress("embedding") as progress:
             report = embed_folder(
                 source, output, job, cluster=self.cluster or "local", rows=self.rows,
                 keep=self.keeps or None, progress=progress,
@@ -87,11 +87,25 @@ class CorpusChoice:
             raise typer.Exit(_ROWS_WITH_ERRORS)
 
 
+def verify_vectors(folder: str, bundle: Path, sample: int, *, as_json: bool) -> None:
+    """Check a folder of vectors, and print what was found; exit with an error code at faults."""
+    from minnow.cluster.checking import verify_folder
+    from minnow.errors import ParityError
+
+    with row_progress("checking") as progress:
+        found = verify_folder(folder, bundle, sample=sample, progress=progress)
+    for fault in found.faults:
+        print(f"fault: {fault}", file=sys.stderr)
+    print_facts({"vectors": folder, **vars(found), "faults": len(found.faults)}, as_json)
+    if found.faults:
+        raise typer.Exit(ParityError.exit_code)
+
+
 @contextmanager
-def _progress() -> Iterator[Callable[[int, int], None]]:
+def row_progress(task: str) -> Iterator[Callable[[int, int], None]]:
     """Show a bar on a terminal, else a line on stderr for each part."""
     is_terminal, shown = sys.stderr.isatty(), 0
-    with show_progress("embedding", None, "rows", show=is_terminal) as advance:
+    with show_progress(task, None, "rows", show=is_terminal) as advance:
 
         def show(done: int, total: int) -> None:
             nonlocal shown

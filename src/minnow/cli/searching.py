@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from minnow.cli.app import app, print_facts
+from minnow.cli.corpora import row_progress
 from minnow.cli.fields import options_from_fields
 from minnow.cli.options import BundleOption, EngineChoice, Json, RerankChoice, ScopeChoice
 from minnow.options import Fusion, SearchMode, SidecarUse
@@ -44,14 +45,23 @@ WhereOption = Annotated[
 @app.command("index", epilog=EPILOG)
 @options_from_fields
 def index_command(
+    output: Annotated[Path, typer.Option("--output", "-o", help="Write the index to this file.")],
     paths: Annotated[
-        list[Path],
+        list[Path] | None,
         typer.Argument(
             metavar="PATH...", help="Files and folders of Markdown, text, HTML, PDF, code, JSONL."
         ),
-    ],
-    output: Annotated[Path, typer.Option("--output", "-o", help="Write the index to this file.")],
+    ] = None,
     bundle: BundleOption = None,
+    vectors: Annotated[
+        str | None,
+        typer.Option(
+            "--from", metavar="FOLDER", help="Take vectors that `minnow embed` made of Parquet."
+        ),
+    ] = None,
+    shard_rows: Annotated[
+        int, typer.Option(min=1, help="With --from: begin a file after this many rows.")
+    ] = 1_000_000,
     chunk_tokens: Annotated[
         int | None, typer.Option(min=16, help="Cut chunks of at most this; 256 for a new index.")
     ] = None,
@@ -86,11 +96,22 @@ def index_command(
 
     A line of JSONL is a document: {"id": ..., "text": ..., "title": ..., "metadata": {...}}.
 
+    With --from nothing is embedded, and no bundle is needed. More rows than --shard-rows go into
+    several files of a folder, which `minnow search` takes as one index.
+
+    Example: minnow index --from vectors --output corpus.index
+
     Example: minnow index handbook notes.md --bundle bge-small.minnow --output docs.index
     """
     from minnow.search import index_paths, open_index, open_model
     from minnow.search.paths import find_files
 
+    if bool(paths) == bool(vectors):
+        raise UsageError("Give paths of documents, or a folder of vectors with --from.")
+    if vectors is not None:
+        _index_vectors(vectors, output, bundle, encoding, shard_rows, sidecar, as_json=as_json)
+        return
+    paths = paths or []
     if remove_paths:
         _remove(paths, output, as_json=as_json)
         return
@@ -112,6 +133,32 @@ def index_command(
                 store.compact()
     make_sidecar(output, sidecar)
     _print_report(report, output, as_json=as_json)
+
+
+def _index_vectors(
+    source: str,
+    output: Path,
+    bundle: Path | None,
+    encoding: VectorEncoding | None,
+    shard_rows: int,
+    sidecar: SidecarUse,
+    *,
+    as_json: bool,
+) -> None:
+    from minnow.bundle import Bundle
+    from minnow.cluster.indexing import index_vectors
+    from minnow.indexfile.fingerprint import Fingerprint
+
+    wanted = None if bundle is None else Fingerprint.of(Bundle.open(bundle).manifest)
+    with row_progress("indexing") as progress:
+        report = index_vectors(
+            source, output, fingerprint=wanted, encoding=encoding, shard_rows=shard_rows,
+            progress=progress,
+        )  # fmt: skip
+    for file in report.files:
+        make_sidecar(file, sidecar)
+    files = [str(file) for file in report.files]
+    print_facts({"index": str(output), **vars(report), "files": files}, as_json)
 
 
 def _remove(paths: list[Path], output: Path, *, as_json: bool) -> None:
@@ -239,12 +286,16 @@ def search_command(
     """
     from minnow.search import Index
     from minnow.search.results import json_of, print_hits
+    from minnow.search.shards import index_files
 
-    chosen = chosen_mode(file, mode, bundle, rerank)
+    files = index_files(file)
+    chosen = chosen_mode(files[0], mode, bundle, rerank)
     model = bundle if chosen != "keyword" else None
     with (
         rerank.open(engine.threads) as reranker,
-        Index.open(file, model, engine.options(), sidecar=sidecar) as index,
+        Index.open(
+            files[0] if len(files) == 1 else files, model, engine.options(), sidecar=sidecar
+        ) as index,
     ):
         options = scope.options(
             mode=chosen, where=where, fusion=fusion, reranker=reranker,

@@ -14,8 +14,6 @@ except ImportError as error:
     raise MissingExtraError("Reading and writing Arrow tables", "parquet") from error
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from numpy.typing import NDArray
 
     from minnow.cluster.job import VectorType
@@ -24,6 +22,8 @@ if TYPE_CHECKING:
 
 VECTOR, SCALE, SCORE = "embedding", "embedding_scale", "score"
 TRUNCATED, ERROR = "truncated", "error"
+RESULTS = (VECTOR, SCALE, SCORE, TRUNCATED, ERROR)
+"""The columns that results take."""
 _NUMBERS = (pa.float32(), pa.float16(), pa.int8())
 _LARGEST = 127
 
@@ -148,13 +148,13 @@ def _whole(column: pa.ChunkedArray) -> pa.Array:
     return pa.concat_arrays(column.chunks) if column.num_chunks else pa.array([], column.type)
 
 
-def require_free(table: pa.Table, names: Sequence[str]) -> None:
+def require_free(table: pa.Table) -> None:
     """Refuse a table that has a column of a name that results take.
 
     Raises:
         InputError: It has one.
     """
-    taken = [name for name in names if name in table.column_names]
+    taken = [name for name in RESULTS if name in table.column_names]
     if taken:
         raise InputError(
             f"The table has a column {taken[0]!r} already, where the result goes. Rename or drop "

@@ -11,7 +11,7 @@ import msgspec
 import pyarrow as pa
 from pyarrow import parquet
 
-from minnow.cluster.columns import ERROR, TRUNCATED
+from minnow.cluster.columns import ERROR, RESULTS, TRUNCATED
 from minnow.cluster.places import PARQUET, Place, reading
 from minnow.errors import InputError
 from minnow.indexfile.fingerprint import Fingerprint
@@ -194,15 +194,21 @@ def stem_of(name: str) -> str | None:
     return found[1] if found else None
 
 
-def key_of(table: pa.Table, job: Job) -> str:
-    """Return the digest of a job and of rows with all their columns.
+def content_digest(table: pa.Table, job: bytes) -> str:
+    """Return the digest of a job and of rows with all their columns, but those of results.
 
     Arrow's stream format is hashed: the names, types and values. `take` copies the rows, because a
     slice of a longer column is written with bytes of its other rows.
+
+    Args:
+        table: The rows.
+        job: `Job.identity`.
     """
-    digest = hashlib.sha256(job.identity)
-    with pa.ipc.new_stream(_Hashing(digest), table.schema) as stream:
-        stream.write_table(table.combine_chunks().take(pa.array(range(len(table)), pa.int64())))
+    names = [name for name in table.column_names if name not in RESULTS]
+    rows = table.select(names).replace_schema_metadata(None).combine_chunks()
+    digest = hashlib.sha256(job)
+    with pa.ipc.new_stream(_Hashing(digest), rows.schema) as stream:
+        stream.write_table(rows.take(pa.array(range(len(rows)), pa.int64())))
     return digest.hexdigest()
 
 

@@ -17,8 +17,8 @@ from minnow.cluster.parts import (
     CorpusPart,
     PartRecord,
     PartSample,
+    content_digest,
     counts,
-    key_of,
     read_record,
     with_record,
 )
@@ -101,7 +101,7 @@ def embed_part(
         EngineError, ParityError: As `BlockRunner`.
     """
     table = part.read(job)
-    key = key_of(table, job)
+    key = content_digest(table, job.identity)
     place = target / part.file_name(key)
     if place.exists:
         record = read_record(place)
@@ -111,11 +111,11 @@ def embed_part(
     return EmbeddedPart(part, key, found, choose_sample(found, key), opened.engine, host())
 
 
-def choose_sample(table: pa.Table, key: str) -> list[int]:
-    """Choose rows with a vector, which are always the same for the same content."""
+def choose_sample(table: pa.Table, key: str, count: int = SAMPLE) -> list[int]:
+    """Choose rows with a vector, which are always the same for the same key."""
     sound = np.flatnonzero(np.asarray(table.column(ERROR).is_null()))
     chosen = np.random.default_rng(int(key[:16], 16)).choice(
-        sound, min(SAMPLE, len(sound)), replace=False
+        sound, min(count, len(sound)), replace=False
     )
     return sorted(int(row) for row in chosen)
 

@@ -10,10 +10,8 @@ import pyarrow as pa
 
 from minnow.cluster.columns import (
     ERROR,
-    SCALE,
     SCORE,
     TRUNCATED,
-    VECTOR,
     as_table,
     like,
     read_texts,
@@ -43,6 +41,7 @@ class BlockRunner:
     Attributes:
         job: The job.
         engine: The name of the engine that runs.
+        width: Length of a vector, or the number of a reranker's labels.
     """
 
     def __init__(self, job: Job, threads: int | None = None) -> None:
@@ -70,6 +69,7 @@ class BlockRunner:
         part = opened if isinstance(opened, Reranker) else opened.of_role(job.role)
         self._pipeline: Any = part.pipeline
         self.engine = self._pipeline.engine.name
+        self.width = self._options.width
 
     def __call__(self, table: pa.Table) -> pa.Table:
         """Add the results of a block of rows as columns, in the order of the rows.
@@ -87,7 +87,7 @@ class BlockRunner:
             EngineError: The runtime failed on every row.
         """
         columns = [read_texts(table, name) for name in self.job.columns]
-        require_free(table, (VECTOR, SCALE, SCORE, TRUNCATED, ERROR))
+        require_free(table)
         found, truncated, errors = self.run(list(zip(*columns, strict=True)))
         if isinstance(self._opened, Reranker):
             scores = scores_of(found, self._opened.reranking.activation)

@@ -23,12 +23,13 @@ from minnow.search.indexing import (
 )
 from minnow.search.records import Record, put_records, remove_records
 from minnow.search.results import Hit, Neighbour, Repeat
+from minnow.search.shards import ShardedIndex
 from minnow.vectors import VectorEncoding
 
 __all__ = [
     "BundleModel", "Collection", "Fingerprint", "Fusion", "Hit", "Index", "IndexSettings",
     "IndexingReport", "IndexingState", "Neighbour", "Record", "Repeat", "SearchChoice",
-    "SearchModel", "Store", "VectorEncoding", "index_paths",
+    "SearchModel", "ShardedIndex", "Store", "VectorEncoding", "index_paths",
     "make_store", "open_index", "open_model", "open_store", "put_records", "remove_paths",
     "remove_records",
 ]  # fmt: skip

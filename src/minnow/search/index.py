@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING, get_args, overload
 
 import numpy as np
 
@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from minnow.search.choice import SearchChoice
     from minnow.search.options import SearchOptions
     from minnow.search.results import Hit
+    from minnow.search.shards import ShardedIndex
 
 
 class Index(OpenIndexFile):
@@ -97,6 +98,7 @@ class Index(OpenIndexFile):
         self._checked: tuple[object, ...] = ()
         self._keywords_checked = -1
 
+    @overload
     @classmethod
     def open(
         cls,
@@ -106,11 +108,35 @@ class Index(OpenIndexFile):
         *,
         sidecar: SidecarUse = "auto",
         **changes: Unpack[EngineArguments],
-    ) -> Index:
-        """Open an index file for searching.
+    ) -> Index: ...
+
+    @overload
+    @classmethod
+    def open(
+        cls,
+        file: list[str] | list[Path],
+        bundle: str | Path | Bundle | None = None,
+        options: EngineOptions = EngineOptions(),
+        *,
+        sidecar: SidecarUse = "auto",
+        **changes: Unpack[EngineArguments],
+    ) -> ShardedIndex: ...
+
+    @classmethod
+    def open(
+        cls,
+        file: str | Path | list[str] | list[Path],
+        bundle: str | Path | Bundle | None = None,
+        options: EngineOptions = EngineOptions(),
+        *,
+        sidecar: SidecarUse = "auto",
+        **changes: Unpack[EngineArguments],
+    ) -> Index | ShardedIndex:
+        """Open an index file for searching, or several as one.
 
         Args:
-            file: The file that `minnow index` wrote.
+            file: The file that `minnow index` wrote; or a list of files of one model, which are
+                opened as a `ShardedIndex`.
             bundle: The model that it was made with, in any precision that its proof allows, or
                 static queries distilled from it. None is needed to search by keyword, or with
                 vectors of your own.
@@ -124,6 +150,10 @@ class Index(OpenIndexFile):
                 minnow.
             BundleError, EngineError, SourceError, MissingExtraError: As `Embedder.open`.
         """
+        if isinstance(file, list):
+            from minnow.search.shards import ShardedIndex  # which is made of this class
+
+            return ShardedIndex.open(file, bundle, replace(options, **changes), sidecar)
         with ExitStack() as stack:
             store = open_store(Path(file))
             stack.callback(store.close)

@@ -99,7 +99,7 @@ def collection_path(name: str) -> str:
 
 def put_records(
     store: Store,
-    model: SearchModel,
+    model: SearchModel | None,
     records: Iterable[Record],
     *,
     collection: str = DEFAULT_COLLECTION,
@@ -111,7 +111,7 @@ def put_records(
 
     Args:
         store: The index, open for writing, made with the model.
-        model: The model that makes the vectors.
+        model: The model that makes the vectors; None where every record brings its own.
         records: Records with different ids.
         collection: The collection they belong to.
 
@@ -135,8 +135,10 @@ def put_records(
         if known is not None and known[0] == digests[i]:
             vectors[i] = known[1]
     missing = [i for i in range(len(rows)) if i not in vectors]
-    _check_lengths([rows[i] for i in missing], model)
-    if missing:
+    if missing and model is None:
+        raise InputError(f"{rows[missing[0]].shown} has no vector, and there is no model.")
+    if missing and model is not None:
+        _check_lengths([rows[i] for i in missing], model)
         made = writer.rows(model.encode_documents([rows[i].text for i in missing]))
         vectors.update(zip(missing, made, strict=True))
     writer.put(
