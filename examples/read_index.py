@@ -59,6 +59,7 @@ def nearest(database: sqlite3.Connection, query: list[float], k: int) -> list[tu
     if similarity not in ("cosine", "dot"):
         raise SystemExit(f"This program does not compare by {similarity}.")
     if similarity == "cosine":  # stored vectors have length 1 already
+        query = query[:width]  # a file may keep the first numbers of vectors only
         length = math.sqrt(sum(x * x for x in query)) or 1.0
         query = [x / length for x in query]
     scored = []

@@ -26,6 +26,7 @@ OTHER: dict[str, Any] = {
     "lowercase": True,
     "max_tokens": 32,
     "width": 48,
+    "truncated_from": 96,
     "similarity": "dot",
 }
 INT8 = replace(FINGERPRINT, precision="int8", worst_cosine=0.998, recipe={"precision": "int8"})

@@ -33,7 +33,8 @@ def print_frontier(found: Frontier, file: TextIO) -> None:
     console.print(
         Text(f"baseline: {base.label}, {base.runtime}, {numbers.megabytes(base.size)}"), end="\n\n"
     )
-    for table in (_fidelity(found), _figures(found), _differences(found)):
+    tables = [_fidelity(found), _figures(found), _differences(found)]
+    for table in tables + ([_dimensions(found)] if found.dimensions else []):
         console.print(table)
     for line in (*_refusals(found), *map(Text, found.notes), *_verdicts(found)):
         console.print(line)
@@ -90,6 +91,19 @@ def _differences(found: Frontier) -> Table:
             interval = difference.interval
             ends = f"{interval.low:+.4f} to {interval.high:+.4f}"
             table.add_row(row.rung.name, f"{interval.difference:+.4f}", ends, difference.verdict)
+    return table
+
+
+def _dimensions(found: Frontier) -> Table:
+    title = f"{HEADLINE} of the baseline with the first numbers of its vectors only"
+    table = table_of(
+        title, "numbers", HEADLINE, "difference", "95 % interval", "verdict", left=("verdict",)
+    )
+    for row in found.dimensions:
+        interval = row.interval
+        ends = f"{interval.low:+.4f} to {interval.high:+.4f}"
+        figures = numbers.measure(row.ndcg), f"{interval.difference:+.4f}", ends
+        table.add_row(str(row.dim), *figures, row.verdict)
     return table
 
 

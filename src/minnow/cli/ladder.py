@@ -47,6 +47,10 @@ def frontier_command(
             "--output", "-o", help="Write all of them to this folder; by default NAME.frontier."
         ),
     ] = None,
+    dim: Annotated[
+        list[int] | None,
+        typer.Option(min=1, help="Also measure this many numbers of each vector; may be repeated."),
+    ] = None,
     margin: Margin = 0.01,
     report: Report = None,
     *,
@@ -83,7 +87,7 @@ def frontier_command(
         progress=steps(),
     )
     print(f"All of them are in {ladder.folder}.", file=sys.stderr)
-    found = measure(ladder, chosen, run.options(), margin=margin)
+    found = measure(ladder, chosen, run.options(), margin=margin, dims=dim or ())
     print_result(
         replace(found, refused=tuple(map(_with_flags, found.refused))),
         as_json=as_json,

@@ -72,6 +72,13 @@ def index_command(
         VectorEncoding | None,
         typer.Option("--vectors", help="Store vectors like this; float16 for a new index."),
     ] = None,
+    dim: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Keep this many numbers of each vector (Matryoshka), where that loses nothing.",
+        ),
+    ] = None,
     rebuild: Annotated[
         bool, typer.Option("--rebuild", help="Drop all that came from files first.")
     ] = False,
@@ -125,6 +132,7 @@ def index_command(
             max_tokens=chunk_tokens,
             overlap=overlap,
             encoding=encoding,
+            dim=dim,
             rebuild=rebuild,
         )
         with closing(store), _progress() as progress:

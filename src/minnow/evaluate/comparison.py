@@ -145,6 +145,16 @@ def compare(
     return Comparison(DatasetFacts.of(dataset), margin, tuple(results), notes)
 
 
+def embed(system: str, dataset: Dataset, options: RunOptions = RunOptions()) -> Embedded:
+    """Embed a data set with one system; vectors in the cache are not computed again.
+
+    Raises:
+        MinnowError: As `compare`.
+    """
+    (found,), _ = _find([system], options)
+    return _embed(found, dataset, options)
+
+
 # --- finding and running -----------------------------------------------------------------
 
 
@@ -200,7 +210,7 @@ def _note_earlier_runs(earlier: Sequence[SystemResult], *, alone: bool) -> list[
 
 def _measure(embedded: Embedded, dataset: Dataset, options: RunOptions) -> SystemResult:
     system, reranker = embedded.system, embedded.system.reranker
-    indices = search(dataset, *_search_vectors(embedded), k=DEPTH)
+    indices = search(dataset, *search_vectors(embedded), k=DEPTH)
     reranking = None
     if reranker is not None:
         indices, usage = rerank(
@@ -220,7 +230,7 @@ def _measure(embedded: Embedded, dataset: Dataset, options: RunOptions) -> Syste
     )
 
 
-def _search_vectors(embedded: Embedded) -> tuple[Floats, Floats]:
+def search_vectors(embedded: Embedded) -> tuple[Floats, Floats]:
     """Return queries and documents whose dot products rank as the model's similarity does."""
     queries, documents = embedded.queries, embedded.documents
     if embedded.similarity is Similarity.COSINE:

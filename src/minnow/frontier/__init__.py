@@ -5,12 +5,14 @@
 fidelity, and which GGUF files a bundle dominates. `minnow.frontier.report` renders a page of it.
 """
 
+from minnow.frontier.dimensions import Dimension, measure_dimensions
 from minnow.frontier.ladder import Ladder, build_ladder
 from minnow.frontier.points import Point, dominates, frontier_of
 from minnow.frontier.results import Frontier, Measured, frontier_facts, measure
 from minnow.frontier.rungs import Refusal, Rung
 
 __all__ = [
+    "Dimension",
     "Frontier",
     "Ladder",
     "Measured",
@@ -22,4 +24,5 @@ __all__ = [
     "frontier_facts",
     "frontier_of",
     "measure",
+    "measure_dimensions",
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,10 +16,13 @@ from minnow.evaluate.results import (
     finite_or_none,
     system_facts,
 )
+from minnow.frontier.dimensions import Dimension, measure_dimensions
 from minnow.frontier.points import Point, dominates, frontier_of
 from minnow.frontier.rungs import Rung
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from minnow.datasets import Dataset
     from minnow.frontier.ladder import Ladder
 
@@ -65,6 +68,7 @@ class Frontier:
         measured: The rungs, the smallest first.
         refused: The rungs that the proof refused.
         notes: What a reader should know about how they were made and run.
+        dimensions: What the baseline finds with the first numbers of its vectors only.
     """
 
     source: str
@@ -74,6 +78,7 @@ class Frontier:
     measured: tuple[Measured, ...]
     refused: tuple[Rung, ...] = ()
     notes: tuple[str, ...] = ()
+    dimensions: tuple[Dimension, ...] = ()
 
     @property
     def has_baseline(self) -> bool:
@@ -98,7 +103,12 @@ class Frontier:
 
 
 def measure(
-    ladder: Ladder, dataset: Dataset, options: RunOptions = RunOptions(), *, margin: float = MARGIN
+    ladder: Ladder,
+    dataset: Dataset,
+    options: RunOptions = RunOptions(),
+    *,
+    margin: float = MARGIN,
+    dims: Sequence[int] = (),
 ) -> Frontier:
     """Measure every rung that was not refused, each in a separate process.
 
@@ -107,6 +117,7 @@ def measure(
         dataset: The data set to search.
         options: How to run the systems.
         margin: The largest difference of a measure that does not matter.
+        dims: Also measure the baseline with so many numbers of its vectors, the first.
 
     Raises:
         MinnowError: As `compare`.
@@ -115,6 +126,7 @@ def measure(
     others = [rung.system for rung in made if rung.system != ladder.baseline]
     comparison = compare([ladder.baseline, *others], dataset, options, margin=margin)
     results = {system.name: system for system in comparison.systems}
+    again = replace(options, fresh=False)
     rows = [Measured.of(rung, results[rung.system]) for rung in made]
     return Frontier(
         source=ladder.source,
@@ -124,6 +136,9 @@ def measure(
         measured=tuple(sorted(rows, key=lambda row: (row.point.size, row.point.name))),
         refused=tuple(rung for rung in ladder.rungs if rung.refusal is not None),
         notes=(*ladder.notes, *comparison.notes),
+        dimensions=measure_dimensions(ladder.baseline, dataset, dims, again, margin=margin)
+        if dims
+        else (),
     )
 
 
@@ -167,6 +182,7 @@ def frontier_facts(found: Frontier) -> dict[str, Any]:
             for rung in found.refused
             if rung.refusal is not None
         ],
+        "dimensions": [asdict(row) for row in found.dimensions],
         "notes": list(found.notes),
     }
 

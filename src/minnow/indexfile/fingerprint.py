@@ -25,6 +25,7 @@ SAME = {
     "lowercase": "whether texts are lowercased",
     "max_tokens": "the limit in tokens",
     "width": "the length of vectors",
+    "truncated_from": "the length of whole vectors",
     "similarity": "the similarity",
 }
 """Fields that have to be equal, and their names in messages."""
@@ -61,6 +62,7 @@ class Fingerprint:
         interface: The output of its encoder.
         recipe: The whole recipe as plain values; empty where it is not known.
         worst_cosine: The worst cosine in the bundle's proof.
+        truncated_from: The model's own width, where a file keeps the first numbers of vectors only.
     """
 
     source: str
@@ -80,6 +82,7 @@ class Fingerprint:
     interface: str
     worst_cosine: float
     recipe: Mapping[str, object] = field(default_factory=dict)
+    truncated_from: int | None = None
 
     @classmethod
     def of(cls, manifest: Manifest) -> Fingerprint:

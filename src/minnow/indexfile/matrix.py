@@ -96,7 +96,7 @@ class Matrix:
             IndexFileError: A vector is missing, has changed in the file, or has a wrong length; or
                 the vectors do not fit into the memory that is left.
         """
-        if np.array_equal(ids, self.ids):
+        if ids is self.ids or np.array_equal(ids, self.ids):
             return
         _check_memory(len(ids), len(ids) - len(self.ids), self._width)
         stay = np.isin(self.ids, ids, assume_unique=True)

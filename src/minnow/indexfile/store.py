@@ -16,6 +16,7 @@ from minnow.indexfile.keyword_sums import seal_keywords, should_seal
 from minnow.indexfile.schema import FACTS, owners_in
 from minnow.indexfile.settings import IndexSettings, from_json
 from minnow.indexfile.sqlite_errors import execute_patiently, translated_errors
+from minnow.indexfile.truncated import adapted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -254,6 +255,8 @@ class OpenIndexFile:
             IndexFileError: The file is of another model.
         """
         self._stack = ExitStack()
+        if model is not None:
+            model = adapted(model, store.fingerprint)
         self.store, self._model = store, model
         self.fingerprint, self.settings = store.fingerprint, store.settings
         self.migration: Migration | None = None

@@ -45,6 +45,9 @@ _LEAST_NEAR, _NEAR = 2000, 20
 _LEAST_CANDIDATES, _CANDIDATES = 128, 4
 """Codes that are compared by signs, and candidates: at least so many, and per hit asked for."""
 
+_BITS = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1).astype(np.float32)
+"""The bits of each value of a byte."""
+
 
 class CodeMatrix:
     """The codes of the chunks of a file, in memory.
@@ -80,6 +83,8 @@ class CodeMatrix:
         Raises:
             IndexFileError: A row has changed, a vector is missing, or there is too little memory.
         """
+        if ids is self.ids:
+            return True
         centre = read_centre(database, self._width)
         if centre is None:
             return False
@@ -142,12 +147,22 @@ class CodeMatrix:
             return ids
         own = self._columns_of(codes_of(query[None], self._centre))[:, 0]
         near = _nearest(_distances(columns, own), max(_LEAST_NEAR, _NEAR * count))
-        bytes_ = np.ascontiguousarray(columns[:, near].T).view(np.uint8)
-        bits = np.unpackbits(bytes_, axis=1, count=self._width)
-        sums = bits.astype(np.float32) @ (query - self._centre)
+        sums = self._sums_of_signs(query, columns[:, near])
         chosen = np.argsort(-sums, kind="stable")[:most]
         candidates: Ids = ids[near[chosen]]
         return candidates
+
+    def _sums_of_signs(self, query: Floats, columns: Words) -> Floats:
+        """Add the numbers of a question up where a code has a 1: float32 of shape (codes,).
+
+        A table has the sum for each value of each byte, so that a code is a few look-ups.
+        """
+        numbers = np.zeros(self._words * _WORD_BYTES * 8, np.float32)
+        numbers[: self._width] = query - self._centre
+        table = _BITS @ numbers.reshape(-1, 8).T
+        codes = np.ascontiguousarray(columns.T).view(np.uint8)
+        sums: Floats = table[codes, np.arange(codes.shape[1])].sum(axis=1)
+        return sums
 
 
 def _distances(columns: Words, own: Words) -> Distances:

@@ -21,6 +21,7 @@ from minnow.indexfile.generations import check_model
 from minnow.indexfile.opening import make_store
 from minnow.indexfile.rebuild import rebuild as rebuild_store
 from minnow.indexfile.settings import DEFAULT_TOKENS, READERS, IndexSettings, to_json
+from minnow.indexfile.truncated import TruncatedModel, adapted, check_dimension
 from minnow.resources import require_memory
 from minnow.search.binary import tidy_codes
 from minnow.search.paths import find_files, is_under
@@ -109,6 +110,7 @@ def open_index(
     max_tokens: int | None = None,
     overlap: int | None = None,
     encoding: VectorEncoding | None = None,
+    dim: int | None = None,
     rebuild: bool = False,
 ) -> Store:
     """Open an index for adding documents, or make it.
@@ -120,11 +122,14 @@ def open_index(
             the file, else 256, or what the model has room for.
         overlap: About how many tokens of the chunk before to repeat; by default the file's, else 0.
         encoding: How to store vectors; by default the file's, else float16.
+        dim: How many numbers of each vector to keep, the first; by default as many as the file
+            has, else all. For a new file it is measured that they suffice; see
+            `minnow.indexfile.truncated`.
         rebuild: Whether to drop what was read from files first, so that settings and model may
             change. What programs put in stays; if there is any, model and encoding may not change.
 
     Raises:
-        InputError: The model has no room for such chunks.
+        InputError: The model has no room for such chunks, or needs more numbers than `dim`.
         IndexFileError: The file is something else, of another model, or has other settings.
         OutputError: It cannot be written.
     """
@@ -136,9 +141,15 @@ def open_index(
         )
     fresh = IndexSettings(min(most, model.room), overlap or 0, encoding or VectorEncoding.FLOAT16)
     Splitter(model.tokenizer, max_tokens=fresh.max_tokens, overlap=fresh.overlap)
+    if dim is not None and dim != model.fingerprint.width:
+        if rebuild or not file.exists():
+            check_dimension(model, dim)
+        model = TruncatedModel(model, dim)
     store = make_store(file, model.fingerprint, fresh)
     try:
         old = store.settings
+        if not rebuild:
+            model = adapted(model, store.fingerprint)
         wanted = IndexSettings(
             fresh.max_tokens if max_tokens is not None else old.max_tokens,
             old.overlap if overlap is None else overlap,
@@ -184,7 +195,7 @@ def index_paths(
         IndexFileError: The index is damaged where no row can be made again.
         MissingExtraError: There is HTML or PDF, and the extra `index` is not installed.
     """
-    found = find_files(paths)
+    found, model = find_files(paths), adapted(model, store.fingerprint)
     clear_leftovers(sidecar_path(Path(os.path.realpath(store.path))))
     repairs = repair(store, model)
     files, report = (

@@ -20,6 +20,7 @@ from minnow.indexfile.checks import is_storable
 from minnow.indexfile.documents import COLLECTION
 from minnow.indexfile.encodings import Floats
 from minnow.indexfile.models import find_too_long
+from minnow.indexfile.truncated import adapted
 from minnow.search.chunk_ids import allowed_ids
 from minnow.search.writer import DocumentKey, Entry, Writer, digest_of
 from minnow.vectors import Similarity, normalize
@@ -124,6 +125,7 @@ def put_records(
         OutputError: The index cannot be written.
     """
     path, rows = collection_path(collection), list(map(_cleaned, records))
+    model = adapted(model, store.fingerprint)
     with store.reading() as database:
         _check(rows, database)
     writer = Writer(store)
