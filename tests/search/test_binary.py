@@ -270,7 +270,11 @@ class TestSearch:
         assert np.mean(shares) >= 0.985
 
 
-def test_distances_are_those_of_bits() -> None:
+@pytest.mark.parametrize("codes_per_thread", [1000, 1_000_000])
+def test_distances_are_those_of_bits(
+    codes_per_thread: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("minnow.search.binary._CODES_PER_THREAD", codes_per_thread)
     generator = np.random.default_rng(0)
     columns = generator.integers(0, 2**63, (3, 70_000), np.uint64)
     own = generator.integers(0, 2**63, 3, np.uint64)

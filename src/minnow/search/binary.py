@@ -8,11 +8,14 @@ distance alone (docs/benchmarks.md). Whoever asks compares the candidates with t
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from minnow.engines.base import default_threads
 from minnow.errors import IndexFileError
 from minnow.indexfile.codes import (
     code_bytes,
@@ -40,6 +43,7 @@ _WORD_BYTES = 8
 _COLUMNS_AT_A_TIME = 32_768
 """So that intermediate results stay in the processor's cache."""
 
+_CODES_PER_THREAD = 200_000
 _VECTORS_AT_A_TIME = 1024
 _LEAST_NEAR, _NEAR = 2000, 20
 _LEAST_CANDIDATES, _CANDIDATES = 128, 4
@@ -168,6 +172,18 @@ class CodeMatrix:
 def _distances(columns: Words, own: Words) -> Distances:
     """Return the Hamming distance of each code, uint64 of shape (words, codes), to another."""
     found = np.empty(columns.shape[1], np.uint16)
+    threads = min(default_threads(), 1 + len(found) // _CODES_PER_THREAD)
+    ends = np.linspace(0, len(found), threads + 1).astype(int).tolist()
+    parts = [slice(*pair) for pair in pairwise(ends)]
+    if threads == 1:
+        _write_distances(found, columns, own)
+        return found
+    with ThreadPoolExecutor(threads) as pool:  # NumPy lets other threads run meanwhile
+        list(pool.map(lambda part: _write_distances(found[part], columns[:, part], own), parts))
+    return found
+
+
+def _write_distances(found: Distances, columns: Words, own: Words) -> None:
     differing = np.empty(min(_COLUMNS_AT_A_TIME, len(found)), np.uint64)
     for start in range(0, len(found), _COLUMNS_AT_A_TIME):
         block = columns[:, start : start + _COLUMNS_AT_A_TIME]
@@ -177,7 +193,6 @@ def _distances(columns: Words, own: Words) -> Distances:
         for word, row in zip(own, block, strict=True):
             np.bitwise_xor(row, word, out=words)
             total += _count_bits(words)
-    return found
 
 
 def _count_bits(words: Words) -> NDArray[np.uint8]:
