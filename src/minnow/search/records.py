@@ -125,7 +125,7 @@ def put_records(
         OutputError: The index cannot be written.
     """
     path, rows = collection_path(collection), list(map(_cleaned, records))
-    model = adapted(model, store.fingerprint)
+    model = None if model is None else adapted(model, store.fingerprint)
     with store.reading() as database:
         _check(rows, database)
     writer = Writer(store)
