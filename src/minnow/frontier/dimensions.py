@@ -61,10 +61,10 @@ def measure_dimensions(
     width = embedded.documents.shape[1]
     if embedded.similarity is not Similarity.COSINE:
         raise InputError(
-            f"`dims=` needs a model with similarity cosine, not {embedded.similarity.value}."
+            f"`dim=` needs a model with similarity cosine, not {embedded.similarity.value}."
         )
     if wrong := [dim for dim in dims if not 1 <= dim < width]:
-        raise InputError(f"`dims=` should be 1 to {width - 1}, not {wrong[0]}.")
+        raise InputError(f"`dim=` should be 1 to {width - 1}, not {wrong[0]}.")
     queries, documents = search_vectors(embedded)
     scores = {
         dim: score(
