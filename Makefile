@@ -16,7 +16,7 @@ endif
 WORKERS ?= 2
 PYTEST = python -m pytest -n $(WORKERS) --dist worksteal
 
-.PHONY: demo test test-core test-peers test-dropins lint docs llama peers arm64 arm64-quick fuzz-serve clean
+.PHONY: package site demo test test-core test-peers test-dropins lint docs llama peers arm64 arm64-quick fuzz-serve clean
 
 demo: $(VENV)/.demo
 	$(VENV)/bin/python examples/demo.py
@@ -58,6 +58,18 @@ lint: $(VENV)/.extras
 docs: $(VENV)/.convert
 	$(VENV)/bin/python docs/write_cli.py
 
+# Builds the documentation as a site into build/site; fails at a broken link or anchor.
+site:
+	$(MAKE) VENV=.venv-site .venv-site/.site
+	NO_MKDOCS_2_WARNING=1 .venv-site/bin/mkdocs build --strict
+
+# Builds the wheel and the source archive into dist, and tries them: in an empty environment of each
+# Python on this machine, by uvx and by pipx.
+package: $(VENV)/.extras
+	$(VENV)/bin/python tests/make_bundle.py build/core
+	$(MAKE) VENV=.venv-package .venv-package/.package
+	.venv-package/bin/python tests/try_package.py build/core/bundle
+
 # Builds llama.cpp into the environment: some minutes, and a C++ compiler.
 llama: $(VENV)/.pip
 	CMAKE_ARGS="$(LLAMA_FLAGS)" $(PIP) install -e '.[llama-cpp]'
@@ -89,6 +101,14 @@ $(VENV)/.demo: $(VENV)/.convert pyproject.toml
 	$(PIP) install -e '.[convert,evaluate,onnxruntime]'
 	touch $@
 
+$(VENV)/.site: $(VENV)/.pip pyproject.toml
+	$(PIP) install --group site
+	touch $@
+
+$(VENV)/.package: $(VENV)/.pip pyproject.toml
+	$(PIP) install --group package
+	touch $@
+
 $(VENV)/.core: $(VENV)/.pip pyproject.toml
 	$(PIP) install -e . --group test
 	touch $@
@@ -115,4 +135,4 @@ $(VENV)/.llama: $(VENV)/.pip pyproject.toml
 	touch $@
 
 clean:
-	rm -rf .venv .venv-core .venv-peers .venv-dropins demo .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .venv-core .venv-peers .venv-dropins .venv-site .venv-package build dist demo .mypy_cache .ruff_cache .pytest_cache .hypothesis

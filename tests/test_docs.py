@@ -17,7 +17,7 @@ from minnow.cli.commands import COMMANDS as TABLE
 ROOT = Path(__file__).parents[1]
 PAGES = [
     ROOT / "README.md",
-    ROOT / "CHANGELOG.md",
+    *(ROOT / f"{name}.md" for name in ("CHANGELOG", "CONTRIBUTING", "SECURITY")),
     *sorted(
         path
         for room in ("docs", "examples", "findings", "native")
