@@ -26,6 +26,7 @@ from fakes.native import (
 )
 
 from minnow import Embedder, Reranker
+from minnow.backend_choice import read_choice
 from minnow.convert import convert
 from minnow.recipe import RECIPES
 
@@ -160,7 +161,7 @@ class TestCalled:
         seen = {line.split()[-1] for line in names.stdout.splitlines() if " T " in line}
         header = re.findall(r"(minnow_\w+)\(", (NATIVE / "include/minnow.h").read_text())
         assert seen == set(header)
-        assert len(seen) == 10
+        assert len(seen) == 12
 
     @pytest.mark.tool("javac")
     def test_from_java(self, bundle: Bundle, tmp_path: Path) -> None:
@@ -230,6 +231,7 @@ class TestCalled:
             tmp_path, "dev.minnow.CheckKt", bundle.folder, *sentences, given="a big red river\n"
         )
         assert lines == ["a big red river", "This embedder is closed."]
+        assert read_choice(bundle.folder.with_name("bundle.json")).threads == 2
         label, *rows, size, closed = run_java(
             tmp_path, "dev.minnow.CheckRerankerKt", reranker.folder, TEXTS[0],
             given="".join(f"{text}\n" for text in sentences),

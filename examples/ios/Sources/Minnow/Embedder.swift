@@ -53,10 +53,20 @@ public actor Embedder {
     private let handle: OpaquePointer
 
     /// Opens a bundle or an mnn-llm directory.
-    public init(folder: URL, options: Options = Options()) throws {
+    ///
+    /// With `bestRecord`, a file of the app's own, the fastest backend and mode that gives the
+    /// bundle's vectors on this device is taken and kept there; the options choose threads and
+    /// power only.
+    public init(folder: URL, options: Options = Options(), bestRecord: URL? = nil) throws {
         var given = options.given
         var message = [CChar](repeating: 0, count: 1000)
-        guard let opened = minnow_open(folder.path, &given, &message, message.count) else {
+        let found: OpaquePointer?
+        if let record = bestRecord {
+            found = minnow_open_best(folder.path, record.path, &given, &message, message.count)
+        } else {
+            found = minnow_open(folder.path, &given, &message, message.count)
+        }
+        guard let opened = found else {
             throw EmbedderError(message: String(cString: message))
         }
         handle = opened

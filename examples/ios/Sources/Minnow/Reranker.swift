@@ -13,11 +13,18 @@ public actor Reranker {
     public nonisolated let labels: [String]
     private let handle: OpaquePointer
 
-    /// Opens the bundle of a reranker.
-    public init(folder: URL, options: Options = Options()) throws {
+    /// Opens the bundle of a reranker; with `bestRecord` as `Embedder` does.
+    public init(folder: URL, options: Options = Options(), bestRecord: URL? = nil) throws {
         var given = options.given
         var message = [CChar](repeating: 0, count: 1000)
-        guard let opened = minnow_open_reranker(folder.path, &given, &message, message.count) else {
+        let found: OpaquePointer?
+        if let record = bestRecord {
+            found = minnow_open_best_reranker(
+                folder.path, record.path, &given, &message, message.count)
+        } else {
+            found = minnow_open_reranker(folder.path, &given, &message, message.count)
+        }
+        guard let opened = found else {
             throw EmbedderError(message: String(cString: message))
         }
         handle = opened

@@ -68,12 +68,25 @@ template <class Open> jlong open_model(JNIEnv* env, jbyteArray folder, jintArray
     return reinterpret_cast<jlong>(found);
 }
 
+template <class Open>
+jlong open_best(JNIEnv* env, jbyteArray folder, jbyteArray record, jintArray given, Open open) {
+    const std::string path = text_of(env, record);
+    return open_model(env, folder, given, [&](const char* bundle, const minnow_options* options, char* error, size_t size) {
+        return open(bundle, path.c_str(), options, error, size);
+    });
+}
+
 }  // namespace
 
 extern "C" {
 
 JNIEXPORT jlong JNICALL Java_dev_minnow_Native_open(JNIEnv* env, jclass, jbyteArray folder, jintArray given) {
     return open_model(env, folder, given, minnow_open);
+}
+
+JNIEXPORT jlong JNICALL Java_dev_minnow_Native_openBest(JNIEnv* env, jclass, jbyteArray folder, jbyteArray record,
+                                                        jintArray given) {
+    return open_best(env, folder, record, given, minnow_open_best);
 }
 
 JNIEXPORT jint JNICALL Java_dev_minnow_Native_width(JNIEnv*, jclass, jlong handle) {
@@ -99,6 +112,11 @@ JNIEXPORT void JNICALL Java_dev_minnow_Native_close(JNIEnv*, jclass, jlong handl
 
 JNIEXPORT jlong JNICALL Java_dev_minnow_Native_openReranker(JNIEnv* env, jclass, jbyteArray folder, jintArray given) {
     return open_model(env, folder, given, minnow_open_reranker);
+}
+
+JNIEXPORT jlong JNICALL Java_dev_minnow_Native_openBestReranker(JNIEnv* env, jclass, jbyteArray folder,
+                                                                jbyteArray record, jintArray given) {
+    return open_best(env, folder, record, given, minnow_open_best_reranker);
 }
 
 JNIEXPORT jobjectArray JNICALL Java_dev_minnow_Native_labels(JNIEnv* env, jclass, jlong handle) {

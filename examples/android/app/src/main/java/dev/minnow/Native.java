@@ -11,6 +11,9 @@ final class Native {
     /** Options in the order of minnow_options in minnow.h. */
     static native long open(byte[] folder, int[] options);
 
+    /** The record is the path of a file; backend, precision, memory and fixed shapes are 0. */
+    static native long openBest(byte[] folder, byte[] record, int[] options);
+
     static native int width(long embedder);
 
     /** Returns the rows of width() numbers, concatenated. */
@@ -20,6 +23,9 @@ final class Native {
 
     /** Options as for open. */
     static native long openReranker(byte[] folder, int[] options);
+
+    /** As openBest. */
+    static native long openBestReranker(byte[] folder, byte[] record, int[] options);
 
     /** Returns the name of each score of a pair. */
     static native byte[][] labels(long reranker);

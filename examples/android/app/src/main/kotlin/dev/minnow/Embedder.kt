@@ -33,10 +33,19 @@ data class Options(
  * Turns texts into vectors. Safe to call from several threads, which take turns. Do not call it
  * from the main thread, which it would block.
  *
+ * @param bestRecord a file of the app's own: the fastest backend and mode that gives the bundle's
+ *     vectors on this device is taken, and kept there; the options choose threads and power only
  * @throws MinnowException names the file or the text, and the fault
  */
-class Embedder @JvmOverloads constructor(folder: File, options: Options = Options()) : AutoCloseable {
-    private var handle = Native.open(folder.absolutePath.toByteArray(), options.numbers())
+class Embedder @JvmOverloads constructor(
+    folder: File,
+    options: Options = Options(),
+    bestRecord: File? = null
+) : AutoCloseable {
+    private var handle = folder.absolutePath.toByteArray().let {
+        if (bestRecord == null) Native.open(it, options.numbers())
+        else Native.openBest(it, bestRecord.absolutePath.toByteArray(), options.numbers())
+    }
 
     /** The number of floats in a vector. */
     val width: Int = Native.width(handle)

@@ -12,10 +12,19 @@ data class RankedDocument(val index: Int, val score: Float)
  * Scores pairs of texts with the bundle of a reranker. Safe to call from several threads, which take
  * turns. Do not call it from the main thread, which it would block.
  *
+ * @param bestRecord a file of the app's own: the fastest backend and mode that gives the bundle's
+ *     vectors on this device is taken, and kept there; the options choose threads and power only
  * @throws MinnowException names the file or the text, and the fault
  */
-class Reranker @JvmOverloads constructor(folder: File, options: Options = Options()) : AutoCloseable {
-    private var handle = Native.openReranker(folder.absolutePath.toByteArray(), options.numbers())
+class Reranker @JvmOverloads constructor(
+    folder: File,
+    options: Options = Options(),
+    bestRecord: File? = null
+) : AutoCloseable {
+    private var handle = folder.absolutePath.toByteArray().let {
+        if (bestRecord == null) Native.openReranker(it, options.numbers())
+        else Native.openBestReranker(it, bestRecord.absolutePath.toByteArray(), options.numbers())
+    }
 
     /** The name of each score of a pair; one where documents can be ranked. */
     val labels: List<String> = Native.labels(handle).map { String(it) }
