@@ -1,4 +1,5 @@
-/* Sentence embeddings and rerankers on MNN, for C and languages that call C (Kotlin through JNI, Swift).
+/* Sentence embeddings and rerankers on MNN, search in index files and memories, for C and languages that call C
+ * (Kotlin through JNI, Swift).
  *
  * No function throws or exits. On failure a function writes a message to `error`, truncated to
  * `error_size` bytes; both may be 0. Texts are UTF-8 and may contain any byte.
@@ -100,6 +101,69 @@ MINNOW_API int32_t minnow_rank(minnow_reranker* reranker, minnow_text query, con
 
 /* Frees a reranker; NULL is allowed. */
 MINNOW_API void minnow_close_reranker(minnow_reranker* reranker);
+
+/* --- Files: indexes of documents, and memories ---
+ *
+ * Options and answers are JSON in UTF-8, with the names that Python's `Index.search`, `Hit`, `Memory` and `Item` have.
+ * Options may be NULL. Free an answer with minnow_free; it is NULL on failure. All functions are safe to call from
+ * several threads, which take turns. A file may be open several times, also in other processes. */
+
+typedef struct minnow_index minnow_index;
+typedef struct minnow_memory minnow_memory;
+
+/* An app's own way from texts to vectors. */
+typedef struct {
+    void* context;  /* passed to `encode` */
+    /* Writes count rows of floats, as many as the model's width. Returns 0, or another number on failure. */
+    int32_t (*encode)(void* context, const minnow_text* texts, size_t count, int32_t role, float* vectors);
+} minnow_encoder;
+
+/* Makes an embedder of an app's own function. `model` is the JSON of the fact "model" in index files
+ * (docs/index-format.md): what tells the model from others. Returns NULL on failure. */
+MINNOW_API minnow_embedder* minnow_wrap(const minnow_encoder* encoder, const char* model, char* error, size_t error_size);
+
+/* Opens a file of `minnow index`. The embedder has to be of the same model, and to stay open; without one (NULL),
+ * search words, or give vectors. Returns NULL on failure. */
+MINNOW_API minnow_index* minnow_open_index(const char* file, minnow_embedder* embedder, char* error, size_t error_size);
+
+/* Returns the number of chunks, or -1 on failure. */
+MINNOW_API int64_t minnow_count(minnow_index* index, char* error, size_t error_size);
+
+/* Finds the best k chunks for a question: an array of hits, the best first.
+ * Options: mode ("vector", "keyword", "hybrid"), where, params, paths, since, until, fusion ("scores", "rrf"), fold,
+ * context. `vector` is the question's, of `width` floats, if the app has made it, or NULL. */
+MINNOW_API char* minnow_search(minnow_index* index, minnow_text query, int32_t k, const char* options, const float* vector,
+                               size_t width, char* error, size_t error_size);
+
+/* Closes an index; NULL is allowed. */
+MINNOW_API void minnow_close_index(minnow_index* index);
+
+/* Opens a file for memories, and makes it where there is none. Without an embedder, memories can be listed and
+ * forgotten. Options: writable, create (both true), duplicate (0.85). Returns NULL on failure. */
+MINNOW_API minnow_memory* minnow_open_memory(const char* file, minnow_embedder* embedder, const char* options,
+                                             char* error, size_t error_size);
+
+/* Remembers an array of observations, all or none: text, importance (0.5), at (ISO 8601, or milliseconds since 1970; now),
+ * tags, sources, speaker, session. Answers the memory of each; those that repeat one are merged with it. */
+MINNOW_API char* minnow_remember(minnow_memory* memory, const char* observations, char* error, size_t error_size);
+
+/* Finds the k memories that answer a question, the best first: score, parts, similarity, and the memory.
+ * Options: weights (an object, with half_life in days, or "park2023"), tags, speaker, session, where, params, window,
+ * touch (true), now (as `at`; the clock's time), utc_offset (minutes that the user's time zone is ahead). */
+MINNOW_API char* minnow_recall(minnow_memory* memory, minnow_text query, int32_t k, const char* options,
+                               char* error, size_t error_size);
+
+/* Lists memories, the newest first. Options: tags, speaker, session, where, params, limit. */
+MINNOW_API char* minnow_items(minnow_memory* memory, const char* options, char* error, size_t error_size);
+
+/* Deletes memories by id and answers them. */
+MINNOW_API char* minnow_forget(minnow_memory* memory, const int64_t* ids, size_t count, char* error, size_t error_size);
+
+/* Closes memories; NULL is allowed. */
+MINNOW_API void minnow_close_memory(minnow_memory* memory);
+
+/* Frees an answer; NULL is allowed. */
+MINNOW_API void minnow_free(char* answer);
 
 #ifdef __cplusplus
 }

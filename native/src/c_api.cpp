@@ -1,42 +1,41 @@
-#include "minnow.h"
+// The C API of embedders and rerankers.
+#include "c_api.hpp"
 
-#include <algorithm>
-#include <cstring>
-
+#if MINNOW_HAS_MNN
 #include "best.hpp"
 #include "embedder.hpp"
 #include "reranker.hpp"
 
-struct minnow_embedder {
-    minnow::Embedder embedder;
-};
-
 struct minnow_reranker {
     minnow::Reranker reranker;
 };
+#endif
+
+using minnow::guarded;
+using minnow::string_of;
 
 namespace {
 
-void copy_error(const char* what, char* error, size_t size) {
-    if (!error || !size) return;
-    size_t length = std::min(std::strlen(what), size - 1);
-    while (length && what[length] && (what[length] & 0xc0) == 0x80) --length;  // whole characters
-    std::memcpy(error, what, length);
-    error[length] = '\0';
+minnow::Role role_of(int32_t role) {
+    if (role < MINNOW_NO_ROLE || role > MINNOW_DOCUMENT) throw minnow::Error("There is no such role.");
+    return static_cast<minnow::Role>(role);
 }
 
-// Runs a function; returns 0, or 1 with its error message.
-template <class Work> int32_t guarded(char* error, size_t size, Work work) {
-    try {
-        work();
-        return 0;
-    } catch (const std::exception& fault) {
-        copy_error(fault.what(), error, size);
-    } catch (...) {
-        copy_error("Something failed in MNN.", error, size);
-    }
-    return 1;
-}
+#if MINNOW_HAS_MNN
+
+// An open bundle.
+class BundleModel : public minnow::TextModel {
+public:
+    BundleModel(const char* folder, const minnow::Options& options) : embedder_(folder, options), folder_(folder) {}
+    int width() const override { return embedder_.width(); }
+    std::vector<float> encode(const std::vector<std::string>& texts, minnow::Role role) override { return embedder_.encode(texts, role); }
+    size_t excess(const std::string& text) override { return embedder_.excess(text, minnow::Role::kDocument); }
+    minnow::Fingerprint fingerprint() override { return minnow::Fingerprint::of_bundle(folder_); }
+
+private:
+    minnow::Embedder embedder_;
+    std::string folder_;
+};
 
 minnow::Options options_of(const minnow_options* given) {
     minnow::Options options;
@@ -57,15 +56,7 @@ minnow::Options best_of(const char* folder, const char* record, const minnow_opt
     return minnow::best_options(folder, record ? record : "", options_of(given), reranks);
 }
 
-std::string string_of(const minnow_text& text) {
-    if (!text.bytes && text.size) throw minnow::Error("A text is NULL.");
-    return {text.bytes ? text.bytes : "", text.size};
-}
-
-minnow::Role role_of(int32_t role) {
-    if (role < MINNOW_NO_ROLE || role > MINNOW_DOCUMENT) throw minnow::Error("There is no such role.");
-    return static_cast<minnow::Role>(role);
-}
+#endif
 
 }  // namespace
 
@@ -73,22 +64,17 @@ minnow_embedder* minnow_open(const char* folder, const minnow_options* given, ch
     minnow_embedder* found = nullptr;
     guarded(error, size, [&] {
         if (!folder) throw minnow::Error("The folder is NULL.");
-        found = new minnow_embedder{minnow::Embedder(folder, options_of(given))};
+#if MINNOW_HAS_MNN
+        found = new minnow_embedder{std::make_unique<BundleModel>(folder, options_of(given))};
+#else
+        static_cast<void>(given);
+        throw minnow::Error("This library was built without MNN, which runs models.");
+#endif
     });
     return found;
 }
 
-minnow_embedder* minnow_open_best(const char* folder, const char* record, const minnow_options* given,
-                                  char* error, size_t size) {
-    minnow_embedder* found = nullptr;
-    guarded(error, size, [&] {
-        auto options = best_of(folder, record, given, false);
-        found = new minnow_embedder{minnow::Embedder(folder, options)};
-    });
-    return found;
-}
-
-int32_t minnow_width(const minnow_embedder* embedder) { return embedder ? embedder->embedder.width() : 0; }
+int32_t minnow_width(const minnow_embedder* embedder) { return embedder ? embedder->model->width() : 0; }
 
 int32_t minnow_encode(minnow_embedder* embedder, const minnow_text* texts, size_t count, int32_t role,
                       float* vectors, char* error, size_t size) {
@@ -96,18 +82,21 @@ int32_t minnow_encode(minnow_embedder* embedder, const minnow_text* texts, size_
         if (!embedder || (count && (!texts || !vectors))) throw minnow::Error("An argument is NULL.");
         std::vector<std::string> all;
         for (size_t n = 0; n < count; ++n) all.push_back(string_of(texts[n]));
-        std::vector<float> found = embedder->embedder.encode(all, role_of(role));
+        std::vector<float> found = embedder->model->encode(all, role_of(role));
         std::copy(found.begin(), found.end(), vectors);
     });
 }
 
 void minnow_close(minnow_embedder* embedder) { delete embedder; }
 
-minnow_reranker* minnow_open_reranker(const char* folder, const minnow_options* given, char* error, size_t size) {
-    minnow_reranker* found = nullptr;
+#if MINNOW_HAS_MNN
+
+minnow_embedder* minnow_open_best(const char* folder, const char* record, const minnow_options* given,
+                                  char* error, size_t size) {
+    minnow_embedder* found = nullptr;
     guarded(error, size, [&] {
-        if (!folder) throw minnow::Error("The folder is NULL.");
-        found = new minnow_reranker{minnow::Reranker(folder, options_of(given))};
+        auto options = best_of(folder, record, given, false);
+        found = new minnow_embedder{std::make_unique<BundleModel>(folder, options)};
     });
     return found;
 }
@@ -118,6 +107,15 @@ minnow_reranker* minnow_open_best_reranker(const char* folder, const char* recor
     guarded(error, size, [&] {
         auto options = best_of(folder, record, given, true);
         found = new minnow_reranker{minnow::Reranker(folder, options)};
+    });
+    return found;
+}
+
+minnow_reranker* minnow_open_reranker(const char* folder, const minnow_options* given, char* error, size_t size) {
+    minnow_reranker* found = nullptr;
+    guarded(error, size, [&] {
+        if (!folder) throw minnow::Error("The folder is NULL.");
+        found = new minnow_reranker{minnow::Reranker(folder, options_of(given))};
     });
     return found;
 }
@@ -153,3 +151,5 @@ int32_t minnow_rank(minnow_reranker* reranker, minnow_text query, const minnow_t
 }
 
 void minnow_close_reranker(minnow_reranker* reranker) { delete reranker; }
+
+#endif

@@ -17,6 +17,7 @@ public:
         if (ids.empty() && !unpooled_.empty()) ids = {unpooled_[0]};  // whose vector is zeros
         return ids;
     }
+    size_t excess(const std::string& text) override { return tokenizer_.excess(text); }
     size_t prompt_tokens(const std::string& prompt) override { return tokenizer_.prompt_tokens(prompt); }
     std::vector<float> run(const std::vector<Tokens>& batch) override { return network_.run(batch); }
     size_t most(size_t tokens) const override { return network_.most(tokens); }

@@ -15,6 +15,8 @@ public:
     virtual ~Encoder() = default;
     // Returns the ids of a text with special tokens, truncated at the limit.
     virtual Ids tokens(const std::string& text) = 0;
+    // Returns how many tokens of a text are cut off.
+    virtual size_t excess(const std::string&) { return 0; }
     // Returns how many tokens of a prompt pooling leaves out, where the manifest says so.
     virtual size_t prompt_tokens(const std::string&) { return 0; }
     // Runs one forward pass, padded to the longest text; returns a row of Manifest::output_width per text.
@@ -40,6 +42,8 @@ public:
     std::vector<float> encode_batch(const std::vector<std::string>& texts, const std::vector<std::string>& prompts);
     // Returns the ids of each text, and how many of them are a prompt that is not pooled.
     std::vector<Tokens> tokens(const std::vector<std::string>& texts, const std::string& prompt = "");
+    // Returns how many tokens of a text, behind the role's prompt, are more than the model takes.
+    size_t excess(const std::string& text, Role role) { return encoder_->excess(manifest_.prompt(role) + text); }
     const Manifest& manifest() const { return manifest_; }
     int width() const { return manifest_.width; }
     // Returns the embedder of queries, where they have an encoder of their own; else null.

@@ -1,5 +1,7 @@
 #include "json.hpp"
 
+#include <clocale>
+#include <cmath>
 #include <cstdio>
 #include <cstdlib>
 #include <fstream>
@@ -53,7 +55,13 @@ struct Parser {
         if (word == "true" || word == "false") return at = end, Json{word == "true"};
         if (word.empty() || word.find_first_not_of("+-.eE0123456789") != word.npos)
             fail("there is no value");
-        return at = end, Json{std::strtod(word.c_str(), nullptr)};
+        return at = end, Json{number(word)};
+    }
+    // Reads a number as every locale does not: strtod wants its decimal point.
+    static double number(std::string word) {
+        const char* point = std::localeconv()->decimal_point;
+        if (size_t dot = word.find('.'); dot != word.npos && *point != '.') word.replace(dot, 1, point);
+        return std::strtod(word.c_str(), nullptr);
     }
     char32_t hexadecimal() {
         std::string digits(text.substr(std::min(at, text.size()), 4));
@@ -82,7 +90,65 @@ struct Parser {
     }
 };
 
+void write_text(std::string_view text, std::string& into) {
+    into += '"';
+    for (char c : text) {
+        size_t known = std::string_view("\b\f\n\r\t\"\\").find(c);
+        if (known != std::string_view::npos) into += '\\', into += "bfnrt\"\\"[known];
+        else if (static_cast<unsigned char>(c) < 0x20) {
+            into += "\\u00", into += "01"[c >> 4], into += "0123456789abcdef"[c & 15];
+        } else into += c;
+    }
+    into += '"';
+}
+
+void write_number(double number, std::string& into) {
+    char digits[32];
+    if (!std::isfinite(number)) { into += "null"; return; }
+    for (int precision : {15, 16, 17}) {
+        std::snprintf(digits, sizeof digits, "%.*g", precision, number);
+        if (std::strtod(digits, nullptr) == number) break;
+    }
+    for (char* c = digits; *c; ++c) into += *c == *std::localeconv()->decimal_point ? '.' : *c;
+}
+
+void write(const Json& json, std::string& into) {
+    const char* between = "";
+    if (json.is<std::nullptr_t>()) into += "null";
+    if (auto* flag = std::get_if<bool>(&json.value)) into += *flag ? "true" : "false";
+    if (auto* number = std::get_if<double>(&json.value)) write_number(*number, into);
+    if (auto* text = std::get_if<std::string>(&json.value)) write_text(*text, into);
+    if (auto* items = std::get_if<Json::Array>(&json.value)) {
+        into += '[';
+        for (auto& item : *items) into += between, write(item, into), between = ",";
+        into += ']';
+    }
+    if (auto* fields = std::get_if<Json::Object>(&json.value)) {
+        into += '{';
+        for (auto& [name, field] : *fields) {
+            into += between, write_text(name, into), into += ':', write(field, into);
+            between = ",";
+        }
+        into += '}';
+    }
+}
+
 }  // namespace
+
+bool Json::operator==(const Json& other) const {
+    auto *ours = std::get_if<Object>(&value), *theirs = std::get_if<Object>(&other.value);
+    if (!ours || !theirs) return value == other.value;
+    if (ours->size() != theirs->size()) return false;
+    for (auto& [name, field] : *ours)
+        if (field != other[name]) return false;
+    return true;
+}
+
+std::string to_json(const Json& value) {
+    std::string found;
+    write(value, found);
+    return found;
+}
 
 Json parse_json(std::string_view text, const std::string& name) {
     Parser parser{text, name};
@@ -97,15 +163,6 @@ Json read_json(const std::string& path) {
     return parse_json(std::string(std::istreambuf_iterator<char>(file), {}), path);
 }
 
-std::string quoted(const std::string& text) {
-    std::string found = "\"";
-    for (char c : text) {
-        char escaped[8];
-        std::snprintf(escaped, sizeof escaped, "\\u%04x", c & 0xff);
-        if (c == '"' || c == '\\') found += '\\';
-        found += static_cast<unsigned char>(c) < 0x20 ? escaped : std::string(1, c);
-    }
-    return found + '"';
-}
+std::string quoted(const std::string& text) { return to_json({text}); }
 
 }  // namespace minnow

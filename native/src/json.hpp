@@ -1,4 +1,4 @@
-// A small JSON reader for minnow.json and tokenizer.json, so that an app needs no other library.
+// A small reader and writer of JSON, so that an app needs no other library.
 #pragma once
 #include <climits>
 #include <stdexcept>
@@ -30,16 +30,19 @@ struct Json {
     }
     template <class T> bool is() const { return std::holds_alternative<T>(value); }
     // Returns the value, which must be of this type; `key` names it in the error message.
-    template <class T> const T& as(std::string_view key) const {
+    template <class T> const T& as(std::string_view key) const& {
         if (auto* found = std::get_if<T>(&value)) return *found;
         throw Error("its \"" + std::string(key) + "\" is missing or of another kind");
     }
+    template <class T> T as(std::string_view key) && { return T(static_cast<const Json&>(*this).as<T>(key)); }
     template <class T> const T& get(std::string_view key) const { return (*this)[key].as<T>(key); }
     // Returns a field of this type, or a default if it is missing.
     template <class T> T get(std::string_view key, T otherwise) const {
         auto* found = std::get_if<T>(&(*this)[key].value);
         return found ? *found : otherwise;
     }
+    bool operator==(const Json& other) const;  // fields in any order
+    bool operator!=(const Json& other) const { return !(*this == other); }
     int integer(std::string_view key) const {
         double found = as<double>(key);
         if (found >= 0 && found <= INT_MAX) return static_cast<int>(found);
@@ -47,6 +50,8 @@ struct Json {
     }
 };
 
+// Return JSON in UTF-8, without white space; numbers have the digits that tell them from others.
+std::string to_json(const Json& value);
 // Both throw Error; `name` names the text in the message.
 Json parse_json(std::string_view text, const std::string& name);
 Json read_json(const std::string& path);

@@ -110,6 +110,11 @@ Ids Tokenizer::encode(std::string_view text) const {
     return ids;
 }
 
+size_t Tokenizer::excess(std::string_view text) const {
+    size_t whole = pieces(text, static_cast<size_t>(-1)).size();
+    return whole > room_ ? whole - room_ : 0;
+}
+
 Ids Tokenizer::pieces(std::string_view text, size_t limit) const {
     Ids ids;
     split(decode_utf8(text), raw_, ids, limit, [&](std::u32string_view part, bool first) {

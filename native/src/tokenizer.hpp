@@ -31,6 +31,8 @@ public:
     Ids encode(std::string_view text) const;
     // Returns the ids of a text alone, without those around it, truncated at `limit`.
     Ids pieces(std::string_view text, size_t limit) const;
+    // Returns how many of a text's tokens `encode` cuts off.
+    size_t excess(std::string_view text) const;
     // Returns how many tokens pooling leaves out behind a prompt: all but a special one at its end.
     size_t prompt_tokens(std::string_view prompt) const;
 

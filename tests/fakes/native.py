@@ -32,7 +32,26 @@ TOKENIZER = (
     "src/pre_tokenizer.cpp",
     "src/tokenizer.cpp",
     "src/unicode.cpp",
+    "src/words.cpp",
 )
+INDEX = (
+    "src/filters.cpp",
+    "src/index_file.cpp",
+    "src/keyword.cpp",
+    "src/memory.cpp",
+    "src/memory_recall.cpp",
+    "src/memory_values.cpp",
+    "src/mentions.cpp",
+    "src/passages.cpp",
+    "src/search.cpp",
+    "src/sha256.cpp",
+    "src/sqlite.cpp",
+    "src/text_model.cpp",
+    "src/times.cpp",
+    "src/vectors.cpp",
+    "src/wording.cpp",
+)
+C_API = ("src/c_api.cpp", "src/c_api_index.cpp", "src/c_api_memory.cpp")
 PROGRAM = ("programs/minnow_embed.cpp", "programs/device_check.cpp", *TOKENIZER)
 CORE = (
     "src/best.cpp",

@@ -7,14 +7,21 @@ from typing import TYPE_CHECKING
 
 import pytest
 from fakes.native import (
+    C_API,
     CORE,
+    INDEX,
+    NATIVE,
     PROGRAM,
     SANITIZE,
+    TOKENIZER,
     Program,
+    compile_objects,
     compile_program,
     link_mnn,
+    run_tool,
     with_mnn,
 )
+from fakes.native_api import Library
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -33,6 +40,17 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Program:
     """The whole program."""
     path = tmp_path_factory.mktemp("core") / "minnow-embed"
     return Program(compile_program(path, (*PROGRAM, *CORE), *with_mnn(), after=link_mnn()))
+
+
+@pytest.fixture(scope="session")
+def core_library(tmp_path_factory: pytest.TempPathFactory) -> Library:
+    """The shared library without MNN: what needs no model."""
+    path = tmp_path_factory.mktemp("library") / "libminnow.so"
+    sources = [NATIVE / name for name in (*TOKENIZER, *INDEX, *C_API)]
+    flags = ("-fPIC", "-fvisibility=hidden")
+    made = compile_objects(sources, *flags)
+    run_tool("g++", "-shared", *made, "-o", str(path), "-lsqlite3", "-Wl,--no-undefined")
+    return Library(path)
 
 
 def _can_sanitize(folder: Path) -> bool:

@@ -1,38 +1,36 @@
-"""The sample that searches an index in C++, beside minnow's own search."""
+"""The program that searches an index in C++: words, and files that are refused."""
 
 from __future__ import annotations
 
 import json
 import os
 import subprocess
+import unicodedata
 from typing import TYPE_CHECKING
 
-import numpy as np
 import pytest
-from fakes.native import SANITIZE, compile_program
+from fakes.native import C_API, INDEX, SANITIZE, TOKENIZER, compile_program
 from fakes.searching import DOCUMENTS, FakeModel, run_index, write_documents
 
-from minnow.search import Index, VectorEncoding, open_store
+from minnow.indexfile.words import divide
+from minnow.search import VectorEncoding, open_store
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
     from pathlib import Path
-
-    from minnow.search import Hit
 
 pytestmark = pytest.mark.tool("g++")
 
-SOURCES = ("programs/search_index.cpp", "src/json.cpp", "src/unicode.cpp")
-QUERY = "how do minnows sleep in the river"
+SOURCES = ("programs/minnow_search.cpp", *TOKENIZER, *INDEX, *C_API)
+EVERY_ONE_OF = 29  # ideographs and syllables are alike
 
 
 @pytest.fixture(scope="module")
 def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The sample that searches, built with sanitizers where there are any."""
-    folder = tmp_path_factory.mktemp("search-index")
+    """The program, built with sanitizers where there are any."""
+    folder = tmp_path_factory.mktemp("minnow-search")
     for flags in (SANITIZE, ()):
         if compiles("#include <sqlite3.h>\nint main() { return !sqlite3_libversion(); }", *flags):
-            return compile_program(folder / "search-index", SOURCES, *flags, after=["-lsqlite3"])
+            return compile_program(folder / "minnow-search", SOURCES, *flags, after=["-lsqlite3"])
     pytest.skip("test_cpp_search needs sqlite3.h: apt install libsqlite3-dev, or the equivalent")
 
 
@@ -42,40 +40,50 @@ def compiles(code: str, *flags: str) -> bool:
     return done.returncode == 0
 
 
-def run(program: Path, *arguments: object, stdin: str) -> subprocess.CompletedProcess[str]:
+def run(program: Path, *arguments: object, stdin: str = "") -> subprocess.CompletedProcess[str]:
     command = [str(program), *map(str, arguments)]
     return subprocess.run(command, input=stdin, capture_output=True, text=True, check=False)
 
 
-def make(folder: Path, encoding: VectorEncoding, similarity: str) -> tuple[Path, FakeModel]:
-    model = FakeModel(similarity=similarity)
-    texts = {f"{n}.md": f"# Rivers\n\nriver {n} has {'many ' * n}fish\n" for n in range(30)}
-    write_documents(folder / "docs", {**DOCUMENTS, **texts})
-    run_index(folder / "a.index", folder / "docs", model=model, encoding=encoding)
-    return folder / "a.index", model
+def make(folder: Path) -> Path:
+    write_documents(folder / "docs", DOCUMENTS)
+    run_index(folder / "a.index", folder / "docs", model=FakeModel(), encoding=VectorEncoding.INT8)
+    return folder / "a.index"
 
 
-def shown(hits: Iterable[Hit]) -> list[str]:
-    return [f"{h.source}, part {h.number}  {' > '.join(h.headings)}" for h in hits]
+def characters() -> list[str]:
+    """Return every character that Python knows, and some of those that are many and alike."""
+    known = (
+        chr(n) for n in range(0x110000) if unicodedata.category(chr(n)) not in ("Cn", "Cs", "Co")
+    )
+    return [
+        c for c in known
+        if not unicodedata.name(c, "").startswith(("CJK UNIFIED", "HANGUL SYLLABLE", "TANGUT"))
+        or ord(c) % EVERY_ONE_OF == 0
+    ]  # fmt: skip
 
 
-@pytest.mark.parametrize("encoding", list(VectorEncoding), ids=lambda encoding: encoding.value)
-@pytest.mark.parametrize("similarity", ["cosine", "dot"])
-def test_it_finds_what_minnow_finds(
-    program: Path, tmp_path: Path, encoding: VectorEncoding, similarity: str
-) -> None:
-    file, model = make(tmp_path, encoding, similarity)
-    query = 3 * model.encode_queries([QUERY])[0]
-    with Index(open_store(file), model) as index:
-        ours = index.search_vectors(query, 8)[0]
-    done = run(program, file, 8, stdin=json.dumps(query.tolist()) + "\n")
+def test_words_are_those_of_python(program: Path) -> None:
+    every = characters()
+    texts = [f"a{c}b {c} x" for c in every] + ["".join(every[i::500]) for i in range(500)]
+    texts += ["می‌خوابند‌ها ماهی‌ها", "น้ํา แเเล เเเ", "東\n京 都 \r\n 府\tab", "\U00100000 \ue000"]
+    done = run(program, "--words", stdin=json.dumps(texts))
     assert done.returncode == 0, done.stderr
-    lines = done.stdout.splitlines()
-    theirs = [line.split("  ", 1) for line in lines if not line.startswith(" ")]
-    assert [row[1] for row in theirs] == shown(ours)
-    scores = [float(row[0]) for row in theirs]
-    np.testing.assert_allclose(scores, [hit.score for hit in ours], atol=2e-4)
-    assert f"    {ours[0].piece}" in lines
+    found = [json.loads(line) for line in done.stdout.splitlines()]
+    wrong = [text for text, words in zip(texts, found, strict=True) if words != divide(text)]
+    assert wrong == []
+
+
+def test_hits_are_lines_of_json(program: Path, tmp_path: Path) -> None:
+    file = make(tmp_path)
+    vector = json.dumps(FakeModel().encode_queries(["kettle"])[0].tolist())
+    for arguments, stdin in (((), ""), (("--vector", "-k", 2), vector)):
+        done = run(program, file, "descale a kettle", *arguments, stdin=stdin)
+        assert done.returncode == 0, done.stderr
+        hits = [json.loads(line) for line in done.stdout.splitlines()]
+        assert hits[0]["source"].endswith("kitchen/kettle.md")
+        assert hits[0]["headings"] == ["Kettle"]
+        assert 1 <= len(hits) <= 2
 
 
 @pytest.mark.parametrize(
@@ -86,30 +94,37 @@ def test_it_finds_what_minnow_finds(
 def test_invalid_vectors_are_reported(
     program: Path, tmp_path: Path, stdin: str, message: str
 ) -> None:
-    file, _ = make(tmp_path, VectorEncoding.INT8, "cosine")
-    done = run(program, file, stdin=stdin)
+    done = run(program, make(tmp_path), "fish", "--vector", stdin=stdin)
     assert (done.returncode, done.stdout) == (1, "")
     assert message in done.stderr
 
 
 def test_invalid_index_files_are_reported(program: Path, tmp_path: Path) -> None:
     (tmp_path / "text").write_text("text " * 1000)
-    file, _ = make(tmp_path, VectorEncoding.INT8, "cosine")
+    (tmp_path / "nothing").touch()
+    file = make(tmp_path)
     with_other(file, tmp_path / "newer", "PRAGMA user_version = 99")
     with_other(file, tmp_path / "halfway", "PRAGMA user_version = 1002")
     with_other(file, tmp_path / "foreign", "PRAGMA application_id = 1")
-    with_other(file, tmp_path / "damaged", "UPDATE vectors SET vector = x'00'")
-    vector = json.dumps([1.0] * 24)
+    with_other(file, tmp_path / "vector", "UPDATE vectors SET vector = x'00'")
+    with_other(file, tmp_path / "chunk", "UPDATE chunks SET text = text || 's'")
+    with_other(file, tmp_path / "document", "UPDATE documents SET chunks = 1000000000")
+    with_other(file, tmp_path / "fewer", "DELETE FROM vectors WHERE id = 2")
+    with_other(file, tmp_path / "words", "UPDATE chunks_fts_data SET block = x'00' WHERE id > 10")
+    with_other(file, tmp_path / "view", "DROP VIEW passages")
     for name, message in (
-        ("text", "cannot be read"), ("nope", "cannot be opened"), ("damaged", "has changed"),
-        ("halfway", "is being migrated to another model"),
-        ("newer", "is not an index that this"), ("foreign", "is not an index that this"),
+        ("text", "cannot be read"), ("nope", "no file"), ("nothing", "is empty"),
+        ("vector", "has changed"), ("chunk", "has changed"), ("document", "has changed"),
+        ("fewer", "lacks vectors"), ("words", "keyword index has changed"),
+        ("view", "passages is missing"), ("halfway", "is being migrated to another model"),
+        ("newer", "Update minnow"), ("foreign", "not an index of minnow"), (".", "is not a file"),
     ):  # fmt: skip
-        done = run(program, tmp_path / name, stdin=vector)
-        assert (done.returncode, done.stdout) == (1, "")
+        vector = json.dumps(FakeModel().encode_queries(["kettle"])[0].tolist())
+        done = run(program, tmp_path / name, "fish", "--vector", stdin=vector)
+        assert (done.returncode, done.stdout) == (1, ""), name
         assert message in done.stderr
-    assert run(program, stdin=vector).returncode == 2
-    assert run(program, file, "x", stdin=vector).returncode == 2
+    assert run(program).returncode == 2
+    assert run(program, file, "fish", "--bundle", tmp_path).returncode == 1
 
 
 def with_other(file: Path, copy: Path, statement: str) -> None:

@@ -1,0 +1,67 @@
+// What the parts of the C API share.
+#pragma once
+#include <algorithm>
+#include <cstdlib>
+#include <cstring>
+#include <memory>
+
+#include "minnow.h"
+#include "text_model.hpp"
+
+struct minnow_embedder {
+    std::unique_ptr<minnow::TextModel> model;
+};
+
+namespace minnow {
+
+inline void copy_error(const char* what, char* error, size_t size) {
+    if (!error || !size) return;
+    size_t length = std::min(std::strlen(what), size - 1);
+    while (length && what[length] && (what[length] & 0xc0) == 0x80) --length;  // whole characters
+    std::memcpy(error, what, length);
+    error[length] = '\0';
+}
+
+// Runs a function; returns 0, or 1 with its error message.
+template <class Work> int32_t guarded(char* error, size_t size, Work work) {
+    try {
+        work();
+        return 0;
+    } catch (const std::exception& fault) {
+        copy_error(fault.what(), error, size);
+    } catch (...) {
+        copy_error("Something failed in MNN.", error, size);
+    }
+    return 1;
+}
+
+inline std::string string_of(const minnow_text& text) {
+    if (!text.bytes && text.size) throw Error("A text is NULL.");
+    return {text.bytes ? text.bytes : "", text.size};
+}
+
+inline Json options_of(const char* options, const char* name = "The options") {
+    return options && *options ? parse_json(options, name) : Json{Json::Object{}};
+}
+
+inline char* copy_of(const Json& found) {
+    std::string text = to_json(found);
+    auto* copy = static_cast<char*>(std::malloc(text.size() + 1));
+    if (!copy) throw Error("There is no memory for the answer.");
+    std::memcpy(copy, text.c_str(), text.size() + 1);
+    return copy;
+}
+
+// Runs a function that gives JSON; returns a copy of it, or NULL with an error message.
+template <class Work> char* answered(char* error, size_t size, Work work) {
+    char* found = nullptr;
+    guarded(error, size, [&] { found = copy_of(work()); });
+    return found;
+}
+
+template <class Handle> Handle& there(Handle* handle) {
+    if (!handle) throw Error("An argument is NULL.");
+    return *handle;
+}
+
+}  // namespace minnow

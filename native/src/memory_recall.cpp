@@ -1,0 +1,147 @@
+// The ranking of memories for a question: src/minnow/memory/ranking.py.
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
+#include "memory.hpp"
+
+namespace minnow {
+namespace {
+
+const size_t kMostRecalled = 1000, kDepth = 100, kNone = static_cast<size_t>(-1);
+const double kBefore1 = 1, kBefore2 = 0.5, kAfter1 = 0.75, kAfter2 = 0.25;
+
+double at_rank(std::vector<double> scores, size_t count) {
+    auto place = scores.begin() + (scores.size() > count ? scores.size() - count : 0);
+    std::nth_element(scores.begin(), place, scores.end());
+    return *place;
+}
+
+double median(std::vector<double> values) {
+    size_t half = values.size() / 2;
+    std::sort(values.begin(), values.end());
+    return values.size() % 2 ? values[half] : (values[half - 1] + values[half]) / 2;
+}
+
+// Scales values from 0 for the least to 1 for the greatest; 0.5 where all are equal.
+void scale(std::vector<double>& values) {
+    auto [least, most] = std::minmax_element(values.begin(), values.end());
+    double low = *least, span = *most - low;
+    for (double& value : values) value = span > 0 ? (value - low) / span : 0.5;
+}
+
+}  // namespace
+
+std::vector<Recalled> Memory::recall(const std::string& query, size_t k, const RecallOptions& asked) {
+    if (k < 1 || k > kMostRecalled) throw Error("k is " + std::to_string(k) + "; it should be from 1 to 1000.");
+    int64_t time = asked.now.value_or(now());
+    std::optional<int64_t> latest;
+    auto mentions = file_.reading([&] {
+        refresh();
+        for (auto& row : rows_) latest = std::max(latest.value_or(row.created), row.created);
+        return find_mentions(query);
+    });
+    auto vector = encode_with(model_, file_, {mentions.first_person}, Role::kQuery);
+    auto period = find_period(query, time, latest, asked.utc_offset * int64_t{60'000});
+    auto found = file_.reading([&] {
+        refresh();
+        auto ids = allowed(asked);
+        std::vector<Recalled> recalled;
+        auto [before, after] = around();
+        for (auto& one : rank(mentions, vector, period, k, ids ? &*ids : nullptr, time, asked.weights)) {
+            auto item = read_items({rows_[one.place].id});
+            if (item.empty()) file_.fail_damaged("a memory is missing");
+            Recalled memory{std::move(item[0]), one.score, one.similarity, std::move(one.parts), {}, {}};
+            memory.before = read_items(window_of(before, one.place, asked.window));
+            memory.after = read_items(window_of(after, one.place, asked.window));
+            std::reverse(memory.before.begin(), memory.before.end());
+            recalled.push_back(std::move(memory));
+        }
+        return recalled;
+    });
+    if (!asked.touch || found.empty()) return found;
+    file_.writing([&] {
+        std::set<int64_t> touched;
+        bool same = file_.changes() == seen_;
+        for (auto& one : found) {
+            Statement(file_.database, "UPDATE memories SET used = max(used, ?) WHERE id = ?").with(time, one.item.id).run();
+            file_.write_checksum(kMemories, one.item.id);
+            touched.insert(one.item.id);
+        }
+        if (same) changed(touched);
+    });
+    return found;
+}
+
+Memory::Ids Memory::window_of(const std::vector<size_t>& neighbours, size_t place, int size) const {
+    Ids found;
+    for (size_t at = neighbours[place]; at != kNone && found.size() < static_cast<size_t>(size); at = neighbours[at])
+        found.push_back(rows_[at].id);
+    return found;
+}
+
+std::vector<Memory::Ranked> Memory::rank(const Mentions& mentions, const std::vector<float>& vector,
+                                         const std::optional<Period>& period, size_t count, const Ids* allowed, int64_t now,
+                                         const Weights& weights) {
+    std::vector<size_t> chosen;
+    for (size_t place = 0; place < rows_.size(); ++place)
+        if (!allowed || std::binary_search(allowed->begin(), allowed->end(), rows_[place].id)) chosen.push_back(place);
+    if (chosen.empty()) return {};
+    index_words();
+    std::vector<double> words(rows_.size()), similar = matrix_.exact(vector.data()), near = similar;
+    Ranking worded = keywords_.search(mentions.words, kMostRecalled, allowed);
+    for (size_t i = 0; i < worded.size(); ++i)
+        if (size_t place = place_of(worded.ids[i]); place != kNone) words[place] = worded.scores[i];
+    double least = matrix_.kind() == Similarity::kCosine ? kNoScore : at_rank(near, kDepth);
+    for (double& score : near) score = std::max(score, least);  // search scales by the least of those that it considers
+    auto relevance = hybrid_scores(near, words, matrix_.kind());
+    std::vector<std::pair<std::string, std::vector<double>>> parts = {{"relevance", relevance}};
+    auto add = [&](const char* name, auto value) {
+        parts.emplace_back(name, std::vector<double>(rows_.size()));
+        for (size_t place = 0; place < rows_.size(); ++place) parts.back().second[place] = value(place);
+    };
+    if (weights.context > 0) {
+        double usual = median(relevance);
+        auto [before, after] = around();
+        auto excess = [&](size_t place) { return place == kNone ? 0 : std::max(0.0, relevance[place] - usual); };
+        auto beyond = [](const std::vector<size_t>& turns, size_t place) { return place == kNone ? kNone : turns[place]; };
+        add("context", [&, &before = before, &after = after](size_t place) {
+            return kBefore1 * excess(before[place]) + kBefore2 * excess(beyond(before, before[place])) +
+                   kAfter1 * excess(after[place]) + kAfter2 * excess(beyond(after, after[place]));
+        });
+    }
+    std::vector<char> named(labels_.size());
+    for (size_t i = 0; i < labels_.size(); ++i) {
+        bool said = labels_[i].speaker && mentions.speakers.count(*labels_[i].speaker);
+        named[i] = said || std::any_of(labels_[i].tags.begin(), labels_[i].tags.end(), [&](auto& tag) { return mentions.tags.count(tag); });
+    }
+    add("speaker", [&](size_t place) { return named[rows_[place].label] ? 1.0 : 0.0; });
+    if (period) add("time", [&](size_t place) { return period->nearness(rows_[place].created); });
+    add("recency", [&](size_t place) {
+        return std::pow(0.5, static_cast<double>(std::max<int64_t>(0, now - rows_[place].used)) / weights.half_life);
+    });
+    add("importance", [&](size_t place) { return rows_[place].importance; });
+    std::vector<double> scores(chosen.size());
+    Ids ids;
+    for (size_t place : chosen) ids.push_back(rows_[place].id);
+    for (auto& [name, part] : parts) {
+        double weight = name == "relevance" ? weights.relevance : name == "context" ? weights.context
+                      : name == "speaker" ? weights.speaker : name == "time" ? weights.time
+                      : name == "recency" ? weights.recency : weights.importance;
+        std::vector<double> some;
+        for (size_t place : chosen) some.push_back(part[place]);
+        if (weights.relative && (name == "relevance" || name == "recency" || name == "importance")) scale(some);
+        for (size_t i = 0; i < some.size(); ++i) scores[i] += some[i] *= weight;
+        part = std::move(some);
+    }
+    std::vector<Ranked> found;
+    for (int64_t id : best(ids, scores, count).ids) {
+        size_t i = std::lower_bound(ids.begin(), ids.end(), id) - ids.begin();
+        Ranked one{chosen[i], scores[i], similar[chosen[i]], {}};
+        for (auto& [name, part] : parts) one.parts.emplace_back(name, part[i]);
+        found.push_back(std::move(one));
+    }
+    return found;
+}
+
+}  // namespace minnow

@@ -1,0 +1,76 @@
+// Search in an index file: src/minnow/search.
+#pragma once
+#include "keyword.hpp"
+
+namespace minnow {
+
+// Encodes texts, and checks that there is a model and that its vectors fit; those compared by cosine get length 1.
+std::vector<float> encode_with(TextModel* model, const IndexFile& file, const std::vector<std::string>& texts, Role role);
+
+// How to search; the names and defaults are those of `Index.search` in Python.
+struct SearchOptions {
+    std::string mode;  // vector, keyword or hybrid; empty for what the file stores, else hybrid
+    std::optional<std::string> where;
+    Json params;
+    std::vector<std::string> paths;
+    std::string since, until, fusion = "scores";
+    bool fold = false;
+    int context = 0;
+    std::vector<float> vector;  // the question's, if the caller made it
+
+    static SearchOptions read(const Json& stated);  // throws Error where a name is unknown
+};
+
+struct Chunk {
+    int64_t id, number;
+    std::vector<std::string> headings;
+    std::string text;
+    size_t body, start;  // in characters
+};
+
+struct Hit : Chunk {
+    double score;
+    std::optional<double> vector_score, keyword_score;
+    std::string source, passage;
+    Json metadata;
+    std::vector<Chunk> before, after;
+    std::vector<Hit> folded;
+    Json facts(size_t rank) const;  // those of `Hit.facts` in Python
+};
+
+// Safe to call from several threads, which take turns.
+class Index {
+public:
+    // `model` embeds questions, and has to live as long; without one, questions bring their vectors, or are words.
+    explicit Index(const std::string& file, TextModel* model = nullptr);
+    std::vector<Hit> search(const std::string& query, size_t k, const SearchOptions& options);
+    size_t size();  // the number of chunks
+
+private:
+    using Ids = std::vector<int64_t>;
+    std::vector<Hit> find(const std::string& query, const float* vector, size_t k, const SearchOptions& asked,
+                          const std::string& mode);
+    std::string mode_of(const SearchOptions& asked);
+    std::optional<Ids> allowed(const SearchOptions& asked);
+    void check_documents();
+    void check_keywords();
+    void refresh();
+    Ids chunk_ids();
+    std::vector<Hit> read_hits(const Ranking& ranking, const std::string& query, const Ranking* vectors, const Ranking* words);
+    Hit read_chunk(int64_t id);
+    void add_neighbours(Hit& hit, int count);
+
+    IndexFile file_;
+    TextModel* model_;
+    Keywords keywords_;
+    Matrix matrix_;
+    std::string checked_;
+    int64_t seen_ = -1, keywords_seen_ = -1;
+    std::optional<Statement> chunks_, passages_;
+};
+
+// Returns the part of each text with most words of a query, of about so many words; none for a text without any.
+std::vector<std::optional<std::string>> passages_of(const std::vector<std::string>& texts, const std::string& query,
+                                                    size_t words, const TermReader& reader);
+
+}  // namespace minnow
