@@ -24,7 +24,7 @@ std::string in_quotes(const std::string& text) {
 }
 
 // Returns the different words of a text.
-std::vector<Word> words_in(const std::u32string& text, const TermReader& reader) {
+std::vector<Terms> words_in(const std::u32string& text, const TermReader& reader) {
     std::vector<std::pair<std::vector<std::string>, bool>> spelled;
     std::map<std::vector<std::string>, size_t> known;
     auto add = [&](std::vector<std::string> parts, bool beginning) {
@@ -43,9 +43,9 @@ std::vector<Word> words_in(const std::u32string& text, const TermReader& reader)
         for (auto& pair : all) add({pair}, false);
     }
     if (spelled.size() > kMostWords) spelled.resize(kMostWords);
-    std::vector<Word> found;
+    std::vector<Terms> found;
     for (auto& [parts, beginning] : spelled) {
-        Word word;
+        Terms word;
         for (auto& part : parts)
             if (auto terms = reader.terms(part); terms.size() == 1) word.push_back({terms[0], part, beginning});
         found.push_back(std::move(word));
@@ -61,12 +61,12 @@ std::vector<Word> words_in(const std::u32string& text, const TermReader& reader)
     std::vector<std::pair<size_t, size_t>> order;
     for (auto& [key, place] : places) order.emplace_back(place.second, place.first);
     std::sort(order.begin(), order.end());
-    std::vector<Word> different;
+    std::vector<Terms> different;
     for (auto& [last, first] : order) different.push_back(found[first]);
     return different;
 }
 
-std::vector<Term> terms_of(const std::vector<Word>& words) {
+std::vector<Term> terms_of(const std::vector<Terms>& words) {
     std::vector<Term> found;
     std::set<std::pair<std::string, bool>> known;
     for (auto& word : words)
@@ -231,7 +231,7 @@ Keywords::Ids Keywords::with_phrases(const Ids& candidates, const std::vector<Ph
     return found;
 }
 
-Keywords::Ids Keywords::with_whole_words(const Ids& candidates, const std::vector<Word>& words, const Chosen& chosen) {
+Keywords::Ids Keywords::with_whole_words(const Ids& candidates, const std::vector<Terms>& words, const Chosen& chosen) {
     if (std::all_of(words.begin(), words.end(), [](auto& word) { return word.size() == 1; })) return candidates;
     std::vector<std::string> texts;
     for (int64_t id : candidates) texts.push_back(" " + words_of(id) + " ");

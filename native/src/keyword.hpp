@@ -18,7 +18,7 @@ struct Term {
 };
 
 // One term, or the pairs of a word in a script without spaces.
-using Word = std::vector<Term>;
+using Terms = std::vector<Term>;
 
 // Words that have to follow each other.
 struct Phrase {
@@ -27,7 +27,7 @@ struct Phrase {
 };
 
 struct KeywordQuery {
-    std::vector<Word> words;
+    std::vector<Terms> words;
     std::vector<Term> terms;  // the different ones of all words
     std::vector<Phrase> phrases;
 };
@@ -60,7 +60,7 @@ private:
     Ids candidates(const Chosen& chosen, const KeywordQuery& asked, const Ids* allowed);
     Ids having(const Term& term, const Ids* allowed);
     Ids with_phrases(const Ids& candidates, const std::vector<Phrase>& phrases, size_t count);
-    Ids with_whole_words(const Ids& candidates, const std::vector<Word>& words, const Chosen& chosen);
+    Ids with_whole_words(const Ids& candidates, const std::vector<Terms>& words, const Chosen& chosen);
     Ranking bm25(const Chosen& chosen, const Ids& candidates, size_t count);
     std::string words_of(int64_t id);
 

@@ -84,6 +84,7 @@ public:
     std::vector<Recalled> recall(const std::string& query, size_t k, const RecallOptions& asked = {});
     std::vector<Item> items(const RecallOptions& asked = {});
     std::vector<Item> forget(const std::vector<int64_t>& ids);
+    const Fingerprint& fingerprint() const { return file_.fingerprint; }
 
 private:
     using Ids = std::vector<int64_t>;

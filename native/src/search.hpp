@@ -45,6 +45,7 @@ public:
     explicit Index(const std::string& file, TextModel* model = nullptr);
     std::vector<Hit> search(const std::string& query, size_t k, const SearchOptions& options);
     size_t size();  // the number of chunks
+    int width() const { return matrix_.width(); }
 
 private:
     using Ids = std::vector<int64_t>;

@@ -126,6 +126,13 @@ def _compiler() -> str:
     return done.stdout
 
 
+def can_sanitize(folder: Path) -> bool:
+    """Return whether programs with sanitizers run here."""
+    command = ["g++", *SANITIZE, "-x", "c++", "-", "-o", str(folder / "probe")]
+    done = subprocess.run(command, input=b"int main() {}", capture_output=True, check=False)
+    return done.returncode == 0 and subprocess.run([folder / "probe"], check=False).returncode == 0
+
+
 def run_tool(*command: str) -> None:
     """Run a compiler; if it fails, the test shows its messages."""
     done = subprocess.run(command, capture_output=True, text=True, check=False)

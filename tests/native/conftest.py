@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-from typing import TYPE_CHECKING
-
 import pytest
 from fakes.native import (
     C_API,
@@ -15,6 +12,7 @@ from fakes.native import (
     SANITIZE,
     TOKENIZER,
     Program,
+    can_sanitize,
     compile_objects,
     compile_program,
     link_mnn,
@@ -23,15 +21,12 @@ from fakes.native import (
 )
 from fakes.native_api import Library
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
 
 @pytest.fixture(scope="session")
 def tokenizer_program(tmp_path_factory: pytest.TempPathFactory) -> Program:
     """The program without MNN, by plain g++; with sanitizers where there are any."""
     folder = tmp_path_factory.mktemp("tokenizer")
-    flags = SANITIZE if _can_sanitize(folder) else ()
+    flags = SANITIZE if can_sanitize(folder) else ()
     return Program(compile_program(folder / "minnow-embed", PROGRAM, *flags))
 
 
@@ -51,9 +46,3 @@ def core_library(tmp_path_factory: pytest.TempPathFactory) -> Library:
     made = compile_objects(sources, *flags)
     run_tool("g++", "-shared", *made, "-o", str(path), "-lsqlite3", "-Wl,--no-undefined")
     return Library(path)
-
-
-def _can_sanitize(folder: Path) -> bool:
-    command = ["g++", *SANITIZE, "-x", "c++", "-", "-o", str(folder / "probe")]
-    done = subprocess.run(command, input=b"int main() {}", capture_output=True, check=False)
-    return done.returncode == 0 and subprocess.run([folder / "probe"], check=False).returncode == 0
