@@ -19,7 +19,7 @@ Prints the hits of a question in a file of `minnow index`, the best first, a lin
   --bundle FOLDER      the model that the index was made with
   --vector             standard input is the question's vector, a JSON array
   -k N                 at most N hits (10)
-  --options JSON       options of minnow_search, such as '{"mode": "keyword"}'
+  --options JSON       options of minnow_search; '{"mode": "keyword"}' where there is neither a bundle nor a vector
   --words              print the words that the keyword index has of each text in a JSON array
 )";
 
@@ -49,7 +49,7 @@ int search(const std::string& file, const std::string& bundle, const std::string
 
 int main(int count, char** arguments) {
     std::vector<std::string> words, all(arguments + 1, arguments + count);
-    std::string bundle, options = "{}";
+    std::string bundle, options;
     bool has_vector = false, wants_words = false;
     int k = 10;
     for (size_t i = 0; i < all.size(); ++i) {
@@ -68,6 +68,7 @@ int main(int count, char** arguments) {
         if (has_vector)
             for (auto& number : minnow::parse_json(read_input(), "Standard input").as<minnow::Json::Array>("vector"))
                 vector.push_back(static_cast<float>(number.as<double>("vector")));
+        if (options.empty()) options = bundle.empty() && !has_vector ? "{\"mode\": \"keyword\"}" : "{}";
         if (words.size() == 2) return search(words[0], bundle, words[1], vector, k, options);
     } catch (const std::exception& error) {
         return std::cerr << error.what() << "\n", 1;
