@@ -69,8 +69,8 @@ def write_cases(folder: Path) -> None:
             model = FakeModel(similarity=settings.pop("similarity", "cosine"))
             run_index(folder / file, Path(), model=model, **settings)
         os.chdir(folder)
-    vectors = FakeModel().encode_queries(QUESTIONS).tolist()
-    rows = dict(zip(QUESTIONS, round_numbers(vectors), strict=True))
+    vectors: list[list[float]] = FakeModel().encode_queries(QUESTIONS).tolist()
+    rows: dict[str, Any] = dict(zip(QUESTIONS, round_numbers(vectors), strict=True))
     lines = [json.dumps(answered(case), ensure_ascii=False) for case in CASES]
     text = json.dumps(rows, ensure_ascii=False)
     with (folder / "cases.json").open("w", encoding="utf-8") as file_:
@@ -86,7 +86,7 @@ class RecordingModel(FakeModel):
 
     def _encode(self, texts: Sequence[str]) -> Floats:
         rows = super()._encode(texts)
-        self.vectors |= dict(zip(texts, map(round_numbers, rows.tolist()), strict=True))
+        self.vectors |= dict(zip(texts, [round_numbers(row) for row in rows.tolist()], strict=True))
         return rows
 
 
