@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from fakes.searching import Floats
 
-FILES = {
+FILES: dict[str, dict[str, Any]] = {
     "float16.index": {},
     "int8.index": {"encoding": VectorEncoding.INT8},
     "dot.index": {"similarity": "dot"},
@@ -65,7 +65,7 @@ def write_cases(folder: Path) -> None:
     with tempfile.TemporaryDirectory() as name:
         os.chdir(write_documents(Path(name), DOCUMENTS))
         for file, options in FILES.items():
-            settings: dict[str, Any] = dict(options)
+            settings = dict(options)
             model = FakeModel(similarity=settings.pop("similarity", "cosine"))
             run_index(folder / file, Path(), model=model, **settings)
         os.chdir(folder)
