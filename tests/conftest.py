@@ -37,6 +37,7 @@ EXTRAS = {
     "search-large": ("usearch",),
     "sentence-transformers": ("sentence_transformers",),
     "serve": ("starlette", "uvicorn", "httptools", "prometheus_client"),
+    "spark": ("pyspark", "pyarrow"),
     "st-backends": ("optimum", "nncf", "onnxruntime", "openvino"),
 }
 CLIENTS = ("openai", "langchain_openai", "schemathesis")

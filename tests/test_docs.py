@@ -163,6 +163,7 @@ _EXTRAS = {
     "minnow.adapters.mteb": "mteb",
     "minnow.cluster": "pyarrow",
     "minnow.cluster.ray": "ray",
+    "minnow.cluster.spark": "pyspark",
 }
 
 

@@ -11,7 +11,7 @@ import msgspec
 import pyarrow as pa
 from pyarrow import parquet
 
-from minnow.cluster.columns import ERROR, RESULTS, TRUNCATED
+from minnow.cluster.columns import ERROR, RESULTS, TRUNCATED, VECTOR
 from minnow.cluster.places import PARQUET, Place, reading
 from minnow.errors import InputError
 from minnow.indexfile.fingerprint import Fingerprint
@@ -229,10 +229,18 @@ class _Hashing:
 
 
 def with_record(table: pa.Table, record: PartRecord) -> pa.Buffer:
-    """Return the content of a finished file: a Parquet file with its record."""
+    """Return the content of a finished file: a Parquet file with its record.
+
+    Vectors are stored plainly: to look for repeated numbers in them takes longer than all the rest
+    of a row, and finds none.
+    """
     table = table.replace_schema_metadata({KEY: msgspec.json.encode(record)})
+    others = [name for name in table.column_names if name != VECTOR]
     sink = pa.BufferOutputStream()
-    parquet.write_table(table, sink, compression="zstd")
+    parquet.write_table(
+        table, sink, compression={**dict.fromkeys(others, "zstd"), VECTOR: "none"},
+        use_dictionary=others, write_statistics=others,
+    )  # fmt: skip
     return sink.getvalue()
 
 

@@ -1,0 +1,261 @@
+"""Measure corpora in Parquet: rates here and on Ray beside sentence-transformers, overhead, kills.
+
+```bash
+python benchmarks/cluster.py rates BUNDLE MODEL CORPUS.jsonl   # tokens a second, memory of actors
+python benchmarks/cluster.py overhead BUNDLE --cluster ray     # 1 000 000 rows, engine of no cost
+python benchmarks/cluster.py kills BUNDLE CORPUS.jsonl         # killed at five random moments
+```
+
+A rate is that of the rows which a long run has more than a short one, so that it leaves out what
+opens models and starts clusters.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import shutil
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+from pyarrow import parquet
+
+from minnow import Embedder
+from minnow.cluster import Job, embed_folder
+from minnow.pipeline import Pipeline, RowOutcomes
+from minnow.vectors import normalize
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+PART = 256
+SHORT = 2 * PART
+
+
+def read_corpus(path: str, rows: int) -> pa.Table:
+    """Return ids and texts of a BEIR corpus, repeated with a number where there are too few."""
+    lines = [json.loads(line) for line in Path(path).read_text("utf-8").splitlines()]
+    texts = [f"{lines[n % len(lines)]['text']} {n}" for n in range(rows)]
+    return pa.table({"id": [str(n) for n in range(rows)], "text": texts})
+
+
+def connect() -> None:
+    """Start a cluster of this machine's CPUs."""
+    import ray
+
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    ray.init(log_to_driver=False, logging_level="ERROR", include_dashboard=False)
+
+
+# --- rates -----------------------------------------------------------------------------------
+
+
+class PeerActor:
+    """What Ray's documentation has an actor do: encode a batch with sentence-transformers."""
+
+    def __init__(self, model: str) -> None:
+        from sentence_transformers import SentenceTransformer
+
+        self._model = SentenceTransformer(model, device="cpu")
+
+    def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
+        """Add the vectors of a batch."""
+        batch["embedding"] = self._model.encode(list(batch["text"]), batch_size=32)
+        return batch
+
+
+def run_peer(model: str, source: Path, output: Path) -> None:
+    """Embed a folder with Ray Data and sentence-transformers, an actor for each CPU."""
+    import ray
+
+    cpus = int(ray.cluster_resources()["CPU"])
+    dataset = ray.data.read_parquet(str(source)).repartition(2 * cpus)
+    mapped = dataset.map_batches(
+        PeerActor, fn_constructor_args=(model,), batch_size=PART, num_cpus=0.5,
+        compute=ray.data.ActorPoolStrategy(size=cpus),
+    )  # fmt: skip
+    mapped.write_parquet(str(output))
+
+
+def actor_memory() -> list[int]:
+    """Return the MB that each actor holds."""
+    found = []
+    for place in Path("/proc").glob("[0-9]*"):
+        try:
+            if b"_PartActor" in (place / "cmdline").read_bytes():
+                pages = int((place / "statm").read_text().split()[1])
+                found.append(pages * os.sysconf("SC_PAGE_SIZE") >> 20)
+        except OSError:
+            continue
+    return sorted(found)
+
+
+def rates(arguments: argparse.Namespace) -> None:
+    """Print tokens a second of a stream of texts, of folders, and of the peer."""
+    connect()
+    job = Job.embedding(arguments.bundle)
+    table = read_corpus(arguments.corpus, arguments.rows)
+    with Embedder.open(arguments.bundle) as embedder:
+        tokens = [len(ids) for ids in embedder.token_ids(table["text"].to_pylist())]
+    memory: list[list[int]] = []
+
+    def here(source: Path, output: Path) -> None:
+        embed_folder(source, output, job, rows=PART)
+
+    def on_ray(source: Path, output: Path) -> None:
+        embed_folder(source, output, job, rows=PART, cluster="ray",
+                     progress=lambda done, total: memory.append(actor_memory()))  # fmt: skip
+
+    def stream(source: Path, output: Path) -> None:
+        texts = parquet.read_table(source)["text"].to_pylist()
+        with Embedder.open(arguments.bundle, engine="fastest", on_truncate="ignore") as embedder:
+            for _ in embedder.encode_stream(texts):
+                pass
+
+    systems = {"stream (minnow embed)": stream, "folder, here": here, "folder, Ray": on_ray}
+    if arguments.model:
+        systems["Ray + sentence-transformers"] = lambda s, o: run_peer(arguments.model, s, o)
+    found: dict[str, list[float]] = {name: [] for name in systems}
+    for _ in range(arguments.rounds):
+        for name, system in systems.items():
+            short = seconds(system, table.slice(0, SHORT))
+            found[name].append((sum(tokens[SHORT:])) / (seconds(system, table) - short))
+            print(f"{name}: {found[name][-1]:,.0f} tokens/s", flush=True)
+    best = statistics.median(found["stream (minnow embed)"])
+    for name, values in found.items():
+        median = statistics.median(values)
+        print(f"{name}: median {median:,.0f} tokens/s, {median / best:.2f} of the stream")
+    print("MB of the actors, at the first part, the middle and the end:", memory[0],
+          memory[len(memory) // 2], memory[-1])  # fmt: skip
+
+
+def seconds(run: Callable[[Path, Path], None], table: pa.Table) -> float:
+    """Return the seconds of a run over a table in a folder of its own."""
+    with tempfile.TemporaryDirectory() as name:
+        (source := Path(name) / "corpus").mkdir()
+        parquet.write_table(table, source / "corpus.parquet")
+        started = time.perf_counter()
+        run(source, Path(name) / "out")
+        return time.perf_counter() - started
+
+
+# --- overhead --------------------------------------------------------------------------------
+
+VECTORS = normalize(np.random.default_rng(0).normal(size=(997, 384)).astype(np.float32))
+
+
+def plant_engine() -> None:
+    """Have every pipeline of this process answer at once, by the length of a text."""
+
+    def embed_each(self: Any, texts: Sequence[str], options: Any) -> RowOutcomes:
+        places = np.fromiter((len(text) for text in texts), np.intp, len(texts)) % len(VECTORS)
+        return RowOutcomes(VECTORS[places], np.zeros(len(texts), np.bool_), {})
+
+    Pipeline.embed_each = embed_each  # type: ignore[assignment, method-assign]
+
+
+def overhead(arguments: argparse.Namespace) -> None:
+    """Print the microseconds of a row through an engine that costs nothing."""
+    import minnow.cluster.neighbour as neighbour
+
+    job = Job.embedding(arguments.bundle, dtype="float16")
+    plant_engine()
+    neighbour._PROGRAM = f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r}); " + (
+        "import cluster; cluster.plant_engine(); " + neighbour._PROGRAM
+    )
+    if arguments.cluster == "ray":
+        import ray
+
+        os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+        setup = {"worker_process_setup_hook": plant_engine}
+        ray.init(log_to_driver=False, include_dashboard=False, runtime_env=setup)
+    words = [f"passage {n} " + "of a made corpus " * (n % 40) for n in range(arguments.rows)]
+    table = pa.table({"id": np.arange(len(words)), "text": words})
+
+    def run(source: Path, output: Path) -> None:
+        report = embed_folder(source, output, job, cluster=arguments.cluster)
+        assert (report.rows, report.errors) == (parquet.read_metadata(
+            source / "corpus.parquet").num_rows, 0)  # fmt: skip
+
+    short = seconds(run, table.slice(0, 2 * 16_384))
+    extra = seconds(run, table) - short
+    print(f"{arguments.cluster}: {extra / (len(words) - 2 * 16_384) * 1e6:.1f} us a row, "
+          f"of {len(words):,} rows with float16 vectors; {short:.1f} s to start")  # fmt: skip
+
+
+# --- kills -----------------------------------------------------------------------------------
+
+
+def kills(arguments: argparse.Namespace) -> None:
+    """Kill `minnow embed` at five random moments, and compare the result with an unbroken run."""
+    choose = random.Random(arguments.seed)
+    with tempfile.TemporaryDirectory() as name:
+        (source := Path(name) / "corpus").mkdir()
+        table = read_corpus(arguments.corpus, arguments.rows)
+        parquet.write_table(table, source / "corpus.parquet")
+        whole, broken = Path(name) / "whole", Path(name) / "broken"
+        started = time.perf_counter()
+        subprocess.run(command(arguments, source, whole), check=True, capture_output=True)
+        length = time.perf_counter() - started
+        for _ in range(5):
+            process = subprocess.Popen(
+                command(arguments, source, broken), start_new_session=True,
+                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            )  # fmt: skip
+            time.sleep(choose.uniform(0.2, 0.6) * length)
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            print("killed with", len(list(broken.glob("*.parquet"))), "files", flush=True)
+        done = subprocess.run(command(arguments, source, broken), check=True, capture_output=True)
+        print(done.stdout.decode())
+        one, other = (parquet.read_table(folder).sort_by("id") for folder in (whole, broken))
+        print(f"{len(one)} rows, equal in every column: {one.equals(other)}")
+        shutil.rmtree(broken)
+
+
+def command(arguments: argparse.Namespace, source: Path, output: Path) -> list[str]:
+    """Return the command of a run."""
+    return [sys.executable, "-m", "minnow", "embed", arguments.bundle, "--input", str(source),
+            "--output", str(output), "--rows", str(PART), "--cluster", arguments.cluster,
+            "--json"]  # fmt: skip
+
+
+def main() -> None:
+    """Read the command line, and measure."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    commands = parser.add_subparsers(required=True)
+    one = commands.add_parser("rates")
+    one.add_argument("bundle")
+    one.add_argument("model", help="of sentence-transformers; '' for none")
+    one.add_argument("corpus")
+    one.add_argument("--rows", type=int, default=2560)
+    one.add_argument("--rounds", type=int, default=2)
+    one.set_defaults(run=rates)
+    two = commands.add_parser("overhead")
+    two.add_argument("bundle")
+    two.add_argument("--rows", type=int, default=1_000_000)
+    two.add_argument("--cluster", default="local")
+    two.set_defaults(run=overhead)
+    three = commands.add_parser("kills")
+    three.add_argument("bundle")
+    three.add_argument("corpus")
+    three.add_argument("--rows", type=int, default=2560)
+    three.add_argument("--seed", type=int, default=0)
+    three.add_argument("--cluster", default="local")
+    three.set_defaults(run=kills)
+    arguments = parser.parse_args()
+    arguments.run(arguments)
+
+
+if __name__ == "__main__":
+    main()
