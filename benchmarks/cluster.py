@@ -122,7 +122,11 @@ def rates(arguments: argparse.Namespace) -> None:
             for _ in embedder.encode_stream(texts):
                 pass
 
-    systems = {"stream (minnow embed)": stream, "folder, here": here, "folder, Ray": on_ray}
+    systems: dict[str, Callable[[Path, Path], None]] = {
+        "stream (minnow embed)": stream,
+        "folder, here": here,
+        "folder, Ray": on_ray,
+    }
     if arguments.model:
         systems["Ray + sentence-transformers"] = lambda s, o: run_peer(arguments.model, s, o)
     found: dict[str, list[float]] = {name: [] for name in systems}
