@@ -145,4 +145,4 @@ $(VENV)/.llama: $(VENV)/.pip pyproject.toml
 	touch $@
 
 clean:
-	rm -rf .venv .venv-core .venv-peers .venv-dropins .venv-site .venv-package build dist demo .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .venv-core .venv-peers .venv-dropins .venv-cluster .venv-site .venv-package build dist demo .mypy_cache .ruff_cache .pytest_cache .hypothesis
