@@ -42,12 +42,41 @@ Source = Annotated[
 ]
 Revision = Annotated[str | None, typer.Option(help="Take this branch, tag or commit of the Hub.")]
 Output = Annotated[Path, typer.Option("--output", "-o", help="Write to this path.")]
+
+
+def folder_of(name: str) -> Path:
+    """Return the folder of the bundle that a user named, by its folder or by a model's name.
+
+    A name is `hf:USER/NAME`, `package:NAME` or a Hub id, ORGANISATION/NAME; its bundle is in the
+    cache, made first if it is not there. What could be a path of this machine is a folder.
+    """
+    if not _is_name(name):
+        return Path(name)
+    from minnow.cli.app import steps
+    from minnow.model_cache import find_bundle
+
+    return find_bundle(name, progress=steps()).folder
+
+
+def _is_name(text: str) -> bool:
+    if text.startswith(("hf:", "package:")):
+        return True
+    start, slash, rest = text.partition("/")
+    if not slash or "/" in rest or start.startswith((".", "~")) or text.endswith(".minnow"):
+        return False
+    return bool(start and rest) and not (Path(start).exists() or "\\" in text)
+
+
+_NAMES = "a folder that `minnow convert` wrote, or a model's name"
 BundleFolder = Annotated[
-    Path, typer.Argument(metavar="BUNDLE", help="A folder that `minnow convert` wrote.")
+    Path,
+    typer.Argument(metavar="BUNDLE", help=f"{_NAMES.capitalize()}.", parser=folder_of),
 ]
 BundleOption = Annotated[
     Path | None,
-    typer.Option("--bundle", "-b", help="Use this model, a folder that `minnow convert` wrote."),
+    typer.Option(
+        "--bundle", "-b", metavar="BUNDLE", help=f"Use this model: {_NAMES}.", parser=folder_of
+    ),
 ]
 Texts = Annotated[list[str] | None, typer.Argument(metavar="TEXT", help="Texts, or give --input.")]
 TextFile = Annotated[
@@ -144,7 +173,9 @@ class RerankChoice:
             return
         from minnow.reranker import Reranker
 
-        with Reranker.open(self.reranker, threads=threads, on_truncate=on_truncate) as reranker:
+        with Reranker.open(
+            folder_of(str(self.reranker)), threads=threads, on_truncate=on_truncate
+        ) as reranker:
             yield reranker
 
 

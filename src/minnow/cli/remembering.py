@@ -15,7 +15,7 @@ import typer
 
 from minnow.cli.app import app, print_facts, print_json
 from minnow.cli.fields import options_from_fields
-from minnow.cli.options import Json, RerankChoice, Window
+from minnow.cli.options import Json, RerankChoice, Window, folder_of
 from minnow.terminal import EPILOG, UsageError
 
 if TYPE_CHECKING:
@@ -36,7 +36,13 @@ _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 File = Annotated[Path, typer.Argument(metavar="FILE", help="A file of memories, or an index.")]
 BundleOption = Annotated[
     Path,
-    typer.Option("--bundle", "-b", help="Use this model, a folder that `minnow convert` wrote."),
+    typer.Option(
+        "--bundle",
+        "-b",
+        metavar="BUNDLE",
+        help="Use this model: a folder that `minnow convert` wrote, or a model's name.",
+        parser=folder_of,
+    ),
 ]
 Tags = Annotated[
     list[str] | None,

@@ -15,7 +15,7 @@ import typer
 from minnow.bundle import MANIFEST
 from minnow.cli.app import app
 from minnow.cli.fields import options_from_fields
-from minnow.cli.options import EngineMemoryChoice
+from minnow.cli.options import EngineMemoryChoice, folder_of
 from minnow.errors import InputError, MissingExtraError, ServeError
 from minnow.serve.settings import Limits, Settings
 from minnow.terminal import EPILOG, UsageError
@@ -29,9 +29,9 @@ def serve_command(
         list[str] | None,
         typer.Argument(
             metavar="BUNDLE",
-            help="Folders that `minnow convert` wrote, or NAME=FOLDER; by default those in "
-            "$MINNOW_BUNDLES. Clients call a model by that name, or by the folder's without "
-            ".minnow.",
+            help="Folders that `minnow convert` wrote, models' names, or NAME=EITHER; by default "
+            "those in $MINNOW_BUNDLES. Clients call a model by that name, or by the folder's "
+            "without .minnow.",
         ),
     ] = None,
     index: Annotated[
@@ -78,7 +78,16 @@ def serve_command(
         )
     log_to_stderr()
     show = partial(print, flush=True)
-    serve(find_bundles(bundles), settings, engine.options(), index, show)
+    serve(find_bundles(list(map(_in_a_folder, bundles))), settings, engine.options(), index, show)
+
+
+def _in_a_folder(bundle: str) -> str:
+    """Return a bundle as NAME=FOLDER where it is named by its model's name."""
+    name, equals, model = bundle.partition("=")
+    if not equals:
+        name, model = bundle.removeprefix("hf:").removeprefix("package:"), bundle
+    folder = folder_of(model)
+    return bundle if folder == Path(model) else f"{name}={folder}"
 
 
 def _bundles_of(variable: str) -> list[str]:
