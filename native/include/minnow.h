@@ -64,6 +64,10 @@ MINNOW_API minnow_embedder* minnow_open(const char* folder, const minnow_options
 MINNOW_API minnow_embedder* minnow_open_best(const char* folder, const char* record, const minnow_options* options,
                                              char* error, size_t error_size);
 
+/* Returns 1 if a bundle's manifest proves its vectors in the mode of these options on this kind of processor
+ * (`minnow prove`), or the mode computes as the bundle's own proof did; 0 if not; -1 on failure. */
+MINNOW_API int32_t minnow_is_proven(const char* folder, const minnow_options* options, char* error, size_t error_size);
+
 /* Returns the number of floats in a vector. */
 MINNOW_API int32_t minnow_width(const minnow_embedder* embedder);
 

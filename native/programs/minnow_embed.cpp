@@ -35,6 +35,7 @@ first. Without TEXT, each line of standard input is one.
   --precision MODE     normal, high, or low: half precision where the CPU can
   --power MODE         normal, high or low
   --memory MODE        normal, high or low
+  --best RECORD        use the fastest backend and mode that gives the bundle's vectors; the file keeps the choice
   --fixed-shapes       use the encoders that the bundle has for one shape each
   --check FOLDER       run a folder of `minnow device-check`, and write its answer there
 )";
@@ -44,7 +45,7 @@ struct Usage : std::runtime_error {
 };
 
 struct Arguments {
-    std::string folder, raw, check, query;
+    std::string folder, raw, check, query, best;
     minnow::Role role = minnow::Role::kNone;
     bool json = false, ids = false, batch = false, fixed_shapes = false, help = false;
     bool ranks = false, pairs = false;
@@ -94,6 +95,7 @@ Arguments parse(int count, char** given) {
         else if (word == "--top") found.top = number(word, value(), 0, 999999);
         else if (word == "--raw") found.raw = value();
         else if (word == "--check") found.check = value();
+        else if (word == "--best") found.best = value();
         else if (word == "--role") found.role = static_cast<minnow::Role>(choice(word, value(), roles));
         else if (word == "--backend") found.backend = choice(word, value(), backends);
         else if (word == "--precision") found.precision = choice(word, value(), modes);
@@ -159,6 +161,16 @@ minnow::Options options_of(const Arguments& given) {
     options.fixed_shapes = given.fixed_shapes;
     return options;
 }
+
+// Returns the options to open a bundle with; says so where nothing proves it in their mode.
+minnow::Options opening_options(const Arguments& given, bool reranks) {
+    minnow::Options options = options_of(given);
+    if (!given.best.empty()) return minnow::best_options(given.folder, given.best, options, reranks);
+    if (!given.fixed_shapes && !minnow::is_proven(given.folder, options))
+        std::fprintf(stderr, "warning: %s has no proof of its vectors in this mode; `minnow prove` may give it one.\n",
+                     given.folder.c_str());
+    return options;
+}
 #endif
 
 void print_ids(FILE* out, const Arguments& given) {
@@ -192,7 +204,7 @@ void print_pair_ids(FILE* out, const Arguments& given) {
 
 void print_scores(FILE* out, const Arguments& given) {
 #if MINNOW_HAS_MNN
-    minnow::Reranker reranker(given.folder, options_of(given));
+    minnow::Reranker reranker(given.folder, opening_options(given, true));
     if (given.ranks) {
         for (auto& row : reranker.rank(given.query, given.texts, given.top))
             std::fprintf(out, "{\"corpus_id\":%zu,\"score\":%.9g}\n", row.index, row.score);
@@ -209,7 +221,7 @@ void print_scores(FILE* out, const Arguments& given) {
 
 void print_vectors(FILE* out, const Arguments& given) {
 #if MINNOW_HAS_MNN
-    minnow::Embedder embedder(given.folder, options_of(given));
+    minnow::Embedder embedder(given.folder, opening_options(given, false));
     auto vectors = given.batch ? embedder.encode_batch(given.texts, embedder.manifest().prompt(given.role))
                                : embedder.encode(given.texts, given.role);
     if (!given.raw.empty()) return write_floats(given.raw, vectors);

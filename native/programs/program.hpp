@@ -6,6 +6,7 @@
 #include "json.hpp"
 
 #if MINNOW_HAS_MNN
+#include "best.hpp"
 #include "embedder.hpp"
 #include "reranker.hpp"
 

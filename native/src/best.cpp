@@ -22,6 +22,13 @@ namespace {
 constexpr int kFormat = 1, kRounds = 5, kNormal = 0, kHigh = 1, kLow = 2;
 constexpr double kEnough = 2.0, kMargin = 0.9, kLengthError = 0.01;
 constexpr double kNothing = std::numeric_limits<double>::quiet_NaN();
+#if defined(__x86_64__) || defined(_M_X64)
+const char* const kProcessor = "x86_64";
+constexpr bool kHasHalves = false;  // precision changes nothing there
+#else
+const char* const kProcessor = sizeof(void*) == 8 ? "aarch64" : "arm";
+constexpr bool kHasHalves = true;
+#endif
 const char* const kEnded = "The app ended while this was tried.";
 const char* const kWords[] = {"normal", "high", "low"};
 const std::map<int, std::string> kBackends = {{0, "cpu"}, {1, "metal"}, {2, "cuda"}, {3, "opencl"}, {7, "vulkan"}};
@@ -30,6 +37,12 @@ std::string read_bytes(const std::string& path) {
     std::ifstream file(path, std::ios::binary);
     if (!file) throw Error(path + " cannot be read.");
     return std::string(std::istreambuf_iterator<char>(file), {});
+}
+
+// Returns whether a bundle's weights are rounded to integers.
+bool rounds(const Json& manifest) {
+    auto rounded = [&](const char* key) { return manifest["recipe"][key].is<Json::Object>(); };
+    return rounded("weights") || rounded("words") || rounded("positions");
 }
 
 std::string shown(double value, const char* format) {
@@ -226,6 +239,21 @@ std::pair<double, std::string> Canaries::judge(const std::vector<std::vector<flo
     return {worst, name};
 }
 
+bool is_proven(const std::string& folder, const Options& options) {
+    Manifest manifest = read_manifest(folder);
+    if (options.backend) return false;
+    if (manifest.mnn_llm) return !(options.precision == kLow || options.memory == kLow);
+    Json file = read_json(folder + "/minnow.json");
+    int precision = kHasHalves && options.precision == kLow ? kLow : kNormal;
+    int memory = rounds(file) && options.memory == kLow ? kLow : kNormal;
+    if (precision == kNormal && memory == kNormal) return true;
+    for (auto& proof : file["parity"].get("modes", Json::Array{}))
+        if (proof.get<std::string>("processor") == kProcessor && proof.get<std::string>("memory") == kWords[memory] &&
+            proof.get<std::string>("precision") == kWords[precision])
+            return true;
+    return false;
+}
+
 std::optional<Canaries> read_canaries(const std::string& folder, const Manifest& manifest) {
     std::string path = folder + "/canaries.json";
     if (!std::ifstream(path).good()) return std::nullopt;
@@ -265,14 +293,9 @@ std::vector<Options> possible_modes(bool rounds, bool gpus, const Options& optio
         mode.backend = backend, mode.precision = precision, mode.memory = memory;
         found.push_back(mode);
     };
-#if defined(__x86_64__) || defined(_M_X64)
-    bool halves = false;  // precision changes nothing there
-#else
-    bool halves = true;
-#endif
     for (int memory : {kNormal, kLow})
         for (int precision : {kNormal, kLow})
-            if ((precision == kNormal || halves) && (memory == kNormal || rounds)) add(0, precision, memory);
+            if ((precision == kNormal || kHasHalves) && (memory == kNormal || rounds)) add(0, precision, memory);
     for (auto& [backend, name] : kBackends)
         for (int precision : {kLow, kHigh})
             if (backend && gpus) add(backend, precision, kNormal);
@@ -342,14 +365,13 @@ Options best_options(const std::string& folder, const std::string& record, const
         if (auto found = read_canaries(folder + "/query", *manifest.queries)) canaries.push_back(*found);
     if (canaries.size() != (manifest.queries ? 2u : 1u)) return options;  // older than canaries: as it was proven
     Json file = read_json(folder + "/minnow.json");
-    auto rounded = [&](const char* key) { return file["recipe"][key].is<Json::Object>(); };
     BackendChoice wanted;
     wanted.bundle = file.get<std::string>("digest"), wanted.device = device();
     wanted.mnn = MNN::getVersion(), wanted.threads = options.threads;
     auto known = record.empty() ? std::nullopt : read_choice(record, wanted);
     if (!known || known->chosen < 0) {
         bool gpus = !record.empty() && write_choice(record, known ? *known : wanted);
-        auto modes = possible_modes(rounded("weights") || rounded("words") || rounded("positions"), gpus, options);
+        auto modes = possible_modes(rounds(file), gpus, options);
         auto open = [&](const Options& mode) { return open_encoders(folder, mode, reranks); };
         known = choose_backend(known ? *known : wanted, canaries, modes, open, gpus ? record : "");
     }

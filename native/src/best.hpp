@@ -61,6 +61,10 @@ BackendChoice choose_backend(BackendChoice known, const std::vector<Canaries>& c
 // Reads a record; nothing if it is not there, or not of this bundle, device, version of MNN and number of threads.
 std::optional<BackendChoice> read_choice(const std::string& path, const BackendChoice& wanted);
 
+// Returns whether the manifest of a bundle proves its vectors in a mode on this kind of processor, or the mode
+// computes as its proof did.
+bool is_proven(const std::string& folder, const Options& options);
+
 // Returns the options with the best backend, precision and memory for a bundle: tried now, or as `record` says. Only
 // modes of the CPU are tried where the record cannot be written, as a crash would come again with each start.
 Options best_options(const std::string& folder, const std::string& record, const Options& options, bool reranks);

@@ -101,6 +101,15 @@ minnow_embedder* minnow_open_best(const char* folder, const char* record, const 
     return found;
 }
 
+int32_t minnow_is_proven(const char* folder, const minnow_options* given, char* error, size_t size) {
+    bool proven = false;
+    int32_t failed = guarded(error, size, [&] {
+        if (!folder) throw minnow::Error("The folder is NULL.");
+        proven = minnow::is_proven(folder, options_of(given));
+    });
+    return failed ? -1 : proven;
+}
+
 minnow_reranker* minnow_open_best_reranker(const char* folder, const char* record, const minnow_options* given,
                                            char* error, size_t size) {
     minnow_reranker* found = nullptr;

@@ -10,20 +10,27 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from fakes.bundles import PROMPTS, quick_recipe
+from fakes.checkpoint import write_router
 from fakes.native import CORE, TOKENIZER, compile_library, compile_program, link_mnn, with_mnn
 from fakes.programs import run_minnow
+from fakes.sealed import change_record
 
 from minnow import Embedder
 from minnow.backend_choice import describe_device, read_choice
 from minnow.bundle import MANIFEST
 from minnow.canaries import VECTORS
+from minnow.convert import convert
+from minnow.engines.base import processor
 from minnow.errors import InputError
+from minnow.recipe import RECIPES
 from minnow.sealing import stated_digest
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from fakes.bundles import Tiny
+    from fakes.bundles import BundleStore, Tiny
+    from fakes.native import Program
 
     from minnow.bundle import Bundle
 
@@ -153,3 +160,50 @@ def test_wrong_vectors_never_open(made: Tiny, library: Any, tmp_path: Path) -> N
     assert not embedder
     assert "has cosine -1.0" in error
     assert json.loads((tmp_path / "r.json").read_text())["chosen"] == -1
+
+
+def test_the_program_takes_the_best_and_warns_of_an_unproven_mode(
+    made: Tiny, program: Program, tmp_path: Path
+) -> None:
+    record = tmp_path / "choice.json"
+    done = program.run(made.bundle.folder, "--best", record, "how do fish sleep?")
+    assert done.returncode == 0, done.stderr
+    assert read_choice(record).reason.encode() not in done.stdout
+    with Embedder.open(made.bundle, engine="mnn") as python:
+        expected = python.encode("how do fish sleep?")
+    np.testing.assert_allclose(json.loads(done.stdout), expected, atol=1e-5)
+    done = program.run(made.bundle.folder, "--best", record, "--precision", "low", "fish")
+    assert b"brings its precision and memory" in done.stderr
+    assert b"warning" not in program.run(made.bundle.folder, "--memory", "low", "fish").stderr
+
+
+@pytest.mark.skipif(processor() != "x86_64", reason="the mode of memory is the only other one")
+def test_a_proof_of_a_mode_is_read(
+    bundle_store: BundleStore, program: Program, tmp_path: Path
+) -> None:
+    made = bundle_store.bundle(quick_recipe("int8"), pooling="mean", prompts=PROMPTS, seed=0)
+    copy = shutil.copytree(made.folder, tmp_path / "tiny.minnow")
+    arguments = (copy, "--memory", "low", "--threads", "1", "fish")
+    assert b"has no proof of its vectors in this mode" in program.run(*arguments).stderr
+    proof = {
+        "processor": "x86_64", "emulated": False, "mnn": "3.6.1", "precision": "normal",
+        "memory": "low", "texts": 1, "bar": 0.9, "worst": 0.95, "worst_text": "x",
+        "worst_shape": [1, 2],
+    }  # fmt: skip
+    change_record(copy / MANIFEST, lambda values: values["parity"].update(modes=[proof]))
+    assert b"warning" not in program.run(*arguments).stderr
+
+
+def test_a_bundle_with_two_encoders_is_checked_in_both(program: Program, tmp_path: Path) -> None:
+    source = str(write_router(tmp_path / "model", {"query": "query: "}))
+    bundle = convert(source, tmp_path / "two.minnow", recipe=RECIPES["fp32"])
+    record = tmp_path / "choice.json"
+    assert program.run(bundle.folder, "--best", record, "--role", "query", "fish").returncode == 0
+    assert read_choice(record).attempts[0].outcome == "right"
+    with Embedder.open(bundle, backend="best", engine="mnn") as embedder:
+        assert embedder.engine_reason.count("give the canaries' vectors") == 2
+    record.unlink()
+    vectors = np.fromfile(bundle.folder / "query" / VECTORS, "<f4")
+    (-vectors).tofile(bundle.folder / "query" / VECTORS)
+    done = program.run(bundle.folder, "--best", record, "--role", "document", "fish")
+    assert b"Nothing here gives the vectors" in done.stderr
