@@ -161,7 +161,7 @@ class TestCalled:
         seen = {line.split()[-1] for line in names.stdout.splitlines() if " T " in line}
         header = re.findall(r"(minnow_\w+)\(", (NATIVE / "include/minnow.h").read_text())
         assert seen == set(header)
-        assert len(seen) == 13
+        assert "minnow_open_best" in seen
 
     @pytest.mark.tool("javac")
     def test_from_java(self, bundle: Bundle, tmp_path: Path) -> None:
