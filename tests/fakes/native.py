@@ -183,10 +183,18 @@ def jni_flags() -> list[str]:
 
 def compile_library(library: Path, sources: Sequence[Path], *flags: str) -> Path:
     """Compile the core and more into a shared library, against MNN."""
-    core = [NATIVE / name for name in (*TOKENIZER, *CORE, "src/c_api.cpp")]
+    core = [NATIVE / name for name in (*TOKENIZER, *INDEX, *CORE, *C_API)]
     hidden = ("-fPIC", "-fvisibility=hidden", *with_mnn(), *flags)
     made = compile_objects([*core, *sources], *hidden)
     run_tool(
-        "g++", "-shared", "-pthread", *made, "-o", str(library), *link_mnn(), "-Wl,--no-undefined"
+        "g++",
+        "-shared",
+        "-pthread",
+        *made,
+        "-o",
+        str(library),
+        *link_mnn(),
+        "-lsqlite3",
+        "-Wl,--no-undefined",
     )
     return library
