@@ -13,7 +13,13 @@ from fakes.bundles import quick_recipe
 from fakes.checkpoint import change_tokenizer, edit_json, write_model, write_pooling, write_reranker
 from fakes.hub import FakeHub
 from fakes.programs import run_minnow
-from fakes.published import publish, renamed, without_mask
+from fakes.published import (
+    publish,
+    renamed,
+    with_added_mask,
+    with_joined_axes,
+    without_mask,
+)
 from tokenizers import processors
 
 from minnow import Embedder
@@ -85,6 +91,10 @@ def moved(tensors: dict[str, Any]) -> None:
     tensors["embeddings.position"] = np.roll(tensors["embeddings.position"], -2, 0)
 
 
+def shortened(tensors: dict[str, Any]) -> None:
+    tensors["embeddings.position"] = tensors["embeddings.position"][:16]
+
+
 def zeroed(tensors: dict[str, Any]) -> None:
     tensors["layer.1.query.weight"] = np.zeros_like(tensors["layer.1.query.weight"])
 
@@ -99,6 +109,8 @@ RIGHT: dict[str, dict[str, Any]] = {
         "graph": renamed(NAMES), "inputs": tuple(NAMES.values()), "recipe": FP16,
     },
     "a reranker": {"source": "ranker"},
+    "a mask that is added": {"graph": with_added_mask},
+    "states without an axis of texts": {"graph": with_joined_axes},
     "integers": {"recipe": quick_recipe("int8")},
 }  # fmt: skip
 
@@ -117,6 +129,7 @@ WRONG: dict[str, tuple[Cause, dict[str, Any]]] = {
         Cause.TOKEN_TYPES, {"source": "ranker", "tensors": one_type},
     ),
     "positions from 2": (Cause.POSITIONS, {"tensors": moved}),
+    "a table of 16 positions": (Cause.LIMIT, {"tensors": shortened}),
     "a matrix of zeros": (Cause.UNKNOWN, {"tensors": zeroed}),
 }  # fmt: skip
 

@@ -101,6 +101,44 @@ def without_mask(model: Any) -> None:
     model.graph.input.extend(kept)
 
 
+def with_added_mask(model: Any) -> None:
+    """Take a float mask that is added to scores: 0 for a token, -10000 for padding."""
+    import numpy as np
+    from onnx import TensorProto, helper, numpy_helper
+
+    for node in model.graph.node:
+        for i, name in enumerate(node.input):
+            if name == "attention_mask":
+                node.input[i] = "added.mask"
+    for name, value in (("added.far", np.float32(1e-4)), ("added.one", np.float32(1))):
+        model.graph.initializer.append(numpy_helper.from_array(np.array(value), name))
+    scaled = helper.make_node("Mul", ["attention_mask", "added.far"], ["added.scaled"])
+    whole = helper.make_node("Add", ["added.scaled", "added.one"], ["added.whole"])
+    cast = helper.make_node("Cast", ["added.whole"], ["added.mask"], to=TensorProto.INT32)
+    for place, node in enumerate((scaled, whole, cast)):
+        node.name = node.output[0]
+        model.graph.node.insert(place, node)
+    for each in model.graph.input:
+        if each.name == "attention_mask":
+            each.type.tensor_type.elem_type = TensorProto.FLOAT
+
+
+def with_joined_axes(model: Any) -> None:
+    """Give states of shape (batch * tokens, width)."""
+    import numpy as np
+    from onnx import helper, numpy_helper
+
+    (output,) = model.graph.output
+    last = next(node for node in model.graph.node if output.name in node.output)
+    last.output[0] = "joined.states"
+    shape = np.array([-1, output.type.tensor_type.shape.dim[-1].dim_value], np.int64)
+    model.graph.initializer.append(numpy_helper.from_array(shape, "joined.shape"))
+    model.graph.node.append(
+        helper.make_node("Reshape", ["joined.states", "joined.shape"], [output.name], name="joined")
+    )
+    del output.type.tensor_type.shape.dim[0]
+
+
 def renamed(names: Mapping[str, str]) -> Callable[[Any], None]:
     """Return a change of a graph that renames values, inputs and outputs among them."""
 

@@ -40,6 +40,7 @@ class Cause(str, Enum):
     HALF_RANGE = "half range"
     TOKEN_TYPES = "token types"  # noqa: S105
     POSITIONS = "positions"
+    LIMIT = "limit"
     ROUNDING = "rounding"
     SHAPE = "shape"
     RUNTIME = "runtime"

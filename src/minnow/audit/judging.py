@@ -106,6 +106,9 @@ def _network_causes(outcome: Outcome, alone: Sequence[Run]) -> list[Finding]:
     """Guess why texts that are run alone have other vectors."""
     candidate, reference = outcome.trial.candidate, outcome.trial.reference
     equal, run = _equal(outcome), alone[0]
+    if limit := _limit(outcome, run):
+        detail = f"texts of up to {limit} tokens are right, and all longer ones are not"
+        return [Finding(Cause.LIMIT, detail)]
     broken = [i for i in equal if not all(np.isfinite(each.vectors[i]).all() for each in alone)]
     if broken:
         name = reference.probes[broken[0]].name
@@ -129,6 +132,18 @@ def _network_causes(outcome: Outcome, alone: Sequence[Run]) -> list[Finding]:
         detail = "its rounded numbers are farther from the source's than this precision needs"
         finding = Finding(Cause.ROUNDING, detail)
     return [finding or Finding(Cause.UNKNOWN, "other weights, or another network")]
+
+
+def _limit(outcome: Outcome, run: Run) -> int:
+    """Return the longest text that is right, in tokens, where all longer ones are wrong; else 0."""
+    equal, candidate = _equal(outcome), outcome.trial.candidate
+    expected = outcome.trial.reference.probe_vectors
+    figures = candidate.figures(run.vectors[equal], expected[equal])
+    lengths, bar = [len(outcome.rows[i].ids) for i in equal], candidate.bar_for(expected)
+    right = [candidate.measure.reaches(value, bar) for value in figures]
+    longest = max((n for n, is_right in zip(lengths, right, strict=True) if is_right), default=0)
+    wrong = [n for n, is_right in zip(lengths, right, strict=True) if not is_right]
+    return longest if wrong and min(wrong) > longest else 0
 
 
 def _explained(outcome: Outcome, run: Run) -> Finding | None:

@@ -6,7 +6,7 @@ import re
 import sys
 from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from itertools import permutations, product
 from pathlib import Path
@@ -33,6 +33,10 @@ if TYPE_CHECKING:
     from minnow.proof.references import TokenRow
 
 CHILD = Path(__file__).with_name("child.py")
+
+
+_FAR_BELOW = -10_000
+"""What is added to a score so that padding has no weight; half precision can hold it."""
 
 
 class Role(str, Enum):
@@ -62,12 +66,14 @@ class Reading:
         output: The output that is read.
         kind: What it gives.
         shape: The only (batch, tokens) that the model takes; None where it takes any.
+        adds_mask: Whether the mask is added to scores: 0 for a token, far below 0 for padding.
     """
 
     roles: Mapping[str, Role]
     output: str
     kind: Interface
     shape: tuple[int, int] | None = None
+    adds_mask: bool = False
 
 
 class Session:
@@ -112,6 +118,11 @@ class Session:
             self._stop()
             raise
         found: NDArray[np.float32] = np.load(self._folder / ANSWER)
+        batch, tokens = np.shape(next(iter(feeds.values())))
+        if found.ndim == 2 and tokens > 1 and len(found) == batch * tokens:
+            found = found.reshape(batch, tokens, -1)  # states of a graph that joins both axes
+        elif found.ndim == 3 and found.shape[1] == 1 < tokens:
+            found = found[:, 0]  # vectors that keep the axis which was pooled
         if found.ndim == 0 or len(found) < len(rows):
             raise EngineError(f"{reading.output} has shape {found.shape} for {len(rows)} texts.")
         return found[: len(rows)]
@@ -150,9 +161,12 @@ def _feeds(
     )
     first = positions.offset if positions is not None else 0
     numbers = np.broadcast_to(np.arange(batch.shape[1], dtype=np.int32) + first, batch.shape)
+    mask, none = batch.attention_mask, 0
+    if reading.adds_mask:
+        mask, none = (mask - 1) * -_FAR_BELOW, _FAR_BELOW
     arrays = {
         Role.IDS: (batch.input_ids, encoder.pad_token_id),
-        Role.MASK: (batch.attention_mask, 0),
+        Role.MASK: (mask, none),
         Role.TYPES: (batch.token_type_ids, 0),
         Role.POSITIONS: (numbers, 0),
     }
@@ -176,8 +190,12 @@ def possible_readings(ports: Ports) -> Iterator[Reading]:
     if len(declared) == 2 and min(declared) >= 1 and declared[1] > 1:
         shapes.insert(0, (declared[0], declared[1]))
     outputs = sorted((port for port in ports.outputs if port.is_float), key=_likeliness)
+    floats = {port.name for port in ports.inputs if port.is_float}
     for shape, roles, output in product(shapes, _assignments(ports.inputs), outputs):
-        yield Reading(roles, output.name, Interface.LAST_HIDDEN_STATE, shape)
+        reading = Reading(roles, output.name, Interface.LAST_HIDDEN_STATE, shape)
+        yield reading
+        if any(role is Role.MASK and name in floats for name, role in roles.items()):
+            yield replace(reading, adds_mask=True)
 
 
 def _likeliness(port: Port) -> tuple[bool, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,7 @@ from minnow.model.reference import pool_one
 from minnow.model.spec import Interface
 from minnow.proof.bundles import mixed_batches
 from minnow.proof.references import CheckpointReference
-from minnow.proof.verdict import Candidate, Run
+from minnow.proof.verdict import Candidate, Run, Vectors
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,11 +24,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from minnow.proof.references import TokenRow
-    from minnow.proof.verdict import Vectors
 
 TRIED = 6
 """Probes on which ways to read a model are compared."""
 MIXED = "mixed"
+_DIGITS = 4
+"""Ways to read a model that agree in so many digits alone are told apart by a padded batch."""
 
 
 @dataclass(frozen=True)
@@ -100,45 +102,76 @@ class Trial:
 
 
 def find_reading(session: Session, trial: Trial) -> Reading:
-    """Find the way to read a model by which it comes nearest to the reference, alone.
+    """Find the way to read a model by which it comes nearest to the reference, alone and padded.
 
     Raises:
         EngineError: It runs in none of the ways that are known, or gives nothing of that width.
     """
-    texts, rows = trial.some, [trial.reference.probe_rows[i] for i in trial.some]
-    reranks = trial.original.reranking is not None
-    found: list[tuple[float, Reading]] = []
+    found: list[tuple[tuple[float, float], Reading]] = []
     problem = "it has no output of floats"
     for reading in possible_readings(session.ports):
-        if reading.shape is not None and found and reading.shape != found[0][1].shape:
+        if found and reading.shape != found[0][1].shape:
             break
-        fitting = [(i, row) for i, row in zip(texts, rows, strict=True) if _fits(row, reading)]
-        if not fitting:
-            continue
         try:
-            first = session.run(reading, [fitting[0][1]], trial.original)
-            if first.ndim == 3 and first.shape[2] == trial.original.encoder.width and not reranks:
+            tried = _try(session, trial, reading)
+        except EngineError as error:
+            problem = str(error)
+            continue
+        if trial.is_wide(tried.vectors):
+            near = round(trial.nearness(tried.vectors, tried.texts), _DIGITS)
+            both = tried.together
+            beside = -np.inf if both is None else trial.nearness(both, tried.texts)
+            found.append(((near, beside), tried.reading))
+        else:
+            problem = f"{reading.output} gives vectors of {tried.vectors.shape[1]} numbers"
+    if not found:
+        raise EngineError(f"{trial.candidate.name} cannot be read: {problem.rstrip('.')}.")
+    return max(found, key=lambda each: tuple(np.nan_to_num(each[0], nan=-np.inf)))[1]
+
+
+@dataclass(frozen=True)
+class _Tried:
+    """Some probes by one reading: the texts that run, their vectors alone, and in one batch."""
+
+    reading: Reading
+    texts: list[int]
+    vectors: Vectors
+    together: Vectors | None
+
+
+def _try(session: Session, trial: Trial, reading: Reading) -> _Tried:
+    """Run some probes by a reading, each that runs; a model may take short texts only.
+
+    Raises:
+        EngineError: None runs.
+    """
+    reranks, problem = trial.original.reranking is not None, "No probe is so short."
+    texts: list[int] = []
+    vectors: list[Vectors] = []
+    for i in sorted(trial.some, key=lambda i: len(trial.reference.probe_ids[i])):
+        row = trial.reference.probe_rows[i]
+        if reading.shape is not None and len(row.ids) > reading.shape[1]:
+            break
+        try:
+            found = session.run(reading, [row], trial.original)
+            if found.ndim == 3 and found.shape[2] == trial.original.encoder.width and not reranks:
                 kind = Interface.LAST_HIDDEN_STATE
             else:
                 kind = Interface.SCORES if reranks else Interface.SENTENCE_EMBEDDING
             reading = replace(reading, kind=kind)
-            vectors = np.concatenate(
-                [trial.run(session, reading, [i], [row]) for i, row in fitting]
-            )
+            vectors.append(trial.run(session, reading, [i], [row]))
+            texts.append(i)
         except EngineError as error:
             problem = str(error)
-            continue
-        if trial.is_wide(vectors):
-            found.append((trial.nearness(vectors, [i for i, _ in fitting]), reading))
-        else:
-            problem = f"{reading.output} gives vectors of {vectors.shape[1]} numbers"
-    if not found:
-        raise EngineError(f"{trial.candidate.name} cannot be read: {problem.rstrip('.')}.")
-    return max(found, key=lambda each: np.nan_to_num(each[0], nan=-np.inf))[1]
-
-
-def _fits(row: TokenRow, reading: Reading) -> bool:
-    return reading.shape is None or len(row.ids) <= reading.shape[1]
+            break
+    if not vectors:
+        raise EngineError(problem)
+    together = None
+    if reading.shape is None:
+        with suppress(EngineError):
+            rows = [trial.reference.probe_rows[i] for i in texts]
+            together = trial.run(session, reading, texts, rows)
+    return _Tried(reading, texts, np.concatenate(vectors), together)
 
 
 def run_probes(
@@ -160,7 +193,7 @@ def run_probes(
         EngineError: It does not run a text alone.
     """
     lengths = [len(row.ids) for row in rows]
-    alone = np.concatenate([trial.run(session, reading, [i], [row]) for i, row in enumerate(rows)])
+    alone = _run_alone(session, reading, trial, rows)
     if reading.shape is not None:
         name = "padded to {}x{}".format(*reading.shape)
         return [Run(threads, name, alone, [reading.shape] * len(rows))], ""
@@ -174,3 +207,33 @@ def run_probes(
     except EngineError as error:
         return runs, str(error)
     return [*runs, Run(threads, MIXED, together, shapes)], ""
+
+
+def _run_alone(
+    session: Session, reading: Reading, trial: Trial, rows: Sequence[TokenRow]
+) -> Vectors:
+    """Run each probe by itself, the shortest first; from a limit on, all get NaN.
+
+    Raises:
+        EngineError: The shortest does not run, or one that is shorter than others which do.
+    """
+    alone = np.full((len(rows), trial.reference.probe_vectors.shape[1]), np.nan)
+    order = sorted(range(len(rows)), key=lambda i: len(rows[i].ids))
+    for place, i in enumerate(order):
+        try:
+            alone[i] = trial.run(session, reading, [i], [rows[i]])[0]
+        except EngineError as error:
+            if not place or _runs(session, reading, trial, order[-1], rows):
+                raise error from None
+            break
+    return alone
+
+
+def _runs(
+    session: Session, reading: Reading, trial: Trial, text: int, rows: Sequence[TokenRow]
+) -> bool:
+    try:
+        trial.run(session, reading, [text], [rows[text]])
+    except EngineError:
+        return False
+    return True
