@@ -211,6 +211,9 @@ def main() -> None:
     parser.add_argument("--questions", action="store_true", help="embed queries, not documents")
     parser.add_argument("--limit", type=int, help="number of texts to use")
     parser.add_argument("--threads", type=int, default=default_threads())
+    parser.add_argument(
+        "--option", action="append", default=[], help="of minnow serve, such as --option=--lean"
+    )
     parser.add_argument("--llama-server", type=Path)
     parser.add_argument("--gguf", type=Path)
     options = parser.parse_args()
@@ -242,6 +245,7 @@ def main() -> None:
         str(port),
         "--threads",
         threads,
+        *options.option,
     ]
     with running(command, port, "/health/ready") as pid:
         ours = under_load(port, pid, requests, options.clients, options.seconds)

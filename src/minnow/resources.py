@@ -6,7 +6,9 @@ before it begins where there is less: a process that takes more is killed withou
 
 from __future__ import annotations
 
+import ctypes
 import os
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -121,6 +123,12 @@ def _group(folder: Path, limit: str, usage: str, reclaimable: str) -> list[FreeM
     cached = fields.get(reclaimable, "0")
     used -= min(used, int(cached) if cached.isdigit() else 0)
     return [FreeMemory(max(0, most - used), "the control group of this process (its container)")]
+
+
+def release_memory() -> None:
+    """Give memory that was freed back to the system, where the C library (glibc) would keep it."""
+    with suppress(OSError, AttributeError, TypeError):
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _process_limits(root: Path) -> list[FreeMemory]:

@@ -237,6 +237,14 @@ class MnnEngine:
                 )
             return self._lanes
 
+    def rest(self) -> None:
+        """Free MNN's memory, that of the lanes too; the next `run` loads the same file again."""
+        with self._lock:
+            self._session = None
+            lanes = self._lanes
+        for lane in lanes:
+            lane.rest()
+
     def close(self) -> None:
         """Free MNN's memory, that of the lanes too; `run` fails from then on."""
         with self._lock:

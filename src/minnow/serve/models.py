@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from copy import copy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
@@ -11,9 +12,11 @@ from minnow.embedder import Embedder
 from minnow.engine_choice import settle_auto
 from minnow.engines import MNN
 from minnow.engines.base import MANY_BATCHES
+from minnow.engines.mnn import MnnEngine
 from minnow.errors import BatchSizeError, InputError, ServeError
 from minnow.options import check_options
 from minnow.reranker import Reranker
+from minnow.resources import release_memory
 from minnow.serve.errors import bad_request, too_large, unknown_model
 from minnow.serve.schemas import Model
 
@@ -28,8 +31,11 @@ if TYPE_CHECKING:
     from minnow.model.tokenizer import TokenizedText
     from minnow.options import EncodeOptions, Role
     from minnow.pipeline import Pipeline
+    from minnow.serve.settings import Settings
 
     Floats = NDArray[np.float32]
+
+Self = TypeVar("Self", bound="ServedModel")
 
 log = logging.getLogger("minnow.serve")
 
@@ -50,24 +56,34 @@ class ServedModel:
 
     Attributes:
         kind: What it is, with an article.
+        runner: The model whose lanes compute: itself, or one of the same bundle with another name.
     """
 
     kind: ClassVar[str] = "a model"
 
     def __init__(
-        self, name: str, bundle: Bundle, pipeline: Pipeline[Any], warming: Sequence[TokenizedText]
+        self,
+        name: str,
+        bundle: Bundle,
+        pipeline: Pipeline[Any],
+        warming: Sequence[TokenizedText],
+        *,
+        lean: bool = False,
     ) -> None:
         """Warm up an open bundle, so that no request waits for what is slow the first time.
+
+        Where it is lean, all batches run on one engine, which takes less memory than several.
 
         Raises:
             EngineError: The runtime failed.
         """
         self.name, self.bundle = name, bundle
+        self.runner: ServedModel = self
         self.manifest: Manifest = bundle.manifest
         self._pipeline = pipeline
         self._created = int(bundle.folder.stat().st_mtime)  # it may be moved away later
         self.whole: Engine = pipeline.engine
-        self.lanes: Sequence[Engine] = self.whole.lanes(MANY_BATCHES)
+        self.lanes: Sequence[Engine] = (self.whole,) if lean else self.whole.lanes(MANY_BATCHES)
         for lane in (self.whole, *self.lanes):
             pipeline.forward(lane, warming)
 
@@ -75,6 +91,19 @@ class ServedModel:
     def parts(self) -> tuple[ServedModel, ...]:
         """The models that run batches: itself, and others that it consists of."""
         return (self,)
+
+    def called(self: Self, name: str) -> Self:
+        """Return the same open model with another name."""
+        other = copy(self)
+        other.name = name
+        return other
+
+    def rest(self) -> None:
+        """Free the memory of a runtime that can load its model again when it is next asked."""
+        for part in self.parts:
+            if isinstance(part.whole, MnnEngine):
+                part.whole.rest()
+        release_memory()
 
     @property
     def width(self) -> int:
@@ -121,15 +150,18 @@ class ServedEmbedder(ServedModel):
 
     kind = "an embedding model"
 
-    def __init__(self, name: str, bundle: Bundle, embedder: Embedder) -> None:
+    def __init__(
+        self, name: str, bundle: Bundle, embedder: Embedder, *, lean: bool = False
+    ) -> None:
         """Warm up an open embedder; see `ServedModel`."""
-        super().__init__(
-            name, bundle, embedder.pipeline, embedder.text_tokenizer.tokenize([_WARMING])
-        )
+        warming = embedder.text_tokenizer.tokenize([_WARMING])
+        super().__init__(name, bundle, embedder.pipeline, warming, lean=lean)
         self.embedder, self.tokenizer = embedder, embedder.text_tokenizer
         self.special_ids = self.tokenizer.special_ids()
         own = (bundle.queries, embedder.queries)
-        self.queries = ServedEmbedder(name, own[0], own[1]) if own[0] and own[1] else None
+        self.queries = (
+            ServedEmbedder(name, own[0], own[1], lean=lean) if own[0] and own[1] else None
+        )
 
     @property
     def parts(self) -> tuple[ServedModel, ...]:
@@ -202,9 +234,12 @@ class ServedReranker(ServedModel):
 
     kind = "a reranker"
 
-    def __init__(self, name: str, bundle: Bundle, reranker: Reranker) -> None:
+    def __init__(
+        self, name: str, bundle: Bundle, reranker: Reranker, *, lean: bool = False
+    ) -> None:
         """Warm up an open reranker; see `ServedModel`."""
-        super().__init__(name, bundle, reranker.pipeline, reranker.tokenize([(_WARMING, _WARMING)]))
+        warming = reranker.tokenize([(_WARMING, _WARMING)])
+        super().__init__(name, bundle, reranker.pipeline, warming, lean=lean)
         self._prompt = check_options({}, reranker.embedding, reranker.num_labels, "ignore").prompt
 
     @property
@@ -266,20 +301,31 @@ def _named(argument: str) -> tuple[str, Path]:
     return path.resolve().name.removesuffix(".minnow"), path
 
 
-def open_model(name: str, bundle: Bundle, options: EngineOptions) -> ServedModel:
-    """Open and warm up a bundle.
+def open_model(
+    name: str,
+    bundle: Bundle,
+    options: EngineOptions,
+    others: Sequence[ServedModel] = (),
+    settings: Settings | None = None,
+) -> ServedModel:
+    """Open and warm up a bundle, or share an open model of the same bundle in the same folder.
 
     Raises:
         BundleError, EngineError, SourceError, MissingExtraError: As `Embedder.open`.
     """
+    for other in others:
+        same_folder = other.bundle.folder.resolve() == bundle.folder.resolve()
+        if same_folder and other.manifest == bundle.manifest:
+            return other.called(name)
+    lean = settings is not None and settings.lean
     options = settle_auto(options, bundle)
     if bundle.manifest.reranking is not None:
         reranker = Reranker.open(bundle, options, on_truncate="ignore")
         _log(name, options, reranker)
-        return _served(reranker, lambda: ServedReranker(name, bundle, reranker))
+        return _served(reranker, lambda: ServedReranker(name, bundle, reranker, lean=lean))
     embedder = Embedder.open(bundle, options, on_truncate="ignore")
     _log(name, options, embedder)
-    return _served(embedder, lambda: ServedEmbedder(name, bundle, embedder))
+    return _served(embedder, lambda: ServedEmbedder(name, bundle, embedder, lean=lean))
 
 
 def _log(name: str, options: EngineOptions, opened: Embedder | Reranker) -> None:

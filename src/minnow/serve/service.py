@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
+import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -34,6 +36,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 log = logging.getLogger("minnow.serve")
 
+_LONGEST_LOOK = 10.0
+"""Seconds between looks for models that nobody asks."""
 _PAUSE = 0.05
 """Seconds between looks at whether a replaced model is still in use."""
 _BODIES = 16
@@ -77,6 +81,8 @@ class Service:
         self._generation = 0
         self._open: Counter[int] = Counter()
         self._retiring: set[asyncio.Task[None]] = set()
+        self._resting: asyncio.Task[None] | None = None
+        self._used: dict[ServedModel, float] = {}
         watch = self.metrics.watch
         watch("minnow_ready", "1 when the server accepts requests.", lambda: self.state == "ready")
         watch(
@@ -96,17 +102,38 @@ class Service:
         for name, bundle in self._bundles.items():
             if self.state == "stopping":
                 return
-            model = await self.in_thread(open_model, name, bundle, self._options)
-            self.models[name] = model
-            for part in model.parts:
-                self.batcher.add(part)
+            self.models[name] = await self._open_model(name, bundle)
         if self._index is not None:
             from minnow.serve.searching import open_searcher
 
             self.searcher = open_searcher(self._index, self.models, self.compute)
             await self.searcher.warm()
+        if self.settings.idle_seconds:
+            self._resting = asyncio.create_task(self._rest_idle())
         if self.state == "starting":
             self.state = "ready"
+
+    async def _rest_idle(self) -> None:
+        """Free the memory of models that nobody asks; the next request loads them again."""
+        idle = self.settings.idle_seconds
+        while True:
+            await asyncio.sleep(min(idle, _LONGEST_LOOK))
+            before = time.monotonic() - idle
+            for model in {model.runner for model in self.models.values()}:
+                if self._used.get(model, before) < before:
+                    self._used[model] = math.inf
+                    await self.in_thread(model.rest)
+                    log.info("%s rests after %g s without a request", model.name, idle)
+
+    async def _open_model(self, name: str, bundle: Bundle) -> ServedModel:
+        """Open a model and give it to the batcher, unless another name has it already."""
+        others = list(self.models.values())
+        model = await self.in_thread(open_model, name, bundle, self._options, others, self.settings)
+        self._used[model.runner] = time.monotonic()
+        if model.runner is model:
+            for part in model.parts:
+                self.batcher.add(part)
+        return model
 
     @contextmanager
     def answering(self) -> Iterator[None]:
@@ -137,10 +164,8 @@ class Service:
                 log.error("%s is not reloaded: %s", name, error)
 
     async def _replace(self, name: str, bundle: Bundle) -> None:
-        model = await self.in_thread(open_model, name, bundle, self._options)
+        model = await self._open_model(name, bundle)
         old, searcher = self.models[name], self.searcher
-        for part in model.parts:
-            self.batcher.add(part)
         try:
             if self._index is not None and searcher is not None and searcher.model is old:
                 from minnow.serve.searching import open_searcher
@@ -168,9 +193,12 @@ class Service:
         self._close(model)
 
     def _close(self, model: ServedModel) -> None:
-        for part in model.parts:
+        if any(other.runner is model.runner for other in self.models.values()):
+            return  # another name has it
+        for part in model.runner.parts:
             self.batcher.remove(part)
-        model.close()
+        self._used.pop(model.runner, None)
+        model.runner.close()
 
     @property
     def is_indexed(self) -> bool:
@@ -190,6 +218,8 @@ class Service:
         self.stop_taking()
         self.batcher.close()
         await self.batcher.drained()
+        if self._resting is not None:
+            self._resting.cancel()
         await asyncio.gather(*self._retiring)
         self._threads.shutdown(wait=True, cancel_futures=True)
         if self.searcher is not None:
@@ -247,7 +277,9 @@ class Service:
             ApiError: The queue is full, or the server stops.
             EngineError: The runtime failed.
         """
-        found = await self.batcher.embed(model, rows.texts)
+        self._used[model.runner] = time.monotonic()
+        found = await self.batcher.embed(model.runner, rows.texts)
+        self._used[model.runner] = time.monotonic()
         self.metrics.on_rows(model.name, rows)
         return found
 

@@ -97,6 +97,15 @@ class Settings:
     )
     metrics_public: bool = setting(False, "Give GET /metrics without the key.")
     grace_seconds: float = setting(30.0, "Give open requests this long to finish.", min=0)
+    lean: bool = setting(
+        False, "Take less memory: one session of MNN for each model; many texts take longer."
+    )
+    idle_seconds: float = setting(
+        600.0,
+        "Free the memory of a model on MNN that nobody asks for this long; the next request loads "
+        "it again. 0: never.",
+        min=0,
+    )
     access_log: bool = setting(False, "Log every request on stderr: route, status, time.")
     limits: Limits = Limits()
 
