@@ -103,7 +103,7 @@ class EngineOptions:
             texts, and for many the fastest one whose extra is installed, on x86.
         threads: CPU threads; by default those of the machine, four at most.
         memory: "low" uses less RAM where weights are int8 or smaller, and gives coarser vectors,
-            which the bundle's proof does not cover; see `MnnEngine`.
+            which only `minnow prove` proves; see `MnnEngine`.
         precision: "low" computes in half precision where the CPU can.
         backend: The processor that computes; or "best": the fastest backend, precision and memory
             that gives the vectors of the bundle's canaries here. It is tried once, and remembered.
