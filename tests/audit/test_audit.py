@@ -23,7 +23,7 @@ from fakes.published import (
 from tokenizers import processors
 
 from minnow import Embedder
-from minnow.audit import AuditReport, Cause, Verdict, audit
+from minnow.audit import AuditReport, Cause, Verdict, audit, trying
 from minnow.bundle import MANIFEST, Bundle
 from minnow.convert import verify
 from minnow.errors import (
@@ -147,6 +147,12 @@ def published(sources: dict[str, Path], tmp_path: Path) -> Callable[..., AuditRe
     return audited
 
 
+@pytest.fixture
+def one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run with one thread only, which takes half of the time."""
+    monkeypatch.setattr(trying, "thread_counts", lambda: (1,))
+
+
 @pytest.mark.parametrize("how", RIGHT.values(), ids=RIGHT)
 def test_what_is_right(how: dict[str, Any], published: Callable[..., AuditReport]) -> None:
     report = published(**how)
@@ -161,6 +167,7 @@ def test_what_is_right(how: dict[str, Any], published: Callable[..., AuditReport
     assert "brightgreen" in report.badge
 
 
+@pytest.mark.usefixtures("one_thread")
 @pytest.mark.parametrize(("cause", "how"), WRONG.values(), ids=WRONG)
 def test_what_is_wrong(
     cause: Cause, how: dict[str, Any], published: Callable[..., AuditReport]
@@ -173,6 +180,7 @@ def test_what_is_wrong(
     assert report.badge.startswith("[![minnow audit: wrong]")
 
 
+@pytest.mark.usefixtures("one_thread")
 @pytest.mark.parametrize("pooled", [False, True])
 def test_a_mask_that_is_ignored_or_missing(
     pooled: bool, published: Callable[..., AuditReport]
@@ -201,6 +209,7 @@ def _without_special_tokens(folder: Path) -> None:
     change_tokenizer(folder / "tokenizer.json", change)
 
 
+@pytest.mark.usefixtures("one_thread")
 @pytest.mark.parametrize("change", [_swap_words, _without_special_tokens])
 def test_another_tokenizer(change: Any, published: Callable[..., AuditReport]) -> None:
     report = published(change=change)
@@ -209,6 +218,7 @@ def test_another_tokenizer(change: Any, published: Callable[..., AuditReport]) -
     assert report.other_ids
 
 
+@pytest.mark.usefixtures("one_thread")
 def test_files_that_state_another_pooling(published: Callable[..., AuditReport]) -> None:
     def change(folder: Path) -> None:
         edit_json(folder / "config.json", model_type="bert")
@@ -259,6 +269,7 @@ def test_a_folder_for_mnn_llm(llm: Path) -> None:
         audit(llm, source=str(ranker), offline=True)
 
 
+@pytest.mark.usefixtures("one_thread")
 def test_a_folder_for_mnn_llm_without_the_last_token(llm: Path, tmp_path: Path) -> None:
     folder = shutil.copytree(llm, tmp_path / "llm")
     edit_json(
@@ -289,6 +300,7 @@ def test_a_sealed_model_embeds_and_is_proven_again(
     assert not (tmp_path / "no.minnow" / MANIFEST).exists()
 
 
+@pytest.mark.usefixtures("one_thread")
 def test_on_the_hub_with_the_source_that_its_card_names(
     sources: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
