@@ -270,9 +270,11 @@ std::optional<Canaries> read_canaries(const std::string& folder, const Manifest&
             for (auto& index : batch.as<Json::Array>("batches"))
                 found.batches.back().push_back(static_cast<size_t>(index.integer("batches")));
         }
-        for (auto& batch : found.batches)
+        for (auto& batch : found.batches) {
+            if (batch.empty()) throw Error("it has a batch without a text");
             for (size_t text : batch)
                 if (text >= found.texts.size()) throw Error("it has batches of texts that it does not hold");
+        }
         std::string content = read_bytes(folder + "/canaries.f32");
         if (found.texts.empty() || found.batches.empty() ||
             content.size() != found.texts.size() * manifest.width * sizeof(float))
@@ -343,11 +345,10 @@ std::optional<BackendChoice> read_choice(const std::string& path, const BackendC
             file["threads"].integer("threads") != wanted.threads)
             return std::nullopt;
         for (auto& each : file.get<Json::Array>("attempts")) found.attempts.push_back(attempt_of(each));
-        found.chosen = static_cast<int>(file.get<double>("chosen"));
-        found.reason = file.get<std::string>("reason");
-        int count = static_cast<int>(found.attempts.size());
-        if (found.chosen >= count || (found.chosen >= 0 && found.attempts[found.chosen].outcome != "right"))
-            return std::nullopt;
+        double chosen = file.get<double>("chosen");
+        if (!(chosen >= -1 && chosen < static_cast<double>(found.attempts.size()))) return std::nullopt;
+        found.chosen = static_cast<int>(chosen), found.reason = file.get<std::string>("reason");
+        if (found.chosen >= 0 && found.attempts[found.chosen].outcome != "right") return std::nullopt;
         return found;
     } catch (const Error&) {
         return std::nullopt;

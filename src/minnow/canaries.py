@@ -186,7 +186,8 @@ def read_canaries(bundle: Bundle) -> Canaries | None:
     indices = {i for batch in given.batches for i in batch}
     ranks = bundle.manifest.reranking is not None
     pairs = all((text.second is not None) is ranks for text in given.texts)
-    if len(content) != 4 * texts * width or indices != {*range(texts)} or not texts or not pairs:
+    whole = bool(texts) and all(given.batches) and indices == {*range(texts)}
+    if len(content) != 4 * texts * width or not whole or not pairs:
         raise BundleError(f"{path} and {VECTORS} do not fit each other or the bundle.")
     measure = Measure.DIFFERENCE if ranks else Measure.COSINE
     return Canaries(given, np.frombuffer(content, "<f4").reshape(texts, width), measure)

@@ -77,6 +77,7 @@ def test_vectors_are_truncated_after_they_are_normalised(
         assert np.abs(found - expected).max() < CLOSE
 
 
+@pytest.mark.filterwarnings("ignore::minnow.modes.UnprovenModeWarning")
 def test_vectors_of_rounded_numbers_and_low_memory(program: Program, tmp_path: Path) -> None:
     model = write_model(tmp_path / "model", pooling="mean")
     nearest = replace(

@@ -151,6 +151,7 @@ def test_verify_runs_them(made: Tiny, copy: Path, tmp_path: Path) -> None:
     [
         (lambda values: values.update(format=2), "has format 2"),
         (lambda values: values.update(batches=[[9]]), "do not fit each other"),
+        (lambda values: values["batches"].append([]), "do not fit each other"),
         (lambda values: values["texts"].pop(), "do not fit each other"),
         (lambda values: values.pop("bar"), "cannot be understood"),
     ],
