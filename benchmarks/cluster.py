@@ -2,7 +2,7 @@
 
 ```bash
 python benchmarks/cluster.py rates BUNDLE MODEL CORPUS.jsonl   # tokens a second, memory of actors
-python benchmarks/cluster.py overhead BUNDLE --cluster ray     # 1 000 000 rows, engine of no cost
+python benchmarks/cluster.py overhead BUNDLE                  # 1 000 000 rows, an engine of no cost
 python benchmarks/cluster.py kills BUNDLE CORPUS.jsonl         # killed at five random moments
 ```
 
@@ -32,6 +32,7 @@ from pyarrow import parquet
 
 from minnow import Embedder
 from minnow.cluster import Job, embed_folder
+from minnow.cluster.parts import ROWS
 from minnow.pipeline import Pipeline, RowOutcomes
 from minnow.vectors import normalize
 
@@ -169,32 +170,38 @@ def plant_engine() -> None:
 
 
 def overhead(arguments: argparse.Namespace) -> None:
-    """Print the microseconds of a row through an engine that costs nothing."""
-    import minnow.cluster.neighbour as neighbour
+    """Print the microseconds of a row through an engine that costs nothing, here and on Ray."""
+    import ray
+
+    from minnow.cluster import neighbour
 
     job = Job.embedding(arguments.bundle, dtype="float16")
     plant_engine()
     neighbour._PROGRAM = f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r}); " + (
         "import cluster; cluster.plant_engine(); " + neighbour._PROGRAM
     )
-    if arguments.cluster == "ray":
-        import ray
-
-        os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-        setup = {"worker_process_setup_hook": plant_engine}
-        ray.init(log_to_driver=False, include_dashboard=False, runtime_env=setup)
     words = [f"passage {n} " + "of a made corpus " * (n % 40) for n in range(arguments.rows)]
     table = pa.table({"id": np.arange(len(words)), "text": words})
 
-    def run(source: Path, output: Path) -> None:
-        report = embed_folder(source, output, job, cluster=arguments.cluster)
-        assert (report.rows, report.errors) == (parquet.read_metadata(
-            source / "corpus.parquet").num_rows, 0)  # fmt: skip
+    def here(source: Path, output: Path) -> None:
+        assert embed_folder(source, output, job).errors == 0
 
-    short = seconds(run, table.slice(0, 2 * 16_384))
-    extra = seconds(run, table) - short
-    print(f"{arguments.cluster}: {extra / (len(words) - 2 * 16_384) * 1e6:.1f} us a row, "
-          f"of {len(words):,} rows with float16 vectors; {short:.1f} s to start")  # fmt: skip
+    def on_ray(source: Path, output: Path) -> None:
+        assert embed_folder(source, output, job, cluster="ray").errors == 0
+
+    for name, run in (("here", here), ("on Ray", on_ray)):
+        if run is on_ray:
+            os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+            paths = [str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")]
+            setup = {
+                "worker_process_setup_hook": "cluster.plant_engine",
+                "env_vars": {"PYTHONPATH": os.pathsep.join(filter(None, paths))},
+            }
+            ray.init(log_to_driver=False, include_dashboard=False, runtime_env=setup)
+        short = seconds(run, table.slice(0, 2 * ROWS))
+        extra = seconds(run, table) - short
+        each = extra / (len(words) - 2 * ROWS) * 1e6
+        print(f"{name}: {each:.1f} us a row of {len(words):,}, {short:.1f} s to start", flush=True)
 
 
 # --- kills -----------------------------------------------------------------------------------
@@ -248,7 +255,6 @@ def main() -> None:
     two = commands.add_parser("overhead")
     two.add_argument("bundle")
     two.add_argument("--rows", type=int, default=1_000_000)
-    two.add_argument("--cluster", default="local")
     two.set_defaults(run=overhead)
     three = commands.add_parser("kills")
     three.add_argument("bundle")

@@ -148,6 +148,19 @@ class TestFiles:
         own = np.array(table["embedding"].to_pylist(), np.float32)[first.sample.rows]
         np.testing.assert_allclose(own, vectors, atol=1e-5)
 
+    @pytest.mark.parametrize(("dtype", "most"), [("float32", 4), ("float16", 2), ("int8", 1)])
+    def test_vectors_take_the_bytes_of_their_numbers(
+        self, tmp_path: Path, dtype: Any, most: int
+    ) -> None:
+        from minnow.cluster.columns import vector_columns
+        from minnow.cluster.parts import PartRecord, with_record
+
+        rows, width = 2000, 384
+        vectors = np.random.default_rng(1).normal(size=(rows, width)).astype(np.float32)
+        record: PartRecord = None  # type: ignore[assignment]  # of which only the JSON is written
+        content = with_record(pa.table(vector_columns(vectors, dtype)), record)
+        assert rows * width * most <= len(content) < rows * width * (most + 0.1)
+
     def test_a_neighbour_that_does_not_agree_stops_the_run(
         self, source: Path, job: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:

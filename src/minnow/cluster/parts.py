@@ -11,7 +11,7 @@ import msgspec
 import pyarrow as pa
 from pyarrow import parquet
 
-from minnow.cluster.columns import ERROR, RESULTS, TRUNCATED, VECTOR
+from minnow.cluster.columns import ERROR, RESULTS, SCALE, TRUNCATED, VECTOR
 from minnow.cluster.places import PARQUET, Place, reading
 from minnow.errors import InputError
 from minnow.indexfile.fingerprint import Fingerprint
@@ -231,15 +231,16 @@ class _Hashing:
 def with_record(table: pa.Table, record: PartRecord) -> pa.Buffer:
     """Return the content of a finished file: a Parquet file with its record.
 
-    Vectors are stored plainly: to look for repeated numbers in them takes longer than all the rest
-    of a row, and finds none.
+    Vectors of floats are stored plainly: to look for repeated numbers in them takes longer than all
+    the rest of a row, and finds none. Those of int8 get a dictionary: Parquet has no numbers of a
+    byte, and would take four for each.
     """
     table = table.replace_schema_metadata({KEY: msgspec.json.encode(record)})
     others = [name for name in table.column_names if name != VECTOR]
     sink = pa.BufferOutputStream()
     parquet.write_table(
         table, sink, compression={**dict.fromkeys(others, "zstd"), VECTOR: "none"},
-        use_dictionary=others, write_statistics=others,
+        use_dictionary=True if SCALE in others else others, write_statistics=others,
     )  # fmt: skip
     return sink.getvalue()
 
