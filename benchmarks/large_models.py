@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from dataclasses import replace
+from multiprocessing import get_context
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -19,15 +20,18 @@ import numpy as np
 from fakes.checkpoint import CONFIGS, encoder_of, source_of, write_json
 
 from minnow.convert.encoders import write_encoders
-from minnow.engines.base import TokenBatch
-from minnow.engines.mnn import MnnEngine
-from minnow.model.checkpoint import tensor_shapes
-from minnow.model.families import network_of
+from minnow.engines.base import MemoryMode, TokenBatch
+from minnow.engines.mnn import MnnEngine, import_mnn
+from minnow.model.checkpoint import read_tensors, tensor_names, tensor_shapes
+from minnow.model.families import family_named, network_of
 from minnow.model.original import Original
 from minnow.model.spec import EmbeddingSpec
 from minnow.model.tokenizer_adoption import SourceTokenizer
 from minnow.recipe import RECIPES, Rounding
 from minnow.vectors import Pooling
+
+Process = get_context("spawn").Process
+"""Processes that share no memory with this one."""
 
 SHAPES: dict[str, dict[str, Any]] = {
     "qwen3-0.6b": {
@@ -65,30 +69,60 @@ def main() -> None:
     with TemporaryDirectory() as name:
         folder = Path(name)
         write_json(folder / "config.json", SHAPES[shape])
-        encoder, dice = encoder_of(folder), np.random.default_rng(0)
-        tensors = {
-            key: dice.standard_normal(size, dtype=np.float32) * np.float32(0.02)
-            for key, size in tensor_shapes(network_of(encoder)).items()
-        }
-        embedding = EmbeddingSpec(Pooling.MEAN, normalize=True, max_tokens=512)
-        tokenizer = SourceTokenizer(b"")
-        original = Original(source_of(folder), encoder, embedding, tensors, tokenizer)
+        writer = Process(target=write_checkpoint, args=(folder,))
+        writer.start()
+        writer.join()
+        encoder, source = encoder_of(folder), source_of(folder)
         peak, done = [0.0], threading.Event()
         watcher = threading.Thread(target=_watch, args=(peak, done))
         watcher.start()
         started = time.monotonic()
+        tensors = read_tensors(source, encoder)
+        embedding = EmbeddingSpec(Pooling.MEAN, normalize=True, max_tokens=512)
+        original = Original(source, encoder, embedding, tensors, SourceTokenizer(b""))
         write_encoders(original, folder, recipe)
         seconds = time.monotonic() - started
         done.set()
         watcher.join()
-        path = folder / "encoder.mnn"
-        print(f"{seconds:.0f} s, peak {peak[0]:.1f} GB, file {path.stat().st_size / 1e6:.0f} MB")
-        del original, tensors
-        before, started = _gigabytes("self"), time.monotonic()
-        engine = MnnEngine(path, encoder, threads=1)
-        loaded = time.monotonic() - started
-        engine.run(TokenBatch.pad([list(range(5, 21))], encoder.pad_token_id))
-        print(f"loaded in {loaded:.1f} s; {_gigabytes('self') - before:.2f} GB after a query")
+        size = sum(path.stat().st_size for path in folder.glob("encoder.mnn*"))
+        print(f"{seconds:.0f} s, peak {peak[0]:.1f} GB, files {size / 1e6:.0f} MB")
+        for memory in MemoryMode:
+            user = Process(target=answer, args=(folder, memory))
+            user.start()
+            user.join()
+
+
+def write_checkpoint(folder: Path) -> None:
+    """Write random weights in bfloat16, as such models are published."""
+    import ml_dtypes
+    from safetensors.numpy import save_file
+
+    encoder, dice = encoder_of(folder), np.random.default_rng(0)
+    network = network_of(encoder)
+    theirs = tensor_names(family_named(encoder.family).namings[0].tensors, network)
+    tensors = {
+        theirs[key].name: (dice.standard_normal(size, dtype=np.float32) * np.float32(0.02)).astype(
+            ml_dtypes.bfloat16
+        )
+        for key, size in tensor_shapes(network).items()
+    }
+    save_file(tensors, folder / "model.safetensors")
+
+
+def answer(folder: Path, memory: MemoryMode) -> None:
+    """Load the encoder, answer short queries, and print the memory that this takes."""
+    encoder = encoder_of(folder)
+    import_mnn()
+    before, started = _gigabytes("self"), time.monotonic()
+    engine = MnnEngine(folder / "encoder.mnn", encoder, threads=1, memory=memory)
+    loaded = time.monotonic() - started
+    for length in (4, 16, 9, 16):
+        engine.run(TokenBatch.pad([list(range(5, 5 + length))], encoder.pad_token_id))
+    held = _gigabytes("self")
+    print(
+        f"memory {memory.value}: loaded in {loaded:.2f} s; {held:.2f} GB after queries of at most "
+        f"16 tokens, {held - before:.2f} GB of them the encoder's"
+    )
 
 
 def _watch(peak: list[float], done: threading.Event) -> None:

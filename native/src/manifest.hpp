@@ -158,7 +158,7 @@ inline Manifest read_manifest(const std::string& folder) {
     std::string path = folder + (mnn_llm ? "/export.json" : "/minnow.json");
     Json file = read_json(path);
     try {
-        if (int format = file["format"].integer("format"); format < 1 || format > (mnn_llm ? 1 : 7))
+        if (int format = file["format"].integer("format"); format < 1 || format > (mnn_llm ? 1 : 8))
             throw Error("it has an unsupported version");
         found = read_part(file, mnn_llm);
         if (auto& queries = file["queries"]; queries.is<Json::Object>()) {

@@ -16,6 +16,7 @@ import msgspec
 
 from minnow.errors import BundleError
 from minnow.files import restore_if_missing, writing
+from minnow.graph.mnn_file import WEIGHTS
 from minnow.model.limits import spec_faults
 from minnow.model.spec import (
     Choices,
@@ -44,18 +45,19 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from contextlib import AbstractContextManager
 
-FORMAT = 7
+FORMAT = 8
 """The newest format of a manifest. Format 2 has `truncate_dim`, and format 3 `joined_poolings` and
 `layers`, which older readers ignore: they would give other vectors. Format 4 has `include_prompt`,
-format 5 `queries`, format 6 `reranking`, whose bundles give scores, and format 7 an encoder's
-`stream`, which other engines than MNN need. A bundle without any of them has format 1, for those
-readers too."""
+format 5 `queries`, format 6 `reranking`, whose bundles give scores, format 7 an encoder's
+`stream`, which other engines than MNN need, and format 8 a file of an encoder's numbers. A bundle
+without any of them has format 1, for those readers too."""
 MANIFEST = "minnow.json"
 ENCODER = "encoder.mnn"
 TOKENIZER = "tokenizer.json"
 QUERIES = "query"
 """The folder of the files that embed queries, where they have an encoder of their own."""
 CARD = "README.md"
+_READ = (ENCODER, ENCODER + WEIGHTS, TOKENIZER)
 
 
 @dataclass(frozen=True)
@@ -149,7 +151,9 @@ class Manifest:
 
     def __post_init__(self) -> None:
         """Raise the format where readers of an older one would give other vectors."""
-        if self.encoder.stream != 1:
+        if any(name.endswith(f".mnn{WEIGHTS}") for name in self.files):
+            object.__setattr__(self, "format", 8)
+        elif self.encoder.stream != 1:
             object.__setattr__(self, "format", 7)
         elif self.reranking is not None:
             object.__setattr__(self, "format", 6)
@@ -161,6 +165,17 @@ class Manifest:
             object.__setattr__(self, "format", 3)
         elif self.embedding.truncate_dim is not None:
             object.__setattr__(self, "format", 2)
+
+    @property
+    def encoder_files(self) -> dict[str, FileRecord]:
+        """The records of encoder.mnn, and of the file of its numbers where it has one."""
+        names = (ENCODER, ENCODER + WEIGHTS)
+        return {name: self.files[name] for name in names if name in self.files}
+
+    @property
+    def encoder_size(self) -> int:
+        """Bytes of `encoder_files`."""
+        return sum(record.size for record in self.encoder_files.values())
 
     @property
     def output(self) -> str:
@@ -283,7 +298,7 @@ class Bundle:
     def _states(self) -> list[tuple[int, int, int]]:
         names = [
             MANIFEST,
-            *(d + name for d in ("", f"{QUERIES}/") for name in (ENCODER, TOKENIZER)),
+            *(d + name for d in ("", f"{QUERIES}/") for name in _READ),
         ]
         found = (os.stat(self.folder / name) for name in names if (self.folder / name).exists())  # noqa: PTH116
         return [(status.st_ino, status.st_size, status.st_mtime_ns) for status in found]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from minnow.bundle import ENCODER, TOKENIZER
+from minnow.bundle import TOKENIZER
 from minnow.cached_folders import sealed_once
 from minnow.caches import ENGINES
 from minnow.errors import BundleError, EngineError, OutputError
@@ -104,6 +104,7 @@ def _graph(bundle: Bundle, source: str | None) -> bytes:
 
 
 def _check_unchanged(bundle: Bundle) -> None:
-    for name in (ENCODER, TOKENIZER):
-        if sha256(bundle.folder / name) != bundle.manifest.files[name].sha256:
+    manifest = bundle.manifest
+    for name, record in (*manifest.encoder_files.items(), (TOKENIZER, manifest.files[TOKENIZER])):
+        if sha256(bundle.folder / name) != record.sha256:
             raise BundleError(f"{bundle.folder} was replaced since it was opened. Open it again.")

@@ -77,8 +77,8 @@ def make(folder: Path, options: list[str]) -> Made:
     """Make a bundle of a tiny model, converted with options that no recipe has."""
     model = write_model(folder / "model", pooling="mean")
     spec, embedding = encoder_of(model), embedding_of(model)
-    tensors = read_tensors(source_of(model), spec)
-    tensors = {name: on_a_grid(name, tensor) for name, tensor in tensors.items()}
+    read = read_tensors(source_of(model), spec)
+    tensors = {name: on_a_grid(name, tensor) for name, tensor in read.items()}
     manifest = replace(MANIFEST_OF_A_TEST, encoder=spec, embedding=embedding)
     with staging(folder / "tiny.minnow") as staged:
         graph = folder / "graph.onnx"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -60,9 +61,8 @@ class Model:
 
 def to_mnn(model: Model, folder: Path, recipe: str, *, in_parts: bool = False) -> Path:
     graph = folder / "graph.onnx"
-    write_graph(
-        build_graph(model.network, model.tensors, in_parts=in_parts), graph, RECIPES[recipe]
-    )
+    build = partial(build_graph, model.network, model.tensors, in_parts=in_parts)
+    write_graph(build, graph, RECIPES[recipe])
     convert_to_mnn(
         graph, folder / "encoder.mnn", RECIPES[recipe], model.encoder.inputs, log=folder / "log"
     )

@@ -61,7 +61,7 @@ def tensors(folder: Path) -> Tensors:
 
 def read(folder: Path) -> dict[str, NDArray[np.float32]]:
     source = source_of(folder)
-    return read_tensors(source, read_encoder_spec(source))
+    return dict(read_tensors(source, read_encoder_spec(source)))
 
 
 def refusal(folder: Path) -> str:
@@ -441,3 +441,16 @@ def test_parameters_are_counted_as_torch_counts_them(tmp_path: Path, family: str
     spec = encoder_of(folder)
     assert count_parameters(spec, Head(Pooling.CLS)) == expected
     assert count_parameters(spec, head) == expected + 2 * 32 * 16 + 16
+
+
+def test_a_file_that_changes_while_it_is_read_is_noticed(folder: Path, tensors: Tensors) -> None:
+    """Tensors are read from their file when they are asked for, long after it was checked."""
+    source = source_of(folder)
+    lazy = read_tensors(source, read_encoder_spec(source))
+    before = lazy["embeddings.word"]
+    before[:] = 0
+    assert lazy["embeddings.word"].any()
+    name = next(name for name in tensors if name.endswith("word_embeddings.weight"))
+    write_weights(folder, tensors | {name: tensors[name][1:]})
+    with pytest.raises(CheckpointError, match=r"changed while it was read: .* has shape"):
+        lazy["embeddings.word"]

@@ -151,7 +151,7 @@ def test_the_ids_of_pairs_in_other_templates(
         ("reranking", {"chat": {**CHAT, "around_prompt": ["a"]}}, "is not two texts"),
         ("recipe", {"interface": "sentence_embedding"}, "its encoder gives sentence_embedding"),
         ("embedding", {"max_tokens": 3}, "no room for a token"),
-        (None, {"format": 8}, "an unsupported version"),
+        (None, {"format": 9}, "an unsupported version"),
     ],
 )
 def test_manifests_of_something_else_are_refused(

@@ -25,6 +25,7 @@ import numpy as np
 from minnow.bundle import ENCODER, QUERIES, TOKENIZER, Bundle
 from minnow.embedder import Embedder
 from minnow.errors import InputError, MissingExtraError
+from minnow.graph.mnn_file import WEIGHTS
 from minnow.model.checkpoint import count_parameters
 from minnow.model.families import network_of
 
@@ -199,12 +200,14 @@ def _origin(manifest: Manifest) -> dict[str, Any]:
 
 def _encoders(manifest: Manifest) -> list[str]:
     """Return the files of the encoders: of all texts, or of documents and of queries."""
-    return [ENCODER] if manifest.queries is None else [ENCODER, f"{QUERIES}/{ENCODER}"]
+    names = (ENCODER, ENCODER + WEIGHTS)
+    places = (prefix + name for prefix in ("", f"{QUERIES}/") for name in names)
+    return [name for name in places if name in manifest.files]
 
 
 def _digest(manifest: Manifest) -> str:
     """Return twelve digits that change with anything that the vectors depend on."""
-    tokenizers = [name.replace(ENCODER, TOKENIZER) for name in _encoders(manifest)]
+    tokenizers = [name for name in (TOKENIZER, f"{QUERIES}/{TOKENIZER}") if name in manifest.files]
     files = [manifest.files[name].sha256 for name in (*_encoders(manifest), *tokenizers)]
     parts = (manifest, manifest.queries) if manifest.queries else (manifest,)
     specs = [spec for part in parts for spec in (part.encoder, part.embedding)]

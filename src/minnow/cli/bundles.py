@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from minnow.bundle import ENCODER, Bundle
+from minnow.bundle import Bundle
 from minnow.cli.app import app, print_facts, steps
 from minnow.cli.corpora import CorpusChoice, verify_vectors
 from minnow.cli.fields import options_from_fields
@@ -315,7 +315,6 @@ def info_command(bundle: BundleFolder, as_json: Json = False) -> None:
 def _facts(bundle: Bundle) -> dict[str, Any]:
     manifest: Manifest = bundle.manifest
     source, embedding = manifest.source, manifest.embedding
-    encoder_size = manifest.files[ENCODER].size
     return {
         "bundle": str(bundle.folder),
         "source": source.name,
@@ -331,7 +330,7 @@ def _facts(bundle: Bundle) -> dict[str, Any]:
         "graph": manifest.recipe.graph.value,
         "interface": manifest.recipe.interface.value,
         "output": manifest.output,
-        "encoder_bytes": encoder_size,
+        "encoder_bytes": manifest.encoder_size,
         "bundle_bytes": bundle.size,
         **proof_facts(manifest.parity),
         **_query_facts(bundle),
@@ -352,7 +351,7 @@ def _query_facts(bundle: Bundle) -> dict[str, Any]:
     return {
         "queries": f"{manifest.encoder.family}, {manifest.encoder.layers} layers, "
         f"{manifest.embedding.head.description}, worst cosine {manifest.parity.worst.worst:.7f}",
-        "queries_encoder_bytes": manifest.files[ENCODER].size,
+        "queries_encoder_bytes": manifest.encoder_size,
         "text_without_a_role": bundle.manifest.default_role or "refused",
     }
 

@@ -109,7 +109,7 @@ def convert(
             queries = build(routes.query, folder / QUERIES)
             _check_widths(manifest, queries)
             manifest = replace(manifest, queries=queries, default_role=routes.default)
-        card = model_card(manifest, (folder / ENCODER).stat().st_size)
+        card = model_card(manifest, sum(path.stat().st_size for path in folder.glob(f"{ENCODER}*")))
         (folder / CARD).write_text(card, encoding="utf-8")
         progress("sealing")
         return seal(folder, manifest, destination)

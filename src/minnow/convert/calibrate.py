@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from minnow.convert.rounding import SecondMoment, round_weight
+from minnow.convert.rounding import SecondMoment, round_matrix
 from minnow.model.attention import attend, relative_bias
 from minnow.model.checkpoint import PROJECTION
 from minnow.model.network import Placement
@@ -32,6 +32,7 @@ from minnow.model.reference import (
     places_of,
     states_by_distance,
 )
+from minnow.model.tensors import LazyTensors
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -40,8 +41,6 @@ if TYPE_CHECKING:
     from minnow.recipe import Grid
 
 Floats = NDArray[np.float32]
-Tensors = dict[str, Floats]
-
 DAMPING = 0.3
 """Added to the second moments, as a share of their mean: keeps weights from fitting one text."""
 
@@ -53,7 +52,7 @@ def round_network(
     grid_of: Callable[[str], Grid],
     progress: Callable[[str], None] = lambda _: None,
     types: Sequence[Sequence[int]] = (),
-) -> Tensors:
+) -> LazyTensors:
     """Round all matrices of the layers.
 
     Args:
@@ -70,7 +69,7 @@ def round_network(
     Raises:
         MissingExtraError: The extra `convert` (scipy) is not installed.
     """
-    rounded = dict(tensors)
+    rounded = LazyTensors(tensors)
     published = _Pass(network, tensors, rows, types)
     candidate = _Pass(network, rounded, rows, types)
     if network.words.width:
@@ -81,7 +80,7 @@ def round_network(
     return rounded
 
 
-def _fit_projection(published: _Pass, candidate: _Pass, rounded: Tensors, grid: Grid) -> None:
+def _fit_projection(published: _Pass, candidate: _Pass, rounded: LazyTensors, grid: Grid) -> None:
     """Round the matrix that makes states of embedded tokens."""
     given = candidate.states
     target = published.linear(published.states, PROJECTION)
@@ -94,7 +93,7 @@ def _round_block(
     name: str,
     published: _Pass,
     candidate: _Pass,
-    rounded: Tensors,
+    rounded: LazyTensors,
     grid_of: Callable[[str], Grid],
 ) -> None:
     def fit(part: str, target: Floats, given: Floats, inputs: _Inputs) -> None:
@@ -171,7 +170,7 @@ class _Inputs:
 
 
 def _fit(
-    name: str, target: Floats, given: Floats, inputs: _Inputs, rounded: Tensors, grid: Grid
+    name: str, target: Floats, given: Floats, inputs: _Inputs, rounded: LazyTensors, grid: Grid
 ) -> None:
     """Round one matrix and set its bias, both in `rounded`."""
     from scipy.linalg import cho_solve
@@ -181,10 +180,11 @@ def _fit(
     missing -= missing.mean(0)
     cross = (inputs.centred.T @ missing).astype(np.float64) / len(given)
     weight = weight + cho_solve(inputs.factor, cross).T.astype(np.float32)
-    weight = round_weight(weight, grid, inputs.moment)
-    rounded[f"{name}.weight"] = weight
+    matrix = round_matrix(weight, grid, inputs.moment)
+    rounded.put(f"{name}.weight", matrix.values)
     wanted = target.mean(0, dtype=np.float64)
-    rounded[f"{name}.bias"] = (wanted - weight @ inputs.mean).astype(np.float32)
+    bias = (wanted - matrix.values() @ inputs.mean).astype(np.float32)
+    rounded.put(f"{name}.bias", lambda: bias)
 
 
 class _Pass:

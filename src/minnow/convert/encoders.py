@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     Progress = Callable[[str], None]
 
 LOG = "conversion.log"
+LARGE_TABLE = 2**26
+"""Bytes of a packed word table from which an encoder's numbers are in a file of their own."""
 
 
 def write_encoders(
@@ -50,11 +52,13 @@ def write_encoders(
     if recipe.graph is Graph.AUTHOR:
         progress(f"{step}, the author's graph)")
         graph = adopt_graph(author_graph(original.source), original.encoder)
-        _Writer(folder, recipe, original.encoder.inputs, {}).write(graph)
+        _Writer(folder, recipe, original.encoder.inputs, {}).write(lambda outside: graph)
         return original
     rounded = quantize(original, recipe, calibration, progress)
     heads = original.head.inputs if recipe.interface.per_text else ()
-    writer = _Writer(folder, recipe, (*original.encoder.inputs, *heads), rounded.grids)
+    words = rounded.packed.get("embeddings.word")
+    outside = words is not None and words.nbytes >= LARGE_TABLE
+    writer = _Writer(folder, recipe, (*original.encoder.inputs, *heads), rounded.grids, outside)
     build = partial(
         build_graph,
         original.network,
@@ -66,10 +70,10 @@ def write_encoders(
         exact_gelu=recipe.exact_gelu,
     )
     progress(f"{step})")
-    writer.write(build(long=original.embedding.is_long))
+    writer.write(partial(build, long=original.embedding.is_long))
     for shape in shapes:
         progress(f"{step}, {shape_name(shape)})")
-        writer.write(build(shape=shape, long=shape[1] >= LONG), shape)
+        writer.write(partial(build, shape=shape, long=shape[1] >= LONG), shape)
     return replace(original, tensors=rounded.tensors)
 
 
@@ -81,14 +85,16 @@ class _Writer:
     recipe: Recipe
     inputs: Sequence[str]
     grids: Mapping[str, Grid]
+    outside: bool = False
 
-    def write(self, model: Any, shape: tuple[int, int] | None = None) -> None:
+    def write(self, build: Callable[..., Any], shape: tuple[int, int] | None = None) -> None:
         """Convert an ONNX model to encoder.mnn, or to the encoder of a fixed shape."""
         graph = self.folder / "graph.onnx"
-        write_graph(model, graph, self.recipe)
-        del model  # the converter needs its memory
+        write_graph(build, graph, self.recipe)
         encoder = self.folder / (encoder_file(shape) if shape else ENCODER)
         log = self.folder / (f"{encoder.stem}.log" if shape else LOG)
         inputs = [f"{name}:int:{shape_name(shape)}" if shape else name for name in self.inputs]
-        convert_to_mnn(graph, encoder, self.recipe, inputs, grids=self.grids, log=log)
+        convert_to_mnn(
+            graph, encoder, self.recipe, inputs, grids=self.grids, log=log, outside=self.outside
+        )
         remove_graph(graph)

@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from minnow.errors import ConversionError
-from minnow.graph.nodes import import_onnx
+from minnow.graph.nodes import import_onnx, refer
 from minnow.recipe import Precision
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -33,13 +33,15 @@ _OUTSIDE = 65536
 """Bytes from which a tensor lies beside the graph."""
 
 
-def write_graph(model: Any, path: Path, recipe: Recipe) -> None:
+def write_graph(build: Callable[..., Any], path: Path, recipe: Recipe) -> None:
     """Write a graph as MNN's converter should read it.
 
-    Large tensors lie in a file beside it, which the converter reads ten times as fast.
+    Large tensors lie in a file beside it, which the converter reads ten times as fast. Those that
+    `build` passes on go straight into that file, so that they are not all in memory at once.
 
     Args:
-        model: An `onnx.ModelProto`; its large tensors are moved out of it.
+        build: Returns an `onnx.ModelProto`, given `outside`, a `minnow.graph.nodes.Outside`; the
+            large tensors that it has all the same are moved out of it.
         path: The ONNX file; the tensors' file has its name and the suffix `.tensors`.
         recipe: At fp16 all numbers that become half are rounded to the nearest.
 
@@ -49,22 +51,35 @@ def write_graph(model: Any, path: Path, recipe: Recipe) -> None:
     """
     onnx = import_onnx()
     halves = recipe.precision is Precision.FP16
-    kept = _parameters(model.graph) if halves else set()
-    if halves and not recipe.exact_gelu:
-        kept |= _gelu_numbers(model.graph)
     outside = path.with_suffix(".tensors")
     with outside.open("wb") as file:
+
+        def put(values: NDArray[Any]) -> Mapping[str, object]:
+            place = {"location": outside.name, "offset": file.tell(), "length": values.nbytes}
+            file.write(values.data)
+            return place
+
+        def write(name: str, values: NDArray[Any]) -> Mapping[str, object] | None:
+            """Write a table if it is large, as no parameter of a norm is."""
+            if values.nbytes < _OUTSIDE:
+                return None
+            rounds = halves and values.dtype == np.float32
+            return put(nearest_halves(values, name) if rounds else values)
+
+        model = build(outside=write)
+        kept = _parameters(model.graph) if halves else set()
+        if halves and not recipe.exact_gelu:
+            kept |= _gelu_numbers(model.graph)
         for name, tensor in _tensors(model.graph):
+            if tensor.data_location == onnx.TensorProto.EXTERNAL:
+                continue
             values = onnx.numpy_helper.to_array(tensor)
-            if halves and values.dtype == np.float32 and name not in kept:
-                values = nearest_halves(values, name)
-                if values.nbytes < _OUTSIDE:
-                    tensor.ClearField("float_data")
-                    tensor.raw_data = values.tobytes()
+            rounds = halves and values.dtype == np.float32 and name not in kept
             if values.nbytes >= _OUTSIDE:
-                place = {"location": outside.name, "offset": file.tell(), "length": values.nbytes}
-                file.write(values.tobytes())
-                _refer(tensor, place, onnx.TensorProto.EXTERNAL)
+                refer(tensor, put(nearest_halves(values, name) if rounds else values))
+            elif rounds:
+                tensor.ClearField("float_data")
+                tensor.raw_data = nearest_halves(values, name).tobytes()
     path.write_bytes(model.SerializeToString())
 
 
@@ -148,12 +163,3 @@ def _gelu_numbers(graph: Any) -> set[str]:
         ):
             found.update(node.input)
     return found
-
-
-def _refer(tensor: Any, place: Mapping[str, object], external: int) -> None:
-    """Replace a tensor's numbers by their place in a file."""
-    for field in ("raw_data", "float_data", "int32_data", "int64_data", "double_data"):
-        tensor.ClearField(field)
-    for key, value in place.items():
-        tensor.external_data.add(key=key, value=str(value))
-    tensor.data_location = external

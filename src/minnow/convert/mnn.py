@@ -29,6 +29,7 @@ def convert_to_mnn(
     *,
     grids: Mapping[str, Grid] = MappingProxyType({}),
     log: Path,
+    outside: bool = False,
     timeout: float = TIMEOUT,
 ) -> None:
     """Convert a graph, then load and run the result once.
@@ -45,6 +46,8 @@ def convert_to_mnn(
         grids: The grid of each matrix that the converter stores as whole numbers, by the name of
             its linear layer. Weights that are on their grid come through unchanged.
         log: Where all that the converter prints goes.
+        outside: Write the numbers to a file of their own beside the encoder, which has its name
+            and `minnow.bundle.WEIGHTS`; MNN holds numbers inside a model twice.
         timeout: Seconds after which the converter counts as hung, and is killed.
 
     Raises:
@@ -58,6 +61,7 @@ def convert_to_mnn(
         command = [
             sys.executable, str(CHILD), f"../{graph.name}", f"../{encoder.name}",
             ",".join(inputs), *converter_options(recipe),
+            *(["--saveExternalData"] if outside else []),
         ]  # fmt: skip
         run_child(
             "MNN's converter", command, log=log, folder=folder, result=encoder, timeout=timeout

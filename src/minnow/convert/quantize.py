@@ -10,11 +10,12 @@ from minnow.convert.calibrate import round_network
 from minnow.convert.calibration import as_pairs, calibration_rows
 from minnow.convert.gelu import corrected_biases
 from minnow.convert.room import check_calibration
-from minnow.convert.rounding import round_weight
+from minnow.convert.rounding import round_matrix
 from minnow.errors import ConversionError
 from minnow.graph.packed import TURN_BITS, PackedTable, pack_table
-from minnow.model.checkpoint import linear_layers
+from minnow.model.checkpoint import linear_layers, tensor_shapes
 from minnow.model.head import layer_shapes
+from minnow.model.tensors import LazyTensors
 from minnow.recipe import Grid, Rounding
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ def quantize(
         ConversionError: The model is too narrow to be packed.
         InputError: The texts are too few to calibrate on.
     """
-    network, tensors = original.network, dict(original.tensors)
+    network, tensors = original.network, LazyTensors(original.tensors)
     tables = {_WORDS: recipe.words}
     if network.positions:
         tables["embeddings.position"] = recipe.positions
@@ -89,12 +90,12 @@ def quantize(
         for name, grid in tables.items()
         if grid
     }
-    unpacked = {name: table.unpack() for name, table in packed.items()}
     if recipe.weights is None:
         biases = {} if recipe.exact_gelu else corrected_biases(network, tensors)
-        return Rounded(tensors | unpacked | biases, packed)
+        return Rounded(_unpacked(tensors, packed) | biases, packed)
+    shapes = tensor_shapes(network)
     grids = {
-        name: _for_rows(recipe.weights, tensors[f"{name}.weight"].shape[1])
+        name: _for_rows(recipe.weights, shapes[f"{name}.weight"][1])
         for name in linear_layers(network)
     }
     heads = {
@@ -102,10 +103,7 @@ def quantize(
         for name, shape in layer_shapes(original.head, network.width).items()
         if len(shape) == 2
     }
-    tensors |= {
-        f"{name}.weight": round_weight(tensors[f"{name}.weight"], grid)
-        for name, grid in heads.items()
-    }
+    _round(tensors, heads)
     turns = heads | {
         f"{n}.turned": Grid(TURN_BITS) for n, t in packed.items() if t.turn is not None
     }
@@ -116,12 +114,23 @@ def quantize(
             rows, types = as_pairs(original, rows)
         check_calibration(network, rows)
         rounded = round_network(network, tensors, rows, grids.__getitem__, progress, types)
-        return Rounded(rounded | unpacked, packed, grids | turns)
-    nearest = {
-        f"{name}.weight": round_weight(tensors[f"{name}.weight"], grid)
-        for name, grid in grids.items()
-    }
-    return Rounded(tensors | unpacked | nearest, packed, grids | turns)
+        return Rounded(_unpacked(rounded, packed), packed, grids | turns)
+    progress("rounding matrices")
+    _round(tensors, grids)
+    return Rounded(_unpacked(tensors, packed), packed, grids | turns)
+
+
+def _round(tensors: LazyTensors, grids: Mapping[str, Grid]) -> None:
+    """Round matrices to the nearest numbers of their grids."""
+    for name, grid in grids.items():
+        tensors.put(f"{name}.weight", round_matrix(tensors[f"{name}.weight"], grid).values)
+
+
+def _unpacked(tensors: LazyTensors, packed: Mapping[str, PackedTable]) -> LazyTensors:
+    """Return the tensors with the numbers that packed tables stand for."""
+    for name, table in packed.items():
+        tensors.put(name, table.unpack)
+    return tensors
 
 
 def _for_rows(grid: Grid, row: int) -> Grid:

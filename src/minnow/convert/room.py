@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
+from math import prod
 from typing import TYPE_CHECKING
 
 from minnow.engines.sizes import batch_memory
+from minnow.model.checkpoint import tensor_shapes
 from minnow.model.reference import text_memory
 from minnow.resources import require_memory
 
@@ -31,14 +33,16 @@ def check_room(original: Original, *, converts: bool) -> None:
     Raises:
         InputError: The largest step would; the message has the estimate and what to do.
     """
-    numbers = sum(tensor.size for tensor in original.tensors.values())
+    shapes = tensor_shapes(original.network)
+    numbers, words = sum(map(prod, shapes.values())), prod(shapes["embeddings.word"])
     layers = Counter[str]()
-    for name, tensor in original.tensors.items():
-        layers[".".join(name.split(".")[:2])] += tensor.size if name.startswith("layer.") else 0
+    for name, shape in shapes.items():
+        layers[".".join(name.split(".")[:2])] += prod(shape) if name.startswith("layer.") else 0
     limit, encoder = original.embedding.max_tokens, original.encoder
     shape, apart = (1, limit), original.embedding.is_long
     steps = {
         f"The reference pass of a text of {limit} tokens": _DOUBLE * max(layers.values())
+        + _FLOAT * words
         + text_memory(original.network, limit),
         f"MNN's pass of a text of {limit} tokens": 2 * _FLOAT * numbers
         + batch_memory(shape, encoder, heads_apart=apart),

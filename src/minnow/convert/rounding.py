@@ -12,6 +12,7 @@ for the biases (`minnow.convert.calibrate`).
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -20,11 +21,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from minnow.recipe import Grid
 
 Floats = NDArray[np.float32]
 
 _COLUMNS = 64  # columns whose errors are spread over the others in one product
+_AT_ONCE = 2**17  # numbers whose steps are fitted together: they stay in a processor's cache
 _SMALLEST_STEP = 2e-6  # MNN's quantiser takes a block with steps below 1e-6 for constant
 
 
@@ -78,7 +82,27 @@ class _Blocks:
         return self.low[:, block] + codes * self.step[:, block]
 
 
-def round_weight(weight: Floats, grid: Grid, moment: SecondMoment | None = None) -> Floats:
+@dataclass(frozen=True)
+class RoundedMatrix:
+    """A matrix on its grid, in a quarter of the memory of its values.
+
+    Attributes:
+        codes: uint8 of shape (outputs, inputs).
+        blocks: Lowest value and step of each block.
+        size: Columns of a block.
+    """
+
+    codes: NDArray[np.uint8]
+    blocks: _Blocks
+    size: int
+
+    def values(self) -> Floats:
+        """Return the weights: float32 of shape (outputs, inputs)."""
+        block = np.arange(self.codes.shape[1]) // self.size
+        return self.blocks.values(self.codes.astype(np.float32), block)
+
+
+def round_matrix(weight: Floats, grid: Grid, moment: SecondMoment | None = None) -> RoundedMatrix:
     """Round a matrix: to the nearest codes, or so that errors compensate for each other.
 
     With `moment`, columns are rounded one after another, and the remaining columns compensate for
@@ -88,20 +112,33 @@ def round_weight(weight: Floats, grid: Grid, moment: SecondMoment | None = None)
         weight: float32 of shape (outputs, inputs).
         grid: Bits, and the number of inputs that share a step.
         moment: Second moment of the inputs over calibration text.
-
-    Returns:
-        The rounded weights, float32 of the same shape.
     """
     inputs = weight.shape[1]
     size = grid.block_in(inputs)
     importance = np.ones(inputs) if moment is None else np.diag(moment.matrix)
-    blocks = _fit(weight, size, grid.bits, importance.astype(np.float32))
+    weighing = importance.astype(np.float32)
+    with ThreadPoolExecutor() as threads:  # NumPy computes side by side
+        some = max(1, _AT_ONCE // inputs)
+        parts = [weight[start : start + some] for start in range(0, len(weight), some)]
+        blocks = _joined(threads.map(lambda part: _fit(part, size, grid.bits, weighing), parts))
     forced = _extremes(weight, size, blocks.largest)
     block = np.arange(inputs) // size
     if moment is None:
         codes = np.where(forced < 0, blocks.codes(weight, block), forced)
-        return blocks.values(codes, block)
-    return _compensated(weight, moment, blocks, forced, block)
+    else:
+        codes = _compensated(weight, moment, blocks, forced, block)
+    return RoundedMatrix(codes.astype(np.uint8), blocks, size)
+
+
+def round_weight(weight: Floats, grid: Grid, moment: SecondMoment | None = None) -> Floats:
+    """Return the values of a rounded matrix, float32 of its shape; see `round_matrix`."""
+    return round_matrix(weight, grid, moment).values()
+
+
+def _joined(parts: Iterable[_Blocks]) -> _Blocks:
+    found = list(parts)
+    low, step = (np.concatenate([getattr(p, name) for p in found]) for name in ("low", "step"))
+    return _Blocks(low, step, found[0].largest)
 
 
 def _fit(weight: Floats, size: int, bits: int, importance: Floats) -> _Blocks:
@@ -147,17 +184,19 @@ def _compensated(
     forced: Floats,
     block: NDArray[np.int64],
 ) -> Floats:
+    """Return codes whose errors compensate for each other."""
     order, spread = moment.order, moment.spread
     left, forced, block = weight[:, order].copy(), forced[:, order], block[order]
-    rounded = np.empty_like(left)
+    rounded = np.empty_like(left)  # codes
     for start in range(0, len(order), _COLUMNS):
         end = min(start + _COLUMNS, len(order))
         errors = np.empty((len(left), end - start), np.float32)
         for j in range(start, end):
             codes = blocks.codes(left[:, j : j + 1], block[j : j + 1])
             codes = np.where(forced[:, j : j + 1] < 0, codes, forced[:, j : j + 1])
-            rounded[:, j : j + 1] = blocks.values(codes, block[j : j + 1])
-            errors[:, j - start] = (left[:, j] - rounded[:, j]) / spread[j, j]
+            rounded[:, j : j + 1] = codes
+            value = blocks.values(codes, block[j : j + 1])[:, 0]
+            errors[:, j - start] = (left[:, j] - value) / spread[j, j]
             left[:, j + 1 : end] -= np.outer(errors[:, j - start], spread[j, j + 1 : end])
         left[:, end:] -= errors @ spread[start:end, end:]
     result = np.empty_like(rounded)

@@ -7,7 +7,7 @@ import importlib
 import os
 import sys
 import threading
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
@@ -208,13 +208,15 @@ class MnnEngine:
         """Return sessions of one thread each, four at most, if there are enough batches.
 
         Two threads in two sessions do more than in one, where they wait for each other after
-        every operator. A session has weights of its own, so with "low" memory there is only one.
+        every operator. A session has weights of its own, so there is only one with "low" memory,
+        and for a model so large that its numbers are in a file of their own.
 
         Raises:
             EngineError: The engine is closed, or MNN cannot open the file again.
         """
         count = min(self.threads, LANES)
         alone = self.memory is MemoryMode.LOW or self._backend != "cpu"
+        alone = alone or self._model.outside is not None
         if count == 1 or alone or batches < count * BATCHES_PER_LANE:
             return (self,)
         with self._lock:
@@ -281,18 +283,22 @@ class _Session:
         _require_memory(model)
         _threads.started = _threads.started or threads > 1
         try:
-            with model.reading() as path:
-                self._interpreter = mnn.Interpreter(path)
-            memory, on_cpu = MemoryMode(mode.memory), mode.backend == "cpu"
-            if memory is MemoryMode.LOW:
-                self._interpreter.setSessionHint(ROUNDING, BY_BLOCK)
-            config = {
-                "backend": mode.backend.upper(),
-                "numThread": threads if on_cpu else _TUNED_FAST_ON_BUFFERS,
-                "precision": mode.precision,
-                "memory": MEMORY_MODES[memory],
-            }
-            with nullcontext() if on_cpu else _stdout_to_null():  # it prints what it lacks
+            with ExitStack() as stack:
+                self._interpreter = mnn.Interpreter(stack.enter_context(model.reading()))
+                if model.outside:
+                    outside = stack.enter_context(model.outside.reading())
+                    self._interpreter.setExternalFile(outside)
+                memory, on_cpu = MemoryMode(mode.memory), mode.backend == "cpu"
+                if memory is MemoryMode.LOW:
+                    self._interpreter.setSessionHint(ROUNDING, BY_BLOCK)
+                config = {
+                    "backend": mode.backend.upper(),
+                    "numThread": threads if on_cpu else _TUNED_FAST_ON_BUFFERS,
+                    "precision": mode.precision,
+                    "memory": MEMORY_MODES[memory],
+                }
+                if not on_cpu:
+                    stack.enter_context(_stdout_to_null())  # it prints what it lacks
                 self._session = self._interpreter.createSession(config)
         except EngineError:
             raise

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from minnow.errors import EngineError
 from minnow.files import open_regular
+from minnow.graph.mnn_file import WEIGHTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,6 +28,10 @@ class ModelFile:
     Another file may take its place on the disk meanwhile: where the system offers a path to an
     open file, the runtime reads this one again; elsewhere, and where the file itself was
     overwritten, reading it again is an error. So one engine never mixes two models.
+
+    Attributes:
+        path: Its path.
+        outside: The file beside it that holds its numbers, where it does not hold them itself.
     """
 
     def __init__(self, path: Path) -> None:
@@ -45,11 +50,13 @@ class ModelFile:
             raise EngineError(f"MNN cannot load {path}: {reason}.") from error
         self._close = weakref.finalize(self, os.close, self._descriptor)
         self._state = _state(os.fstat(self._descriptor))
+        outside = path.with_name(path.name + WEIGHTS)
+        self.outside = ModelFile(outside) if outside.exists() else None
 
     @property
     def size(self) -> int:
-        """Bytes of the file when it was opened."""
-        return self._state[0]
+        """Bytes of the files when they were opened."""
+        return self._state[0] + (self.outside.size if self.outside else 0)
 
     @contextmanager
     def reading(self) -> Iterator[str]:
@@ -71,6 +78,8 @@ class ModelFile:
     def close(self) -> None:
         """Close the file; `reading` fails from then on."""
         self._close()
+        if self.outside:
+            self.outside.close()
 
     def _check(self) -> None:
         try:

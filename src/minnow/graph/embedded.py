@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from minnow.graph.nodes import Outside
     from minnow.graph.packed import PackedTable
     from minnow.model.head import Head
     from minnow.model.network import Network
@@ -38,6 +39,7 @@ def build_embedded_graph(
     in_parts: bool = False,
     exact_gelu: bool = False,
     long: bool = False,
+    outside: Outside = lambda *_: None,
 ) -> Any:
     """Write a network as an ONNX model that takes embedded words.
 
@@ -55,6 +57,7 @@ def build_embedded_graph(
         in_parts: Write feed-forward layers in parts, for sums in half precision.
         exact_gelu: Write GELU in a form that MNN's converter does not approximate.
         long: Write attention for long texts; see `minnow.graph.long`.
+        outside: Takes the values of tables that need not be in the graph.
 
     Returns:
         An `onnx.ModelProto`.
@@ -64,8 +67,9 @@ def build_embedded_graph(
         MissingExtraError: The extra `convert` is not installed.
     """
     writer = _EmbeddedWriter(
-        network, tensors, packed, in_parts=in_parts, exact_gelu=exact_gelu, long=long
-    )
+        network, tensors, packed, None, outside,
+        in_parts=in_parts, exact_gelu=exact_gelu, long=long,
+    )  # fmt: skip
     return writer.write(head, OUTPUT)
 
 

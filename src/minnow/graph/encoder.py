@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from minnow.graph.nodes import Outside
     from minnow.graph.packed import PackedTable
     from minnow.model.head import Head
     from minnow.model.network import Attention, Block, FeedForward, Network, Norm
@@ -59,6 +60,7 @@ def build_graph(
     in_parts: bool = False,
     exact_gelu: bool = False,
     long: bool = False,
+    outside: Outside = lambda *_: None,
 ) -> Any:
     """Write a network as an ONNX model.
 
@@ -78,6 +80,7 @@ def build_graph(
         in_parts: Write feed-forward layers in parts, for sums in half precision.
         exact_gelu: Write GELU in a form that MNN's converter does not approximate.
         long: Write attention for long texts; see `minnow.graph.long`.
+        outside: Takes the values of tables that need not be in the graph.
 
     Returns:
         An `onnx.ModelProto`.
@@ -86,8 +89,9 @@ def build_graph(
         MissingExtraError: The extra `convert` is not installed.
     """
     writer = GraphWriter(
-        network, tensors, packed, shape, in_parts=in_parts, exact_gelu=exact_gelu, long=long
-    )
+        network, tensors, packed, shape, outside,
+        in_parts=in_parts, exact_gelu=exact_gelu, long=long,
+    )  # fmt: skip
     return writer.write(head, output.value)
 
 
@@ -110,12 +114,13 @@ class GraphWriter(DisentangledNodes):
         tensors: Mapping[str, NDArray[np.float32]],
         packed: Mapping[str, PackedTable],
         shape: tuple[int, int] | None = None,
+        outside: Outside = lambda *_: None,
         *,
         in_parts: bool = False,
         exact_gelu: bool = False,
         long: bool = False,
     ) -> None:
-        super().__init__(network, tensors, shape)
+        super().__init__(network, tensors, shape, outside)
         self._in_parts = in_parts
         self._exact_gelu = exact_gelu
         self._long = long and network.distances is None

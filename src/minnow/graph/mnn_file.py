@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
+from itertools import pairwise
 from mmap import ACCESS_READ, mmap
 from typing import TYPE_CHECKING, Any
 
@@ -19,8 +20,12 @@ from minnow.errors import BundleError
 from minnow.files import open_regular
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
+
+WEIGHTS = ".weight"
+"""What the file of a model's numbers is called beyond the model's name, where it does not hold them
+itself; MNN finds it by that."""
 
 _CONSTANT, _CONVOLUTION, _NORM = 11, 12, 603
 """Types of operators (`OpType`)."""
@@ -50,7 +55,7 @@ def read_numbers(path: Path) -> Mapping[str, Held]:
     """Read the numbers of every constant, product with a weight, and norm.
 
     Args:
-        path: An MNN file with all its numbers inside.
+        path: An MNN file; where its numbers are in another, that one is beside it.
 
     Returns:
         Name of an operator -> its numbers; operators without such numbers are left out.
@@ -59,7 +64,9 @@ def read_numbers(path: Path) -> Mapping[str, Held]:
         BundleError: The file cannot be read, or is none of MNN's that this reader understands.
     """
     try:
-        held = ((operator.text(3), _held(operator)) for operator in _operators(path))
+        outside = path.with_name(path.name + WEIGHTS)
+        beside = _Beside(np.frombuffer(_mapped(outside), "u1")) if outside.exists() else None
+        held = ((operator.text(3), _held(operator, beside)) for operator in _operators(path))
         return {name: numbers for name, numbers in held if numbers is not None}
     except (OSError, struct.error, ValueError, IndexError, UnicodeDecodeError) as error:
         raise BundleError(f"The numbers in {path} cannot be read: {error}.") from error
@@ -92,8 +99,7 @@ def stored_bits(path: Path) -> int:
 
 def _operators(path: Path) -> list[_Table]:
     try:
-        with open_regular(path) as file:
-            return _Table.root(mmap(file.fileno(), 0, access=ACCESS_READ)).tables(3)
+        return _Table.root(_mapped(path)).tables(3)
     except (OSError, struct.error, ValueError, IndexError) as error:
         raise BundleError(f"The numbers in {path} cannot be read: {error}.") from error
 
@@ -153,62 +159,115 @@ class _Table:
         return np.frombuffer(self.content, dtype, count, start + 4)
 
 
-def _held(operator: _Table) -> Held | None:
+def _mapped(path: Path) -> mmap:
+    with open_regular(path) as file:
+        return mmap(file.fileno(), 0, access=ACCESS_READ)
+
+
+@dataclass(frozen=True)
+class _Beside:
+    """The file of numbers that an MNN file refers to."""
+
+    content: NDArray[np.uint8]
+
+    def parts(self, places: NDArray[Any]) -> list[NDArray[np.uint8]]:
+        """Return parts that follow each other, given where the first is and the bytes of each."""
+        ends = np.cumsum(places)
+        if ends[-1] > len(self.content):
+            raise ValueError(f"the file beside it ends before byte {ends[-1]}")
+        return [self.content[a:b] for a, b in pairwise(ends.tolist())]
+
+
+def _numbers(
+    table: _Table, fields: Sequence[tuple[int, str]], external: int, beside: _Beside | None
+) -> list[NDArray[Any]]:
+    """Return vectors of a table, which are in the file or beside it.
+
+    Args:
+        table: The table.
+        fields: The number of each vector, and its dtype; in the order in which they lie beside.
+        external: The number of the field that says where they lie.
+        beside: The other file.
+    """
+    places = table.array(external, "<i8")
+    if not len(places):
+        return [table.array(number, dtype) for number, dtype in fields]
+    if beside is None:
+        raise ValueError("the file of its numbers is missing")
+    parts = beside.parts(places)[: len(fields)]
+    return [part.view(dtype) for part, (_, dtype) in zip(parts, fields, strict=True)]
+
+
+def _held(operator: _Table, beside: _Beside | None) -> Held | None:
     kind, main = operator.number(5), operator.table(2)
     if main is None:
         return None
     if kind == _NORM:
-        return Held(main.array(2, "<f4"), main.array(3, "<f4"))
+        weight, bias = _numbers(main, [(2, "<f4"), (3, "<f4")], 5, beside)
+        return Held(weight, bias)
     if kind == _CONVOLUTION:
-        return Held(_matrix(main), main.array(2, "<f4"))
+        return _product(main, beside)
     data_type = main.number(2, default=1)
-    if kind != _CONSTANT or data_type not in _BLOBS or len(main.array(9, "<i8")):
+    if kind != _CONSTANT or data_type not in _BLOBS:
         return None
     field, stored, dtype = _BLOBS[data_type]
-    values = main.array(field, stored).view(dtype).reshape(main.array(0, "<i4").tolist())
+    (values,) = _numbers(main, [(field, stored)], 9, beside)
+    values = values.view(dtype).reshape(main.array(0, "<i4").tolist())
     return Held(values if dtype == "i1" else values.astype(np.float32), np.zeros(0, np.float32))
 
 
-def _matrix(convolution: _Table) -> NDArray[np.float32]:
-    """Return the weight of a product: float32 of shape (outputs, inputs)."""
+def _product(convolution: _Table, beside: _Beside | None) -> Held:
+    """Return the weight of a product, float32 of shape (outputs, inputs), and its bias."""
     common, stored = convolution.table(0), convolution.table(3)
     if common is None:
         raise ValueError("a product has no shape")
     outputs, inputs = common.number(10), common.number(11)
     if stored is None:
-        flat = convolution.array(1, "<f4")
-    elif stored.number(2) == _HALF:
-        flat = stored.array(0, "u1").view("<f2").astype(np.float32)
-    elif stored.number(2) == _FEW_BITS:
-        return _few_bits(stored, outputs, inputs)
+        flat, bias = _numbers(convolution, [(1, "<f4"), (2, "<f4")], 6, beside)
+        return Held(flat.reshape(outputs, inputs), bias)
+    halves = bool(stored.number(15, "<b"))
+    places = convolution.array(6, "<i8")
+    if not len(places):
+        content, bias = stored.array(0, "u1"), convolution.array(2, "<f4")
+        steps = stored.array(14, "<u2") if halves else stored.array(1, "<f4")
+    elif beside is None:
+        raise ValueError("the file of its numbers is missing")
     else:
+        content, steps, bias = beside.parts(places)[:3]
+    if stored.number(2) == _HALF:
+        halves_of = content.view("<f2").astype(np.float32)
+        return Held(halves_of.reshape(outputs, inputs), bias.view("<f4"))
+    if stored.number(2) != _FEW_BITS:
         raise ValueError(f"a product's weight is stored in the way {stored.number(2)}")
-    return flat.reshape(outputs, inputs)
+    grid = steps.view("<f2" if halves else "<f4").astype(np.float32)
+    return Held(_few_bits(stored, content, grid, outputs, inputs), bias.view("<f4"))
 
 
-def _few_bits(stored: _Table, outputs: int, inputs: int) -> NDArray[np.float32]:
+def _few_bits(
+    stored: _Table,
+    content: NDArray[np.uint8],
+    steps: NDArray[np.float32],
+    outputs: int,
+    inputs: int,
+) -> NDArray[np.float32]:
     """Decode a matrix of few bits: numbers of a grid that blocks of a row share."""
-    steps = stored.array(1, "<f4")
-    if not len(steps):
-        steps = stored.array(14, "<u2").view("<f2").astype(np.float32)
     grid = steps.reshape(outputs, -1, 1, 2)  # the lowest number and the step of each block
-    codes = _codes(stored, outputs * inputs).reshape(outputs, grid.shape[1], -1)
+    codes = _codes(stored, content, outputs * inputs).reshape(outputs, grid.shape[1], -1)
     lowest = stored.number(8)
     values = (codes.astype(np.float32) - np.float32(lowest)) * grid[..., 1] + grid[..., 0]
     weight: NDArray[np.float32] = values.reshape(outputs, inputs)
     return weight
 
 
-def _codes(stored: _Table, count: int) -> NDArray[np.int8]:
+def _codes(stored: _Table, content: NDArray[np.uint8], count: int) -> NDArray[np.int8]:
     """Read the whole numbers of a matrix: indices of some bits each into a list of numbers."""
-    content = stored.array(0, "u1")
     axes, wide = int(content[0]), stored.number(11, "<B")
     start = 1 + axes * (4 if wide else 2)
     listed = int(content[start]) or 256
     numbers = np.sort(content[start + 1 : start + 1 + listed].view(np.int8))
     bits = max(1, (listed - 1).bit_length())
     packed = content[start + 1 + listed :][: -(-bits * count // 8)]
-    indices = packed
+    indices: NDArray[np.integer[Any]] = packed
     if bits < 8:
         parts = np.unpackbits(packed)[: bits * count].reshape(count, bits)
         indices = np.packbits(parts, axis=1)[:, 0] >> (8 - bits)

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from minnow.errors import MissingExtraError
 from minnow.signals import uninterrupted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
-    from numpy.typing import ArrayLike, NDArray
+    from numpy.typing import ArrayLike
 
 OPSET = 17
 IR_VERSION = 8
@@ -48,18 +50,26 @@ def import_onnx() -> Any:
     return onnx
 
 
+Outside = Callable[[str, NDArray[Any]], "Mapping[str, object] | None"]
+"""Writes a tensor, by its name, beside the graph; returns its place there, or None to keep it."""
+
+
 class Nodes:
     """The nodes of a new graph; a method that adds some returns the name of their value."""
 
-    def __init__(self) -> None:
+    def __init__(self, outside: Outside = lambda *_: None) -> None:
         """Start without nodes.
+
+        Args:
+            outside: Takes the values of tables that need not be in the graph.
 
         Raises:
             MissingExtraError: The extra `convert` is not installed.
         """
         self._onnx = import_onnx()
         self._nodes: list[Any] = []
-        self._tables: dict[str, NDArray[Any]] = {}
+        self._tables: dict[str, Any] = {}
+        self._outside = outside
 
     def node(self, operator: str, inputs: list[str], name: str, **attributes: object) -> str:
         """Add any operator with one output, which has the node's name."""
@@ -70,8 +80,19 @@ class Nodes:
 
     def table(self, name: str, values: NDArray[Any]) -> str:
         """Add values that belong to the model, an initialiser, unless that name is there."""
-        self._tables.setdefault(name, values)
+        if name not in self._tables:
+            values = np.ascontiguousarray(values)
+            place = self._outside(name, values)
+            self._tables[name] = self._tensor(name, values, place)
         return name
+
+    def _tensor(self, name: str, values: NDArray[Any], place: Mapping[str, object] | None) -> Any:
+        if place is None:
+            return self._onnx.numpy_helper.from_array(values, name)
+        kind = self._onnx.helper.np_dtype_to_tensor_dtype(values.dtype)
+        tensor = self._onnx.TensorProto(name=name, dims=values.shape, data_type=kind)
+        refer(tensor, place)
+        return tensor
 
     def constant(self, name: str, value: ArrayLike, dtype: type[np.generic]) -> str:
         """Add values that belong to an operator, a Constant node."""
@@ -131,7 +152,15 @@ class Nodes:
         model = helper.make_model(
             graph, opset_imports=opsets, ir_version=IR_VERSION, producer_name="minnow"
         )
-        for name, values in self._tables.items():  # the helpers would copy them twice
-            tensor = self._onnx.numpy_helper.from_array(np.ascontiguousarray(values), name)
+        for tensor in self._tables.values():  # the helpers would copy them twice
             model.graph.initializer.add().CopyFrom(tensor)
         return model
+
+
+def refer(tensor: Any, place: Mapping[str, object]) -> None:
+    """Say where the numbers of an `onnx.TensorProto` are, in place of those that it holds."""
+    for field in ("raw_data", "float_data", "int32_data", "int64_data", "double_data"):
+        tensor.ClearField(field)
+    for key, value in place.items():
+        tensor.external_data.add(key=key, value=str(value))
+    tensor.data_location = type(tensor).EXTERNAL

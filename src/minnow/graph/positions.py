@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from minnow.graph.nodes import Outside
     from minnow.model.network import Attention, Network, Relative, Rotary
 
 MASKED = 10_000.0
@@ -33,8 +34,9 @@ class PositionNodes(Nodes):
         network: Network,
         tensors: Mapping[str, NDArray[np.float32]],
         shape: tuple[int, int] | None,
+        outside: Outside = lambda *_: None,
     ) -> None:
-        super().__init__()
+        super().__init__(outside)
         self._network = network
         self._tensors = tensors
         self._shape = shape

@@ -7,10 +7,12 @@ over: a tensor that nothing reads belongs to a network that the table does not d
 from __future__ import annotations
 
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
+from functools import partial
 from math import prod
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -21,11 +23,10 @@ from minnow.model.layout import WEIGHTS, WEIGHTS_INDEX, read_shards
 from minnow.model.naming import Part
 from minnow.model.network import LayerNorm, RelativeBuckets
 from minnow.model.spec import STATIC
+from minnow.model.tensors import LazyTensors
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
-    from pathlib import Path
-    from typing import Any
+    from collections.abc import Collection, Mapping
 
     from numpy.typing import NDArray
 
@@ -34,8 +35,6 @@ if TYPE_CHECKING:
     from minnow.model.network import Block, Network
     from minnow.model.source import ModelSource
     from minnow.model.spec import EncoderSpec
-
-    Tensors = dict[str, NDArray[np.float32]]
 
 PROJECTION = "embeddings.projection"
 """Our name of the matrix that makes states of the rows of narrower tables."""
@@ -168,8 +167,10 @@ def weight_files(source: ModelSource) -> list[Path]:
     return [source.file(shard) for shard in read_shards(index)]
 
 
-def read_tensors(source: ModelSource, spec: EncoderSpec, others: Collection[str] = ()) -> Tensors:
-    """Read and check every tensor of a network.
+def read_tensors(
+    source: ModelSource, spec: EncoderSpec, others: Collection[str] = ()
+) -> LazyTensors:
+    """Check every tensor of a network; each is read from its file again when it is asked for.
 
     Args:
         source: The model's files.
@@ -186,10 +187,7 @@ def read_tensors(source: ModelSource, spec: EncoderSpec, others: Collection[str]
         MissingExtraError: The extra `convert` is not installed.
     """
     with ExitStack() as stack:
-        handles = [
-            stack.enter_context(open_weights(file, source.name)) for file in weight_files(source)
-        ]
-        stored = _by_name(handles)
+        stored = _stored(stack, source)
         theirs = {name: found for name, found in stored.items() if name not in others}
         return _collect(source.name, family_named(spec.family), network_of(spec), theirs)
 
@@ -198,7 +196,7 @@ def read_named(
     source: ModelSource,
     names: Mapping[str, str],
     shapes: Mapping[str, tuple[int, ...]],
-) -> Tensors:
+) -> dict[str, NDArray[np.float32]]:
     """Read and check tensors by their own names, such as those of a classifier.
 
     Args:
@@ -217,13 +215,11 @@ def read_named(
     """
     tensors, faults = {}, []
     with ExitStack() as stack:
-        files = weight_files(source)
-        handles = [stack.enter_context(open_weights(file, source.name)) for file in files]
-        stored = _by_name(handles)
+        stored = _stored(stack, source)
         for our, name in names.items():
             found: NDArray[np.float32] | str = f"{name} is missing"
             if name in stored:
-                found = _read_one(*stored[name], Part(name), shapes[our], 1.0)
+                found = _read_one(stored[name], Part(name), shapes[our], 1.0)
             if isinstance(found, str):
                 faults.append(found)
             else:
@@ -240,9 +236,21 @@ _OLD_NAMES = {"LayerNorm.gamma": "LayerNorm.weight", "LayerNorm.beta": "LayerNor
 (its conversion_mapping.py, "LayerNorm.gamma")."""
 
 
-def _by_name(handles: Sequence[Any]) -> dict[str, tuple[Any, str]]:
-    """Return today's name of each tensor -> the open file that holds it, and its name there."""
-    stored = {name: (handle, name) for handle in handles for name in handle.keys()}  # noqa: SIM118
+@dataclass(frozen=True)
+class _Stored:
+    """A tensor in a file."""
+
+    file: Path
+    handle: Any
+    name: str
+
+
+def _stored(stack: ExitStack, source: ModelSource) -> dict[str, _Stored]:
+    """Return today's name of each tensor of a source -> where it is, its file open."""
+    stored = dict[str, _Stored]()
+    for file in weight_files(source):
+        handle = stack.enter_context(open_weights(file, source.name))
+        stored |= {name: _Stored(file, handle, name) for name in handle.keys()}  # noqa: SIM118
     for old, new in _OLD_NAMES.items():
         for name in [name for name in stored if name == old or name.endswith(f".{old}")]:
             today = name.removesuffix(old) + new
@@ -276,8 +284,8 @@ def open_weights(file: Path, name: str) -> Any:
 
 
 def _collect(
-    name: str, family: Family, network: Network, stored: Mapping[str, tuple[Any, str]]
-) -> Tensors:
+    name: str, family: Family, network: Network, stored: Mapping[str, _Stored]
+) -> LazyTensors:
     prefix, theirs = _best_naming(family, network, stored)
     needed = {part.name for part in theirs.values()}
     faults = [
@@ -290,18 +298,21 @@ def _collect(
         for key in sorted(set(stored) - needed)
         if not any(fnmatchcase(key.removeprefix(prefix), p) for p in family.unused)
     ]
-    tensors: Tensors = {}
+    tensors = LazyTensors()
     matrices = {f"{layer}.weight" for layer in linear_layers(network)}
     for our, shape in tensor_shapes(network).items():
         part = theirs[our]
         if part.name in stored:
-            found = _read_one(*stored[part.name], part, shape, network.factor(our))
+            place, factor = stored[part.name], network.factor(our)
+            found = _read_one(place, part, shape, factor)
             if isinstance(found, str):
                 faults.append(found)
             elif our in matrices and not found.any():
                 faults.append(f"{part.name} holds only zeros, as the end of a download cut short")
             else:
-                tensors[our] = found
+                tensors.put(
+                    our, partial(_read_again, replace(place, handle=None), part, shape, factor)
+                )
     if faults:
         faults = list(dict.fromkeys(faults))
         shown = "; ".join(faults[:8]) + (f"; and {len(faults) - 8} more" if faults[8:] else "")
@@ -333,10 +344,26 @@ def _best_naming(
     return prefix, theirs
 
 
+def _read_again(
+    place: _Stored, part: Part, shape: tuple[int, ...], factor: float
+) -> NDArray[np.float32]:
+    """Read a tensor that was checked before.
+
+    Raises:
+        CheckpointError: The file has changed since.
+    """
+    with open_weights(place.file, str(place.file.parent)) as handle:
+        found = _read_one(replace(place, handle=handle), part, shape, factor)
+    if isinstance(found, str):
+        raise CheckpointError(f"{place.file} has changed while it was read: {found}.")
+    return found
+
+
 def _read_one(
-    handle: Any, key: str, part: Part, shape: tuple[int, ...], factor: float
+    place: _Stored, part: Part, shape: tuple[int, ...], factor: float
 ) -> NDArray[np.float32] | str:
     """Read a tensor, or say what is wrong with it."""
+    handle, key = place.handle, place.name
     view = handle.get_slice(key)
     whole = (part.of * shape[0], *shape[1:])
     if tuple(view.get_shape()) != whole:
@@ -345,7 +372,9 @@ def _read_one(
         return f"{key} is stored as {view.get_dtype()}, not as floating point"
     rows = slice(part.index * shape[0], (part.index + 1) * shape[0])
     with np.errstate(over="ignore"):
-        tensor = np.ascontiguousarray(handle.get_tensor(key)[rows], dtype=np.float32)
-        tensor += np.float32(part.plus)
-        tensor *= np.float32(factor)
+        tensor = np.ascontiguousarray(view[rows], dtype=np.float32)
+        if part.plus:
+            tensor = tensor + np.float32(part.plus)
+        if factor != 1:
+            tensor = tensor * np.float32(factor)
     return tensor if np.isfinite(tensor).all() else f"{key} holds NaN or infinity"

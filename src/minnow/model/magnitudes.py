@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field, replace
+from functools import partial
 from threading import Lock
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,7 @@ import numpy as np
 
 from minnow.model.families import network_of
 from minnow.model.network import Placement
+from minnow.model.tensors import LazyTensors
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from minnow.model.network import Network
-    from minnow.model.original import Original
+    from minnow.model.original import Original, Tensors
 
 _ROOM = 4096.0
 """The bound for states of the measured texts, a sixteenth of half precision's end: other texts may
@@ -70,12 +72,16 @@ def with_stream(original: Original, stream: float) -> Original:
     after = network_of(encoder)
     if after.stream == before.stream:
         return original
-    tensors = dict(original.tensors)
-    for name, tensor in tensors.items():
+    tensors = LazyTensors(original.tensors)
+    for name in original.tensors:
         ratio = after.factor(name) / before.factor(name)
         if ratio != 1:
-            tensors[name] = tensor * np.float32(ratio)
+            tensors.put(name, partial(_scaled, original.tensors, name, ratio))
     return replace(original, encoder=encoder, tensors=tensors)
+
+
+def _scaled(tensors: Tensors, name: str, by: float) -> NDArray[np.float32]:
+    return tensors[name] * np.float32(by)
 
 
 def scales(network: Network) -> bool:

@@ -73,12 +73,14 @@ class ReferenceModel:
         self._note = note
         self._words = tensors["embeddings.word"]
         self._layers: list[list[str]] = [[] for _ in network.blocks]
-        shared = {name: tensor for name, tensor in tensors.items() if name != "embeddings.word"}
-        for name in [name for name in shared if name.startswith("layer.")]:
-            self._layers[int(name.split(".")[1])].append(name)
-            del shared[name]
+        shared = []
+        for name in tensors:
+            if name.startswith("layer."):
+                self._layers[int(name.split(".")[1])].append(name)
+            elif name != "embeddings.word":
+                shared.append(name)
         self._stored = tensors
-        self._shared = {name: tensor.astype(np.float64) for name, tensor in shared.items()}
+        self._shared = {name: tensors[name].astype(np.float64) for name in shared}
 
     def hidden_states(self, ids: Sequence[int], types: Sequence[int] = ()) -> Doubles:
         """Compute the states of the tokens of one text: float64 of shape (tokens, width).

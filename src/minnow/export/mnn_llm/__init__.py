@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from minnow.bundle import CARD, TOKENIZER, Bundle
 from minnow.convert.graph_file import remove_graph, write_graph
@@ -29,6 +29,7 @@ from minnow.files import writing
 from minnow.graph.embedded import build_embedded_graph, embedded_inputs
 from minnow.model.magnitudes import with_stream
 from minnow.model.original import read_original
+from minnow.model.tensors import LazyTensors
 from minnow.model.tokenizer import load_whole_tokenizer
 from minnow.origin import find_origin, has_tokenizer_of
 from minnow.proof.references import REFERENCES, check_reference
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
 
     from minnow.export.mnn_llm.mtok import TokenizerFile
     from minnow.export.mnn_llm.word_table import WordTable
+    from minnow.graph.nodes import Outside
     from minnow.model.original import Original
     from minnow.model.source import ModelSource
     from minnow.recipe import Recipe, ReferenceName
@@ -276,16 +278,19 @@ def _write(
     width = original.network.table_width
     table = store_words(original.tensors[_WORD], kind)
     rounded = quantize(original, replace(recipe, words=None), calibration, progress)
-    tensors = {**rounded.tensors, _WORD: table.unpack()}
+    tensors = LazyTensors(rounded.tensors)
+    tensors.put(_WORD, table.unpack)
     progress("writing the graph")
-    model = build_embedded_graph(
-        original.network, tensors, original.head, rounded.packed,
-        in_parts=not recipe.rounds, exact_gelu=recipe.exact_gelu,
-        long=original.embedding.is_long,
-    )  # fmt: skip
+
+    def build(outside: Outside) -> Any:
+        return build_embedded_graph(
+            original.network, tensors, original.head, rounded.packed,
+            in_parts=not recipe.rounds, exact_gelu=recipe.exact_gelu,
+            long=original.embedding.is_long, outside=outside,
+        )  # fmt: skip
+
     graph = folder / "graph.onnx"
-    write_graph(model, graph, recipe)
-    del model
+    write_graph(build, graph, recipe)
     progress(f"converting to MNN ({recipe.precision.value}, words {kind.value})")
     convert_to_mnn(
         graph, folder / MODEL, recipe, embedded_inputs(width), grids=rounded.grids,

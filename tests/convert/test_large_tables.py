@@ -1,0 +1,94 @@
+"""Encoders of large tables: their numbers are in a file of their own, which MNN holds once."""
+
+from __future__ import annotations
+
+import shutil
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from fakes.bundles import quick_recipe
+from fakes.checkpoint import write_model
+
+from minnow import Embedder
+from minnow.bundle import ENCODER, MANIFEST, Bundle
+from minnow.convert import convert, encoders
+from minnow.engines.mnn import MnnEngine
+from minnow.errors import BundleError
+from minnow.graph.mnn_file import WEIGHTS
+from minnow.graph.stored import stored_tensors
+from minnow.model.families import network_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+pytestmark = pytest.mark.extra("convert")
+
+NUMBERS = ENCODER + WEIGHTS
+TEXTS = ["the small red fish", "how do fish sleep in the river", "x"]
+
+
+@pytest.fixture(scope="module", params=["int8", "int4"])
+def bundles(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Bundle, Bundle]:
+    """The same model, its numbers inside encoder.mnn and beside it; for reading only."""
+    folder = tmp_path_factory.mktemp("large")
+    source, recipe = str(write_model(folder / "model", pooling="mean")), quick_recipe(request.param)
+    inside = convert(source, folder / "inside", recipe=recipe)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(encoders, "LARGE_TABLE", 0)
+        return inside, convert(source, folder / "beside", recipe=recipe, shapes=[(1, 8)])
+
+
+def test_the_bundle_has_a_file_of_numbers(bundles: tuple[Bundle, Bundle]) -> None:
+    inside, beside = (bundle.manifest for bundle in bundles)
+    assert (inside.format, beside.format) == (1, 8)
+    assert NUMBERS not in inside.files
+    assert {NUMBERS, f"encoder-1x8.mnn{WEIGHTS}"} < beside.files.keys()
+    assert beside.encoder_size > 0.9 * inside.encoder_size > beside.files[ENCODER].size
+    assert beside.files[NUMBERS].size == (bundles[1].folder / NUMBERS).stat().st_size
+    bundles[1].check_files()
+
+
+def test_both_give_the_same_vectors(bundles: tuple[Bundle, Bundle]) -> None:
+    found = []
+    for bundle in bundles:
+        with Embedder.open(bundle, engine="mnn") as embedder:
+            found.append(embedder.encode(TEXTS))
+    np.testing.assert_array_equal(*found)
+
+
+def test_the_same_numbers_are_read_back(bundles: tuple[Bundle, Bundle]) -> None:
+    inside, beside = (
+        stored_tensors(bundle.encoder, network_of(bundle.manifest.encoder)) for bundle in bundles
+    )
+    assert inside.keys() == beside.keys()
+    for name, tensor in inside.items():
+        np.testing.assert_array_equal(tensor, beside[name], err_msg=name)
+
+
+def test_one_session_serves_all(bundles: tuple[Bundle, Bundle]) -> None:
+    """A second one would hold the numbers again."""
+    counts = []
+    for bundle in bundles:
+        engine = MnnEngine(bundle.encoder, bundle.manifest.encoder, threads=2)
+        counts.append(len(engine.lanes(100)))
+        engine.close()
+    assert counts == [2, 1]
+
+
+def test_another_file_of_numbers_is_noticed(bundles: tuple[Bundle, Bundle], tmp_path: Path) -> None:
+    copy = shutil.copytree(bundles[1].folder, tmp_path / "copy")
+    content = bytearray((copy / NUMBERS).read_bytes())
+    content[len(content) // 2] ^= 1
+    (copy / NUMBERS).write_bytes(content)
+    with pytest.raises(BundleError, match="not the bundle that was proven"):
+        Embedder.open(copy)
+    (copy / NUMBERS).unlink()
+    with pytest.raises(BundleError, match=r"encoder\.mnn\.weight"):
+        Embedder.open(copy)
+    (copy / NUMBERS).write_bytes(content[: len(content) // 2])
+    with pytest.raises(BundleError, match=r"cannot be read: the file beside it ends before"):
+        stored_tensors(copy / ENCODER, network_of(bundles[1].manifest.encoder))
+    assert (copy / MANIFEST).exists()
