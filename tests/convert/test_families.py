@@ -62,6 +62,7 @@ FAMILIES = (
     "eurobert",
     "qwen3",
     "gemma3",
+    "embedding_gemma2",
     "electra",
     "albert",
     "t5",
@@ -111,7 +112,17 @@ def test_other_names_of_a_network(family: str, other: str, tmp_path: Path) -> No
 
 @pytest.mark.parametrize(
     "family",
-    ["modernbert", "gte", "qwen3", "gemma3", "electra", "t5-gated", "jina_bert", "deberta-v2"],
+    [
+        "modernbert",
+        "gte",
+        "qwen3",
+        "gemma3",
+        "embedding_gemma2",
+        "electra",
+        "t5-gated",
+        "jina_bert",
+        "deberta-v2",
+    ],
 )
 def test_weights_of_a_few_bits_are_the_ones_that_run(family: str, tmp_path: Path) -> None:
     """Calibrated, with gates and new biases; the proof compares with the stored numbers too."""
@@ -169,6 +180,15 @@ MATTERS: dict[str, list[dict[str, Any]]] = {
         {"rope_scaling": {"rope_type": "linear", "factor": 8.0}},
         {"query_pre_attn_scalar": 16},
         {"rms_norm_eps": 0.1},
+    ],
+    "embedding_gemma2": [
+        {"sliding_window": 6},
+        {"layer_types": ["full_attention"] * 3},
+        {"layer_types": None, "sliding_window_pattern": 1},
+        {"rope_parameters": {"sliding_attention": rope(20.0), "full_attention": rope(1e6)}},
+        {"rope_parameters": {"sliding_attention": rope(100.0), "full_attention": rope(50.0)}},
+        {"rms_norm_eps": 0.1},
+        {"hidden_activation": "silu"},
     ],
     "t5": [
         {"relative_attention_max_distance": 20},

@@ -197,6 +197,33 @@ CONFIGS: dict[str, dict[str, Any]] = {
         "sliding_window": 8,
         "pad_token_id": 0,
     },
+    "embedding_gemma2": {
+        "model_type": "embedding_gemma2_text",
+        "architectures": ["EmbeddingGemma2TextModel"],
+        "hidden_size": 24,
+        "num_hidden_layers": 3,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "head_dim": 8,
+        "per_layer_config": {
+            "1": {"head_dim": 16, "num_key_value_heads": 1},
+            "2": {"head_dim": 16, "num_key_value_heads": 1},
+        },
+        "intermediate_size": 48,
+        "max_position_embeddings": 40,
+        "hidden_activation": "gelu_pytorch_tanh",
+        "rms_norm_eps": 1e-6,
+        "rope_parameters": {
+            "full_attention": {"rope_theta": 1000000.0, "rope_type": "default"},
+            "sliding_attention": {"rope_theta": 100.0, "rope_type": "default"},
+        },
+        "attention_bias": False,
+        "layer_types": ["sliding_attention", "full_attention", "full_attention"],
+        "sliding_window": 4,
+        "hidden_size_per_layer_input": 16,
+        "embedding_dim": 32,
+        "pad_token_id": 0,
+    },
     "electra": {
         "model_type": "electra",
         "architectures": ["ElectraModel"],
@@ -556,7 +583,7 @@ def random_tensors(folder: Path, seed: int = 0) -> dict[str, NDArray[np.float32]
     for name, shape in tensor_shapes(network).items():
         scale = 0.5 if name.startswith("embeddings.") or len(shape) == 1 else shape[-1] ** -0.5
         values = generator.normal(0, scale, shape)
-        if name.endswith("norm.weight"):
+        if name.endswith(("norm.weight", ".scale")):
             values = 1 + 0.2 * values
         found = pieces.setdefault(theirs[name].name, [])
         if theirs[name].index == len(found):  # ALBERT's layers have one tensor together

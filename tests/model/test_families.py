@@ -99,6 +99,20 @@ GEMMA3_SIZES = {
         "full_attention": {"rope_type": "linear", "rope_theta": 10_000.0, "factor": 2.0},
     },
 }
+EMBEDDING_GEMMA2_SIZES = {
+    **EUROBERT_SIZES,
+    "num_hidden_layers": 3,
+    "head_dim": 10,
+    "per_layer_config": dict.fromkeys((1, 2), {"head_dim": 6, "num_key_value_heads": 1}),
+    "sliding_window": 5,
+    "layer_types": ["sliding_attention", "full_attention", "full_attention"],
+    "rope_parameters": {
+        "sliding_attention": {"rope_type": "default", "rope_theta": 50.0},
+        "full_attention": {"rope_type": "default", "rope_theta": 10_000.0},
+    },
+    "hidden_size_per_layer_input": 14,
+    "embedding_dim": 20,
+}
 DEBERTA_SIZES = BERT_SIZES | {
     "max_position_embeddings": 40,
     "type_vocab_size": 0,
@@ -164,6 +178,15 @@ CASES |= {
         task="ForCausalLM",
         config="TextConfig",
     ),
+    "embedding_gemma2_text": Case(
+        "EmbeddingGemma2",
+        EMBEDDING_GEMMA2_SIZES,
+        "hidden_activation",
+        3e-5,
+        head="TextModel",
+        task="",
+        config="TextConfig",
+    ),
     "electra": Case("Electra", BERT_SIZES | {"embedding_size": 16}),
     "t5": Case(
         "T5", T5_SIZES, "feed_forward_proj", 1e-5, "EncoderModel", "ForConditionalGeneration"
@@ -194,6 +217,9 @@ def save_random_model(folder: Path, case: Case, head: str = "", **config: Any) -
         for name, parameter in model.named_parameters():
             is_scale = name.endswith("weight") and parameter.ndim == 1
             parameter.normal_(1.0 if is_scale else 0.0, 0.3, generator=generator)
+        for name, buffer in model.named_buffers():
+            if name.endswith("layer_scalar"):
+                buffer.normal_(1.0, 0.3, generator=generator)
     model.save_pretrained(folder)
     return model.double()
 
@@ -255,6 +281,7 @@ def test_defaults_are_those_of_transformers(model_type: str, case: Case) -> None
     import transformers
 
     config = getattr(transformers, f"{case.classes}{case.config}")()
+    config.allow_global_per_layer_attribute_access = True
     family = family_of(model_type)
 
     assert family is not None

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from minnow.convert.rounding import SecondMoment, round_matrix
 from minnow.model.attention import attend, relative_bias
-from minnow.model.checkpoint import PROJECTION
+from minnow.model.checkpoint import OUTPUT_PROJECTION, PROJECTION
 from minnow.model.network import Placement
 from minnow.model.reference import (
     activate,
@@ -29,6 +29,7 @@ from minnow.model.reference import (
     multiply,
     normalize_heads,
     normalize_layer,
+    normalize_values,
     places_of,
     states_by_distance,
 )
@@ -37,7 +38,7 @@ from minnow.model.tensors import LazyTensors
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from minnow.model.network import Block, FeedForward, Network, Norm
+    from minnow.model.network import Block, FeedForward, Network, Norm, WordsPart
     from minnow.recipe import Grid
 
 Floats = NDArray[np.float32]
@@ -73,19 +74,30 @@ def round_network(
     published = _Pass(network, tensors, rows, types)
     candidate = _Pass(network, rounded, rows, types)
     if network.words.width:
-        _fit_projection(published, candidate, rounded, grid_of(PROJECTION))
+        _fit_projection(PROJECTION, published, candidate, rounded, grid_of)
+        published.words, candidate.words = published.states, candidate.states
     for i, block in enumerate(network.blocks):
         progress(f"rounding layer {i + 1} of {len(network.blocks)}")
         _round_block(block, f"layer.{i}", published, candidate, rounded, grid_of)
+    if network.projection:
+        for each in (published, candidate):
+            each.states = normalize_layer(each.states, network.final_norm, "final_norm", tensors)
+        _fit_projection(OUTPUT_PROJECTION, published, candidate, rounded, grid_of)
     return rounded
 
 
-def _fit_projection(published: _Pass, candidate: _Pass, rounded: LazyTensors, grid: Grid) -> None:
-    """Round the matrix that makes states of embedded tokens."""
+def _fit_projection(
+    name: str,
+    published: _Pass,
+    candidate: _Pass,
+    rounded: LazyTensors,
+    grid_of: Callable[[str], Grid],
+) -> None:
+    """Round a matrix that makes states of states, without a residual."""
     given = candidate.states
-    target = published.linear(published.states, PROJECTION)
-    _fit(PROJECTION, target, given, _Inputs.of(given), rounded, grid)
-    published.states, candidate.states = target, candidate.linear(given, PROJECTION)
+    target = published.linear(published.states, name)
+    _fit(name, target, given, _Inputs.of(given), rounded, grid_of(name))
+    published.states, candidate.states = target, candidate.linear(given, name)
 
 
 def _round_block(
@@ -107,7 +119,7 @@ def _round_block(
         if norms[1] is None:  # what is added makes up for the states before it
             target = product + (published.states - candidate.states)
         fit(part, target, given, _Inputs.of(given))
-        stem = f"{name}.{'attention' if part == 'attention_output' else part}"
+        stem = f"{name}.{part.removesuffix('_output')}"
         published.add(product, block, norms, stem)
         candidate.add(candidate.linear(given, f"{name}.{part}"), block, norms, stem)
 
@@ -135,6 +147,15 @@ def _round_block(
     given = _units(found, part)
     del found
     add("output", (norm, block.output_end_norm), wanted, given)
+    if block.words:
+        gates = published.linear(published.states, f"{name}.words_gate")
+        fit("words_gate", gates, candidate.states, _Inputs.of(candidate.states))
+        inner = published.linear(published.words, f"{name}.words_inner")
+        fit("words_inner", inner, candidate.words, _Inputs.of(candidate.words))
+        wanted, given = (each.choose(block.words, name) for each in (published, candidate))
+        add("words_output", (None, block.words.end_norm), wanted, given)
+    for each in (published, candidate):
+        each.scale(block, name)
 
 
 def _units(outputs: Sequence[Floats], part: FeedForward) -> Floats:
@@ -201,7 +222,7 @@ class _Pass:
         ids = np.concatenate([np.asarray(row) for row in rows])
         places = np.concatenate([places_of(row, network) for row in rows])
         kinds = [kind for row in types for kind in row]
-        self.states = embed(ids, places, network, tensors, kinds)
+        self.states = self.words = embed(ids, places, network, tensors, kinds)
         self._ends = np.cumsum([len(row) for row in rows])
         self._network = network
 
@@ -219,6 +240,7 @@ class _Pass:
             )
             bias = relative_bias(len(query), self._network.relative, self.tensors)
             distances = states_by_distance(len(query), self._network, name, self.tensors)
+            value = normalize_values(value, block.attention)
             mixed.append(attend(query, key, value, block.attention, bias, distances))
         return np.concatenate(mixed)
 
@@ -227,6 +249,17 @@ class _Pass:
         if block.placement is Placement.PRE:
             return normalize_layer(self.states, norm, name, self.tensors)
         return self.states
+
+    def choose(self, part: WordsPart, name: str) -> Floats:
+        """Return the units of a layer's third part."""
+        gate = activate(self.linear(self.states, f"{name}.words_gate"), part.activation)
+        words = self.linear(self.words, f"{name}.words_inner")
+        return gate * normalize_layer(words, part.norm, f"{name}.words_norm", self.tensors)
+
+    def scale(self, block: Block, name: str) -> None:
+        """Multiply the states as the layer does at its end."""
+        if block.scaled:
+            self.states = self.states * self.tensors[f"{name}.scale"]
 
     def add(
         self, product: Floats, block: Block, norms: tuple[Norm | None, Norm | None], stem: str

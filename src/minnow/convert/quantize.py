@@ -100,7 +100,7 @@ def quantize(
     }
     heads = {
         name.removesuffix(".weight"): _for_rows(HEAD_GRID, shape[1])
-        for name, shape in layer_shapes(original.head, network.width).items()
+        for name, shape in layer_shapes(original.head, network.output_width).items()
         if len(shape) == 2
     }
     _round(tensors, heads)

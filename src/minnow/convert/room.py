@@ -63,5 +63,6 @@ def check_calibration(network: Network, rows: Sequence[Sequence[int]]) -> None:
     """
     tokens = sum(map(len, rows))
     units = max((block.feed_forward.width for block in network.blocks), default=0)
+    units = max(units, *(block.words.width for block in network.blocks if block.words), 0)
     needed = _FLOAT * tokens * (10 * network.width + 4 * units)
     require_memory(needed, f"Calibration on {tokens} tokens", "Give less text (`calibration=`).")

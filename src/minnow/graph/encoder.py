@@ -31,7 +31,7 @@ from minnow.graph.pooled import (
     several_tokens,
     unit_length,
 )
-from minnow.model.checkpoint import PROJECTION
+from minnow.model.checkpoint import OUTPUT_PROJECTION, PROJECTION
 from minnow.model.network import Placement, RmsNorm
 from minnow.model.spec import Interface
 from minnow.vectors import Pooling
@@ -134,18 +134,21 @@ class GraphWriter(DisentangledNodes):
             output: Name of the head's output.
         """
         network, padding, states = self._network, self._padding(), self._embeddings()
+        self._words_read = states
         blocks = [(f"layer.{i}", block) for i, block in enumerate(network.blocks)]
         for name, block in blocks[:-1]:
             states = self._block(states, states, name, block)
         last = blocks[-1:]
         if head is None:
             seq = self._shape[1] if self._shape else "seq"
-            return self._end(self._last(states, states, *last), OUTPUT, [seq, network.width])
+            return self._end(self._last(states, states, *last), OUTPUT, [seq, network.output_width])
         mask = pooling_mask(self, self.token_mask, head)
         token = None
         is_first = head.pooling is Pooling.CLS and head.include_prompt
         first = is_first and network.distances is None
-        takes_one = (first and not network.is_causal) or not network.compares_positions
+        reads_words = any(block.words for block in network.blocks)
+        alone = (first and not network.is_causal) or not network.compares_positions
+        takes_one = alone and not reads_words  # which would need the words of that token only
         if last and takes_one and not head.joined:
             token = one_token(self, states, head.pooling, mask)
         pooled = [self._last(token or states, states, *last)]
@@ -155,13 +158,13 @@ class GraphWriter(DisentangledNodes):
                 or several_tokens(self, pooled[0], padding, pooling, network.longest, mask, name)
                 for pooling, name in zip(head.poolings, _pooling_names(head), strict=True)
             ]
-        widths = head.widths(network.width)
+        widths = head.widths(network.output_width)
         joined = self.node("Concat", pooled, "joined", axis=-1) if head.joined else pooled[0]
         vectors = self.reshape(joined, [0, widths[0]], "vectors")
         vectors = pass_layers(self, vectors, head, self._tensors)
         if head.normalize:
             vectors = unit_length(self, vectors)
-        kept = head.width(network.width)
+        kept = head.width(network.output_width)
         if kept < widths[-1]:
             vectors = first_numbers(self, vectors, kept)
         return self._end(vectors, output, [kept], head.inputs)
@@ -209,7 +212,8 @@ class GraphWriter(DisentangledNodes):
     def _last(self, states: str, context: str, *last: tuple[str, Block]) -> str:
         for name, block in last:
             states = self._block(states, context, name, block)
-        return self._norm(states, self._network.final_norm, "final_norm")
+        states = self._norm(states, self._network.final_norm, "final_norm")
+        return self._linear(states, OUTPUT_PROJECTION) if self._network.projection else states
 
     def _block(self, states: str, context: str, name: str, block: Block) -> str:
         """Compute new states of all tokens, or of each text's one, which attend to the context."""
@@ -228,11 +232,30 @@ class GraphWriter(DisentangledNodes):
                 asking = norm(states, block.attention_norm, "attention", ".asking")
             states = self.node("Add", [attend(asking, read), states], f"{name}.attended")
             read = norm(states, block.output_norm, "output")
-            return self._feed_forward(read, states, name, block)
+            return self._end_block(self._feed_forward(read, states, name, block), name, block)
         states = self.node("Add", [attend(states, context), states], f"{name}.attended")
         states = norm(states, block.attention_norm, "attention")
         summed = self._feed_forward(states, states, name, block)
         return norm(summed, block.output_norm, "output")
+
+    def _end_block(self, states: str, name: str, block: Block) -> str:
+        """Add a layer's third part, and multiply the states, where it does so."""
+        part = block.words
+        if part:
+            words = self._linear(self._words_read, f"{name}.words_inner")
+            words = self._norm(words, part.norm, f"{name}.words_norm")
+            gate = self._linear(states, f"{name}.words_gate")
+            gate = activate(
+                self, gate, f"{name}.words_activated", part.activation, exact=self._exact_gelu
+            )
+            units = self.node("Mul", [gate, words], f"{name}.words_units")
+            added = self._linear(units, f"{name}.words_output")
+            added = self._norm(added, part.end_norm, f"{name}.words_end_norm")
+            states = self.node("Add", [added, states], f"{name}.words_added")
+        if block.scaled:
+            scale = self.table(f"{name}.scale", self._tensors[f"{name}.scale"])
+            states = self.node("Mul", [states, scale], f"{name}.scaled_states")
+        return states
 
     def _feed_forward(self, read: str, states: str, layer: str, block: Block) -> str:
         """Add a feed-forward part's output to states, a part of its units after another."""
@@ -347,6 +370,9 @@ class GraphWriter(DisentangledNodes):
         split = self.reshape(self._linear(states, part), shape, f"{part}.heads")
         if not part.endswith("value"):
             split = self._norm(split, attention.norm, f"{part}_norm")
+        elif attention.value_norm:
+            ones = self.table(f"{part}_norm.weight", np.ones(attention.head_size, np.float32))
+            split = self._rms_norm(split, attention.value_norm, ones, f"{part}_norm")
         rotary = attention.rotary if turned else None
         order = [0, 2, 3, 1] if columns and not rotary else [0, 2, 1, 3]
         heads = self.node("Transpose", [split], f"{part}.turned", perm=order)

@@ -43,7 +43,7 @@ def stored_tensors(encoder: Path, network: Network, head: Head | None = None) ->
     """
     reader = _Reader(encoder, read_numbers(encoder), network)
     tensors: Tensors = {}
-    layers = {} if head is None else layer_shapes(head, network.width)
+    layers = {} if head is None else layer_shapes(head, network.output_width)
     products = [name.removesuffix(".weight") for name, shape in layers.items() if len(shape) == 2]
     for name in (*linear_layers(network), *products):
         weight, bias = reader.linear(name)

@@ -39,6 +39,9 @@ if TYPE_CHECKING:
 PROJECTION = "embeddings.projection"
 """Our name of the matrix that makes states of the rows of narrower tables."""
 
+OUTPUT_PROJECTION = "projection"
+"""That of the matrix behind the final norm."""
+
 _FLOATS = ("F64", "F32", "F16", "BF16")
 
 
@@ -76,7 +79,14 @@ def tensor_shapes(network: Network) -> dict[str, tuple[int, ...]]:
         if block.attention.norm:
             head = (block.attention.head_size,)
             shapes |= {f"layer.{i}.{part}_norm.weight": head for part in ("query", "key")}
+        if block.words:
+            shapes[f"layer.{i}.words_norm.weight"] = (block.words.width,)
+            norms[f"layer.{i}.words_end_norm"] = block.words.end_norm
+        if block.scaled:
+            shapes[f"layer.{i}.scale"] = (1,)
     norms["final_norm"] = network.final_norm
+    if network.projection:
+        shapes[f"{OUTPUT_PROJECTION}.weight"] = (network.projection, width)
     for name, norm in norms.items():
         size = columns if name == "embeddings.norm" else width
         if norm is not None:
@@ -100,6 +110,11 @@ def _matrices(block: Block, width: int) -> dict[str, tuple[tuple[int, int], bool
     """Return the shape of each matrix of a block, and whether it has a bias."""
     attention, part = block.attention, block.feed_forward
     gate = {"gate": ((part.width, width), part.bias)} if part.gated else {}
+    words: dict[str, tuple[tuple[int, int], bool]] = {}
+    if block.words:
+        size = block.words.width
+        words = dict.fromkeys(("words_gate", "words_inner"), ((size, width), False))
+        words["words_output"] = ((width, size), False)
     return {
         "query": ((attention.width, width), attention.bias),
         "key": ((attention.key_width, width), attention.bias),
@@ -108,6 +123,7 @@ def _matrices(block: Block, width: int) -> dict[str, tuple[tuple[int, int], bool
         **gate,
         "inner": ((part.width, width), part.bias),
         "output": ((width, part.width), part.output_bias),
+        **words,
     }
 
 
@@ -118,7 +134,8 @@ def linear_layers(network: Network) -> list[str]:
         for i, block in enumerate(network.blocks)
         for name in _matrices(block, network.width)
     ]
-    return [PROJECTION, *layers] if network.words.width else layers
+    first = [PROJECTION] if network.words.width else []
+    return [*first, *layers, *([OUTPUT_PROJECTION] if network.projection else [])]
 
 
 def tensor_names(names: Mapping[str, str | Part], network: Network) -> dict[str, Part]:
@@ -139,6 +156,8 @@ def tensor_names(names: Mapping[str, str | Part], network: Network) -> dict[str,
         found = names.get(row) or names[module]
         part = found if isinstance(found, Part) else Part(found)
         name = part.name if row in names else f"{part.name}.{kind}"
+        if part.by_layer:
+            part = replace(part, index=int(layer), of=len(network.blocks))
         theirs[our] = replace(part, name=name.format(i=layer))
     return theirs
 
@@ -151,7 +170,7 @@ def count_parameters(spec: EncoderSpec, head: Head) -> int:
     if spec.family != STATIC:
         stored |= tensor_names(family_named(spec.family).namings[0].tensors, network)
     own = {stored[name]: prod(shape) for name, shape in shapes.items()}
-    return sum(own.values()) + sum(map(prod, layer_shapes(head, network.width).values()))
+    return sum(own.values()) + sum(map(prod, layer_shapes(head, network.output_width).values()))
 
 
 def weight_files(source: ModelSource) -> list[Path]:

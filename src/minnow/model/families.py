@@ -245,8 +245,8 @@ NOT_COMPUTED: Mapping[str, str] = {
     "big_bird": "attention in sparse blocks",
     "canine": "characters in place of tokens",
     "convbert": "convolutions beside attention",
-    "embedding_gemma2": "inputs of each layer, heads of two sizes, towers for images and sounds",
-    "embedding_gemma2_text": "inputs of each layer, heads of two sizes",
+    "embedding_gemma2": "towers for images and sounds; the text network alone is "
+    "embedding_gemma2_text",
     "flaubert": "layers that may be left out, and languages beside words",
     "fnet": "Fourier transforms in place of attention",
     "funnel": "tokens that are pooled between layers",

@@ -21,12 +21,14 @@ class Part:
         name: Its name, or that of its weight/bias pair.
         index: The part, from 0.
         of: The number of parts.
+        by_layer: Whether each layer has a part, in their order.
         plus: Added to its numbers.
     """
 
     name: str
     index: int = 0
     of: int = 1
+    by_layer: bool = False
     plus: float = 0.0
 
 
@@ -183,6 +185,20 @@ GEMMA3: Mapping[str, str | Part] = EUROBERT | {
     our: Part(theirs, plus=1.0) for our, theirs in _GEMMA3_NORMS.items()
 }
 """Weights of norms are stored less one."""
+
+EMBEDDING_GEMMA2: Mapping[str, str | Part] = (
+    EUROBERT
+    | _GEMMA3_NORMS
+    | {
+        "layer.{i}.words_gate": "layers.{i}.ple_block.per_layer_input_gate",
+        "layer.{i}.words_inner": Part("ple.per_layer_model_projection", by_layer=True),
+        "layer.{i}.words_norm": "ple.per_layer_projection_norm",
+        "layer.{i}.words_output": "layers.{i}.ple_block.per_layer_projection",
+        "layer.{i}.words_end_norm": "layers.{i}.ple_block.post_per_layer_input_norm",
+        "layer.{i}.scale": "layers.{i}.layer_scalar",
+        "projection": "embedding_projection",
+    }
+)
 
 ELECTRA = BERT | {"embeddings.projection": "embeddings_project"}
 

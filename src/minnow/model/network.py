@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from enum import Enum
+from typing import TypeVar
 
 
 class Activation(str, Enum):
@@ -53,6 +54,7 @@ class RmsNorm:
 
 
 Norm = LayerNorm | RmsNorm
+AnyNorm = TypeVar("AnyNorm", RmsNorm, LayerNorm | RmsNorm | None)
 
 
 @dataclass(frozen=True)
@@ -197,6 +199,7 @@ class Attention:
         output_bias: Whether the matrix that follows has one.
         causal: Whether a token sees itself and earlier ones only.
         norm: The norm of each head's queries, and of each head's keys, before they are turned.
+        value_norm: That of each head's values, whose weights are all 1.
     """
 
     heads: int
@@ -209,6 +212,7 @@ class Attention:
     output_bias: bool = True
     causal: bool = False
     norm: RmsNorm | None = None
+    value_norm: RmsNorm | None = None
 
     @property
     def sees_all(self) -> bool:
@@ -254,6 +258,26 @@ class FeedForward:
 
 
 @dataclass(frozen=True)
+class WordsPart:
+    """A third part of a layer, in which the states choose among numbers of the embedded words.
+
+    It adds `end_norm(output(activation(gate(states)) * norm(inner(words))))` to the states, which
+    it reads without a norm. No matrix has a bias.
+
+    Attributes:
+        width: Numbers of a token's embedded words.
+        activation: The function applied to the gate.
+        norm: The norm of these numbers.
+        end_norm: That of the last product.
+    """
+
+    width: int
+    activation: Activation
+    norm: RmsNorm
+    end_norm: RmsNorm
+
+
+@dataclass(frozen=True)
 class Block:
     """A layer: attention, then a feed-forward part, each added to the states.
 
@@ -265,6 +289,8 @@ class Block:
         placement: The place of both.
         attention_end_norm: The norm of the first part's output, before it is added.
         output_end_norm: The norm of the second's.
+        words: A third part; None where there is none.
+        scaled: Whether a number, a tensor of its own, multiplies the states at the end.
     """
 
     attention: Attention
@@ -274,6 +300,8 @@ class Block:
     placement: Placement = Placement.POST
     attention_end_norm: Norm | None = None
     output_end_norm: Norm | None = None
+    words: WordsPart | None = None
+    scaled: bool = False
 
 
 @dataclass(frozen=True)
@@ -288,6 +316,8 @@ class Network:
         embedding_norm: The norm of the sum of all tables' rows; None where there is none.
         blocks: The layers, in the order in which they run.
         final_norm: The norm of the last block's states; None where there is none.
+        projection: Columns of the matrix, without a bias, that makes what the network gives of
+            the last states; None where it gives them as they are.
         relative: What is added to the scores of every layer; None where nothing is.
         distances: Distances that have keys and queries; None where they have not.
         stream: Factor of all states between the layers, a power of two, so that it rounds nothing:
@@ -301,6 +331,7 @@ class Network:
     embedding_norm: Norm | None
     blocks: tuple[Block, ...]
     final_norm: Norm | None = None
+    projection: int | None = None
     relative: Relative | None = None
     distances: Disentangled | None = None
     stream: float = 1.0
@@ -317,11 +348,18 @@ class Network:
             return self.words.scale * self.stream
         if self.stream == 1 or not name.startswith("layer."):
             return 1.0
-        _, layer, module, _ = name.split(".")
+        _, layer, module, *_ = name.split(".")
         block = self.blocks[int(layer)]
         attention = "attention_end_norm" if block.attention_end_norm else "attention_output"
         output = "output_end_norm" if block.output_end_norm else "output"
-        return self.stream if module in (attention, output) else 1.0
+        if module == "words_gate":  # it reads the states without a norm
+            return 1 / self.stream
+        return self.stream if module in (attention, output, "words_end_norm") else 1.0
+
+    @property
+    def output_width(self) -> int:
+        """Length of what the network gives for a token."""
+        return self.projection or self.width
 
     @property
     def table_width(self) -> int:
@@ -356,14 +394,15 @@ def scale_stream(network: Network, stream: float) -> Network:
     """
     by = (stream / network.stream) ** 2
 
-    def scaled(norm: Norm | None) -> Norm | None:
-        return replace(norm, eps=norm.eps * by) if norm else None
+    def scaled(norm: AnyNorm) -> AnyNorm:
+        return replace(norm, eps=norm.eps * by) if norm else norm
 
     blocks = tuple(
         replace(
             block,
             attention_norm=scaled(block.attention_norm),
             output_norm=scaled(block.output_norm),
+            words=block.words and replace(block.words, norm=scaled(block.words.norm)),
         )
         for block in network.blocks
     )

@@ -200,6 +200,62 @@ def gemma3_network(spec: EncoderSpec) -> Network:
     )
 
 
+def embedding_gemma2_network(spec: EncoderSpec) -> Network:
+    """Describe the text network of EmbeddingGemma 2, as `transformers` computes it.
+
+    The embedded words, from which each layer makes numbers of its own, are divided there by the
+    root of their width; the norm that follows takes that out again, but for its eps.
+    """
+    given, norm = spec.settings, net.RmsNorm(spec.layer_norm_eps)
+    width, bias = given["states"], given["attention_bias"]
+    words = net.WordsPart(
+        given["words_width"],
+        spec.activation,
+        norm=net.RmsNorm(spec.layer_norm_eps * width),
+        end_norm=norm,
+    )
+    feed_forward = net.FeedForward(
+        spec.inner_width, spec.activation, gated=True, bias=False, output_bias=False
+    )
+
+    def block(kind: str, size: int, group: int) -> net.Block:
+        attention = net.Attention(
+            spec.heads,
+            size,
+            scale=1.0,
+            group=group,
+            rotary=net.Rotary(size, **given["rotary"][kind]),
+            window=given["window"] if kind == settings.WINDOW else None,
+            bias=bias,
+            output_bias=bias,
+            norm=norm,
+            value_norm=norm,
+        )
+        return net.Block(
+            attention,
+            feed_forward,
+            norm,
+            norm,
+            net.Placement.PRE,
+            attention_end_norm=norm,
+            output_end_norm=norm,
+            words=words,
+            scaled=True,
+        )
+
+    layers = zip(given["layer_types"], given["head_sizes"], given["groups"], strict=True)
+    return Network(
+        width=width,
+        longest=spec.max_positions,
+        words=net.Words(spec.vocab_size, scale=width**0.5),
+        positions=None,
+        embedding_norm=None,
+        blocks=tuple(block(*layer) for layer in layers),
+        final_norm=norm,
+        projection=spec.width,
+    )
+
+
 def t5_network(spec: EncoderSpec) -> Network:
     """Describe an encoder as in Raffel et al., "T5" (2020), or with gates as in version 1.1."""
     given = spec.settings

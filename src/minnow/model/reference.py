@@ -32,7 +32,10 @@ if TYPE_CHECKING:
     from minnow.model.head import Head, Layer
     from minnow.model.network import Attention, Norm
 
-    Apply = Callable[[Callable[["Doubles"], "Doubles"], Sequence["Doubles"]], Iterable["Doubles"]]
+    Apply = Callable[
+        [Callable[[tuple["Doubles", "Doubles"]], "Doubles"], Sequence[tuple["Doubles", "Doubles"]]],
+        Iterable["Doubles"],
+    ]
     Note = Callable[[str, "Doubles"], None]
 
 Doubles = NDArray[np.float64]
@@ -141,18 +144,17 @@ class ReferenceModel:
     def _vector(self, ids: Sequence[int], states: Doubles, start: int) -> Doubles:
         kept = [i for i, number in enumerate(ids) if number not in self._head.unpooled]
         if not kept:
-            return np.zeros(self._head.width(self._network.width))
+            return np.zeros(self._head.width(self._network.output_width))
         return pool_one(states[kept], self._head, self._shared, start)
 
     def _states(self, rows: Sequence[_Row], apply: Apply = map) -> list[Doubles]:
         """Compute the states of texts, layer by layer: a text at a time in each."""
-        states = [self._embed(*row) for row in rows]
+        states = words = [self._embed(*row) for row in rows]
         for i, block in enumerate(self._network.blocks):
             own = {name: self._stored[name].astype(np.float64) for name in self._layers[i]}
             layer = _Layer(self._network, block, f"layer.{i}", own | self._shared, self._note)
-            states = list(apply(layer.run, states))
-        final = self._network.final_norm
-        return [normalize_layer(x, final, "final_norm", self._shared) for x in states]
+            states = list(apply(layer.run, list(zip(states, words, strict=True))))
+        return [give_states(x, self._network, self._shared) for x in states]
 
     def _embed(self, ids: Sequence[int], types: Sequence[int]) -> Doubles:
         rows = self._words[np.asarray(ids, dtype=np.int64)].astype(np.float64)
@@ -181,10 +183,17 @@ class _Layer:
     tensors: Mapping[str, Doubles]
     note: Note
 
-    def run(self, x: Doubles) -> Doubles:
-        """Compute the states after the layer from those before it, of one text."""
+    def run(self, given: tuple[Doubles, Doubles]) -> Doubles:
+        """Compute the states after the layer, given those before it and the embedded words."""
+        x, words = given
         x = self._add(x, self._attend, self.block.attention_norm, "attention_norm")
-        return self._add(x, self._feed_by_rows, self.block.output_norm, "output_norm")
+        x = self._add(x, self._feed_by_rows, self.block.output_norm, "output_norm")
+        if self.block.words:
+            x = self._add(x, lambda x: self._choose(x, words), None, "")
+        if self.block.scaled:
+            x = x * self.tensors[f"{self.name}.scale"]
+            self.note(f"{self.name}.states", x)
+        return x
 
     def _add(
         self, x: Doubles, part: Callable[[Doubles], Doubles], norm: Norm | None, named: str
@@ -207,6 +216,7 @@ class _Layer:
         self.note(f"{self.name}.scores", np.array([longest]))  # no product is larger
         bias = relative_bias(len(x), self.network.relative, self.tensors)
         distances = states_by_distance(len(x), self.network, self.name, self.tensors)
+        value = normalize_values(value, attention)
         mixed = attend(query, key, value, attention, bias, distances)
         output = self._linear(mixed, "attention_output")
         return self._end(output, self.block.attention_end_norm, "attention_output")
@@ -225,12 +235,21 @@ class _Layer:
         output = self._linear(units, "output")
         return self._end(output, self.block.output_end_norm, "output")
 
+    def _choose(self, x: Doubles, words: Doubles) -> Doubles:
+        """Compute what the layer's third part adds to the states of a text."""
+        part = self.block.words
+        assert part is not None
+        gate = activate(self._linear(x, "words_gate"), part.activation)
+        units = gate * self._norm(self._linear(words, "words_inner"), part.norm, "words_norm")
+        self.note(f"{self.name}.words_units", units)
+        return self._end(self._linear(units, "words_output"), part.end_norm, "words_output")
+
     def _norm(self, x: Doubles, norm: Norm | None, name: str) -> Doubles:
         return normalize_layer(x, norm, f"{self.name}.{name}", self.tensors)
 
     def _linear(self, x: Doubles, name: str) -> Doubles:
         product = multiply(x, f"{self.name}.{name}", self.tensors)
-        if name not in ("attention_output", "output"):
+        if not name.endswith("output"):
             self.note(f"{self.name}.{name}", product)
         return product
 
@@ -257,7 +276,9 @@ def text_memory(network: Network, tokens: int) -> int:
     attended = max(
         attention_memory(block.attention, tokens, biased=biased) for block in network.blocks
     )
-    return 8 * 5 * tokens * network.width + max(attended, fed)
+    words = tokens * max(block.words.width if block.words else 0 for block in network.blocks)
+    states = tokens * max(network.width, network.output_width)
+    return 8 * (5 * states + 5 * words) + max(attended, fed)
 
 
 # --- formulas, which `minnow.convert.calibrate` uses in float32 --------------------------
@@ -363,6 +384,22 @@ def normalize_heads(
     """Normalise each head of queries or keys of shape (tokens, width of all heads)."""
     heads = x.reshape(len(x), -1, attention.head_size)
     return normalize_layer(heads, attention.norm, name, tensors).reshape(x.shape)
+
+
+def normalize_values(x: Floats, attention: Attention) -> Floats:
+    """Normalise each head of values of shape (tokens, width of all heads)."""
+    if attention.value_norm is None:
+        return x
+    heads = x.reshape(len(x), -1, attention.head_size)
+    squares = (heads**2).mean(-1, keepdims=True)
+    normed: Floats = heads / np.sqrt(squares + attention.value_norm.eps)
+    return normed.reshape(x.shape)
+
+
+def give_states(x: Floats, network: Network, tensors: Mapping[str, Floats]) -> Floats:
+    """Return what a network gives, given the states of its last layer."""
+    x = normalize_layer(x, network.final_norm, "final_norm", tensors)
+    return multiply(x, "projection", tensors) if network.projection else x
 
 
 def multiply(x: Floats, name: str, tensors: Mapping[str, Floats]) -> Floats:

@@ -171,6 +171,44 @@ def read_gemma3(config: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+_HEAD_KEYS = {"head_dim", "num_key_value_heads"}
+
+
+def read_embedding_gemma2(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Read the heads, windows and rotations of an EmbeddingGemma 2's text network.
+
+    `per_layer_config` has what a layer's heads have otherwise than the file says for all. In files
+    without it, those of layers that see all tokens have `global_head_dim` numbers each.
+    """
+    step = _integer(config, "sliding_window_pattern", 6)
+    kinds = [*_layer_types(config, lambda i: (i + 1) % step != 0)[:-1], FULL]
+    wide = {
+        "head_dim": _integer(config, "global_head_dim", 512),
+        "num_key_value_heads": _integer(config, "num_global_key_value_heads", 1),
+    }
+    stated = config.get("per_layer_config")
+    if stated is None:
+        stated = {str(i): wide for i, kind in enumerate(kinds) if kind == FULL}
+    unknown = sorted({key for layer in stated.values() for key in layer} - _HEAD_KEYS)
+    if unknown:
+        raise UnsupportedModelError(f"minnow does not compute per_layer_config of {unknown}")
+    layers = [{**config, **stated.get(str(i), {})} for i in range(len(kinds))]
+    nested = _nested_rotations(config)
+    return {
+        "states": _integer(config, "hidden_size", 512),
+        "layer_types": kinds,
+        "window": _integer(config, "sliding_window", 512),
+        "rotary": {
+            FULL: _rotary(nested.get(FULL) or {}, 1_000_000.0),
+            WINDOW: _rotary(nested.get(WINDOW) or {}, 10_000.0),
+        },
+        "head_sizes": [_head_size(layer) for layer in layers],
+        "groups": [_group(layer) for layer in layers],
+        "attention_bias": bool(config.get("attention_bias")),
+        "words_width": _integer(config, "hidden_size_per_layer_input", 512),
+    }
+
+
 def read_electra(config: Mapping[str, Any]) -> dict[str, Any]:
     """Read the width of an ELECTRA's tables, where it is another than that of its states."""
     width = _integer(config, "embedding_size", 128)
