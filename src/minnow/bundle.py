@@ -49,7 +49,8 @@ FORMAT = 8
 """The newest format of a manifest. Format 2 has `truncate_dim`, and format 3 `joined_poolings` and
 `layers`, which older readers ignore: they would give other vectors. Format 4 has `include_prompt`,
 format 5 `queries`, format 6 `reranking`, whose bundles give scores, format 7 an encoder's
-`stream`, which other engines than MNN need, and format 8 a file of an encoder's numbers. A bundle
+`stream`, which other engines than MNN need, and format 8 a file of an encoder's
+numbers, or `powers` of them. A bundle
 without any of them has format 1, for those readers too."""
 MANIFEST = "minnow.json"
 ENCODER = "encoder.mnn"
@@ -151,7 +152,8 @@ class Manifest:
 
     def __post_init__(self) -> None:
         """Raise the format where readers of an older one would give other vectors."""
-        if any(name.endswith(f".mnn{WEIGHTS}") for name in self.files):
+        beside = any(name.endswith(f".mnn{WEIGHTS}") for name in self.files)
+        if beside or self.encoder.powers or self.encoder.stream > 1:
             object.__setattr__(self, "format", 8)
         elif self.encoder.stream != 1:
             object.__setattr__(self, "format", 7)

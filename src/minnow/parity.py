@@ -113,6 +113,8 @@ class RankAgreement:
 
 HALF_MAX = 65504.0
 """The largest finite number of half precision (IEEE 754's binary16)."""
+HALF_MIN = 2.0**-14
+"""Its smallest normal number; smaller ones have fewer digits."""
 
 
 @dataclass(frozen=True)
@@ -122,15 +124,25 @@ class Magnitude:
     Attributes:
         largest: The value, as the encoder computes it.
         where: The tensor that has it, such as "layer.3.units".
+        least: The largest absolute value of the tensor where that is the smallest; 0 where it was
+            not measured.
+        least_where: That tensor.
     """
 
     largest: float
     where: str
+    least: float = 0.0
+    least_where: str = ""
 
     @property
     def head_room(self) -> float:
         """Bits between the value and the end of half precision; negative beyond it."""
         return math.log2(HALF_MAX / self.largest) if self.largest else math.inf
+
+    @property
+    def foot_room(self) -> float:
+        """Bits between `least` and half precision's smallest normal number; NaN without it."""
+        return math.log2(self.least / HALF_MIN) if self.least else math.nan
 
 
 @dataclass(frozen=True)

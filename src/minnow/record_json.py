@@ -39,7 +39,7 @@ def _written(values: dict[str, Any]) -> dict[str, Any]:
     encoder = values.get("encoder")
     if isinstance(encoder, dict) and not encoder["settings"]:
         del encoder["settings"]
-    _drop_defaults(encoder, ("stream", 1.0))
+    _drop_defaults(encoder, ("stream", 1.0), ("powers", {}))
     embedding = values.get("embedding")
     if isinstance(embedding, dict):
         for key in ("joined_poolings", "layers", "unpooled_ids"):

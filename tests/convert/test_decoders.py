@@ -14,7 +14,7 @@ from minnow.convert import convert, verify
 from minnow.embedder import Embedder
 from minnow.engines.base import TokenBatch
 from minnow.graph.encoder import build_graph
-from minnow.model.magnitudes import Magnitudes, fit_states, with_stream
+from minnow.model.magnitudes import Magnitudes, fit_halves, with_factors
 from minnow.model.original import read_original
 from minnow.model.reference import ReferenceModel
 from minnow.recipe import RECIPES
@@ -169,7 +169,7 @@ def test_states_beyond_half_precision_are_scaled_into_it(family: str, tmp_path: 
     original, ids = read_original(source_of(folder)), ids_of("the small red fish run")
     measured = Magnitudes()
     ReferenceModel(original.network, original.head, original.tensors, measured.note).vector(ids)
-    original = fit_states(original, measured.values)
+    original = fit_halves(original, measured.values)
     graph = build_graph(original.network, original.tensors)
     states = [name for node in graph.graph.node for name in node.output if "layer" in name]
     graph.graph.output.extend([onnx.ValueInfoProto(name=name) for name in states])
@@ -198,7 +198,7 @@ def test_gemma_s_tensors_are_read_with_what_its_code_adds(tmp_path: Path) -> Non
     np.testing.assert_array_equal(tensors["final_norm.weight"], stored["norm.weight"] + one)
     end = stored["layers.1.post_attention_layernorm.weight"] + one
     np.testing.assert_array_equal(tensors["layer.1.attention_end_norm.weight"], end)
-    scaled = with_stream(original, 2**-6)
+    scaled = with_factors(original, 2**-6, {})
     words, end = words / np.float32(64), end / np.float32(64)
     np.testing.assert_array_equal(scaled.tensors["embeddings.word"], words)
     np.testing.assert_array_equal(scaled.tensors["layer.1.attention_end_norm.weight"], end)

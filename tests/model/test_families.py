@@ -103,7 +103,7 @@ EMBEDDING_GEMMA2_SIZES = {
     **EUROBERT_SIZES,
     "num_hidden_layers": 3,
     "head_dim": 10,
-    "per_layer_config": dict.fromkeys((1, 2), {"head_dim": 6, "num_key_value_heads": 1}),
+    "per_layer_config": {i: {"head_dim": 6, "num_key_value_heads": 1} for i in (1, 2)},
     "sliding_window": 5,
     "layer_types": ["sliding_attention", "full_attention", "full_attention"],
     "rope_parameters": {

@@ -14,7 +14,7 @@ from minnow.convert.provenance import check_claims, copy_metadata, source_record
 from minnow.convert.room import check_room
 from minnow.convert.shapes import check_limit, check_shapes
 from minnow.errors import InputError, UnsupportedModelError
-from minnow.model.magnitudes import fit_states
+from minnow.model.magnitudes import fit_halves
 from minnow.model.original import read_original, tell_tokenizer
 from minnow.model.router import read_routes
 from minnow.model.source import ModelSource, resolve
@@ -138,9 +138,12 @@ def _build(
     copy_metadata(origin, folder, original.tokenizer)
     own = _own_reference(original, yardstick, progress)
     if not whole:
-        original = fit_states(original, own.magnitudes.values)
+        original = fit_halves(original, own.magnitudes.values)
         if original.encoder.stream != 1:
             progress(f"states times {original.encoder.stream:g}: half precision ends at 65504")
+        if original.encoder.powers:
+            named = ", ".join(f"{name} {n:+}" for name, n in original.encoder.powers.items())
+            progress(f"powers of two for half precision: {named}")
     magnitude = own.magnitude(original.network)
     stored = write_encoders(
         original, folder, recipe, shapes=shapes, calibration=calibration, progress=progress

@@ -295,10 +295,16 @@ def _magnitude(parity: Parity) -> str:
     room = f"{found.head_room:.1f} bits of head-room"
     if found.head_room < 0:
         room = "beyond it: do not compute with `precision` low"
-    return (
+    told = (
         f"\nThe largest number inside the network was {found.largest:.4g} ({found.where}). Half "
         f"precision\nends at {HALF_MAX:g}: {room}."
     )
+    if found.least:
+        told += (
+            f" The faintest tensor reaches {found.least:.4g} ({found.least_where}), "
+            f"{found.foot_room:.1f} bits above\nwhere half precision loses digits."
+        )
+    return told
 
 
 def _precision(recipe: Recipe) -> str:

@@ -67,8 +67,8 @@ def source_record(origin: ModelSource, tokenizer: SourceTokenizer) -> SourceReco
 def check_claims(bundle: Bundle, origin: ModelSource, original: Original) -> None:
     """Compare all that a manifest says of its model with the source, whose weights fit already.
 
-    `prompts_source` is left out: its wording belongs to the version that wrote it. So is `stream`,
-    which the conversion chose.
+    `prompts_source` is left out: its wording belongs to the version that wrote it. So are `stream`
+    and `powers`, which the conversion chose.
 
     Raises:
         ParityError: They differ; the message has every difference.
@@ -89,7 +89,7 @@ def check_claims(bundle: Bundle, origin: ModelSource, original: Original) -> Non
     differing = [
         f"{name} {_shown(said.get(name))}, its source {_shown(value)}"
         for name, value in meant.items()
-        if name not in {"prompts_source", "stream", *optional} and said.get(name) != value
+        if name not in {"prompts_source", "stream", "powers", *optional} and said.get(name) != value
     ]
     if differing:
         raise ParityError(f"Refused: the manifest says {'; it says '.join(differing)}.")

@@ -10,7 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from minnow.bundle import CARD, ENCODER, Bundle, seal, staging
+from minnow.bundle import CARD, Bundle, seal, staging
 from minnow.convert.card import model_card
 from minnow.device.answer import read_answers
 from minnow.device.folder import RUNNER, write_check
@@ -152,7 +152,7 @@ def _seal_again(
             for name in bundle.manifest.files:
                 if name != CARD:
                     _take_over(bundle.folder / name, staged / name)
-            card = model_card(manifest, (staged / ENCODER).stat().st_size)
+            card = model_card(manifest, bundle.manifest.encoder_size)
             (staged / CARD).write_text(card, encoding="utf-8")
         return seal(staged, manifest, bundle.folder)
 

@@ -89,6 +89,8 @@ class _Reader:
         if name == "relative_bias":
             return self.relative(shape)
         operator, _, part = name.rpartition(".")
+        if part == "scale":
+            return self.find(name).values.reshape(shape)
         if operator + _CONVERTED in self.numbers:
             return np.zeros(shape, np.float32)
         held = self.find(operator)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from minnow.errors import CheckpointError, MissingExtraError
+from minnow.model.factors import factor_of
 from minnow.model.families import family_named, network_of
 from minnow.model.head import layer_shapes
 from minnow.model.layout import WEIGHTS, WEIGHTS_INDEX, read_shards
@@ -322,7 +323,7 @@ def _collect(
     for our, shape in tensor_shapes(network).items():
         part = theirs[our]
         if part.name in stored:
-            place, factor = stored[part.name], network.factor(our)
+            place, factor = stored[part.name], factor_of(network, our)
             found = _read_one(place, part, shape, factor)
             if isinstance(found, str):
                 faults.append(found)

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 
 from minnow.errors import UnsupportedModelError
 from minnow.model import naming, networks, settings
+from minnow.model.factors import scale_parts, scale_stream
 from minnow.model.family import BERT_CONFIG, BERT_DEFAULTS, ENCODER_ONLY, Family
 from minnow.model.naming import Naming
-from minnow.model.network import Activation, scale_stream
+from minnow.model.network import Activation
 from minnow.model.rotary_families import ROTARY_FAMILIES
 from minnow.model.spec import STATIC
 
@@ -297,6 +298,7 @@ def network_of(spec: EncoderSpec) -> Network:
             f"These are not settings of the family {family.name}: {dict(spec.settings)}. Convert "
             "the model again."
         ) from error
+    network = scale_parts(network, spec.powers) if spec.powers else network
     return network if spec.stream == 1 else scale_stream(network, spec.stream)
 
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from minnow.model.factors import is_scalable
 from minnow.model.head import LayerKind
 from minnow.model.spec import STATIC
 
 if TYPE_CHECKING:
     from minnow.model.spec import EmbeddingSpec, EncoderSpec
 
+MOST_POWER = 64
+"""Of two, by which a conversion may have multiplied numbers."""
 LARGEST = 2**31 - 1
 """Shapes and ids are int32 in MNN."""
 
@@ -54,8 +57,13 @@ def spec_faults(encoder: EncoderSpec, embedding: EmbeddingSpec) -> list[str]:
     if encoder.width % encoder.heads:
         faults.append(f"heads is {encoder.heads}, which does not divide width, {encoder.width}")
     stream = encoder.stream
-    if not (0 < stream <= 1 and math.frexp(stream)[0] == 0.5):
-        faults.append(f"stream is {stream}, not a power of two of at most 1")
+    if not (2.0**-MOST_POWER <= stream <= 2.0**MOST_POWER and math.frexp(stream)[0] == 0.5):
+        faults.append(f"stream is {stream}, not a power of two")
+    faults += [
+        f"powers of {name} is {power}"
+        for name, power in encoder.powers.items()
+        if not is_scalable(name, encoder.layers) or not 0 < abs(power) <= MOST_POWER
+    ]
     return faults + [
         f"{name} is {value}, not {least} to {most}"
         for name, (value, least, most) in ranges.items()

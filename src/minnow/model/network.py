@@ -8,9 +8,8 @@ the reference's formulas, `checkpoint.py` lists its tensors, and GGUF accepts or
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import Enum
-from typing import TypeVar
 
 
 class Activation(str, Enum):
@@ -54,7 +53,6 @@ class RmsNorm:
 
 
 Norm = LayerNorm | RmsNorm
-AnyNorm = TypeVar("AnyNorm", RmsNorm, LayerNorm | RmsNorm | None)
 
 
 @dataclass(frozen=True)
@@ -290,6 +288,8 @@ class Block:
         attention_end_norm: The norm of the first part's output, before it is added.
         output_end_norm: The norm of the second's.
         words: A third part; None where there is none.
+        powers: Powers of two of numbers of the layer, so that they round nothing: of SCALABLE ones,
+            and of SCORES, which `attention.scale` takes out again.
         scaled: Whether a number, a tensor of its own, multiplies the states at the end.
     """
 
@@ -301,7 +301,12 @@ class Block:
     attention_end_norm: Norm | None = None
     output_end_norm: Norm | None = None
     words: WordsPart | None = None
+    powers: tuple[tuple[str, int], ...] = ()
     scaled: bool = False
+
+    def power(self, kind: str) -> float:
+        """Return the factor of numbers inside the layer: a power of two."""
+        return 2.0 ** dict(self.powers).get(kind, 0)
 
 
 @dataclass(frozen=True)
@@ -336,26 +341,6 @@ class Network:
     distances: Disentangled | None = None
     stream: float = 1.0
 
-    def factor(self, name: str) -> float:
-        """Return by what a tensor of the checkpoint is multiplied when it is read.
-
-        It makes the words, and what each part of a layer adds to the states, smaller or larger.
-
-        Args:
-            name: Our name of the tensor.
-        """
-        if name == "embeddings.word":
-            return self.words.scale * self.stream
-        if self.stream == 1 or not name.startswith("layer."):
-            return 1.0
-        _, layer, module, *_ = name.split(".")
-        block = self.blocks[int(layer)]
-        attention = "attention_end_norm" if block.attention_end_norm else "attention_output"
-        output = "output_end_norm" if block.output_end_norm else "output"
-        if module == "words_gate":  # it reads the states without a norm
-            return 1 / self.stream
-        return self.stream if module in (attention, output, "words_end_norm") else 1.0
-
     @property
     def output_width(self) -> int:
         """Length of what the network gives for a token."""
@@ -383,30 +368,6 @@ class Network:
     def is_causal(self) -> bool:
         """Whether tokens of some layer see only themselves and earlier ones."""
         return any(block.attention.causal for block in self.blocks)
-
-
-def scale_stream(network: Network, stream: float) -> Network:
-    """Describe the same network with another factor of the states between its layers.
-
-    Args:
-        network: A network of RMS norms before each part of a layer and at the end.
-        stream: The factor.
-    """
-    by = (stream / network.stream) ** 2
-
-    def scaled(norm: AnyNorm) -> AnyNorm:
-        return replace(norm, eps=norm.eps * by) if norm else norm
-
-    blocks = tuple(
-        replace(
-            block,
-            attention_norm=scaled(block.attention_norm),
-            output_norm=scaled(block.output_norm),
-            words=block.words and replace(block.words, norm=scaled(block.words.norm)),
-        )
-        for block in network.blocks
-    )
-    return replace(network, blocks=blocks, final_norm=scaled(network.final_norm), stream=stream)
 
 
 def input_names(token_types: int) -> tuple[str, ...]:

@@ -115,8 +115,10 @@ class EncoderSpec:
         pad_token_id: The id that fills up shorter texts of a batch.
         settings: What only some families have, as the family's row reads it (see
             `minnow.model.settings`); a manifest has it only where it is not empty.
-        stream: Factor of the states between the layers, a power of two of at most 1, which the
-            conversion chooses (`minnow.model.magnitudes`); the checkpoint has none.
+        stream: Factor of the states between the layers, a power of two, which the conversion
+            chooses (`minnow.model.magnitudes`); the checkpoint has none.
+        powers: Powers of two of numbers inside layers, which it chooses too: "layer.3.units" -> -4;
+            see `minnow.model.factors.scale_parts`.
     """
 
     family: str
@@ -133,6 +135,7 @@ class EncoderSpec:
     pad_token_id: int
     settings: Mapping[str, Any] = field(default_factory=dict)
     stream: float = 1.0
+    powers: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def max_positions(self) -> int:

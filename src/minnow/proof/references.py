@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from abc import ABC, abstractmethod
 from concurrent.futures import ThreadPoolExecutor
@@ -14,7 +15,8 @@ import numpy as np
 
 from minnow.engines.base import default_threads
 from minnow.errors import InputError
-from minnow.model.magnitudes import Magnitudes, is_state
+from minnow.model.factors import noted_factor
+from minnow.model.magnitudes import Magnitudes
 from minnow.model.pairs import pair_template
 from minnow.model.reference import ReferenceModel, pool_one
 from minnow.model.source import author_graph
@@ -267,23 +269,24 @@ class CheckpointReference(_SourceTokens):
         self.magnitudes.note(name, tensor)
 
     def magnitude(self, network: Network) -> Magnitude | None:
-        """Return the largest number inside a network, on the texts that were computed.
+        """Return the range of the numbers inside a network, on the texts that were computed.
 
         Args:
-            network: The same network, perhaps with another factor of its states.
+            network: The same network, perhaps with other factors of its numbers.
 
         Returns:
-            The largest number and its tensor; None where the network has no layers.
+            The range; None where the network has no layers.
         """
         if not network.blocks:
             return None
-        by = network.stream / self.original.network.stream
+        own = self.original.network
         values = {
-            name: value * by if is_state(name) else value
+            name: value * noted_factor(network, name) / noted_factor(own, name)
             for name, value in self.magnitudes.values.items()
         }
         where = max(values, key=lambda name: values[name])
-        return Magnitude(values[where], where)
+        least = min(values, key=lambda name: values[name] or math.inf)
+        return Magnitude(values[where], where, values[least], least)
 
 
 def _workers(needed: Sequence[int]) -> int:

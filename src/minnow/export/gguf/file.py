@@ -18,6 +18,7 @@ from minnow.export.gguf.architectures import architecture_of
 from minnow.export.gguf.ranking import RANK, head_tensors, ranking_faults, ranking_values
 from minnow.export.gguf.vocabulary import read_vocabulary
 from minnow.model.checkpoint import tensor_names
+from minnow.model.factors import factor_of
 from minnow.vectors import Pooling
 
 if TYPE_CHECKING:
@@ -143,7 +144,7 @@ def _tensor(original: Original, name: str) -> NDArray[np.float32]:
 
     It has the checkpoint's own numbers: llama.cpp scales words by itself.
     """
-    tensor = original.tensors[name] / np.float32(original.network.factor(name))
+    tensor = original.tensors[name] / np.float32(factor_of(original.network, name))
     positions = original.network.positions
     if name == "embeddings.position" and positions:
         tensor = tensor[positions.offset :]

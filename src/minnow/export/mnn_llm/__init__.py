@@ -27,7 +27,7 @@ from minnow.export.mnn_llm.word_table import read_words, store_words
 from minnow.export.mnn_llm.wordpiece import wordpiece_file
 from minnow.files import writing
 from minnow.graph.embedded import build_embedded_graph, embedded_inputs
-from minnow.model.magnitudes import with_stream
+from minnow.model.magnitudes import with_factors
 from minnow.model.original import read_original
 from minnow.model.tensors import LazyTensors
 from minnow.model.tokenizer import load_whole_tokenizer
@@ -255,7 +255,7 @@ def _original(
     )
     progress("reading the model")
     original = read_original(origin, manifest.choices)
-    original = with_stream(original, manifest.encoder.stream)
+    original = with_factors(original, manifest.encoder.stream, manifest.encoder.powers)
     same = (original.encoder, original.embedding) == (manifest.encoder, manifest.embedding)
     if not same or not has_tokenizer_of(bundle, original):
         raise BundleError(
