@@ -14,13 +14,8 @@ from minnow.options import Fusion
 from minnow.search.choice import SearchChoice
 from minnow.search.collection import Collection
 from minnow.search.index import Index
-from minnow.search.indexing import (
-    IndexingReport,
-    IndexingState,
-    index_paths,
-    open_index,
-    remove_paths,
-)
+from minnow.search.indexing import index_paths, open_index, remove_paths
+from minnow.search.indexing_report import IndexingReport, IndexingState
 from minnow.search.records import Record, put_records, remove_records
 from minnow.search.results import Hit, Neighbour, Repeat
 from minnow.search.shards import ShardedIndex

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,6 +23,7 @@ from minnow.indexfile.settings import DEFAULT_TOKENS, READERS, IndexSettings, to
 from minnow.indexfile.truncated import TruncatedModel, adapted, check_dimension
 from minnow.resources import require_memory
 from minnow.search.binary import tidy_codes
+from minnow.search.indexing_report import IndexingReport, IndexingState, Progress
 from minnow.search.paths import find_files, is_under
 from minnow.search.reading import documents_of
 from minnow.search.repair import check_repaired, repair
@@ -33,7 +33,7 @@ from minnow.vectors import VectorEncoding
 from minnow.workfolder import clear_leftovers
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from minnow.chunks import Document
     from minnow.indexfile.models import SearchModel
@@ -50,57 +50,6 @@ a character take four in all (docs/benchmarks.md)."""
 
 _LONG = 2048
 """A document with more chunks is embedded in parts, whose vectors are saved meanwhile."""
-
-
-@dataclass
-class IndexingReport:
-    """The result of a run.
-
-    Attributes:
-        added: Number of new documents.
-        changed: Number of documents that replaced older ones.
-        unchanged: Number of documents that did not change.
-        removed: Number of documents that were deleted, with their files or from them.
-        embedded: Number of chunks that were embedded.
-        repaired: Number of chunks and memories whose vectors were damaged in the file and were
-            embedded again.
-        reused: Number of chunks of changed documents that kept their vectors.
-        skipped: A line for each document that could not be read, with the reason. Its older state
-            stays in the index, if there is one.
-        ignored: Files that are no documents, with the reason.
-        notes: A line for each document of which a part is no text, such as pages of pictures.
-    """
-
-    added: int = 0
-    changed: int = 0
-    unchanged: int = 0
-    removed: int = 0
-    embedded: int = 0
-    reused: int = 0
-    repaired: int = 0
-    skipped: list[str] = field(default_factory=list)
-    ignored: dict[str, str] = field(default_factory=dict)
-    notes: list[str] = field(default_factory=list)
-
-
-@dataclass(frozen=True)
-class IndexingState:
-    """The progress of a run.
-
-    Attributes:
-        file: The file that is being read; empty at the end.
-        done: Number of files that are done.
-        files: Number of all files.
-        report: The result so far; the run changes it.
-    """
-
-    file: str
-    done: int
-    files: int
-    report: IndexingReport
-
-
-Progress = Callable[[IndexingState], None]
 
 
 def open_index(
