@@ -19,7 +19,7 @@ import numpy as np
 
 from minnow import Embedder
 from minnow.bundle import Bundle
-from minnow.engines.base import TokenBatch
+from minnow.engines.base import MemoryMode, TokenBatch
 from minnow.engines.llama_cpp import LlamaCppEmbedder
 from minnow.engines.mnn import MnnEngine
 
@@ -31,7 +31,7 @@ Work = Callable[[], object]
 def works_of_bundle(place: str) -> dict[str, Work]:
     """Return the whole call of a bundle, and its parts."""
     folder, _, memory = place.partition(":")
-    embedder = Embedder.open(folder, engine="mnn", memory=memory or "normal")
+    embedder = Embedder.open(folder, engine="mnn", memory=MemoryMode(memory or "normal"))
     engine, tokenizer = embedder.pipeline.engine, embedder.text_tokenizer
     embedder.encode_query(QUERY)
     assert isinstance(engine, MnnEngine)
