@@ -8,12 +8,16 @@ let package = Package(
     targets: [
         // MNN, built as the README says, beside this file.
         .binaryTarget(name: "MNN", path: "MNN.xcframework"),
-        // Links to the core, native/; Swift sees only its C functions.
+        // Links to the core, native/, and SQLite's amalgamation in sqlite/; Swift sees only the C functions of minnow.h.
         .target(
             name: "CMinnow",
             dependencies: ["MNN"],
-            exclude: ["src/character_tables.inc", "src/unicode_tables.inc"],
-            cxxSettings: [.define("MINNOW_HAS_MNN")],
+            exclude: [
+                "src/character_tables.inc", "src/expressions.inc", "src/schema.inc", "src/unicode_tables.inc",
+                "src/word_tables.inc",
+            ],
+            cSettings: [.define("SQLITE_ENABLE_FTS5"), .define("SQLITE_THREADSAFE", to: "2")],
+            cxxSettings: [.define("MINNOW_HAS_MNN"), .headerSearchPath("sqlite")],
             linkerSettings: [
                 .linkedFramework("Metal"), .linkedFramework("CoreML"), .linkedFramework("Foundation"),
             ]

@@ -60,20 +60,6 @@ minnow::Options best_of(const char* folder, const char* record, const minnow_opt
 
 }  // namespace
 
-minnow_embedder* minnow_open(const char* folder, const minnow_options* given, char* error, size_t size) {
-    minnow_embedder* found = nullptr;
-    guarded(error, size, [&] {
-        if (!folder) throw minnow::Error("The folder is NULL.");
-#if MINNOW_HAS_MNN
-        found = new minnow_embedder{std::make_unique<BundleModel>(folder, options_of(given))};
-#else
-        static_cast<void>(given);
-        throw minnow::Error("This library was built without MNN, which runs models.");
-#endif
-    });
-    return found;
-}
-
 int32_t minnow_width(const minnow_embedder* embedder) { return embedder ? embedder->model->width() : 0; }
 
 int32_t minnow_encode(minnow_embedder* embedder, const minnow_text* texts, size_t count, int32_t role,
@@ -90,6 +76,15 @@ int32_t minnow_encode(minnow_embedder* embedder, const minnow_text* texts, size_
 void minnow_close(minnow_embedder* embedder) { delete embedder; }
 
 #if MINNOW_HAS_MNN
+
+minnow_embedder* minnow_open(const char* folder, const minnow_options* given, char* error, size_t size) {
+    minnow_embedder* found = nullptr;
+    guarded(error, size, [&] {
+        if (!folder) throw minnow::Error("The folder is NULL.");
+        found = new minnow_embedder{std::make_unique<BundleModel>(folder, options_of(given))};
+    });
+    return found;
+}
 
 minnow_embedder* minnow_open_best(const char* folder, const char* record, const minnow_options* given,
                                   char* error, size_t size) {
@@ -160,5 +155,46 @@ int32_t minnow_rank(minnow_reranker* reranker, minnow_text query, const minnow_t
 }
 
 void minnow_close_reranker(minnow_reranker* reranker) { delete reranker; }
+
+#else
+
+namespace {
+
+template <class Opened> Opened* without_mnn(char* error, size_t size) {
+    minnow::copy_error("This library was built without MNN, which runs models.", error, size);
+    return nullptr;
+}
+
+}  // namespace
+
+minnow_embedder* minnow_open(const char*, const minnow_options*, char* error, size_t size) {
+    return without_mnn<minnow_embedder>(error, size);
+}
+
+minnow_embedder* minnow_open_best(const char*, const char*, const minnow_options*, char* error, size_t size) {
+    return without_mnn<minnow_embedder>(error, size);
+}
+
+minnow_reranker* minnow_open_reranker(const char*, const minnow_options*, char* error, size_t size) {
+    return without_mnn<minnow_reranker>(error, size);
+}
+
+minnow_reranker* minnow_open_best_reranker(const char*, const char*, const minnow_options*, char* error, size_t size) {
+    return without_mnn<minnow_reranker>(error, size);
+}
+
+int32_t minnow_labels(const minnow_reranker*) { return 0; }
+
+const char* minnow_label(const minnow_reranker*, int32_t) { return nullptr; }
+
+int32_t minnow_predict(minnow_reranker*, const minnow_pair*, size_t, float*, char* error, size_t size) {
+    return without_mnn<minnow_reranker>(error, size), 1;
+}
+
+int32_t minnow_rank(minnow_reranker*, minnow_text, const minnow_text*, size_t, size_t, minnow_ranked*, char* error, size_t size) {
+    return without_mnn<minnow_reranker>(error, size), 1;
+}
+
+void minnow_close_reranker(minnow_reranker*) {}
 
 #endif

@@ -3,8 +3,10 @@ plugins {
     id("org.jetbrains.kotlin.android")
 }
 
-// A directory with include/ and lib/, and lib/libMNN.so built for arm64-v8a: -PmnnRoot=/path
-val mnnRoot = providers.gradleProperty("mnnRoot")
+// MNN for arm64-v8a, in a form that native/cmake/FindMNN.cmake takes: -PmnnRoot=/path, or mnnRoot in gradle.properties. Without
+// it the project syncs and builds all but the embedder.
+val mnnRoot = providers.gradleProperty("mnnRoot").orElse("")
+val mnnInclude = providers.gradleProperty("mnnInclude").orElse("")
 
 android {
     namespace = "dev.minnow"
@@ -20,7 +22,9 @@ android {
         ndk { abiFilters += "arm64-v8a" }
         externalNativeBuild {
             cmake {
-                arguments += listOf("-DANDROID_STL=c++_shared", "-DMNN_ROOT=${mnnRoot.get()}")
+                arguments += listOf(
+                    "-DANDROID_STL=c++_shared", "-DMNN_ROOT=${mnnRoot.get()}", "-DMNN_INCLUDE=${mnnInclude.get()}"
+                )
                 targets += "minnow_jni"
             }
         }
@@ -39,8 +43,13 @@ android {
     kotlinOptions { jvmTarget = "17" }
 }
 
+dependencies {
+    implementation("org.jetbrains.kotlinx:kotlinx-coroutines-android:1.9.0")
+}
+
 val copyMnn by tasks.registering(Copy::class) {
-    from(mnnRoot.map { "$it/lib" }) { include("*.so") }
+    onlyIf { mnnRoot.get().isNotEmpty() }
+    from(mnnRoot.map { listOf("$it/lib", "$it/arm64-v8a") }) { include("libMNN*.so", "libllm.so") }
     into(layout.buildDirectory.dir("mnn/arm64-v8a"))
 }
 tasks.named("preBuild") { dependsOn(copyMnn) }

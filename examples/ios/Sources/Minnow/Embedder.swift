@@ -46,11 +46,18 @@ public struct EmbedderError: LocalizedError {
     }
 }
 
+/// A pointer of the library, which may be used from any thread.
+struct Handle: @unchecked Sendable {
+    let pointer: OpaquePointer
+}
+
 /// Turns texts into vectors, one call after the other, off the main thread.
 public actor Embedder {
     /// The number of floats in a vector.
     public nonisolated let width: Int
-    private let handle: OpaquePointer
+    /// The embedder for indexes and memories, whose functions take turns with those here.
+    nonisolated let shared: Handle
+    private var handle: OpaquePointer { shared.pointer }
 
     /// Opens a bundle or an mnn-llm directory.
     ///
@@ -69,12 +76,12 @@ public actor Embedder {
         guard let opened = found else {
             throw EmbedderError(message: String(cString: message))
         }
-        handle = opened
+        shared = Handle(pointer: opened)
         width = Int(minnow_width(opened))
     }
 
     deinit {
-        minnow_close(handle)
+        minnow_close(shared.pointer)
     }
 
     /// Returns a vector for each text.
@@ -92,11 +99,11 @@ public actor Embedder {
 }
 
 /// Calls a function with the texts as minnow.h takes them; they live as long as the call.
-func withViews<Result>(of texts: [String], _ call: ([minnow_text]) -> Result) -> Result {
+func withViews<Result>(of texts: [String], _ call: ([minnow_text]) throws -> Result) rethrows -> Result {
     let bytes = texts.flatMap { $0.utf8.map { CChar(bitPattern: $0) } }
-    return bytes.withUnsafeBufferPointer { buffer in
+    return try bytes.withUnsafeBufferPointer { buffer in
         var start = 0
-        return call(
+        return try call(
             texts.map { text in
                 defer { start += text.utf8.count }
                 return minnow_text(

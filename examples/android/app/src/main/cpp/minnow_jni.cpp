@@ -14,6 +14,8 @@ constexpr size_t kMessage = 1000;
 
 minnow_embedder* embedder_of(jlong handle) { return reinterpret_cast<minnow_embedder*>(handle); }
 minnow_reranker* reranker_of(jlong handle) { return reinterpret_cast<minnow_reranker*>(handle); }
+minnow_index* index_of(jlong handle) { return reinterpret_cast<minnow_index*>(handle); }
+minnow_memory* memory_of(jlong handle) { return reinterpret_cast<minnow_memory*>(handle); }
 
 jbyteArray bytes_of(JNIEnv* env, const char* text) {
     jsize size = static_cast<jsize>(std::strlen(text));
@@ -54,6 +56,24 @@ jfloatArray floats_of(JNIEnv* env, const std::vector<float>& values) {
     jfloatArray found = env->NewFloatArray(static_cast<jsize>(values.size()));
     if (found) env->SetFloatArrayRegion(found, 0, static_cast<jsize>(values.size()), values.data());
     return found;
+}
+
+// Calls a function of minnow.h that opens a file; throws in Java where it fails.
+template <class Open> jlong opened(JNIEnv* env, Open open) {
+    char message[kMessage] = "";
+    auto* found = open(message, sizeof message);
+    if (!found) throw_exception(env, message);
+    return reinterpret_cast<jlong>(found);
+}
+
+// Calls a function of minnow.h that answers with JSON, and returns it as bytes.
+template <class Ask> jbyteArray answered(JNIEnv* env, Ask ask) {
+    char message[kMessage] = "";
+    char* answer = ask(message, sizeof message);
+    if (!answer) return throw_exception(env, message), nullptr;
+    jbyteArray bytes = bytes_of(env, answer);
+    minnow_free(answer);
+    return bytes;
 }
 
 // Opens either kind of model with a function of minnow.h.
@@ -171,5 +191,65 @@ JNIEXPORT jintArray JNICALL Java_dev_minnow_Native_rank(JNIEnv* env, jclass, jlo
 JNIEXPORT void JNICALL Java_dev_minnow_Native_closeReranker(JNIEnv*, jclass, jlong handle) {
     minnow_close_reranker(reranker_of(handle));
 }
+
+JNIEXPORT jlong JNICALL Java_dev_minnow_Native_openIndex(JNIEnv* env, jclass, jbyteArray file, jlong embedder) {
+    const std::string path = text_of(env, file);
+    return opened(env, [&](char* error, size_t size) { return minnow_open_index(path.c_str(), embedder_of(embedder), error, size); });
+}
+
+JNIEXPORT jlong JNICALL Java_dev_minnow_Native_count(JNIEnv* env, jclass, jlong handle) {
+    char message[kMessage] = "";
+    int64_t count = minnow_count(index_of(handle), message, sizeof message);
+    if (count < 0) throw_exception(env, message);
+    return count;
+}
+
+JNIEXPORT jbyteArray JNICALL Java_dev_minnow_Native_search(JNIEnv* env, jclass, jlong handle, jbyteArray query, jint k,
+                                                           jbyteArray options) {
+    const std::string asked = text_of(env, query), chosen = text_of(env, options);
+    return answered(env, [&](char* error, size_t size) {
+        return minnow_search(index_of(handle), view_of(asked), k, chosen.c_str(), nullptr, 0, error, size);
+    });
+}
+
+JNIEXPORT void JNICALL Java_dev_minnow_Native_closeIndex(JNIEnv*, jclass, jlong handle) { minnow_close_index(index_of(handle)); }
+
+JNIEXPORT jlong JNICALL Java_dev_minnow_Native_openMemory(JNIEnv* env, jclass, jbyteArray file, jlong embedder, jbyteArray options) {
+    const std::string path = text_of(env, file), chosen = text_of(env, options);
+    return opened(env, [&](char* error, size_t size) {
+        return minnow_open_memory(path.c_str(), embedder_of(embedder), chosen.c_str(), error, size);
+    });
+}
+
+JNIEXPORT jbyteArray JNICALL Java_dev_minnow_Native_remember(JNIEnv* env, jclass, jlong handle, jbyteArray observations) {
+    const std::string seen = text_of(env, observations);
+    return answered(env, [&](char* error, size_t size) { return minnow_remember(memory_of(handle), seen.c_str(), error, size); });
+}
+
+JNIEXPORT jbyteArray JNICALL Java_dev_minnow_Native_recall(JNIEnv* env, jclass, jlong handle, jbyteArray query, jint k,
+                                                           jbyteArray options) {
+    const std::string asked = text_of(env, query), chosen = text_of(env, options);
+    return answered(env, [&](char* error, size_t size) {
+        return minnow_recall(memory_of(handle), view_of(asked), k, chosen.c_str(), error, size);
+    });
+}
+
+JNIEXPORT jbyteArray JNICALL Java_dev_minnow_Native_items(JNIEnv* env, jclass, jlong handle, jbyteArray options) {
+    const std::string chosen = text_of(env, options);
+    return answered(env, [&](char* error, size_t size) { return minnow_items(memory_of(handle), chosen.c_str(), error, size); });
+}
+
+JNIEXPORT jbyteArray JNICALL Java_dev_minnow_Native_forget(JNIEnv* env, jclass, jlong handle, jlongArray given) {
+    std::vector<int64_t> ids;
+    jsize count = env->GetArrayLength(given);
+    for (jsize n = 0; n < count; ++n) {
+        jlong id;
+        env->GetLongArrayRegion(given, n, 1, &id);
+        ids.push_back(id);
+    }
+    return answered(env, [&](char* error, size_t size) { return minnow_forget(memory_of(handle), ids.data(), ids.size(), error, size); });
+}
+
+JNIEXPORT void JNICALL Java_dev_minnow_Native_closeMemory(JNIEnv*, jclass, jlong handle) { minnow_close_memory(memory_of(handle)); }
 
 }  // extern "C"

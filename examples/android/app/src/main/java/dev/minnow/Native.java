@@ -37,4 +37,27 @@ final class Native {
     static native int[] rank(long reranker, byte[] query, byte[][] documents, float[] scores);
 
     static native void closeReranker(long reranker);
+
+    /** The embedder may be 0. */
+    static native long openIndex(byte[] file, long embedder);
+
+    static native long count(long index);
+
+    /** Options and answer are JSON, as minnow.h has them. */
+    static native byte[] search(long index, byte[] query, int k, byte[] options);
+
+    static native void closeIndex(long index);
+
+    /** The embedder may be 0. */
+    static native long openMemory(byte[] file, long embedder, byte[] options);
+
+    static native byte[] remember(long memory, byte[] observations);
+
+    static native byte[] recall(long memory, byte[] query, int k, byte[] options);
+
+    static native byte[] items(long memory, byte[] options);
+
+    static native byte[] forget(long memory, long[] ids);
+
+    static native void closeMemory(long memory);
 }

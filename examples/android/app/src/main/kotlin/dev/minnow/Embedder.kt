@@ -60,7 +60,14 @@ class Embedder @JvmOverloads constructor(
         return texts.indices.map { rows.copyOfRange(it * width, (it + 1) * width) }
     }
 
-    /** Frees the memory; [encode] fails afterwards. */
+    /** Calls a function with the handle, which stays open meanwhile. */
+    @Synchronized
+    internal fun <T> whileOpen(call: (Long) -> T): T {
+        check(handle != 0L) { "This embedder is closed." }
+        return call(handle)
+    }
+
+    /** Frees the memory; [encode] fails afterwards, and so do indexes and memories that use it. */
     @Synchronized
     override fun close() {
         Native.close(handle)
