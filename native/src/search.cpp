@@ -110,7 +110,11 @@ Json chunks_of(const std::vector<Chunk>& chunks) {
 std::vector<float> encode_with(TextModel* model, const IndexFile& file, const std::vector<std::string>& texts, Role role) {
     if (!model) throw Error("This needs the bundle that " + file.path + " was made with (" + file.fingerprint.shown() + ").");
     auto found = model->encode(texts, role);
-    if (found.size() != texts.size() * file.fingerprint.width) throw Error("The model's vectors have another length than those of " + file.path + ".");
+    size_t whole = static_cast<size_t>(model->width()), kept = static_cast<size_t>(file.fingerprint.width);
+    for (size_t row = 1; whole > kept && row < texts.size(); ++row)  // the file keeps the first numbers of each
+        std::copy_n(found.begin() + static_cast<std::ptrdiff_t>(row * whole), kept, found.begin() + static_cast<std::ptrdiff_t>(row * kept));
+    if (whole > kept && found.size() == texts.size() * whole) found.resize(texts.size() * kept);
+    if (found.size() != texts.size() * kept) throw Error("The model's vectors have another length than those of " + file.path + ".");
     if (!std::all_of(found.begin(), found.end(), [](float x) { return std::isfinite(x); })) throw Error("A vector is not finite.");
     int width = file.fingerprint.width;
     for (size_t row = 0; row < texts.size() && file.fingerprint.similarity == Similarity::kCosine; ++row) normalize(&found[row * width], width);
@@ -275,8 +279,7 @@ std::optional<Index::Ids> Index::allowed(const SearchOptions& asked) {
             ranges = select_where(file_, "SELECT id, 1 FROM passages", condition, params, kHint);
         }
         Ids ids, both;
-        for (auto& [start, count] : ranges)
-            for (int64_t id = start; id < start + count; ++id) ids.push_back(id);
+        for (auto& [start, count] : ranges) append_range(start, count, ids);
         std::sort(ids.begin(), ids.end());
         if (!found) { found = std::move(ids); return; }
         std::set_intersection(found->begin(), found->end(), ids.begin(), ids.end(), std::back_inserter(both));
@@ -288,6 +291,7 @@ std::optional<Index::Ids> Index::allowed(const SearchOptions& asked) {
 }
 
 void Index::check_documents() {
+    last_chunk_ = file_.database.number("SELECT max(id) FROM chunks").value_or(0);
     std::string now;
     Statement rows(file_.database, "SELECT rows, total FROM sums WHERE name IN ('files', 'documents') ORDER BY name");
     while (rows.next()) now += rows.text(0) + " " + rows.text(1) + ";";
@@ -306,14 +310,17 @@ void Index::check_keywords() {
 
 Index::Ids Index::chunk_ids() {
     Ids found;
-    int64_t last = file_.database.number("SELECT max(id) FROM chunks").value_or(0), total = 0;
     Statement rows(file_.database, "SELECT first_chunk, chunks FROM documents WHERE chunks > 0 ORDER BY first_chunk");
     while (rows.next()) {
-        int64_t first = rows.integer(0), count = rows.integer(1);
-        if (first < 1 || count > last || (total += count) > last) file_.fail_damaged("the documents cannot have their chunks");
-        for (int64_t id = first; id < first + count; ++id) found.push_back(id);
+        append_range(rows.integer(0), rows.integer(1), found);
+        if (found.size() > static_cast<size_t>(last_chunk_)) file_.fail_damaged("its documents have more chunks than there are");
     }
     return found;
+}
+
+void Index::append_range(int64_t first, int64_t count, Ids& ids) {
+    if (first < 1 || first > last_chunk_ || count < 0 || count > last_chunk_) file_.fail_damaged("a document cannot have its chunks");
+    for (int64_t id = first; id < first + count; ++id) ids.push_back(id);
 }
 
 void Index::refresh() {
@@ -377,7 +384,9 @@ std::vector<Hit> Index::read_hits(const Ranking& ranking, const std::string& que
 void Index::add_neighbours(Hit& hit, int count) {
     Statement row(file_.database, "SELECT first_chunk, chunks FROM documents WHERE id = (SELECT document FROM chunks WHERE id = ?)");
     if (!row.with(hit.id).next()) return;  // another process removed the document after the search
-    int64_t first = row.integer(0), last = first + row.integer(1) - 1;
+    Ids own;
+    append_range(row.integer(0), row.integer(1), own);
+    int64_t first = own.empty() ? hit.id : own.front(), last = own.empty() ? hit.id : own.back();
     for (int64_t id = std::max(first, hit.id - count); id < hit.id; ++id) hit.before.push_back(read_chunk(id));
     for (int64_t id = hit.id + 1; id <= std::min(last, hit.id + count); ++id) hit.after.push_back(read_chunk(id));
 }

@@ -57,6 +57,7 @@ private:
     void check_keywords();
     void refresh();
     Ids chunk_ids();
+    void append_range(int64_t first, int64_t count, Ids& ids);  // a document's chunks, which the file can have
     std::vector<Hit> read_hits(const Ranking& ranking, const std::string& query, const Ranking* vectors, const Ranking* words);
     Hit read_chunk(int64_t id);
     void add_neighbours(Hit& hit, int count);
@@ -66,7 +67,7 @@ private:
     Keywords keywords_;
     Matrix matrix_;
     std::string checked_;
-    int64_t seen_ = -1, keywords_seen_ = -1;
+    int64_t seen_ = -1, keywords_seen_ = -1, last_chunk_ = 0;
     std::optional<Statement> chunks_, passages_;
 };
 

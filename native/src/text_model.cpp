@@ -7,7 +7,7 @@ namespace {
 
 const double kLeastParity = 0.99;
 const char* const kSame[] = {"weights_sha256", "tokenizer_sha256", "pooling", "normalize", "query_prompt",
-                             "document_prompt", "lowercase", "max_tokens", "width", "similarity"};
+                             "document_prompt", "lowercase", "max_tokens", "width", "truncated_from", "similarity"};
 
 // Returns the poolings and layers of a head in words, as `Head.description` of src/minnow/model/head.py has them.
 std::string describe_head(const Json& embedding) {
@@ -84,8 +84,15 @@ std::string Fingerprint::shown() const {
 }
 
 void Fingerprint::check(const Fingerprint& given, const std::string& file) const {
+    Json other = given.stated;
+    if (stated["truncated_from"].is<double>()) {  // the file keeps the first numbers only
+        auto& fields = std::get<Json::Object>(other.value);
+        for (auto& [name, field] : fields)
+            if (name == "width") field = stated["width"];
+        fields.emplace_back("truncated_from", Json{static_cast<double>(given.width)});
+    }
     for (auto* key : kSame)
-        if (stated[key] != given.stated[key])
+        if (stated[key] != other[key])
             throw Error(file + " was made with another model (" + shown() + "; this is " + given.shown() + "): its " + key +
                         " is another. Use a bundle of that model.");
     auto parity = [](const Fingerprint& one) { return one.stated.get("worst_cosine", 0.0); };

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 NATIVE = Path(__file__).parents[2] / "native"
-HEADERS = ("*.h", "*.hpp", "*.inc")
 STRICT = ("-std=c++17", "-O1", "-Wall", "-Wextra", "-Werror", "-pthread")
 OWN = tuple(os.environ.get("CXXFLAGS", "").split())
 """Flags of this machine, such as the ABI of an MNN that a wheel holds; CMake reads them too."""
@@ -100,15 +100,13 @@ def compile_objects(sources: Sequence[Path], *flags: str) -> list[str]:
     The objects lie in the folder for temporary files, under the hash of all that they depend on.
     """
     command = ("g++", *STRICT, *OWN, *flags, f"-I{NATIVE}/include", f"-I{NATIVE}/src", "-c")
-    shared = hashlib.sha256(repr((command, _compiler())).encode())
-    for header in sorted(path for kind in HEADERS for path in NATIVE.rglob(kind)):
-        shared.update(header.read_bytes())
     folder = Path(tempfile.gettempdir()) / f"minnow-objects-{os.getuid()}"
     folder.mkdir(mode=0o700, exist_ok=True)
 
     def compile_one(source: Path) -> str:
-        digest = shared.copy()
-        digest.update(source.read_bytes())
+        digest = hashlib.sha256(repr((command, _compiler())).encode())
+        for file in sorted(_with_headers(source)):
+            digest.update(file.read_bytes())
         made = folder / f"{source.stem}-{digest.hexdigest()[:32]}.o"
         if not made.exists():
             staged = made.with_suffix(f".{os.getpid()}")
@@ -118,6 +116,17 @@ def compile_objects(sources: Sequence[Path], *flags: str) -> list[str]:
 
     with ThreadPoolExecutor(2) as pool:
         return list(pool.map(compile_one, sources))
+
+
+@cache
+def _with_headers(source: Path) -> frozenset[Path]:
+    """Return a file of the library with all that it includes of the library."""
+    found = {source}
+    for name in re.findall(r'^#include "([^"]+)"', source.read_text(), re.MULTILINE):
+        places = (source.parent, NATIVE / "src", NATIVE / "include")
+        header = next(path for place in places if (path := place / name).is_file())
+        found |= _with_headers(header)
+    return frozenset(found)
 
 
 @cache

@@ -131,12 +131,28 @@ class NativeModel(Handle):
         return 0
 
 
+class NativeBundle(Handle):
+    """An open bundle."""
+
+    closing = "minnow_close"
+
+    def __init__(self, library: Library, folder: Path) -> None:
+        super().__init__(library, library.call("minnow_open", bytes(folder), None))
+
+    @property
+    def handle(self) -> ctypes.c_void_p:
+        """The embedder."""
+        return self._handle
+
+
 class NativeIndex(Handle):
     """`Index` of the library."""
 
     closing = "minnow_close_index"
 
-    def __init__(self, library: Library, file: Path, model: NativeModel | None = None) -> None:
+    def __init__(
+        self, library: Library, file: Path, model: NativeModel | NativeBundle | None = None
+    ) -> None:
         embedder = model.handle if model else None
         opened = library.call("minnow_open_index", bytes(file), embedder)
         super().__init__(library, opened)
@@ -175,7 +191,11 @@ class NativeMemory(Handle):
     closing = "minnow_close_memory"
 
     def __init__(
-        self, library: Library, file: Path, model: NativeModel | None = None, **options: Any
+        self,
+        library: Library,
+        file: Path,
+        model: NativeModel | NativeBundle | None = None,
+        **options: Any,
     ) -> None:
         embedder = model.handle if model else None
         opened = library.call("minnow_open_memory", bytes(file), embedder, _encoded(options))

@@ -24,11 +24,17 @@ from fakes.native import (
     mnn_root,
     run_tool,
 )
+from fakes.native_api import Library, NativeBundle, NativeError, NativeIndex, NativeMemory
+from fakes.searching import DOCUMENTS, write_documents
 
 from minnow import Embedder, Reranker
 from minnow.backend_choice import read_choice
 from minnow.convert import convert
+from minnow.indexfile.fingerprint import Fingerprint
+from minnow.indexfile.models import open_model
+from minnow.memory import Memory
 from minnow.recipe import RECIPES
+from minnow.search import Index, index_paths, open_index
 
 if TYPE_CHECKING:
     from minnow.bundle import Bundle
@@ -163,6 +169,34 @@ class TestCalled:
         assert seen == set(header)
         assert "minnow_open_best" in seen
 
+
+    def test_files_of_a_bundle(self, bundle: Bundle, tmp_path: Path) -> None:
+        """An index of Python's, a memory file of C++'s, and what identifies the bundle in both."""
+        library = Library(compile_library(tmp_path / "libminnow.so", []))
+        write_documents(tmp_path / "docs", DOCUMENTS)
+        file, notes = tmp_path / "a.index", tmp_path / "a.memory"
+        with open_model(bundle) as model:
+            store = open_index(file, model)
+            index_paths([tmp_path / "docs"], store, model)
+            store.close()
+        with NativeBundle(library, bundle.folder) as opened:
+            with Index.open(file, bundle) as python, NativeIndex(library, file, opened) as index:
+                for query in (TEXTS[0], "night train", "kettle"):
+                    ours, theirs = python.search(query), index.search(query)
+                    assert [hit.id for hit in ours] == [hit["id"] for hit in theirs]
+                    scores = [hit["score"] for hit in theirs]
+                    assert np.allclose(scores, [hit.score for hit in ours], atol=1e-5)
+            with NativeMemory(library, notes, opened) as memory:
+                memory.take({"remember": [{"text": "Emma likes fish."}]})
+                with pytest.raises(NativeError, match="tokens more than the model takes"):
+                    memory.take({"remember": [{"text": "fish " * 500}]})
+                (found,) = memory.take({"recall": "fish"})
+        with Memory.open(notes, bundle) as memory:
+            (expected,) = memory.recall("fish", touch=False)
+            assert memory.check() == []
+            assert memory.fingerprint == Fingerprint.of(bundle.manifest)
+        assert abs(found["similarity"] - expected.similarity) < 1e-5
+
     @pytest.mark.tool("javac")
     def test_from_java(self, bundle: Bundle, tmp_path: Path) -> None:
         compile_bridge(tmp_path)
@@ -219,10 +253,11 @@ class TestCalled:
     @pytest.mark.tool("kotlinc")
     def test_from_kotlin(self, bundle: Bundle, reranker: Bundle, tmp_path: Path) -> None:
         compile_bridge(tmp_path)
-        java = [str(path) for path in (ANDROID / "java/dev/minnow").glob("*.java")]
-        run_tool("javac", "-d", str(tmp_path), *java)
+        stubs = HERE / "jvm/stubs"  # of what Index.kt and Memory.kt need, which are only compiled
+        java = [*(ANDROID / "java/dev/minnow").glob("*.java"), *stubs.rglob("*.java")]
+        run_tool("javac", "-d", str(tmp_path), *map(str, java))
         kotlin = ANDROID / "kotlin/dev/minnow"
-        parts = [kotlin / "Embedder.kt", kotlin / "Reranker.kt", kotlin / "sample/Sentences.kt"]
+        parts = [*kotlin.glob("*.kt"), kotlin / "sample/Sentences.kt", *stubs.glob("*.kt")]
         checks = [HERE / "jvm/Check.kt", HERE / "jvm/CheckReranker.kt"]
         jar = ("-cp", str(tmp_path), "-d", str(tmp_path / "kotlin.jar"), "-include-runtime")
         run_tool("kotlinc", *jar, *map(str, (*parts, *checks)))

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 pytestmark = pytest.mark.tool("g++")
-RUNS = {"index": 60, "memory": 60, "tokenizer": 400, "query": 400, "dates": 2000}
+RUNS = {"index": 60, "memory": 60, "rows": 150, "tokenizer": 400, "query": 400, "dates": 2000}
 EXPRESSIONS = (
     r"\b(?P<date>(?P<day>[12]\d|3[01]|0?[1-9])(?:st|nd)?\s+May)(?!\s+(?:i|we)\b)",
     r"\s*([^\W\d_][\w.'-]*(?: [^\W\d_]+){0,2}?)(?:: | said)",
@@ -58,7 +58,8 @@ def inputs(tmp_path: Path) -> dict[str, list[Path]]:
             file = tmp_path / f"{kind}-{number}"
             file.write_bytes(content)
             written.setdefault(kind, []).append(file)
-    return {**written, "json": written["tokenizer"]}
+    rows = [*written["index"], *written["memory"]]
+    return {**written, "json": written["tokenizer"], "rows": rows}
 
 
 @pytest.mark.parametrize("seed", [1])
