@@ -221,6 +221,8 @@ void Memory::read_all() {
 
 void Memory::read_row(const Statement& row, const std::string& speaker, const std::string& session) {
     Row found{row.integer(0), row.real(3), row.integer(4), row.integer(5), 0, 0};
+    if (!is_time(static_cast<double>(found.created)) || !is_time(static_cast<double>(found.used)))
+        file_.fail_damaged("memory " + row.text(0) + " has a time out of the years 1 to 9999");
     std::string text = row.text(1), tags = row.text(7), wordings = row.text(8);
     std::optional<Speaker> said;
     if (!stripped(speaker).empty()) said = Speaker{speaker, true};

@@ -27,7 +27,10 @@ std::string clean(const std::string& text) {
 }
 
 int64_t read_time(const Json& stated, const std::string& name) {
-    if (stated.is<double>()) return static_cast<int64_t>(stated.as<double>(name));
+    if (stated.is<double>()) {
+        if (is_time(stated.as<double>(name))) return static_cast<int64_t>(stated.as<double>(name));
+        throw Error("Its \"" + name + "\" is not in the years 1 to 9999.");
+    }
     if (auto found = read_period(stated.as<std::string>(name))) return found->first;
     throw Error("Its \"" + name + "\" is no time in ISO 8601: " + stated.as<std::string>(name) + ".");
 }
@@ -79,7 +82,7 @@ Observation Observation::read(const Json& stated) {
         else if (name == "importance") found.importance = value.as<double>(name);
         else if (name == "at") found.at = value.is<std::nullptr_t>() ? std::nullopt : std::optional(read_time(value, name));
         else if (name == "tags") found.tags = texts_in(value, name);
-        else if (name == "sources") for (auto& id : value.as<Json::Array>(name)) found.sources.push_back(static_cast<int64_t>(id.as<double>(name)));
+        else if (name == "sources") for (auto& id : value.as<Json::Array>(name)) found.sources.push_back(id.integer(name));
         else if (name == "speaker") found.speaker = stripped(value.as<std::string>(name));
         else if (name == "session") found.session = stripped(value.as<std::string>(name));
         else throw Error("There is no field " + name + " of an observation.");
@@ -160,7 +163,7 @@ RecallOptions RecallOptions::read(const Json& stated) {
         else if (name == "limit") found.limit = value.integer(name);
         else if (name == "touch") found.touch = value.as<bool>(name);
         else if (name == "now") found.now = read_time(value, name);
-        else if (name == "utc_offset") found.utc_offset = static_cast<int>(value.as<double>(name));
+        else if (name == "utc_offset") found.utc_offset = static_cast<int>(std::clamp(value.as<double>(name), -1440.0, 1440.0));
         else throw Error("There is no option " + name + " of memories.");
     }
     if (found.window > kWidest) throw Error("window should be from 0 to 100.");

@@ -19,6 +19,8 @@ Date date_of(int64_t days);
 int days_in(int64_t year, int month);
 // Returns the beginning of a day; throws std::out_of_range where there is none in the years 1 to 9999.
 int64_t midnight(int64_t year, int month, int day);
+// Returns whether a time lies in the years 1 to 9999, as those that Python can hold.
+inline bool is_time(double milliseconds) { return milliseconds >= -62'135'596'800'000 && milliseconds < 253'402'300'800'000; }
 int64_t floor_divided(int64_t number, int64_t by);
 // Returns "2024-05-31T08:00:00+00:00", with microseconds if there are any, as Python does; `between` stands for the T.
 std::string iso_of(int64_t milliseconds, char between = 'T');

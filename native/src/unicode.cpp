@@ -1,6 +1,7 @@
 #include "unicode.hpp"
 
 #include <algorithm>
+#include <cstdint>
 #include <iterator>
 
 namespace minnow {
@@ -9,7 +10,7 @@ namespace {
 struct ClassRow { char32_t first, last; unsigned classes; };
 struct LowerRow { char32_t first, last, step; int away; };
 struct StrippedRow { char32_t first, last, to[3]; };
-struct TextRow { char32_t first, last; const char32_t* text; };  // the text of the first; it counts up
+struct TextRow { char32_t first, last; uint16_t place, size; };  // in kTexts, of the text of the first; it counts up
 struct ComposedRow { char32_t first, second, composed; };
 
 #include "character_tables.inc"
@@ -38,7 +39,7 @@ template <size_t size> bool append_text(const TextRow (&rows)[size], char32_t po
     auto row = find(rows, point);
     if (!row) return false;
     size_t start = text.size();
-    text += row->text;
+    text.append(kTexts + row->place, row->size);
     text[start] += point - row->first;
     return true;
 }

@@ -202,40 +202,49 @@ def class_rows(classes: Mapping[int, int]) -> Iterator[str]:
         last = point
 
 
-def text_rows(texts: Mapping[int, str]) -> Iterator[str]:
-    """Yield first and last code point, and the text of the first.
+class Pool:
+    """Texts one behind the other, each once."""
+
+    def __init__(self) -> None:
+        self.text = ""
+
+    def place(self, text: str) -> int:
+        """Return where a text begins, and add it if it is not there."""
+        if text not in self.text:
+            self.text += text
+        return self.text.index(text)
+
+
+def text_rows(texts: Mapping[int, str], pool: Pool) -> list[str]:
+    """Return first and last code point, and where the text of the first lies in a pool.
 
     Of neighbours with one character each at the same distance there is one row.
     """
-    points = sorted(texts)
+    points, rows = sorted(texts), []
     start = 0
     for at, (point, following) in enumerate(pairwise([*points, 0x110001])):
         one = len(texts[point]) == 1 == len(texts.get(following, ""))
         if one and following == point + 1 and ord(texts[following]) == ord(texts[point]) + 1:
             continue
-        text = "".join(map(_escaped, texts[points[start]]))
-        yield f'{{{points[start]:#x},{point:#x},U"{text}"}}'
+        text = texts[points[start]]
+        rows.append(f"{{{points[start]:#x},{point:#x},{pool.place(text)},{len(text)}}}")
         start = at + 1
-
-
-def _escaped(character: str) -> str:
-    point = ord(character)
-    if point < 0xA0:
-        return character if character.isalnum() else f"\\{point:03o}"
-    return f"\\u{point:04x}" if point < 0x10000 else f"\\U{point:08x}"
+    return rows
 
 
 def table_text() -> str:
     """Return the content of the file."""
     canonical, compatible = decompositions(NFD()), decompositions(NFKD())
     compatible = {c: text for c, text in compatible.items() if canonical.get(c) != text}
-    composed = compositions(canonical)
+    composed, pool = compositions(canonical), Pool()
+    texts = text_rows(canonical, pool), text_rows(compatible, pool)
     parts = (
         ("ClassRow kCharacters[]", class_rows(character_classes())),
         ("ClassRow kClusters[]", class_rows(cluster_classes())),
         ("ClassRow kCombining[]", class_rows(combining_classes())),
-        ("TextRow kCanonical[]", text_rows(canonical)),
-        ("TextRow kCompatible[]", text_rows(compatible)),
+        ("char32_t kTexts[]", (f"{ord(character):#x}" for character in pool.text)),
+        ("TextRow kCanonical[]", texts[0]),
+        ("TextRow kCompatible[]", texts[1]),
         ("ComposedRow kComposed[]", (f"{{{a:#x},{b:#x},{c:#x}}}" for a, b, c in composed)),
     )
     head = "// Written by write_character_tables.py from the tokenizers library. Do not edit.\n"

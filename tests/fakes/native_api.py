@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
+    from numpy.typing import NDArray
+
     from fakes.searching import FakeModel
 
 ERROR_BYTES = 1000
@@ -138,6 +140,16 @@ class NativeBundle(Handle):
 
     def __init__(self, library: Library, folder: Path) -> None:
         super().__init__(library, library.call("minnow_open", bytes(folder), None))
+        self.width: int = library.call("minnow_width", self._handle, result=ctypes.c_int32)
+
+    def encode(self, query: str) -> NDArray[np.float32]:
+        """Return the vector of a query."""
+        vector = np.empty(self.width, np.float32)
+        numbers = vector.ctypes.data_as(ctypes.POINTER(ctypes.c_float))
+        text = ctypes.byref(Text.of(query))
+        arguments = (self._handle, text, ctypes.c_size_t(1), ctypes.c_int32(1), numbers)
+        self._library.call("minnow_encode", *arguments, result=ctypes.c_int32)
+        return vector
 
     @property
     def handle(self) -> ctypes.c_void_p:
