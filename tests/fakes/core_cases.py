@@ -86,10 +86,10 @@ def _cases() -> Iterable[dict[str, Any]]:
 CASES = tuple(_cases())
 
 
-def answered(case: dict[str, Any]) -> dict[str, Any]:
+def answered(case: dict[str, Any], folder: Path = FOLDER) -> dict[str, Any]:
     """Return a case with the answer of minnow's Python."""
     model = FakeModel(similarity="dot" if case["file"].startswith("dot") else "cosine")
-    with Index(open_store(FOLDER / case["file"]), model) as index:
+    with Index(open_store(folder / case["file"]), model) as index:
         try:
             hits = index.search(case["query"], case.get("k", 5), **case.get("options", {}))
         except MinnowError:

@@ -169,7 +169,6 @@ class TestCalled:
         assert seen == set(header)
         assert "minnow_open_best" in seen
 
-
     def test_files_of_a_bundle(self, bundle: Bundle, tmp_path: Path) -> None:
         """An index of Python's, a memory file of C++'s, and what identifies the bundle in both."""
         library = Library(compile_library(tmp_path / "libminnow.so", []))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shutil
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -11,10 +12,17 @@ from fakes.native_api import Library, NativeError, NativeIndex
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 CASES = read_cases()
 FILES = sorted({case["file"] for case in CASES["cases"]})
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy, because SQLite writes beside a file that is open."""
+    return shutil.copytree(FOLDER, tmp_path_factory.mktemp("cases") / "copy")
 
 
 def of(file: str) -> Iterator[dict[str, Any]]:
@@ -34,15 +42,15 @@ def check(case: dict[str, Any], answer: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("file", FILES)
-def test_in_python(file: str) -> None:
+def test_in_python(folder: Path, file: str) -> None:
     for case in of(file):
-        check(case, answered(case))
+        check(case, answered(case, folder))
 
 
 @pytest.mark.tool("g++")
 @pytest.mark.parametrize("file", FILES)
-def test_in_cpp(core_library: Library, file: str) -> None:
-    with NativeIndex(core_library, FOLDER / file) as index:
+def test_in_cpp(core_library: Library, folder: Path, file: str) -> None:
+    with NativeIndex(core_library, folder / file) as index:
         for case in of(file):
             vector = CASES["vectors"][case["query"]]
             try:

@@ -311,7 +311,9 @@ def test_the_tables_are_what_the_library_says() -> None:
     scope = runpy.run_path(str(NATIVE / "tools/write_character_tables.py"))
     written = (NATIVE / "src/character_tables.inc").read_text()
     canonical = scope["decompositions"](normalizers.NFD())
-    assert "".join(scope["text_rows"](canonical, scope["Pool"]())) in written.replace(",\n", "").replace("},{", "}{")
+    assert "".join(scope["text_rows"](canonical, scope["Pool"]())) in written.replace(
+        ",\n", ""
+    ).replace("},{", "}{")
     assert all(
         f"{{{a:#x},{b:#x},{c:#x}}}" in written for a, b, c in scope["compositions"](canonical)
     )
