@@ -2,8 +2,9 @@
 
 ```bash
 python benchmarks/cluster.py rates BUNDLE MODEL CORPUS.jsonl   # tokens a second, memory of actors
-python benchmarks/cluster.py overhead BUNDLE                  # 1 000 000 rows, an engine of no cost
+python benchmarks/cluster.py overhead BUNDLE                   # a million rows, engine of no cost
 python benchmarks/cluster.py kills BUNDLE CORPUS.jsonl         # killed at five random moments
+python benchmarks/cluster.py plan --rate 17500                 # a billion passages, on paper
 ```
 
 A rate is that of the rows which a long run has more than a short one, so that it leaves out what
@@ -13,7 +14,9 @@ opens models and starts clusters.
 from __future__ import annotations
 
 import argparse
+import heapq
 import json
+import math
 import os
 import random
 import shutil
@@ -241,6 +244,38 @@ def command(arguments: argparse.Namespace, source: Path, output: Path) -> list[s
             "--json"]  # fmt: skip
 
 
+# --- a plan on paper -------------------------------------------------------------------------
+
+
+def plan(arguments: argparse.Namespace) -> None:
+    """Simulate a corpus on a cluster whose nodes die, from measured rates."""
+    choose = random.Random(arguments.seed)
+    part = ROWS * (arguments.tokens / arguments.rate + arguments.overhead / 1e6)
+    parts = math.ceil(arguments.passages / ROWS)
+    cores, size = arguments.cores, arguments.node
+    dies = [choose.expovariate(1 / (arguments.life * 3600)) for _ in range(cores // size)]
+    free = [(arguments.start, n % len(dies)) for n in range(cores)]
+    heapq.heapify(free)
+    lost = ended = 0.0
+    waiting = parts
+    while waiting:
+        at, node = heapq.heappop(free)
+        while dies[node] < at:  # the node died while it started or waited
+            dies[node] += choose.expovariate(1 / (arguments.life * 3600))
+        until = at + part * choose.lognormvariate(0, 0.1)
+        if dies[node] < until:  # the part is done again, after a new node has started
+            lost += dies[node] - at
+            heapq.heappush(free, (dies[node] + arguments.start, node))
+            continue
+        waiting -= 1
+        ended = max(ended, until)
+        heapq.heappush(free, (until, node))
+    used = ended * cores
+    print(f"{parts:,} parts of {part:.0f} s on {cores:,} cores: {ended / 3600:.2f} h, "
+          f"{used / 3600:,.0f} core-hours, of which {lost / used:.2%} lost with nodes and "
+          f"{1 - (parts * part + lost) / used:.2%} idle or starting")  # fmt: skip
+
+
 def main() -> None:
     """Read the command line, and measure."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
@@ -263,6 +298,17 @@ def main() -> None:
     three.add_argument("--seed", type=int, default=0)
     three.add_argument("--cluster", default="local")
     three.set_defaults(run=kills)
+    four = commands.add_parser("plan")
+    four.add_argument("--passages", type=float, default=1e9)
+    four.add_argument("--tokens", type=float, default=130, help="of a passage")
+    four.add_argument("--rate", type=float, required=True, help="tokens a second of a core")
+    four.add_argument("--overhead", type=float, default=15, help="microseconds of a row")
+    four.add_argument("--cores", type=int, default=1024)
+    four.add_argument("--node", type=int, default=16, help="cores of a node")
+    four.add_argument("--life", type=float, default=24, help="mean hours of a node's life")
+    four.add_argument("--start", type=float, default=120, help="seconds until a node works")
+    four.add_argument("--seed", type=int, default=0)
+    four.set_defaults(run=plan)
     arguments = parser.parse_args()
     arguments.run(arguments)
 
