@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from pyarrow import parquet
 
 from minnow.cluster.parts import PartRecord, read_record, stem_of
-from minnow.cluster.places import Place, reading
+from minnow.cluster.places import Place, many, reading
 from minnow.errors import InputError
 
 if TYPE_CHECKING:
@@ -52,5 +52,5 @@ def finished_files(folder: str | Path, filesystem: Any = None) -> list[FinishedF
     if not paths:
         raise InputError(f"There are no vectors in {folder}: `minnow embed` writes such files.")
     places = [Place(place.filesystem, path) for path in paths]
-    found = [FinishedFile(each, read_record(each)) for each in places]
+    found = map(FinishedFile, places, many(read_record, places))
     return sorted(found, key=lambda file: (file.record.source, file.record.start))

@@ -12,7 +12,7 @@ import pyarrow as pa
 from pyarrow import parquet
 
 from minnow.cluster.columns import ERROR, RESULTS, SCALE, TRUNCATED, VECTOR
-from minnow.cluster.places import PARQUET, Place, reading
+from minnow.cluster.places import PARQUET, Place, many, reading
 from minnow.errors import InputError
 from minnow.indexfile.fingerprint import Fingerprint
 
@@ -173,13 +173,20 @@ def plan_parts(
     Raises:
         InputError: A file cannot be read.
     """
-    for name in names:
-        place = folder / name
-        with reading(place), place.filesystem.open_input_file(place.path) as stream:
-            count = parquet.ParquetFile(stream).metadata.num_rows
+    for name, count in zip(names, many(count_rows, [folder / n for n in names]), strict=True):
         for start in range(0, count, rows):
             size = min(rows, count - start)
             yield CorpusPart(folder, name, start, size, None if keep is None else tuple(keep))
+
+
+def count_rows(place: Place) -> int:
+    """Read the number of a Parquet file's rows.
+
+    Raises:
+        InputError: It cannot be read.
+    """
+    with reading(place), place.filesystem.open_input_file(place.path) as stream:
+        return int(parquet.ParquetFile(stream).metadata.num_rows)
 
 
 def file_stem(source: str) -> str:

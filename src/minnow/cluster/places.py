@@ -6,10 +6,11 @@ import fnmatch
 import os
 import re
 import secrets
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import pyarrow as pa
 from pyarrow import fs
@@ -17,11 +18,14 @@ from pyarrow import fs
 from minnow.errors import InputError, OutputError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
+
+T = TypeVar("T")
 
 PARQUET = ".parquet"
 _STAGED = ".minnow-"
+_AT_ONCE = 16
 _LEFTOVER = timedelta(hours=1)
 _URI = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
 
@@ -183,6 +187,12 @@ def find_parquet(given: str | Path, filesystem: Any = None) -> tuple[Place, list
     if not names:
         raise InputError(f"There is no Parquet file at {given}. Name a folder or *.parquet.")
     return folder, names
+
+
+def many(read: Callable[[Place], T], places: Sequence[Place]) -> list[T]:
+    """Read something small of many files, several at once: an object store answers slowly."""
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        return list(pool.map(read, places))
 
 
 def _first_line(error: BaseException) -> str:
