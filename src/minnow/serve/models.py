@@ -98,12 +98,17 @@ class ServedModel:
         other.name = name
         return other
 
-    def rest(self) -> None:
-        """Free the memory of a runtime that can load its model again when it is next asked."""
-        for part in self.parts:
-            if isinstance(part.whole, MnnEngine):
-                part.whole.rest()
+    def rest(self) -> bool:
+        """Free the memory of a runtime that can load its model again when it is next asked.
+
+        Returns:
+            Whether there is such a runtime: MNN.
+        """
+        engines = [part.whole for part in self.parts if isinstance(part.whole, MnnEngine)]
+        for engine in engines:
+            engine.rest()
         release_memory()
+        return bool(engines)
 
     @property
     def width(self) -> int:

@@ -122,8 +122,8 @@ class Service:
             for model in {model.runner for model in self.models.values()}:
                 if self._used.get(model, before) < before:
                     self._used[model] = math.inf
-                    await self.in_thread(model.rest)
-                    log.info("%s rests after %g s without a request", model.name, idle)
+                    if await self.in_thread(model.rest):
+                        log.info("%s rests after %g s without a request", model.name, idle)
 
     async def _open_model(self, name: str, bundle: Bundle) -> ServedModel:
         """Open a model and give it to the batcher, unless another name has it already."""
