@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import math
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -83,6 +82,7 @@ class Service:
         self._retiring: set[asyncio.Task[None]] = set()
         self._resting: asyncio.Task[None] | None = None
         self._used: dict[ServedModel, float] = {}
+        self._busy: Counter[ServedModel] = Counter()
         watch = self.metrics.watch
         watch("minnow_ready", "1 when the server accepts requests.", lambda: self.state == "ready")
         watch(
@@ -120,8 +120,11 @@ class Service:
             await asyncio.sleep(min(idle, _LONGEST_LOOK))
             before = time.monotonic() - idle
             for model in {model.runner for model in self.models.values()}:
-                if self._used.get(model, before) < before:
-                    self._used[model] = math.inf
+                used = [self._used[part] for part in model.parts if part in self._used]
+                busy = any(self._busy[part] for part in model.parts)
+                if used and max(used) < before and not busy:
+                    for part in model.parts:
+                        self._used.pop(part, None)
                     if await self.in_thread(model.rest):
                         log.info("%s rests after %g s without a request", model.name, idle)
 
@@ -197,7 +200,8 @@ class Service:
             return  # another name has it
         for part in model.runner.parts:
             self.batcher.remove(part)
-        self._used.pop(model.runner, None)
+            self._used.pop(part, None)
+            self._busy.pop(part, None)
         model.runner.close()
 
     @property
@@ -277,9 +281,12 @@ class Service:
             ApiError: The queue is full, or the server stops.
             EngineError: The runtime failed.
         """
-        self._used[model.runner] = time.monotonic()
-        found = await self.batcher.embed(model.runner, rows.texts)
-        self._used[model.runner] = time.monotonic()
+        self._busy[model.runner] += 1
+        try:
+            found = await self.batcher.embed(model.runner, rows.texts)
+        finally:
+            self._busy[model.runner] -= 1
+            self._used[model.runner] = time.monotonic()
         self.metrics.on_rows(model.name, rows)
         return found
 
