@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from fakes.browser import a_browser
 from fakes.programs import refused, run_minnow
+from fakes.searching import write_documents
 
 from minnow import Reranker
-from minnow.search import Index
+from minnow.datasets import Dataset
+from minnow.engines import EngineOptions
+from minnow.search import Index, index_paths, open_index, open_model
+from minnow.serve.schemas import SearchRequest
+from minnow.serve.service import Service
+from minnow.serve.settings import Settings
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -36,6 +43,29 @@ def test_hits_are_the_indexs(indexed: Running, served: Tiny, index_file: Path, m
         for name in ("rank", "source", "number", "headings", "passage", "text", "metadata"):
             assert found[name] == hit[name]
     assert (answer.json["usage"]["total_tokens"] == 0) is (mode == "keyword")
+
+
+def test_an_index_of_truncated_vectors_belongs_to_its_model(
+    served: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = Dataset("one", {"d": "fish"}, {"q": "fish"}, {"q": {"d": 1}})
+    monkeypatch.setattr("minnow.datasets.builtin.builtin_dataset", lambda: data)
+    options, file = EngineOptions(engine="mnn"), tmp_path / "a.index"
+    with open_model(served.bundle, options) as model:
+        store = open_index(file, model, dim=model.fingerprint.width // 2)
+        index_paths([write_documents(tmp_path / "docs")], store, model)
+        store.close()
+
+    async def search() -> str:
+        service = Service(Settings(), {"tiny": served.bundle}, options, file)
+        await service.start()
+        assert service.searcher is not None
+        question = SearchRequest(query="minnows live in schools", mode="vector")
+        hits = await service.searcher.search(question, 1)
+        await service.close()
+        return hits[0].source
+
+    assert asyncio.run(search())
 
 
 def test_a_condition_in_sql(indexed: Running) -> None:

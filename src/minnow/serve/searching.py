@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from minnow.errors import IndexFileError, ServeError
 from minnow.indexfile.fingerprint import check_fingerprint
+from minnow.indexfile.truncated import adapted
 from minnow.search import BundleModel, Index, open_store
 from minnow.serve.inputs import questions
 from minnow.serve.models import ServedEmbedder
@@ -110,7 +111,7 @@ def open_searcher(file: Path, models: Mapping[str, ServedModel], embed: Embed) -
         for model in models.values():
             if not isinstance(model, ServedEmbedder):
                 continue
-            queued = _QueuedModel(model, embed)
+            queued = adapted(_QueuedModel(model, embed), store.fingerprint)
             try:
                 check_fingerprint(store.fingerprint, queued.fingerprint, str(file))
             except IndexFileError as error:
