@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from fakes.bundles import PROMPTS
+from fakes.bundles import PROMPTS, quick_recipe
 from fakes.checkpoint import edit_json, write_model, write_router
 
 from minnow import Embedder
 from minnow.bundle import ENCODER, MANIFEST
-from minnow.convert import convert
+from minnow.convert import convert, encoders
 from minnow.model.source import resolve
 from minnow.model.spec import EMBEDDING_INTERFACES, Interface
 from minnow.proof.probes import probe_texts, token_counter
@@ -96,6 +96,18 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     folder = tmp_path_factory.mktemp("prompts")
     model = write_model(folder / "model", pooling="mean", prompts=PROMPTS)
     return convert(str(model), folder / "bundle", recipe=RECIPES["fp32"])
+
+
+def test_numbers_in_a_file_of_their_own(
+    program: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """MNN finds them beside the encoder, as it does for encoders of large tables."""
+    monkeypatch.setattr(encoders, "LARGE_TABLE", 0)
+    model = write_model(tmp_path / "model", pooling="mean")
+    bundle = convert(str(model), tmp_path / "bundle", recipe=quick_recipe("int8"))
+    assert bundle.manifest.format == 8
+    with Embedder.open(bundle, on_truncate="ignore") as embedder:
+        assert np.abs(vectors(program, bundle, TEXTS) - embedder.encode(TEXTS)).max() < CLOSE
 
 
 def test_roles_have_their_prompts(program: Program, bundle: Bundle) -> None:
