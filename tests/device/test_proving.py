@@ -17,6 +17,7 @@ from fakes.sealed import change_record
 
 from minnow import Embedder, modes
 from minnow.bundle import CARD, MANIFEST, Bundle
+from minnow.convert import verify
 from minnow.device import proving
 from minnow.device.hard_texts import choose_hard_texts
 from minnow.device.machines import Host
@@ -84,6 +85,7 @@ def test_the_manifest_records_what_passed(copy: Bundle, monkeypatch: pytest.Monk
     assert "| emulated aarch64 | low | normal | 8 |" in (copy.folder / CARD).read_text()
     shown = json.loads(run_minnow("info", copy.folder, "--json").stdout)["proven_modes"]
     assert shown[0].startswith("emulated aarch64, precision low, memory normal: worst cosine")
+    assert verify(sealed, offline=True).passed
     assert is_proven(LOW, after, "aarch64")
     assert not is_proven(LOW, before, "aarch64")
     on_arm(monkeypatch)
