@@ -12,12 +12,12 @@ from the call to the texts, in rounds of one system after the other; the first c
 vectors or codes, do not count.
 
 faiss-cpu's binary index ranks by distance, then by the vectors in memory; sqlite-vec compares with
-all vectors. Neither reads a text. Both have to be installed by hand.
+all vectors. Neither reads a text. faiss-cpu, sqlite-vec and pysqlite3-binary have to be
+installed by hand.
 """
 
 from __future__ import annotations
 
-import sqlite3
 import subprocess
 import sys
 import time
@@ -136,9 +136,10 @@ def faiss_search(vectors: Floats) -> Search:
 
 def sqlite_vec_search(vectors: Floats) -> Search:
     """Return a search by sqlite-vec, which compares with all vectors, in a database in memory."""
+    import pysqlite3  # Python's own sqlite3 is often built without extensions
     import sqlite_vec
 
-    database = sqlite3.connect(":memory:")
+    database = pysqlite3.connect(":memory:")
     database.enable_load_extension(True)
     sqlite_vec.load(database)
     database.execute(
@@ -146,7 +147,7 @@ def sqlite_vec_search(vectors: Floats) -> Search:
     )
     rows = ((i + 1, row.tobytes()) for i, row in enumerate(vectors))
     database.executemany("INSERT INTO v (rowid, e) VALUES (?, ?)", rows)
-    question = "SELECT rowid FROM v WHERE e MATCH ? ORDER BY distance LIMIT 10"
+    question = "SELECT rowid FROM v WHERE e MATCH ? AND k = 10 ORDER BY distance"
     return lambda query: [row[0] for row in database.execute(question, (query.tobytes(),))]
 
 
