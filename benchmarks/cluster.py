@@ -42,7 +42,7 @@ from minnow.vectors import normalize
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-PART = 256
+PART = 512
 SHORT = 2 * PART
 
 
@@ -218,15 +218,16 @@ def kills(arguments: argparse.Namespace) -> None:
         table = read_corpus(arguments.corpus, arguments.rows)
         parquet.write_table(table, source / "corpus.parquet")
         whole, broken = Path(name) / "whole", Path(name) / "broken"
-        started = time.perf_counter()
         subprocess.run(command(arguments, source, whole), check=True, capture_output=True)
-        length = time.perf_counter() - started
         for _ in range(5):
             process = subprocess.Popen(
                 command(arguments, source, broken), start_new_session=True,
                 stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
             )  # fmt: skip
-            time.sleep(choose.uniform(0.2, 0.6) * length)
+            enough = len(list(broken.glob("*.parquet"))) + choose.randint(0, 3)
+            while len(list(broken.glob("*.parquet"))) < enough and process.poll() is None:
+                time.sleep(0.01)
+            time.sleep(choose.uniform(0, 1))
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
             print("killed with", len(list(broken.glob("*.parquet"))), "files", flush=True)
@@ -284,8 +285,8 @@ def main() -> None:
     one.add_argument("bundle")
     one.add_argument("model", help="of sentence-transformers; '' for none")
     one.add_argument("corpus")
-    one.add_argument("--rows", type=int, default=2560)
-    one.add_argument("--rounds", type=int, default=2)
+    one.add_argument("--rows", type=int, default=3072)
+    one.add_argument("--rounds", type=int, default=1)
     one.set_defaults(run=rates)
     two = commands.add_parser("overhead")
     two.add_argument("bundle")
@@ -294,7 +295,7 @@ def main() -> None:
     three = commands.add_parser("kills")
     three.add_argument("bundle")
     three.add_argument("corpus")
-    three.add_argument("--rows", type=int, default=2560)
+    three.add_argument("--rows", type=int, default=4096)
     three.add_argument("--seed", type=int, default=0)
     three.add_argument("--cluster", default="local")
     three.set_defaults(run=kills)
