@@ -25,7 +25,7 @@ import sys, time
 from pathlib import Path
 from minnow.search import indexing
 from fakes.searching import FakeModel, run_index
-indexing._BATCH, indexing._LONG = 5, 20
+indexing._BATCH, indexing._LONG, indexing._QUICK = 5, 20, 0.0
 
 class Slow(FakeModel):
     def encode_documents(self, texts):

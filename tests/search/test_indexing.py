@@ -164,6 +164,23 @@ class TestARun:
         store.close()
         assert sorted(set(known)) == [0, 4, 8, 10]
 
+    @pytest.mark.parametrize(("quick", "sizes"), [(float("inf"), [4, 8, 16, 16]), (0.0, [4] * 11)])
+    def test_batches_grow_while_they_are_quick(
+        self, docs: Path, monkeypatch: pytest.MonkeyPatch, quick: float, sizes: list[int]
+    ) -> None:
+        class Counting(FakeModel):
+            def encode_documents(self, texts: Sequence[str]) -> Floats:
+                found.append(len(texts))
+                return super().encode_documents(texts)
+
+        found: list[int] = []
+        monkeypatch.setattr(indexing_module, "_BATCH", 4)
+        monkeypatch.setattr(indexing_module, "_LARGEST_BATCH", 16)
+        monkeypatch.setattr(indexing_module, "_QUICK", quick)
+        run_index(FILE, write_documents(docs / "many", {f"{n}.txt": f"w{n}" for n in range(44)}),
+                  model=Counting())  # fmt: skip
+        assert found == sizes
+
     def test_an_empty_document_is_known_too(self, docs: Path) -> None:
         (docs / "empty.txt").touch()
         assert run(docs)["added"] == 4
@@ -394,6 +411,7 @@ class TestStopped:
     @pytest.fixture(autouse=True)
     def small_batches(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(indexing_module, "_BATCH", 4)
+        monkeypatch.setattr(indexing_module, "_QUICK", 0.0)
         monkeypatch.setattr(indexing_module, "_LONG", 10)
 
     def test_the_next_run_does_the_rest(self, docs: Path) -> None:

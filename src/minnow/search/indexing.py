@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -40,8 +41,12 @@ if TYPE_CHECKING:
     from minnow.indexfile.store import Store
     from minnow.search.reading import FoundDocument
 
-_BATCH = 256
-"""Chunks that are embedded together; documents with that many chunks are one transaction."""
+_BATCH, _LARGEST_BATCH = 256, 2048
+"""Chunks that are embedded together; documents with that many chunks are one transaction. While
+a batch takes less than `_QUICK` seconds, the next one has twice as many: few and large batches keep
+every core at work, and a process that is killed still loses seconds only."""
+
+_QUICK = 4.0
 
 _MEMORY_PER_BYTE = 12
 """Bytes of memory for each byte of a file, at the peak: the bytes, and its text twice, of which one
@@ -227,6 +232,7 @@ class _Run:
             model.tokenizer, max_tokens=settings.max_tokens, overlap=settings.overlap
         )
         self._waiting: list[_Waiting] = []
+        self._waiting_chunks, self._batch = 0, _BATCH
         self._finished: list[tuple[str, bytes, list[str]]] = []
 
     def file(self, name: str, path: Path) -> None:
@@ -294,7 +300,8 @@ class _Run:
             return True
         known = self.writer.texts(entry.key) if digest is not None else {}
         self._waiting.append(_Waiting(entry, chunks, known))
-        if sum(max(1, len(w.chunks)) for w in self._waiting) >= _BATCH:
+        self._waiting_chunks += max(1, len(chunks))
+        if self._waiting_chunks >= self._batch:
             self.flush()
         return True
 
@@ -315,7 +322,10 @@ class _Run:
             for chunk in waiting.chunks
             if chunk.text not in waiting.known
         }
+        started = time.monotonic()
         made = self._embed(list(missing))
+        if len(missing) >= self._batch // 2 and time.monotonic() - started < _QUICK:
+            self._batch = min(2 * self._batch, _LARGEST_BATCH)
         self._report.reused += sum(
             chunk.text in waiting.known for waiting in self._waiting for chunk in waiting.chunks
         )
@@ -327,14 +337,15 @@ class _Run:
                 )
                 for waiting in self._waiting
             )
-            self._waiting = []
+            self._waiting, self._waiting_chunks = [], 0
         for path, sha256, names in self._finished:
             self.writer.finish_file(path, sha256, names)
         self._finished = []
 
     def _long(self, entry: Entry, document: Document) -> None:
         """Embed a document in parts, save their vectors, and write the document at the end."""
-        for texts in batches((chunk.text for chunk in self._splitter.stream(document)), _BATCH):
+        texts_of = (chunk.text for chunk in self._splitter.stream(document))
+        for texts in batches(texts_of, self._batch):
             missing = [
                 text
                 for text, row in zip(texts, self.writer.staged(texts), strict=True)
@@ -356,7 +367,7 @@ class _Run:
     def _embed(self, texts: list[str]) -> dict[str, bytes]:
         """Embed texts in batches, and return the encoded vectors by text."""
         made: dict[str, bytes] = {}
-        for batch in batches(texts, _BATCH):
+        for batch in batches(texts, self._batch):
             rows = self.writer.rows(self._model.encode_documents(batch))
             made.update(zip(batch, rows, strict=True))
             self._report.embedded += len(batch)
