@@ -75,6 +75,19 @@ def test_an_idle_model_takes_no_memory_and_answers_when_asked(served: Tiny) -> N
     asyncio.run(run())
 
 
+def test_a_model_is_loaded_on_demand(served: Tiny) -> None:
+    async def run() -> None:
+        service = Service(Settings(on_demand=True), {"a": served.bundle}, OPTIONS)
+        await service.start()
+        model = service.models["a"]
+        assert not any(sessions(model))
+        assert (await vector(service, "a")).size
+        assert any(sessions(model))
+        await service.close()
+
+    asyncio.run(run())
+
+
 @pytest.mark.parametrize(("lean", "count"), [(True, 1), (False, 3)])
 def test_a_lean_server_has_one_session(served: Tiny, lean: bool, count: int) -> None:
     model = open_model("a", served.bundle, OPTIONS, settings=Settings(lean=lean))

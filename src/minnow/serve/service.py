@@ -132,10 +132,13 @@ class Service:
         """Open a model and give it to the batcher, unless another name has it already."""
         others = list(self.models.values())
         model = await self.in_thread(open_model, name, bundle, self._options, others, self.settings)
-        self._used[model.runner] = time.monotonic()
         if model.runner is model:
             for part in model.parts:
                 self.batcher.add(part)
+            if self.settings.on_demand:
+                await self.in_thread(model.rest)
+            else:
+                self._used[model] = time.monotonic()
         return model
 
     @contextmanager

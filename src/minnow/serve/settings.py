@@ -106,6 +106,9 @@ class Settings:
         "it again. 0: never.",
         min=0,
     )
+    on_demand: bool = setting(
+        False, "Free a model on MNN once it is checked at the start; the first request loads it."
+    )
     access_log: bool = setting(False, "Log every request on stderr: route, status, time.")
     limits: Limits = Limits()
 
