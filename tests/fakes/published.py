@@ -61,16 +61,21 @@ def publish(
     ranks = original.reranking is not None
     output = Interface.SCORES if ranks else Interface.SENTENCE_EMBEDDING
     whole: Head | None = replace(original.head, **head) if pooled or ranks else None
-    model = build_graph(
-        network(original.network), changed, head=whole, shape=shape, output=output, exact_gelu=True
-    )
-    graph(model)
+
+    def build(**options: Any) -> Any:
+        model = build_graph(
+            network(original.network), changed, head=whole, shape=shape, output=output,
+            exact_gelu=True, **options,
+        )  # fmt: skip
+        graph(model)
+        return model
+
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "graph.onnx"
     if as_it_is:
-        path.write_bytes(model.SerializeToString())
+        path.write_bytes(build().SerializeToString())
     else:
-        write_graph(model, path, recipe)
+        write_graph(build, path, recipe)
     size = f":int:{shape[0]}x{shape[1]}" if shape else ""
     named = [name + size for name in inputs or original.encoder.inputs]
     convert_to_mnn(path, folder / "encoder.mnn", recipe, named, log=folder / "log.txt")

@@ -208,8 +208,8 @@ def test_heads_attend_on_their_own(tmp_path: Path) -> None:
 def test_scores_that_would_overflow_do_not(tiny: Path) -> None:
     source = source_of(tiny)
     spec = read_encoder_spec(source)
-    tensors = read_tensors(source, spec)
-    tensors["layer.0.query.weight"] *= 1e4
+    tensors = dict(read_tensors(source, spec))
+    tensors["layer.0.query.weight"] = tensors["layer.0.query.weight"] * 1e4
 
     states = ReferenceModel(network_of(spec), CLS, tensors).hidden_states(IDS)
 

@@ -11,7 +11,6 @@ from minnow.engines import EngineOptions
 from minnow.engines.mnn import MnnEngine
 from minnow.serve.inputs import Rows
 from minnow.serve.models import ServedEmbedder, open_model
-from minnow.serve.service import Service
 from minnow.serve.settings import Settings
 
 if TYPE_CHECKING:
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from minnow.serve.models import ServedModel
+    from minnow.serve.service import Service
 
 pytestmark = pytest.mark.extra("serve")
 
@@ -33,6 +33,12 @@ def sessions(model: ServedModel) -> list[bool]:
     return [engine._session is not None for engine in engines]  # type: ignore[attr-defined]
 
 
+def service_of(settings: Settings, served: Tiny, *names: str) -> Service:
+    from minnow.serve.service import Service  # it imports the extra `serve`
+
+    return Service(settings, dict.fromkeys(names, served.bundle), OPTIONS)
+
+
 async def vector(service: Service, name: str) -> NDArray[np.float32]:
     model = service.model(name, ServedEmbedder)
     texts = model.tokens(["fish sleep"], "")
@@ -41,8 +47,7 @@ async def vector(service: Service, name: str) -> NDArray[np.float32]:
 
 def test_names_of_one_folder_share_a_model(served: Tiny) -> None:
     async def run() -> None:
-        bundles = {"a": served.bundle, "b": served.bundle}
-        service = Service(Settings(), bundles, OPTIONS)
+        service = service_of(Settings(), served, "a", "b")
         await service.start()
         first, second = service.models["a"], service.models["b"]
         assert (first.name, second.name) == ("a", "b")
@@ -58,7 +63,7 @@ def test_names_of_one_folder_share_a_model(served: Tiny) -> None:
 
 def test_an_idle_model_takes_no_memory_and_answers_when_asked(served: Tiny) -> None:
     async def run() -> None:
-        service = Service(Settings(idle_seconds=0.2), {"a": served.bundle}, OPTIONS)
+        service = service_of(Settings(idle_seconds=0.2), served, "a")
         await service.start()
         before = await vector(service, "a")
         model = service.models["a"]
@@ -77,7 +82,7 @@ def test_an_idle_model_takes_no_memory_and_answers_when_asked(served: Tiny) -> N
 
 def test_a_model_is_loaded_on_demand(served: Tiny) -> None:
     async def run() -> None:
-        service = Service(Settings(on_demand=True), {"a": served.bundle}, OPTIONS)
+        service = service_of(Settings(on_demand=True), served, "a")
         await service.start()
         model = service.models["a"]
         assert not any(sessions(model))

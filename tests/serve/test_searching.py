@@ -16,7 +16,6 @@ from minnow.datasets import Dataset
 from minnow.engines import EngineOptions
 from minnow.search import Index, index_paths, open_index, open_model
 from minnow.serve.schemas import SearchRequest
-from minnow.serve.service import Service
 from minnow.serve.settings import Settings
 
 if TYPE_CHECKING:
@@ -57,6 +56,8 @@ def test_an_index_of_truncated_vectors_belongs_to_its_model(
         store.close()
 
     async def search() -> str:
+        from minnow.serve.service import Service  # it imports the extra `serve`
+
         service = Service(Settings(), {"tiny": served.bundle}, options, file)
         await service.start()
         assert service.searcher is not None
