@@ -53,13 +53,13 @@ def read_rows(path: Path, kind: type[_Row], fields: str) -> Iterator[tuple[int, 
         records = ((n, replace_json_halves(line)) for n, line in read_lines(path))
     for number, record in records:
         try:
-            yield number, _decode(record, decoder)
+            yield number, _decode(record, decoder, kind)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             problem = f"is not a JSON object with {fields}: {error}"
             raise line_error(path, number, problem) from error
 
 
-def _decode(record: bytes, decoder: msgspec.json.Decoder[_Row]) -> _Row:
+def _decode(record: bytes, decoder: msgspec.json.Decoder[_Row], kind: type[_Row]) -> _Row:
     """Decode a row; NaN and Infinity, which Python's json writes, are read in keys of no matter."""
     try:
         return decoder.decode(record)
@@ -68,7 +68,7 @@ def _decode(record: bytes, decoder: msgspec.json.Decoder[_Row]) -> _Row:
             content = json.loads(record, parse_constant=lambda _: None)
         except ValueError:
             raise error from None
-        return msgspec.convert(content, decoder.type)
+        return msgspec.convert(content, kind)
 
 
 def _read_parquet(path: Path) -> Iterator[tuple[int, dict[str, object]]]:
