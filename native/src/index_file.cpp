@@ -3,7 +3,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <array>
 #include <cctype>
 #include <cstring>
 #include <random>
@@ -13,72 +12,9 @@
 #include "schema.hpp"
 
 namespace minnow {
-
-const CheckedTable kFiles = {"files", "id, path, sha256", true};
-const CheckedTable kDocuments = {"documents", "id, file, name, digest, first_chunk, chunks, metadata", true};
-const CheckedTable kChunks = {"chunks", "id, document, body, start, headings, text, words"};
-const CheckedTable kVectors = {"vectors", "id, vector", false, true};
-const CheckedTable kMemories = {"memories", "id, text, kind, importance, created, used, times, tags, wordings", true};
-const CheckedTable kMemoryVectors = {"memory_vectors", "id, vector", false, true};
-const CheckedTable kMemoryLinks = {"memory_links", "insight, source", true};
-const CheckedTable kMemoryTurns = {"memory_turns", "id, speaker, session", true};
-
 namespace {
 
 const int kPageSizes[] = {8192, 16384, 32768, 65536};
-
-// Appends a column as MessagePack, each number in the shortest form.
-void append_packed(std::string& row, const Statement& from, int column) {
-    auto number = [&](unsigned head, uint64_t value, int size) {
-        row += static_cast<char>(head);
-        while (size--) row += static_cast<char>(value >> 8 * size);
-    };
-    std::string_view bytes;
-    int type = from.type(column);
-    if (type == SQLITE_NULL) row += '\xc0';
-    if (type == SQLITE_FLOAT) {
-        double real = from.real(column);
-        uint64_t bits;
-        std::memcpy(&bits, &real, 8);
-        number(0xcb, bits, 8);
-    }
-    if (type == SQLITE_INTEGER) {
-        int64_t value = from.integer(column);
-        auto bits = static_cast<uint64_t>(value);
-        if (value >= -32 && value < 128) number(bits & 0xff, 0, 0);
-        else if (value >= 0) number(value < 1 << 8 ? 0xcc : value < 1 << 16 ? 0xcd : value < 1ll << 32 ? 0xce : 0xcf,
-                                    bits, value < 1 << 8 ? 1 : value < 1 << 16 ? 2 : value < 1ll << 32 ? 4 : 8);
-        else number(value >= -128 ? 0xd0 : value >= -32768 ? 0xd1 : value >= -(1ll << 31) ? 0xd2 : 0xd3,
-                    bits, value >= -128 ? 1 : value >= -32768 ? 2 : value >= -(1ll << 31) ? 4 : 8);
-    }
-    if (type == SQLITE_TEXT || type == SQLITE_BLOB) {
-        bytes = from.bytes(column);
-        bool text = type == SQLITE_TEXT;
-        size_t size = bytes.size();
-        if (text && size < 32) number(0xa0 | size, 0, 0);
-        else if (size < 256) number(text ? 0xd9 : 0xc4, size, 1);
-        else if (size < 65536) number(text ? 0xda : 0xc5, size, 2);
-        else number(text ? 0xdb : 0xc6, size, 4);
-        row += bytes;
-    }
-}
-
-}  // namespace
-
-uint32_t checksum_of(const CheckedTable& table, const Statement& row, int columns) {
-    if (table.vectors) {
-        if (row.type(0) != SQLITE_INTEGER || row.type(1) != SQLITE_BLOB) throw Error("a vector is none");
-        auto id = static_cast<uint64_t>(row.integer(0));
-        std::string key;
-        for (int byte = 0; byte < 8; ++byte) key += static_cast<char>(id >> 8 * byte);
-        return crc32(row.bytes(1), crc32(key));
-    }
-    std::string packed(1, static_cast<char>(0x90 | columns));
-    for (int column = 0; column < columns; ++column) append_packed(packed, row, column);
-    return crc32(packed);
-}
-
-namespace {
 
 uint32_t fact_checksum(const Database& database, const std::string& name, const std::string& value) {
     Statement row(database, "SELECT ?, ?");
@@ -92,27 +28,15 @@ void write_fact(const Database& database, const std::string& name, const std::st
         .with(name, value, static_cast<int64_t>(fact_checksum(database, name, value))).run();
 }
 
-// Writes the rows of `sums` for the tables of an owner that were made just now.
-void count_rows(const Database& database, const Owner& owner) {
-    std::istringstream tables(owner.counted);
-    for (std::string table; tables >> table;)
-        Statement(database, "INSERT OR REPLACE INTO sums VALUES (?, 0, 0)").with(table).run();
-}
-
-// Returns the checksum of the keyword index: of all its blocks, then of the other rows.
-uint32_t keyword_checksum(const Database& database) {
-    uint32_t sum = 0;
-    for (auto* sql : {"SELECT id, block FROM chunks_fts_data ORDER BY id",
-                      "SELECT segid, term, pgno FROM chunks_fts_idx ORDER BY segid, term",
-                      "SELECT k, v FROM chunks_fts_config ORDER BY k"}) {
-        Statement rows(database, sql);
-        while (rows.next()) {
-            std::string packed(1, static_cast<char>(0x90 | rows.columns()));
-            for (int column = 0; column < rows.columns(); ++column) append_packed(packed, rows, column);
-            sum = crc32(packed, sum);
-        }
+// Makes the tables of the owner whose first table is named, and their rows of `sums`.
+void make_tables(const Database& database, const char* first) {
+    for (auto& owner : kOwners) {
+        if (std::strcmp(owner.table, first)) continue;
+        for (size_t i = 0; i < owner.count; ++i) database.run(owner.statements[i]);
+        std::istringstream tables(owner.counted);
+        for (std::string table; tables >> table;)
+            Statement(database, "INSERT OR REPLACE INTO sums VALUES (?, 0, 0)").with(table).run();
     }
-    return sum;
 }
 
 bool is_writable(const std::string& path) {
@@ -131,19 +55,19 @@ std::string uri_of(const std::string& path) {
     return uri;
 }
 
-// Returns the file and the flags to open: for writing where possible, as the last writer to close leaves no log.
-std::pair<std::string, int> place_of(const std::string& path, IndexFile::Mode mode) {
+// Opens a file: for writing where possible, as the last writer to close leaves no log.
+Database opened(const std::string& path, IndexFile::Mode mode) {
     for (auto* suffix : {"", "-wal", "-shm", "-journal"}) {
         struct stat found;
         bool there = !stat((path + suffix).c_str(), &found);
         if (!there && !*suffix) throw Error("There is no file " + path + ".");
         if (there && !S_ISREG(found.st_mode)) throw Error(path + suffix + " is not a file, but a folder, pipe, socket or device.");
     }
-    if (is_writable(path)) return {path, SQLITE_OPEN_READWRITE};
+    if (is_writable(path)) return {path, SQLITE_OPEN_READWRITE, path};
     if (mode == IndexFile::Mode::kWrite) throw Error(path + " cannot be written.");
     struct stat log;
-    if (!stat((path + "-wal").c_str(), &log) && log.st_size) return {path, SQLITE_OPEN_READONLY};
-    return {uri_of(path) + "?immutable=1", SQLITE_OPEN_READONLY};
+    if (!stat((path + "-wal").c_str(), &log) && log.st_size) return {path, SQLITE_OPEN_READONLY, path};
+    return {uri_of(path) + "?immutable=1", SQLITE_OPEN_READONLY, path};
 }
 
 std::pair<uint64_t, uint64_t> identity_of(const std::string& path) {
@@ -192,32 +116,8 @@ int page_size(int row) {
 
 }  // namespace
 
-uint32_t crc32(std::string_view bytes, uint32_t before) {
-    static const auto table = [] {
-        std::array<std::array<uint32_t, 256>, 8> made{};
-        for (uint32_t i = 0; i < 256; ++i) {
-            uint32_t value = i;
-            for (int bit = 0; bit < 8; ++bit) value = value & 1 ? 0xedb88320u ^ value >> 1 : value >> 1;
-            made[0][i] = value;
-        }
-        for (int slice = 1; slice < 8; ++slice)
-            for (int i = 0; i < 256; ++i)
-                made[slice][i] = made[0][made[slice - 1][i] & 255] ^ made[slice - 1][i] >> 8;
-        return made;
-    }();
-    uint32_t sum = ~before;
-    auto at = reinterpret_cast<const unsigned char*>(bytes.data()), end = at + bytes.size();
-    for (; end - at >= 8; at += 8) {
-        uint32_t low = sum ^ (at[0] | at[1] << 8 | at[2] << 16 | static_cast<uint32_t>(at[3]) << 24);
-        sum = table[7][low & 255] ^ table[6][low >> 8 & 255] ^ table[5][low >> 16 & 255] ^ table[4][low >> 24] ^
-              table[3][at[4]] ^ table[2][at[5]] ^ table[1][at[6]] ^ table[0][at[7]];
-    }
-    for (; at != end; ++at) sum = table[0][(sum ^ *at) & 255] ^ sum >> 8;
-    return ~sum;
-}
-
 IndexFile::IndexFile(const std::string& path, Mode mode)
-    : database(place_of(path, mode).first, place_of(path, mode).second, path),
+    : database(opened(path, mode)),
       path(path),
       fingerprint([&] {
           check();
@@ -272,11 +172,7 @@ void IndexFile::create(const std::string& path, const Fingerprint& model, int ma
     made.run("BEGIN IMMEDIATE");
     if (*made.number("SELECT count(*) FROM sqlite_master")) return made.run("COMMIT");  // by another process
     for (auto* statement : kBaseSchema) made.run(statement);
-    for (auto& owner : kOwners) {
-        if (std::string(owner.table) != "documents") continue;
-        for (size_t i = 0; i < owner.count; ++i) made.run(owner.statements[i]);
-        count_rows(made, owner);
-    }
+    make_tables(made, "documents");
     Statement(made, "INSERT OR REPLACE INTO sums VALUES ('chunks_fts', 0, ?)")
         .with(static_cast<int64_t>(keyword_checksum(made))).run();
     std::random_device random;
@@ -354,7 +250,7 @@ void IndexFile::check_row(const CheckedTable& table, const Statement& row) const
 
 void IndexFile::read_table(const CheckedTable& table, const std::function<void(const Statement&)>& take) {
     int64_t count = 0, total = 0;
-    auto rows = select(table, std::string("ORDER BY ") + std::string(table.columns).substr(0, std::string(table.columns).find(',')));
+    auto rows = select(table, "ORDER BY " + table.key());
     while (rows.next()) {
         check_row(table, rows);
         ++count, total += rows.integer(rows.columns() - 1);
@@ -367,21 +263,15 @@ void IndexFile::read_table(const CheckedTable& table, const std::function<void(c
 }
 
 void IndexFile::write_checksum(const CheckedTable& table, int64_t key) {
-    std::string columns = table.columns, first = columns.substr(0, columns.find(','));
-    auto row = select(table, "WHERE " + first + " = ?");
+    auto row = select(table, "WHERE " + table.key() + " = ?");
     if (!row.with(key).next()) return;
     int64_t sum = checksum_of(table, row, row.columns() - 1);
     row.reset();
-    Statement(database, std::string("UPDATE ") + table.name + " SET checksum = ? WHERE " + first + " = ?").with(sum, key).run();
+    Statement(database, std::string("UPDATE ") + table.name + " SET checksum = ? WHERE " + table.key() + " = ?").with(sum, key).run();
 }
 
 void IndexFile::create_tables(const char* first) {
-    if (database.has_table(first)) return;
-    for (auto& owner : kOwners)
-        if (!std::strcmp(owner.table, first)) {
-            for (size_t i = 0; i < owner.count; ++i) database.run(owner.statements[i]);
-            count_rows(database, owner);
-        }
+    if (!database.has_table(first)) make_tables(database, first);
 }
 
 void IndexFile::check_keywords() {

@@ -3,25 +3,10 @@
 #include <functional>
 #include <mutex>
 
-#include "sqlite.hpp"
+#include "checksums.hpp"
 #include "text_model.hpp"
 
 namespace minnow {
-
-uint32_t crc32(std::string_view bytes, uint32_t before = 0);  // that of zlib
-
-// A table whose rows have checksums, which the last column has.
-struct CheckedTable {
-    const char* name;
-    const char* columns;  // those that a checksum covers, the key first
-    bool counted = false;  // `sums` has its number of rows and their total
-    bool vectors = false;  // its rows are an id and a vector
-};
-
-// Returns the checksum of the first columns of a row.
-uint32_t checksum_of(const CheckedTable& table, const Statement& row, int columns);
-
-extern const CheckedTable kFiles, kDocuments, kChunks, kVectors, kMemories, kMemoryVectors, kMemoryLinks, kMemoryTurns;
 
 // An open index file. Its methods may be called from several threads, which take turns.
 class IndexFile {
@@ -87,6 +72,9 @@ private:
 
 // Reads new vectors of a table into a matrix, and drops others; `ids` are those of all its rows, ascending.
 void refresh_matrix(Matrix& matrix, IndexFile& file, const CheckedTable& table, const std::vector<int64_t>& ids);
+
+// Keeps of some ids, or of all where there are none yet, those that are among others; the result is ascending.
+void narrow(std::optional<std::vector<int64_t>>& some, std::vector<int64_t> others);
 
 // Runs SQL of a user's condition on its columns; it may read some tables and change nothing, for at most 10 s.
 // `parameters` is a JSON array or object, or null.

@@ -35,6 +35,7 @@ TOKENIZER = (
     "src/words.cpp",
 )
 INDEX = (
+    "src/checksums.cpp",
     "src/filters.cpp",
     "src/index_file.cpp",
     "src/keyword.cpp",
