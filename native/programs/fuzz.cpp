@@ -1,8 +1,10 @@
 // A fuzzer of the parsers: minnow-fuzz KIND FILE... [--runs N] [--seed N]
 //
-// KIND is json, tokenizer, manifest, pattern, query, dates, index, memory or rows; FILEs are sound inputs of it. Each run changes one in a
-// few places; for rows, which takes indexes and memories, values of columns, with checksums that fit. Whatever happens then, it must be an answer or an Error; sanitizers end the program at anything else. With Clang,
-// -DMINNOW_LIBFUZZER=ON makes libFuzzer's program of the same function, with KIND in the variable MINNOW_FUZZ.
+// KIND is json, tokenizer, manifest, pattern, query, dates, index, memory or rows; FILEs are sound inputs of it. Each
+// run changes bytes of one in a few places; for rows, which takes indexes and memories, it changes values of columns,
+// with checksums that fit. The outcome must be an answer or an Error; sanitizers end the program at anything else.
+// With Clang, -DMINNOW_LIBFUZZER=ON makes libFuzzer's program of the same function, with KIND in the variable
+// MINNOW_FUZZ.
 #include <unistd.h>
 
 #include <cstdint>

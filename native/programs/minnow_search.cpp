@@ -26,8 +26,8 @@ Prints the hits of a question in a file of `minnow index`, the best first, a lin
 std::string read_input() { return {std::istreambuf_iterator<char>(std::cin), {}}; }
 
 void print_words() {
-    for (auto& text : minnow::parse_json(read_input(), "Standard input").as<minnow::Json::Array>("texts"))
-        std::cout << minnow::to_json({minnow::encode_utf8(minnow::divide(minnow::decode_utf8(text.as<std::string>("text"))))}) << "\n";
+    for (auto& text : minnow::texts_in(minnow::parse_json(read_input(), "Standard input"), "texts"))
+        std::cout << minnow::quoted(minnow::encode_utf8(minnow::divide(minnow::decode_utf8(text)))) << "\n";
 }
 
 int search(const std::string& file, const std::string& bundle, const std::string& question, const std::vector<float>& vector, int k,

@@ -1,7 +1,9 @@
 // A user's condition in SQL, which may read some tables and change nothing: src/minnow/indexfile/filters.py.
+#include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <cstring>
+#include <iterator>
 
 #include "index_file.hpp"
 #include "schema.hpp"
@@ -60,6 +62,14 @@ void bind_parameters(Statement& statement, const Json& parameters) {
 }
 
 }  // namespace
+
+void narrow(std::optional<std::vector<int64_t>>& some, std::vector<int64_t> others) {
+    std::sort(others.begin(), others.end());
+    if (!some) { some = std::move(others); return; }
+    std::vector<int64_t> both;
+    std::set_intersection(some->begin(), some->end(), others.begin(), others.end(), std::back_inserter(both));
+    some = std::move(both);
+}
 
 std::vector<std::pair<int64_t, int64_t>> select_where(IndexFile& file, const std::string& query, const std::string& where,
                                                       const Json& parameters, const std::string& hint) {

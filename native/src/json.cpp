@@ -165,4 +165,16 @@ Json read_json(const std::string& path) {
 
 std::string quoted(const std::string& text) { return to_json({text}); }
 
+std::vector<std::string> texts_in(const Json& array, const std::string& name) {
+    std::vector<std::string> found;
+    for (auto& text : array.as<Json::Array>(name)) found.push_back(text.as<std::string>(name));
+    return found;
+}
+
+Json texts_of(const std::vector<std::string>& texts) {
+    Json::Array found;
+    for (auto& text : texts) found.push_back({text});
+    return {std::move(found)};
+}
+
 }  // namespace minnow

@@ -57,5 +57,9 @@ Json parse_json(std::string_view text, const std::string& name);
 Json read_json(const std::string& path);
 // Returns a string of UTF-8 as JSON writes it.
 std::string quoted(const std::string& text);
+// Returns the texts of a JSON array; `name` names it in messages.
+std::vector<std::string> texts_in(const Json& array, const std::string& name);
+// Returns a JSON array of texts.
+Json texts_of(const std::vector<std::string>& texts);
 
 }  // namespace minnow

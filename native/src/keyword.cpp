@@ -176,12 +176,8 @@ Keywords::Ids Keywords::candidates(const Chosen& chosen, const KeywordQuery& ask
     Ids ids;
     std::vector<double> sums;
     for (size_t i = 0; i < chosen.size(); ++i) {
-        if (asked.phrases.empty() && sums.size() > kMostScored) {
-            auto reached = sums;
-            auto place = reached.end() - kMostScored;
-            std::nth_element(reached.begin(), place, reached.end());
-            if (*place >= left) break;  // no text with only the words that are left gets among them
-        }
+        bool enough = asked.phrases.empty() && sums.size() > kMostScored;
+        if (enough && at_rank(sums, kMostScored) >= left) break;  // no text with only the words that are left gets among them
         left -= weights[i];
         Ids more = having(chosen[i].first, allowed), both;
         std::vector<double> gained;

@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
-#include <numeric>
 
 #include "expressions.hpp"
 #include "unicode.hpp"
@@ -14,7 +13,6 @@
 namespace minnow {
 namespace {
 
-const size_t kNone = static_cast<size_t>(-1);
 const double kHighestBackground = 0.95;
 
 // Returns the tags of memories in the form that the file stores.
@@ -24,6 +22,15 @@ std::string tags_of(const std::vector<std::string>& tags) {
     return to_python_json({sorted.begin(), sorted.end()});
 }
 
+// Returns whether a text has a word such as "today", which says another thing on another day.
+bool is_relative(const std::string& text) {
+    auto words = plain_words_of(text);
+    return std::any_of(words.begin(), words.end(), [](auto& word) {
+        return std::find(std::begin(kRelative), std::end(kRelative), word) != std::end(kRelative);
+    });
+}
+
+// Returns the path, where it now has a file if one was to be made.
 const std::string& opened(const std::string& path, TextModel* model, const MemoryOptions& options) {
     struct stat found;
     bool empty = stat(path.c_str(), &found) != 0 || (S_ISREG(found.st_mode) && found.st_size == 0);
@@ -115,11 +122,7 @@ std::optional<Item> Memory::find_repeated(const Observation& seen, int64_t at, c
         bool may = item.kind == kind && std::find(seen.sources.begin(), seen.sources.end(), id) == seen.sources.end() &&
                    item.session.empty() && item.speaker == seen.speaker;
         if (!may) continue;
-        auto words = plain_words_of(seen.text);
-        bool relative = std::any_of(words.begin(), words.end(), [](auto& word) {
-            return std::find(std::begin(kRelative), std::end(kRelative), word) != std::end(kRelative);
-        });
-        if (std::abs(at - item.created) > 12 * kHour && relative) continue;
+        if (std::abs(at - item.created) > 12 * kHour && is_relative(seen.text)) continue;
         if (say_the_same(seen.text, item.text, keywords_.reader())) return item;
     }
     return std::nullopt;
@@ -239,16 +242,23 @@ void Memory::read_row(const Statement& row, const std::string& speaker, const st
     else rows_.insert(place, found);
 }
 
+std::optional<Statement> Memory::select_turn() {
+    if (!file_.database.has_table("memory_turns")) return std::nullopt;
+    return file_.select(kMemoryTurns, "WHERE id = ?");
+}
+
+std::pair<std::string, std::string> Memory::read_turn(std::optional<Statement>& turn, int64_t id) const {
+    if (!turn || !turn->with(id).next()) return {};
+    file_.check_row(kMemoryTurns, *turn);
+    return {turn->text(1), turn->text(2)};
+}
+
 // Reads those memories again that this object wrote in the present transaction, as the only ones that changed.
 void Memory::changed(const std::set<int64_t>& ids) {
-    bool turns = file_.database.has_table("memory_turns");
     auto rows = file_.select(kMemories, "WHERE id = ?");
+    auto turn = select_turn();
     for (int64_t id : ids) {
-        std::string speaker, session;
-        if (turns) {
-            auto turn = file_.select(kMemoryTurns, "WHERE id = ?");
-            if (turn.with(id).next()) file_.check_row(kMemoryTurns, turn), speaker = turn.text(1), session = turn.text(2);
-        }
+        auto [speaker, session] = read_turn(turn, id);
         if (rows.with(id).next()) {
             file_.check_row(kMemories, rows);
             read_row(rows, speaker, session);
@@ -294,69 +304,29 @@ size_t Memory::place_of(int64_t id) const {
     return place != rows_.end() && place->id == id ? place - rows_.begin() : kNone;
 }
 
-// Returns the places of the turn before and of the turn after each memory, or kNone.
-std::pair<std::vector<size_t>, std::vector<size_t>> Memory::around() const {
-    std::vector<size_t> order(rows_.size()), before(rows_.size(), kNone), after(rows_.size(), kNone);
-    std::iota(order.begin(), order.end(), 0);
-    std::sort(order.begin(), order.end(), [&](size_t a, size_t b) {
-        auto &x = rows_[a], &y = rows_[b];
-        return std::tie(x.session, x.created, x.id) < std::tie(y.session, y.created, y.id);
-    });
-    for (size_t i = 1; i < order.size(); ++i) {
-        auto &x = rows_[order[i - 1]], &y = rows_[order[i]];
-        if (x.session != y.session || y.session < 0 || (y.session == 0 && y.created - x.created > kHour)) continue;
-        before[order[i]] = order[i - 1], after[order[i - 1]] = order[i];
-    }
-    return {std::move(before), std::move(after)};
-}
-
-Mentions Memory::find_mentions(const std::string& query) const {
-    std::vector<int64_t> uses(labels_.size());
-    for (auto& row : rows_) ++uses[row.label];
-    std::vector<std::pair<Speaker, int64_t>> counts;
-    std::map<Speaker, size_t> places;
-    std::set<std::string> tags;
-    for (size_t i = 0; i < labels_.size(); ++i) {
-        if (!uses[i]) continue;
-        tags.insert(labels_[i].tags.begin(), labels_[i].tags.end());
-        if (!labels_[i].speaker) continue;
-        auto [place, is_new] = places.emplace(*labels_[i].speaker, counts.size());
-        if (is_new) counts.emplace_back(*labels_[i].speaker, 0);
-        counts[place->second].second += uses[i];
-    }
-    return minnow::find_mentions(query, counts, tags);
-}
-
 // --- lists ---
 
 std::optional<Memory::Ids> Memory::allowed(const RecallOptions& asked) {
     std::optional<Ids> found;
-    auto narrow = [&](Ids ids) {
-        std::sort(ids.begin(), ids.end());
-        if (!found) { found = std::move(ids); return; }
-        Ids both;
-        std::set_intersection(found->begin(), found->end(), ids.begin(), ids.end(), std::back_inserter(both));
-        found = std::move(both);
-    };
     auto select = [&](const std::string& sql, const std::string& value) {
         Ids ids;
         Statement rows(file_.database, sql);
         for (rows.with(value); rows.next();) ids.push_back(rows.integer(0));
-        narrow(std::move(ids));
+        narrow(found, std::move(ids));
     };
     for (auto& tag : asked.tags)
         select("SELECT id FROM memories WHERE EXISTS (SELECT 1 FROM json_each(memories.tags) WHERE value = ?)", tag);
     for (auto& [column, name] : {std::pair{"speaker", &asked.speaker}, std::pair{"session", &asked.session}}) {
         if (!*name) continue;
         if (file_.database.has_table("memory_turns")) select(std::string("SELECT id FROM memory_turns WHERE ") + column + " = ?", **name);
-        else narrow({});
+        else narrow(found, {});
     }
     if (asked.where) {
         Ids ids;
         auto rows = select_where(file_, "SELECT id, 1 FROM memories", *asked.where, asked.params,
                                  "Columns are " + std::string(kMemories.columns) + "; times are in milliseconds since 1970.");
         for (auto& [id, one] : rows) ids.push_back(id);
-        narrow(std::move(ids));
+        narrow(found, std::move(ids));
     }
     return found;
 }
@@ -387,9 +357,8 @@ std::vector<Item> Memory::forget(const std::vector<int64_t>& ids) {
 
 std::vector<Item> Memory::read_items(const Ids& ids) {
     std::vector<Item> found;
-    std::set<int64_t> known;
-    bool turns = file_.database.has_table("memory_turns");
     auto rows = file_.select(kMemories, "WHERE id = ?");
+    auto turn = select_turn();
     Statement links(file_.database, "SELECT source FROM memory_links WHERE insight = ? ORDER BY source");
     for (int64_t id : ids) {
         if (!rows.with(id).next()) continue;
@@ -398,10 +367,7 @@ std::vector<Item> Memory::read_items(const Ids& ids) {
                   texts_in(parse_json(rows.bytes(7), "The tags of a memory"), "tags"),
                   texts_in(parse_json(rows.bytes(8), "The wordings of a memory"), "wordings"), {}, "", ""};
         for (links.with(id); links.next();) item.sources.push_back(links.integer(0));
-        if (turns) {
-            auto turn = file_.select(kMemoryTurns, "WHERE id = ?");
-            if (turn.with(id).next()) file_.check_row(kMemoryTurns, turn), item.speaker = turn.text(1), item.session = turn.text(2);
-        }
+        std::tie(item.speaker, item.session) = read_turn(turn, id);
         found.push_back(std::move(item));
     }
     return found;

@@ -88,6 +88,8 @@ public:
 
 private:
     using Ids = std::vector<int64_t>;
+    using Places = std::vector<size_t>;  // in rows_
+    static constexpr size_t kNone = static_cast<size_t>(-1);  // no place
     // What ranks a memory beside its vector.
     struct Row {
         int64_t id;
@@ -104,17 +106,23 @@ private:
         double score, similarity;
         std::vector<std::pair<std::string, double>> parts;
     };
+    // The places of the turn before and of the turn after each memory, or kNone.
+    struct Turns {
+        Places before, after;
+    };
     void refresh();
     void read_all();
     void read_row(const Statement& row, const std::string& speaker, const std::string& session);
     void changed(const std::set<int64_t>& ids);
     void index_words();
     size_t label_of(std::optional<Speaker> speaker, const std::string& tags);
-    std::pair<std::vector<size_t>, std::vector<size_t>> around() const;
-    Ids window_of(const std::vector<size_t>& neighbours, size_t place, int size) const;
+    std::optional<Statement> select_turn();  // none where no memory has a speaker or a session
+    std::pair<std::string, std::string> read_turn(std::optional<Statement>& turn, int64_t id) const;  // both may be empty
+    Turns find_turns() const;
+    Ids window_of(const Places& next, size_t place, int size) const;
     Mentions find_mentions(const std::string& query) const;
     std::vector<Ranked> rank(const Mentions& mentions, const std::vector<float>& vector, const std::optional<Period>& period,
-                             size_t count, const Ids* allowed, int64_t now, const Weights& weights);
+                             size_t count, const Ids* allowed, int64_t now, const Weights& weights, const Turns& turns);
     std::optional<Ids> allowed(const RecallOptions& asked);
     std::vector<Item> read_items(const Ids& ids);
     size_t place_of(int64_t id) const;
@@ -140,8 +148,6 @@ private:
     int64_t seen_ = -1;
 };
 
-// Returns the texts of a JSON array; `name` names it in messages.
-std::vector<std::string> texts_in(const Json& array, const std::string& name);
 // Returns a text without white space around it, as a file can hold it: valid UTF-8, without NUL.
 std::string stripped(const std::string& text);
 // Returns texts as Python's `json.dumps` writes them into a file.

@@ -8,14 +8,8 @@
 namespace minnow {
 namespace {
 
-const size_t kMostRecalled = 1000, kDepth = 100, kNone = static_cast<size_t>(-1);
+const size_t kMostRecalled = 1000, kDepth = 100;
 const double kBefore1 = 1, kBefore2 = 0.5, kAfter1 = 0.75, kAfter2 = 0.25;
-
-double at_rank(std::vector<double> scores, size_t count) {
-    auto place = scores.begin() + (scores.size() > count ? scores.size() - count : 0);
-    std::nth_element(scores.begin(), place, scores.end());
-    return *place;
-}
 
 double median(std::vector<double> values) {
     size_t half = values.size() / 2;
@@ -47,13 +41,13 @@ std::vector<Recalled> Memory::recall(const std::string& query, size_t k, const R
         refresh();
         auto ids = allowed(asked);
         std::vector<Recalled> recalled;
-        auto [before, after] = around();
-        for (auto& one : rank(mentions, vector, period, k, ids ? &*ids : nullptr, time, asked.weights)) {
+        Turns turns = find_turns();
+        for (auto& one : rank(mentions, vector, period, k, ids ? &*ids : nullptr, time, asked.weights, turns)) {
             auto item = read_items({rows_[one.place].id});
             if (item.empty()) file_.fail_damaged("a memory is missing");
             Recalled memory{std::move(item[0]), one.score, one.similarity, std::move(one.parts), {}, {}};
-            memory.before = read_items(window_of(before, one.place, asked.window));
-            memory.after = read_items(window_of(after, one.place, asked.window));
+            memory.before = read_items(window_of(turns.before, one.place, asked.window));
+            memory.after = read_items(window_of(turns.after, one.place, asked.window));
             std::reverse(memory.before.begin(), memory.before.end());
             recalled.push_back(std::move(memory));
         }
@@ -73,16 +67,49 @@ std::vector<Recalled> Memory::recall(const std::string& query, size_t k, const R
     return found;
 }
 
-Memory::Ids Memory::window_of(const std::vector<size_t>& neighbours, size_t place, int size) const {
+Memory::Turns Memory::find_turns() const {
+    Places order(rows_.size());
+    Turns found{Places(rows_.size(), kNone), Places(rows_.size(), kNone)};
+    std::iota(order.begin(), order.end(), 0);
+    std::sort(order.begin(), order.end(), [&](size_t a, size_t b) {
+        auto &x = rows_[a], &y = rows_[b];
+        return std::tie(x.session, x.created, x.id) < std::tie(y.session, y.created, y.id);
+    });
+    for (size_t i = 1; i < order.size(); ++i) {
+        auto &x = rows_[order[i - 1]], &y = rows_[order[i]];
+        if (x.session != y.session || y.session < 0 || (y.session == 0 && y.created - x.created > kHour)) continue;
+        found.before[order[i]] = order[i - 1], found.after[order[i - 1]] = order[i];
+    }
+    return found;
+}
+
+Mentions Memory::find_mentions(const std::string& query) const {
+    std::vector<int64_t> uses(labels_.size());
+    for (auto& row : rows_) ++uses[row.label];
+    std::vector<std::pair<Speaker, int64_t>> counts;
+    std::map<Speaker, size_t> places;
+    std::set<std::string> tags;
+    for (size_t i = 0; i < labels_.size(); ++i) {
+        if (!uses[i]) continue;
+        tags.insert(labels_[i].tags.begin(), labels_[i].tags.end());
+        if (!labels_[i].speaker) continue;
+        auto [place, is_new] = places.emplace(*labels_[i].speaker, counts.size());
+        if (is_new) counts.emplace_back(*labels_[i].speaker, 0);
+        counts[place->second].second += uses[i];
+    }
+    return minnow::find_mentions(query, counts, tags);
+}
+
+Memory::Ids Memory::window_of(const Places& next, size_t place, int size) const {
     Ids found;
-    for (size_t at = neighbours[place]; at != kNone && found.size() < static_cast<size_t>(size); at = neighbours[at])
+    for (size_t at = next[place]; at != kNone && found.size() < static_cast<size_t>(size); at = next[at])
         found.push_back(rows_[at].id);
     return found;
 }
 
 std::vector<Memory::Ranked> Memory::rank(const Mentions& mentions, const std::vector<float>& vector,
                                          const std::optional<Period>& period, size_t count, const Ids* allowed, int64_t now,
-                                         const Weights& weights) {
+                                         const Weights& weights, const Turns& turns) {
     std::vector<size_t> chosen;
     for (size_t place = 0; place < rows_.size(); ++place)
         if (!allowed || std::binary_search(allowed->begin(), allowed->end(), rows_[place].id)) chosen.push_back(place);
@@ -102,12 +129,12 @@ std::vector<Memory::Ranked> Memory::rank(const Mentions& mentions, const std::ve
     };
     if (weights.context > 0) {
         double usual = median(relevance);
-        auto [before, after] = around();
         auto excess = [&](size_t place) { return place == kNone ? 0 : std::max(0.0, relevance[place] - usual); };
-        auto beyond = [](const std::vector<size_t>& turns, size_t place) { return place == kNone ? kNone : turns[place]; };
-        add("context", [&, &before = before, &after = after](size_t place) {
-            return kBefore1 * excess(before[place]) + kBefore2 * excess(beyond(before, before[place])) +
-                   kAfter1 * excess(after[place]) + kAfter2 * excess(beyond(after, after[place]));
+        auto beyond = [](const Places& next, size_t place) { return place == kNone ? kNone : next[place]; };
+        add("context", [&](size_t place) {
+            size_t before = turns.before[place], after = turns.after[place];
+            return kBefore1 * excess(before) + kBefore2 * excess(beyond(turns.before, before)) +
+                   kAfter1 * excess(after) + kAfter2 * excess(beyond(turns.after, after));
         });
     }
     std::vector<char> named(labels_.size());

@@ -13,12 +13,6 @@ const int kWidest = 100;
 
 Json numeric(double value) { return {value}; }
 
-Json texts_of(const std::vector<std::string>& texts) {
-    Json::Array found;
-    for (auto& text : texts) found.push_back({text});
-    return {std::move(found)};
-}
-
 // Returns a text that a file can hold: valid UTF-8, without NUL.
 std::string clean(const std::string& text) {
     std::u32string points = decode_utf8(text);
@@ -42,12 +36,6 @@ double checked_weight(const Json& value, const std::string& name) {
 }
 
 }  // namespace
-
-std::vector<std::string> texts_in(const Json& array, const std::string& name) {
-    std::vector<std::string> found;
-    for (auto& text : array.as<Json::Array>(name)) found.push_back(text.as<std::string>(name));
-    return found;
-}
 
 std::string stripped(const std::string& text) {
     std::u32string points = decode_utf8(clean(text));

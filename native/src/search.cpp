@@ -23,11 +23,6 @@ const std::string kIsDate = kDate + " GLOB '[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9
 
 Json numeric(double value) { return {value}; }
 Json numeric(std::optional<double> value) { return value ? Json{*value} : Json{}; }
-Json texts_of(const std::vector<std::string>& texts) {
-    Json::Array found;
-    for (auto& text : texts) found.push_back({text});
-    return {std::move(found)};
-}
 
 // Returns whether a pattern of paths matches a name, or a folder that it lies in: src/minnow/search/scope.py.
 bool matches(std::u32string_view pattern, std::u32string_view name) {
@@ -133,7 +128,7 @@ SearchOptions SearchOptions::read(const Json& stated) {
         else if (name == "fusion") found.fusion = value.as<std::string>(name);
         else if (name == "fold") found.fold = value.as<bool>(name);
         else if (name == "context") found.context = value.integer(name);
-        else if (name == "paths") for (auto& path : value.as<Json::Array>(name)) found.paths.push_back(path.as<std::string>(name));
+        else if (name == "paths") found.paths = texts_in(value, name);
         else throw Error("There is no option " + name + " of a search.");
     }
     if (found.context > kMostContext) throw Error("context should be from 0 to 100 chunks.");
@@ -244,7 +239,7 @@ std::vector<Hit> Index::find(const std::string& query, const float* vector, size
 
 std::optional<Index::Ids> Index::allowed(const SearchOptions& asked) {
     std::string where;
-    Json::Array values;
+    Json path_names;
     auto add = [&](const std::string& condition) { where += (where.empty() ? "(" : " AND (") + condition + ")"; };
     if (!asked.paths.empty()) {
         std::vector<std::u32string> patterns;
@@ -255,7 +250,7 @@ std::optional<Index::Ids> Index::allowed(const SearchOptions& asked) {
             if (std::any_of(patterns.begin(), patterns.end(), [&](auto& one) { return matches(one, decode_utf8(rows.bytes(0))); }))
                 names.push_back({rows.text(0)});
         add("file IN (SELECT value FROM json_each(:minnow_paths))");
-        values.push_back({to_json({names})});
+        path_names = {Json::Object{{"minnow_paths", {to_json({names})}}}};
     }
     int64_t first = 0, end = 0;
     if (!asked.since.empty() || !asked.until.empty()) add(kIsDate);
@@ -269,7 +264,7 @@ std::optional<Index::Ids> Index::allowed(const SearchOptions& asked) {
         if (!asked.since.empty() && end <= first) throw Error("since " + asked.since + " is after until " + asked.until + ".");
     }
     std::optional<Ids> found;
-    auto narrow = [&](const std::string& condition, const Json& params) {
+    auto narrow_by = [&](const std::string& condition, const Json& params) {
         std::vector<std::pair<int64_t, int64_t>> ranges;
         try {
             ranges = select_where(file_, "SELECT first_chunk, chunks FROM sources", condition, params, kHint);
@@ -278,15 +273,12 @@ std::optional<Index::Ids> Index::allowed(const SearchOptions& asked) {
             file_.read_table(kChunks, [](auto&) {});
             ranges = select_where(file_, "SELECT id, 1 FROM passages", condition, params, kHint);
         }
-        Ids ids, both;
+        Ids ids;
         for (auto& [start, count] : ranges) append_range(start, count, ids);
-        std::sort(ids.begin(), ids.end());
-        if (!found) { found = std::move(ids); return; }
-        std::set_intersection(found->begin(), found->end(), ids.begin(), ids.end(), std::back_inserter(both));
-        found = std::move(both);
+        narrow(found, std::move(ids));
     };
-    if (!where.empty()) narrow(where, asked.paths.empty() ? Json{} : Json{Json::Object{{"minnow_paths", values[0]}}});
-    if (asked.where) narrow(*asked.where, asked.params);
+    if (!where.empty()) narrow_by(where, path_names);
+    if (asked.where) narrow_by(*asked.where, asked.params);
     return found;
 }
 
@@ -347,7 +339,7 @@ Hit Index::read_chunk(int64_t id) {
     hit.metadata = parse_json(row.bytes(6), name);
     if (!hit.metadata.is<Json::Object>()) file_.fail_damaged(name + " has other metadata than an object");
     if (!row.is_null(2)) {
-        for (auto& heading : parse_json(row.bytes(2), name).as<Json::Array>("headings")) hit.headings.push_back(heading.as<std::string>("headings"));
+        hit.headings = texts_in(parse_json(row.bytes(2), name), "headings");
     } else if (hit.body) {
         std::u32string line = decode_utf8(hit.text).substr(0, hit.body - 1);
         for (size_t at = 0, end; at != line.npos; at = end == line.npos ? end : end + 3) {

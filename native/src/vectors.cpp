@@ -55,13 +55,6 @@ uint16_t to_half(float number) {  // rounded to the nearest, of two the even one
 
 bool is_product(Similarity kind) { return kind == Similarity::kCosine || kind == Similarity::kDot; }
 
-// Returns the value that `count` numbers reach.
-template <class Number> Number at_rank(std::vector<Number> numbers, size_t count) {
-    auto place = numbers.begin() + (numbers.size() > count ? numbers.size() - count : 0);
-    std::nth_element(numbers.begin(), place, numbers.end());
-    return *place;
-}
-
 std::vector<double> scaled(std::vector<double> scores, double least) {
     double greatest = least;
     for (double score : scores) greatest = std::max(greatest, score);

@@ -1,5 +1,6 @@
 // The vectors of a table in memory, and exact search in them.
 #pragma once
+#include <algorithm>
 #include <cstdint>
 #include <limits>
 #include <string>
@@ -24,6 +25,12 @@ struct Ranking {
 
 const double kNoScore = -std::numeric_limits<double>::infinity();
 
+// Returns the number that `count` of some numbers reach; the least where there are not as many.
+template <class Number> Number at_rank(std::vector<Number> numbers, size_t count) {
+    auto place = numbers.begin() + (numbers.size() > count ? numbers.size() - count : 0);
+    std::nth_element(numbers.begin(), place, numbers.end());
+    return *place;
+}
 // Returns up to `count` rows with the largest scores; rows with kNoScore are left out.
 Ranking best(const std::vector<int64_t>& ids, const std::vector<double>& scores, size_t count);
 // Returns the scores of ids in a ranking, 0 for those that are not in it.
