@@ -12,6 +12,7 @@ struct minnow_reranker {
 #endif
 
 using minnow::guarded;
+using minnow::pointer_or_null;
 using minnow::string_of;
 
 namespace {
@@ -78,22 +79,18 @@ void minnow_close(minnow_embedder* embedder) { delete embedder; }
 #if MINNOW_HAS_MNN
 
 minnow_embedder* minnow_open(const char* folder, const minnow_options* given, char* error, size_t size) {
-    minnow_embedder* found = nullptr;
-    guarded(error, size, [&] {
+    return pointer_or_null(error, size, [&] {
         if (!folder) throw minnow::Error("The folder is NULL.");
-        found = new minnow_embedder{std::make_unique<BundleModel>(folder, options_of(given))};
+        return new minnow_embedder{std::make_unique<BundleModel>(folder, options_of(given))};
     });
-    return found;
 }
 
 minnow_embedder* minnow_open_best(const char* folder, const char* record, const minnow_options* given,
                                   char* error, size_t size) {
-    minnow_embedder* found = nullptr;
-    guarded(error, size, [&] {
+    return pointer_or_null(error, size, [&] {
         auto options = best_of(folder, record, given, false);
-        found = new minnow_embedder{std::make_unique<BundleModel>(folder, options)};
+        return new minnow_embedder{std::make_unique<BundleModel>(folder, options)};
     });
-    return found;
 }
 
 int32_t minnow_is_proven(const char* folder, const minnow_options* given, char* error, size_t size) {
@@ -107,21 +104,17 @@ int32_t minnow_is_proven(const char* folder, const minnow_options* given, char* 
 
 minnow_reranker* minnow_open_best_reranker(const char* folder, const char* record, const minnow_options* given,
                                            char* error, size_t size) {
-    minnow_reranker* found = nullptr;
-    guarded(error, size, [&] {
+    return pointer_or_null(error, size, [&] {
         auto options = best_of(folder, record, given, true);
-        found = new minnow_reranker{minnow::Reranker(folder, options)};
+        return new minnow_reranker{minnow::Reranker(folder, options)};
     });
-    return found;
 }
 
 minnow_reranker* minnow_open_reranker(const char* folder, const minnow_options* given, char* error, size_t size) {
-    minnow_reranker* found = nullptr;
-    guarded(error, size, [&] {
+    return pointer_or_null(error, size, [&] {
         if (!folder) throw minnow::Error("The folder is NULL.");
-        found = new minnow_reranker{minnow::Reranker(folder, options_of(given))};
+        return new minnow_reranker{minnow::Reranker(folder, options_of(given))};
     });
-    return found;
 }
 
 int32_t minnow_labels(const minnow_reranker* reranker) {
@@ -181,6 +174,10 @@ minnow_reranker* minnow_open_reranker(const char*, const minnow_options*, char* 
 
 minnow_reranker* minnow_open_best_reranker(const char*, const char*, const minnow_options*, char* error, size_t size) {
     return without_mnn<minnow_reranker>(error, size);
+}
+
+int32_t minnow_is_proven(const char*, const minnow_options*, char* error, size_t size) {
+    return without_mnn<minnow_embedder>(error, size), -1;
 }
 
 int32_t minnow_labels(const minnow_reranker*) { return 0; }

@@ -52,11 +52,16 @@ inline char* copy_of(const Json& found) {
     return copy;
 }
 
+// Runs a function that returns a pointer; returns that, or NULL with an error message.
+template <class Work> auto pointer_or_null(char* error, size_t size, Work work) -> decltype(work()) {
+    decltype(work()) found = nullptr;
+    guarded(error, size, [&] { found = work(); });
+    return found;
+}
+
 // Runs a function that gives JSON; returns a copy of it, or NULL with an error message.
 template <class Work> char* answered(char* error, size_t size, Work work) {
-    char* found = nullptr;
-    guarded(error, size, [&] { found = copy_of(work()); });
-    return found;
+    return pointer_or_null(error, size, [&] { return copy_of(work()); });
 }
 
 template <class Handle> Handle& there(Handle* handle) {

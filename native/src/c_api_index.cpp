@@ -33,22 +33,18 @@ private:
 }  // namespace
 
 minnow_embedder* minnow_wrap(const minnow_encoder* encoder, const char* model, char* error, size_t size) {
-    minnow_embedder* found = nullptr;
-    guarded(error, size, [&] {
+    return pointer_or_null(error, size, [&] {
         if (!encoder || !encoder->encode || !model) throw Error("An argument is NULL.");
         Fingerprint fingerprint(parse_json(model, "The model"));
-        found = new minnow_embedder{std::make_unique<OwnModel>(*encoder, std::move(fingerprint))};
+        return new minnow_embedder{std::make_unique<OwnModel>(*encoder, std::move(fingerprint))};
     });
-    return found;
 }
 
 minnow_index* minnow_open_index(const char* file, minnow_embedder* embedder, char* error, size_t size) {
-    minnow_index* found = nullptr;
-    guarded(error, size, [&] {
+    return pointer_or_null(error, size, [&] {
         if (!file) throw Error("The file is NULL.");
-        found = new minnow_index{Index(file, embedder ? embedder->model.get() : nullptr)};
+        return new minnow_index{Index(file, embedder ? embedder->model.get() : nullptr)};
     });
-    return found;
 }
 
 int64_t minnow_count(minnow_index* index, char* error, size_t size) {

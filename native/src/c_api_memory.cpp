@@ -19,13 +19,11 @@ Json items_of(const std::vector<Item>& items) {
 }  // namespace
 
 minnow_memory* minnow_open_memory(const char* file, minnow_embedder* embedder, const char* options, char* error, size_t size) {
-    minnow_memory* found = nullptr;
-    guarded(error, size, [&] {
+    return pointer_or_null(error, size, [&] {
         if (!file) throw Error("The file is NULL.");
         auto chosen = MemoryOptions::read(options_of(options));
-        found = new minnow_memory{Memory(file, embedder ? embedder->model.get() : nullptr, chosen)};
+        return new minnow_memory{Memory(file, embedder ? embedder->model.get() : nullptr, chosen)};
     });
-    return found;
 }
 
 char* minnow_remember(minnow_memory* memory, const char* observations, char* error, size_t size) {

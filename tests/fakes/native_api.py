@@ -58,12 +58,12 @@ class Library:
     """The shared library."""
 
     def __init__(self, path: Path) -> None:
-        self._library = ctypes.CDLL(str(path))
+        self.functions = ctypes.CDLL(str(path))
 
     def call(self, name: str, *arguments: Any, result: Any = ctypes.c_void_p) -> Any:
         """Call a function that takes a buffer for an error last; raise what it writes there."""
         error = ctypes.create_string_buffer(ERROR_BYTES)
-        function = self._library[name]
+        function = self.functions[name]
         function.restype = result
         found = function(*arguments, error, ctypes.c_size_t(ERROR_BYTES))
         if error.value:
@@ -80,7 +80,7 @@ class Library:
 
     def close(self, name: str, handle: int | None) -> None:
         """Call a function that frees something."""
-        function = self._library[name]
+        function = self.functions[name]
         function.restype = None
         function(ctypes.c_void_p(handle))
 
@@ -105,10 +105,19 @@ class Handle:
         self._library.close(self.closing, self._handle.value)
 
 
-class NativeModel(Handle):
-    """A model in Python, wrapped as an embedder of the library."""
+class NativeEmbedder(Handle):
+    """An embedder of the library."""
 
     closing = "minnow_close"
+
+    @property
+    def handle(self) -> ctypes.c_void_p:
+        """The embedder, as functions of the library take it."""
+        return self._handle
+
+
+class NativeModel(NativeEmbedder):
+    """A model in Python, wrapped as an embedder of the library."""
 
     def __init__(self, library: Library, model: FakeModel) -> None:
         facts = json.dumps(vars(model.fingerprint)).encode()
@@ -116,11 +125,6 @@ class NativeModel(Handle):
         encoder = Encoder(None, self._callback)
         super().__init__(library, library.call("minnow_wrap", ctypes.byref(encoder), facts))
         self._model = model
-
-    @property
-    def handle(self) -> ctypes.c_void_p:
-        """The embedder."""
-        return self._handle
 
     def _encode(self, _: Any, texts: Any, count: int, role: int, vectors: Any) -> int:
         try:
@@ -133,10 +137,8 @@ class NativeModel(Handle):
         return 0
 
 
-class NativeBundle(Handle):
+class NativeBundle(NativeEmbedder):
     """An open bundle."""
-
-    closing = "minnow_close"
 
     def __init__(self, library: Library, folder: Path) -> None:
         super().__init__(library, library.call("minnow_open", bytes(folder), None))
@@ -151,20 +153,13 @@ class NativeBundle(Handle):
         self._library.call("minnow_encode", *arguments, result=ctypes.c_int32)
         return vector
 
-    @property
-    def handle(self) -> ctypes.c_void_p:
-        """The embedder."""
-        return self._handle
-
 
 class NativeIndex(Handle):
     """`Index` of the library."""
 
     closing = "minnow_close_index"
 
-    def __init__(
-        self, library: Library, file: Path, model: NativeModel | NativeBundle | None = None
-    ) -> None:
+    def __init__(self, library: Library, file: Path, model: NativeEmbedder | None = None) -> None:
         embedder = model.handle if model else None
         opened = library.call("minnow_open_index", bytes(file), embedder)
         super().__init__(library, opened)
@@ -206,7 +201,7 @@ class NativeMemory(Handle):
         self,
         library: Library,
         file: Path,
-        model: NativeModel | NativeBundle | None = None,
+        model: NativeEmbedder | None = None,
         **options: Any,
     ) -> None:
         embedder = model.handle if model else None

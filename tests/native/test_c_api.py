@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import ctypes
 import json
 import re
 import shutil
@@ -97,6 +98,14 @@ def test_the_bridge_has_the_functions_that_java_names(tmp_path: Path) -> None:
     named = {part.split()[0] for part in header.split("JNICALL ")[1:]}
     bridge = (ANDROID / "cpp/minnow_jni.cpp").read_text()
     assert named == {part.split("(")[0] for part in bridge.split("JNICALL ")[1:]}
+
+
+@pytest.mark.tool("g++")
+def test_a_library_without_mnn_has_every_function(core_library: Library) -> None:
+    header = re.findall(r"(minnow_\w+)\(", (NATIVE / "include/minnow.h").read_text())
+    assert [name for name in header if not hasattr(core_library.functions, name)] == []
+    with pytest.raises(NativeError, match="built without MNN"):
+        core_library.call("minnow_is_proven", b"bundle", None, result=ctypes.c_int32)
 
 
 class TestCalled:
