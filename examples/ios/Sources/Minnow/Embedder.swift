@@ -66,15 +66,9 @@ public actor Embedder {
     /// power only.
     public init(folder: URL, options: Options = Options(), bestRecord: URL? = nil) throws {
         var given = options.given
-        var message = [CChar](repeating: 0, count: 1000)
-        let found: OpaquePointer?
-        if let record = bestRecord {
-            found = minnow_open_best(folder.path, record.path, &given, &message, message.count)
-        } else {
-            found = minnow_open(folder.path, &given, &message, message.count)
-        }
-        guard let opened = found else {
-            throw EmbedderError(message: String(cString: message))
+        let opened: OpaquePointer = try callNative { message, size in
+            guard let record = bestRecord else { return minnow_open(folder.path, &given, message, size) }
+            return minnow_open_best(folder.path, record.path, &given, message, size)
         }
         shared = Handle(pointer: opened)
         width = Int(minnow_width(opened))
@@ -96,6 +90,18 @@ public actor Embedder {
         }
         return texts.indices.map { Array(rows[$0 * width..<($0 + 1) * width]) }
     }
+}
+
+/// Calls a function of minnow.h, which takes a place for a message and its size, and returns what that returns.
+///
+/// Where the function returns nil, throws its message.
+func callNative<Found>(_ function: (UnsafeMutablePointer<CChar>?, Int) -> Found?) throws -> Found {
+    var message = [CChar](repeating: 0, count: 1000)
+    let found = message.withUnsafeMutableBufferPointer { function($0.baseAddress, $0.count) }
+    guard let found else {
+        throw EmbedderError(message: String(cString: message))
+    }
+    return found
 }
 
 /// Calls a function with the texts as minnow.h takes them; they live as long as the call.

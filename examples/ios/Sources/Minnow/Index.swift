@@ -76,13 +76,7 @@ public actor Index {
 
     /// Opens a file; without an embedder, search with mode "keyword".
     public init(file: URL, embedder: Embedder? = nil) throws {
-        var message = [CChar](repeating: 0, count: 1000)
-        guard
-            let opened = minnow_open_index(
-                file.path, embedder?.shared.pointer, &message, message.count)
-        else {
-            throw EmbedderError(message: String(cString: message))
-        }
+        let opened = try callNative { minnow_open_index(file.path, embedder?.shared.pointer, $0, $1) }
         handle = Handle(pointer: opened)
         self.embedder = embedder
     }
@@ -119,11 +113,7 @@ func encoded(_ value: some Encodable) throws -> String {
 func decoded<Value: Decodable>(
     _ call: (UnsafeMutablePointer<CChar>?, Int) -> UnsafeMutablePointer<CChar>?
 ) throws -> Value {
-    var message = [CChar](repeating: 0, count: 1000)
-    let answer = message.withUnsafeMutableBufferPointer { call($0.baseAddress, $0.count) }
-    guard let answer else {
-        throw EmbedderError(message: String(cString: message))
-    }
+    let answer = try callNative(call)
     defer { minnow_free(answer) }
     return try JSONDecoder().decode(Value.self, from: Data(bytes: answer, count: strlen(answer)))
 }

@@ -88,13 +88,7 @@ public actor Memory {
 
     /// Opens a file; without an embedder, memories can be listed and forgotten.
     public init(file: URL, embedder: Embedder? = nil) throws {
-        var message = [CChar](repeating: 0, count: 1000)
-        guard
-            let opened = minnow_open_memory(
-                file.path, embedder?.shared.pointer, nil, &message, message.count)
-        else {
-            throw EmbedderError(message: String(cString: message))
-        }
+        let opened = try callNative { minnow_open_memory(file.path, embedder?.shared.pointer, nil, $0, $1) }
         handle = Handle(pointer: opened)
         self.embedder = embedder
     }

@@ -16,16 +16,9 @@ public actor Reranker {
     /// Opens the bundle of a reranker; with `bestRecord` as `Embedder` does.
     public init(folder: URL, options: Options = Options(), bestRecord: URL? = nil) throws {
         var given = options.given
-        var message = [CChar](repeating: 0, count: 1000)
-        let found: OpaquePointer?
-        if let record = bestRecord {
-            found = minnow_open_best_reranker(
-                folder.path, record.path, &given, &message, message.count)
-        } else {
-            found = minnow_open_reranker(folder.path, &given, &message, message.count)
-        }
-        guard let opened = found else {
-            throw EmbedderError(message: String(cString: message))
+        let opened: OpaquePointer = try callNative { message, size in
+            guard let record = bestRecord else { return minnow_open_reranker(folder.path, &given, message, size) }
+            return minnow_open_best_reranker(folder.path, record.path, &given, message, size)
         }
         handle = opened
         labels = (0..<minnow_labels(opened)).map { String(cString: minnow_label(opened, $0)) }

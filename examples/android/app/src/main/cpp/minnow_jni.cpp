@@ -82,10 +82,8 @@ template <class Open> jlong open_model(JNIEnv* env, jbyteArray folder, jintArray
     if (env->GetArrayLength(given) != 6) return throw_exception(env, "There should be six options."), 0;
     env->GetIntArrayRegion(given, 0, 6, values);
     minnow_options options = {values[0], values[1], values[2], values[3], values[4], values[5]};
-    char message[kMessage] = "";
-    auto* found = open(text_of(env, folder).c_str(), &options, message, sizeof message);
-    if (!found) throw_exception(env, message);
-    return reinterpret_cast<jlong>(found);
+    const std::string path = text_of(env, folder);
+    return opened(env, [&](char* error, size_t size) { return open(path.c_str(), &options, error, size); });
 }
 
 template <class Open>

@@ -52,11 +52,9 @@ class Embedder @JvmOverloads constructor(
 
     /** Returns a vector for each text. */
     @JvmOverloads
-    @Synchronized
     fun encode(texts: List<String>, role: Role = Role.NONE): List<FloatArray> {
-        check(handle != 0L) { "This embedder is closed." }
         val bytes = Array(texts.size) { texts[it].toByteArray() }
-        val rows = Native.encode(handle, bytes, role.ordinal)
+        val rows = whileOpen { Native.encode(it, bytes, role.ordinal) }
         return texts.indices.map { rows.copyOfRange(it * width, (it + 1) * width) }
     }
 

@@ -61,36 +61,23 @@ data class Hit(
  *   open as long as this index.
  * @throws MinnowException names the file and the fault
  */
-class Index @JvmOverloads constructor(file: File, private val embedder: Embedder? = null) : AutoCloseable {
-    private val path = file.absolutePath.toByteArray()
-    private var handle = embedder?.whileOpen { Native.openIndex(path, it) } ?: Native.openIndex(path, 0L)
+class Index @JvmOverloads constructor(file: File, embedder: Embedder? = null) : AutoCloseable {
+    private val opened = OpenFile(
+        "index", embedder, { Native.openIndex(file.absolutePath.toByteArray(), it) }, { Native.closeIndex(it) }
+    )
 
     /** Returns the number of chunks. */
-    suspend fun size(): Long = withContext(Dispatchers.IO) { call { Native.count(it) } }
+    suspend fun size(): Long = withContext(Dispatchers.IO) { opened.call { Native.count(it) } }
 
     /** Returns the best [k] chunks for a question. */
     suspend fun search(query: String, k: Int = 10, options: SearchOptions = SearchOptions()): List<Hit> =
         withContext(Dispatchers.IO) {
-            val answer = call { Native.search(it, query.toByteArray(), k, options.json()) }
+            val answer = opened.call { Native.search(it, query.toByteArray(), k, options.json()) }
             JSONArray(String(answer)).objects().map { Hit(it) }
         }
 
-    private fun <T> call(work: (Long) -> T): T {
-        val guarded = {
-            synchronized(this) {
-                check(handle != 0L) { "This index is closed." }
-                work(handle)
-            }
-        }
-        return embedder?.whileOpen { guarded() } ?: guarded()
-    }
-
     /** Closes the file; all other functions fail afterwards. */
-    @Synchronized
-    override fun close() {
-        Native.closeIndex(handle)
-        handle = 0L
-    }
+    override fun close() = opened.close()
 }
 
 internal fun JSONObject.number(name: String): Double? = if (isNull(name)) null else getDouble(name)

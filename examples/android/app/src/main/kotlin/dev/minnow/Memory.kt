@@ -68,14 +68,15 @@ data class Recalled(
  * @param embedder the model; without one, memories can be listed and forgotten. It has to stay open as long.
  * @throws MinnowException names the file or the text, and the fault
  */
-class Memory @JvmOverloads constructor(file: File, private val embedder: Embedder? = null) : AutoCloseable {
-    private val path = file.absolutePath.toByteArray()
-    private var handle = embedder?.whileOpen { Native.openMemory(path, it, NOTHING) } ?: Native.openMemory(path, 0L, NOTHING)
+class Memory @JvmOverloads constructor(file: File, embedder: Embedder? = null) : AutoCloseable {
+    private val opened = OpenFile(
+        "memory", embedder, { Native.openMemory(file.absolutePath.toByteArray(), it, NOTHING) }, { Native.closeMemory(it) }
+    )
 
     /** Remembers texts, all or none; those that repeat a memory are merged with it. */
     suspend fun remember(observations: List<Observation>): List<Item> = withContext(Dispatchers.IO) {
         val seen = JSONArray(observations.map { it.json() }).toString().toByteArray()
-        items(call { Native.remember(it, seen) })
+        items(opened.call { Native.remember(it, seen) })
     }
 
     suspend fun remember(observation: Observation): Item = remember(listOf(observation)).first()
@@ -94,37 +95,23 @@ class Memory @JvmOverloads constructor(file: File, private val embedder: Embedde
         val options = JSONObject()
             .put("tags", JSONArray(tags)).put("speaker", speaker).put("session", session)
             .put("window", window).put("touch", touch).put("utc_offset", offset)
-        val answer = call { Native.recall(it, query.toByteArray(), k, options.toString().toByteArray()) }
+        val answer = opened.call { Native.recall(it, query.toByteArray(), k, options.toString().toByteArray()) }
         JSONArray(String(answer)).objects().map { Recalled(it) }
     }
 
     /** Returns memories, the newest first. */
     suspend fun items(limit: Int? = null, tags: List<String> = emptyList()): List<Item> = withContext(Dispatchers.IO) {
         val options = JSONObject().put("limit", limit).put("tags", JSONArray(tags))
-        items(call { Native.items(it, options.toString().toByteArray()) })
+        items(opened.call { Native.items(it, options.toString().toByteArray()) })
     }
 
     /** Deletes memories and returns them. */
-    suspend fun forget(vararg ids: Long): List<Item> = withContext(Dispatchers.IO) { items(call { Native.forget(it, ids) }) }
+    suspend fun forget(vararg ids: Long): List<Item> = withContext(Dispatchers.IO) { items(opened.call { Native.forget(it, ids) }) }
 
     private fun items(answer: ByteArray): List<Item> = JSONArray(String(answer)).objects().map { Item(it) }
 
-    private fun <T> call(work: (Long) -> T): T {
-        val guarded = {
-            synchronized(this) {
-                check(handle != 0L) { "This memory is closed." }
-                work(handle)
-            }
-        }
-        return embedder?.whileOpen { guarded() } ?: guarded()
-    }
-
     /** Closes the file; all other functions fail afterwards. */
-    @Synchronized
-    override fun close() {
-        Native.closeMemory(handle)
-        handle = 0L
-    }
+    override fun close() = opened.close()
 
     private companion object {
         val NOTHING = "{}".toByteArray()
