@@ -1,4 +1,4 @@
-"""The samples' program, compiled once for all tests of it."""
+"""The library and its program, compiled once for all tests of them."""
 
 from __future__ import annotations
 

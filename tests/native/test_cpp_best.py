@@ -13,6 +13,7 @@ import pytest
 from fakes.bundles import PROMPTS, quick_recipe
 from fakes.checkpoint import write_router
 from fakes.native import CORE, TOKENIZER, compile_library, compile_program, link_mnn, with_mnn
+from fakes.native_api import Text
 from fakes.programs import run_minnow
 from fakes.sealed import change_record
 
@@ -122,12 +123,8 @@ def test_the_c_api_opens_and_remembers(made: Tiny, library: Any, tmp_path: Path)
     assert again, error
     assert record.read_bytes() == written
     text = "how do fish sleep?"
-
-    class Text(ctypes.Structure):
-        _fields_ = (("bytes", ctypes.c_char_p), ("size", ctypes.c_size_t))
-
     vector = (ctypes.c_float * made.bundle.manifest.width)()
-    given = Text(text.encode(), len(text))
+    given = Text.of(text)
     encode = library.minnow_encode
     assert encode(
         ctypes.c_void_p(again), ctypes.byref(given), ctypes.c_size_t(1), 0, vector, None,

@@ -1,4 +1,4 @@
-"""BPE and Unigram in the sample in C++: the ids of the `tokenizers` library, on any text."""
+"""BPE and Unigram in the library in C++: the ids of the `tokenizers` library, on any text."""
 
 from __future__ import annotations
 

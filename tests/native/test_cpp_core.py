@@ -1,4 +1,4 @@
-"""The sample in C++ gives the vectors of the Python package."""
+"""The library in C++ gives the vectors of the Python package."""
 
 from __future__ import annotations
 
@@ -110,7 +110,8 @@ def test_numbers_in_a_file_of_their_own(
         assert np.abs(vectors(program, bundle, TEXTS) - embedder.encode(TEXTS)).max() < CLOSE
 
 
-def test_roles_have_their_prompts(program: Program, bundle: Bundle) -> None:
+def check_roles(program: Program, bundle: Bundle) -> None:
+    """Compare the vectors of each role with those of Python."""
     with Embedder.open(bundle, on_truncate="ignore") as embedder:
         expected = {
             "none": embedder.encode(TEXTS),
@@ -119,6 +120,10 @@ def test_roles_have_their_prompts(program: Program, bundle: Bundle) -> None:
         }
     for role, rows in expected.items():
         assert np.abs(vectors(program, bundle, TEXTS, "--role", role) - rows).max() < CLOSE
+
+
+def test_roles_have_their_prompts(program: Program, bundle: Bundle) -> None:
+    check_roles(program, bundle)
 
 
 def test_a_prompt_is_left_out_of_pooling(program: Program, tmp_path: Path) -> None:
@@ -135,15 +140,7 @@ def test_a_prompt_is_left_out_of_pooling(program: Program, tmp_path: Path) -> No
 
 def test_queries_with_an_encoder_of_their_own(program: Program, tmp_path: Path) -> None:
     model = write_router(tmp_path / "model", PROMPTS)
-    bundle = convert(str(model), tmp_path / "bundle", recipe=RECIPES["fp32"])
-    with Embedder.open(bundle, on_truncate="ignore") as embedder:
-        expected = {
-            "none": embedder.encode(TEXTS),
-            "query": embedder.encode_query(TEXTS),
-            "document": embedder.encode_document(TEXTS),
-        }
-    for role, rows in expected.items():
-        assert np.abs(vectors(program, bundle, TEXTS, "--role", role) - rows).max() < CLOSE
+    check_roles(program, convert(str(model), tmp_path / "bundle", recipe=RECIPES["fp32"]))
 
 
 def test_vectors_as_raw_floats(program: Program, bundle: Bundle, tmp_path: Path) -> None:

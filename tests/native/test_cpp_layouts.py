@@ -1,4 +1,4 @@
-"""The C++ sample on what else minnow writes: fixed shapes, device checks, the mnn-llm layout."""
+"""The C++ library on what else minnow writes: fixed shapes, device checks, the mnn-llm layout."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The sample in C++ scores pairs as the Python package does; it refuses the other kind of model."""
+"""The library in C++ scores pairs as Python does; it refuses the other kind of model."""
 
 from __future__ import annotations
 

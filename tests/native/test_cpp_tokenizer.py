@@ -1,4 +1,4 @@
-"""The tokenizer of the sample in C++ gives the ids of the `tokenizers` library, on any text."""
+"""The tokenizer of the library in C++ gives the ids of the `tokenizers` library, on any text."""
 
 from __future__ import annotations
 
