@@ -113,6 +113,19 @@ class TestOneAnswer:
         assert len(hits[0].text) == longest
         assert hits[0].before == hits[0].after == ()
 
+    def test_folding_goes_on_until_there_are_enough_hits(self, tmp_path: Path) -> None:
+        model, repeated = FakeModel(), "fish ship keel"
+        opened = []
+        for n in range(2):
+            store = open_index(tmp_path / f"{n}.index", model)
+            texts = [*[repeated] * 9, f"fish ship net{n}", f"fish sail sea{n}"]
+            put_records(store, model, [Record(f"{n}-{i}", text) for i, text in enumerate(texts)])
+            store.close()
+            opened.append(open_fake_shard(tmp_path / f"{n}.index", model))
+        with ShardedIndex(opened, model) as index:
+            hits = index.search(repeated, 5, mode="vector", fold=True)
+        assert [len(hit.folded) for hit in hits] == [17, 0, 0, 0, 0]
+
 
 class TestOpening:
     def test_a_list_of_files_opens_as_one(self, folder: Path) -> None:

@@ -1,9 +1,9 @@
-"""Search by binary codes: which of many vectors can be the nearest, without reading the vectors.
+"""Search by binary codes, which choose among many vectors without reading them.
 
 Two steps choose candidates. The Hamming distance of every code to the question's is one pass over
 48 MB for a million vectors of 384 numbers. For the nearest of them, the question's own numbers are
 added up with the signs that a code has, which ranks as well as five times as many codes by
-distance alone (docs/benchmarks.md). Whoever asks compares the candidates with the stored vectors.
+distance alone (docs/benchmarks.md). The caller compares the candidates with the stored vectors.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Reader of a ranking's hits and their neighbours from the file; order of hits by a reranker."""
+"""Reader of a ranking's hits and their neighbours from the file; folding and reranking of hits."""
 
 from __future__ import annotations
 
@@ -11,20 +11,23 @@ import numpy as np
 from minnow.indexfile.checks import reading_rows
 from minnow.indexfile.checksums import check_rows, read_checked
 from minnow.indexfile.documents import CHUNKS
-from minnow.indexfile.reranking import rank_texts
+from minnow.indexfile.reranking import count_candidates, rank_texts
+from minnow.search.folding import fold
+from minnow.search.options import MOST_HITS
 from minnow.search.passages import passages
 from minnow.search.results import Hit, Neighbour, beginning
 from minnow.search.writer import read_headings
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
     from minnow.indexfile.encodings import Ids
     from minnow.indexfile.matrix import Ranking
     from minnow.indexfile.reranking import TextRanker
+    from minnow.search.options import Search
 
     _Row = tuple[str, int, tuple[str, ...], str, int, int, dict[str, Any]]
 
@@ -108,6 +111,28 @@ def _neighbours(
 def _neighbour(database: sqlite3.Connection, id_: int) -> Neighbour:
     _, number, headings, text, body, start, _ = _row(database, id_)
     return Neighbour(id_, number, headings, text, body, start)
+
+
+def refine(find: Callable[[int], list[Hit]], query: str, k: int, asked: Search) -> list[Hit]:
+    """Find hits for one question, fold those that repeat others, and rerank, as far as asked for.
+
+    Args:
+        find: Returns the best hits of a number; it is called again with a larger one where too many
+            hits are folded.
+        query: The question.
+        k: The most hits.
+        asked: The checked options.
+    """
+    count = count_candidates(asked.reranker, asked.candidates, k)
+    hits, depth = find(count), count
+    if asked.fold:
+        folded = fold(hits)
+        while len(folded) < count and len(hits) == depth < MOST_HITS:
+            depth = min(2 * depth, MOST_HITS)
+            hits = find(depth)
+            folded = fold(hits)
+        hits = folded[:count]
+    return hits if asked.reranker is None else rerank(asked.reranker, query, hits, k)
 
 
 def rerank(reranker: TextRanker, query: str, hits: Sequence[Hit], k: int) -> list[Hit]:

@@ -20,15 +20,13 @@ from minnow.indexfile.keyword_sums import check_keywords
 from minnow.indexfile.matrix import Ranking, best
 from minnow.indexfile.models import open_query_model
 from minnow.indexfile.opening import open_store
-from minnow.indexfile.reranking import count_candidates
 from minnow.indexfile.store import OpenIndexFile
 from minnow.options import Fusion, SidecarUse
 from minnow.search.choice import read_choice
 from minnow.search.chunk_ids import allowed_ids
-from minnow.search.folding import fold
-from minnow.search.hits import read_hits, rerank, scores_of, with_neighbours
+from minnow.search.hits import read_hits, refine, scores_of, with_neighbours
 from minnow.search.nearest import ChunkVectors
-from minnow.search.options import MOST_HITS, Search, check_count
+from minnow.search.options import Search, check_count
 from minnow.search.scope import scope_of
 from minnow.vectors import Similarity, normalize
 
@@ -237,17 +235,7 @@ class Index(OpenIndexFile):
         return "hybrid" if choice is None else choice.mode
 
     def _refine(self, query: str, k: int, asked: Search) -> list[Hit]:
-        """Find hits for one question, fold those that repeat others, and rerank."""
-        count = count_candidates(asked.reranker, asked.candidates, k)
-        hits, depth = self._find([query], count, asked)[0], count
-        if asked.fold:
-            folded = fold(hits)
-            while len(folded) < count and len(hits) == depth < MOST_HITS:
-                depth = min(2 * depth, MOST_HITS)
-                hits = self._find([query], depth, asked)[0]
-                folded = fold(hits)
-            hits = folded[:count]
-        return hits if asked.reranker is None else rerank(asked.reranker, query, hits, k)
+        return refine(lambda count: self._find([query], count, asked)[0], query, k, asked)
 
     def _find(self, questions: Sequence[str], k: int, asked: Search) -> list[list[Hit]]:
         """Find the best k chunks for each question, in the mode and within the scope asked for."""

@@ -15,12 +15,10 @@ from minnow.indexfile.fusion import DEPTH, fuse_ranks, hybrid_scores
 from minnow.indexfile.matrix import best
 from minnow.indexfile.models import open_query_model
 from minnow.indexfile.opening import open_store
-from minnow.indexfile.reranking import count_candidates
 from minnow.options import Fusion
-from minnow.search.folding import fold
-from minnow.search.hits import rerank, with_neighbours
+from minnow.search.hits import refine, with_neighbours
 from minnow.search.index import Index
-from minnow.search.options import MOST_HITS, Search
+from minnow.search.options import Search
 from minnow.vectors import Similarity
 
 if TYPE_CHECKING:
@@ -106,23 +104,23 @@ class ShardedIndex:
         asked = Search(**options)
         asked.check(k)
         mode = asked.mode or self.shards[0].default_mode
-        count = count_candidates(asked.reranker, asked.candidates, k)
-        depth = min(MOST_HITS, max(DEPTH, count * (2 if asked.fold else 1)))
         alone = replace(asked, mode=mode, reranker=None, candidates=None, fold=False, context=0)
-        found = [
-            (hit, shard)
-            for shard in self.shards
-            for hit in shard.search(query, depth, **vars(alone))
-        ]
-        scores = self._scores([hit for hit, _ in found], mode, Fusion(asked.fusion))
-        order = np.argsort(-scores, kind="stable")[: count * (2 if asked.fold else 1)]
-        ranked = [
-            replace(found[i][0], rank=rank, score=float(scores[i]))
-            for rank, i in enumerate(order.tolist(), start=1)
-        ]
-        owners = {(hit.source, hit.number): shard for hit, shard in found}
-        hits = fold(ranked)[:count] if asked.fold else ranked[:count]
-        hits = rerank(asked.reranker, query, hits, k) if asked.reranker else hits[:k]
+        owners: dict[tuple[str, int], Index] = {}
+
+        def find(count: int) -> list[Hit]:
+            found = []
+            for shard in self.shards:
+                hits = shard.search(query, max(DEPTH, count), **vars(alone))
+                owners.update({(hit.source, hit.number): shard for hit in hits})
+                found += hits
+            scores = self._scores(found, mode, Fusion(asked.fusion))
+            order = np.argsort(-scores, kind="stable")[:count].tolist()
+            return [
+                replace(found[i], rank=rank, score=float(scores[i]))
+                for rank, i in enumerate(order, start=1)
+            ]
+
+        hits = refine(find, query, k, asked)
         if not asked.context:
             return hits
         return [_around(owners[hit.source, hit.number], hit, asked.context) for hit in hits]
