@@ -1,10 +1,10 @@
-"""What to compute of rows, as plain values that any process can be sent."""
+"""Jobs: what to compute of each row, as plain values that can be sent to any process."""
 
 from __future__ import annotations
 
 from base64 import b64decode
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, get_args
 
 import msgspec
 import numpy as np
@@ -33,9 +33,20 @@ VectorType = Literal["float32", "float16", "int8"]
 """The numbers of vectors in a column; int8 has a scale for each vector beside it."""
 
 
+class EmbeddingOptions(TypedDict, total=False):
+    """The keyword arguments of `Job.embedding`, which describes them."""
+
+    role: Role | None
+    prompt: str | None
+    truncate_dim: int | None
+    dtype: VectorType
+    batch_size: int
+    options: EngineOptions
+
+
 @dataclass(frozen=True)
 class Job:
-    """What to compute of each row, with which bundle, and what proves that a process does it right.
+    """What to compute of each row, with which bundle, and the answers that prove a process right.
 
     Attributes:
         bundle: The bundle's folder, the same path on every machine, or `hf:USER/NAME`.

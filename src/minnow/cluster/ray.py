@@ -35,11 +35,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import pyarrow as pa
+    from typing_extensions import Unpack
 
-    from minnow.cluster.job import VectorType
+    from minnow.cluster.job import EmbeddingOptions
     from minnow.cluster.places import Place
     from minnow.indexfile.fingerprint import Fingerprint
-    from minnow.options import Role
 
 BLOCK = 1024
 """Rows that an actor of a data set is given at once."""
@@ -54,13 +54,9 @@ def embed_dataset(
     bundle: str | Path,
     column: str = "text",
     *,
-    role: Role | None = "document",
-    prompt: str | None = None,
-    truncate_dim: int | None = None,
-    dtype: VectorType = "float32",
     actors: int | None = None,
     block: int = BLOCK,
-    options: EngineOptions = EngineOptions(),
+    **job: Unpack[EmbeddingOptions],
 ) -> Any:
     """Embed a column of texts of a Ray data set, with one actor for each CPU of the cluster.
 
@@ -70,13 +66,10 @@ def embed_dataset(
         ds: A `ray.data.Dataset`.
         bundle: The bundle's folder, the same path on every node, or `hf:USER/NAME`.
         column: The column of texts.
-        role: As in `Job.embedding`.
-        prompt: As in `Job.embedding`.
-        truncate_dim: As in `Job.embedding`.
-        dtype: The numbers of vectors.
         actors: How many actors; by default as many as the cluster has CPUs.
         block: Rows that an actor is given at once.
-        options: The engine, and the threads of an actor: by default 1.
+        **job: The other arguments of `Job.embedding`. An actor has one thread unless `options` say
+            otherwise.
 
     Returns:
         A data set with the columns that `BlockRunner` adds, computed when Ray asks for it.
@@ -85,11 +78,7 @@ def embed_dataset(
         BundleError, InputError: As `Job.embedding`. An actor whose machine does not give the
             bundle's vectors ends the run with a ParityError within Ray's own error.
     """
-    job = Job.embedding(
-        bundle, column, role=role, prompt=prompt, truncate_dim=truncate_dim, dtype=dtype,
-        options=options,
-    )  # fmt: skip
-    return _mapped(ds, job, actors, block)
+    return _mapped(ds, Job.embedding(bundle, column, **job), actors, block)
 
 
 def rerank_dataset(
@@ -111,7 +100,7 @@ def rerank_dataset(
         document: The column of documents.
         actors: As in `embed_dataset`.
         block: As in `embed_dataset`.
-        options: As in `embed_dataset`.
+        options: The engine, and the threads of an actor: by default 1.
 
     Returns:
         A data set with `score`, `truncated` and `error`.
@@ -137,7 +126,7 @@ def _mapped(ds: Any, job: Job, actors: int | None, block: int) -> Any:
 
 
 class _BlockActor:
-    """What Ray Data calls with a table, in an actor of its own."""
+    """Actor of Ray Data, which calls it with tables."""
 
     def __init__(self, job: Job) -> None:
         self._runner = BlockRunner(job, threads=1)

@@ -31,20 +31,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from minnow.cluster.job import VectorType
-    from minnow.options import Role
+    from typing_extensions import Unpack
+
+    from minnow.cluster.job import EmbeddingOptions
 
 
 def embed_dataframe(
     frame: Any,
     bundle: str | Path,
     column: str = "text",
-    *,
-    role: Role | None = "document",
-    prompt: str | None = None,
-    truncate_dim: int | None = None,
-    dtype: VectorType = "float32",
-    options: EngineOptions = EngineOptions(),
+    **job: Unpack[EmbeddingOptions],
 ) -> Any:
     """Embed a column of texts of a Spark data frame.
 
@@ -55,11 +51,8 @@ def embed_dataframe(
         frame: A `pyspark.sql.DataFrame`.
         bundle: The bundle's folder, the same path on every machine, or `hf:USER/NAME`.
         column: The column of texts.
-        role: As in `Job.embedding`.
-        prompt: As in `Job.embedding`.
-        truncate_dim: As in `Job.embedding`.
-        dtype: "float32" or "int8"; Spark has no float16.
-        options: The engine, and its threads: by default the CPUs of a task (`spark.task.cpus`).
+        **job: The other arguments of `Job.embedding`; Spark has no float16. By default the engine
+            has as many threads as a task has CPUs (`spark.task.cpus`).
 
     Returns:
         A data frame with the columns that `BlockRunner` adds, vectors as arrays.
@@ -68,17 +61,14 @@ def embed_dataframe(
         BundleError, InputError: As `Job.embedding`; or the numbers are float16. A machine that does
             not give the bundle's vectors fails its tasks with a ParityError.
     """
+    dtype = job.get("dtype", "float32")
     if dtype == "float16":
         raise InputError("Spark has no float16: choose float32 or int8.")
-    job = Job.embedding(
-        bundle, column, role=role, prompt=prompt, truncate_dim=truncate_dim, dtype=dtype,
-        options=options,
-    )  # fmt: skip
     number = types.ByteType() if dtype == "int8" else types.FloatType()
     results = [types.StructField(VECTOR, types.ArrayType(number, containsNull=False))]
     if dtype == "int8":
         results.append(types.StructField(SCALE, types.FloatType()))
-    return _mapped(frame, job, results)
+    return _mapped(frame, Job.embedding(bundle, column, **job), results)
 
 
 def rerank_dataframe(
@@ -96,7 +86,7 @@ def rerank_dataframe(
         bundle: The bundle of a reranker.
         query: The column of queries.
         document: The column of documents.
-        options: As in `embed_dataframe`.
+        options: The engine, and its threads: by default the CPUs of a task.
 
     Returns:
         A data frame with `score`, `truncated` and `error`.
@@ -134,7 +124,7 @@ def _function(
 
 
 def _without_sizes(table: pa.Table) -> pa.Table:
-    """Make lists of a fixed size ones of any size, which is what Spark reads."""
+    """Convert lists of a fixed size to lists of any size, the only ones that Spark reads."""
     for place, field in enumerate(table.schema):
         if pa.types.is_fixed_size_list(field.type):
             kind = pa.list_(field.type.value_type)
