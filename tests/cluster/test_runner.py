@@ -64,7 +64,7 @@ class TestRows:
         )
 
     def test_a_row_that_the_runtime_refuses_costs_only_itself(
-        self, job: Job, made: Tiny, monkeypatch: pytest.MonkeyPatch
+        self, job: Job, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         from minnow.cluster import BlockRunner
         from minnow.engines.mnn import MnnEngine
@@ -76,9 +76,8 @@ class TestRows:
                 raise EngineError("planted")
             return run(engine, batch)
 
-        opened = Embedder.open(made.bundle, MNN)
-        monkeypatch.setattr(MnnEngine, "run", refuse)
-        with BlockRunner.of_open(job, opened) as runner:
+        with BlockRunner(job) as runner:
+            monkeypatch.setattr(MnnEngine, "run", refuse)
             found = runner(pa.table({"text": ["fish", "fish " * 50, "ships"]}))
             assert found["error"].to_pylist() == [None, "planted", None]
             with pytest.raises(EngineError, match="planted"):

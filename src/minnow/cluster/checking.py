@@ -1,4 +1,4 @@
-"""Check of a folder of finished vectors: what they say, what they are, and whether MNN agrees."""
+"""Check of a folder of finished vectors: their records, their numbers, and a sample on MNN."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
-import msgspec
 import numpy as np
 
 from minnow.cluster.columns import ERROR, read_texts, read_vectors
@@ -32,7 +31,7 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float32]
 
 _UNIT = {"float32": 1e-4, "float16": 2e-3, "int8": 2e-2}
-"""What the length of a stored vector of length 1 may be off by."""
+"""How far the length of a stored vector may be from 1."""
 _MOST_FAULTS = 100
 
 
@@ -99,7 +98,7 @@ def verify_folder(
     files = finished_files(folder, filesystem)
     found, ids = FolderCheck(), _Ids()
     total = sum(file.record.rows for file in files)
-    values = msgspec.json.decode(files[0].record.job)
+    values = files[0].job
     names = ("role", "prompt", "truncate_dim", "dtype")
     job = Job.embedding(
         bundle, values["columns"][0], **{name: values[name] for name in names},
@@ -146,7 +145,7 @@ class _Check:
 
         Raises:
             ParityError: A sample does not agree.
-            InputError: The column of vectors is none.
+            InputError: There is no column of vectors.
         """
         record, job = file.record, self._runner.job
         errors, truncated = counts(table)

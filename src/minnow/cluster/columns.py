@@ -29,7 +29,7 @@ _LARGEST = 127
 
 
 def read_texts(table: pa.Table, name: str) -> list[str | Exception]:
-    """Return a column as strings; what is none, as the error that says why.
+    """Return the texts of a column, with an error in the place of each row that has none.
 
     Raises:
         InputError: There is no such column, or it is not of texts.
@@ -129,8 +129,8 @@ def as_table(data: Any) -> pa.Table:
     )
 
 
-def like(table: pa.Table, data: Any) -> Any:
-    """Return a table in the form of what it was made of; see `as_table`."""
+def convert_back(table: pa.Table, data: Any) -> Any:
+    """Convert a table back to the type of the data that `as_table` made a table of."""
     if isinstance(data, pa.Table):
         return table
     if isinstance(data, pa.RecordBatch):

@@ -1,14 +1,15 @@
-"""Finished files of vectors, as they are found in a folder."""
+"""Finished files of vectors in a folder."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 from pyarrow import parquet
 
 from minnow.cluster.parts import PartRecord, read_record, stem_of
-from minnow.cluster.places import Place, many, reading
+from minnow.cluster.places import Place, read_many, reading
 from minnow.errors import InputError
 
 if TYPE_CHECKING:
@@ -30,6 +31,12 @@ class FinishedFile:
     place: Place
     record: PartRecord
 
+    @property
+    def job(self) -> dict[str, Any]:
+        """The bundle, column and options that made its vectors; see `Job.identity`."""
+        values: dict[str, Any] = msgspec.json.decode(self.record.job)
+        return values
+
     def read(self, columns: Sequence[str] | None = None) -> pa.Table:
         """Read columns of it, by default all.
 
@@ -40,6 +47,12 @@ class FinishedFile:
             return parquet.ParquetFile(stream).read(columns=columns)
 
 
+def finished_places(folder: Place) -> list[Place]:
+    """Find the files with the name of a finished file, in and below a folder."""
+    places = [Place(folder.filesystem, path) for path in folder.files()]
+    return [place for place in places if stem_of(place.name)]
+
+
 def finished_files(folder: str | Path, filesystem: Any = None) -> list[FinishedFile]:
     """Find the finished files of a folder, by source and first row.
 
@@ -48,9 +61,8 @@ def finished_files(folder: str | Path, filesystem: Any = None) -> list[FinishedF
     """
     place = Place.of(folder, filesystem)
     with reading(place):
-        paths = [path for path in place.files() if stem_of(path.rpartition("/")[2])]
-    if not paths:
+        places = finished_places(place)
+    if not places:
         raise InputError(f"There are no vectors in {folder}: `minnow embed` writes such files.")
-    places = [Place(place.filesystem, path) for path in paths]
-    found = map(FinishedFile, places, many(read_record, places))
+    found = map(FinishedFile, places, read_many(read_record, places))
     return sorted(found, key=lambda file: (file.record.source, file.record.start))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
+from minnow.cluster.finished import finished_places
 from minnow.cluster.neighbour import SampleReply, SampleRequest, neighbour_process
 from minnow.cluster.parts import ROWS, file_stem, plan_parts, stem_of
 from minnow.cluster.places import Place, find_parquet
@@ -119,13 +120,9 @@ def embed_folder(
         written.add(finished.name)
         progress(report.rows, total)
     ours = {file_stem(name) for name in names}
-    there = [path for path in target.files() if stem_of(path.rsplit("/", 1)[-1])]
-    outdated = [
-        path
-        for path in there
-        if stem_of(path.rsplit("/", 1)[-1]) in ours and path.rsplit("/", 1)[-1] not in written
-    ]
-    target.remove(outdated)
+    there = finished_places(target)
+    outdated = [p for p in there if stem_of(p.name) in ours and p.name not in written]
+    target.remove([place.path for place in outdated])
     report.replaced = len(outdated)
     report.others = len(there) - len(outdated) - len(written)
     return report

@@ -115,7 +115,7 @@ def _check(files: Sequence[FinishedFile], wanted: Fingerprint | None) -> Fingerp
     model = files[0].record.fingerprint
     for file in files:
         check_fingerprint(wanted or model, file.record.fingerprint, str(file.place))
-        job = msgspec.json.decode(file.record.job)
+        job = file.job
         if (job["role"], job["prompt"], job["truncate_dim"]) != ("document", None, None):
             raise IndexFileError(
                 f"{file.place} has vectors that an index cannot compare with questions: it takes "
@@ -169,7 +169,7 @@ def _update(
         names = _ids(table, sound, ids, file)
         wanted.update(names)
         if is_new:
-            put_records(store, None, _records(table, sound))
+            put_records(store, None, _records(table, sound, file.job["columns"][0]))
             inside.add(file.place.name)
             store.put_fact(_FACT, msgspec.json.encode(sorted(inside)).decode())
             report.added += len(names)
@@ -195,9 +195,8 @@ def _ids(table: pa.Table, sound: Sequence[bool], taken: set[str], file: Finished
     return [str(name) for name in given]
 
 
-def _records(table: pa.Table, sound: Sequence[bool]) -> list[Record]:
-    """Return the rows that have a vector as records."""
-    text = msgspec.json.decode(table.schema.metadata[b"minnow"])["job"]["columns"][0]
+def _records(table: pa.Table, sound: Sequence[bool], text: str) -> list[Record]:
+    """Return the rows that have a vector as records, with the texts of a column."""
     vectors = read_vectors(table)
     others = table.drop_columns(
         [n for n in (ID, text, VECTOR, SCALE, TRUNCATED, ERROR) if n in table.column_names]

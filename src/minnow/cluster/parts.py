@@ -12,7 +12,7 @@ import pyarrow as pa
 from pyarrow import parquet
 
 from minnow.cluster.columns import ERROR, RESULTS, SCALE, TRUNCATED, VECTOR
-from minnow.cluster.places import PARQUET, Place, many, reading
+from minnow.cluster.places import PARQUET, Place, read_many, reading
 from minnow.errors import InputError
 from minnow.indexfile.fingerprint import Fingerprint
 
@@ -49,7 +49,7 @@ class PartSample:
 
 @dataclass(frozen=True)
 class PartRecord:
-    """What a finished file says of itself, in the metadata of its schema.
+    """Record of a finished file, which is stored in the metadata of its schema.
 
     Attributes:
         fingerprint: The model, and how its vectors are made.
@@ -173,7 +173,8 @@ def plan_parts(
     Raises:
         InputError: A file cannot be read.
     """
-    for name, count in zip(names, many(count_rows, [folder / n for n in names]), strict=True):
+    counted = read_many(count_rows, [folder / name for name in names])
+    for name, count in zip(names, counted, strict=True):
         for start in range(0, count, rows):
             size = min(rows, count - start)
             yield CorpusPart(folder, name, start, size, None if keep is None else tuple(keep))

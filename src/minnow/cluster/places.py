@@ -1,4 +1,4 @@
-"""Folders and files where Parquet lies: on this machine, in object stores, on fsspec."""
+"""Folders and files on this machine, in object stores and in file systems of fsspec."""
 
 from __future__ import annotations
 
@@ -189,8 +189,8 @@ def find_parquet(given: str | Path, filesystem: Any = None) -> tuple[Place, list
     return folder, names
 
 
-def many(read: Callable[[Place], T], places: Sequence[Place]) -> list[T]:
-    """Read something small of many files, several at once: an object store answers slowly."""
+def read_many(read: Callable[[Place], T], places: Sequence[Place]) -> list[T]:
+    """Read a little of each of many files, several at once, because object stores answer slowly."""
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         return list(pool.map(read, places))
 

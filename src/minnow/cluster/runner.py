@@ -13,7 +13,7 @@ from minnow.cluster.columns import (
     SCORE,
     TRUNCATED,
     as_table,
-    like,
+    convert_back,
     read_texts,
     require_free,
     score_column,
@@ -30,13 +30,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from minnow.cluster.job import Job
-    from minnow.embedder import Embedder
 
     Floats = NDArray[np.float32]
 
 
 class BlockRunner:
-    """A job with its bundle open, once in a process, which takes one block of rows after the other.
+    """Runner of a job in one process: it keeps the bundle open, and takes one block at a time.
 
     Attributes:
         job: The job.
@@ -54,16 +53,7 @@ class BlockRunner:
         Raises:
             ParityError, BundleError, EngineError, MissingExtraError: As `Job.open_checked`.
         """
-        self._take(job, job.open_checked(threads))
-
-    @classmethod
-    def of_open(cls, job: Job, opened: Embedder | Reranker) -> Self:
-        """Take what is open already, without a check."""
-        self = cls.__new__(cls)
-        self._take(job, opened)
-        return self
-
-    def _take(self, job: Job, opened: Embedder | Reranker) -> None:
+        opened = job.open_checked(threads)
         self.job, self._opened = job, opened
         self._options = job.options_of(opened)
         part = opened if isinstance(opened, Reranker) else opened.of_role(job.role)
@@ -141,7 +131,7 @@ class BlockRunner:
 
 @lru_cache(maxsize=1)
 def runner_of(job: Job, threads: int | None = None) -> BlockRunner:
-    """Return the runner of a job in this process, opened when it is first asked for."""
+    """Return the runner of a job in this process; the first call opens it."""
     return BlockRunner(job, threads)
 
 
@@ -159,4 +149,4 @@ def embed_table(data: Any, job: Job) -> Any:
         InputError: It is something else, or as `BlockRunner`.
         ParityError, BundleError, EngineError, MissingExtraError: As `BlockRunner`.
     """
-    return like(runner_of(job)(as_table(data)), data)
+    return convert_back(runner_of(job)(as_table(data)), data)
