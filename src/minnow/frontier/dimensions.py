@@ -1,4 +1,4 @@
-"""How many numbers of a model's vectors are enough (Matryoshka dimensions), on one data set."""
+"""Measurement of truncated vectors (Matryoshka dimensions) on one data set."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 from minnow.errors import InputError
 from minnow.evaluate.bootstrap import Interval, Verdict, paired_bootstrap, verdict
 from minnow.evaluate.comparison import MARGIN, RunOptions, embed, search_vectors
-from minnow.evaluate.metrics import HEADLINE, score
+from minnow.evaluate.metrics import HEADLINE, Scores, score
 from minnow.evaluate.ranking import search, to_rankings
 from minnow.evaluate.results import DEPTH
-from minnow.vectors import Similarity, normalize
+from minnow.indexfile.truncated import truncate
+from minnow.vectors import Similarity
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Dimension:
-    """What vectors find that keep their first numbers only.
+    """Result of vectors that keep their first numbers only.
 
     Attributes:
         dim: How many numbers they keep.
@@ -66,23 +67,14 @@ def measure_dimensions(
     if wrong := [dim for dim in dims if not 1 <= dim < width]:
         raise InputError(f"`dim=` should be 1 to {width - 1}, not {wrong[0]}.")
     queries, documents = search_vectors(embedded)
-    scores = {
-        dim: score(
-            dataset,
-            to_rankings(
-                dataset,
-                search(
-                    dataset, normalize(queries[:, :dim]), normalize(documents[:, :dim]), k=DEPTH
-                ),
-            ),
-        )
-        for dim in (width, *dims)
-    }
-    found = []
+
+    def scores_with(dim: int) -> Scores:
+        indices = search(dataset, truncate(queries, dim), truncate(documents, dim), k=DEPTH)
+        return score(dataset, to_rankings(dataset, indices))
+
+    whole, found = scores_with(width).weighted(HEADLINE), []
     for dim in sorted(set(dims), reverse=True):
-        interval = paired_bootstrap(
-            scores[dim].weighted(HEADLINE), scores[width].weighted(HEADLINE)
-        )
-        means = scores[dim].means
-        found.append(Dimension(dim, means[HEADLINE], interval, verdict(interval, margin)))
+        scores = scores_with(dim)
+        interval = paired_bootstrap(scores.weighted(HEADLINE), whole)
+        found.append(Dimension(dim, scores.means[HEADLINE], interval, verdict(interval, margin)))
     return tuple(found)
