@@ -1,4 +1,4 @@
-"""Corpora in Parquet files, as `minnow embed` and `minnow verify` take them."""
+"""Corpora in Parquet files, for `minnow embed` and `minnow verify`."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _ROWS_WITH_ERRORS = 8
 
 @dataclass(frozen=True)
 class CorpusChoice:
-    """How Parquet files are embedded."""
+    """Options for embedding Parquet files."""
 
     cluster: Literal["local", "ray"] | None = option(
         None, "Embed Parquet files here, or on the Ray cluster of RAY_ADDRESS, else one of its own."

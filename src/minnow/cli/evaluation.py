@@ -21,6 +21,7 @@ from minnow.cli.options import (
     RerankChoice,
     Revision,
     Source,
+    folder_of,
 )
 from minnow.files import check_file
 from minnow.systems import FORMS
@@ -93,7 +94,7 @@ class IndexedChoice:
     )
     reranker: Path | None = option(
         None, "With an index: compare with hybrid search reranked by this.", "--rerank",
-        metavar="BUNDLE",
+        metavar="BUNDLE", parser=folder_of,
     )  # fmt: skip
     margin: float = option(
         0.01, "With an index: call differences of nDCG@10 up to this equivalent.", min=0

@@ -67,17 +67,18 @@ def _is_name(text: str) -> bool:
     return bool(start and rest) and not (Path(start).exists() or "\\" in text)
 
 
-_NAMES = "a folder that `minnow convert` wrote, or a model's name"
+BUNDLE_NAMES = "a folder that `minnow convert` wrote, or a model's name"
 BundleFolder = Annotated[
     Path,
-    typer.Argument(metavar="BUNDLE", help=f"{_NAMES.capitalize()}.", parser=folder_of),
+    typer.Argument(metavar="BUNDLE", help=f"{BUNDLE_NAMES.capitalize()}.", parser=folder_of),
 ]
 BundleOption = Annotated[
     Path | None,
     typer.Option(
-        "--bundle", "-b", metavar="BUNDLE", help=f"Use this model: {_NAMES}.", parser=folder_of
+        "--bundle", "-b", metavar="BUNDLE", help=f"Use this model: {BUNDLE_NAMES}.",
+        parser=folder_of,
     ),
-]
+]  # fmt: skip
 Texts = Annotated[list[str] | None, typer.Argument(metavar="TEXT", help="Texts, or give --input.")]
 TextFile = Annotated[
     str | None,
@@ -157,8 +158,9 @@ class RerankChoice:
     """The reranker that orders what a search found; it runs on MNN."""
 
     reranker: Path | None = option(
-        None, "Order what was found by this reranker.", "--rerank", metavar="BUNDLE"
-    )
+        None, "Order what was found by this reranker.", "--rerank", metavar="BUNDLE",
+        parser=folder_of,
+    )  # fmt: skip
     candidates: int | None = option(
         None, "Have it order this many hits; 50, or -k if that is more.", min=1, max=1000
     )
@@ -173,9 +175,7 @@ class RerankChoice:
             return
         from minnow.reranker import Reranker
 
-        with Reranker.open(
-            folder_of(str(self.reranker)), threads=threads, on_truncate=on_truncate
-        ) as reranker:
+        with Reranker.open(self.reranker, threads=threads, on_truncate=on_truncate) as reranker:
             yield reranker
 
 

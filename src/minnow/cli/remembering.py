@@ -15,7 +15,7 @@ import typer
 
 from minnow.cli.app import app, print_facts, print_json
 from minnow.cli.fields import options_from_fields
-from minnow.cli.options import Json, RerankChoice, Window, folder_of
+from minnow.cli.options import BUNDLE_NAMES, Json, RerankChoice, Window, folder_of
 from minnow.terminal import EPILOG, UsageError
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ BundleOption = Annotated[
         "--bundle",
         "-b",
         metavar="BUNDLE",
-        help="Use this model: a folder that `minnow convert` wrote, or a model's name.",
+        help=f"Use this model: {BUNDLE_NAMES}.",
         parser=folder_of,
     ),
 ]

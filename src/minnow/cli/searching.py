@@ -203,7 +203,7 @@ def _progress() -> Iterator[Callable[[IndexingState], None]]:
 
 
 def make_sidecar(output: Path, sidecar: SidecarUse) -> None:
-    """Write the sidecar of an index where one is asked for, is there, or is all that helps."""
+    """Write an index's sidecar if it is asked for, exists already, or alone makes search fast."""
     from minnow.indexfile.codes import has_codes
     from minnow.search import Index
     from minnow.search.sidecar import LARGE, is_installed, sidecar_path

@@ -55,13 +55,13 @@ def truncated(model: Fingerprint, dim: int) -> Fingerprint:
 
 
 def adapted(model: SearchModel, stored: Fingerprint) -> SearchModel:
-    """Return a model as a file has it: truncated, where the file's vectors of it are."""
+    """Return a model that makes vectors like those of a file, truncated if they are."""
     whole = model.fingerprint
     if stored.truncated_from is None or whole.truncated_from is not None:
         return model
     expected = truncated(whole, stored.width)
     if any(getattr(stored, key) != getattr(expected, key) for key in SAME):
-        return model  # another model, which whoever opens the file refuses by name
+        return model  # another model, which the caller refuses by name
     return TruncatedModel(model, stored.width)
 
 
