@@ -116,6 +116,16 @@ def test_a_port_that_is_taken(served: Tiny) -> None:
     assert f"port {port}: Address already in use" in refused(done, 12)
 
 
+def test_a_response_does_not_wait_until_the_client_acknowledges_its_head() -> None:
+    """Head and body are two writes, and a client acknowledges the first up to 40 ms later."""
+    from minnow.serve.server import listen
+
+    with listen("127.0.0.1", 0) as listener, socket.create_connection(listener.getsockname()):
+        connection, _ = listener.accept()
+        with connection:
+            assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
 @pytest.mark.parametrize("host", ["no..host", "x" * 70, "[::1]"])
 def test_an_invalid_host(served: Tiny, host: str) -> None:
     done = run_minnow("serve", served.bundle.folder, "--host", host, "--port", "0")
