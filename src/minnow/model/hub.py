@@ -125,15 +125,8 @@ def snapshot_with_record(
     _check_id(request)
     if offline or constants.HF_HUB_OFFLINE:
         try:
-            folder = Path(
-                snapshot_download(
-                    request.model_id,
-                    revision=request.revision,
-                    local_files_only=True,
-                    allow_patterns=[record],  # else all that the commit is known to have is asked
-                )
-            )
-        except OSError:
+            folder = _cached_files(request, [record])
+        except NetworkError:
             return None
         return folder if (folder / record).is_file() else None
     commit, names = list_repository(request)
@@ -157,22 +150,10 @@ def snapshot_of_any(request: HubRequest, patterns: Sequence[str], *, offline: bo
         SourceNotFoundError, NetworkError, SourceError, OutputError: As `snapshot_of`.
     """
     _check_id(request)
-    wanted = list(patterns)
     if offline or constants.HF_HUB_OFFLINE:
-        try:
-            return Path(
-                snapshot_download(
-                    request.model_id,
-                    revision=request.revision,
-                    local_files_only=True,
-                    allow_patterns=wanted,
-                )
-            )
-        except OSError as error:
-            raise _not_cached(request, one_line(error).split(". ")[0].rstrip(".")) from error
+        return _cached_files(request, patterns)
     commit, _ = list_repository(request)
-    with _hub_call(request):
-        folder = Path(snapshot_download(request.model_id, revision=commit, allow_patterns=wanted))
+    folder = _fetch_matching(request, commit, patterns)
     _remember_commit(folder, request.revision)
     return folder
 
@@ -190,26 +171,39 @@ def _cached(request: HubRequest) -> Path:
     expected = [*BEHAVIOUR_FILES, "[0-9]_*/config.json"]
     if request.with_author_graph:
         expected += [f"onnx/{name}" for name in AUTHOR_GRAPH]
-    try:
-        folder = Path(
-            snapshot_download(
-                request.model_id,
-                revision=request.revision,
-                local_files_only=True,
-                allow_patterns=expected,
-            )
-        )
-    except OSError as error:
-        raise _not_cached(request, one_line(error).split(". ")[0].rstrip(".")) from error
+    folder = _cached_files(request, expected)
     refuse_other_kinds(Listing(request.model_id, list_names(folder), folder))
     try:
         check_folder(folder, "The cached copy")
     except (OSError, SourceNotFoundError, UnsupportedModelError) as error:
-        raise _not_cached(request, one_line(error).split(". ")[0].rstrip(".")) from error
+        raise _not_cached(request, _first_sentence(error)) from error
     graphs = (folder / "onnx" / AUTHOR_GRAPH[0], folder / AUTHOR_GRAPH[0])
     if request.with_author_graph and not any(graph.is_file() for graph in graphs):
         raise _not_cached(request, f"The cached copy has no {AUTHOR_GRAPH[0]}")
     return folder
+
+
+def _cached_files(request: HubRequest, patterns: Sequence[str]) -> Path:
+    """Find the folder of a cached revision, of which only files of these patterns must be there.
+
+    Raises:
+        NetworkError: The revision is not cached, or a file of it that the cache knows is missing.
+    """
+    try:
+        return Path(
+            snapshot_download(
+                request.model_id,
+                revision=request.revision,
+                local_files_only=True,
+                allow_patterns=list(patterns),
+            )
+        )
+    except OSError as error:
+        raise _not_cached(request, _first_sentence(error)) from error
+
+
+def _first_sentence(error: Exception) -> str:
+    return one_line(error).split(". ")[0].rstrip(".")
 
 
 def _not_cached(request: HubRequest, reason: str) -> NetworkError:
@@ -283,13 +277,13 @@ def fetch_files(request: HubRequest, commit: str, names: list[str]) -> Path:
     Raises:
         SourceNotFoundError, NetworkError, SourceError, OutputError: As `snapshot_of`.
     """
+    return _fetch_matching(request, commit, [glob.escape(name) for name in names])
+
+
+def _fetch_matching(request: HubRequest, commit: str, patterns: Sequence[str]) -> Path:
     with _hub_call(request):
         return Path(
-            snapshot_download(
-                request.model_id,
-                revision=commit,
-                allow_patterns=[glob.escape(name) for name in names],
-            )
+            snapshot_download(request.model_id, revision=commit, allow_patterns=list(patterns))
         )
 
 
