@@ -17,6 +17,7 @@ from minnow.model.head import Head
 from minnow.model.network import Network
 from minnow.model.original import Tensors
 from minnow.model.reference import ReferenceModel
+from minnow.model.tensors import LazyTensors
 from minnow.parity import HALF_MAX
 from minnow.proof.references import TokenRow
 from minnow.vectors import Pooling, rowwise_cosine
@@ -158,5 +159,6 @@ def _half_range(plain: _Variant) -> Iterator[_Variant]:
     large = [name for name, tensor in plain.tensors.items() if np.abs(tensor).max() > HALF_MAX]
     if large:
         detail = f"numbers beyond {HALF_MAX:g}, where half precision ends, were cut ({large[0]})"
-        cut = {name: np.clip(tensor, -HALF_MAX, HALF_MAX) for name, tensor in plain.tensors.items()}
-        yield replace(plain, finding=Finding(Cause.HALF_RANGE, detail), tensors=cut)
+        cut = {name: np.clip(plain.tensors[name], -HALF_MAX, HALF_MAX) for name in large}
+        tensors = LazyTensors(plain.tensors) | cut
+        yield replace(plain, finding=Finding(Cause.HALF_RANGE, detail), tensors=tensors)

@@ -1,4 +1,4 @@
-"""From what came of trying a model to a verdict, and a guess at the cause."""
+"""The verdict on a model that was tried, and a guess at the cause of what is wrong."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ import numpy as np
 from minnow.audit.causes import Cause, Finding, explain
 from minnow.audit.report import Verdict
 from minnow.audit.session import Role
-from minnow.audit.trial import MIXED, TRIED
+from minnow.audit.trial import TRIED
 from minnow.errors import ParityError
 from minnow.model.spec import Interface
 from minnow.parity import HALF_MAX
+from minnow.proof.bundles import MIXED
 from minnow.proof.verdict import compare, judge, listed
 
 if TYPE_CHECKING:

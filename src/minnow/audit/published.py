@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from minnow.bundle import MANIFEST, TOKENIZER
 from minnow.errors import AmbiguousModelError, SourceError, SourceNotFoundError
+from minnow.export.mnn_llm.settings import LLM_CONFIG
 from minnow.model.embedding import read_embedding_spec
+from minnow.model.layout import README, SENTENCE_CONFIGS
 from minnow.model.listing import CONFIG, MODULES, Listing
 from minnow.model.source import ModelSource
 
@@ -17,13 +19,10 @@ if TYPE_CHECKING:
     from minnow.model.spec import EmbeddingSpec, EncoderSpec
 
 MODEL = ".mnn"
-LLM_CONFIG = "llm_config.json"
-README = "README.md"
 PATTERNS = (
     f"*{MODEL}", "*.mnn.weight", "*.mtok", "embeddings*.bin", "*.json", "*.txt", "*.model", README,
 )  # fmt: skip
 """The files of a repository that an audit reads: models, tables, and small files of text."""
-_LIMITS = "sentence_bert_config.json"
 _BASE = "base_model"
 
 
@@ -54,7 +53,8 @@ class Published:
     @property
     def lowercase(self) -> bool:
         """Whether its files say that texts are lowercased before they are tokenised."""
-        return self._listing(_LIMITS).object(_LIMITS).get("do_lower_case") is True
+        stated = map(self._listing(*SENTENCE_CONFIGS).object, SENTENCE_CONFIGS)
+        return next(filter(None, stated), {}).get("do_lower_case") is True
 
     @property
     def base_model(self) -> str | None:

@@ -33,8 +33,6 @@ if TYPE_CHECKING:
     from minnow.proof.references import TokenRow
 
 CHILD = Path(__file__).with_name("child.py")
-
-
 _FAR_BELOW = -10_000
 """What is added to a score so that padding has no weight; half precision can hold it."""
 
@@ -160,27 +158,18 @@ def _feeds(
         [row.ids for row in rows], encoder.pad_token_id, types=[row.types for row in rows]
     )
     first = positions.offset if positions is not None else 0
-    numbers = np.broadcast_to(np.arange(batch.shape[1], dtype=np.int32) + first, batch.shape)
-    mask, none = batch.attention_mask, 0
-    if reading.adds_mask:
-        mask, none = (mask - 1) * -_FAR_BELOW, _FAR_BELOW
+    numbers = np.arange(batch.shape[1], dtype=np.int32) + first
+    if reading.shape is not None:
+        numbers = np.pad(numbers, (0, reading.shape[1] - len(numbers)))
+        batch = batch.filled(reading.shape, encoder.pad_token_id)
+    mask = batch.attention_mask
     arrays = {
-        Role.IDS: (batch.input_ids, encoder.pad_token_id),
-        Role.MASK: (mask, none),
-        Role.TYPES: (batch.token_type_ids, 0),
-        Role.POSITIONS: (numbers, 0),
+        Role.IDS: batch.input_ids,
+        Role.MASK: (mask - 1) * -_FAR_BELOW if reading.adds_mask else mask,
+        Role.TYPES: batch.token_type_ids,
+        Role.POSITIONS: np.broadcast_to(numbers, batch.shape),
     }
-    found = {}
-    for name, role in reading.roles.items():
-        values, filler = arrays[role]
-        if reading.shape is not None:
-            more, longer = (
-                size - had for size, had in zip(reading.shape, values.shape, strict=True)
-            )
-            values = np.pad(values, ((0, 0), (0, longer)), constant_values=filler)
-            values = np.concatenate([values, np.repeat(values[:1], more, axis=0)])
-        found[name] = values.tolist()
-    return found
+    return {name: arrays[role].tolist() for name, role in reading.roles.items()}
 
 
 def possible_readings(ports: Ports) -> Iterator[Reading]:

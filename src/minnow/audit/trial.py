@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,7 +15,7 @@ from minnow.model.head import Head
 from minnow.model.original import Original
 from minnow.model.reference import pool_one
 from minnow.model.spec import Interface
-from minnow.proof.bundles import mixed_batches
+from minnow.proof.bundles import mixed_batches, mixed_run
 from minnow.proof.references import CheckpointReference
 from minnow.proof.verdict import Candidate, Run, Vectors
 
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 
 TRIED = 6
 """Probes on which ways to read a model are compared."""
-MIXED = "mixed"
 _DIGITS = 4
 """Ways to read a model that agree in so many digits alone are told apart by a padded batch."""
 
@@ -70,24 +70,24 @@ class Trial:
         Raises:
             EngineError: MNN failed, or the output cannot be read so.
         """
-        output = session.run(reading, rows, self.original)
+        output = session.run(reading, rows, self.original).astype(np.float64)
         if reading.kind is not Interface.LAST_HIDDEN_STATE:
             return output.reshape(len(rows), -1)
-        probes = self.reference.probes
+        starts = [self.reference.left_out(self.reference.probes[i].prompt) for i in texts]
         return np.stack(
             [
-                self._pooled(states[: len(row.ids)], self.reference.left_out(probes[i].prompt))
-                for states, row, i in zip(output, rows, texts, strict=True)
+                pool_one(text[: len(row.ids)], self.head, self._head_tensors, start)
+                for text, row, start in zip(output, rows, starts, strict=True)
             ]
         )
 
-    def _pooled(self, states: NDArray[np.float32], start: int) -> NDArray[np.float64]:
-        tensors = {
-            name: tensor.astype(np.float64)
-            for name, tensor in self.original.tensors.items()
-            if name.startswith("head.")
+    @cached_property
+    def _head_tensors(self) -> dict[str, NDArray[np.float64]]:
+        """The tensors of the head alone: each tensor of the source is read when it is looked up."""
+        tensors = self.original.tensors
+        return {
+            name: tensors[name].astype(np.float64) for name in tensors if name.startswith("head.")
         }
-        return pool_one(states.astype(np.float64), self.head, tensors, start)
 
     def is_wide(self, vectors: Vectors) -> bool:
         """Return whether vectors are as long as the reference's."""
@@ -198,15 +198,12 @@ def run_probes(
         name = "padded to {}x{}".format(*reading.shape)
         return [Run(threads, name, alone, [reading.shape] * len(rows))], ""
     runs = [Run(threads, "one by one", alone, [(1, length) for length in lengths])]
-    together, shapes = np.empty_like(alone), [(0, 0)] * len(rows)
+    batches = mixed_batches(lengths)
     try:
-        for some in mixed_batches(lengths):
-            together[some] = trial.run(session, reading, some, [rows[i] for i in some])
-            for i in some:
-                shapes[i] = (len(some), max(lengths[j] for j in some))
+        together = [trial.run(session, reading, some, [rows[i] for i in some]) for some in batches]
     except EngineError as error:
         return runs, str(error)
-    return [*runs, Run(threads, MIXED, together, shapes)], ""
+    return [*runs, mixed_run(threads, batches, together, lengths)], ""
 
 
 def _run_alone(

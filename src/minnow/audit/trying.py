@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of trying a model.
+    """The result of trying a model.
 
     Attributes:
         trial: What it was tried with.
@@ -53,7 +53,7 @@ class Outcome:
     other_ids: tuple[str, ...] = ()
     tokenizer_fault: str = ""
     problem: str = ""
-    batch_problem: str = field(default="", kw_only=True)
+    batch_problem: str = ""
 
 
 _UNREAD = Reading({}, "none", Interface.LAST_HIDDEN_STATE)
@@ -70,9 +70,9 @@ def try_file(
     trial = replace(_trial(published, original, precision), head=head)
     trial.reference.compute(progress)
     progress("trying how the model is read")
-    reading, runs, alone = _UNREAD, list[Run](), ""
+    reading, runs = _UNREAD, list[Run]()
     rows: Sequence[TokenRow] = ()
-    fault = ""
+    fault = batch_problem = ""
     try:
         for threads in thread_counts():
             with Session(published.model, threads) as session:
@@ -82,12 +82,12 @@ def try_file(
                     trial.reference.compute(progress)
                     rows, fault = _tokenized(published, trial)
                 progress(f"running the model, {threads} thread{'s' * (threads > 1)}")
-                more, alone = run_probes(session, threads, reading, trial, rows)
+                more, batch_problem = run_probes(session, threads, reading, trial, rows)
                 runs += more
     except EngineError as error:
         return Outcome(trial, reading, problem=str(error))
     other = _other_ids(rows, trial.reference)
-    return Outcome(trial, reading, runs, rows, other, fault, batch_problem=alone)
+    return Outcome(trial, reading, runs, rows, other, fault, batch_problem=batch_problem)
 
 
 def _within(trial: Trial, reading: Reading) -> Trial:

@@ -113,6 +113,20 @@ class TokenBatch:
             pooled[i, :count] = 0
         return cls(ids, mask, segments, pooled if any(left_out) else None)
 
+    def filled(self, shape: tuple[int, int], pad_token_id: int) -> TokenBatch:
+        """Return a batch of exactly a shape; the first row is repeated where rows are missing.
+
+        Args:
+            shape: (batch, tokens), each at least that of this batch.
+            pad_token_id: The id that fills up rows.
+        """
+        rows, tokens = self.shape
+        order = [*range(rows), *[0] * (shape[0] - rows)]
+        room = ((0, 0), (0, shape[1] - tokens))
+        ids = np.pad(self.input_ids[order], room, constant_values=pad_token_id)
+        masks = (self.attention_mask, self.token_type_ids, self.pooling_mask)
+        return TokenBatch(ids, *(np.pad(mask[order], room) for mask in masks))
+
     @property
     def pooling_mask(self) -> NDArray[np.int32]:
         """1 for a token that is pooled; int32 of the shape."""

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     Shape = tuple[int, int]
 
 MIXED_BATCH = 4
+MIXED = "mixed"
 
 # Sessions of one thread that run side by side. Each has weights of its own, as float32: a file of
 # halves takes twice its size, one of 4-bit numbers eight times.
@@ -195,14 +196,9 @@ def _run(
         found = list(workers.map(together, batches))
     finally:
         workers.shutdown(cancel_futures=True)
-    mixed, shapes = np.empty_like(singles), [(0, 0)] * len(probes)
-    for batch, vectors in zip(batches, found, strict=True):
-        mixed[batch] = vectors
-        for i in batch:
-            shapes[i] = (len(batch), max(lengths[j] for j in batch))
     return [
         Run(threads, "one by one", singles, [(1, length) for length in lengths]),
-        Run(threads, "mixed", mixed, shapes),
+        mixed_run(threads, batches, found, lengths),
     ]
 
 
@@ -233,6 +229,29 @@ def mixed_batches(lengths: Sequence[int]) -> list[list[int]]:
         batches.append(order[-half:] + order[:-half][:half])
         order = order[:-half][half:]
     return batches
+
+
+def mixed_run(
+    threads: int,
+    batches: Sequence[Sequence[int]],
+    found: Sequence[Vectors],
+    lengths: Sequence[int],
+) -> Run:
+    """Put the vectors of padded batches into the order of the texts.
+
+    Args:
+        threads: CPU threads.
+        batches: Indices of the texts of each batch; together all texts.
+        found: The vectors of each batch.
+        lengths: Tokens of each text.
+    """
+    vectors = np.empty((len(lengths), found[0].shape[1]), found[0].dtype)
+    shapes = [(0, 0)] * len(lengths)
+    for batch, of_batch in zip(batches, found, strict=True):
+        vectors[batch] = of_batch
+        for i in batch:
+            shapes[i] = (len(batch), max(lengths[j] for j in batch))
+    return Run(threads, MIXED, vectors, shapes)
 
 
 def run_fixed_shape(
@@ -279,7 +298,12 @@ def _vectors(
     vectors = []
     for start in range(0, len(rows), shape[0]):
         some = rows[start : start + shape[0]]
-        batch = pad_to(some, shape, candidate.encoder.pad_token_id)
+        batch = TokenBatch.pad(
+            [row.ids for row in some],
+            candidate.encoder.pad_token_id,
+            [row.left_out for row in some],
+            [row.types for row in some],
+        ).filled(shape, candidate.encoder.pad_token_id)
         output = engine.run(batch)
         if engine.interface is Interface.LAST_HIDDEN_STATE:
             output = pool(output, batch.attention_mask, candidate.embedding.pooling)
@@ -287,21 +311,6 @@ def _vectors(
             output = output[:, : candidate.embedding.truncate_dim]
         vectors.append(output[: len(some)])
     return np.concatenate(vectors)
-
-
-def pad_to(rows: Sequence[TokenizedText], shape: Shape, pad_token_id: int) -> TokenBatch:
-    """Return a batch of exactly the shape; the first row is repeated where rows are missing."""
-    full = [*rows, *[rows[0]] * (shape[0] - len(rows))]
-    batch = TokenBatch.pad(
-        [row.ids for row in full],
-        pad_token_id,
-        [row.left_out for row in full],
-        [row.types for row in full],
-    )
-    room = ((0, 0), (0, shape[1] - batch.shape[1]))
-    ids = np.pad(batch.input_ids, room, constant_values=pad_token_id)
-    masks = (batch.attention_mask, batch.token_type_ids, batch.pooling_mask)
-    return TokenBatch(ids, *(np.pad(mask, room) for mask in masks))
 
 
 def _does_not_run(candidate: Candidate, file: str, error: EngineError) -> ParityError:
