@@ -45,6 +45,14 @@ async def vector(service: Service, name: str) -> NDArray[np.float32]:
     return await service.compute(model, Rows(texts))
 
 
+async def wait_for_rest(model: ServedModel) -> None:
+    for _ in range(100):
+        if not any(sessions(model)):
+            return
+        await asyncio.sleep(0.05)
+    pytest.fail("the model did not rest within 5 s")
+
+
 def test_names_of_one_folder_share_a_model(served: Tiny) -> None:
     async def run() -> None:
         service = service_of(Settings(), served, "a", "b")
@@ -68,13 +76,25 @@ def test_an_idle_model_takes_no_memory_and_answers_when_asked(served: Tiny) -> N
         before = await vector(service, "a")
         model = service.models["a"]
         assert all(sessions(model))
-        for _ in range(100):
-            if not any(sessions(model)):
-                break
-            await asyncio.sleep(0.05)
-        assert not any(sessions(model))
+        await wait_for_rest(model)
         assert (await vector(service, "a") == before).all()
         assert any(sessions(model))
+        await service.close()
+
+    asyncio.run(run())
+
+
+def test_a_model_rests_again_after_it_gave_states_of_tokens(served: Tiny) -> None:
+    async def run() -> None:
+        from minnow.serve.tei import answer_embed_all
+
+        service = service_of(Settings(idle_seconds=0.2, on_demand=True), served, "a")
+        await service.start()
+        model = service.models["a"]
+        assert not any(sessions(model))
+        await answer_embed_all(service, b'{"inputs": "fish sleep"}', {})
+        assert any(sessions(model))
+        await wait_for_rest(model)
         await service.close()
 
     asyncio.run(run())

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from msgspec import UNSET, UnsetType
 
-from minnow.serve.handlers import json_response, truncates
+from minnow.serve.handlers import json_response, model_and_prompt, truncates
 from minnow.serve.inputs import Rows, check_count, decode, questions, texts_of, tokenized, tokens_of
 from minnow.serve.models import ServedEmbedder
 from minnow.serve.schemas import (
@@ -36,9 +36,7 @@ async def answer_tokenize(service: Service, body: bytes, _: Mapping[str, str]) -
 
     def work() -> bytes:
         asked = decode(body, TokenizeRequest)
-        model = service.model(asked.model, ServedEmbedder)
-        prompt = model.prompt(asked.input_type, asked.prompt_name)
-        model = model.of_role(asked.input_type)
+        model, prompt = model_and_prompt(service, asked.model, asked)
         most = service.settings.limits.max_inputs
         if not isinstance(asked.inputs, UnsetType):
             texts = texts_of(asked.inputs, most, "inputs")

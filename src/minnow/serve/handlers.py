@@ -12,12 +12,7 @@ from starlette.responses import Response
 from minnow.errors import InputError
 from minnow.serve import metrics
 from minnow.serve.errors import JSON, bad_request
-from minnow.serve.inputs import (
-    Rows,
-    decode,
-    questions,
-    rows_of,
-)
+from minnow.serve.inputs import Rows, decode, questions, rows_of
 from minnow.serve.models import ServedEmbedder, ServedModel, ServedReranker
 from minnow.serve.page import page
 from minnow.serve.reranking import (
@@ -40,6 +35,7 @@ from minnow.serve.schemas import (
     SearchAnswer,
     SearchRequest,
     TextsRequest,
+    VectorsRequest,
     to_json,
 )
 from minnow.vectors import normalize
@@ -49,7 +45,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from minnow.serve.schemas import VectorsRequest
+    from minnow.serve.schemas import RoleRequest
     from minnow.serve.service import Service
 
     Floats = NDArray[np.float32]
@@ -99,7 +95,7 @@ def _read_embeddings(
 
 
 def model_and_prompt(
-    service: Service, name: str | None, asked: VectorsRequest
+    service: Service, name: str | None, asked: RoleRequest
 ) -> tuple[ServedEmbedder, str]:
     """Return the model for a request's role, and the prompt to put before each text.
 
@@ -107,7 +103,8 @@ def model_and_prompt(
         ApiError: There is no such model or prompt, or more dimensions are asked for than it has.
     """
     model = service.model(name, ServedEmbedder)
-    if asked.dimensions is not None and asked.dimensions > model.width:
+    dimensions = asked.dimensions if isinstance(asked, VectorsRequest) else None
+    if dimensions is not None and dimensions > model.width:
         raise bad_request(
             f"dimensions should be 1 to {model.width}, the width of {model.name}.", "dimensions"
         )

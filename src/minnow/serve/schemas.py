@@ -69,12 +69,17 @@ class Request(Struct, kw_only=True):
     forms: ClassVar[tuple[tuple[str, ...], ...]] = ()
 
 
-class VectorsRequest(Request):
+class RoleRequest(Request):
+    """What chooses the prompt before each text: a role or a name, not both."""
+
+    input_type: InputType | None = None
+    prompt_name: PromptName | None = None
+
+
+class VectorsRequest(RoleRequest):
     """What every request for vectors may say."""
 
     dimensions: Annotated[int, Meta(ge=1, le=MAX_DIMENSIONS)] | None = None
-    input_type: InputType | None = None
-    prompt_name: PromptName | None = None
     truncate: Truncate | None = None
 
 
@@ -87,7 +92,7 @@ class EmbeddingsRequest(VectorsRequest, kw_only=True):
     user: str | None = None
 
 
-class TokenizeRequest(Request):
+class TokenizeRequest(RoleRequest):
     """Texts to tokenise: `input`, or `inputs` as text-embeddings-inference has them."""
 
     forms: ClassVar[tuple[tuple[str, ...], ...]] = (("input",), ("inputs",))
@@ -98,8 +103,6 @@ class TokenizeRequest(Request):
         bool, Meta(description="With `inputs`: false leaves special tokens out.")
     ] = True
     model: OneModel | None = None
-    input_type: InputType | None = None
-    prompt_name: PromptName | None = None
 
 
 class SentencesInput(Struct):

@@ -104,10 +104,7 @@ class Service:
                 return
             self.models[name] = await self._open_model(name, bundle)
         if self._index is not None:
-            from minnow.serve.searching import open_searcher
-
-            self.searcher = open_searcher(self._index, self.models, self.compute)
-            await self.searcher.warm()
+            self.searcher = await self._open_searcher(self._index, self.models)
         if self.settings.idle_seconds:
             self._resting = asyncio.create_task(self._rest_idle())
         if self.state == "starting":
@@ -140,6 +137,18 @@ class Service:
             else:
                 self._used[model] = time.monotonic()
         return model
+
+    async def _open_searcher(self, index: Path, models: Mapping[str, ServedModel]) -> Searcher:
+        """Open an index for the model among some that it belongs to, and search once."""
+        from minnow.serve.searching import open_searcher
+
+        searcher = open_searcher(index, models, self.compute)
+        try:
+            await searcher.warm()
+        except BaseException:
+            await searcher.close()
+            raise
+        return searcher
 
     @contextmanager
     def answering(self) -> Iterator[None]:
@@ -174,10 +183,7 @@ class Service:
         old, searcher = self.models[name], self.searcher
         try:
             if self._index is not None and searcher is not None and searcher.model is old:
-                from minnow.serve.searching import open_searcher
-
-                searcher = open_searcher(self._index, {name: model}, self.compute)
-                await searcher.warm()
+                searcher = await self._open_searcher(self._index, {name: model})
         except BaseException:
             self._close(model)
             raise
@@ -284,14 +290,20 @@ class Service:
             ApiError: The queue is full, or the server stops.
             EngineError: The runtime failed.
         """
+        with self.using(model):
+            found = await self.batcher.embed(model.runner, rows.texts)
+        self.metrics.on_rows(model.name, rows)
+        return found
+
+    @contextmanager
+    def using(self, model: ServedModel) -> Iterator[None]:
+        """Keep a model from resting while it computes, and count the time of rest from the end."""
         self._busy[model.runner] += 1
         try:
-            found = await self.batcher.embed(model.runner, rows.texts)
+            yield
         finally:
             self._busy[model.runner] -= 1
             self._used[model.runner] = time.monotonic()
-        self.metrics.on_rows(model.name, rows)
-        return found
 
     async def in_thread(self, work: Callable[..., T], *arguments: object) -> T:
         """Run a function in a thread, beside the event loop."""

@@ -17,13 +17,10 @@ from minnow.errors import InputError
 from minnow.serve.errors import bad_request, too_many
 from minnow.serve.handlers import json_response, model_and_prompt, respond, shortened, truncates
 from minnow.serve.inputs import Rows, decode, texts_of, tokenized
-from minnow.serve.models import ServedEmbedder
 from minnow.serve.schemas import (
-    InputType,
     OneModel,
-    PromptName,
-    Request,
     ResponseBody,
+    RoleRequest,
     TextOrTexts,
     Truncate,
     TruncationDirection,
@@ -37,6 +34,7 @@ if TYPE_CHECKING:
 
     from starlette.responses import Response
 
+    from minnow.serve.models import ServedEmbedder
     from minnow.serve.service import Service
 
 
@@ -53,14 +51,12 @@ class InputsRequest(VectorsRequest, kw_only=True):
     model: OneModel | None = None
 
 
-class AllRequest(Request, kw_only=True):
+class AllRequest(RoleRequest, kw_only=True):
     """Body of `POST /embed_all`, and minnow's `model` and `input_type`."""
 
     inputs: TextOrTexts
     truncate: Truncate | None = None
     truncation_direction: TruncationDirection | None = None
-    prompt_name: PromptName | None = None
-    input_type: InputType | None = None
     model: OneModel | None = None
 
 
@@ -115,11 +111,9 @@ async def answer_embed_all(service: Service, body: bytes, _: Mapping[str, str]) 
     They do not pass the queue, so the numbers of one answer are limited.
     """
 
-    def work() -> tuple[bytes, int]:
+    def read() -> tuple[ServedEmbedder, list[str], str, Rows]:
         asked = decode(body, AllRequest)
-        model = service.model(asked.model, ServedEmbedder)
-        prompt = model.prompt(asked.input_type, asked.prompt_name)
-        model = model.of_role(asked.input_type)
+        model, prompt = model_and_prompt(service, asked.model, asked)
         texts = texts_of(asked.inputs, service.settings.limits.max_inputs, "inputs")
         truncate = truncates(service, asked.truncate)
         rows = tokenized(model, texts, prompt, truncate=truncate, param="inputs")
@@ -130,6 +124,9 @@ async def answer_embed_all(service: Service, body: bytes, _: Mapping[str, str]) 
                 f"{_MOST_NUMBERS}. Send fewer texts in a request.",
                 "inputs",
             )
+        return model, texts, prompt, rows
+
+    def write() -> bytes:
         try:
             states = model.embedder.encode(
                 texts, prompt=prompt, output_value="token_embeddings", on_truncate="ignore"
@@ -138,10 +135,12 @@ async def answer_embed_all(service: Service, body: bytes, _: Mapping[str, str]) 
             raise bad_request(
                 f"{model.name} gives no states of tokens: {error}", "model"
             ) from error
-        return to_json([each.tolist() for each in states]), len(rows.truncated)
+        return to_json([each.tolist() for each in states])
 
-    content, truncated = await service.in_thread(work)
-    return json_response(content, truncated)
+    model, texts, prompt, rows = await service.in_thread(read)
+    with service.using(model):
+        content = await service.in_thread(write)
+    return json_response(content, len(rows.truncated))
 
 
 async def answer_info(service: Service, _: bytes, __: Mapping[str, str]) -> Response:
