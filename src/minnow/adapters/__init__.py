@@ -1,1 +1,1 @@
-"""Adapters to other libraries, one file each: LangChain, LlamaIndex and mteb."""
+"""Adapters to other libraries, one or two files for each."""
