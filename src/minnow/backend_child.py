@@ -24,6 +24,21 @@ def main() -> int:
     return serve_requests(_serve)
 
 
+def open_part(part: Bundle, options: EngineOptions) -> Embedder | Reranker:
+    """Open a bundle's own encoder to run canaries; `options` say in which mode.
+
+    Raises:
+        EngineError: MNN cannot load it in this mode.
+    """
+    manifest = part.manifest
+    given = (part.folder, manifest.encoder, manifest.embedding)
+    if manifest.reranking is not None:
+        return Reranker.from_files(*given, manifest.reranking, options, on_truncate="ignore")
+    return Embedder.from_files(
+        *given, options, interface=manifest.recipe.interface, on_truncate="ignore"
+    )
+
+
 def _serve(parent: Parent) -> None:
     for request in parent.requests(CanaryRequest):
         try:
@@ -39,17 +54,7 @@ def _run(request: CanaryRequest) -> CanaryReply:
     canaries = None if part is None else read_canaries(part)
     if part is None or canaries is None:
         raise BundleError(f"{request.folder} was replaced since it was opened. Open it again.")
-    manifest, mode = part.manifest, vars(request.mode)
-    options = EngineOptions("mnn", request.threads, **mode)
-    given = (part.folder, manifest.encoder, manifest.embedding)
-    opened: Embedder | Reranker
-    if manifest.reranking is not None:
-        opened = Reranker.from_files(*given, manifest.reranking, options, on_truncate="ignore")
-    else:
-        opened = Embedder.from_files(
-            *given, options, interface=manifest.recipe.interface, on_truncate="ignore"
-        )
-    with opened:
+    with open_part(part, EngineOptions("mnn", request.threads, **vars(request.mode))) as opened:
         rows = canaries.run(opened)
         times: list[float] = []
         while len(times) < request.rounds and sum(times) < ENOUGH:

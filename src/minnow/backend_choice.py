@@ -8,8 +8,8 @@ processor, MNN's version and bundle are the same.
 from __future__ import annotations
 
 import hashlib
-import os
 import platform
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,10 +21,11 @@ from minnow.bundle import MANIFEST
 from minnow.caches import CHOICES, cache_folder
 from minnow.canaries import read_canaries
 from minnow.engines.base import Mode, default_threads, processor
-from minnow.errors import EngineError, InputError, MinnowError, ParityError
-from minnow.files import read_regular
-from minnow.modes import DEFAULT, is_proven, simplest
+from minnow.errors import EngineError, InputError, MinnowError, OutputError, ParityError
+from minnow.files import read_regular, whole_file
+from minnow.modes import DEFAULT, distinct_modes, is_proven
 from minnow.processes import Worker, python_command
+from minnow.record_json import read_json
 from minnow.sealing import stated_digest
 
 if TYPE_CHECKING:
@@ -47,7 +48,6 @@ MARGIN = 0.9
 """The share of the default mode's time that another mode has to stay below."""
 _LARGEST = 1 << 20
 _CHILD = "from minnow.backend_child import main\nsys.exit(main())"
-_CPU = (DEFAULT, Mode(precision="low"), Mode(memory="low"), Mode(precision="low", memory="low"))
 _GPUS = ("metal", "cuda", "opencl", "vulkan")
 
 
@@ -205,9 +205,8 @@ def choose_backend(
 
 def possible_modes(bundle: Bundle) -> list[Mode]:
     """Return MNN's default mode, and all others that may compute something else here."""
-    kind = processor()
-    cpu = [mode for mode in _CPU if simplest(mode, bundle.manifest, kind) == mode]
-    return cpu + [Mode(gpu, precision) for gpu in _GPUS for precision in ("low", "high")]
+    gpus = [Mode(gpu, precision) for gpu in _GPUS for precision in ("low", "high")]
+    return [DEFAULT, *distinct_modes(bundle.manifest, processor()), *gpus]
 
 
 def read_choice(path: Path) -> BackendChoice:
@@ -216,14 +215,8 @@ def read_choice(path: Path) -> BackendChoice:
     Raises:
         InputError: It is something else, or from a newer minnow.
     """
-    try:
-        choice = msgspec.json.decode(read_regular(path, _LARGEST), type=BackendChoice)
-    except OSError as error:
-        raise InputError(f"{path} cannot be read ({error.strerror}).") from error
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise InputError(f"{path} is not the record of a choice of backends: {error}.") from error
-    if choice.format != FORMAT:
-        raise InputError(f"{path} has format {choice.format}; this minnow reads {FORMAT}.")
+    fault = "is not the record of a choice of backends"
+    choice = read_json(path, BackendChoice, _LARGEST, version=FORMAT, fault=fault)
     if choice.chosen == -1:
         tried = choice.attempts[-1].mode if choice.attempts else "the first mode"
         raise InputError(f"{path} has no choice yet: an app ended while {tried} was tried.")
@@ -290,14 +283,11 @@ def _remembered(path: Path, wanted: BackendChoice) -> BackendChoice | None:
 
 
 def _remember(path: Path, choice: BackendChoice) -> None:
-    """Write the record completely or not at all; a cache that cannot be written costs time only."""
-    try:
+    """Write the record; a cache that cannot be written costs time only."""
+    with suppress(OSError, OutputError):
         path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_name(f".{path.name}.{os.getpid()}")
-        part.write_bytes(msgspec.json.format(msgspec.json.encode(choice), indent=1) + b"\n")
-        part.replace(path)
-    except OSError:
-        return
+        with whole_file(path) as part:
+            part.write_bytes(msgspec.json.format(msgspec.json.encode(choice), indent=1) + b"\n")
 
 
 def _opened_as(options: EngineOptions, mode: Mode) -> EngineOptions:

@@ -16,6 +16,7 @@ import numpy as np
 from minnow.errors import BundleError, ParityError
 from minnow.files import read_regular
 from minnow.parity import Measure
+from minnow.record_json import read_json
 from minnow.scores import logit_scale
 from minnow.vectors import rowwise_cosine
 
@@ -172,16 +173,12 @@ def read_canaries(bundle: Bundle) -> Canaries | None:
     """
     if not {CANARIES, VECTORS} <= bundle.manifest.files.keys():
         return None
-    path = bundle.folder / CANARIES
+    path, vectors = bundle.folder / CANARIES, bundle.folder / VECTORS
+    given = read_json(path, CanaryTexts, _LARGEST, version=FORMAT, error=BundleError)
     try:
-        given = msgspec.json.decode(read_regular(path, _LARGEST), type=CanaryTexts)
-        content = read_regular(bundle.folder / VECTORS, _LARGEST)
+        content = read_regular(vectors, _LARGEST)
     except OSError as error:
-        raise BundleError(f"{error.filename} cannot be read ({error.strerror}).") from error
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise BundleError(f"{path} cannot be understood: {error}.") from error
-    if given.format != FORMAT:
-        raise BundleError(f"{path} has format {given.format}; this minnow reads {FORMAT}.")
+        raise BundleError(f"{vectors} cannot be read ({error.strerror}).") from error
     texts, width = len(given.texts), bundle.manifest.width
     indices = {i for batch in given.batches for i in batch}
     ranks = bundle.manifest.reranking is not None

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 import numpy as np
 
-from minnow.backend_choice import settle_best
 from minnow.bundle import Bundle
 from minnow.engines import AUTO, BEST, FASTEST, MNN, EngineOptions
 from minnow.engines.base import MANY_BATCHES
@@ -118,6 +117,8 @@ def open_chosen(
         ParityError: It does not give the bundle's vectors.
     """
     if options.backend == BEST:
+        from minnow.backend_choice import settle_best  # child processes: only where asked for
+
         settled, best = settle_best(options, bundle)
         opened, reason = _open_settled(settled, bundle, open_, check)
         return opened, lambda: f"{reason()} Of backends {best}"

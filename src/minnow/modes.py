@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 DEFAULT = Mode()
 """The mode that every proof runs in."""
+OTHERS = (Mode(precision="low"), Mode(memory="low"), Mode(precision="low", memory="low"))
+"""The other modes of the CPU."""
 _WITHOUT_HALVES = ("x86_64",)
 """Processors on which MNN ignores precision."""
 
@@ -39,6 +41,11 @@ def simplest(mode: Mode, manifest: Manifest, kind: str) -> Mode:
         memory="low" if low_memory else DEFAULT.memory,
         precision="low" if low_precision else DEFAULT.precision,
     )
+
+
+def distinct_modes(manifest: Manifest, kind: str) -> list[Mode]:
+    """Return the modes of the CPU that compute something else than the default and each other."""
+    return [mode for mode in OTHERS if simplest(mode, manifest, kind) == mode]
 
 
 def proof_of(mode: Mode, manifest: Manifest, kind: str) -> ModeProof | None:

@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import msgspec
 
+from minnow.errors import InputError
+from minnow.files import read_regular
 from minnow.model.head import LAYER_NORM_EPS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
+    from minnow.errors import MinnowError
     from minnow.recipe import Recipe
 
+
+class _HasFormat(Protocol):
+    """A record that states the version of its form."""
+
+    @property
+    def format(self) -> int: ...
+
+
 T = TypeVar("T")
+Versioned = TypeVar("Versioned", bound=_HasFormat)
 
 _WRITTEN_NAMES = {"max_ndcg_drop": "largest_fall"}
 """Names in Python -> names in the JSON of a recipe and of what a search found."""
@@ -87,6 +100,39 @@ def from_json(content: bytes, kind: type[T]) -> T:
         for name, written in _WRITTEN_NAMES.items():
             message = message.replace(name, written)
         raise msgspec.ValidationError(message) from error
+
+
+def read_json(
+    path: Path,
+    kind: type[Versioned],
+    most: int,
+    *,
+    version: int,
+    fault: str = "cannot be understood",
+    error: type[MinnowError] = InputError,
+) -> Versioned:
+    """Read a JSON file that states the version of its form.
+
+    Args:
+        path: The file.
+        kind: The class of its content.
+        most: Bytes that it may have.
+        version: The version that this minnow reads.
+        fault: What to say of a file that holds something else.
+        error: The class of the error to raise.
+
+    Raises:
+        MinnowError: The file cannot be read, holds something else, or has another version.
+    """
+    try:
+        found = msgspec.json.decode(read_regular(path, most), type=kind)
+    except OSError as refused:
+        raise error(f"{path} cannot be read ({refused.strerror}).") from refused
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as refused:
+        raise error(f"{path} {fault}: {refused}.") from refused
+    if found.format != version:
+        raise error(f"{path} has format {found.format}; this minnow reads {version}.")
+    return found
 
 
 def _rename(record: dict[str, Any], names: Mapping[str, str]) -> dict[str, Any]:

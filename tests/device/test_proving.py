@@ -104,7 +104,7 @@ def test_a_wrong_mode_is_refused_and_loses_its_proof(
     recipe = quick_recipe("int8")
     made = bundle_store.bundle(recipe, pooling="mean", prompts=PROMPTS, seed=0)
     bundle = Bundle.open(shutil.copytree(made.folder, tmp_path / "tiny.minnow"))
-    monkeypatch.setattr(proving, "MODES", (LOW, replace(LOW, memory="low"), Mode(memory="low")))
+    monkeypatch.setattr(modes, "OTHERS", (LOW, replace(LOW, memory="low"), Mode(memory="low")))
     monkeypatch.setattr(proving, "arm_machine", lambda offline: NATIVE)
     monkeypatch.setattr("minnow.device.answer.MODE_BARS", {recipe.precision: 0.99})
     source = made.folder.parent / "model"

@@ -11,7 +11,7 @@ from fakes.checkpoint import CONFIGS, write_model
 
 from minnow.convert.encoders import write_encoders
 from minnow.errors import BundleError
-from minnow.graph.mnn_file import read_numbers
+from minnow.graph.mnn_file import read_numbers, stored_bits
 from minnow.graph.positions import distance_rows
 from minnow.graph.stored import stored_tensors
 from minnow.model.checkpoint import distance_tensors
@@ -84,6 +84,9 @@ def test_another_file_is_refused(tmp_path: Path) -> None:
         encoder.write_bytes(broken)
         with pytest.raises(BundleError, match=r"encoder\.mnn (cannot be read|has no operator)"):
             stored_tensors(encoder, given.network)
+    encoder.write_bytes(content[: len(content) // 2])
+    with pytest.raises(BundleError, match="cannot be read"):
+        stored_bits(encoder)
     with pytest.raises(BundleError, match="cannot be read"):
         read_numbers(tmp_path / "gone.mnn")
 

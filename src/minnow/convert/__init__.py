@@ -14,6 +14,7 @@ from minnow.convert.provenance import check_claims, copy_metadata, source_record
 from minnow.convert.room import check_room
 from minnow.convert.shapes import check_limit, check_shapes
 from minnow.errors import InputError, UnsupportedModelError
+from minnow.graph.mnn_file import stored_size
 from minnow.model.magnitudes import fit_halves
 from minnow.model.original import read_original, tell_tokenizer
 from minnow.model.router import read_routes
@@ -109,7 +110,7 @@ def convert(
             queries = build(routes.query, folder / QUERIES)
             _check_widths(manifest, queries)
             manifest = replace(manifest, queries=queries, default_role=routes.default)
-        card = model_card(manifest, sum(path.stat().st_size for path in folder.glob(f"{ENCODER}*")))
+        card = model_card(manifest, stored_size(folder / ENCODER))
         (folder / CARD).write_text(card, encoding="utf-8")
         progress("sealing")
         return seal(folder, manifest, destination)

@@ -232,14 +232,18 @@ class _Pass:
     def attend(self, parts: Sequence[Floats], block: Block, name: str) -> Floats:
         """Mix the values of each text, given queries, keys and values of all texts."""
         texts = zip(*(np.split(part, self._ends[:-1]) for part in parts), strict=True)
+        needed = (f"{name}.query", f"{name}.key", "relative_bias", "distances.")
+        tensors = {  # read once, not again for each text
+            our: self.tensors[our] for our in self.tensors if our.startswith(needed)
+        }
         mixed = []
         for query, key, value in texts:
             query, key = (
-                normalize_heads(x, block.attention, f"{name}.{part}_norm", self.tensors)
+                normalize_heads(x, block.attention, f"{name}.{part}_norm", tensors)
                 for part, x in (("query", query), ("key", key))
             )
-            bias = relative_bias(len(query), self._network.relative, self.tensors)
-            distances = states_by_distance(len(query), self._network, name, self.tensors)
+            bias = relative_bias(len(query), self._network.relative, tensors)
+            distances = states_by_distance(len(query), self._network, name, tensors)
             value = normalize_values(value, block.attention)
             mixed.append(attend(query, key, value, block.attention, bias, distances))
         return np.concatenate(mixed)

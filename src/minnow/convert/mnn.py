@@ -47,7 +47,7 @@ def convert_to_mnn(
             its linear layer. Weights that are on their grid come through unchanged.
         log: Where all that the converter prints goes.
         outside: Write the numbers to a file of their own beside the encoder, which has its name
-            and `minnow.bundle.WEIGHTS`; MNN holds numbers inside a model twice.
+            and `minnow.graph.mnn_file.WEIGHTS`; MNN holds numbers inside a model twice.
         timeout: Seconds after which the converter counts as hung, and is killed.
 
     Raises:

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import msgspec
 import numpy as np
 
 from minnow.bundle import MANIFEST, Bundle
@@ -16,6 +15,7 @@ from minnow.files import read_regular
 from minnow.parity import Parity
 from minnow.proof.verdict import Candidate, Run, measure
 from minnow.recipe import RECIPES, Precision
+from minnow.record_json import read_json
 from minnow.sealing import sha256
 
 if TYPE_CHECKING:
@@ -118,7 +118,13 @@ def read_answers(folder: str | Path, bar: float | None = None) -> list[DeviceRes
         )
     results = []
     for name in names:
-        answer = _read(folder / name)
+        answer = read_json(
+            folder / name,
+            DeviceAnswer,
+            LARGEST,
+            version=FORMAT,
+            fault="is not an answer of a runner",
+        )
         _check_origin(folder, name, answer)
         vectors = _vectors(folder / name, answer, expected.shape[1])
         _check_rows(folder / name, answer, probes)
@@ -147,19 +153,6 @@ def _candidate(bundle: Bundle, answer: DeviceAnswer, bar: float | None) -> Candi
         usual if bar is None else bar,
         reranking=manifest.reranking,
     )
-
-
-def _read(path: Path) -> DeviceAnswer:
-    try:
-        content = read_regular(path, LARGEST)
-        answer = msgspec.json.decode(content, type=DeviceAnswer)
-    except OSError as error:
-        raise InputError(f"{path} cannot be read ({error.strerror}).") from error
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise InputError(f"{path} is not an answer of a runner: {error}.") from error
-    if answer.format != FORMAT:
-        raise InputError(f"{path} has format {answer.format}; this minnow reads {FORMAT}.")
-    return answer
 
 
 def _check_origin(folder: Path, name: str, answer: DeviceAnswer) -> None:

@@ -117,6 +117,29 @@ def write_check(
     bundle = bundle if isinstance(bundle, Bundle) else Bundle.open(bundle)
     with writing(destination):
         _check_destination(destination)
+    reference = read_reference(bundle, source, offline=offline, progress=progress)
+    return write_probes(
+        bundle,
+        destination,
+        reference,
+        choose(reference.probes),
+        longest_mixed=longest_mixed,
+        progress=progress,
+    )
+
+
+def read_reference(
+    bundle: Bundle,
+    source: str | ModelSource | None,
+    *,
+    offline: bool,
+    progress: Callable[[str], None],
+) -> CheckpointReference:
+    """Check a bundle's files, and read the model that it was made from.
+
+    Raises:
+        InputError, BundleError, SourceError: As `write_check`.
+    """
     manifest = bundle.manifest
     if manifest.queries is not None:
         raise InputError(
@@ -127,10 +150,25 @@ def write_check(
     bundle.check_files()
     named = source.name if isinstance(source, ModelSource) else source
     progress(f"finding {named or manifest.source.name}")
-    original = read_original(find_origin(bundle, source, offline=offline), manifest.choices)
-    limit = manifest.embedding.max_tokens
-    reference = CheckpointReference(original)
-    chosen = choose(reference.probes)
+    origin = find_origin(bundle, source, offline=offline)
+    return CheckpointReference(read_original(origin, manifest.choices))
+
+
+def write_probes(
+    bundle: Bundle,
+    destination: Path,
+    reference: CheckpointReference,
+    chosen: Sequence[Probe],
+    *,
+    longest_mixed: int | None,
+    progress: Callable[[str], None],
+) -> Path:
+    """Compute what the chosen texts should give, and write the folder; see `write_check`.
+
+    Raises:
+        BundleError, OutputError: As `write_check`.
+    """
+    limit = bundle.manifest.embedding.max_tokens
     progress(f"computing the reference ({reference.name})")
     rows = reference.token_rows([probe.whole for probe in chosen])
     expected = reference.vectors_of(chosen).astype("<f4")
@@ -150,7 +188,7 @@ def write_check(
         ),
         _batches([len(row.ids) for row in rows], longest_mixed or limit),
         reference.name,
-        FORMAT if manifest.reranking is None else PAIRS,
+        FORMAT if bundle.manifest.reranking is None else PAIRS,
     )
     progress("writing the folder")
     with staging_folder(destination) as staged:

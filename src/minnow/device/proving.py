@@ -13,27 +13,22 @@ from typing import TYPE_CHECKING
 from minnow.bundle import CARD, Bundle, seal, staging
 from minnow.convert.card import model_card
 from minnow.device.answer import read_answers
-from minnow.device.folder import RUNNER, write_check
+from minnow.device.folder import RUNNER, read_reference, write_probes
 from minnow.device.hard_texts import SHORT, choose_hard_texts
-from minnow.device.machines import arm_machine, this_machine
-from minnow.engines.base import Mode, usable_cpus
+from minnow.device.machines import ARM, arm_machine, this_machine
+from minnow.engines.base import usable_cpus
 from minnow.errors import InputError, ParityError
 from minnow.files import writing
-from minnow.model.original import read_original
-from minnow.modes import simplest
-from minnow.origin import find_origin
+from minnow.modes import distinct_modes
 from minnow.parity import ModeProof
-from minnow.proof.references import CheckpointReference
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from minnow.bundle import Manifest
     from minnow.device.answer import DeviceResult
     from minnow.device.machines import Host
+    from minnow.engines.base import Mode
     from minnow.model.source import ModelSource
-
-MODES = (Mode(precision="low"), Mode(memory="low"), Mode(precision="low", memory="low"))
 
 
 def prove_modes(
@@ -69,24 +64,19 @@ def prove_modes(
         OutputError: The bundle cannot be written.
     """
     bundle = bundle if isinstance(bundle, Bundle) else Bundle.open(bundle)
-    modes = _modes(bundle.manifest, "aarch64" if arm else this_machine().processor)
+    modes = distinct_modes(bundle.manifest, ARM if arm else this_machine().processor)
     if not modes:
         raise InputError(
             f"Every mode of MNN computes {bundle.folder} as its proof did on this processor. Prove "
             "it for phones with `arm=True`."
         )
     machine = arm_machine(offline=offline) if arm else this_machine()
-    origin = find_origin(bundle, source, offline=offline)
+    reference = read_reference(bundle, source, offline=offline, progress=progress)
     progress("choosing texts that are hard in half precision")
-    hard = choose_hard_texts(CheckpointReference(read_original(origin, bundle.manifest.choices)))
+    hard = choose_hard_texts(reference)
     with TemporaryDirectory(prefix="minnow-prove-") as room:
-        folder = write_check(
-            bundle,
-            Path(room) / "check",
-            source=origin,
-            choose=lambda _: hard,
-            longest_mixed=SHORT,
-            progress=progress,
+        folder = write_probes(
+            bundle, Path(room) / "check", reference, hard, longest_mixed=SHORT, progress=progress
         )
         _run(machine, folder / RUNNER, modes, progress)
         results = read_answers(folder)
@@ -95,11 +85,6 @@ def prove_modes(
     sealed = _seal_again(bundle, machine, modes, proven)
     _refuse(results, machine)
     return sealed
-
-
-def _modes(manifest: Manifest, processor: str) -> list[Mode]:
-    """Return the modes that compute something else than the default and than each other."""
-    return [mode for mode in MODES if simplest(mode, manifest, processor) == mode]
 
 
 def _run(

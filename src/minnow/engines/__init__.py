@@ -139,7 +139,6 @@ class EngineOptions:
                     f"{name}={value!r} is an option of MNN; the engine {self.engine!r} does "
                     'not have it. Leave it out, or open the bundle with engine="mnn".'
                 )
-
         if self.backend == BEST and self.mode != Mode(BEST):
             raise InputError(
                 "backend='best' chooses precision and memory by itself. Leave both out, or choose "
@@ -179,8 +178,7 @@ def open_engine(
     kind = _kind_of(MNN if options.engine in (AUTO, FASTEST) else options.engine)
     given = {**kind.options, "interface": interface, "width": width}
     if kind.runs_encoder:
-        given |= {"memory": options.memory, "precision": options.precision}
-        given |= {"backend": options.backend, "heads_apart": heads_apart}
+        given |= vars(options.mode) | {"heads_apart": heads_apart}
     engine: Engine = getattr(import_module(kind.module), kind.type)(
         model, spec, threads=options.threads, **given
     )

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from minnow.errors import EngineError
 from minnow.files import open_regular
-from minnow.graph.mnn_file import WEIGHTS
+from minnow.graph.mnn_file import numbers_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -50,8 +50,8 @@ class ModelFile:
             raise EngineError(f"MNN cannot load {path}: {reason}.") from error
         self._close = weakref.finalize(self, os.close, self._descriptor)
         self._state = _state(os.fstat(self._descriptor))
-        outside = path.with_name(path.name + WEIGHTS)
-        self.outside = ModelFile(outside) if outside.exists() else None
+        outside = numbers_file(path)
+        self.outside = ModelFile(outside) if outside else None
 
     @property
     def size(self) -> int:

@@ -27,6 +27,9 @@ WEIGHTS = ".weight"
 """What the file of a model's numbers is called beyond the model's name, where it does not hold them
 itself; MNN finds it by that."""
 
+_DAMAGE = (OSError, struct.error, ValueError, IndexError)
+"""What reading a damaged file raises; a text that is not UTF-8 is a ValueError too."""
+
 _CONSTANT, _CONVOLUTION, _NORM = 11, 12, 603
 """Types of operators (`OpType`)."""
 
@@ -51,6 +54,18 @@ class Held:
     bias: NDArray[np.float32]
 
 
+def numbers_file(path: Path) -> Path | None:
+    """Return the file of an MNN file's numbers, where it does not hold them itself."""
+    beside = path.with_name(path.name + WEIGHTS)
+    return beside if beside.exists() else None
+
+
+def stored_size(path: Path) -> int:
+    """Return the bytes of an MNN file, and of the file of its numbers where it has one."""
+    beside = numbers_file(path)
+    return path.stat().st_size + (beside.stat().st_size if beside else 0)
+
+
 def read_numbers(path: Path) -> Mapping[str, Held]:
     """Read the numbers of every constant, product with a weight, and norm.
 
@@ -64,12 +79,12 @@ def read_numbers(path: Path) -> Mapping[str, Held]:
         BundleError: The file cannot be read, or is none of MNN's that this reader understands.
     """
     try:
-        outside = path.with_name(path.name + WEIGHTS)
-        beside = _Beside(np.frombuffer(_mapped(outside), "u1")) if outside.exists() else None
+        outside = numbers_file(path)
+        beside = _Beside(np.frombuffer(_mapped(outside), "u1")) if outside else None
         held = ((operator.text(3), _held(operator, beside)) for operator in _operators(path))
         return {name: numbers for name, numbers in held if numbers is not None}
-    except (OSError, struct.error, ValueError, IndexError, UnicodeDecodeError) as error:
-        raise BundleError(f"The numbers in {path} cannot be read: {error}.") from error
+    except _DAMAGE as error:
+        raise _unreadable(path, error) from error
 
 
 def stored_bits(path: Path) -> int:
@@ -80,8 +95,15 @@ def stored_bits(path: Path) -> int:
     Raises:
         BundleError: As `read_numbers`.
     """
+    try:
+        return _most_frequent_bits(_operators(path))
+    except _DAMAGE as error:
+        raise _unreadable(path, error) from error
+
+
+def _most_frequent_bits(operators: Sequence[_Table]) -> int:
     counts: dict[int, int] = {}
-    for operator in _operators(path):
+    for operator in operators:
         kind, main = operator.number(5), operator.table(2)
         if main is None or kind not in (_CONVOLUTION, _CONSTANT):
             continue
@@ -98,10 +120,11 @@ def stored_bits(path: Path) -> int:
 
 
 def _operators(path: Path) -> list[_Table]:
-    try:
-        return _Table.root(_mapped(path)).tables(3)
-    except (OSError, struct.error, ValueError, IndexError) as error:
-        raise BundleError(f"The numbers in {path} cannot be read: {error}.") from error
+    return _Table.root(_mapped(path)).tables(3)
+
+
+def _unreadable(path: Path, error: Exception) -> BundleError:
+    return BundleError(f"The numbers in {path} cannot be read: {error}.")
 
 
 @dataclass(frozen=True)

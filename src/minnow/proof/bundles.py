@@ -16,6 +16,7 @@ from minnow.embedder import Embedder
 from minnow.engines.base import TokenBatch, default_threads
 from minnow.engines.mnn import MnnEngine
 from minnow.errors import EngineError, InputError, ParityError
+from minnow.graph.mnn_file import stored_size
 from minnow.model.spec import LONG, Interface
 from minnow.model.tokenizer import TextTokenizer, TokenizedText
 from minnow.proof.probes import Probe
@@ -169,7 +170,7 @@ def run_encoder(candidate: Candidate, reference: Reference, progress: Progress) 
 
 def _session_count(candidate: Candidate) -> int:
     """Return how many sessions of one thread run side by side: one where weights are large."""
-    if (candidate.path / ENCODER).stat().st_size > LARGEST_FOR_SESSIONS:
+    if stored_size(candidate.path / ENCODER) > LARGEST_FOR_SESSIONS:
         return 1
     return min(SESSIONS, default_threads())
 

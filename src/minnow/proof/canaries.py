@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from minnow.backend_child import open_part
 from minnow.canaries import (
     FORMAT,
     Canary,
@@ -14,10 +15,9 @@ from minnow.canaries import (
     read_canaries,
     write_canaries,
 )
-from minnow.embedder import Embedder
+from minnow.engines import EngineOptions
 from minnow.errors import ParityError
 from minnow.proof.bundles import open_candidate
-from minnow.reranker import Reranker
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -74,16 +74,7 @@ def check_canaries(bundle: Bundle, progress: Callable[[str], None]) -> None:
     if canaries is None:
         return
     progress("running the canaries")
-    manifest = bundle.manifest
-    given = (bundle.folder, manifest.encoder, manifest.embedding)
-    opened: Embedder | Reranker
-    if manifest.reranking is not None:
-        opened = Reranker.from_files(*given, manifest.reranking, on_truncate="ignore")
-    else:
-        opened = Embedder.from_files(
-            *given, interface=manifest.recipe.interface, on_truncate="ignore"
-        )
-    with opened:
+    with open_part(bundle, EngineOptions()) as opened:
         try:
             canaries.judge(canaries.run(opened))
         except ParityError as error:
