@@ -130,6 +130,19 @@ MINNOW_API minnow_embedder* minnow_wrap(const minnow_encoder* encoder, const cha
  * search words, or give vectors. Returns NULL on failure. */
 MINNOW_API minnow_index* minnow_open_index(const char* file, minnow_embedder* embedder, char* error, size_t error_size);
 
+/* Opens an index as minnow_open_index, and makes the file where there is none. Returns NULL on failure. */
+MINNOW_API minnow_index* minnow_make_index(const char* file, minnow_embedder* embedder, char* error, size_t error_size);
+
+/* Puts records into an index, or replaces those with the same ids, all or none: an array of objects with id, text, and
+ * metadata, an object. Each is a chunk of its own, so its text has to fit the model. Records belong to a collection, NULL
+ * for "records"; the source of a hit is "collection://" with its name, "#" and the id. Returns how many were embedded, which are
+ * those whose text is new, or -1 on failure. */
+MINNOW_API int64_t minnow_put(minnow_index* index, const char* collection, const char* records, char* error, size_t error_size);
+
+/* Removes records of a collection by a JSON array of ids, or all where that is NULL. Returns how many there were, or -1 on
+ * failure. */
+MINNOW_API int64_t minnow_remove(minnow_index* index, const char* collection, const char* ids, char* error, size_t error_size);
+
 /* Returns the number of chunks, or -1 on failure. */
 MINNOW_API int64_t minnow_count(minnow_index* index, char* error, size_t error_size);
 

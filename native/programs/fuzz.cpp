@@ -16,6 +16,7 @@
 
 #include "memory.hpp"
 #include "pattern.hpp"
+#include "records.hpp"
 #include "tokenizer.hpp"
 #include "unicode.hpp"
 
@@ -56,6 +57,9 @@ void search(const std::string& path) {
     options.mode = "hybrid", options.where = "metadata->>'lang' = 'en' OR number = 1";
     index.search("river", 5, options);
     index.size();
+    CountingModel model(minnow::IndexFile(path, minnow::IndexFile::Mode::kRead).fingerprint);
+    minnow::put_records(path, &model, {minnow::Record::read(minnow::parse_json(R"({"id": "a", "text": "冷冻 fish"})", "A record"))}, "notes");
+    minnow::remove_records(path, std::nullopt, "notes");
 }
 
 void recall(const std::string& path) {

@@ -1,14 +1,19 @@
 // The C API of embedders that are an app's own code, and of indexes.
 #include "c_api.hpp"
+#include "records.hpp"
 #include "search.hpp"
 
 using namespace minnow;
 
 struct minnow_index {
     Index index;
+    std::string file;
+    TextModel* model;
 };
 
 namespace {
+
+const char* const kRecords = "records";  // the collection without a name
 
 // Calls an app's function for vectors.
 class OwnModel : public TextModel {
@@ -30,6 +35,8 @@ private:
     Fingerprint fingerprint_;
 };
 
+TextModel* model_of(minnow_embedder* embedder) { return embedder ? embedder->model.get() : nullptr; }
+
 }  // namespace
 
 minnow_embedder* minnow_wrap(const minnow_encoder* encoder, const char* model, char* error, size_t size) {
@@ -43,8 +50,37 @@ minnow_embedder* minnow_wrap(const minnow_encoder* encoder, const char* model, c
 minnow_index* minnow_open_index(const char* file, minnow_embedder* embedder, char* error, size_t size) {
     return pointer_or_null(error, size, [&] {
         if (!file) throw Error("The file is NULL.");
-        return new minnow_index{Index(file, embedder ? embedder->model.get() : nullptr)};
+        auto* model = model_of(embedder);
+        return new minnow_index{Index(file, model), file, model};
     });
+}
+
+minnow_index* minnow_make_index(const char* file, minnow_embedder* embedder, char* error, size_t size) {
+    return pointer_or_null(error, size, [&] {
+        if (!file || !embedder) throw Error("An argument is NULL.");
+        make_index(file, *embedder->model);
+        return new minnow_index{Index(file, model_of(embedder)), file, model_of(embedder)};
+    });
+}
+
+int64_t minnow_put(minnow_index* index, const char* collection, const char* records, char* error, size_t size) {
+    int64_t embedded = -1;
+    guarded(error, size, [&] {
+        std::vector<Record> all;
+        for (auto& one : options_of(records, "The records").as<Json::Array>("records")) all.push_back(Record::read(one));
+        embedded = static_cast<int64_t>(put_records(there(index).file, index->model, all, collection ? collection : kRecords));
+    });
+    return embedded;
+}
+
+int64_t minnow_remove(minnow_index* index, const char* collection, const char* ids, char* error, size_t size) {
+    int64_t removed = -1;
+    guarded(error, size, [&] {
+        std::optional<std::vector<std::string>> some;
+        if (ids) some = texts_in(parse_json(ids, "The ids"), "ids");
+        removed = static_cast<int64_t>(remove_records(there(index).file, some, collection ? collection : kRecords));
+    });
+    return removed;
 }
 
 int64_t minnow_count(minnow_index* index, char* error, size_t size) {

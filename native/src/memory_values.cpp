@@ -13,13 +13,6 @@ const int kWidest = 100;
 
 Json numeric(double value) { return {value}; }
 
-// Returns a text that a file can hold: valid UTF-8, without NUL.
-std::string clean(const std::string& text) {
-    std::u32string points = decode_utf8(text);
-    points.erase(std::remove(points.begin(), points.end(), U'\0'), points.end());
-    return encode_utf8(points);
-}
-
 int64_t read_time(const Json& stated, const std::string& name) {
     if (stated.is<double>()) {
         if (is_time(stated.as<double>(name))) return static_cast<int64_t>(stated.as<double>(name));

@@ -166,6 +166,12 @@ std::string encode_utf8(std::u32string_view text) {
     return bytes;
 }
 
+std::string clean(std::string_view text) {
+    std::u32string points = decode_utf8(text);
+    points.erase(std::remove(points.begin(), points.end(), U'\0'), points.end());
+    return encode_utf8(points);
+}
+
 void append_utf8(std::string& bytes, char32_t point) {
     if (point >> 11 == 0x1b) point = 0xfffd;  // half of a surrogate pair
     if (point < 0x80) { bytes += static_cast<char>(point); return; }

@@ -28,5 +28,7 @@ void append_stripped(std::u32string& text, char32_t point);
 std::u32string decode_utf8(std::string_view bytes);
 std::string encode_utf8(std::u32string_view text);
 void append_utf8(std::string& bytes, char32_t point);
+// Returns a text that a file can hold: valid UTF-8, without NUL.
+std::string clean(std::string_view text);
 
 }  // namespace minnow

@@ -44,6 +44,7 @@ INDEX = (
     "src/memory_values.cpp",
     "src/mentions.cpp",
     "src/passages.cpp",
+    "src/records.cpp",
     "src/search.cpp",
     "src/sha256.cpp",
     "src/sqlite.cpp",

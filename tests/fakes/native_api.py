@@ -159,14 +159,35 @@ class NativeIndex(Handle):
 
     closing = "minnow_close_index"
 
-    def __init__(self, library: Library, file: Path, model: NativeEmbedder | None = None) -> None:
+    def __init__(
+        self,
+        library: Library,
+        file: Path,
+        model: NativeEmbedder | None = None,
+        *,
+        makes: bool = False,
+    ) -> None:
         embedder = model.handle if model else None
-        opened = library.call("minnow_open_index", bytes(file), embedder)
-        super().__init__(library, opened)
+        function = "minnow_make_index" if makes else "minnow_open_index"
+        super().__init__(library, library.call(function, bytes(file), embedder))
 
     def __len__(self) -> int:
         found: int = self._library.call("minnow_count", self._handle, result=ctypes.c_int64)
         return found
+
+    def put(self, records: str, collection: str | None = None) -> int:
+        """Put the records of a JSON array into a collection; return how many were embedded."""
+        return self._change("minnow_put", records.encode(), collection)
+
+    def remove(self, ids: Sequence[str] | None, collection: str | None = None) -> int:
+        """Remove records, all without ids; return how many there were."""
+        return self._change("minnow_remove", None if ids is None else _encoded(ids), collection)
+
+    def _change(self, function: str, argument: bytes | None, collection: str | None) -> int:
+        name = None if collection is None else collection.encode()
+        arguments = (self._handle, name, argument)
+        count: int = self._library.call(function, *arguments, result=ctypes.c_int64)
+        return count
 
     def search(
         self,
