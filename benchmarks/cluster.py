@@ -26,6 +26,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -92,13 +93,13 @@ def run_peer(model: str, source: Path, output: Path) -> None:
 
 
 def actor_memory() -> list[int]:
-    """Return the MB that each actor holds."""
+    """Return the MB that each actor holds, of pages that it shares its part (PSS)."""
     found = []
     for place in Path("/proc").glob("[0-9]*"):
         try:
             if b"_PartActor" in (place / "cmdline").read_bytes():
-                pages = int((place / "statm").read_text().split()[1])
-                found.append(pages * os.sysconf("SC_PAGE_SIZE") >> 20)
+                rollup = (place / "smaps_rollup").read_text()
+                found.append(int(rollup.split("Pss:")[1].split()[0]) >> 10)
         except OSError:
             continue
     return sorted(found)
@@ -117,6 +118,7 @@ def rates(arguments: argparse.Namespace) -> None:
         embed_folder(source, output, job, rows=PART)
 
     def on_ray(source: Path, output: Path) -> None:
+        memory.clear()
         embed_folder(source, output, job, rows=PART, cluster="ray",
                      progress=lambda done, total: memory.append(actor_memory()))  # fmt: skip
 
@@ -143,8 +145,8 @@ def rates(arguments: argparse.Namespace) -> None:
     for name, values in found.items():
         median = statistics.median(values)
         print(f"{name}: median {median:,.0f} tokens/s, {median / best:.2f} of the stream")
-    print("MB of the actors, at the first part, the middle and the end:", memory[0],
-          memory[len(memory) // 2], memory[-1])  # fmt: skip
+    quarters = [memory[len(memory) * n // 4] for n in range(4)] + memory[-1:]
+    print("MB of the actors in the last run, after each quarter of its parts:", *quarters)
 
 
 def seconds(run: Callable[[Path, Path], None], table: pa.Table) -> float:
@@ -248,33 +250,85 @@ def command(arguments: argparse.Namespace, source: Path, output: Path) -> list[s
 # --- a plan on paper -------------------------------------------------------------------------
 
 
+@dataclass(frozen=True)
+class Plan:
+    """A corpus on a cluster whose nodes die.
+
+    Attributes:
+        rate: Tokens a second of a core.
+        overhead: Microseconds of a row beside that.
+        passages: Rows of the corpus.
+        tokens: Tokens of a row.
+        node: Cores of a node.
+        life: Mean hours until a node dies.
+        start: Seconds until a new one works.
+        seed: Of the deaths, and of how long parts take.
+    """
+
+    rate: float
+    overhead: float
+    passages: float = 1e9
+    tokens: float = 130
+    node: int = 16
+    life: float = 24
+    start: float = 120
+    seed: int = 0
+
+    @property
+    def part(self) -> float:
+        """Seconds of a core for a part."""
+        return ROWS * (self.tokens / self.rate + self.overhead / 1e6)
+
+    @property
+    def parts(self) -> int:
+        """Number of parts, and of files."""
+        return math.ceil(self.passages / ROWS)
+
+    def simulate(self, cores: int) -> tuple[float, float]:
+        """Return the seconds until all is done, and the core-seconds lost with nodes."""
+        choose = random.Random(self.seed)
+        lifetime = 1 / (self.life * 3600)
+        dies = [choose.expovariate(lifetime) for _ in range(cores // self.node)]
+        free = [(self.start, n % len(dies)) for n in range(cores)]
+        lost = ended = 0.0
+        waiting = self.parts
+        while waiting:
+            at, node = heapq.heappop(free)
+            while dies[node] < at:  # the node died while it started or waited
+                dies[node] += choose.expovariate(lifetime)
+            until = at + self.part * choose.lognormvariate(0, 0.1)
+            if dies[node] < until:  # the part is done again, after a new node has started
+                lost += dies[node] - at
+                heapq.heappush(free, (dies[node] + self.start, node))
+                continue
+            waiting -= 1
+            ended = max(ended, until)
+            heapq.heappush(free, (until, node))
+        return ended, lost
+
+
+def plan_table(plans: Sequence[Plan], large: int = 1024, small: int = 64) -> list[str]:
+    """Return the lines of a table with a column for each plan."""
+    columns = []
+    for plan in plans:
+        ended, lost = plan.simulate(large)
+        hours = ended * large / 3600
+        idle = 1 - (plan.parts * plan.part + lost) / (ended * large)
+        columns.append(
+            [f"{plan.rate:,.0f} tokens/s", "---", f"{plan.part:.0f} s", f"{ended / 3600:.1f} h",
+             f"{hours:,.0f}", f"${hours * 0.03:,.0f}", f"{lost / 3600 / hours:.2%}", f"{idle:.1%}",
+             f"{plan.simulate(small)[0] / 3600:.0f} h"]
+        )  # fmt: skip
+    names = ("", "---", f"a part of {ROWS:,} rows on a core", f"{large:,} cores", "core-hours",
+             "cost at $0.03 a core-hour", "lost with nodes that died",
+             "idle at the end, or starting", f"the same on {small} cores")  # fmt: skip
+    return ["| " + " | ".join(cells) + " |" for cells in zip(names, *columns, strict=True)]
+
+
 def plan(arguments: argparse.Namespace) -> None:
-    """Simulate a corpus on a cluster whose nodes die, from measured rates."""
-    choose = random.Random(arguments.seed)
-    part = ROWS * (arguments.tokens / arguments.rate + arguments.overhead / 1e6)
-    parts = math.ceil(arguments.passages / ROWS)
-    cores, size = arguments.cores, arguments.node
-    dies = [choose.expovariate(1 / (arguments.life * 3600)) for _ in range(cores // size)]
-    free = [(arguments.start, n % len(dies)) for n in range(cores)]
-    heapq.heapify(free)
-    lost = ended = 0.0
-    waiting = parts
-    while waiting:
-        at, node = heapq.heappop(free)
-        while dies[node] < at:  # the node died while it started or waited
-            dies[node] += choose.expovariate(1 / (arguments.life * 3600))
-        until = at + part * choose.lognormvariate(0, 0.1)
-        if dies[node] < until:  # the part is done again, after a new node has started
-            lost += dies[node] - at
-            heapq.heappush(free, (dies[node] + arguments.start, node))
-            continue
-        waiting -= 1
-        ended = max(ended, until)
-        heapq.heappush(free, (until, node))
-    used = ended * cores
-    print(f"{parts:,} parts of {part:.0f} s on {cores:,} cores: {ended / 3600:.2f} h, "
-          f"{used / 3600:,.0f} core-hours, of which {lost / used:.2%} lost with nodes and "
-          f"{1 - (parts * part + lost) / used:.2%} idle or starting")  # fmt: skip
+    """Print the table of plans with measured rates."""
+    plans = [Plan(rate, arguments.overhead, arguments.passages) for rate in arguments.rate]
+    print(f"{plans[0].parts:,} parts", *plan_table(plans), sep="\n")
 
 
 def main() -> None:
@@ -300,15 +354,10 @@ def main() -> None:
     three.add_argument("--cluster", default="local")
     three.set_defaults(run=kills)
     four = commands.add_parser("plan")
-    four.add_argument("--passages", type=float, default=1e9)
-    four.add_argument("--tokens", type=float, default=130, help="of a passage")
-    four.add_argument("--rate", type=float, required=True, help="tokens a second of a core")
+    four.add_argument("--rate", type=float, action="append", required=True,
+                      help="tokens a second of a core; may be given again")  # fmt: skip
     four.add_argument("--overhead", type=float, default=15, help="microseconds of a row")
-    four.add_argument("--cores", type=int, default=1024)
-    four.add_argument("--node", type=int, default=16, help="cores of a node")
-    four.add_argument("--life", type=float, default=24, help="mean hours of a node's life")
-    four.add_argument("--start", type=float, default=120, help="seconds until a node works")
-    four.add_argument("--seed", type=int, default=0)
+    four.add_argument("--passages", type=float, default=1e9)
     four.set_defaults(run=plan)
     arguments = parser.parse_args()
     arguments.run(arguments)

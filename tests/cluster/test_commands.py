@@ -97,6 +97,9 @@ def test_a_fault_has_an_exit_code(place: Path, tmp_path: Path) -> None:
          "has vectors of another model, column or options"),
         (("index", "-o", "x.index"), 2, "Give paths of documents, or a folder of vectors"),
         (("index", "--from", "corpus", "-o", "x.index"), 8, "There are no vectors in corpus"),
+        (("index", "--from", "vectors", "-o", "x.index", "--rebuild"), 2, "leave --chunk-tokens"),
+        (("index", "--from", "vectors", "-o", "x.index", "--dim", "8"), 8,
+         "Name the model with --bundle"),
         (("verify", "corpus", "--bundle", "tiny.minnow"), 8, "There are no vectors in corpus"),
     ],
 )  # fmt: skip

@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import shutil
 from contextlib import closing
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 from fakes.corpora import MNN
 
+from minnow import Embedder
 from minnow.errors import IndexFileError, InputError, OutputError
-from minnow.indexfile.fingerprint import Fingerprint
+from minnow.indexfile.truncated import truncate
+from minnow.recipe import RECIPES
 from minnow.search import Index, ShardedIndex, open_store
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from fakes.bundles import Tiny
+    from fakes.bundles import BundleStore, Tiny
 
     from minnow.cluster import Job
 
@@ -72,12 +73,14 @@ class TestOneFile:
         back = index_vectors(vectors, tmp_path / "docs.index")
         assert (back.rows, back.added, back.removed) == (39, 10, 0)
 
-    def test_another_model_is_refused(self, vectors: Path, made: Tiny, tmp_path: Path) -> None:
+    def test_another_model_is_refused(
+        self, vectors: Path, bundle_store: BundleStore, tmp_path: Path
+    ) -> None:
         from minnow.cluster.indexing import index_vectors
 
-        other = replace(Fingerprint.of(made.bundle.manifest), weights_sha256="0" * 64)
+        other = bundle_store.bundle(RECIPES["fp16"], pooling="mean")  # without prompts
         with pytest.raises(IndexFileError, match="was made with another model"):
-            index_vectors(vectors, tmp_path / "docs.index", fingerprint=other)
+            index_vectors(vectors, tmp_path / "docs.index", bundle=other.folder)
         assert not (tmp_path / "docs.index").exists()
 
     def test_vectors_of_questions_are_refused(self, made: Tiny, tmp_path: Path) -> None:
@@ -103,6 +106,58 @@ class TestOneFile:
         embed_folder(tmp_path / "a.parquet", tmp_path / "out", job, rows=2)
         with pytest.raises(InputError, match="has the id 1 once more"):
             index_vectors(tmp_path / "out", tmp_path / "docs.index")
+
+
+class TestTruncated:
+    """Vectors of which the index keeps the first numbers; random weights find little anyway."""
+
+    @pytest.fixture(autouse=True)
+    def measured(self, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+        from minnow.cluster import indexing
+
+        sizes: list[int] = []
+        monkeypatch.setattr(indexing, "check_dimension", lambda model, dim: sizes.append(dim))
+        return sizes
+
+    def test_they_are_searched_with_the_whole_model(
+        self, vectors: Path, made: Tiny, tmp_path: Path, measured: list[int]
+    ) -> None:
+        from minnow.cluster import Job, embed_folder
+        from minnow.cluster.indexing import index_vectors
+
+        bundle = made.bundle.folder
+        job = Job.embedding(bundle, truncate_dim=16, options=MNN)
+        rows = parquet.read_table(vectors, columns=["id", "text", "lang"])
+        parquet.write_table(rows, tmp_path / "rows.parquet")
+        embed_folder(tmp_path / "rows.parquet", tmp_path / "cut", job)
+        index_vectors(tmp_path / "cut", tmp_path / "cut.index", bundle=bundle)
+        index_vectors(vectors, tmp_path / "whole.index", bundle=bundle, dim=16)
+        found = []
+        for name in ("cut", "whole"):
+            with Index.open(tmp_path / f"{name}.index", bundle, MNN) as index:
+                hits = index.search("fish sea", 39, mode="vector")
+                found.append({hit.source.rpartition("#")[2]: hit.score for hit in hits})
+        with Embedder.open(bundle, MNN) as embedder:
+            query = truncate(embedder.encode_query(["fish sea"]), 16)[0]
+        table = parquet.read_table(vectors)
+        own = truncate(np.array(table["embedding"].to_pylist(), np.float32), 16) @ query
+        expected = dict(zip(table["id"].to_pylist(), own, strict=True))
+        assert found[0].keys() == found[1].keys() == expected.keys() - {"d3"}
+        for scores in found:
+            assert scores == pytest.approx({key: expected[key] for key in scores}, abs=1e-3)
+        again = index_vectors(tmp_path / "cut", tmp_path / "cut.index")
+        assert (again.rows, again.added, measured) == (39, 0, [16, 16])
+
+    @pytest.mark.parametrize(
+        ("dim", "message"),
+        [(16, "Name the model with `bundle=`"), (64, "`dim=` should be at most 32")],
+    )
+    def test_what_is_refused(self, vectors: Path, tmp_path: Path, dim: int, message: str) -> None:
+        from minnow.cluster.indexing import index_vectors
+
+        with pytest.raises(InputError, match=message):
+            index_vectors(vectors, tmp_path / "docs.index", dim=dim)
+        assert not (tmp_path / "docs.index").exists()
 
 
 class TestShards:

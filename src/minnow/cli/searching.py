@@ -6,7 +6,7 @@ import sys
 import warnings
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -116,7 +116,13 @@ def index_command(
     if bool(paths) == bool(vectors):
         raise UsageError("Give paths of documents, or a folder of vectors with --from.")
     if vectors is not None:
-        _index_vectors(vectors, output, bundle, encoding, shard_rows, sidecar, as_json=as_json)
+        if chunk_tokens or overlap or rebuild or remove_paths:
+            raise UsageError(
+                "--from takes rows as they are, into an index that follows the folder: leave "
+                "--chunk-tokens, --overlap, --rebuild and --remove out."
+            )
+        choice = {"bundle": bundle, "encoding": encoding, "dim": dim, "shard_rows": shard_rows}
+        _index_vectors(vectors, output, choice, sidecar, as_json=as_json)
         return
     paths = paths or []
     if remove_paths:
@@ -144,25 +150,12 @@ def index_command(
 
 
 def _index_vectors(
-    source: str,
-    output: Path,
-    bundle: Path | None,
-    encoding: VectorEncoding | None,
-    shard_rows: int,
-    sidecar: SidecarUse,
-    *,
-    as_json: bool,
+    source: str, output: Path, choice: dict[str, Any], sidecar: SidecarUse, *, as_json: bool
 ) -> None:
-    from minnow.bundle import Bundle
     from minnow.cluster.indexing import index_vectors
-    from minnow.indexfile.fingerprint import Fingerprint
 
-    wanted = None if bundle is None else Fingerprint.of(Bundle.open(bundle).manifest)
     with row_progress("indexing") as progress:
-        report = index_vectors(
-            source, output, fingerprint=wanted, encoding=encoding, shard_rows=shard_rows,
-            progress=progress,
-        )  # fmt: skip
+        report = index_vectors(source, output, **choice, progress=progress)
     for file in report.files:
         make_sidecar(file, sidecar)
     files = [str(file) for file in report.files]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
@@ -21,10 +22,12 @@ from minnow.model_cache import open_bundle
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+    from concurrent.futures import Future
     from pathlib import Path
 
     from minnow.cluster.job import Job
     from minnow.cluster.parts import CorpusPart
+    from minnow.cluster.publishing import EmbeddedPart
     from minnow.processes import Worker
 
 Cluster = Literal["local", "ray"]
@@ -161,24 +164,29 @@ def _run(
 def _run_here(
     job: Job, parts: Sequence[CorpusPart], target: Place, fingerprint: Fingerprint
 ) -> Iterator[Finished]:
-    options = EngineOptions(MNN, threads=1, memory=job.options.memory)
-    elsewhere = msgspec.to_builtins(replace(job, options=options))
-    with _Here(job) as here:
+    """Embed parts one after the other; a thread publishes the part before meanwhile."""
+    with _Here(job, target, fingerprint) as here, ThreadPoolExecutor(1) as thread:
+        publishing: Future[Finished] | None = None
         for part in parts:
             made = embed_part(part, job, target, lambda: here.runner)
+            if publishing is not None:
+                yield publishing.result()
+                publishing = None
             if isinstance(made, Finished):
                 yield made
-                continue
-            request = SampleRequest(elsewhere, sample_texts(made, job))
-            reply = here.neighbour.request(request, SampleReply)
-            yield publish(made, reply, job, target, fingerprint)
+            else:
+                publishing = thread.submit(here.publish, made)
+        if publishing is not None:
+            yield publishing.result()
 
 
 class _Here:
     """The model in this process and the process beside it, each opened when first needed."""
 
-    def __init__(self, job: Job) -> None:
-        self._job = job
+    def __init__(self, job: Job, target: Place, fingerprint: Fingerprint) -> None:
+        self._job, self._target, self._fingerprint = job, target, fingerprint
+        options = EngineOptions(MNN, threads=1, memory=job.options.memory)
+        self._elsewhere = msgspec.to_builtins(replace(job, options=options))
 
     @cached_property
     def runner(self) -> BlockRunner:
@@ -187,6 +195,12 @@ class _Here:
     @cached_property
     def neighbour(self) -> Worker:
         return neighbour_process()
+
+    def publish(self, made: EmbeddedPart) -> Finished:
+        """Have the neighbour embed a sample of a part again, and write its file."""
+        request = SampleRequest(self._elsewhere, sample_texts(made, self._job))
+        reply = self.neighbour.request(request, SampleReply)
+        return publish(made, reply, self._job, self._target, self._fingerprint)
 
     def __enter__(self) -> _Here:
         return self

@@ -15,8 +15,11 @@ from minnow.cluster.parts import ID
 from minnow.errors import IndexFileError, InputError, OutputError
 from minnow.indexfile.fingerprint import Fingerprint, check_fingerprint
 from minnow.indexfile.generations import check_model
+from minnow.indexfile.models import open_model
 from minnow.indexfile.opening import make_store
 from minnow.indexfile.settings import DEFAULT_TOKENS, IndexSettings
+from minnow.indexfile.truncated import check_dimension, truncate, truncated
+from minnow.model_cache import open_bundle
 from minnow.search.records import DEFAULT_COLLECTION, Record, collection_path, put_records
 from minnow.search.shards import SUFFIX
 from minnow.search.writer import Writer
@@ -60,8 +63,9 @@ def index_vectors(
     source: str | Path,
     output: Path,
     *,
-    fingerprint: Fingerprint | None = None,
+    bundle: str | Path | None = None,
     encoding: VectorEncoding | None = None,
+    dim: int | None = None,
     shard_rows: int = SHARD_ROWS,
     source_filesystem: Any = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
@@ -74,22 +78,27 @@ def index_vectors(
     Args:
         source: The folder of finished files.
         output: The index file; a folder of several where there are more than `shard_rows` rows.
-        fingerprint: The model that the vectors have to be of; by default they only have to agree.
+        bundle: The model that the vectors have to be of; by default they only have to agree.
         encoding: How to store vectors; by default the index file's, else float16.
+        dim: How many numbers of each vector to keep, the first; by default all that it has. Where
+            these are not all that the model makes, a new index file needs the bundle, with which
+            it is measured that they suffice; see `minnow.indexfile.truncated`.
         shard_rows: The most rows of an index file; a file of vectors stays in one piece.
         source_filesystem: The file system of a path, of `pyarrow.fs` or fsspec.
         progress: Receives the number of rows that are done, and of all.
 
     Raises:
-        InputError: There are no such files, or an id is repeated or null.
+        InputError: There are no such files, an id is repeated or null, or `dim` is not possible.
         IndexFileError: The vectors are of several models or of another one, or are not those that
-            an index compares: of documents, behind the model's own prompt, of their whole width.
+            an index compares: of documents, behind the model's own prompt.
         OutputError: An index file cannot be written, or a file is where a folder has to be.
     """
     files = finished_files(source, source_filesystem)
-    model = _check(files, fingerprint)
+    whole = _check(files, None if bundle is None else Fingerprint.of(open_bundle(bundle).manifest))
     shards = list(_shards(files, shard_rows))
     paths = _paths(output, len(shards))
+    is_new = not all(path.exists() for path in paths)
+    model = _truncated(whole, files, dim, bundle, is_new=is_new)
     report = VectorIndexReport(paths, model=model.shown)
     total = sum(file.record.rows for file in files)
     ids: set[str] = set()
@@ -115,13 +124,38 @@ def _check(files: Sequence[FinishedFile], wanted: Fingerprint | None) -> Fingerp
     model = files[0].record.fingerprint
     for file in files:
         check_fingerprint(wanted or model, file.record.fingerprint, str(file.place))
-        job = file.job
-        if (job["role"], job["prompt"], job["truncate_dim"]) != ("document", None, None):
+        if (file.job["role"], file.job["prompt"]) != ("document", None):
             raise IndexFileError(
                 f"{file.place} has vectors that an index cannot compare with questions: it takes "
-                "those of documents, behind the model's own prompt, of their whole width."
+                "those of documents, behind the model's own prompt."
             )
     return model
+
+
+def _truncated(
+    whole: Fingerprint,
+    files: Sequence[FinishedFile],
+    dim: int | None,
+    bundle: str | Path | None,
+    *,
+    is_new: bool,
+) -> Fingerprint:
+    """Return the fingerprint of vectors in the index, of which a new one measures their length."""
+    there = min(file.job["truncate_dim"] or whole.width for file in files)
+    size = dim or there
+    if size > there:
+        raise InputError(f"`dim=` should be at most {there}, which the vectors have, not {size}.")
+    if size == whole.width:
+        return whole
+    if is_new:
+        if bundle is None:
+            raise InputError(
+                f"Name the model with `bundle=`: with it is measured whether the first {size} of "
+                f"{whole.width} numbers suffice."
+            )
+        with open_model(bundle) as model:
+            check_dimension(model, size)
+    return truncated(whole, size)
 
 
 def _shards(files: Sequence[FinishedFile], most: int) -> Iterator[list[FinishedFile]]:
@@ -169,7 +203,8 @@ def _update(
         names = _ids(table, sound, ids, file)
         wanted.update(names)
         if is_new:
-            put_records(store, None, _records(table, sound, file.job["columns"][0]))
+            text = file.job["columns"][0]
+            put_records(store, None, _records(table, sound, text, store.fingerprint))
             inside.add(file.place.name)
             store.put_fact(_FACT, msgspec.json.encode(sorted(inside)).decode())
             report.added += len(names)
@@ -195,9 +230,11 @@ def _ids(table: pa.Table, sound: Sequence[bool], taken: set[str], file: Finished
     return [str(name) for name in given]
 
 
-def _records(table: pa.Table, sound: Sequence[bool], text: str) -> list[Record]:
+def _records(table: pa.Table, sound: Sequence[bool], text: str, model: Fingerprint) -> list[Record]:
     """Return the rows that have a vector as records, with the texts of a column."""
     vectors = read_vectors(table)
+    if model.truncated_from is not None:
+        vectors = truncate(vectors, model.width)
     others = table.drop_columns(
         [n for n in (ID, text, VECTOR, SCALE, TRUNCATED, ERROR) if n in table.column_names]
     ).to_pylist() or [{}] * len(table)
