@@ -45,6 +45,9 @@ _COLUMNS_AT_A_TIME = 32_768
 
 _CODES_PER_THREAD = 200_000
 _VECTORS_AT_A_TIME = 1024
+_SAMPLE, _SAMPLED_MORE, _MARGIN = 16_384, 2, 16
+"""Distances in a sample; it looks for so many times as many as are needed, and so many more."""
+
 _LEAST_NEAR, _NEAR = 2000, 20
 _LEAST_CANDIDATES, _CANDIDATES = 128, 4
 """Codes that are compared by signs, and candidates: at least so many, and per hit asked for."""
@@ -214,17 +217,20 @@ def _count_bits(words: Words) -> NDArray[np.uint8]:
 
 
 def _nearest(distances: Distances, count: int) -> NDArray[np.intp]:
-    """Return the places of the least distances: at least `count`, and at most twice as many."""
-    low, high = 0, int(distances.max(initial=0))
-    while low < high:  # the least distance that enough codes are within
-        middle = (low + high) // 2
-        if np.count_nonzero(distances <= middle) < count:
-            low = middle + 1
-        else:
-            high = middle
-    inner = np.flatnonzero(distances < low)
-    border = np.flatnonzero(distances == low)[: 2 * count - len(inner)]
-    return np.concatenate([inner, border])
+    """Return the places of the least distances: at least `count`, and at most twice as many.
+
+    A sample tells about how far the nearest are, so that few distances are compared more than once.
+    """
+    count = min(count, len(distances))
+    sample = distances[:: max(1, len(distances) // _SAMPLE)]
+    rank = min(len(sample) - 1, _SAMPLED_MORE * count * len(sample) // len(distances) + _MARGIN)
+    places = np.flatnonzero(distances <= np.partition(sample, rank)[rank])
+    if len(places) < count:
+        places = np.arange(len(distances))
+    within = distances[places]
+    border = np.partition(within, count - 1)[count - 1]
+    inner = places[within < border]
+    return np.concatenate([inner, places[within == border][: 2 * count - len(inner)]])
 
 
 def tidy_codes(store: Store) -> None:

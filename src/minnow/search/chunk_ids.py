@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -91,13 +92,14 @@ def vectors_of(
     unit: bool,
 ) -> Floats:
     """Return the vectors of some chunks, in their order: float32 of shape (ids, width)."""
-    rows = [
-        row for id_ in ids for row in read_checked(database, VECTORS, "WHERE id = ?", (int(id_),))
-    ]
-    if [row[0] for row in rows] != [int(id_) for id_ in ids]:
-        raise damaged(database, "a chunk has no vector")
+    wanted = [int(id_) for id_ in ids]
+    one_of = "WHERE id IN (SELECT value FROM json_each(?))"
+    rows = read_checked(database, VECTORS, one_of, (json.dumps(wanted),)).fetchall()
     check_rows(database, VECTORS, rows)
-    blobs = [row[1] for row in rows]
+    found = {row[0]: row[1] for row in rows}
+    if not found.keys() >= set(wanted):
+        raise damaged(database, "a chunk has no vector")
+    blobs = [found[id_] for id_ in wanted]
     if not blobs:
         return np.empty((0, width), np.float32)
     return decode_rows(blobs, width, encoding, unit=unit)
