@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 ReferenceName = Literal["checkpoint", "sentence-transformers", "author-onnx"]
 """The yardsticks of a proof."""
 
+Purpose = Literal["latency", "size", "fidelity"]
+"""What matters most of a bundle; see `PURPOSES`."""
+
 
 class Precision(str, Enum):
     """Storage of numbers: floats, or integers of about the bits in the name."""
@@ -212,6 +215,13 @@ RECIPES: Mapping[str, Recipe] = {
     ),
 }
 """Words get fewer bits: the error of a word stays in one token, that of a matrix reaches all."""
+
+PURPOSES: Mapping[Purpose, Recipe] = {
+    "latency": RECIPES["fp16"],
+    "size": RECIPES["int5"],
+    "fidelity": RECIPES["fp32"],
+}
+"""The recipe for each purpose, by the figures in docs/precision.md."""
 
 
 def check_recipe(recipe: Recipe) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, get_args
 
 import numpy as np
 import pytest
@@ -15,7 +16,8 @@ from fakes.sealed import NEW, make, names, small_disk
 
 from minnow import Embedder
 from minnow.bundle import ENCODER
-from minnow.errors import MinnowError
+from minnow.errors import InputError, MinnowError
+from minnow.recipe import PURPOSES, Grid, Purpose, Recipe
 from minnow.terminal import EPILOG
 
 if TYPE_CHECKING:
@@ -105,6 +107,26 @@ class TestAnswers:
         embedded = run_minnow("embed", "pools.minnow", "fish", "Füße 鱼", "", cwd=tmp_path)
         found = [json.loads(line) for line in embedded.stdout.splitlines()]
         close(found, [encoded[text] for text in ("fish", "Füße 鱼", "")])
+
+    @pytest.mark.parametrize("more", [[], ["--weights", "7/32"]])
+    @pytest.mark.parametrize("purpose", get_args(Purpose))
+    def test_a_purpose_is_a_recipe(
+        self, purpose: Purpose, more: list[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Beside its own precision too; other options change it."""
+        recipe, asked = PURPOSES[purpose], []
+
+        def convert(*_: object, recipe: Recipe, **__: object) -> None:
+            asked.append(recipe)
+            raise InputError("nothing is converted here")
+
+        monkeypatch.setattr("minnow.convert.convert", convert)
+        for words in ([], ["--precision", recipe.precision.value]):
+            done = run_minnow("convert", "a", "-o", "b", "--for", purpose, *words, *more)
+            refused(done, 8)
+        if more:
+            recipe = replace(recipe, weights=Grid(7, 32))
+        assert asked == [recipe, recipe]
 
     def test_info_is_what_convert_said(self, folder: Path) -> None:
         done = run_minnow("info", "tiny.minnow", "--json", cwd=folder)
@@ -267,6 +289,10 @@ main()
             (["convert", "a", "-o", "b", "--precision", "fp8"], "'fp8'"),
             (["convert", "a", "-o", "b", "--interface", "vectors"], "'vectors'"),
             (["convert", "a", "-o", "b", "--weights", "six"], "--weights takes bits, or bits and"),
+            (
+                ["convert", "a", "-o", "b", "--for", "fidelity", "--precision", "fp16"],
+                "error: --for fidelity stores the weights as fp32, not as fp16; give --for or",
+            ),
             (["embed", "a"], "Give texts as arguments, or a file with --input"),
             (["embed", "a", "text", "-i", "file"], "and not both. See `minnow embed --help`"),
             (["embed", "a", "text", "--threads", "0"], "'--threads'"),

@@ -300,3 +300,15 @@ def test_the_least_distances(count: int) -> None:
     kept = np.sort(distances[near])[:count]
     assert kept.tolist() == np.sort(distances)[:count].tolist()
     assert _nearest(np.full(1000, 7, np.uint16), 5).tolist() == list(range(10))
+
+
+@pytest.mark.parametrize("count", [1, 700, 30_000])
+@pytest.mark.parametrize("zeros", [0, 3, 4])
+def test_the_least_of_many_distances(count: int, zeros: int) -> None:
+    """Also where those of the sample, each fourth, are the nearest, and too few."""
+    distances = np.random.default_rng(count).integers(90, 200, 70_000).astype(np.uint16)
+    distances[:: zeros or len(distances)] = 0
+    border = np.sort(distances)[count - 1]
+    inner = np.flatnonzero(distances < border)
+    expected = [*inner, *np.flatnonzero(distances == border)[: 2 * count - len(inner)]]
+    assert _nearest(distances, count).tolist() == expected

@@ -34,7 +34,7 @@ from minnow.cli.options import (
 from minnow.model.spec import Interface
 from minnow.options import BATCH_SIZE, OnTruncate, Role
 from minnow.parity import Measure
-from minnow.recipe import RECIPES, Graph, Grid, Precision, Rounding
+from minnow.recipe import PURPOSES, RECIPES, Graph, Grid, Precision, Purpose, Recipe, Rounding
 from minnow.terminal import EPILOG, UsageError
 
 if TYPE_CHECKING:
@@ -57,8 +57,17 @@ def convert_command(
     source: Source,
     output: Output,
     precision: Annotated[
-        Precision, typer.Option(help="Store the weights like this.")
-    ] = Precision.FP16,
+        Precision | None, typer.Option(help="Store the weights like this; by default as fp16.")
+    ] = None,
+    purpose: Annotated[
+        Purpose | None,
+        typer.Option(
+            "--for",
+            help="Choose the precision by what matters most: "
+            + ", ".join(f"{recipe.precision.value} for {name}" for name, recipe in PURPOSES.items())
+            + ".",
+        ),
+    ] = None,
     graph: Annotated[
         Literal["canonical", "author"],
         typer.Option(help="Convert minnow's own graph, or the author's onnx/model.onnx."),
@@ -132,7 +141,7 @@ def convert_command(
         "biz_code": biz_code,
     }
     recipe = replace(
-        RECIPES[precision.value],
+        _recipe(precision, purpose),
         graph=Graph(graph),
         interface=interface,
         **{name: value for name, value in changes.items() if value is not None},
@@ -152,6 +161,19 @@ def convert_command(
     )
     seconds = round(time.monotonic() - started, 1)
     print_facts({**_facts(bundle), "seconds": seconds}, as_json)
+
+
+def _recipe(precision: Precision | None, purpose: Purpose | None) -> Recipe:
+    """Return the recipe of a precision, of a purpose, or of both if they agree."""
+    if purpose is None:
+        return RECIPES[(precision or Precision.FP16).value]
+    recipe = PURPOSES[purpose]
+    if precision not in (None, recipe.precision):
+        raise UsageError(
+            f"--for {purpose} stores the weights as {recipe.precision.value}, not as "
+            f"{precision.value}; give --for or --precision alone."
+        )
+    return recipe
 
 
 def _grid(name: str, written: str | None) -> Grid | None:
