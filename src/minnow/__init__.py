@@ -7,7 +7,7 @@
 | `ConversionOptions` | how a model is converted that is opened by its name |
 | `EngineOptions` | which engine runs a bundle, with how many threads and how much memory |
 | `Bundle`, `Manifest`, `Parity` | what a bundle is, and what was proven of it |
-| `Recipe`, `RECIPES` | what is done to a model on its way into one |
+| `Recipe`, `RECIPES`, `PURPOSES` | what is done to a model on its way into one |
 | `MinnowError` | the root of every error; see `minnow.errors` |
 | `TruncationWarning` | texts were longer than the model's limit |
 
@@ -28,10 +28,11 @@ if TYPE_CHECKING:
     from minnow.errors import MinnowError
     from minnow.model_cache import ConversionOptions
     from minnow.parity import Parity
-    from minnow.recipe import RECIPES, Recipe
+    from minnow.recipe import PURPOSES, RECIPES, Recipe
     from minnow.reranker import Reranker
 
 __all__ = [
+    "PURPOSES",
     "RECIPES",
     "Bundle",
     "ConversionOptions",
@@ -50,7 +51,7 @@ _HOMES = {
     "minnow.parity": ("Parity",),
     "minnow.model_cache": ("ConversionOptions",),
     "minnow.reranker": ("Reranker",),
-    "minnow.recipe": ("RECIPES", "Recipe"),
+    "minnow.recipe": ("PURPOSES", "RECIPES", "Recipe"),
     "minnow.embedder": ("Embedder", "TruncationWarning"),
     "minnow.engines": ("EngineOptions",),
     "minnow.errors": ("MinnowError",),

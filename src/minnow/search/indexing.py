@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from minnow.chunks import Chunk, Splitter
+from minnow.engines.bulk import ENOUGH
 from minnow.errors import InputError, MissingExtraError
 from minnow.files import open_regular
 from minnow.indexfile.generations import check_model
@@ -22,6 +23,7 @@ from minnow.indexfile.opening import make_store
 from minnow.indexfile.rebuild import rebuild as rebuild_store
 from minnow.indexfile.settings import DEFAULT_TOKENS, READERS, IndexSettings, to_json
 from minnow.indexfile.truncated import TruncatedModel, adapted, check_dimension
+from minnow.options import BATCH_SIZE
 from minnow.resources import require_memory
 from minnow.search.binary import tidy_codes
 from minnow.search.indexing_report import IndexingReport, IndexingState, Progress
@@ -41,10 +43,11 @@ if TYPE_CHECKING:
     from minnow.indexfile.store import Store
     from minnow.search.reading import FoundDocument
 
-_BATCH, _LARGEST_BATCH = 256, 2048
-"""Chunks that are embedded together; documents with that many chunks are one transaction. While
-a batch takes less than `_QUICK` seconds, the next one has twice as many: few and large batches keep
-every core at work, and a process that is killed still loses seconds only."""
+_BATCH, _LARGEST_BATCH = ENOUGH * BATCH_SIZE, 2048
+"""Chunks that are embedded together; documents with that many chunks are one transaction. The first
+batch is as large as the engine for bulk work asks for. While a batch takes less than `_QUICK`
+seconds, the next one has twice as many: few and large batches keep every core at work, and a
+process that is killed still loses seconds only."""
 
 _QUICK = 4.0
 
@@ -367,7 +370,8 @@ class _Run:
     def _embed(self, texts: list[str]) -> dict[str, bytes]:
         """Embed texts in batches, and return the encoded vectors by text."""
         made: dict[str, bytes] = {}
-        for batch in batches(texts, self._batch):
+        parts = max(1, round(len(texts) / self._batch))  # no part is a scrap
+        for batch in batches(texts, -(-len(texts) // parts) or 1):
             rows = self.writer.rows(self._model.encode_documents(batch))
             made.update(zip(batch, rows, strict=True))
             self._report.embedded += len(batch)
