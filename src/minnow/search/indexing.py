@@ -10,7 +10,9 @@ from __future__ import annotations
 import hashlib
 import os
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,7 +30,7 @@ from minnow.resources import require_memory
 from minnow.search.binary import tidy_codes
 from minnow.search.indexing_report import IndexingReport, IndexingState, Progress
 from minnow.search.paths import find_files, is_under
-from minnow.search.reading import documents_of
+from minnow.search.reading import documents_of, work_ahead
 from minnow.search.repair import check_repaired, repair
 from minnow.search.sidecar import sidecar_path
 from minnow.search.writer import Entry, Writer, batches
@@ -217,6 +219,12 @@ def _check_size(path: Path, size: int) -> None:
     )
 
 
+_Digests = Mapping[str, bytes]
+"""The digests of a file's documents, by name, when they were read before."""
+
+_Read = tuple["Document", list[Chunk] | None]
+
+
 class _Run:
     """One run: documents wait until there are enough chunks to embed together."""
 
@@ -262,9 +270,10 @@ class _Run:
             return
         faults: list[str] = []
         names, broken = [], 0
-        for found in documents_of(path, name, content, status.st_mtime, faults):
+        documents = documents_of(path, name, content, status.st_mtime, faults)
+        for found, read in work_ahead(documents, partial(self._read, known)):
             names.append(found.entry.key.name)
-            broken += not self._document(found, known.get(found.entry.key.name), faults)
+            broken += not self._document(found.entry, read, known, faults)
         self._report.skipped += faults
         if faults:  # which of the older documents they were is not known
             names += known.keys() - set(names)
@@ -272,27 +281,28 @@ class _Run:
         if len(names) > broken or known:
             self._finished.append((name, b"" if broken or faults else sha256, names))
 
-    def _document(self, found: FoundDocument, digest: bytes | None, faults: list[str]) -> bool:
+    def _document(
+        self, entry: Entry, read: Callable[[], _Read], digests: _Digests, faults: list[str]
+    ) -> bool:
         """Bring one document up to date, and return whether it could be read.
 
         The list of faults receives a message for each part of it that could not. Then the document
         is read on every run, though it did not change, so that every run says what is missing.
         """
-        entry = found.entry
+        digest = digests.get(entry.key.name)
         try:
-            document = found.read()
-            faults += [f"{entry.key}: {problem}" for problem in document.problems]
-            self._report.notes += [f"{entry.key}: {note}" for note in document.notes]
-            if digest == entry.digest:
-                self._report.unchanged += 1
-                return True
-            chunks = self._read(document)
+            document, chunks = read()
         except MissingExtraError:
             raise
         except InputError as error:
             stays = "; its older state stays" if digest is not None else ""
             self._report.skipped.append(f"{entry.key}: {str(error).rstrip('.')}{stays}")
             return False
+        faults += [f"{entry.key}: {problem}" for problem in document.problems]
+        self._report.notes += [f"{entry.key}: {note}" for note in document.notes]
+        if digest == entry.digest:
+            self._report.unchanged += 1
+            return True
         if digest is None:
             self._report.added += 1
         else:
@@ -301,21 +311,26 @@ class _Run:
             self.flush()
             self._long(entry, document)
             return True
-        known = self.writer.texts(entry.key) if digest is not None else {}
-        self._waiting.append(_Waiting(entry, chunks, known))
+        texts = self.writer.texts(entry.key) if digest is not None else {}
+        self._waiting.append(_Waiting(entry, chunks, texts))
         self._waiting_chunks += max(1, len(chunks))
         if self._waiting_chunks >= self._batch:
             self.flush()
         return True
 
-    def _read(self, document: Document) -> list[Chunk] | None:
-        """Return the chunks of a document; None where they are too many to hold."""
-        chunks: list[Chunk] = []
+    def _read(self, digests: _Digests, found: FoundDocument) -> _Read:
+        """Read a document; cut it into chunks, unless it is the one that was read before.
+
+        There are none either where they are too many to hold.
+        """
+        document, chunks = found.read(), []
+        if found.entry.digest == digests.get(found.entry.key.name):
+            return document, None
         for chunk in self._splitter.stream(document):
             chunks.append(chunk)
             if len(chunks) > _LONG:
-                return None
-        return chunks
+                return document, None
+        return document, chunks
 
     def flush(self) -> None:
         """Embed the waiting documents, and write them in one transaction."""

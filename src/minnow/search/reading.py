@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import io
 import json
+from collections import deque
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from minnow.characters import clean_values
 from minnow.chunks.code import CODE_SUFFIXES
@@ -21,7 +23,7 @@ from minnow.search.writer import DocumentKey, Entry, digest_of
 from minnow.text_files import TEXT_KEYS, utf8_lines
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
 _BINARY = {".pdf": read_pdf}
@@ -34,6 +36,12 @@ _LARGEST_MARKUP = 32_000_000
 """Bytes. A parser's tree is about a hundred times as large as its text."""
 
 _IDS = ("id", "_id")
+
+_AHEAD = 512
+"""Documents of a file that are read and divided before they are needed."""
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 
 @dataclass(frozen=True)
@@ -69,6 +77,24 @@ def documents_of(
         return
     entry = Entry(DocumentKey(name), digest_of(content), _date_of(modified))
     yield FoundDocument(entry, lambda: _parse(path, name, content))
+
+
+def work_ahead(items: Iterable[T], work: Callable[[T], R]) -> Iterator[tuple[T, Callable[[], R]]]:
+    """Do work on items in a thread, some of them ahead, while the caller does something else.
+
+    Yields:
+        Each item, and a function that returns what its work gave, or raises.
+    """
+    thread = ThreadPoolExecutor(1, thread_name_prefix="minnow-reader")
+    waiting: deque[tuple[T, Callable[[], R]]] = deque()
+    try:
+        for item in items:
+            waiting.append((item, thread.submit(work, item).result))
+            if len(waiting) > _AHEAD:
+                yield waiting.popleft()
+        yield from waiting
+    finally:
+        thread.shutdown(cancel_futures=True)
 
 
 def _date_of(seconds: float) -> dict[str, object]:
