@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
+import threading
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -29,6 +31,7 @@ from minnow.errors import IndexFileError, InputError
 from minnow.indexfile import settings as settings_module
 from minnow.search import VectorEncoding, index_paths, open_index, open_store, remove_paths
 from minnow.search import indexing as indexing_module
+from minnow.search.reading import work_ahead
 
 if TYPE_CHECKING:
     import random
@@ -512,3 +515,23 @@ def test_an_index_of_another_precision_is_added_to(docs: Path) -> None:
     model = FakeModel()
     model.fingerprint = int8
     assert run(docs, model=model) == {"unchanged": 3}
+
+
+def test_work_ahead_is_in_order_and_ends_with_the_caller() -> None:
+    def half(number: int) -> int:
+        if number == 700:
+            raise InputError("odd")
+        return number // 2
+
+    found = []
+    for number, result in work_ahead(iter(range(2000)), half):
+        if number == 700:
+            with pytest.raises(InputError, match="odd"):
+                result()
+            continue
+        found.append((number, result()))
+        if number == 1200:
+            break
+    assert found == [(n, n // 2) for n in range(1201) if n != 700]
+    gc.collect()
+    assert not any(thread.name.startswith("minnow-reader") for thread in threading.enumerate())
