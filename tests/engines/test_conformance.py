@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -127,6 +127,13 @@ class TestOpenVino(OnnxEngineSuite):
         for ids, states in zip(rows, hidden, strict=True):
             expected = rig.reference.hidden_states(ids)
             np.testing.assert_allclose(states[: len(ids)], expected, atol=0.1)
+
+    def test_threads_are_not_bound_to_the_first_cpus(self, rig: Rig) -> None:
+        engine: Any = open_engine(rig.model, rig.spec, EngineOptions("openvino", threads=1))
+        engine.run(TokenBatch.pad([row(3)], 0))
+        compiled = engine._whole._request.get_compiled_model()
+        engine.close()
+        assert compiled.get_property("ENABLE_CPU_PINNING") is False
 
 
 def in_a_forked_child(job: Callable[[], str]) -> str:

@@ -89,6 +89,7 @@ class OpenVinoEngine:
         self._hints = {
             "INFERENCE_PRECISION_HINT": precision,
             "INFERENCE_NUM_THREADS": threads or 0,
+            "ENABLE_CPU_PINNING": False,  # every process would bind its threads to the first CPUs
         }
         self.threads = threads or default_threads()
         self._lock = threading.Lock()
