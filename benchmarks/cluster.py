@@ -128,25 +128,24 @@ def rates(arguments: argparse.Namespace) -> None:
             for _ in embedder.encode_stream(texts):
                 pass
 
+    def peer(source: Path, output: Path) -> None:
+        run_peer(arguments.model, source, output)
+
     systems: dict[str, Callable[[Path, Path], None]] = {
-        "stream (minnow embed)": stream,
-        "folder, here": here,
-        "folder, Ray": on_ray,
-    }
-    if arguments.model:
-        systems["Ray + sentence-transformers"] = lambda s, o: run_peer(arguments.model, s, o)
+        "stream": stream, "here": here, "ray": on_ray, "peer": peer,
+    }  # fmt: skip
+    systems = {name: systems[name] for name in arguments.only or systems}
     found: dict[str, list[float]] = {name: [] for name in systems}
     for _ in range(arguments.rounds):
         for name, system in systems.items():
             short = seconds(system, table.slice(0, SHORT))
             found[name].append((sum(tokens[SHORT:])) / (seconds(system, table) - short))
             print(f"{name}: {found[name][-1]:,.0f} tokens/s", flush=True)
-    best = statistics.median(found["stream (minnow embed)"])
     for name, values in found.items():
-        median = statistics.median(values)
-        print(f"{name}: median {median:,.0f} tokens/s, {median / best:.2f} of the stream")
-    quarters = [memory[len(memory) * n // 4] for n in range(4)] + memory[-1:]
-    print("MB of the actors in the last run, after each quarter of its parts:", *quarters)
+        print(f"{name}: median {statistics.median(values):,.0f} tokens/s")
+    if memory:
+        quarters = [memory[len(memory) * n // 4] for n in range(4)] + memory[-1:]
+        print("MB of the actors in the last run, after each quarter of its parts:", *quarters)
 
 
 def seconds(run: Callable[[Path, Path], None], table: pa.Table) -> float:
@@ -337,8 +336,9 @@ def main() -> None:
     commands = parser.add_subparsers(required=True)
     one = commands.add_parser("rates")
     one.add_argument("bundle")
-    one.add_argument("model", help="of sentence-transformers; '' for none")
+    one.add_argument("model", help="the same model for sentence-transformers")
     one.add_argument("corpus")
+    one.add_argument("--only", action="append", choices=("stream", "here", "ray", "peer"))
     one.add_argument("--rows", type=int, default=3072)
     one.add_argument("--rounds", type=int, default=1)
     one.set_defaults(run=rates)

@@ -58,9 +58,9 @@ def stop(cluster: Any) -> None:
 
 
 @pytest.fixture(scope="class")
-def two_nodes() -> Iterator[None]:
+def two_nodes() -> Iterator[Any]:
     cluster = start([{}])
-    yield
+    yield cluster
     stop(cluster)
 
 
@@ -160,6 +160,36 @@ class TestTwoNodes:
         assert len({record.host for record in records}) > 2
         again = embed_folder(source, tmp_path / "out", job, cluster="ray", rows=10)
         assert (again.parts, again.embedded) == (24, 0)
+
+    def test_a_node_dies_with_vectors_that_nobody_has_published(
+        self, two_nodes: Any, made: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        import pyarrow as pa
+        from pyarrow import parquet
+
+        from minnow.cluster import Job, embed_folder
+        from minnow.cluster.columns import read_vectors
+
+        monkeypatch.setattr("minnow.cluster.ray._PATIENCE", 1.0)
+        # so long that Ray keeps a part's vectors on the node that made them
+        table = corpus().append_column("page", pa.array(["long " * 6000] * ROWS))
+        parquet.write_table(table, tmp_path / "a.parquet")
+        job = Job.embedding(made.bundle.folder, options=MNN)
+        dying = [two_nodes.add_node(num_cpus=2)]
+        two_nodes.wait_for_nodes()
+
+        def die(done: int, total: int) -> None:
+            if dying:
+                two_nodes.remove_node(dying.pop(), allow_graceful=False)
+
+        report = embed_folder(
+            tmp_path / "a.parquet", tmp_path / "out", job, cluster="ray", rows=10, progress=die
+        )
+        assert (report.parts, report.rows, report.errors) == (24, ROWS, 1)
+        assert 1 <= len(report.refused) <= 2  # the dead node had two actors
+        found = read(tmp_path / "out")
+        np.testing.assert_allclose(read_vectors(found), expected(made), atol=1e-5)
+        assert found.select(table.column_names).equals(table.sort_by("id"))
 
 
 @pytest.mark.usefixtures("wrong_node")

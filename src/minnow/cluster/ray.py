@@ -218,12 +218,14 @@ class _Step:
         part: The part.
         actor: The actor.
         made: Ray's reference to the part with its vectors.
+        maker: The actor that embeds or has embedded it, and holds them.
         publishes: Whether it publishes.
     """
 
     part: CorpusPart
     actor: Any
     made: Any
+    maker: Any
     publishes: bool = False
 
 
@@ -276,7 +278,7 @@ class _Pool:
             for _ in range(min(_AHEAD - given, len(self._waiting))):
                 part = self._waiting.popleft()
                 finished, made = actor.embed.options(num_returns=2).remote(part)
-                self._running[finished] = _Step(part, actor, made)
+                self._running[finished] = _Step(part, actor, made, actor)
 
     def _publish(self, step: _Step) -> None:
         """Have another actor publish a part: one on another node, if there is one."""
@@ -287,10 +289,12 @@ class _Pool:
         neighbour = min(distant, key=busy.count, default=step.actor)
         beside = neighbour.publish.options(concurrency_group="publishing")
         reference = beside.remote(step.made)
-        self._running[reference] = _Step(step.part, neighbour, step.made, publishes=True)
+        self._running[reference] = _Step(
+            step.part, neighbour, step.made, step.actor, publishes=True
+        )
 
     def _lose(self, actor: Any, error: Exception) -> None:
-        """Go on without an actor, and do again what it has not finished.
+        """Go on without an actor, and do again what it has not finished, or what it held.
 
         Raises:
             MinnowError: The error is one of the run: a part that cannot be read, or two actors
@@ -304,7 +308,7 @@ class _Pool:
         self._nodes.pop(actor, None)
         self.refused.append(str(cause).strip().split("\n")[0])
         for reference, step in list(self._running.items()):
-            if step.actor is actor:
+            if actor in (step.actor, step.maker):
                 del self._running[reference]
                 self._waiting.appendleft(step.part)
         ray.kill(actor)
