@@ -43,8 +43,9 @@ from minnow.vectors import normalize
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-PART = 512
-SHORT = 2 * PART
+
+BATCH = 512
+"""Rows that an actor of the peer is given at once."""
 
 
 def read_corpus(path: str, rows: int) -> pa.Table:
@@ -86,7 +87,7 @@ def run_peer(model: str, source: Path, output: Path) -> None:
     cpus = int(ray.cluster_resources()["CPU"])
     dataset = ray.data.read_parquet(str(source)).repartition(2 * cpus)
     mapped = dataset.map_batches(
-        PeerActor, fn_constructor_args=(model,), batch_size=PART, num_cpus=0.5,
+        PeerActor, fn_constructor_args=(model,), batch_size=BATCH, num_cpus=0.5,
         compute=ray.data.ActorPoolStrategy(size=cpus),
     )  # fmt: skip
     mapped.write_parquet(str(output))
@@ -108,18 +109,18 @@ def actor_memory() -> list[int]:
 def rates(arguments: argparse.Namespace) -> None:
     """Print tokens a second of a stream of texts, of folders, and of the peer."""
     connect()
-    job = Job.embedding(arguments.bundle)
+    job, part = Job.embedding(arguments.bundle), arguments.part
     table = read_corpus(arguments.corpus, arguments.rows)
     with Embedder.open(arguments.bundle) as embedder:
         tokens = [len(ids) for ids in embedder.token_ids(table["text"].to_pylist())]
     memory: list[list[int]] = []
 
     def here(source: Path, output: Path) -> None:
-        embed_folder(source, output, job, rows=PART)
+        embed_folder(source, output, job, rows=part)
 
     def on_ray(source: Path, output: Path) -> None:
         memory.clear()
-        embed_folder(source, output, job, rows=PART, cluster="ray",
+        embed_folder(source, output, job, rows=part, cluster="ray",
                      progress=lambda done, total: memory.append(actor_memory()))  # fmt: skip
 
     def stream(source: Path, output: Path) -> None:
@@ -138,8 +139,8 @@ def rates(arguments: argparse.Namespace) -> None:
     found: dict[str, list[float]] = {name: [] for name in systems}
     for _ in range(arguments.rounds):
         for name, system in systems.items():
-            short = seconds(system, table.slice(0, SHORT))
-            found[name].append((sum(tokens[SHORT:])) / (seconds(system, table) - short))
+            short = seconds(system, table.slice(0, 2 * part))
+            found[name].append(sum(tokens[2 * part :]) / (seconds(system, table) - short))
             print(f"{name}: {found[name][-1]:,.0f} tokens/s", flush=True)
     for name, values in found.items():
         print(f"{name}: median {statistics.median(values):,.0f} tokens/s")
@@ -242,7 +243,7 @@ def kills(arguments: argparse.Namespace) -> None:
 def command(arguments: argparse.Namespace, source: Path, output: Path) -> list[str]:
     """Return the command of a run."""
     return [sys.executable, "-m", "minnow", "embed", arguments.bundle, "--input", str(source),
-            "--output", str(output), "--rows", str(PART), "--cluster", arguments.cluster,
+            "--output", str(output), "--rows", "512", "--cluster", arguments.cluster,
             "--json"]  # fmt: skip
 
 
@@ -339,7 +340,10 @@ def main() -> None:
     one.add_argument("model", help="the same model for sentence-transformers")
     one.add_argument("corpus")
     one.add_argument("--only", action="append", choices=("stream", "here", "ray", "peer"))
-    one.add_argument("--rows", type=int, default=3072)
+    one.add_argument("--rows", type=int, default=4096)
+    one.add_argument(
+        "--part", type=int, default=1024, help="rows of a part, of which 2 are left out"
+    )
     one.add_argument("--rounds", type=int, default=1)
     one.set_defaults(run=rates)
     two = commands.add_parser("overhead")
