@@ -25,6 +25,7 @@ from minnow.engines.base import (
     check_word,
     default_threads,
 )
+from minnow.engines.denormals import denormals_as_zeros
 from minnow.engines.forks import ForkSafeLock, RuntimeThreads
 from minnow.engines.model_file import ModelFile
 from minnow.engines.sizes import check_room, check_scores
@@ -299,7 +300,8 @@ class _Session:
                 }
                 if not on_cpu:
                     stack.enter_context(_stdout_to_null())  # it prints what it lacks
-                self._session = self._interpreter.createSession(config)
+                with denormals_as_zeros():  # in the threads that MNN starts
+                    self._session = self._interpreter.createSession(config)
         except EngineError:
             raise
         except Exception as error:  # MNN raises a bare Exception without a reason
@@ -326,7 +328,8 @@ class _Session:
             self._resize(batch.shape)
         for name in self._inputs:
             self._feed(name, getattr(batch, name))
-        code = self._interpreter.runSession(self._session)
+        with denormals_as_zeros():
+            code = self._interpreter.runSession(self._session)
         if code != 0:
             self.shape = None
             raise EngineError(f"MNN failed with code {code} on a batch of shape {batch.shape}.")
