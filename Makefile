@@ -16,7 +16,7 @@ endif
 WORKERS ?= 2
 PYTEST = python -m pytest -n $(WORKERS) --dist worksteal
 
-.PHONY: package site demo test test-core test-peers test-dropins test-cluster lint docs llama peers arm64 arm64-quick fuzz-serve clean
+.PHONY: package site demo test test-core test-peers test-dropins test-cluster lint docs llama peers arm64 arm64-quick core-arm64 fuzz-serve clean
 
 demo: $(VENV)/.demo
 	$(VENV)/bin/python examples/demo.py
@@ -88,6 +88,11 @@ arm64: $(VENV)/.extras
 # The same with fewer texts, and fp16 only: a minute or two on a quiet machine.
 arm64-quick: $(VENV)/.extras
 	$(VENV)/bin/python benchmarks/arm64.py --quick
+
+# minnow-core without MNN for ARM64: its answers in an emulator, and its size (Debian:
+# g++-aarch64-linux-gnu, qemu-user-static).
+core-arm64:
+	native/tools/check_arm64.sh build/arm64
 
 # An environment with everything that is measured side by side. It is one of its own: the back ends
 # of sentence-transformers and fastembed hold transformers and huggingface-hub to older versions.

@@ -4,8 +4,12 @@
 
 `tests/native/test_core_cases.py` compares Python and the library in C++ with them. Another language
 may do the same: cases.json has all that is needed. `vectors` are those of every question; a case
-has the arguments of `Index.search`, and what is compared of each hit, or `"refused": true`.
+has the arguments of `Index.search`, and what is compared of each hit, or `"refused": true`. Its
+`sidecar` is that of `Index.open`. With `"reranked": true` there is a reranker, by which the score
+of a text is the negative number of its characters.
+
 memory.json has steps in an empty file of memories with their answers; times are in milliseconds.
+Days are those of a step's `zone`, as POSIX writes it in the variable TZ; without one, those of UTC.
 """
 
 from __future__ import annotations
@@ -17,11 +21,16 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fakes.core_cases import CASES, FOLDER, QUESTIONS, answered, round_numbers
+import numpy as np
+from fakes.core_cases import CASES, CODED, FOLDER, QUESTIONS, answered, round_numbers
 from fakes.memory_cases import DUPLICATE, MEMORY_STEPS, NOW, PythonMemory, take
 from fakes.searching import FakeModel, run_index, write_documents
 
-from minnow.search import VectorEncoding
+from minnow.indexfile.codes import CODES
+from minnow.indexfile.opening import make_store
+from minnow.indexfile.settings import IndexSettings
+from minnow.search import Collection, Record, VectorEncoding, open_store
+from minnow.vectors import normalize
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,6 +42,8 @@ FILES: dict[str, dict[str, Any]] = {
     "int8.index": {"encoding": VectorEncoding.INT8},
     "dot.index": {"similarity": "dot"},
 }
+PARTS = 2600
+SUBJECTS = ("river", "kettle", "fish", "train", "minnow", "night", "vinegar")
 METADATA = (
     {"id": "a", "text": "Night trains run to Vienna.", "lang": "en", "date": "2024-05-31"},
     {"id": "b", "text": "Nachtzüge fahren nach Wien, und im Fluß schlafen Fische.", "lang": "de"},
@@ -71,10 +82,35 @@ def write_cases(folder: Path) -> None:
         os.chdir(folder)
     vectors: list[list[float]] = FakeModel().encode_queries(QUESTIONS).tolist()
     rows: dict[str, Any] = dict(zip(QUESTIONS, round_numbers(vectors), strict=True))
+    write_coded(folder / CODED)
     lines = [json.dumps(answered(case), ensure_ascii=False) for case in CASES]
     text = json.dumps(rows, ensure_ascii=False)
     with (folder / "cases.json").open("w", encoding="utf-8") as file_:
         file_.write(f'{{"vectors": {text},\n"cases": [\n' + ",\n".join(lines) + "\n]}\n")
+
+
+def write_coded(file: Path) -> None:
+    """Write a file of many short records; some of its codes are of none, and some codes lack."""
+    model = FakeModel()
+    numbers = np.random.default_rng(11)
+    vectors = normalize(numbers.normal(size=(PARTS, model.fingerprint.width)).astype(np.float32))
+    settings = IndexSettings(model.room, encoding=VectorEncoding.INT8)
+    make_store(file, model.fingerprint, settings).close()
+    with Collection(file, model, "parts") as parts:
+        texts = (f"{SUBJECTS[n % len(SUBJECTS)]} {n}" for n in range(PARTS))
+        rows = zip(texts, vectors, strict=True)
+        parts.put(
+            Record(str(n), text, {"part": n}, vector=row) for n, (text, row) in enumerate(rows)
+        )
+        parts.remove([str(n) for n in range(100, 150)])
+    store = open_store(file, writable=True)
+    with store.writing() as database:
+        (first, codes), *_ = database.execute("SELECT id, codes FROM codes ORDER BY id DESC")
+        kept = codes[: len(codes) // 2 // 3 * 3]
+        row = (kept, CODES.checksum((first, kept)), first)
+        database.execute("UPDATE codes SET codes = ?, checksum = ? WHERE id = ?", row)
+    store.compact()
+    store.close()
 
 
 class RecordingModel(FakeModel):

@@ -126,6 +126,16 @@ typedef struct {
  * (docs/index-format.md): what tells the model from others. Returns NULL on failure. */
 MINNOW_API minnow_embedder* minnow_wrap(const minnow_encoder* encoder, const char* model, char* error, size_t error_size);
 
+/* An app's own way to score documents against a query. */
+typedef struct {
+    void* context;  /* passed to `score` */
+    /* Writes a score for each document, greater ones for better answers. Returns 0, or another number on failure. */
+    int32_t (*score)(void* context, minnow_text query, const minnow_text* documents, size_t count, float* scores);
+} minnow_scorer;
+
+/* Makes a reranker of an app's own function, with one label, "score". Returns NULL on failure. */
+MINNOW_API minnow_reranker* minnow_wrap_reranker(const minnow_scorer* scorer, char* error, size_t error_size);
+
 /* Opens a file of `minnow index`. The embedder has to be of the same model, and to stay open; without one (NULL),
  * search words, or give vectors. Returns NULL on failure. */
 MINNOW_API minnow_index* minnow_open_index(const char* file, minnow_embedder* embedder, char* error, size_t error_size);
@@ -148,9 +158,18 @@ MINNOW_API int64_t minnow_count(minnow_index* index, char* error, size_t error_s
 
 /* Finds the best k chunks for a question: an array of hits, the best first.
  * Options: mode ("vector", "keyword", "hybrid"), where, params, paths, since, until, fusion ("scores", "rrf"), fold,
- * context. `vector` is the question's, of `width` floats, if the app has made it, or NULL. */
+ * context; sidecar: "auto" compares with all vectors of fewer than 100 000 chunks and asks the file's binary codes about
+ * more, which find nearly all of the nearest; "codes" asks them at any size, "never" compares with all. `vector` is the
+ * question's, of `width` floats, if the app has made it, or NULL. */
 MINNOW_API char* minnow_search(minnow_index* index, minnow_text query, int32_t k, const char* options, const float* vector,
                                size_t width, char* error, size_t error_size);
+
+/* minnow_search in the order of a reranker: it reads the question with the text of each of the first `candidates` hits (an
+ * option, by default 50), and the best k of them are the answer. A hit's score is the reranker's then, as `rerank_score`;
+ * `first_rank` is its rank before. Without a reranker (NULL) this is minnow_search. */
+MINNOW_API char* minnow_search_reranked(minnow_index* index, minnow_reranker* reranker, minnow_text query, int32_t k,
+                                        const char* options, const float* vector, size_t width,
+                                        char* error, size_t error_size);
 
 /* Closes an index; NULL is allowed. */
 MINNOW_API void minnow_close_index(minnow_index* index);
@@ -166,7 +185,9 @@ MINNOW_API char* minnow_remember(minnow_memory* memory, const char* observations
 
 /* Finds the k memories that answer a question, the best first: score, parts, similarity, and the memory.
  * Options: weights (an object, with half_life in days, or "park2023"), tags, speaker, session, where, params, window,
- * touch (true), now (as `at`; the clock's time), utc_offset (minutes that the user's time zone is ahead). */
+ * touch (true), now (as `at`; the clock's time). "yesterday" is a day of UTC, or of the zone that is utc_offset minutes
+ * ahead, or with time_zone "local" of the process's zone, with its changes between summer and winter: that of C's localtime,
+ * which is the device's, or that of the variable TZ. The library reads TZ (by tzset) and never changes it. */
 MINNOW_API char* minnow_recall(minnow_memory* memory, minnow_text query, int32_t k, const char* options,
                                char* error, size_t error_size);
 

@@ -56,6 +56,8 @@ void search(const std::string& path) {
     options.vector.assign(static_cast<size_t>(index.width()), 1);
     options.mode = "hybrid", options.where = "metadata->>'lang' = 'en' OR number = 1";
     index.search("river", 5, options);
+    options.sidecar = "codes";
+    index.search("river", 5, options);
     index.size();
     CountingModel model(minnow::IndexFile(path, minnow::IndexFile::Mode::kRead).fingerprint);
     minnow::put_records(path, &model, {minnow::Record::read(minnow::parse_json(R"({"id": "a", "text": "冷冻 fish"})", "A record"))}, "notes");
@@ -96,7 +98,7 @@ void try_input(const std::string& bytes) {
             minnow::passages_of({bytes, "a " + bytes}, bytes, 5, reader);
             minnow::say_the_same(bytes, "the " + bytes, reader);
         }
-        if (kind == "dates") minnow::find_period(bytes, 1'764'374'400'000, 1'764'000'000'000, 3'600'000), minnow::find_prefix(bytes);
+        if (kind == "dates") minnow::find_period(bytes, 1'764'374'400'000, 1'764'000'000'000, minnow::Zone(minnow::kHour)), minnow::find_prefix(bytes);
         if (kind == "index") search(write_file("fuzz.index", bytes));
         if (kind == "memory") recall(write_file("fuzz.memory", bytes));
     } catch (const minnow::Error&) {
@@ -131,7 +133,7 @@ void try_rows(const std::string& bytes, std::mt19937_64& random) {
     const Column columns[] = {
         {&minnow::kChunks, "body"}, {&minnow::kChunks, "start"}, {&minnow::kChunks, "headings"}, {&minnow::kChunks, "text"},
         {&minnow::kChunks, "words"}, {&minnow::kChunks, "document"}, {&minnow::kDocuments, "first_chunk"}, {&minnow::kDocuments, "chunks"},
-        {&minnow::kDocuments, "metadata"}, {&minnow::kDocuments, "file"}, {&minnow::kFiles, "path"}, {&minnow::kVectors, "vector"},
+        {&minnow::kDocuments, "metadata"}, {&minnow::kDocuments, "file"}, {&minnow::kFiles, "path"}, {&minnow::kVectors, "vector"}, {&minnow::kCodes, "codes"},
         {&minnow::kMemories, "text"}, {&minnow::kMemories, "kind"}, {&minnow::kMemories, "importance"}, {&minnow::kMemories, "created"},
         {&minnow::kMemories, "used"}, {&minnow::kMemories, "times"}, {&minnow::kMemories, "tags"}, {&minnow::kMemories, "wordings"},
         {&minnow::kMemoryTurns, "speaker"}, {&minnow::kMemoryTurns, "session"}, {&minnow::kMemoryVectors, "vector"}};

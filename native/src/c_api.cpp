@@ -1,14 +1,12 @@
 // The C API of embedders and rerankers.
 #include "c_api.hpp"
 
+#include "pairs.hpp"
+
 #if MINNOW_HAS_MNN
 #include "best.hpp"
 #include "embedder.hpp"
 #include "reranker.hpp"
-
-struct minnow_reranker {
-    minnow::Reranker reranker;
-};
 #endif
 
 using minnow::guarded;
@@ -76,6 +74,38 @@ int32_t minnow_encode(minnow_embedder* embedder, const minnow_text* texts, size_
 
 void minnow_close(minnow_embedder* embedder) { delete embedder; }
 
+int32_t minnow_labels(const minnow_reranker* reranker) {
+    return reranker ? static_cast<int32_t>(reranker->ranker->labels().size()) : 0;
+}
+
+const char* minnow_label(const minnow_reranker* reranker, int32_t number) {
+    bool known = number >= 0 && number < minnow_labels(reranker);
+    return known ? reranker->ranker->labels()[static_cast<size_t>(number)].c_str() : nullptr;
+}
+
+int32_t minnow_predict(minnow_reranker* reranker, const minnow_pair* pairs, size_t count, float* scores,
+                       char* error, size_t size) {
+    return guarded(error, size, [&] {
+        if (!reranker || (count && (!pairs || !scores))) throw minnow::Error("An argument is NULL.");
+        std::vector<minnow::Pair> all;
+        for (size_t n = 0; n < count; ++n) all.emplace_back(string_of(pairs[n].query), string_of(pairs[n].document));
+        std::vector<float> found = reranker->ranker->predict(all);
+        std::copy(found.begin(), found.end(), scores);
+    });
+}
+
+int32_t minnow_rank(minnow_reranker* reranker, minnow_text query, const minnow_text* documents, size_t count,
+                    size_t top_k, minnow_ranked* rows, char* error, size_t size) {
+    return guarded(error, size, [&] {
+        if (!reranker || (count && (!documents || !rows))) throw minnow::Error("An argument is NULL.");
+        std::vector<std::string> all;
+        for (size_t n = 0; n < count; ++n) all.push_back(string_of(documents[n]));
+        for (auto& row : reranker->ranker->rank(string_of(query), all, top_k)) *rows++ = {row.index, row.score};
+    });
+}
+
+void minnow_close_reranker(minnow_reranker* reranker) { delete reranker; }
+
 #if MINNOW_HAS_MNN
 
 minnow_embedder* minnow_open(const char* folder, const minnow_options* given, char* error, size_t size) {
@@ -106,48 +136,16 @@ minnow_reranker* minnow_open_best_reranker(const char* folder, const char* recor
                                            char* error, size_t size) {
     return pointer_or_null(error, size, [&] {
         auto options = best_of(folder, record, given, true);
-        return new minnow_reranker{minnow::Reranker(folder, options)};
+        return new minnow_reranker{std::make_unique<minnow::Reranker>(folder, options)};
     });
 }
 
 minnow_reranker* minnow_open_reranker(const char* folder, const minnow_options* given, char* error, size_t size) {
     return pointer_or_null(error, size, [&] {
         if (!folder) throw minnow::Error("The folder is NULL.");
-        return new minnow_reranker{minnow::Reranker(folder, options_of(given))};
+        return new minnow_reranker{std::make_unique<minnow::Reranker>(folder, options_of(given))};
     });
 }
-
-int32_t minnow_labels(const minnow_reranker* reranker) {
-    return reranker ? static_cast<int32_t>(reranker->reranker.labels().size()) : 0;
-}
-
-const char* minnow_label(const minnow_reranker* reranker, int32_t number) {
-    bool known = number >= 0 && number < minnow_labels(reranker);
-    return known ? reranker->reranker.labels()[static_cast<size_t>(number)].c_str() : nullptr;
-}
-
-int32_t minnow_predict(minnow_reranker* reranker, const minnow_pair* pairs, size_t count, float* scores,
-                       char* error, size_t size) {
-    return guarded(error, size, [&] {
-        if (!reranker || (count && (!pairs || !scores))) throw minnow::Error("An argument is NULL.");
-        std::vector<minnow::Pair> all;
-        for (size_t n = 0; n < count; ++n) all.emplace_back(string_of(pairs[n].query), string_of(pairs[n].document));
-        std::vector<float> found = reranker->reranker.predict(all);
-        std::copy(found.begin(), found.end(), scores);
-    });
-}
-
-int32_t minnow_rank(minnow_reranker* reranker, minnow_text query, const minnow_text* documents, size_t count,
-                    size_t top_k, minnow_ranked* rows, char* error, size_t size) {
-    return guarded(error, size, [&] {
-        if (!reranker || (count && (!documents || !rows))) throw minnow::Error("An argument is NULL.");
-        std::vector<std::string> all;
-        for (size_t n = 0; n < count; ++n) all.push_back(string_of(documents[n]));
-        for (auto& row : reranker->reranker.rank(string_of(query), all, top_k)) *rows++ = {row.index, row.score};
-    });
-}
-
-void minnow_close_reranker(minnow_reranker* reranker) { delete reranker; }
 
 #else
 
@@ -179,19 +177,5 @@ minnow_reranker* minnow_open_best_reranker(const char*, const char*, const minno
 int32_t minnow_is_proven(const char*, const minnow_options*, char* error, size_t size) {
     return without_mnn<minnow_embedder>(error, size), -1;
 }
-
-int32_t minnow_labels(const minnow_reranker*) { return 0; }
-
-const char* minnow_label(const minnow_reranker*, int32_t) { return nullptr; }
-
-int32_t minnow_predict(minnow_reranker*, const minnow_pair*, size_t, float*, char* error, size_t size) {
-    return without_mnn<minnow_reranker>(error, size), 1;
-}
-
-int32_t minnow_rank(minnow_reranker*, minnow_text, const minnow_text*, size_t, size_t, minnow_ranked*, char* error, size_t size) {
-    return without_mnn<minnow_reranker>(error, size), 1;
-}
-
-void minnow_close_reranker(minnow_reranker*) {}
 
 #endif

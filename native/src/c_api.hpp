@@ -4,12 +4,17 @@
 #include <cstdlib>
 #include <cstring>
 #include <memory>
+#include <new>
 
 #include "minnow.h"
 #include "text_model.hpp"
 
 struct minnow_embedder {
     std::unique_ptr<minnow::TextModel> model;
+};
+
+struct minnow_reranker {
+    std::unique_ptr<minnow::TextRanker> ranker;
 };
 
 namespace minnow {
@@ -27,6 +32,8 @@ template <class Work> int32_t guarded(char* error, size_t size, Work work) {
     try {
         work();
         return 0;
+    } catch (const std::bad_alloc&) {
+        copy_error("There is too little memory.", error, size);
     } catch (const std::exception& fault) {
         copy_error(fault.what(), error, size);
     } catch (...) {

@@ -1,5 +1,8 @@
 // The C API of embedders that are an app's own code, and of indexes.
+#include <cmath>
+
 #include "c_api.hpp"
+#include "pairs.hpp"
 #include "records.hpp"
 #include "search.hpp"
 
@@ -33,6 +36,40 @@ public:
 private:
     minnow_encoder encoder_;
     Fingerprint fingerprint_;
+};
+
+// Calls an app's function for scores.
+class OwnRanker : public TextRanker {
+public:
+    explicit OwnRanker(const minnow_scorer& scorer) : scorer_(scorer) {}
+    const std::vector<std::string>& labels() const override { return labels_; }
+    std::vector<float> predict(const std::vector<Pair>& pairs) override {
+        std::vector<float> found;
+        for (auto& [query, document] : pairs) found.push_back(scores(query, {document})[0]);
+        return found;
+    }
+    std::vector<Ranked> rank(const std::string& query, const std::vector<std::string>& documents, size_t top_k) override {
+        std::vector<Ranked> rows;
+        for (float score : scores(query, documents)) rows.push_back({rows.size(), score});
+        std::stable_sort(rows.begin(), rows.end(), [](auto& a, auto& b) { return a.score > b.score; });
+        rows.resize(std::min(top_k, rows.size()));
+        return rows;
+    }
+
+private:
+    std::vector<float> scores(const std::string& query, const std::vector<std::string>& documents) {
+        std::vector<minnow_text> given;
+        for (auto& document : documents) given.push_back({document.data(), document.size()});
+        std::vector<float> found(documents.size());
+        if (scorer_.score(scorer_.context, {query.data(), query.size()}, given.data(), given.size(), found.data()))
+            throw Error("The app's reranker failed.");
+        for (float score : found)
+            if (!std::isfinite(score)) throw Error("The app's reranker gave NaN or infinity.");
+        return found;
+    }
+
+    minnow_scorer scorer_;
+    std::vector<std::string> labels_ = {"score"};
 };
 
 TextModel* model_of(minnow_embedder* embedder) { return embedder ? embedder->model.get() : nullptr; }
@@ -89,14 +126,28 @@ int64_t minnow_count(minnow_index* index, char* error, size_t size) {
     return count;
 }
 
+minnow_reranker* minnow_wrap_reranker(const minnow_scorer* scorer, char* error, size_t size) {
+    return pointer_or_null(error, size, [&] {
+        if (!scorer || !scorer->score) throw Error("An argument is NULL.");
+        return new minnow_reranker{std::make_unique<OwnRanker>(*scorer)};
+    });
+}
+
 char* minnow_search(minnow_index* index, minnow_text query, int32_t k, const char* options, const float* vector,
                     size_t width, char* error, size_t size) {
+    return minnow_search_reranked(index, nullptr, query, k, options, vector, width, error, size);
+}
+
+char* minnow_search_reranked(minnow_index* index, minnow_reranker* reranker, minnow_text query, int32_t k, const char* options,
+                             const float* vector, size_t width, char* error, size_t size) {
     return answered(error, size, [&]() -> Json {
         auto& open = there(index).index;
         auto asked = SearchOptions::read(options_of(options));
         if (vector) asked.vector.assign(vector, vector + width);
         Json::Array found;
-        for (auto& hit : open.search(string_of(query), static_cast<size_t>(std::max(k, 0)), asked)) found.push_back(hit.facts(found.size() + 1));
+        auto* ranker = reranker ? reranker->ranker.get() : nullptr;
+        auto hits = open.search(string_of(query), static_cast<size_t>(std::max(k, 0)), asked, ranker);
+        for (auto& hit : hits) found.push_back(hit.facts(found.size() + 1));
         return {std::move(found)};
     });
 }

@@ -9,6 +9,7 @@ const CheckedTable kFiles = {"files", "id, path, sha256", true};
 const CheckedTable kDocuments = {"documents", "id, file, name, digest, first_chunk, chunks, metadata", true};
 const CheckedTable kChunks = {"chunks", "id, document, body, start, headings, text, words"};
 const CheckedTable kVectors = {"vectors", "id, vector", false, true};
+const CheckedTable kCodes = {"codes", "id, codes", false, true};
 const CheckedTable kMemories = {"memories", "id, text, kind, importance, created, used, times, tags, wordings", true};
 const CheckedTable kMemoryVectors = {"memory_vectors", "id, vector", false, true};
 const CheckedTable kMemoryLinks = {"memory_links", "insight, source", true};

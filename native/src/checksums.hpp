@@ -16,7 +16,7 @@ struct CheckedTable {
     std::string key() const;  // the first column
 };
 
-extern const CheckedTable kFiles, kDocuments, kChunks, kVectors, kMemories, kMemoryVectors, kMemoryLinks, kMemoryTurns;
+extern const CheckedTable kFiles, kDocuments, kChunks, kVectors, kCodes, kMemories, kMemoryVectors, kMemoryLinks, kMemoryTurns;
 
 // Returns the checksum of the first columns of a row.
 uint32_t checksum_of(const CheckedTable& table, const Statement& row, int columns);

@@ -286,18 +286,30 @@ void IndexFile::fail_damaged(const std::string& what) const {
 void refresh_matrix(Matrix& matrix, IndexFile& file, const CheckedTable& table, const std::vector<int64_t>& ids) {
     if (matrix.ids() == ids) return;
     matrix.keep(ids);
+    matrix.reserve(ids.size());
     auto rows = file.select(table, "WHERE id > ? ORDER BY id");
-    bool unit = matrix.kind() == Similarity::kCosine;
     for (rows.with(matrix.ids().empty() ? int64_t{-1} : matrix.ids().back()); rows.next();) {
         file.check_row(table, rows);
-        decode_vector(rows.bytes(1), file.encoding, matrix.width(), unit, matrix.add(rows.integer(0)));
-        matrix.added();
+        matrix.add(rows.integer(0), rows.bytes(1));
         if (matrix.ids().size() > ids.size()) break;
     }
     if (matrix.ids() != ids) {
         matrix.clear();
         file.fail_damaged(std::string(table.name) + " lacks vectors, or has too many");
     }
+}
+
+std::vector<float> read_vectors(IndexFile& file, const CheckedTable& table, const std::vector<int64_t>& ids) {
+    auto width = static_cast<size_t>(file.fingerprint.width);
+    bool unit = file.fingerprint.similarity == Similarity::kCosine;
+    std::vector<float> found(ids.size() * width);
+    auto row = file.select(table, "WHERE id = ?");
+    for (size_t i = 0; i < ids.size(); ++i) {
+        if (!row.with(ids[i]).next()) file.fail_damaged(std::string(table.name) + " lacks vectors");
+        file.check_row(table, row);
+        decode_vector(row.bytes(1), file.encoding, file.fingerprint.width, unit, &found[i * width]);
+    }
+    return found;
 }
 
 }  // namespace minnow

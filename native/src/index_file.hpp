@@ -73,6 +73,9 @@ private:
 // Reads new vectors of a table into a matrix, and drops others; `ids` are those of all its rows, ascending.
 void refresh_matrix(Matrix& matrix, IndexFile& file, const CheckedTable& table, const std::vector<int64_t>& ids);
 
+// Returns the vectors of some ids of a table, a row of floats each; one that is missing is damage.
+std::vector<float> read_vectors(IndexFile& file, const CheckedTable& table, const std::vector<int64_t>& ids);
+
 // Keeps of some ids, or of all where there are none yet, those that are among others; the result is ascending.
 void narrow(std::optional<std::vector<int64_t>>& some, std::vector<int64_t> others);
 

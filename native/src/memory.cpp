@@ -43,7 +43,7 @@ const std::string& opened(const std::string& path, TextModel* model, const Memor
 
 Memory::Memory(const std::string& file, TextModel* model, const MemoryOptions& options)
     : file_(opened(file, model, options), options.writable ? IndexFile::Mode::kWrite : IndexFile::Mode::kRead),
-      model_(model), options_(options), matrix_(file_.fingerprint.width, file_.fingerprint.similarity),
+      model_(model), options_(options), matrix_(file_.fingerprint.width, file_.fingerprint.similarity, file_.encoding),
       words_(":memory:", SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, "The words of memories"),
       keywords_([this]() -> const Database& {
           make_words_table(words_);
@@ -95,8 +95,7 @@ std::vector<Item> Memory::remember(std::vector<Observation> observations) {
                 } else {
                     ids.push_back(add(seen, at, blob));
                     std::string_view bytes(reinterpret_cast<const char*>(blob.data()), blob.size());
-                    decode_vector(bytes, file_.encoding, width, false, matrix_.add(ids.back()));
-                    matrix_.added();
+                    matrix_.add(ids.back(), bytes);
                 }
                 written.insert(ids.back());
             }

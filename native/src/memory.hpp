@@ -70,7 +70,7 @@ struct RecallOptions {
     std::optional<size_t> limit;
     bool touch = true;
     std::optional<int64_t> now;
-    int utc_offset = 0;  // of the time zone that "yesterday" is a day of, in minutes
+    Zone zone;  // that "yesterday" is a day of
 
     static RecallOptions read(const Json& stated);
 };

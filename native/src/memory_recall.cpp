@@ -36,7 +36,7 @@ std::vector<Recalled> Memory::recall(const std::string& query, size_t k, const R
         return find_mentions(query);
     });
     auto vector = encode_with(model_, file_, {mentions.first_person}, Role::kQuery);
-    auto period = find_period(query, time, latest, asked.utc_offset * int64_t{60'000});
+    auto period = find_period(query, time, latest, asked.zone);
     auto found = file_.reading([&] {
         refresh();
         auto ids = allowed(asked);

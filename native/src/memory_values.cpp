@@ -22,6 +22,12 @@ int64_t read_time(const Json& stated, const std::string& name) {
     throw Error("Its \"" + name + "\" is no time in ISO 8601: " + stated.as<std::string>(name) + ".");
 }
 
+Zone read_zone(const Json& name, const Json& options) {
+    if (name.as<std::string>("time_zone") != "local") throw Error("time_zone should be local; for another zone give utc_offset.");
+    if (options["utc_offset"].is<double>()) throw Error("Give time_zone or utc_offset, not both.");
+    return Zone::local();
+}
+
 double checked_weight(const Json& value, const std::string& name) {
     double found = value.as<double>(name);
     if (!(found >= 0)) throw Error("The weight of " + name + " should be 0 or more.");
@@ -144,7 +150,8 @@ RecallOptions RecallOptions::read(const Json& stated) {
         else if (name == "limit") found.limit = value.integer(name);
         else if (name == "touch") found.touch = value.as<bool>(name);
         else if (name == "now") found.now = read_time(value, name);
-        else if (name == "utc_offset") found.utc_offset = static_cast<int>(std::clamp(value.as<double>(name), -1440.0, 1440.0));
+        else if (name == "utc_offset") found.zone = Zone(static_cast<int64_t>(std::clamp(value.as<double>(name), -1440.0, 1440.0)) * kMinute);
+        else if (name == "time_zone") found.zone = read_zone(value, stated);
         else throw Error("There is no option " + name + " of memories.");
     }
     if (found.window > kWidest) throw Error("window should be from 0 to 100.");

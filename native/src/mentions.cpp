@@ -6,7 +6,6 @@
 
 #include "expressions.hpp"
 #include "pattern.hpp"
-#include "times.hpp"
 #include "unicode.hpp"
 #include "words.hpp"
 
@@ -201,19 +200,21 @@ double Period::nearness(int64_t time) const {
     return std::pow(0.5, early / static_cast<double>(std::max(2 * kDay, half)) + late / static_cast<double>(std::max(7 * kDay, half)));
 }
 
-std::optional<Period> find_period(const std::string& question, int64_t now, std::optional<int64_t> latest, int64_t offset) {
+std::optional<Period> find_period(const std::string& question, int64_t now, std::optional<int64_t> latest, const Zone& zone) {
     static const Pattern between("\\b(?:between|from)\\s(?:the\\s)?$", Pattern::kPython);
     static const Pattern since("\\b(?:since|after|from)\\s(?:the\\s)?$", Pattern::kPython);
     static const Pattern after("\\bafter\\s(?:the\\s)?$", Pattern::kPython);
     static const Pattern until("\\b(?:before|until|till|by)\\s(?:the\\s)?$", Pattern::kPython);
     std::u32string text = join(split(decode_utf8(question)));
-    auto found = spans_of(text, now + offset, std::min(now, latest.value_or(now)) + offset);
+    int64_t local = zone.to_local(now), newest = zone.to_local(std::min(now, latest.value_or(now)));
+    auto found = spans_of(text, local, newest);
     if (found.empty()) return std::nullopt;
-    Span span = {found[0].second.begin - offset, found[0].second.end - offset};
+    auto utc_of = [&](int64_t time) { return time == local ? now : zone.to_utc(time); };
+    Span span = {utc_of(found[0].second.begin), utc_of(found[0].second.end)};
     std::u32string before = lower(text.substr(0, found[0].first));
     if (found.size() > 1 && between.find(before)) {
-        span.begin = std::min(span.begin, found[1].second.begin - offset);
-        span.end = std::max(span.end, found[1].second.end - offset);
+        span.begin = std::min(span.begin, utc_of(found[1].second.begin));
+        span.end = std::max(span.end, utc_of(found[1].second.end));
     } else if (since.find(before)) {
         return Period{after.find(before) ? span.end : span.begin, std::nullopt};
     } else if (until.find(before)) {

@@ -6,6 +6,8 @@
 #include <string>
 #include <vector>
 
+#include "times.hpp"
+
 namespace minnow {
 
 // A span of time in milliseconds since 1970, with its end left out; an end without a value is open.
@@ -15,9 +17,9 @@ struct Period {
     double nearness(int64_t time) const;
 };
 
-// Returns the time that a question names. `now` is in milliseconds, days are those of a time zone that is
-// `offset` milliseconds ahead of UTC; `latest` is the time of the newest memory.
-std::optional<Period> find_period(const std::string& question, int64_t now, std::optional<int64_t> latest, int64_t offset = 0);
+// Returns the time that a question names. `now` is in milliseconds, and days are those of the time zone; `latest` is the
+// time of the newest memory.
+std::optional<Period> find_period(const std::string& question, int64_t now, std::optional<int64_t> latest, const Zone& zone = Zone());
 
 struct Speaker {
     std::string name;

@@ -8,29 +8,24 @@
 
 #include "network.hpp"
 #include "pairs.hpp"
+#include "text_model.hpp"
 
 namespace minnow {
 
-// A document in its place.
-struct Ranked {
-    size_t index;  // among the documents, from 0
-    float score;
-};
-
 // Safe to call from several threads, which take turns.
-class Reranker {
+class Reranker : public TextRanker {
 public:
     // Throws Error, as do all functions here.
     explicit Reranker(const std::string& folder, const Options& options = {});
-    // Returns a row of labels() scores per pair, with the model's prompt prepended; texts are UTF-8.
-    std::vector<float> predict(const std::vector<Pair>& pairs);
-    // Returns the best documents first, `top_k` at most, in the order of their logits.
+    // Prepends the model's prompt; texts are UTF-8.
+    std::vector<float> predict(const std::vector<Pair>& pairs) override;
+    // Ranks by logits.
     std::vector<Ranked> rank(const std::string& query, const std::vector<std::string>& documents,
-                             size_t top_k = SIZE_MAX);
+                             size_t top_k = SIZE_MAX) override;
     // Runs one forward pass, padded to the longest pair, without a prompt; returns logits.
     std::vector<float> logits_batch(const std::vector<Pair>& pairs);
     std::vector<Tokens> tokens(const std::vector<Pair>& pairs, const std::string& prompt = "") const;
-    const std::vector<std::string>& labels() const { return manifest_.reranking->labels; }
+    const std::vector<std::string>& labels() const override { return manifest_.reranking->labels; }
     const Manifest& manifest() const { return manifest_; }
 
 private:

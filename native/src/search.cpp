@@ -4,25 +4,20 @@
 #include <cmath>
 #include <numeric>
 
-#include "expressions.hpp"
-#include "pattern.hpp"
 #include "times.hpp"
 #include "unicode.hpp"
-#include "words.hpp"
 
 namespace minnow {
 namespace {
 
-const size_t kDepth = 100, kMostHits = 1000, kPassageWords = 40, kLongestPassage = 240;
+const size_t kLarge = 100'000;  // chunks that codes are for
+const int64_t kLeastRow = 4;   // bytes
+const size_t kDepth = 100, kMostHits = 1000, kCandidates = 50;
 const int kMostContext = 100;
-const double kLeastShare = 0.8;
 const char* const kHint = "Columns are file, name, source, metadata, heading, text, number, start, headings; values of "
                           "the metadata are metadata->>'name'.";
 const std::string kDate = "coalesce(json_extract(metadata, '$.date'), json_extract(metadata, '$.modified'))";
 const std::string kIsDate = kDate + " GLOB '[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]*'";
-
-Json numeric(double value) { return {value}; }
-Json numeric(std::optional<double> value) { return value ? Json{*value} : Json{}; }
 
 // Returns whether a pattern of paths matches a name, or a folder that it lies in: src/minnow/search/scope.py.
 bool matches(std::u32string_view pattern, std::u32string_view name) {
@@ -58,48 +53,6 @@ std::pair<int64_t, int64_t> period_of(const std::string& moment, const char* nam
     throw Error(std::string(name) + " should be a date such as 2024-05-31, 2024-05 or 2024, not '" + moment + "'.");
 }
 
-// Returns the words of a text with single spaces between, without the punctuation around them.
-std::u32string plain_words(const std::string& text) {
-    static const Pattern before(kBefore, Pattern::kPython), behind(kBehind, Pattern::kPython);
-    auto nothing = [](auto&) { return std::u32string(); };
-    std::u32string folded = fold_case(normal_form(decode_utf8(text), true, true));
-    return join(split(behind.replace(before.replace(folded, nothing), nothing)));
-}
-
-// Returns hits without those that repeat a better one, which has them in `folded`: src/minnow/search/folding.py.
-std::vector<Hit> fold_hits(std::vector<Hit> hits) {
-    std::vector<std::pair<std::u32string, Hit>> kept;
-    for (auto& hit : hits) {
-        std::u32string words = U" " + plain_words(hit.text) + U" ";
-        auto same = std::find_if(kept.begin(), kept.end(), [&](auto& one) {
-            return one.first.find(words) != one.first.npos && words.size() >= kLeastShare * one.first.size();
-        });
-        if (same != kept.end()) same->second.folded.push_back(std::move(hit));
-        else kept.emplace_back(std::move(words), std::move(hit));
-    }
-    std::vector<Hit> found;
-    for (auto& [words, hit] : kept) found.push_back(std::move(hit));
-    return found;
-}
-
-std::string beginning(const std::u32string& text) {
-    auto words = join(split(std::u32string_view(text).substr(0, 4 * kLongestPassage)));
-    if (words.size() <= kLongestPassage && text.size() <= 4 * kLongestPassage) return encode_utf8(words);
-    auto cut = words.substr(0, kLongestPassage);
-    return encode_utf8(cut.substr(0, std::min(cut.rfind(U' '), cut.size())) + U"…");
-}
-
-Json::Object chunk_facts(const Chunk& chunk) {
-    return {{"id", numeric(chunk.id)}, {"number", numeric(chunk.number)}, {"headings", texts_of(chunk.headings)},
-            {"text", {chunk.text}}, {"body", numeric(chunk.body)}, {"start", numeric(chunk.start)}};
-}
-
-Json chunks_of(const std::vector<Chunk>& chunks) {
-    Json::Array found;
-    for (auto& chunk : chunks) found.push_back({chunk_facts(chunk)});
-    return {std::move(found)};
-}
-
 }  // namespace
 
 std::vector<float> encode_with(TextModel* model, const IndexFile& file, const std::vector<std::string>& texts, Role role) {
@@ -126,36 +79,23 @@ SearchOptions SearchOptions::read(const Json& stated) {
         else if (name == "since") found.since = text(value, name);
         else if (name == "until") found.until = text(value, name);
         else if (name == "fusion") found.fusion = value.as<std::string>(name);
+        else if (name == "sidecar") found.sidecar = value.as<std::string>(name);
         else if (name == "fold") found.fold = value.as<bool>(name);
         else if (name == "context") found.context = value.integer(name);
+        else if (name == "candidates") { if (!value.is<std::nullptr_t>()) found.candidates = value.integer(name); }
         else if (name == "paths") found.paths = texts_in(value, name);
         else throw Error("There is no option " + name + " of a search.");
     }
     if (found.context > kMostContext) throw Error("context should be from 0 to 100 chunks.");
     if (found.fusion != "scores" && found.fusion != "rrf") throw Error("fusion should be scores or rrf, not " + found.fusion + ".");
+    if (found.sidecar != "auto" && found.sidecar != "codes" && found.sidecar != "never")
+        throw Error("sidecar should be auto, codes or never, not " + found.sidecar + ".");
     return found;
-}
-
-Json Hit::facts(size_t rank) const {
-    Json::Object found = {{"rank", numeric(rank)}, {"id", numeric(id)}, {"score", numeric(score)},
-                          {"vector_score", numeric(vector_score)}, {"keyword_score", numeric(keyword_score)}, {"source", {source}}};
-    for (auto& field : chunk_facts(*this))
-        if (field.first != "id") found.push_back(std::move(field));
-    found.emplace_back("passage", Json{passage});
-    found.emplace_back("metadata", metadata);
-    found.emplace_back("before", chunks_of(before));
-    found.emplace_back("after", chunks_of(after));
-    Json::Array repeats;
-    for (auto& hit : folded)
-        repeats.push_back({Json::Object{{"id", numeric(hit.id)}, {"source", {hit.source}},
-                                        {"number", numeric(hit.number)}, {"score", numeric(hit.score)}}});
-    found.emplace_back("folded", Json{std::move(repeats)});
-    return {std::move(found)};
 }
 
 Index::Index(const std::string& file, TextModel* model)
     : file_(file, IndexFile::Mode::kRead), model_(model), keywords_(file_.database, kChunkKeywords, &file_),
-      matrix_(file_.fingerprint.width, file_.fingerprint.similarity) {
+      matrix_(file_.fingerprint.width, file_.fingerprint.similarity, file_.encoding), codes_(file_.fingerprint.width) {
     if (model) file_.fingerprint.check(model->fingerprint(), file);
 }
 
@@ -166,8 +106,11 @@ size_t Index::size() {
     });
 }
 
-std::vector<Hit> Index::search(const std::string& query, size_t k, const SearchOptions& asked) {
+std::vector<Hit> Index::search(const std::string& query, size_t k, const SearchOptions& asked, TextRanker* ranker) {
     if (k < 1 || k > kMostHits) throw Error("k should be from 1 to 1000, not " + std::to_string(k) + ".");
+    if (asked.candidates && !ranker) throw Error("candidates is how many hits a reranker reads, and there is no reranker.");
+    size_t count = ranker ? asked.candidates.value_or(std::max(kCandidates, k)) : k;
+    if (count < k || count > kMostHits) throw Error("candidates should be from k to 1000, not " + std::to_string(count) + ".");
     std::string mode = file_.reading([&] { return mode_of(asked); });
     std::vector<float> vector = asked.vector;
     if (mode != "keyword") {
@@ -178,19 +121,20 @@ std::vector<Hit> Index::search(const std::string& query, size_t k, const SearchO
         if (matrix_.kind() == Similarity::kCosine) normalize(vector.data(), matrix_.width());
     }
     auto hits = file_.reading([&] {
-        auto found = find(query, vector.data(), k, asked, mode);
+        auto found = find(query, vector.data(), count, asked, mode);
         if (!asked.fold) return found;
-        for (size_t depth = k;;) {
+        for (size_t depth = count;;) {
             bool more = found.size() == depth && depth < kMostHits;
             auto folded = fold_hits(std::move(found));
-            if (folded.size() >= k || !more) {
-                folded.resize(std::min(k, folded.size()));
+            if (folded.size() >= count || !more) {
+                folded.resize(std::min(count, folded.size()));
                 return folded;
             }
             depth = std::min(2 * depth, kMostHits);
             found = find(query, vector.data(), depth, asked, mode);
         }
     });
+    if (ranker) hits = rerank(*ranker, query, std::move(hits), k);
     if (asked.context)
         file_.reading([&] { for (auto& hit : hits) add_neighbours(hit, asked.context); });
     return hits;
@@ -217,9 +161,8 @@ std::vector<Hit> Index::find(const std::string& query, const float* vector, size
         Ranking words = keywords_.search(query, k, ids);
         return read_hits(words, query, nullptr, &words);
     }
-    refresh();
     size_t depth = mode == "vector" ? k : std::max(kDepth, k);
-    Ranking near = matrix_.nearest(vector, depth, ids);
+    Ranking near = nearest(vector, depth, ids, asked.sidecar);
     if (mode == "vector") return read_hits(near, query, &near, nullptr);
     Ranking words = keywords_.search(query, kMostHits, ids), first = words;
     first.ids.resize(std::min(depth, first.size())), first.scores.resize(first.ids.size());
@@ -229,7 +172,7 @@ std::vector<Hit> Index::find(const std::string& query, const float* vector, size
         if (!std::binary_search(known.begin(), known.end(), id)) others.push_back(id);
     std::sort(others.begin(), others.end());
     both.insert(both.end(), others.begin(), others.end());
-    auto nearness = near.scores, beside = matrix_.scores(vector, others);
+    auto nearness = near.scores, beside = compare(vector, others);
     nearness.insert(nearness.end(), beside.begin(), beside.end());
     Ranking fused = asked.fusion == "rrf" ? fuse_ranks(near, first, k)
                                           : best(both, hybrid_scores(nearness, scores_of(words, both), matrix_.kind()), k);
@@ -283,7 +226,9 @@ std::optional<Index::Ids> Index::allowed(const SearchOptions& asked) {
 }
 
 void Index::check_documents() {
-    last_chunk_ = file_.database.number("SELECT max(id) FROM chunks").value_or(0);
+    auto& database = file_.database;
+    last_chunk_ = database.number("SELECT max(id) FROM chunks").value_or(0);
+    most_chunks_ = std::min(last_chunk_, *database.number("PRAGMA page_count") * *database.number("PRAGMA page_size") / kLeastRow);
     std::string now;
     Statement rows(file_.database, "SELECT rows, total FROM sums WHERE name IN ('files', 'documents') ORDER BY name");
     while (rows.next()) now += rows.text(0) + " " + rows.text(1) + ";";
@@ -305,82 +250,37 @@ Index::Ids Index::chunk_ids() {
     Statement rows(file_.database, "SELECT first_chunk, chunks FROM documents WHERE chunks > 0 ORDER BY first_chunk");
     while (rows.next()) {
         append_range(rows.integer(0), rows.integer(1), found);
-        if (found.size() > static_cast<size_t>(last_chunk_)) file_.fail_damaged("its documents have more chunks than there are");
+        if (found.size() > static_cast<size_t>(most_chunks_)) file_.fail_damaged("its documents have more chunks than there are");
     }
     return found;
 }
 
 void Index::append_range(int64_t first, int64_t count, Ids& ids) {
-    if (first < 1 || first > last_chunk_ || count < 0 || count > last_chunk_) file_.fail_damaged("a document cannot have its chunks");
+    if (first < 1 || first > last_chunk_ || count < 0 || count > most_chunks_) file_.fail_damaged("a document cannot have its chunks");
     for (int64_t id = first; id < first + count; ++id) ids.push_back(id);
 }
 
-void Index::refresh() {
+// Finds the nearest chunks; with codes, nearly all of them.
+Ranking Index::nearest(const float* vector, size_t count, const Ids* allowed, const std::string& sidecar) {
     int64_t changes = file_.changes();
-    if (changes == seen_) return;
-    refresh_matrix(matrix_, file_, kVectors, chunk_ids());
+    if (changes != seen_) ids_ = chunk_ids();
     seen_ = changes;
+    bool wants_codes = sidecar == "codes" || (sidecar == "auto" && ids_.size() >= kLarge);
+    if (wants_codes && matrix_.kind() == Similarity::kCosine && codes_.refresh(file_, ids_)) {
+        auto ids = codes_.candidates(vector, count, allowed);
+        return best(ids, compare(vector, ids), count);
+    }
+    refresh_matrix(matrix_, file_, kVectors, ids_);
+    return matrix_.nearest(vector, count, allowed);
 }
 
-Hit Index::read_chunk(int64_t id) {
-    if (!chunks_) {
-        chunks_.emplace(file_.select(kChunks, "WHERE id = ?"));
-        passages_.emplace(file_.database, "SELECT source, number, headings, text, body, start, metadata FROM passages WHERE id = ?");
-    }
-    if (chunks_->with(id).next()) file_.check_row(kChunks, *chunks_);
-    chunks_->reset();
-    if (!passages_->with(id).next()) file_.fail_damaged("chunk " + std::to_string(id) + " is missing");
-    auto& row = *passages_;
-    Hit hit;
-    hit.id = id, hit.source = row.text(0), hit.number = row.integer(1), hit.text = row.text(3);
-    hit.body = static_cast<size_t>(std::max<int64_t>(0, row.integer(4)));
-    hit.start = static_cast<size_t>(std::max<int64_t>(0, row.integer(5)));
-    std::string name = "Chunk " + std::to_string(id);
-    hit.metadata = parse_json(row.bytes(6), name);
-    if (!hit.metadata.is<Json::Object>()) file_.fail_damaged(name + " has other metadata than an object");
-    if (!row.is_null(2)) {
-        hit.headings = texts_in(parse_json(row.bytes(2), name), "headings");
-    } else if (hit.body) {
-        std::u32string line = decode_utf8(hit.text).substr(0, hit.body - 1);
-        for (size_t at = 0, end; at != line.npos; at = end == line.npos ? end : end + 3) {
-            end = line.find(U" > ", at);
-            hit.headings.push_back(encode_utf8(line.substr(at, end - at)));
-        }
-    }
-    passages_->reset();
-    return hit;
-}
-
-std::vector<Hit> Index::read_hits(const Ranking& ranking, const std::string& query, const Ranking* vectors, const Ranking* words) {
-    std::vector<Hit> hits;
-    std::vector<std::u32string> pieces;
-    std::vector<std::string> texts;
-    for (int64_t id : ranking.ids) {
-        hits.push_back(read_chunk(id));
-        std::u32string text = decode_utf8(hits.back().text);
-        pieces.push_back(text.substr(std::min(hits.back().body, text.size())));
-        texts.push_back(encode_utf8(pieces.back()));
-    }
-    auto near = vectors ? scores_of(*vectors, ranking.ids) : std::vector<double>{};
-    auto worded = words ? scores_of(*words, ranking.ids) : std::vector<double>{};
-    auto shown = passages_of(texts, query, kPassageWords, keywords_.reader());
-    for (size_t i = 0; i < hits.size(); ++i) {
-        hits[i].score = ranking.scores[i];
-        if (vectors) hits[i].vector_score = near[i];
-        if (words) hits[i].keyword_score = worded[i];
-        hits[i].passage = encode_utf8(join(split(decode_utf8(shown[i] ? *shown[i] : beginning(pieces[i])))));
-    }
-    return hits;
-}
-
-void Index::add_neighbours(Hit& hit, int count) {
-    Statement row(file_.database, "SELECT first_chunk, chunks FROM documents WHERE id = (SELECT document FROM chunks WHERE id = ?)");
-    if (!row.with(hit.id).next()) return;  // another process removed the document after the search
-    Ids own;
-    append_range(row.integer(0), row.integer(1), own);
-    int64_t first = own.empty() ? hit.id : own.front(), last = own.empty() ? hit.id : own.back();
-    for (int64_t id = std::max(first, hit.id - count); id < hit.id; ++id) hit.before.push_back(read_chunk(id));
-    for (int64_t id = hit.id + 1; id <= std::min(last, hit.id + count); ++id) hit.after.push_back(read_chunk(id));
+std::vector<double> Index::compare(const float* vector, const Ids& ids) {
+    if (matrix_.ids() == ids_) return matrix_.scores(vector, ids);
+    auto vectors = read_vectors(file_, kVectors, ids);
+    std::vector<double> found;
+    for (size_t i = 0; i < ids.size(); ++i)
+        found.push_back(exact_score(vector, &vectors[i * static_cast<size_t>(matrix_.width())], matrix_.width(), matrix_.kind()));
+    return found;
 }
 
 }  // namespace minnow

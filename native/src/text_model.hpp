@@ -1,7 +1,8 @@
-// What an index and memories need of a model: vectors of texts, and what identifies it.
+// What an index and memories need of models: vectors of texts, and what identifies it; the order of texts.
 #pragma once
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "manifest.hpp"
@@ -37,6 +38,23 @@ public:
     virtual int room() { return fingerprint().stated["max_tokens"].integer("max_tokens"); }
     // Throws Error where the model cannot be told from others.
     virtual Fingerprint fingerprint() = 0;
+};
+
+// A document in its place.
+struct Ranked {
+    size_t index;  // among the documents, from 0
+    float score;
+};
+
+// Scores pairs of texts, as an open reranker or an app's own code does.
+class TextRanker {
+public:
+    virtual ~TextRanker() = default;
+    virtual const std::vector<std::string>& labels() const = 0;
+    // Returns a row of labels() scores per pair.
+    virtual std::vector<float> predict(const std::vector<std::pair<std::string, std::string>>& pairs) = 0;
+    // Returns the best documents first, `top_k` at most.
+    virtual std::vector<Ranked> rank(const std::string& query, const std::vector<std::string>& documents, size_t top_k) = 0;
 };
 
 }  // namespace minnow

@@ -1,6 +1,9 @@
 #include "times.hpp"
 
+#include <algorithm>
 #include <cstdio>
+#include <ctime>
+#include <limits>
 #include <stdexcept>
 
 namespace minnow {
@@ -33,6 +36,28 @@ int64_t midnight(int64_t year, int month, int day) {
     bool there = year >= 1 && year <= 9999 && month >= 1 && month <= 12 && day >= 1 && day <= days_in(year, month);
     if (!there) throw std::out_of_range("there is no such day");
     return days_of(year, month, day) * kDay;
+}
+
+Zone Zone::local() {
+    tzset();  // reads TZ, which the program may have changed
+    Zone zone;
+    zone.is_local_ = true;
+    return zone;
+}
+
+int64_t Zone::ahead(int64_t utc) const {
+    if (!is_local_) return offset_;
+    using Limits = std::numeric_limits<std::time_t>;  // 32 bits on some devices
+    auto seconds = static_cast<std::time_t>(std::clamp<int64_t>(floor_divided(utc, kSecond), Limits::min(), Limits::max()));
+    std::tm found{};
+    return localtime_r(&seconds, &found) ? static_cast<int64_t>(found.tm_gmtoff) * kSecond : 0;
+}
+
+int64_t Zone::to_local(int64_t utc) const { return utc + ahead(utc); }
+
+int64_t Zone::to_utc(int64_t local) const {
+    int64_t earlier = local - ahead(local - kDay), later = local - ahead(local + kDay);
+    return to_local(earlier) != local && to_local(later) == local ? later : earlier;
 }
 
 std::string iso_of(int64_t milliseconds, char between) {

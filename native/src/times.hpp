@@ -7,7 +7,7 @@
 
 namespace minnow {
 
-const int64_t kSecond = 1000, kHour = 3'600'000, kDay = 86'400'000;
+const int64_t kSecond = 1000, kMinute = 60'000, kHour = 3'600'000, kDay = 86'400'000;
 
 struct Date {
     int64_t year;
@@ -22,6 +22,23 @@ int64_t midnight(int64_t year, int month, int day);
 // Returns whether a time lies in the years 1 to 9999, as those that Python can hold.
 inline bool is_time(double milliseconds) { return milliseconds >= -62'135'596'800'000 && milliseconds < 253'402'300'800'000; }
 int64_t floor_divided(int64_t number, int64_t by);
+// A time zone: an offset from UTC, or the rules of the process.
+class Zone {
+public:
+    Zone() = default;  // UTC
+    explicit Zone(int64_t offset) : offset_(offset) {}  // milliseconds ahead of UTC
+    // Returns the zone that C's localtime has: of the variable TZ, else of the system, with its changes of the clock.
+    static Zone local();
+    int64_t to_local(int64_t utc) const;
+    // Of a time that the clock shows twice, takes the first; one that it skips is as far from UTC as before. So does Python.
+    int64_t to_utc(int64_t local) const;
+
+private:
+    int64_t ahead(int64_t utc) const;
+    int64_t offset_ = 0;
+    bool is_local_ = false;
+};
+
 // Returns "2024-05-31T08:00:00+00:00", with microseconds if there are any, as Python does; `between` stands for the T.
 std::string iso_of(int64_t milliseconds, char between = 'T');
 // Reads a year, a month, a day or an instant in ISO 8601, and returns where it begins and the next one does.

@@ -14,7 +14,7 @@ const int kLanes = 16;  // sums that a compiler keeps in vector registers
 const double kRrf = 60, kVectorWeight = 0.8;
 const char* const kDamaged = ": the file is damaged.";
 
-float dot(const float* a, const float* b, int width) {
+template <class Number> float dot(const float* a, const Number* b, int width) {
     float sums[kLanes] = {};
     int at = 0;
     for (; at + kLanes <= width; at += kLanes)
@@ -208,37 +208,73 @@ double rounding(const float* query, int width, double longest, Similarity kind) 
     return (width + 4) * static_cast<double>(std::numeric_limits<float>::epsilon()) * largest;
 }
 
-float* Matrix::add(int64_t id) {
-    ids_.push_back(id);
-    numbers_.resize(numbers_.size() + width_);
-    return numbers_.data() + numbers_.size() - width_;
+void Matrix::clear() {
+    ids_.clear(), numbers_.clear(), bytes_.clear();
+    longest_ = 0;
 }
 
-void Matrix::added() { longest_ = std::max(longest_, length_of(row(ids_.size() - 1), width_)); }
+void Matrix::reserve(size_t rows) {
+    ids_.reserve(rows), numbers_.reserve(rows * stride());
+    if (encoding_ == Encoding::kInt8) bytes_.reserve(rows * width_);
+}
+
+void Matrix::add(int64_t id, std::string_view blob) {
+    decoded_.resize(std::min<size_t>(width_, blob.size()));  // more numbers than bytes are refused
+    decode_vector(blob, encoding_, width_, kind_ == Similarity::kCosine, decoded_.data());
+    ids_.push_back(id);
+    if (encoding_ == Encoding::kInt8) {
+        float scale;
+        std::memcpy(&scale, blob.data(), sizeof scale);
+        numbers_.push_back(scale);
+        auto bytes = reinterpret_cast<const int8_t*>(blob.data() + sizeof scale);
+        bytes_.insert(bytes_.end(), bytes, bytes + width_);
+    } else {
+        numbers_.insert(numbers_.end(), decoded_.begin(), decoded_.end());
+    }
+    longest_ = std::max(longest_, length_of(decoded_.data(), width_));
+}
 
 void Matrix::keep(const std::vector<int64_t>& ids) {
     size_t kept = 0;
     for (size_t place = 0; place < ids_.size(); ++place) {
         if (!std::binary_search(ids.begin(), ids.end(), ids_[place])) continue;
-        if (kept != place) std::memmove(numbers_.data() + kept * width_, row(place), width_ * sizeof(float));
+        if (kept != place) {
+            std::memmove(&numbers_[kept * stride()], &numbers_[place * stride()], stride() * sizeof(float));
+            if (!bytes_.empty()) std::memmove(&bytes_[kept * width_], &bytes_[place * width_], width_);
+        }
         ids_[kept++] = ids_[place];
     }
     ids_.resize(kept);
-    numbers_.resize(kept * width_);
+    numbers_.resize(kept * stride());
+    bytes_.resize(encoding_ == Encoding::kInt8 ? kept * width_ : 0);
+}
+
+const float* Matrix::row(size_t place, float* decoded) const {
+    if (encoding_ != Encoding::kInt8) return &numbers_[place * stride()];
+    const int8_t* bytes = &bytes_[place * width_];
+    for (int i = 0; i < width_; ++i) decoded[i] = bytes[i] * numbers_[place];
+    return decoded;
+}
+
+float Matrix::dot_of(const float* query, size_t place) const {
+    if (encoding_ != Encoding::kInt8) return dot(query, &numbers_[place * stride()], width_);
+    return dot(query, &bytes_[place * width_], width_) * numbers_[place];
 }
 
 std::vector<double> Matrix::exact(const float* query) const {
-    std::vector<double> found(ids_.size());
-    if (!is_product(kind_)) {
-        for (size_t place = 0; place < ids_.size(); ++place) found[place] = exact_score(query, row(place), width_, kind_);
-        return found;
-    }
     const size_t together = 8;  // sums that do not wait for each other
+    std::vector<double> found(ids_.size());
+    std::vector<float> decoded(together * width_);
     for (size_t start = 0; start < ids_.size(); start += together) {
         size_t count = std::min(together, ids_.size() - start);
+        const float* rows[together];
+        for (size_t n = 0; n < count; ++n) rows[n] = row(start + n, &decoded[n * width_]);
         double sums[together] = {};
-        for (int i = 0; i < width_; ++i)
-            for (size_t n = 0; n < count; ++n) sums[n] += static_cast<double>(query[i]) * row(start + n)[i];
+        if (!is_product(kind_))
+            for (size_t n = 0; n < count; ++n) sums[n] = exact_score(query, rows[n], width_, kind_);
+        else
+            for (int i = 0; i < width_; ++i)
+                for (size_t n = 0; n < count; ++n) sums[n] += static_cast<double>(query[i]) * rows[n][i];
         std::copy(sums, sums + count, found.begin() + static_cast<std::ptrdiff_t>(start));
     }
     return found;
@@ -246,12 +282,14 @@ std::vector<double> Matrix::exact(const float* query) const {
 
 std::vector<std::pair<double, int64_t>> Matrix::similar(const float* unit, double least) const {
     std::vector<std::pair<double, int64_t>> found;
+    std::vector<float> decoded(width_);
     bool lengths = kind_ != Similarity::kCosine;
     double margin = rounding(unit, width_, 2, Similarity::kCosine);
     for (size_t place = 0; place < ids_.size(); ++place) {
-        if (!lengths && dot(unit, row(place), width_) < least - margin) continue;
-        double cosine = exact_score(unit, row(place), width_, Similarity::kCosine);
-        if (lengths) cosine /= std::max(length_of(row(place), width_), 1e-12);
+        if (!lengths && dot_of(unit, place) < least - margin) continue;
+        const float* vector = row(place, decoded.data());
+        double cosine = exact_score(unit, vector, width_, Similarity::kCosine);
+        if (lengths) cosine /= std::max(length_of(vector, width_), 1e-12);
         if (cosine >= least) found.emplace_back(cosine, ids_[place]);
     }
     return found;
@@ -269,7 +307,7 @@ Ranking Matrix::nearest(const float* query, size_t count, const std::vector<int6
     }
     if (is_product(kind_) && places.size() > count) {  // sums in float choose those to compare exactly
         std::vector<float> near(places.size());
-        for (size_t i = 0; i < places.size(); ++i) near[i] = dot(query, row(places[i]), width_);
+        for (size_t i = 0; i < places.size(); ++i) near[i] = dot_of(query, places[i]);
         double least = at_rank(near, count) - 2 * rounding(query, width_, longest_, kind_);
         size_t kept = 0;
         for (size_t i = 0; i < places.size(); ++i)
@@ -278,19 +316,21 @@ Ranking Matrix::nearest(const float* query, size_t count, const std::vector<int6
     }
     std::vector<int64_t> ids;
     std::vector<double> scores;
+    std::vector<float> decoded(width_);
     for (size_t place : places) {
         ids.push_back(ids_[place]);
-        scores.push_back(exact_score(query, row(place), width_, kind_));
+        scores.push_back(exact_score(query, row(place, decoded.data()), width_, kind_));
     }
     return best(ids, scores, count);
 }
 
 std::vector<double> Matrix::scores(const float* query, const std::vector<int64_t>& ids) const {
     std::vector<double> found;
+    std::vector<float> decoded(width_);
     for (int64_t id : ids) {
         auto place = std::lower_bound(ids_.begin(), ids_.end(), id);
         bool there = place != ids_.end() && *place == id;
-        found.push_back(there ? exact_score(query, row(place - ids_.begin()), width_, kind_) : kNoScore);
+        found.push_back(there ? exact_score(query, row(place - ids_.begin(), decoded.data()), width_, kind_) : kNoScore);
     }
     return found;
 }

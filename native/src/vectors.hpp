@@ -49,13 +49,14 @@ double exact_score(const float* query, const float* vector, int width, Similarit
 // Returns how far a score in float may be from the exact one.
 double rounding(const float* query, int width, double longest, Similarity kind);
 
-// The vectors of rows, by ascending id.
+// The vectors of rows, by ascending id: those of float16 as floats, those of int8 as they are stored.
 class Matrix {
 public:
-    Matrix(int width, Similarity kind) : width_(width), kind_(kind) {}
-    void clear() { ids_.clear(), numbers_.clear(), longest_ = 0; }
-    float* add(int64_t id);      // the place of the next row, whose id is greater than all others
-    void added();                // after its numbers were written
+    Matrix(int width, Similarity kind, Encoding encoding) : width_(width), kind_(kind), encoding_(encoding) {}
+    void clear();
+    void reserve(size_t rows);
+    // Adds a stored vector, whose id is greater than all others; throws Error where it cannot be one.
+    void add(int64_t id, std::string_view blob);
     void keep(const std::vector<int64_t>& ids);  // drops all other rows
 
     // Returns the nearest rows to a query of `width` floats, exactly; `allowed` are ids, ascending, or null for all.
@@ -68,16 +69,23 @@ public:
     std::vector<std::pair<double, int64_t>> similar(const float* unit, double least) const;
 
     const std::vector<int64_t>& ids() const { return ids_; }
-    const float* row(size_t place) const { return numbers_.data() + place * width_; }
     double longest() const { return longest_; }
     int width() const { return width_; }
     Similarity kind() const { return kind_; }
 
 private:
+    size_t stride() const { return encoding_ == Encoding::kInt8 ? 1 : static_cast<size_t>(width_); }  // of numbers_
+    // Returns a row in floats; `decoded` has room for one.
+    const float* row(size_t place, float* decoded) const;
+    float dot_of(const float* query, size_t place) const;
+
     int width_;
     Similarity kind_;
+    Encoding encoding_;
     std::vector<int64_t> ids_;
-    std::vector<float> numbers_;
+    std::vector<float> numbers_;  // of int8, the scale of each row
+    std::vector<int8_t> bytes_;   // of int8
+    std::vector<float> decoded_;  // the row that was added last
     double longest_ = 0;
 };
 

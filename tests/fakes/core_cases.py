@@ -11,7 +11,9 @@ from minnow.errors import MinnowError
 from minnow.search import Index, open_store
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
+
+    from minnow.reranker import RankedDocument
 
 FOLDER = Path(__file__).parents[1] / "core_cases"
 DIGITS = 9
@@ -33,6 +35,18 @@ QUESTIONS = (
 )  # fmt: skip
 _ASKED = ("how do minnows sleep in the river", "night train", "river 7 fish")
 _FILES = ("float16.index", "int8.index", "dot.index")
+CODED = "codes.index"
+"""More chunks than codes choose, so that every step of a search by codes leaves some out."""
+
+_CODED: tuple[dict[str, Any], ...] = (
+    {"mode": "vector"}, {}, {"fusion": "rrf"},
+    {"mode": "vector", "where": "metadata->>'part' < 1000"},
+    {"mode": "vector", "where": "metadata->>'part' < 40"},
+)  # fmt: skip
+_RERANKED: tuple[dict[str, Any], ...] = (
+    {}, {"mode": "keyword", "candidates": 9}, {"fold": True, "candidates": 6, "context": 1},
+    {"mode": "vector", "candidates": 12}, {"where": "1 = 0"},
+)  # fmt: skip
 _FILTERS: tuple[dict[str, Any], ...] = (
     {"where": "metadata->>'lang' = 'en'"},
     {"where": "metadata->>'lang' = ? OR source LIKE ?", "params": ["de", "rivers/1%"]},
@@ -78,6 +92,18 @@ def _cases() -> Iterable[dict[str, Any]]:
         }
     for options in _REFUSED:
         yield {"file": "float16.index", "query": "fish", "options": options}
+    for query in (*_ASKED, QUESTIONS[-1]):
+        for sidecar in ("codes", "never"):
+            for options in _CODED:
+                yield {"file": CODED, "query": query, "sidecar": sidecar, "options": options}
+        yield {"file": CODED, "query": query, "sidecar": "codes", "k": 60, "options": _CODED[0]}
+    for options in _RERANKED:
+        yield {"file": "float16.index", "query": _ASKED[2], "reranked": True, "options": options}
+    for options in ({"candidates": 4}, {"candidates": 1001}):
+        yield {"file": "float16.index", "query": "fish", "reranked": True, "options": options}
+    yield {"file": "float16.index", "query": "fish", "options": {"candidates": 9}}
+    yield {"file": "float16.index", "query": "fish", "sidecar": "codes"}
+    yield {"file": "dot.index", "query": "fish", "sidecar": "codes"}
     for k in (0, 1001):
         yield {"file": "float16.index", "query": "fish", "k": k}
     yield {"file": "float16.index", "query": "fish", "k": 1000}
@@ -89,17 +115,33 @@ CASES = tuple(_cases())
 def answered(case: dict[str, Any], folder: Path = FOLDER) -> dict[str, Any]:
     """Return a case with the answer of minnow's Python."""
     model = FakeModel(similarity="dot" if case["file"].startswith("dot") else "cosine")
-    with Index(open_store(folder / case["file"]), model) as index:
+    options = case.get("options", {})
+    if case.get("reranked"):
+        options = {**options, "reranker": ShortestFirst()}
+    sidecar = case.get("sidecar", "auto")
+    with Index(open_store(folder / case["file"]), model, sidecar=sidecar) as index:
         try:
-            hits = index.search(case["query"], case.get("k", 5), **case.get("options", {}))
+            hits = index.search(case["query"], case.get("k", 5), **options)
         except MinnowError:
             return {**case, "refused": True}
     return {**case, "hits": [essence(hit.facts()) for hit in hits]}
 
 
+class ShortestFirst:
+    """A reranker: the score of a text is the negative number of its characters."""
+
+    def rank(self, query: str, documents: Sequence[str]) -> list[RankedDocument]:
+        rows: list[RankedDocument] = [
+            {"corpus_id": place, "score": -float(len(text))} for place, text in enumerate(documents)
+        ]
+        return sorted(rows, key=lambda row: -row["score"])
+
+
 def essence(hit: dict[str, Any]) -> dict[str, Any]:
     """Return what is compared of a hit: all but the texts that the file has."""
     kept = {name: hit[name] for name in COMPARED}
+    if hit["first_rank"] is not None:
+        kept |= {name: hit[name] for name in ("rerank_score", "first_rank")}
     around = {name: [chunk["id"] for chunk in hit[name]] for name in AROUND}
     found: dict[str, Any] = round_numbers({**kept, **around})
     return found

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import struct
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
+from io import BytesIO
 from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
 
 from fakes.core_cases import FOLDER, round_numbers
 from minnow.errors import MinnowError
@@ -16,6 +19,7 @@ from minnow.memory.scoring import WEIGHTS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from datetime import tzinfo
     from pathlib import Path
 
     from fakes.searching import FakeModel
@@ -26,6 +30,18 @@ DUPLICATE = 0.3
 
 NOW = 1_764_374_400_000  # 2025-11-29
 _DAY = 86_400_000
+_HOUR = 3_600_000
+BERLIN = "CET-1CEST,M3.5.0,M10.5.0/3"
+"""A zone as POSIX writes it in TZ: summer from the last Sunday of March to October's."""
+
+AFTER_SUMMER = 1_761_521_400_000
+"""2025-10-27 00:30 in Berlin: the day before had 25 hours."""
+
+IN_REPEATED_HOUR = AFTER_SUMMER - 22 * _HOUR
+"""2025-10-26 02:30 in Berlin, for the second time."""
+
+AFTER_WINTER = 1_743_373_800_000
+"""2025-03-31 00:30 in Berlin: the day before had 23 hours."""
 
 
 def _said(text: str, days: float, **fields: Any) -> dict[str, Any]:
@@ -79,6 +95,11 @@ MEMORY_STEPS: tuple[dict[str, Any], ...] = (
      "options": {"touch": False, "weights": {"relevance": 1, "context": 0, "half_life": 7}}},
     {"recall": "Emma in Vienna", "k": 3},
     {"recall": "Emma in Vienna", "k": 3, "options": {"now": NOW + 5 * _DAY}},
+    *({"recall": query, "zone": BERLIN, "options": {"touch": False, "now": now}}
+      for now in (AFTER_SUMMER, IN_REPEATED_HOUR, AFTER_WINTER)
+      for query in ("yesterday", "what was today", "in the past 3 days", "last weekend",
+                    "a month ago", "since 26 October", "on 30 March", "last summer",
+                    "before October")),
     {"forget": [2, 99]},
     {"recall": "the car", "k": 4, "options": {"touch": False}},
     {"items": {}},
@@ -96,8 +117,12 @@ class PythonMemory:
 
     def __init__(self, file: Path, model: FakeModel) -> None:
         self._now = NOW
+        self._zone: tzinfo = timezone.utc
         store = make_store(file, model.fingerprint, IndexSettings(model.room))
-        self.memory = Memory(store, model, clock=lambda: _time(self._now), duplicate=DUPLICATE)
+        self.memory = Memory(store, model, clock=self._time, duplicate=DUPLICATE)
+
+    def _time(self) -> datetime:
+        return _time(self._now).astimezone(self._zone)
 
     def __enter__(self) -> PythonMemory:
         return self
@@ -109,6 +134,7 @@ class PythonMemory:
         """Take a step; return its answer as `essence_of` has it."""
         options = dict(step.get("options", {}))
         self._now = options.pop("now", NOW)
+        self._zone = zone_of(step["zone"]) if "zone" in step else timezone.utc
         if isinstance(weights := options.get("weights"), str):
             options["weights"] = WEIGHTS[weights]
         elif weights is not None:
@@ -135,6 +161,14 @@ def take(memory: Any, step: Mapping[str, Any], failure: type[Exception] = Minnow
         return memory.take(step["refused"])
     except failure:
         return "refused"
+
+
+def zone_of(rule: str) -> tzinfo:
+    """Return the zone of a rule as POSIX writes it, in a file (RFC 9636) without other times."""
+    head, types = b"TZif2" + bytes(15), bytes(6)
+    counts = (struct.pack(">6L", *some) for some in ((0,) * 6, (0, 0, 0, 0, 1, 1)))
+    first, second = (head + count for count in counts)
+    return ZoneInfo.from_file(BytesIO(first + second + types + b"\0\n" + rule.encode() + b"\n"))
 
 
 def essence_of(facts: list[dict[str, Any]]) -> Any:

@@ -36,7 +36,9 @@ TOKENIZER = (
 )
 INDEX = (
     "src/checksums.cpp",
+    "src/codes.cpp",
     "src/filters.cpp",
+    "src/hits.cpp",
     "src/index_file.cpp",
     "src/keyword.cpp",
     "src/memory.cpp",

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import ctypes
 import json
+import os
+import time
+from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,13 +15,13 @@ import numpy as np
 from fakes.memory_cases import NOW, essence_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from pathlib import Path
+    from collections.abc import Iterator, Mapping, Sequence
     from types import TracebackType
 
     from numpy.typing import NDArray
 
     from fakes.searching import FakeModel
+    from minnow.indexfile.reranking import TextRanker
 
 ERROR_BYTES = 1000
 
@@ -48,6 +52,22 @@ class Encoder(ctypes.Structure):
     """`minnow_encoder`."""
 
     _fields_ = (("context", ctypes.c_void_p), ("encode", ENCODE))
+
+
+SCORE = ctypes.CFUNCTYPE(
+    ctypes.c_int32,
+    ctypes.c_void_p,
+    Text,
+    ctypes.POINTER(Text),
+    ctypes.c_size_t,
+    ctypes.POINTER(ctypes.c_float),
+)
+
+
+class Scorer(ctypes.Structure):
+    """`minnow_scorer`."""
+
+    _fields_ = (("context", ctypes.c_void_p), ("score", SCORE))
 
 
 class NativeError(Exception):
@@ -154,6 +174,36 @@ class NativeBundle(NativeEmbedder):
         return vector
 
 
+class NativeRanker(Handle):
+    """A reranker of the library: a bundle, or a ranker in Python, wrapped."""
+
+    closing = "minnow_close_reranker"
+
+    def __init__(self, library: Library, ranker: TextRanker | Path) -> None:
+        if isinstance(ranker, Path):
+            super().__init__(library, library.call("minnow_open_reranker", bytes(ranker), None))
+            return
+        self._ranker = ranker
+        self._callback = SCORE(self._score)
+        scorer = Scorer(None, self._callback)
+        super().__init__(library, library.call("minnow_wrap_reranker", ctypes.byref(scorer)))
+
+    @property
+    def handle(self) -> ctypes.c_void_p:
+        """The reranker, as functions of the library take it."""
+        return self._handle
+
+    def _score(self, _: Any, query: Text, texts: Any, count: int, scores: Any) -> int:
+        try:
+            asked = ctypes.string_at(query.bytes, query.size).decode()
+            given = [ctypes.string_at(texts[i].bytes, texts[i].size).decode() for i in range(count)]
+            for row in self._ranker.rank(asked, given):
+                scores[row["corpus_id"]] = row["score"]
+        except Exception:
+            return 1
+        return 0
+
+
 class NativeIndex(Handle):
     """`Index` of the library."""
 
@@ -196,14 +246,16 @@ class NativeIndex(Handle):
         *,
         options: Mapping[str, Any] | None = None,
         vector: Sequence[float] | None = None,
+        reranker: NativeRanker | None = None,
     ) -> list[dict[str, Any]]:
         """Return hits as `Hit.facts` has them."""
         width = 0 if vector is None else len(vector)
         numbers = None if vector is None else (ctypes.c_float * width)(*vector)
         text = None if options is None else json.dumps(options).encode()
         found: list[dict[str, Any]] = self._library.answer(
-            "minnow_search",
+            "minnow_search_reranked",
             self._handle,
+            reranker.handle if reranker else None,
             Text.of(query),
             ctypes.c_int32(k),
             text,
@@ -231,7 +283,8 @@ class NativeMemory(Handle):
 
     def take(self, step: Mapping[str, Any]) -> Any:
         """Take a step; return its answer as `essence_of` has it."""
-        return essence_of(self._library.answer(*self._call(step)))
+        with local_zone(step.get("zone")):
+            return essence_of(self._library.answer(*self._call(step)))
 
     def _call(self, step: Mapping[str, Any]) -> tuple[Any, ...]:
         """Return the name of a function and its arguments."""
@@ -242,9 +295,26 @@ class NativeMemory(Handle):
         if "forget" in step:
             ids = (ctypes.c_int64 * len(step["forget"]))(*step["forget"])
             return "minnow_forget", self._handle, ids, ctypes.c_size_t(len(ids))
-        options = _encoded({"now": NOW, **step.get("options", {})})
+        zone = {"time_zone": "local"} if "zone" in step else {}
+        options = _encoded({"now": NOW, **zone, **step.get("options", {})})
         question, k = Text.of(step["recall"]), ctypes.c_int32(step.get("k", 5))
         return "minnow_recall", self._handle, question, k, options
+
+
+@contextmanager
+def local_zone(zone: str | None) -> Iterator[None]:
+    """Make a zone, as POSIX writes it, that of this process for a while; None changes nothing."""
+    if zone is None:
+        yield
+        return
+    before = os.environ.get("TZ")
+    os.environ["TZ"] = zone
+    try:
+        yield
+    finally:
+        del os.environ["TZ"]
+        os.environ.update({} if before is None else {"TZ": before})
+        time.tzset()
 
 
 def _encoded(value: Any) -> bytes:

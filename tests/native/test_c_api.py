@@ -25,7 +25,14 @@ from fakes.native import (
     mnn_root,
     run_tool,
 )
-from fakes.native_api import Library, NativeBundle, NativeError, NativeIndex, NativeMemory
+from fakes.native_api import (
+    Library,
+    NativeBundle,
+    NativeError,
+    NativeIndex,
+    NativeMemory,
+    NativeRanker,
+)
 from fakes.searching import DOCUMENTS, write_documents
 
 from minnow import Embedder, Reranker
@@ -68,6 +75,29 @@ def test_cmake_builds_it_without_mnn(tmp_path: Path) -> None:
     run_tool("cmake", "--build", str(tmp_path))
     done = subprocess.run([tmp_path / "minnow-embed", "--help"], capture_output=True, check=False)
     assert done.returncode == 0
+    run_tool("cmake", "--install", str(tmp_path), "--prefix", str(tmp_path / "installed"))
+    consumer = build_consumer(tmp_path / "consumer", tmp_path / "installed")
+    command = [str(consumer), "bundle", "docs.index", "notes.memory", "a"]
+    done = subprocess.run(command, capture_output=True, check=False)
+    assert done.stderr == b"This library was built without MNN, which runs models.\n"
+
+
+def build_consumer(folder: Path, prefix: Path) -> Path:
+    """Build examples/search.c in a project that finds the installed library by its package."""
+    folder.mkdir()
+    example = NATIVE.parent / "examples/search.c"
+    lines = (
+        "cmake_minimum_required(VERSION 3.16)",
+        "project(consumer LANGUAGES C)",
+        "find_package(minnow-core 0.1 REQUIRED)",
+        f'add_executable(search "{example}")',
+        "target_link_libraries(search PRIVATE minnow::minnow)",
+    )
+    (folder / "CMakeLists.txt").write_text("\n".join(lines))
+    prefixes = f"-DCMAKE_PREFIX_PATH={prefix}"
+    run_tool("cmake", "-S", str(folder), "-B", str(folder / "build"), prefixes)
+    run_tool("cmake", "--build", str(folder / "build"))
+    return folder / "build/search"
 
 
 def test_the_links_of_the_ios_package_lead_to_the_core() -> None:
@@ -178,7 +208,7 @@ class TestCalled:
         assert seen == set(header)
         assert "minnow_open_best" in seen
 
-    def test_files_of_a_bundle(self, bundle: Bundle, tmp_path: Path) -> None:
+    def test_files_of_a_bundle(self, bundle: Bundle, reranker: Bundle, tmp_path: Path) -> None:
         """An index of Python's, a memory file of C++'s, and what identifies the bundle in both."""
         library = Library(compile_library(tmp_path / "libminnow.so", []))
         write_documents(tmp_path / "docs", DOCUMENTS)
@@ -194,6 +224,14 @@ class TestCalled:
                     assert [hit.id for hit in ours] == [hit["id"] for hit in theirs]
                     scores = [hit["score"] for hit in theirs]
                     assert np.allclose(scores, [hit.score for hit in ours], atol=1e-5)
+                with Reranker.open(reranker) as ranker, NativeRanker(library, reranker.folder) as r:
+                    ours = python.search(TEXTS[0], 2, reranker=ranker, candidates=3)
+                    theirs = index.search(TEXTS[0], 2, reranker=r, options={"candidates": 3})
+                assert [(hit.id, hit.first_rank) for hit in ours] == [
+                    (hit["id"], hit["first_rank"]) for hit in theirs
+                ]
+                scores = [hit["rerank_score"] for hit in theirs]
+                assert np.allclose(scores, [hit.score for hit in ours], atol=2e-5)
             with NativeMemory(library, notes, opened) as memory:
                 memory.take({"remember": [{"text": "Emma likes fish."}]})
                 with pytest.raises(NativeError, match="tokens more than the model takes"):
