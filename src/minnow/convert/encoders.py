@@ -68,6 +68,7 @@ def write_encoders(
         output=recipe.interface,
         in_parts=not recipe.rounds,  # weights that share a step are not taken apart
         exact_gelu=recipe.exact_gelu,
+        for_mnn=True,
     )
     progress(f"{step})")
     writer.write(partial(build, long=original.embedding.is_long))

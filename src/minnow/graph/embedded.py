@@ -68,7 +68,7 @@ def build_embedded_graph(
     """
     writer = _EmbeddedWriter(
         network, tensors, packed, None, outside,
-        in_parts=in_parts, exact_gelu=exact_gelu, long=long,
+        in_parts=in_parts, exact_gelu=exact_gelu, long=long, for_mnn=True,
     )  # fmt: skip
     return writer.write(head, OUTPUT)
 

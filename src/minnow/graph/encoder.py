@@ -60,6 +60,7 @@ def build_graph(
     in_parts: bool = False,
     exact_gelu: bool = False,
     long: bool = False,
+    for_mnn: bool = False,
     outside: Outside = lambda *_: None,
 ) -> Any:
     """Write a network as an ONNX model.
@@ -80,6 +81,7 @@ def build_graph(
         in_parts: Write feed-forward layers in parts, for sums in half precision.
         exact_gelu: Write GELU in a form that MNN's converter does not approximate.
         long: Write attention for long texts; see `minnow.graph.long`.
+        for_mnn: Write what only MNN needs to be quick.
         outside: Takes the values of tables that need not be in the graph.
 
     Returns:
@@ -90,7 +92,7 @@ def build_graph(
     """
     writer = GraphWriter(
         network, tensors, packed, shape, outside,
-        in_parts=in_parts, exact_gelu=exact_gelu, long=long,
+        in_parts=in_parts, exact_gelu=exact_gelu, long=long, for_mnn=for_mnn,
     )  # fmt: skip
     return writer.write(head, output.value)
 
@@ -119,8 +121,9 @@ class GraphWriter(DisentangledNodes):
         in_parts: bool = False,
         exact_gelu: bool = False,
         long: bool = False,
+        for_mnn: bool = False,
     ) -> None:
-        super().__init__(network, tensors, shape, outside)
+        super().__init__(network, tensors, shape, outside, for_mnn=for_mnn)
         self._in_parts = in_parts
         self._exact_gelu = exact_gelu
         self._long = long and network.distances is None
@@ -351,7 +354,7 @@ class GraphWriter(DisentangledNodes):
         scores = self.with_number("Mul", scores, attention.scale, f"{name}.scaled")
         mask = self._mask(attention, first=first)
         scores = self.node("Add", [scores, mask], f"{name}.masked")
-        weights = self.node("Softmax", [scores], f"{name}.weights", axis=-1)
+        weights = self._weights(scores, name)
         return self.node("MatMul", [weights, value], f"{name}.mixed")
 
     def _heads(

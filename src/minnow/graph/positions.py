@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
 MASKED = 10_000.0
 
+_LEAST_POWER = 80
+"""The negative power of two that is added to the weights of attention for MNN."""
+
 
 class PositionNodes(Nodes):
     """The nodes of a graph that know positions; a method that adds some returns a value's name."""
@@ -35,8 +38,11 @@ class PositionNodes(Nodes):
         tensors: Mapping[str, NDArray[np.float32]],
         shape: tuple[int, int] | None,
         outside: Outside = lambda *_: None,
+        *,
+        for_mnn: bool = False,
     ) -> None:
         super().__init__(outside)
+        self._for_mnn = for_mnn
         self._network = network
         self._tensors = tensors
         self._shape = shape
@@ -172,6 +178,29 @@ class PositionNodes(Nodes):
             bias = self.table("relative", rows[:, distances_of(self._shape[1]) + longest - 1])
         bias = self.node("Unsqueeze", [bias, self._integer(0)], "relative.4d")
         return self.node("Add", [mask, bias], "mask.relative")
+
+    def _weights(self, scores: str, name: str) -> str:
+        """Turn scores into weights of values, of which none is a subnormal number for MNN.
+
+        MNN's exponential ends at that of -87, so hidden tokens have weights of 1e-40, and
+        processors multiply by such numbers a hundred times slower than by others. No weight above
+        1e-16 changes, and none of a hidden token moves a sum.
+        """
+        weights = self.node("Softmax", [scores], f"{name}.weights", axis=-1)
+        if not self._for_mnn or self._shape is not None:
+            return weights
+        return self.node("Add", [weights, self._once("least", self._least)], f"{name}.lifted")
+
+    def _least(self) -> str:
+        """Compute 2 ** -_LEAST_POWER, float32 of shape (1,), which no half precision can store.
+
+        MNN computes what depends on shapes alone when shapes change, not in every run.
+        """
+        length = self.cast(self._once("length", self._length), "least.length")
+        power = self.with_number("Min", length, 2.0 ** -(_LEAST_POWER // 8), "least.root")
+        for i in range(3):
+            power = self.node("Mul", [power, power], f"least.{i}")
+        return power
 
     def _first_row(self, mask: str) -> str:
         return self.node("Slice", [mask, *map(self._integer, (0, 1, 2))], f"{mask}.first")
