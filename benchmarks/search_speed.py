@@ -218,11 +218,10 @@ def main() -> None:
         sidecar = Index.open(file, sidecar="always")
         sidecar.build_sidecar()
         systems["sidecar"] = search_with(sidecar)
-    vectors = np.ascontiguousarray(exact._vectors.matrix.columns.T)
-    if "--faiss" in sys.argv:
-        systems["faiss-cpu, binary and rescored"] = faiss_search(vectors)
-    if "--sqlite-vec" in sys.argv:
-        systems["sqlite-vec"] = sqlite_vec_search(vectors)
+    others = {"--faiss": faiss_search, "--sqlite-vec": sqlite_vec_search}
+    if asked_for := sorted(others.keys() & set(sys.argv)):
+        vectors = np.ascontiguousarray(exact._vectors.matrix.columns.T)
+        systems |= {name.removeprefix("--"): others[name](vectors) for name in asked_for}
     compare(systems, queries, truth)
 
 

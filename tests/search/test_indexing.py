@@ -517,6 +517,12 @@ def test_an_index_of_another_precision_is_added_to(docs: Path) -> None:
     assert run(docs, model=model) == {"unchanged": 3}
 
 
+def test_the_work_on_an_only_item_is_done_by_the_caller() -> None:
+    found = [read() for _, read in work_ahead(["a"], lambda _: threading.current_thread())]
+    assert found == [threading.current_thread()]
+    assert list(work_ahead([], str)) == []
+
+
 def test_work_ahead_is_in_order_and_ends_with_the_caller() -> None:
     def half(number: int) -> int:
         if number == 700:

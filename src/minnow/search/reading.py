@@ -9,6 +9,8 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from functools import partial
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from minnow.characters import clean_values
@@ -82,13 +84,20 @@ def documents_of(
 def work_ahead(items: Iterable[T], work: Callable[[T], R]) -> Iterator[tuple[T, Callable[[], R]]]:
     """Do work on items in a thread, some of them ahead, while the caller does something else.
 
+    The work on an only item is done where its function is called, so that Ctrl-C ends it.
+
     Yields:
         Each item, and a function that returns what its work gave, or raises.
     """
+    rest = iter(items)
+    first = list(islice(rest, 2))
+    if len(first) < 2:
+        yield from ((item, partial(work, item)) for item in first)
+        return
     thread = ThreadPoolExecutor(1, thread_name_prefix="minnow-reader")
     waiting: deque[tuple[T, Callable[[], R]]] = deque()
     try:
-        for item in items:
+        for item in chain(first, rest):
             waiting.append((item, thread.submit(work, item).result))
             if len(waiting) > _AHEAD:
                 yield waiting.popleft()
