@@ -95,6 +95,7 @@ def test_a_fault_has_an_exit_code(place: Path, tmp_path: Path) -> None:
          "leave --on-truncate out"),
         (("embed", "tiny.minnow", "-i", "corpus", "-o", "vectors", "--vectors", "int8"), 9,
          "has vectors of another model, column or options"),
+        (("embed", "tiny.minnow", "-i", "s3x://corpus/wiki", "-o", "new"), 8, "cannot be opened"),
         (("index", "-o", "x.index"), 2, "Give paths of documents, or a folder of vectors"),
         (("index", "--from", "corpus", "-o", "x.index"), 8, "There are no vectors in corpus"),
         (("index", "--from", "vectors", "-o", "x.index", "--rebuild"), 2, "leave --chunk-tokens"),

@@ -88,6 +88,13 @@ def test_a_dimension_that_loses_is_refused(tmp_path: Path, monkeypatch: pytest.M
     assert not (tmp_path / "a.index").exists()
 
 
+def test_a_model_without_room_for_a_document_is_refused() -> None:
+    model = FakeModel()
+    model.room = 1
+    with pytest.raises(InputError, match="has room for 1 tokens, too few"):
+        check_dimension(model, 12, DATA)
+
+
 def test_the_figures_are_those_of_ir_measures() -> None:
     ir_measures = pytest.importorskip("ir_measures")
     model = FakeModel()

@@ -43,10 +43,12 @@ class CorpusChoice:
     rows: int = option(16_384, "Write this many rows to a Parquet file.", min=1)
 
     def is_meant(self, given: str | None) -> bool:
-        """Return whether an input is Parquet or a folder, or --cluster is given."""
+        """Return whether an input is Parquet, a folder or a URI, or --cluster is given."""
         if self.cluster is not None:
             return True
-        return given is not None and (given.endswith(".parquet") or Path(given).is_dir())
+        if given is None:
+            return False
+        return given.endswith(".parquet") or "://" in given or Path(given).is_dir()
 
     def embed(
         self,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pyarrow as pa
-from pyarrow import parquet
+from pyarrow import compute, ipc, parquet
 
 from minnow.cluster.columns import ERROR, RESULTS, SCALE, TRUNCATED, VECTOR
 from minnow.cluster.places import PARQUET, Place, read_many, reading
@@ -215,7 +215,7 @@ def content_digest(table: pa.Table, job: bytes) -> str:
     names = [name for name in table.column_names if name not in RESULTS]
     rows = table.select(names).replace_schema_metadata(None).combine_chunks()
     digest = hashlib.sha256(job)
-    with pa.ipc.new_stream(_Hashing(digest), rows.schema) as stream:
+    with ipc.new_stream(_Hashing(digest), rows.schema) as stream:
         stream.write_table(rows.take(pa.array(range(len(rows)), pa.int64())))
     return digest.hexdigest()
 
@@ -275,4 +275,4 @@ def read_record(place: Place) -> PartRecord:
 def counts(table: pa.Table) -> tuple[int, int]:
     """Count the rows of a result that have an error, and those whose text was cut off."""
     errors = len(table) - table.column(ERROR).null_count
-    return errors, int(pa.compute.sum(table.column(TRUNCATED)).as_py() or 0)
+    return errors, int(compute.sum(table.column(TRUNCATED)).as_py() or 0)

@@ -82,8 +82,8 @@ def check_dimension(
         nDCG@10 with whole vectors, and with truncated ones.
 
     Raises:
-        InputError: `dim` is out of range, vectors are not compared by cosine, or the loss is more
-            than `LARGEST_LOSS`; the message says how many numbers would do.
+        InputError: `dim` is out of range, vectors are not compared by cosine, no document fits, or
+            the loss is more than `LARGEST_LOSS`; the message says how many numbers would do.
     """
     width = model.fingerprint.width
     if not 1 <= dim < width:
@@ -106,6 +106,11 @@ def check_dimension(
         list(fitting),
         [q for q in dataset.queries if dataset.qrels[q].keys() & fitting.keys()],
     )
+    if not asked:
+        raise InputError(
+            f"{model.fingerprint.shown} has room for {model.room} tokens, too few for documents "
+            f"of {dataset.name}, with which it is measured whether {dim} numbers suffice. Keep all."
+        )
     documents = model.encode_documents(list(fitting.values()))
     queries = model.encode_queries([dataset.queries[q] for q in asked])
     gains = np.array([[dataset.qrels[q].get(name, 0) for name in names] for q in asked])
