@@ -166,7 +166,7 @@ def test_layer_norms_and_gelus_are_fused(tmp_path: Path, recipe: str) -> None:
     assert seen["Convolution"] == 6 * 12
     assert seen["Softmax"] == 12
     assert "Reduction" not in seen
-    # Residuals (2 a layer), scale and mask (2 a layer), embeddings (2), mask (2), shapes.
+    # Residuals (2 a layer), scale, mask and least weight (3), embeddings (2), mask (2), shapes.
     assert seen["BinaryOp"] <= 4 * 12 + 8
 
 
@@ -201,20 +201,34 @@ def test_an_exact_gelu_is_not_approximated(tmp_path: Path, activation: str) -> N
 MASK = "Cast Constant Unsqueeze Constant Sub Constant Mul"
 EMBEDDINGS = "Gather Gather Add Shape Constant Gather Constant Slice Add LayerNormalization"
 HEADS = "MatMul Add Constant Reshape Transpose"
-ATTENTION = (
-    f"{HEADS} {HEADS} {HEADS} MatMul Constant Mul Add Softmax MatMul Transpose Constant Reshape "
-    "MatMul Add Add LayerNormalization"
-)
+SCORES = f"{HEADS} {HEADS} {HEADS} MatMul Constant Mul Add Softmax"
+MIXED = "MatMul Transpose Constant Reshape MatMul Add Add LayerNormalization"
 GELU = "Constant Div Erf Constant Add Mul Constant Mul"
 FEED_FORWARD = f"MatMul Add {GELU} MatMul Add Add LayerNormalization"
-BERT = f"{MASK} {EMBEDDINGS} {ATTENTION} {FEED_FORWARD} {ATTENTION} {FEED_FORWARD} Identity"
+LAYER = f"{SCORES} {MIXED} {FEED_FORWARD}"
+BERT = f"{MASK} {EMBEDDINGS} {LAYER} {LAYER} Identity"
+
+LEAST_WEIGHT = "Cast Constant Min Mul Mul Mul"
+ROWS_FED = f"Constant Reshape Conv {GELU} Conv Shape Reshape Add LayerNormalization"
+BERT_FOR_MNN = (
+    f"{MASK} {EMBEDDINGS} {SCORES} {LEAST_WEIGHT} Add {MIXED} {ROWS_FED} "
+    f"{SCORES} Add {MIXED} {ROWS_FED} Identity"
+)
 
 
-def test_the_operators_of_bert(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("for_mnn", "nodes"), [(False, BERT), (True, BERT_FOR_MNN)])
+def test_the_operators_of_bert(tmp_path: Path, nodes: str, *, for_mnn: bool) -> None:
     """A change of this list changes what MNN runs, and so needs a new measurement."""
     model = Model(tmp_path / "model")
-    graph = build_graph(model.network, model.tensors)
-    assert [node.op_type for node in graph.graph.node] == BERT.split()
+    graph = build_graph(model.network, model.tensors, for_mnn=for_mnn)
+    assert [node.op_type for node in graph.graph.node] == nodes.split()
+
+
+def test_products_that_follow_each_other_share_a_layout(tmp_path: Path) -> None:
+    """Each operator Raster rewrites a tensor; half precision has feed-forward layers in parts."""
+    model = Model(tmp_path / "model", intermediate_size=128)
+    seen = operators(to_mnn(model, tmp_path, "fp16", in_parts=True), model.encoder)
+    assert seen["Raster"] <= 20  # 33 where each product has the layout of its own
 
 
 def values_inside(encoder: Path, batch: TokenBatch, names: tuple[str, ...]) -> dict[str, Any]:

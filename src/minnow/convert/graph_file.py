@@ -138,7 +138,7 @@ def _parameters(graph: Any) -> set[str]:
     for node in graph.node:
         if node.op_type == "LayerNormalization":
             found.update(node.input[1:])
-        elif node.op_type == "Gemm":
+        elif node.op_type in ("Gemm", "Conv"):
             found.update(node.input[2:])
         elif node.op_type == "Add":
             first, second = node.input

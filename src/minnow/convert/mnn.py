@@ -9,6 +9,7 @@ from tempfile import TemporaryDirectory
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from minnow.graph.mnn_file import CONVERTED
 from minnow.processes import TIMEOUT, run_child
 from minnow.recipe import Precision
 
@@ -84,7 +85,7 @@ def grids_file(grids: Mapping[str, Grid]) -> str:
     """Return grids as MNN's compression file: JSON of `MNN.Compression.Pipeline`."""
     layers = []
     for name, grid in grids.items():
-        operator = f"{name}__matmul_converted"  # what the converter calls a MatMul with a bias
+        operator = f"{name}{CONVERTED}"
         weight = {
             "name": operator,
             "bits": grid.bits,

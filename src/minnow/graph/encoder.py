@@ -20,6 +20,7 @@ import numpy as np
 
 from minnow.graph.activations import activate
 from minnow.graph.disentangled import DisentangledNodes
+from minnow.graph.mnn_file import CONVERTED
 from minnow.graph.nodes import Input
 from minnow.graph.packed import unpack_rows
 from minnow.graph.pooled import (
@@ -262,35 +263,64 @@ class GraphWriter(DisentangledNodes):
 
     def _feed_forward(self, read: str, states: str, layer: str, block: Block) -> str:
         """Add a feed-forward part's output to states, a part of its units after another."""
-        part, total = block.feed_forward, "" if block.output_end_norm else states
+        part, total = block.feed_forward, ""
         step = self._network.width if self._in_parts else part.width
+        rows = self._tokens_as_rows(read, f"{layer}.rows")
         for start in range(0, part.width, step):
             units = slice(start, start + step)
             tail = f".{start}" if start else ""
-            some = self._units(read, layer, part, units, tail)
+            some = self._units(rows, layer, part, units, tail)
             weight = self._tensors[f"{layer}.output.weight"][:, units]
             bias = None if start else self._tensors.get(f"{layer}.output.bias")
-            some = self._product(some, f"{layer}.output{tail}", weight, bias)
-            total = self.node("Add", [some, total], f"{layer}.summed{tail}") if total else some
-        if block.output_end_norm is None:
-            return total
+            some = self._row_product(some, f"{layer}.output{tail}", weight, bias)
+            total = self.node("Add", [some, total], f"{layer}.units{tail}") if total else some
+        total = self._rows_as_tokens(total, read, f"{layer}.tokens")
         total = self._norm(total, block.output_end_norm, f"{layer}.output_end_norm")
         return self.node("Add", [total, states], f"{layer}.fed")
 
-    def _units(self, states: str, layer: str, part: FeedForward, units: slice, tail: str) -> str:
+    def _units(self, rows: str, layer: str, part: FeedForward, units: slice, tail: str) -> str:
         """Compute some units of a feed-forward part."""
 
         def product(name: str) -> str:
             weight = self._tensors[f"{layer}.{name}.weight"][units]
             bias = self._tensors.get(f"{layer}.{name}.bias")
             some = None if bias is None else bias[units]
-            return self._product(states, f"{layer}.{name}{tail}", weight, some)
+            return self._row_product(rows, f"{layer}.{name}{tail}", weight, some)
 
         name = f"{layer}.activation{tail}"
         if not part.gated:
             return self._activate(product("inner"), name, part)
         gate = self._activate(product("gate"), name, part)
         return self.node("Mul", [gate, product("inner")], f"{layer}.gated{tail}")
+
+    @property
+    def _has_rows(self) -> bool:
+        """Whether products follow each other in the layout of MNN's convolutions.
+
+        Otherwise MNN turns what each takes and gives into another layout and back.
+        """
+        return self._for_mnn and self._shape is None
+
+    def _tokens_as_rows(self, states: str, name: str) -> str:
+        """Give each token a row of its own, for MNN: shape (batch * seq, width, 1, 1)."""
+        rows = [-1, self._network.width, 1, 1]
+        return self.reshape(states, rows, name) if self._has_rows else states
+
+    def _rows_as_tokens(self, rows: str, like: str, name: str) -> str:
+        if not self._has_rows:
+            return rows
+        return self.node("Reshape", [rows, self.node("Shape", [like], f"{name}.shape")], name)
+
+    def _row_product(
+        self, rows: str, name: str, weight: NDArray[Any], bias: NDArray[Any] | None
+    ) -> str:
+        """Multiply rows as `_product` multiplies states."""
+        if not self._has_rows:
+            return self._product(rows, name, weight, bias)
+        tables = [self.table(f"{name}.weight", weight[:, :, None, None])]
+        if bias is not None:
+            tables.append(self.table(f"{name}.bias", bias))
+        return self.node("Conv", [rows, *tables], f"{name}{CONVERTED}", kernel_shape=[1, 1])
 
     def _activate(self, x: str, name: str, part: FeedForward) -> str:
         return activate(self, x, name, part.activation, exact=self._exact_gelu)

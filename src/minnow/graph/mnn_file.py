@@ -27,6 +27,9 @@ WEIGHTS = ".weight"
 """What the file of a model's numbers is called beyond the model's name, where it does not hold them
 itself; MNN finds it by that."""
 
+CONVERTED = "__matmul_converted"
+"""What the converter adds to the name of a product with a weight."""
+
 _DAMAGE = (OSError, struct.error, ValueError, IndexError)
 """What reading a damaged file raises; a text that is not UTF-8 is a ValueError too."""
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minnow.errors import BundleError
-from minnow.graph.mnn_file import Held, read_numbers
+from minnow.graph.mnn_file import CONVERTED, Held, read_numbers
 from minnow.graph.packed import PLANES, PackedTable
 from minnow.graph.positions import distance_rows
 from minnow.model.checkpoint import distance_tensors, linear_layers, tensor_shapes
@@ -18,9 +18,6 @@ from minnow.model.head import Head, layer_shapes
 from minnow.model.network import Network
 
 Tensors = dict[str, NDArray[np.float32]]
-
-_CONVERTED = "__matmul_converted"
-"""What the converter adds to the name of a product with a weight."""
 
 
 def stored_tensors(encoder: Path, network: Network, head: Head | None = None) -> Tensors:
@@ -74,10 +71,10 @@ class _Reader:
 
     def linear(self, name: str) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Join the parts in which a linear layer was written; weight and bias."""
-        whole = self.find(name + _CONVERTED)
-        tails = [key.removesuffix(_CONVERTED).removeprefix(f"{name}.") for key in self.numbers]
+        whole = self.find(name + CONVERTED)
+        tails = [key.removesuffix(CONVERTED).removeprefix(f"{name}.") for key in self.numbers]
         starts = sorted(int(tail) for tail in tails if tail.isdecimal())
-        parts = [whole, *(self.find(f"{name}.{start}{_CONVERTED}") for start in starts)]
+        parts = [whole, *(self.find(f"{name}.{start}{CONVERTED}") for start in starts)]
         by_columns = name.endswith(".output")
         weight = np.concatenate([part.values for part in parts], axis=1 if by_columns else 0)
         return weight, whole.bias if by_columns else np.concatenate([p.bias for p in parts])
@@ -91,7 +88,7 @@ class _Reader:
         operator, _, part = name.rpartition(".")
         if part == "scale":
             return self.find(name).values.reshape(shape)
-        if operator + _CONVERTED in self.numbers:
+        if operator + CONVERTED in self.numbers:
             return np.zeros(shape, np.float32)
         held = self.find(operator)
         return held.values if part == "weight" else held.bias
@@ -113,7 +110,7 @@ class _Reader:
         ]
         flat = tuple((bits, plane.reshape(-1, plane.shape[-1])) for bits, plane in planes)
         scales = self.find(f"{name}.scales").values
-        turn = self.numbers.get(f"{name}.turned{_CONVERTED}")
+        turn = self.numbers.get(f"{name}.turned{CONVERTED}")
         bits = next(each for each, kinds in PLANES.items() if kinds == tuple(b for b, _ in flat))
         unit = self.find(f"{name}.steps.number").values
         table = PackedTable(
