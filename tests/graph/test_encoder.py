@@ -166,7 +166,7 @@ def test_layer_norms_and_gelus_are_fused(tmp_path: Path, recipe: str) -> None:
     assert seen["Convolution"] == 6 * 12
     assert seen["Softmax"] == 12
     assert "Reduction" not in seen
-    # Residuals (2 a layer), scale, mask and least weight (3), embeddings (2), mask (2), shapes.
+    # Residuals (2 a layer), scale and mask (2 a layer), embeddings (2), mask (2), shapes.
     assert seen["BinaryOp"] <= 4 * 12 + 8
 
 
@@ -208,12 +208,9 @@ FEED_FORWARD = f"MatMul Add {GELU} MatMul Add Add LayerNormalization"
 LAYER = f"{SCORES} {MIXED} {FEED_FORWARD}"
 BERT = f"{MASK} {EMBEDDINGS} {LAYER} {LAYER} Identity"
 
-LEAST_WEIGHT = "Cast Constant Min Mul Mul Mul"
 ROWS_FED = f"Constant Reshape Conv {GELU} Conv Shape Reshape Add LayerNormalization"
-BERT_FOR_MNN = (
-    f"{MASK} {EMBEDDINGS} {SCORES} {LEAST_WEIGHT} Add {MIXED} {ROWS_FED} "
-    f"{SCORES} Add {MIXED} {ROWS_FED} Identity"
-)
+LAYER_FOR_MNN = f"{SCORES} {MIXED} {ROWS_FED}"
+BERT_FOR_MNN = f"{MASK} {EMBEDDINGS} {LAYER_FOR_MNN} {LAYER_FOR_MNN} Identity"
 
 
 @pytest.mark.parametrize(("for_mnn", "nodes"), [(False, BERT), (True, BERT_FOR_MNN)])
@@ -256,12 +253,9 @@ def values_inside(encoder: Path, batch: TokenBatch, names: tuple[str, ...]) -> d
 
 
 @pytest.mark.parametrize("recipe", ["fp32", "fp16", "int8"])
-@pytest.mark.parametrize("family", ["bert", "qwen3"])
-def test_no_weight_of_a_hidden_token_is_a_subnormal_number(
-    family: str, recipe: str, tmp_path: Path
-) -> None:
-    """MNN's softmax gives such numbers, with which products take a hundred times as long."""
-    model = Model(tmp_path / "model", family=family)
+def test_no_weight_of_a_decoder_is_a_denormal_number(recipe: str, tmp_path: Path) -> None:
+    """MNN's softmax gives such numbers, with which products take many times as long on x86."""
+    model = Model(tmp_path / "model", family="qwen3")
     encoder = to_mnn(model, tmp_path, recipe)
     names = ("layer.0.weights", "layer.0.lifted")
     given, lifted = values_inside(encoder, model.batch, names).values()

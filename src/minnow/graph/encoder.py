@@ -384,7 +384,7 @@ class GraphWriter(DisentangledNodes):
         scores = self.with_number("Mul", scores, attention.scale, f"{name}.scaled")
         mask = self._mask(attention, first=first)
         scores = self.node("Add", [scores, mask], f"{name}.masked")
-        weights = self._weights(scores, name)
+        weights = self._weights(scores, name, attention)
         return self.node("MatMul", [weights, value], f"{name}.mixed")
 
     def _heads(

@@ -82,7 +82,7 @@ class LongNodes(PositionNodes):
             scores = self.with_number("Mul", scores, attention.scale, f"{part}.scaled")
             mask = self._mask_of_head(head, attention)
             scores = self.node("Add", [scores, mask], f"{part}.masked")
-            weights = self._weights(scores, part)
+            weights = self._weights(scores, part, attention)
             mixed.append(self.node("MatMul", [weights, values], f"{part}.mixed"))
         return self.node("Concat", mixed, f"{name}.mixed", axis=1)
 
@@ -126,7 +126,7 @@ class LongNodes(PositionNodes):
         sight = ("band", sight_of(attention))
         band = self._once(sight, lambda: self._band(attention, block))
         scores = self.node("Add", [scores, band], f"{name}.masked")
-        weights = self._weights(scores, name)
+        weights = self._weights(scores, name, attention)
         mixed = self.node("MatMul", [weights, values], f"{name}.mixed.blocks")
         mixed = self.reshape(
             mixed, [0, attention.heads, -1, attention.head_size], f"{name}.mixed.padded"

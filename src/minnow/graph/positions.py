@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 MASKED = 10_000.0
 
 _LEAST_POWER = 80
-"""The negative power of two that is added to the weights of attention for MNN."""
+"""The negative power of two that is added to causal weights of attention for MNN."""
 
 
 class PositionNodes(Nodes):
@@ -179,15 +179,15 @@ class PositionNodes(Nodes):
         bias = self.node("Unsqueeze", [bias, self._integer(0)], "relative.4d")
         return self.node("Add", [mask, bias], "mask.relative")
 
-    def _weights(self, scores: str, name: str) -> str:
-        """Turn scores into weights of values, of which none is a subnormal number for MNN.
+    def _weights(self, scores: str, name: str, attention: Attention) -> str:
+        """Turn scores into weights of values; for MNN no causal one is a denormal number.
 
-        MNN's exponential ends at that of -87, so hidden tokens have weights of 1e-40, and
-        processors multiply by such numbers a hundred times slower than by others. No weight above
-        1e-16 changes, and none of a hidden token moves a sum.
+        MNN's exponential ends at that of -87, so half of a causal layer's weights are near 1e-40,
+        and x86 multiplies by such numbers many times slower than by others. No weight above 1e-16
+        changes, and none of a hidden token moves a sum.
         """
         weights = self.node("Softmax", [scores], f"{name}.weights", axis=-1)
-        if not self._for_mnn or self._shape is not None:
+        if not (self._for_mnn and attention.causal) or self._shape is not None:
             return weights
         return self.node("Add", [weights, self._once("least", self._least)], f"{name}.lifted")
 
