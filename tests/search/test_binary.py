@@ -276,10 +276,11 @@ def test_distances_are_those_of_bits(
 ) -> None:
     monkeypatch.setattr("minnow.search.binary._CODES_PER_THREAD", codes_per_thread)
     generator = np.random.default_rng(0)
-    columns = generator.integers(0, 2**63, (3, 70_000), np.uint64)
-    own = generator.integers(0, 2**63, 3, np.uint64)
+    columns = generator.integers(0, 2**63, (7, 70_000), np.uint64)
+    columns[:, 1] = 0
+    own = np.full(7, 2**64 - 1, np.uint64)
     distances = _distances(columns, own)
-    for place in (0, 1, 32_767, 32_768, 69_999):
+    for place in (0, 1, 65_535, 65_536, 69_999):
         expected = sum(
             (int(a) ^ int(b)).bit_count() for a, b in zip(columns[:, place], own, strict=True)
         )

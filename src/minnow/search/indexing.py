@@ -51,7 +51,7 @@ batch is as large as the engine for bulk work asks for. While a batch takes less
 seconds, the next one has twice as many: few and large batches keep every core at work, and a
 process that is killed still loses seconds only."""
 
-_QUICK = 4.0
+_QUICK = 8.0
 
 _MEMORY_PER_BYTE = 12
 """Bytes of memory for each byte of a file, at the peak: the bytes, and its text twice, of which one
