@@ -21,7 +21,7 @@ from minnow.convert import verify
 from minnow.device import proving
 from minnow.device.hard_texts import choose_hard_texts
 from minnow.device.machines import Host
-from minnow.device.proving import prove_modes
+from minnow.device.proving import prove_modes, repeat_modes
 from minnow.engines.base import Mode, processor
 from minnow.errors import InputError, ParityError
 from minnow.model.original import read_original
@@ -96,6 +96,37 @@ def test_the_manifest_records_what_passed(copy: Bundle, monkeypatch: pytest.Monk
 def test_it_can_be_proven_again(copy: Bundle) -> None:
     once = prove_modes(copy, arm=True, offline=True)
     assert prove_modes(once, arm=True, offline=True).manifest == once.manifest
+
+
+@pytest.mark.usefixtures("arm")
+def test_modes_of_this_processor_are_repeated(
+    copy: Bundle, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    sealed = prove_modes(copy, arm=True, offline=True)
+    if processor() != "aarch64":
+        assert repeat_modes(sealed, offline=True) == []
+        shown = json.loads(run_minnow("verify", copy.folder, "--offline", "--json").stdout)
+        assert shown["proven_modes"] == []
+        assert shown["modes_not_repeated"][0].startswith("emulated aarch64, precision low")
+    monkeypatch.setattr(proving, "this_machine", lambda: NATIVE)
+    assert repeat_modes(sealed, offline=True) == [*sealed.manifest.parity.modes]
+    program = tmp_path / "wrong.py"
+    program.write_text(WRONG)
+    faulty = replace(NATIVE, command=(sys.executable, str(program)))
+    monkeypatch.setattr(proving, "this_machine", lambda: faulty)
+    with pytest.raises(
+        ParityError, match=r"1 of 1 modes .* precision low.* `minnow prove` records"
+    ):
+        repeat_modes(sealed, offline=True)
+
+
+def test_two_encoders_are_refused_before_anything_is_downloaded(
+    copy: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manifest = replace(copy.manifest, queries=copy.manifest)
+    monkeypatch.setattr(proving, "arm_machine", lambda offline: pytest.fail("asked for a machine"))
+    with pytest.raises(InputError, match="modes are proven of one encoder"):
+        prove_modes(replace(copy, manifest=manifest), arm=True)
 
 
 def test_a_wrong_mode_is_refused_and_loses_its_proof(

@@ -214,6 +214,8 @@ def verify_command(
 ) -> None:
     """Repeat a bundle's proof: all hashes, all probe texts.
 
+    Proofs of other modes (`minnow prove`) are repeated where they are of this kind of processor.
+
     A folder of vectors that `minnow embed` made of Parquet is checked with the --bundle that they
     are of: every row's numbers, and a sample of each file on MNN.
 
@@ -225,9 +227,16 @@ def verify_command(
         verify_vectors(bundle, model, sample, as_json=as_json)
         return
     from minnow.convert import verify
+    from minnow.device import repeat_modes
 
-    parity = verify(bundle, source=source, reference=reference, offline=offline, progress=steps())
-    print_facts({"bundle": str(bundle), **proof_facts(parity)}, as_json)
+    opened = Bundle.open(bundle)
+    parity = verify(opened, source=source, reference=reference, offline=offline, progress=steps())
+    repeated = repeat_modes(opened, source=source, offline=offline, progress=steps())
+    known = {_where(proof) for proof in repeated}
+    others = [proof for proof in opened.manifest.parity.modes if _where(proof) not in known]
+    facts = proof_facts(replace(parity, modes=tuple(repeated)))
+    facts |= {"modes_not_repeated": [_mode(proof, parity.measure) for proof in others]}
+    print_facts({"bundle": str(bundle), **facts}, as_json)
 
 
 @app.command("embed", epilog=EPILOG)
@@ -415,10 +424,14 @@ def proof_facts(parity: Parity) -> dict[str, Any]:
     }
 
 
-def _mode(found: ModeProof, kind: Measure) -> str:
+def _where(found: ModeProof) -> str:
     on = f"{'emulated ' * found.emulated}{found.processor}"
+    return f"{on}, precision {found.precision}, memory {found.memory}"
+
+
+def _mode(found: ModeProof, kind: Measure) -> str:
     return (
-        f"{on}, precision {found.precision}, memory {found.memory}: worst {kind.value} "
+        f"{_where(found)}: worst {kind.value} "
         f"{found.worst:.6f} ({found.worst_text}), bar {found.bar:g}"
     )
 

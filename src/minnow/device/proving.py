@@ -16,7 +16,7 @@ from minnow.device.answer import read_answers
 from minnow.device.folder import RUNNER, read_reference, write_probes
 from minnow.device.hard_texts import SHORT, choose_hard_texts
 from minnow.device.machines import ARM, arm_machine, this_machine
-from minnow.engines.base import usable_cpus
+from minnow.engines.base import Mode, usable_cpus
 from minnow.errors import InputError, ParityError
 from minnow.files import writing
 from minnow.modes import distinct_modes
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
     from minnow.device.answer import DeviceResult
     from minnow.device.machines import Host
-    from minnow.engines.base import Mode
     from minnow.model.source import ModelSource
 
 
@@ -70,7 +69,68 @@ def prove_modes(
             f"Every mode of MNN computes {bundle.folder} as its proof did on this processor. Prove "
             "it for phones with `arm=True`."
         )
+    if bundle.manifest.queries is not None:
+        raise InputError(
+            f"{bundle.folder} has an encoder of queries and one of documents, and modes are proven "
+            "of one encoder. Convert each route as a model of its own, and prove both."
+        )
     machine = arm_machine(offline=offline) if arm else this_machine()
+    results = _measure(bundle, machine, modes, source, offline, progress)
+    proven = [_proof(result, machine) for result in results if result.passed]
+    progress("sealing")
+    sealed = _seal_again(bundle, machine, modes, proven)
+    _refuse(results, machine, "The manifest records the others only.")
+    return sealed
+
+
+def repeat_modes(
+    bundle: str | Path | Bundle,
+    *,
+    source: str | ModelSource | None = None,
+    offline: bool = False,
+    progress: Callable[[str], None] = lambda _: None,
+) -> list[ModeProof]:
+    """Repeat the proofs of modes that a manifest has for this machine's kind of processor.
+
+    Those of other processors are left alone: MNN computes another way there, in low memory too.
+
+    Args:
+        bundle: The bundle, which is not changed.
+        source: The model that it was made from; by default the one that its manifest names.
+        offline: Make no network call at all.
+        progress: Receives a line of text before each step.
+
+    Returns:
+        What was found now; empty where the manifest has no proof for this kind of processor.
+
+    Raises:
+        EngineError: MNN failed.
+        ParityError: A mode does not reach its bar.
+        BundleError, SourceError: As `write_check`.
+    """
+    bundle = bundle if isinstance(bundle, Bundle) else Bundle.open(bundle)
+    machine = this_machine()
+    modes = [
+        Mode(precision=proof.precision, memory=proof.memory)
+        for proof in bundle.manifest.parity.modes
+        if proof.processor == machine.processor
+    ]
+    if not modes:
+        return []
+    results = _measure(bundle, machine, modes, source, offline, progress)
+    _refuse(results, machine, "`minnow prove` records what holds.")
+    return [_proof(result, machine) for result in results]
+
+
+def _measure(
+    bundle: Bundle,
+    machine: Host,
+    modes: Sequence[Mode],
+    source: str | ModelSource | None,
+    offline: bool,
+    progress: Callable[[str], None],
+) -> Sequence[DeviceResult]:
+    """Run the hard texts in each mode, and compare what they give with the checkpoint."""
     reference = read_reference(bundle, source, offline=offline, progress=progress)
     progress("choosing texts that are hard in half precision")
     hard = choose_hard_texts(reference)
@@ -79,12 +139,7 @@ def prove_modes(
             bundle, Path(room) / "check", reference, hard, longest_mixed=SHORT, progress=progress
         )
         _run(machine, folder / RUNNER, modes, progress)
-        results = read_answers(folder)
-    proven = [_proof(result, machine) for result in results if result.passed]
-    progress("sealing")
-    sealed = _seal_again(bundle, machine, modes, proven)
-    _refuse(results, machine)
-    return sealed
+        return read_answers(folder)
 
 
 def _run(
@@ -151,7 +206,7 @@ def _take_over(source: Path, target: Path) -> None:
         shutil.copyfile(source, target)
 
 
-def _refuse(results: Sequence[DeviceResult], machine: Host) -> None:
+def _refuse(results: Sequence[DeviceResult], machine: Host, advice: str) -> None:
     failed = [result for result in results if not result.passed]
     if failed:
         faults = [
@@ -162,7 +217,7 @@ def _refuse(results: Sequence[DeviceResult], machine: Host) -> None:
         ]
         raise ParityError(
             f"{len(failed)} of {len(results)} modes do not give the reference's "
-            f"{failed[0].parity.measure.compared} on {machine.processor}: {'; '.join(faults)}. The "
-            "manifest records the others only.",
+            f"{failed[0].parity.measure.compared} on {machine.processor}: {'; '.join(faults)}. "
+            f"{advice}",
             worst=failed[0].parity.worst.worst,
         )
