@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from minnow.engines.base import MemoryName
     from minnow.recipe import Recipe
 
 pytestmark = pytest.mark.extra("convert")
@@ -44,16 +45,22 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Original:
 
 
 def states(
-    original: Original, rounded: Rounded, recipe: Recipe, folder: Path
+    original: Original,
+    rounded: Rounded,
+    recipe: Recipe,
+    folder: Path,
+    memory: MemoryName = "normal",
 ) -> NDArray[np.float32]:
     graph = folder / "graph.onnx"
-    network = build_graph(original.network, rounded.tensors, rounded.packed)
+    network = build_graph(
+        original.network, rounded.tensors, rounded.packed, multiplied=rounded.multiplied
+    )
     graph.write_bytes(network.SerializeToString())
     convert_to_mnn(
         graph, folder / "encoder.mnn", recipe, original.encoder.inputs,
         grids=rounded.grids, log=folder / "log",
     )  # fmt: skip
-    engine = MnnEngine(folder / "encoder.mnn", original.encoder, threads=1)
+    engine = MnnEngine(folder / "encoder.mnn", original.encoder, threads=1, memory=memory)
     try:
         return engine.run(TokenBatch.pad(ROWS, original.encoder.pad_token_id))
     finally:
@@ -68,6 +75,63 @@ def test_mnn_computes_with_the_rounded_numbers(tmp_path: Path, model: Original, 
     whole = states(model, rounded, recipe, tmp_path)
     floats = states(model, Rounded(rounded.tensors), RECIPES["fp32"], tmp_path)
     np.testing.assert_allclose(whole, floats, atol=2e-5)
+
+
+def few_rows(monkeypatch: pytest.MonkeyPatch, original: Original) -> None:
+    rows = calibration_rows(original)[::40]
+    monkeypatch.setattr(sys.modules[quantize.__module__], "calibration_rows", lambda *_: rows)
+
+
+LARGE = np.arange(32) % 16 == 3
+
+
+def with_large_states(original: Original) -> Original:
+    """Make a few inputs of every part of a layer thirty times as large, but not what is made."""
+    tensors = dict(original.tensors)
+    by = np.where(LARGE, 30, 1).astype(np.float32)
+    for name in tensors:
+        if name.endswith(("norm.weight", "norm.bias")) and name != "final_norm.weight":
+            tensors[name] = tensors[name] * by
+        elif name.endswith(("query.weight", "key.weight", "value.weight", "inner.weight")):
+            tensors[name] = tensors[name] / by
+    return replace(original, tensors=tensors)
+
+
+class TestMultipliedInputs:
+    @pytest.mark.parametrize("family", ["bert", "modernbert", "qwen3"])
+    def test_mnn_computes_with_the_rounded_numbers(
+        self, tmp_path: Path, family: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        original = read_original(resolve(str(write_model(tmp_path / "model", family=family))))
+        few_rows(monkeypatch, original)
+        rounded = quantize(original, RECIPES["int8"])
+        assert len(rounded.multiplied.inputs) == 2 * len(original.network.blocks)
+        whole = states(original, rounded, RECIPES["int8"], tmp_path)
+        floats = states(original, Rounded(rounded.tensors), RECIPES["fp32"], tmp_path)
+        np.testing.assert_allclose(whole, floats, atol=3e-5)
+
+    def test_those_of_fewer_bits_are_left(
+        self, model: Original, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        few_rows(monkeypatch, model)
+        rounded = quantize(model, RECIPES["int6"])
+        assert not rounded.multiplied.inputs
+        assert not rounded.multiplied.weights
+
+    def test_low_memory_loses_less(
+        self, tmp_path: Path, model: Original, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        original = with_large_states(model)
+        few_rows(monkeypatch, original)
+        rounded = quantize(original, RECIPES["int8"])
+        plain = quantize(original, replace(RECIPES["int8"], rounding=Rounding.NEAREST))
+
+        def loss(rounded: Rounded) -> float:
+            normal = states(original, rounded, RECIPES["int8"], tmp_path)
+            low = states(original, rounded, RECIPES["int8"], tmp_path, memory="low")
+            return float(np.square(low - normal)[..., ~LARGE].sum())
+
+        assert loss(rounded) < 0.1 * loss(plain)
 
 
 @pytest.mark.parametrize("weights", [Grid(8, 16), Grid(3, 16), Grid(2), Grid(6, 32)], ids=str)

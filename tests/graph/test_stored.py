@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,6 +11,7 @@ from fakes.bundles import quick_recipe
 from fakes.checkpoint import CONFIGS, write_model
 
 from minnow.convert.encoders import write_encoders
+from minnow.convert.quantize import quantize
 from minnow.errors import BundleError
 from minnow.graph.mnn_file import read_numbers, stored_bits
 from minnow.graph.positions import distance_rows
@@ -17,8 +19,10 @@ from minnow.graph.stored import stored_tensors
 from minnow.model.checkpoint import distance_tensors
 from minnow.model.network import RelativeBuckets
 from minnow.model.original import read_original
+from minnow.model.reference import ReferenceModel
 from minnow.model.source import resolve
 from minnow.model.spec import Interface
+from minnow.recipe import RECIPES
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -68,6 +72,22 @@ def test_every_family(tmp_path: Path, family: str) -> None:
 def test_every_precision(tmp_path: Path, precision: str) -> None:
     given = written(tmp_path, "bert", quick_recipe(precision))
     check(tmp_path, given, halves=precision == "fp16")
+
+
+@pytest.mark.parametrize("family", ["bert", "modernbert", "gemma3"])
+def test_an_encoder_that_multiplies_inputs(
+    tmp_path: Path, family: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Norms before a part multiply what they give; the states are those of the rounded numbers."""
+    rows = [[2, *range(start, start + 9), 3] for start in range(5, 45)]
+    monkeypatch.setattr(sys.modules[quantize.__module__], "calibration_rows", lambda *_: rows)
+    given = written(tmp_path, family, RECIPES["int8"])
+    stored = stored_tensors(tmp_path / "encoder.mnn", given.network)
+    found, expected = (
+        ReferenceModel(given.network, given.head, tensors).hidden_states(rows[0])
+        for tensors in (stored, given.tensors)
+    )
+    np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("family", ["bert", "eurobert"])

@@ -8,6 +8,9 @@ Where a residual is added, its difference counts as part of the output.
 
 Both passes start from the published tables. Matrices that compensate for a rounded word table would
 compensate for the words of the calibration text only, and make all others worse.
+
+A matrix of 8 bits that reads the states is rounded as the engine will hold it, divided by the
+multipliers of its inputs (`minnow.convert.multipliers`).
 """
 
 from __future__ import annotations
@@ -19,7 +22,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from minnow.convert.rounding import SecondMoment, round_matrix
+from minnow.convert.multipliers import choose_multipliers
+from minnow.convert.rounding import RoundedMatrix, SecondMoment, round_matrix
+from minnow.graph.multiplied import Multiplied, input_name
 from minnow.model.attention import attend, relative_bias
 from minnow.model.checkpoint import OUTPUT_PROJECTION, PROJECTION
 from minnow.model.network import Placement
@@ -45,6 +50,11 @@ Floats = NDArray[np.float32]
 DAMPING = 0.3
 """Added to the second moments, as a share of their mean: keeps weights from fitting one text."""
 
+MULTIPLIED_BITS = 8
+"""Bits of matrices whose inputs are multiplied: fewer lose more by their own rounding than by that
+of inputs."""
+_ONE = np.ones(1, np.float32)
+
 
 def round_network(
     network: Network,
@@ -53,7 +63,7 @@ def round_network(
     grid_of: Callable[[str], Grid],
     progress: Callable[[str], None] = lambda _: None,
     types: Sequence[Sequence[int]] = (),
-) -> LazyTensors:
+) -> tuple[LazyTensors, Multiplied]:
     """Round all matrices of the layers.
 
     Args:
@@ -65,12 +75,13 @@ def round_network(
         types: Token types of the rows, where they are pairs; empty where all are 0.
 
     Returns:
-        All tensors, the matrices rounded, the biases corrected.
+        All tensors, the matrices rounded, the biases corrected; and the matrices of multiplied
+        inputs, divided.
 
     Raises:
         MissingExtraError: The extra `convert` (scipy) is not installed.
     """
-    rounded = LazyTensors(tensors)
+    rounded, multiplied = LazyTensors(tensors), Multiplied()
     published = _Pass(network, tensors, rows, types)
     candidate = _Pass(network, rounded, rows, types)
     if network.words.width:
@@ -78,12 +89,12 @@ def round_network(
         published.words, candidate.words = published.states, candidate.states
     for i, block in enumerate(network.blocks):
         progress(f"rounding layer {i + 1} of {len(network.blocks)}")
-        _round_block(block, f"layer.{i}", published, candidate, rounded, grid_of)
+        _round_block(block, f"layer.{i}", published, candidate, rounded, multiplied, grid_of)
     if network.projection:
         for each in (published, candidate):
             each.states = normalize_layer(each.states, network.final_norm, "final_norm", tensors)
         _fit_projection(OUTPUT_PROJECTION, published, candidate, rounded, grid_of)
-    return rounded
+    return rounded, multiplied
 
 
 def _fit_projection(
@@ -106,11 +117,12 @@ def _round_block(
     published: _Pass,
     candidate: _Pass,
     rounded: LazyTensors,
+    multiplied: Multiplied,
     grid_of: Callable[[str], Grid],
 ) -> None:
-    def fit(part: str, target: Floats, given: Floats, inputs: _Inputs) -> None:
+    def fit(part: str, target: Floats, given: Floats, inputs: _Inputs) -> RoundedMatrix:
         matrix = f"{name}.{part}"
-        _fit(matrix, target, given, inputs, rounded, grid_of(matrix))
+        return _fit(matrix, target, given, inputs, rounded, grid_of(matrix))
 
     def add(
         part: str, norms: tuple[Norm | None, Norm | None], wanted: Floats, given: Floats
@@ -124,19 +136,30 @@ def _round_block(
         candidate.add(candidate.linear(given, f"{name}.{part}"), block, norms, stem)
 
     def round_inputs(
-        parts: tuple[str, ...], norm: Norm | None, named: str
+        parts: tuple[str, ...], norm: Norm | None, named: str, judged: int = 0
     ) -> tuple[list[Floats], list[Floats]]:
-        """Round the matrices that read the states; return their published and rounded outputs."""
+        """Round the matrices that read the states; return their published and rounded outputs.
+
+        The multipliers are chosen for those from `judged` on.
+        """
         wanted = published.normed(block, norm, f"{name}.{named}")
         given = candidate.normed(block, norm, f"{name}.{named}")
         targets = [published.linear(wanted, f"{name}.{part}") for part in parts]
-        inputs = _Inputs.of(given)
+        matrices = [f"{name}.{part}" for part in parts]
+        grid, by = grid_of(matrices[0]), _ONE
+        if grid.bits == MULTIPLIED_BITS:
+            weights = np.concatenate([rounded[f"{matrix}.weight"] for matrix in matrices[judged:]])
+            by = choose_multipliers(given, weights, grid.block_in(given.shape[1]))
+            multiplied.inputs[input_name(matrices[0])] = by
+        inputs = _Inputs.of(given, by)
         for part, target in zip(parts, targets, strict=True):
-            fit(part, target, given, inputs)
+            divided = fit(part, target, given, inputs)
+            if by is not _ONE:
+                multiplied.weights.put(f"{name}.{part}", divided.values)
         return targets, [candidate.linear(given, f"{name}.{part}") for part in parts]
 
     norm = block.attention_norm
-    targets, found = round_inputs(("query", "key", "value"), norm, "attention_norm")
+    targets, found = round_inputs(("query", "key", "value"), norm, "attention_norm", 2)
     mixed = published.attend(targets, block, name), candidate.attend(found, block, name)
     add("attention_output", (norm, block.attention_end_norm), mixed[0], mixed[1])
     norm, part = block.output_norm, block.feed_forward
@@ -166,20 +189,26 @@ def _units(outputs: Sequence[Floats], part: FeedForward) -> Floats:
 
 @dataclass(frozen=True)
 class _Inputs:
-    """What matrices of the same inputs share: the inputs about their mean, and moments of them."""
+    """What matrices of the same inputs share: the inputs about their mean, and moments of them.
+
+    All are of inputs that are multiplied already.
+    """
 
     mean: Floats
     centred: Floats
     moment: SecondMoment
+    multipliers: Floats
 
     @classmethod
-    def of(cls, inputs: Floats) -> _Inputs:
-        """Measure inputs; the second moment is damped."""
+    def of(cls, inputs: Floats, multipliers: Floats = _ONE) -> _Inputs:
+        """Multiply and measure inputs; the second moment is damped."""
         mean = inputs.mean(0, dtype=np.float64).astype(np.float32)
         centred = inputs - mean
+        centred *= multipliers
         second = (centred.T @ centred).astype(np.float64) / len(inputs)
         damping = DAMPING * np.diag(second).mean() + np.finfo(np.float32).tiny
-        return cls(mean, centred, SecondMoment(second + damping * np.eye(len(second))))
+        moment = SecondMoment(second + damping * np.eye(len(second)))
+        return cls(mean * multipliers, centred, moment, multipliers)
 
     @cached_property
     def factor(self) -> tuple[NDArray[np.float64], bool]:
@@ -192,20 +221,25 @@ class _Inputs:
 
 def _fit(
     name: str, target: Floats, given: Floats, inputs: _Inputs, rounded: LazyTensors, grid: Grid
-) -> None:
-    """Round one matrix and set its bias, both in `rounded`."""
+) -> RoundedMatrix:
+    """Round one matrix and set its bias, both in `rounded`.
+
+    Returns:
+        The matrix, divided by the multipliers of its inputs.
+    """
     from scipy.linalg import cho_solve
 
     weight = rounded[f"{name}.weight"]
     missing = target - multiply(given, name, rounded)
     missing -= missing.mean(0)
     cross = (inputs.centred.T @ missing).astype(np.float64) / len(given)
-    weight = weight + cho_solve(inputs.factor, cross).T.astype(np.float32)
+    weight = weight / inputs.multipliers + cho_solve(inputs.factor, cross).T.astype(np.float32)
     matrix = round_matrix(weight, grid, inputs.moment)
-    rounded.put(f"{name}.weight", matrix.values)
+    rounded.put(f"{name}.weight", lambda: matrix.values() * inputs.multipliers)
     wanted = target.mean(0, dtype=np.float64)
     bias = (wanted - matrix.values() @ inputs.mean).astype(np.float32)
     rounded.put(f"{name}.bias", lambda: bias)
+    return matrix
 
 
 class _Pass:

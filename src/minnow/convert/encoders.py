@@ -65,6 +65,7 @@ def write_encoders(
         rounded.tensors,
         rounded.packed,
         original.head if recipe.interface.per_text else None,
+        multiplied=rounded.multiplied,
         output=recipe.interface,
         in_parts=not recipe.rounds,  # weights that share a step are not taken apart
         exact_gelu=recipe.exact_gelu,

@@ -12,6 +12,7 @@ from minnow.convert.gelu import corrected_biases
 from minnow.convert.room import check_calibration
 from minnow.convert.rounding import round_matrix
 from minnow.errors import ConversionError
+from minnow.graph.multiplied import Multiplied
 from minnow.graph.packed import TURN_BITS, PackedTable, pack_table
 from minnow.model.checkpoint import linear_layers, tensor_shapes
 from minnow.model.head import layer_shapes
@@ -43,12 +44,14 @@ class Rounded:
     Attributes:
         tensors: All tensors; those on a grid have values of that grid.
         packed: Tables to store packed.
-        grids: The grid of each matrix, by the name of its linear layer or product.
+        grids: The grid of each matrix, by the name of its operator.
+        multiplied: Matrices whose inputs the graph multiplies.
     """
 
     tensors: Tensors
     packed: Mapping[str, PackedTable] = field(default_factory=dict)
     grids: Mapping[str, Grid] = field(default_factory=dict)
+    multiplied: Multiplied = field(default_factory=Multiplied)
 
 
 def quantize(
@@ -113,8 +116,11 @@ def quantize(
         if original.reranking is not None:
             rows, types = as_pairs(original, rows)
         check_calibration(network, rows)
-        rounded = round_network(network, tensors, rows, grids.__getitem__, progress, types)
-        return Rounded(_unpacked(rounded, packed), packed, grids | turns)
+        rounded, multiplied = round_network(
+            network, tensors, rows, grids.__getitem__, progress, types
+        )
+        grids = {multiplied.operator(name): grid for name, grid in grids.items()}
+        return Rounded(_unpacked(rounded, packed), packed, grids | turns, multiplied)
     progress("rounding matrices")
     _round(tensors, grids)
     return Rounded(_unpacked(tensors, packed), packed, grids | turns)

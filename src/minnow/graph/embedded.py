@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from minnow.graph.multiplied import Multiplied
     from minnow.graph.nodes import Outside
     from minnow.graph.packed import PackedTable
     from minnow.model.head import Head
@@ -35,6 +36,7 @@ def build_embedded_graph(
     tensors: Mapping[str, NDArray[np.float32]],
     head: Head,
     packed: Mapping[str, PackedTable] = MappingProxyType({}),
+    multiplied: Multiplied | None = None,
     *,
     in_parts: bool = False,
     exact_gelu: bool = False,
@@ -54,6 +56,7 @@ def build_embedded_graph(
             table is read only where padding takes no position: it must be the one of the file.
         head: What follows the token states.
         packed: Tables to store packed: embeddings.position.
+        multiplied: Matrices whose inputs are multiplied.
         in_parts: Write feed-forward layers in parts, for sums in half precision.
         exact_gelu: Write GELU in a form that MNN's converter does not approximate.
         long: Write attention for long texts; see `minnow.graph.long`.
@@ -67,7 +70,7 @@ def build_embedded_graph(
         MissingExtraError: The extra `convert` is not installed.
     """
     writer = _EmbeddedWriter(
-        network, tensors, packed, None, outside,
+        network, tensors, packed, None, outside, multiplied,
         in_parts=in_parts, exact_gelu=exact_gelu, long=long, for_mnn=True,
     )  # fmt: skip
     return writer.write(head, OUTPUT)

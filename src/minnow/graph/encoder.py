@@ -19,9 +19,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from minnow.graph.activations import activate
-from minnow.graph.disentangled import DisentangledNodes
 from minnow.graph.mnn_file import CONVERTED
+from minnow.graph.multiplied import ATTENTION_INPUT, FEED_FORWARD_INPUT, Multiplied
 from minnow.graph.nodes import Input
+from minnow.graph.norms import NormNodes
 from minnow.graph.packed import unpack_rows
 from minnow.graph.pooled import (
     MASK,
@@ -33,7 +34,7 @@ from minnow.graph.pooled import (
     unit_length,
 )
 from minnow.model.checkpoint import OUTPUT_PROJECTION, PROJECTION
-from minnow.model.network import Placement, RmsNorm
+from minnow.model.network import Placement
 from minnow.model.spec import Interface
 from minnow.vectors import Pooling
 
@@ -57,6 +58,7 @@ def build_graph(
     head: Head | None = None,
     shape: tuple[int, int] | None = None,
     *,
+    multiplied: Multiplied | None = None,
     output: Interface = Interface.SENTENCE_EMBEDDING,
     in_parts: bool = False,
     exact_gelu: bool = False,
@@ -78,6 +80,7 @@ def build_graph(
             embeddings.position.
         head: What follows the token states, to have the graph do that too.
         shape: The only (batch, seq) of the graph, for accelerators that need a fixed shape.
+        multiplied: Matrices whose inputs are multiplied.
         output: What the head gives: vectors, or a reranker's logits.
         in_parts: Write feed-forward layers in parts, for sums in half precision.
         exact_gelu: Write GELU in a form that MNN's converter does not approximate.
@@ -92,7 +95,7 @@ def build_graph(
         MissingExtraError: The extra `convert` is not installed.
     """
     writer = GraphWriter(
-        network, tensors, packed, shape, outside,
+        network, tensors, packed, shape, outside, multiplied,
         in_parts=in_parts, exact_gelu=exact_gelu, long=long, for_mnn=for_mnn,
     )  # fmt: skip
     return writer.write(head, output.value)
@@ -102,7 +105,7 @@ def _pooling_names(head: Head) -> list[str]:
     return ["pooling", *(f"pooling.{i}" for i in range(1, len(head.poolings)))]
 
 
-class GraphWriter(DisentangledNodes):
+class GraphWriter(NormNodes):
     """The nodes of a network; a method that adds some returns the name of their value.
 
     Attributes:
@@ -118,13 +121,16 @@ class GraphWriter(DisentangledNodes):
         packed: Mapping[str, PackedTable],
         shape: tuple[int, int] | None = None,
         outside: Outside = lambda *_: None,
+        multiplied: Multiplied | None = None,
         *,
         in_parts: bool = False,
         exact_gelu: bool = False,
         long: bool = False,
         for_mnn: bool = False,
     ) -> None:
-        super().__init__(network, tensors, shape, outside, for_mnn=for_mnn)
+        super().__init__(
+            network, tensors, shape, outside, multiplied or Multiplied(), for_mnn=for_mnn
+        )
         self._in_parts = in_parts
         self._exact_gelu = exact_gelu
         self._long = long and network.distances is None
@@ -221,26 +227,29 @@ class GraphWriter(DisentangledNodes):
 
     def _block(self, states: str, context: str, name: str, block: Block) -> str:
         """Compute new states of all tokens, or of each text's one, which attend to the context."""
+        is_pre = block.placement is Placement.PRE
 
-        def norm(states: str, norm: Norm | None, part: str, tail: str = "") -> str:
-            return self._norm(states, norm, f"{name}.{part}_norm", tail)
+        def read(states: str, norm: Norm | None, part: str, given: str, tail: str = "") -> str:
+            """Return what the first matrices of a part read."""
+            by = self._multiplied.inputs.get(f"{name}.{given}")
+            if is_pre and norm:
+                by = np.ones(1, np.float32) if by is None else by
+                return self._norm(states, norm, f"{name}.{part}_norm", tail, by)
+            return self._multiply(states, by, f"{name}.{given}", tail)
 
-        def attend(states: str, context: str) -> str:
-            attended = self._attention(states, context, name, block.attention)
-            return norm(attended, block.attention_end_norm, "attention_end")
-
-        if block.placement is Placement.PRE:
-            read = norm(context, block.attention_norm, "attention")
-            asking = read
-            if states != context:
-                asking = norm(states, block.attention_norm, "attention", ".asking")
-            states = self.node("Add", [attend(asking, read), states], f"{name}.attended")
-            read = norm(states, block.output_norm, "output")
-            return self._end_block(self._feed_forward(read, states, name, block), name, block)
-        states = self.node("Add", [attend(states, context), states], f"{name}.attended")
-        states = norm(states, block.attention_norm, "attention")
-        summed = self._feed_forward(states, states, name, block)
-        return norm(summed, block.output_norm, "output")
+        first = (block.attention_norm, "attention", ATTENTION_INPUT)
+        known = read(context, *first)
+        asking = known if states == context else read(states, *first, ".asking")
+        attended = self._attention(asking, known, name, block.attention)
+        attended = self._norm(attended, block.attention_end_norm, f"{name}.attention_end_norm")
+        states = self.node("Add", [attended, states], f"{name}.attended")
+        if not is_pre:
+            states = self._norm(states, block.attention_norm, f"{name}.attention_norm")
+        fed = read(states, block.output_norm, "output", FEED_FORWARD_INPUT)
+        summed = self._feed_forward(fed, states, name, block)
+        if is_pre:
+            return self._end_block(summed, name, block)
+        return self._norm(summed, block.output_norm, f"{name}.output_norm")
 
     def _end_block(self, states: str, name: str, block: Block) -> str:
         """Add a layer's third part, and multiply the states, where it does so."""
@@ -282,10 +291,11 @@ class GraphWriter(DisentangledNodes):
         """Compute some units of a feed-forward part."""
 
         def product(name: str) -> str:
-            weight = self._tensors[f"{layer}.{name}.weight"][units]
+            weight = self._weight(f"{layer}.{name}")[units]
             bias = self._tensors.get(f"{layer}.{name}.bias")
             some = None if bias is None else bias[units]
-            return self._row_product(rows, f"{layer}.{name}{tail}", weight, some)
+            operator = self._multiplied.operator(f"{layer}.{name}")
+            return self._row_product(rows, f"{operator}{tail}", weight, some)
 
         name = f"{layer}.activation{tail}"
         if not part.gated:
@@ -326,8 +336,13 @@ class GraphWriter(DisentangledNodes):
         return activate(self, x, name, part.activation, exact=self._exact_gelu)
 
     def _linear(self, states: str, name: str) -> str:
-        weight, bias = self._tensors[f"{name}.weight"], self._tensors.get(f"{name}.bias")
-        return self._product(states, name, weight, bias)
+        bias, operator = self._tensors.get(f"{name}.bias"), self._multiplied.operator(name)
+        return self._product(states, operator, self._weight(name), bias)
+
+    def _weight(self, name: str) -> NDArray[np.float32]:
+        """Return a matrix, divided where its inputs are multiplied."""
+        divided = self._multiplied.weights.get(name)
+        return self._tensors[f"{name}.weight"] if divided is None else divided
 
     def _product(
         self, states: str, name: str, weight: NDArray[Any], bias: NDArray[Any] | None
@@ -338,28 +353,6 @@ class GraphWriter(DisentangledNodes):
             return self.node("MatMul", [states, table], name)
         product = self.node("MatMul", [states, table], f"{name}.product")
         return self.node("Add", [product, self.table(f"{name}.bias", bias)], name)
-
-    def _norm(self, states: str, norm: Norm | None, name: str, tail: str = "") -> str:
-        """Normalise states; a norm that is applied a second time needs a tail for its name."""
-        if norm is None:
-            return states
-        weight = self.table(f"{name}.weight", self._tensors[f"{name}.weight"])
-        if isinstance(norm, RmsNorm):
-            return self._rms_norm(states, norm, weight, f"{name}{tail}")
-        tables = [weight]
-        if norm.bias:
-            tables.append(self.table(f"{name}.bias", self._tensors[f"{name}.bias"]))
-        return self.node(
-            "LayerNormalization", [states, *tables], f"{name}{tail}", axis=-1, epsilon=norm.eps
-        )
-
-    def _rms_norm(self, states: str, norm: RmsNorm, weight: str, name: str) -> str:
-        square = self.node("Mul", [states, states], f"{name}.square")
-        mean = self.node("ReduceMean", [square], f"{name}.mean", axes=[-1], keepdims=1)
-        root = self.with_number("Add", mean, norm.eps, f"{name}.eps")
-        root = self.node("Sqrt", [root], f"{name}.root")
-        scaled = self.node("Div", [states, root], f"{name}.scaled")
-        return self.node("Mul", [scaled, weight], name)
 
     def _attention(self, states: str, context: str, name: str, attention: Attention) -> str:
         one = states != context

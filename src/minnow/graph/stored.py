@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from minnow.errors import BundleError
 from minnow.graph.mnn_file import CONVERTED, Held, read_numbers
+from minnow.graph.multiplied import MULTIPLIED, input_name, norm_before
 from minnow.graph.packed import PLANES, PackedTable
 from minnow.graph.positions import distance_rows
 from minnow.model.checkpoint import distance_tensors, linear_layers, tensor_shapes
@@ -31,7 +32,8 @@ def stored_tensors(encoder: Path, network: Network, head: Head | None = None) ->
     Returns:
         Tensors under the names of `minnow.model.checkpoint.tensor_shapes` and
         `minnow.model.head.layer_shapes`, float32, rounded as the encoder has them; a bias more
-        where calibration added one. In place of those of
+        where calibration added one. Where the encoder multiplies inputs, the matrix or the norm
+        before it has that in it. In place of those of
         `minnow.model.checkpoint.distance_tensors`, of which the encoder has products, are the
         tables that `minnow.graph.disentangled` makes of them.
 
@@ -71,13 +73,44 @@ class _Reader:
 
     def linear(self, name: str) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Join the parts in which a linear layer was written; weight and bias."""
+        by = None
+        if self.is_multiplied(name):
+            by = self.multipliers(name)
+            name += MULTIPLIED
         whole = self.find(name + CONVERTED)
         tails = [key.removesuffix(CONVERTED).removeprefix(f"{name}.") for key in self.numbers]
         starts = sorted(int(tail) for tail in tails if tail.isdecimal())
         parts = [whole, *(self.find(f"{name}.{start}{CONVERTED}") for start in starts)]
         by_columns = name.endswith(".output")
         weight = np.concatenate([part.values for part in parts], axis=1 if by_columns else 0)
+        weight = weight if by is None else weight * by
         return weight, whole.bias if by_columns else np.concatenate([p.bias for p in parts])
+
+    def is_multiplied(self, name: str) -> bool:
+        """Return whether the inputs of a linear layer are multiplied."""
+        return name + MULTIPLIED + CONVERTED in self.numbers
+
+    def multipliers(self, name: str) -> NDArray[np.float32] | None:
+        """Read what the inputs of a linear layer are multiplied by, beside the norm before it.
+
+        They are exact in half precision. Where a norm is applied again to make them, they are what
+        its weight, or its bias, is multiplied by.
+        """
+        given = input_name(name)
+        by = self.numbers.get(f"{given}.by")
+        if by is not None:
+            values: NDArray[np.float32] = by.values.reshape(-1)
+            return values
+        again = self.numbers.get(given)
+        if again is None:
+            return None
+        norm = self.find(norm_before(given))
+        with np.errstate(divide="ignore", invalid="ignore"):
+            found = again.values / norm.values
+            if norm.bias.size:
+                found = np.where(norm.values == 0, again.bias / norm.bias, found)
+        exact: NDArray[np.float32] = np.nan_to_num(found, nan=1).astype(np.float16)
+        return exact.astype(np.float32)
 
     def other(self, name: str, shape: tuple[int, ...]) -> NDArray[np.float32]:
         """Read a table, a part of a norm, or the bias of a product that has zeros only."""
@@ -88,7 +121,7 @@ class _Reader:
         operator, _, part = name.rpartition(".")
         if part == "scale":
             return self.find(name).values.reshape(shape)
-        if operator + CONVERTED in self.numbers:
+        if operator + CONVERTED in self.numbers or self.is_multiplied(operator):
             return np.zeros(shape, np.float32)
         held = self.find(operator)
         return held.values if part == "weight" else held.bias

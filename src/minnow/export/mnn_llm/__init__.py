@@ -284,7 +284,7 @@ def _write(
 
     def build(outside: Outside) -> Any:
         return build_embedded_graph(
-            original.network, tensors, original.head, rounded.packed,
+            original.network, tensors, original.head, rounded.packed, rounded.multiplied,
             in_parts=not recipe.rounds, exact_gelu=recipe.exact_gelu,
             long=original.embedding.is_long, outside=outside,
         )  # fmt: skip
