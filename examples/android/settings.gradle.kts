@@ -11,5 +11,5 @@ dependencyResolutionManagement {
         mavenCentral()
     }
 }
-rootProject.name = "minnow-sample"
-include(":app")
+rootProject.name = "minnow-notes"
+include(":minnow", ":app")

@@ -23,6 +23,7 @@ let package = Package(
             ]
         ),
         .target(name: "Minnow", dependencies: ["CMinnow"]),
+        .testTarget(name: "MinnowTests", dependencies: ["Minnow"]),
     ],
     cxxLanguageStandard: .cxx17
 )

@@ -68,6 +68,10 @@ MINNOW_API minnow_embedder* minnow_open_best(const char* folder, const char* rec
  * (`minnow prove`), or the mode computes as the bundle's own proof did; 0 if not; -1 on failure. */
 MINNOW_API int32_t minnow_is_proven(const char* folder, const minnow_options* options, char* error, size_t error_size);
 
+/* Writes the SHA-256 of a file as 64 hexadecimal digits and a NUL: those that minnow.json states of every other file of a
+ * bundle, for apps that download one. Returns 0, or 1 on failure. */
+MINNOW_API int32_t minnow_sha256(const char* file, char* digits, char* error, size_t error_size);
+
 /* Returns the number of floats in a vector. */
 MINNOW_API int32_t minnow_width(const minnow_embedder* embedder);
 
@@ -105,6 +109,11 @@ MINNOW_API int32_t minnow_rank(minnow_reranker* reranker, minnow_text query, con
 
 /* Frees a reranker; NULL is allowed. */
 MINNOW_API void minnow_close_reranker(minnow_reranker* reranker);
+
+/* Runs a folder that `minnow device-check` wrote, and writes answer.json and answer.f32 into it, which `minnow device-check --read`
+ * judges on a desktop. `runner` names the program in its report. Returns 0, or 1 on failure. */
+MINNOW_API int32_t minnow_device_check(const char* folder, const minnow_options* options, const char* runner,
+                                       char* error, size_t error_size);
 
 /* --- Files: indexes of documents, and memories ---
  *
@@ -199,6 +208,26 @@ MINNOW_API char* minnow_forget(minnow_memory* memory, const int64_t* ids, size_t
 
 /* Closes memories; NULL is allowed. */
 MINNOW_API void minnow_close_memory(minnow_memory* memory);
+
+/* --- Answers --- */
+
+typedef struct minnow_llm minnow_llm;
+
+/* Takes a piece of an answer, of whole characters. Returns 0 to go on, another number to stop. */
+typedef int32_t (*minnow_take)(void* context, minnow_text piece);
+
+/* Opens an LLM for MNN's engine, a folder with config.json and llm.mnn. Returns NULL on failure, and where MNN was built
+ * without its LLM part. */
+MINNOW_API minnow_llm* minnow_open_llm(const char* folder, int32_t threads, char* error, size_t error_size);
+
+/* Answers a question from passages, an array of hits as minnow_search answers, or of objects with a text alone, such as memories.
+ * The prompt is that of `minnow ask`: rules to answer from the passages and to cite them as [1], passages and question. Writes at
+ * most max_tokens tokens, the likeliest each. Returns 0, or 1 on failure. */
+MINNOW_API int32_t minnow_answer(minnow_llm* llm, minnow_text question, const char* passages, int32_t max_tokens,
+                                 minnow_take take, void* context, char* error, size_t error_size);
+
+/* Frees an LLM; NULL is allowed. */
+MINNOW_API void minnow_close_llm(minnow_llm* llm);
 
 /* Frees an answer; NULL is allowed. */
 MINNOW_API void minnow_free(char* answer);

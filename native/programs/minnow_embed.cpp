@@ -9,11 +9,22 @@
 #include "manifest.hpp"
 #include "pairs.hpp"
 #include "tokenizer.hpp"
-#include "program.hpp"
-
-const char* const kModes[3] = {"normal", "high", "low"};
+#if MINNOW_HAS_MNN
+#include "best.hpp"
+#include "device_check.hpp"
+#include "embedder.hpp"
+#include "reranker.hpp"
+#endif
 
 namespace {
+
+const char* const kModes[3] = {"normal", "high", "low"};
+// Writes floats as they are in memory: little-endian on every platform of MNN.
+void write_floats(const std::string& path, const std::vector<float>& values) {
+    std::ofstream file(path, std::ios::binary);
+    file.write(reinterpret_cast<const char*>(values.data()), static_cast<std::streamsize>(values.size() * sizeof(float)));
+    if (!file.flush()) throw minnow::Error(path + " cannot be written.");
+}
 
 const char* const kHelp = R"(minnow-embed BUNDLE [OPTIONS] [TEXT ...]
 minnow-embed RERANKER --query TEXT [OPTIONS] [TEXT ...]
@@ -238,7 +249,7 @@ void run(FILE* out, Arguments given) {
         std::fputs(kHelp, out);
     } else if (!given.check.empty()) {
 #if MINNOW_HAS_MNN
-        run_device_check(given.check, options_of(given));
+        std::fprintf(stderr, "%s\n", minnow::run_device_check(given.check, options_of(given), "minnow-embed (C++)").c_str());
 #else
         throw minnow::Error("This program is built without MNN: build with MNN_ROOT.");
 #endif
@@ -253,12 +264,6 @@ void run(FILE* out, Arguments given) {
 }
 
 }  // namespace
-
-void write_floats(const std::string& path, const std::vector<float>& values) {
-    std::ofstream file(path, std::ios::binary);
-    file.write(reinterpret_cast<const char*>(values.data()), static_cast<std::streamsize>(values.size() * sizeof(float)));
-    if (!file.flush()) throw minnow::Error(path + " cannot be written.");
-}
 
 // MNN prints on standard output, so results go to a copy of it and everything else to standard error.
 int main(int count, char** given) {

@@ -1,12 +1,19 @@
 // The C API of embedders and rerankers.
 #include "c_api.hpp"
+#include "sha256.hpp"
 
 #include "pairs.hpp"
 
 #if MINNOW_HAS_MNN
 #include "best.hpp"
+#include "device_check.hpp"
 #include "embedder.hpp"
+#include "llm.hpp"
 #include "reranker.hpp"
+
+struct minnow_llm {
+    minnow::Llm llm;
+};
 #endif
 
 using minnow::guarded;
@@ -58,6 +65,14 @@ minnow::Options best_of(const char* folder, const char* record, const minnow_opt
 #endif
 
 }  // namespace
+
+int32_t minnow_sha256(const char* file, char* digits, char* error, size_t size) {
+    return guarded(error, size, [&] {
+        if (!file || !digits) throw minnow::Error("An argument is NULL.");
+        std::string found = minnow::sha256_of_file(file);
+        digits[found.copy(digits, found.size())] = '\0';
+    });
+}
 
 int32_t minnow_width(const minnow_embedder* embedder) { return embedder ? embedder->model->width() : 0; }
 
@@ -132,6 +147,31 @@ int32_t minnow_is_proven(const char* folder, const minnow_options* given, char* 
     return failed ? -1 : proven;
 }
 
+minnow_llm* minnow_open_llm(const char* folder, int32_t threads, char* error, size_t size) {
+    return pointer_or_null(error, size, [&] {
+        if (!folder) throw minnow::Error("The folder is NULL.");
+        return new minnow_llm{{folder, threads ? threads : 4}};
+    });
+}
+
+int32_t minnow_answer(minnow_llm* llm, minnow_text question, const char* passages, int32_t max_tokens, minnow_take take,
+                      void* context, char* error, size_t size) {
+    return guarded(error, size, [&] {
+        if (!llm || !passages || !take) throw minnow::Error("An argument is NULL.");
+        auto prompt = minnow::answer_prompt(string_of(question), minnow::parse_json(passages, "The passages"));
+        llm->llm.generate(prompt, max_tokens, [&](auto& piece) { return !take(context, {piece.data(), piece.size()}); });
+    });
+}
+
+void minnow_close_llm(minnow_llm* llm) { delete llm; }
+
+int32_t minnow_device_check(const char* folder, const minnow_options* given, const char* runner, char* error, size_t size) {
+    return guarded(error, size, [&] {
+        if (!folder || !runner) throw minnow::Error("An argument is NULL.");
+        minnow::run_device_check(folder, options_of(given), runner);
+    });
+}
+
 minnow_reranker* minnow_open_best_reranker(const char* folder, const char* record, const minnow_options* given,
                                            char* error, size_t size) {
     return pointer_or_null(error, size, [&] {
@@ -176,6 +216,18 @@ minnow_reranker* minnow_open_best_reranker(const char*, const char*, const minno
 
 int32_t minnow_is_proven(const char*, const minnow_options*, char* error, size_t size) {
     return without_mnn<minnow_embedder>(error, size), -1;
+}
+
+minnow_llm* minnow_open_llm(const char*, int32_t, char* error, size_t size) { return without_mnn<minnow_llm>(error, size); }
+
+int32_t minnow_answer(minnow_llm*, minnow_text, const char*, int32_t, minnow_take, void*, char* error, size_t size) {
+    return without_mnn<minnow_llm>(error, size), 1;
+}
+
+void minnow_close_llm(minnow_llm*) {}
+
+int32_t minnow_device_check(const char*, const minnow_options*, const char*, char* error, size_t size) {
+    return without_mnn<minnow_embedder>(error, size), 1;
 }
 
 #endif

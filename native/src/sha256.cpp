@@ -2,6 +2,9 @@
 
 #include <array>
 #include <cstdint>
+#include <fstream>
+
+#include "json.hpp"
 
 namespace minnow {
 namespace {
@@ -35,20 +38,46 @@ void add_block(const unsigned char* block, std::array<uint32_t, 8>& state) {
     for (int i = 0; i < 8; ++i) state[i] += now[i];
 }
 
-}  // namespace
+using State = std::array<uint32_t, 8>;
+const State kStart = {0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a, 0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19};
 
-std::string sha256(std::string_view bytes) {
-    std::array<uint32_t, 8> state = {0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a, 0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19};
-    std::string padded(bytes);
+void add_blocks(std::string_view bytes, State& state) {
+    for (size_t at = 0; at < bytes.size(); at += 64) add_block(reinterpret_cast<const unsigned char*>(bytes.data()) + at, state);
+}
+
+// Adds what is behind the last whole block, and returns the digits.
+std::string finished(std::string_view rest, uint64_t size, State state) {
+    std::string padded(rest);
     padded += '\x80';
     padded.resize((padded.size() + 8 + 63) / 64 * 64);
-    uint64_t bits = static_cast<uint64_t>(bytes.size()) * 8;
+    uint64_t bits = size * 8;
     for (int i = 1; i <= 8; ++i, bits >>= 8) padded[padded.size() - i] = static_cast<char>(bits);
-    for (size_t at = 0; at < padded.size(); at += 64) add_block(reinterpret_cast<const unsigned char*>(padded.data()) + at, state);
+    add_blocks(padded, state);
     std::string digits;
     for (uint32_t word : state)
         for (int shift = 28; shift >= 0; shift -= 4) digits += "0123456789abcdef"[word >> shift & 15];
     return digits;
+}
+
+}  // namespace
+
+std::string sha256(std::string_view bytes) {
+    State state = kStart;
+    size_t whole = bytes.size() / 64 * 64;
+    add_blocks(bytes.substr(0, whole), state);
+    return finished(bytes.substr(whole), bytes.size(), state);
+}
+
+std::string sha256_of_file(const std::string& path) {
+    std::ifstream file(path, std::ios::binary);
+    std::string block(1 << 18, '\0');
+    State state = kStart;
+    uint64_t size = 0;
+    while (file.read(&block[0], static_cast<std::streamsize>(block.size()))) add_blocks(block, state), size += block.size();
+    if (!file.eof()) throw Error(path + " cannot be read.");
+    size_t last = static_cast<size_t>(file.gcount()), whole = last / 64 * 64;
+    add_blocks(std::string_view(block).substr(0, whole), state);
+    return finished(std::string_view(block).substr(whole, last - whole), size + last, state);
 }
 
 }  // namespace minnow

@@ -5,6 +5,8 @@
 
 namespace minnow {
 
-std::string sha256(std::string_view bytes);  // in hexadecimal digits
+// Both return hexadecimal digits.
+std::string sha256(std::string_view bytes);
+std::string sha256_of_file(const std::string& path);
 
 }  // namespace minnow

@@ -3,7 +3,8 @@
     PYTHONPATH=src python native/tools/write_core_tables.py
 
 The first has the characters that `minnow.indexfile.words` tells apart, the second the tables of the
-index file, the third the expressions and words of `minnow.memory` and `minnow.search`.
+index file, the third the expressions and words of `minnow.memory`, `minnow.search` and
+`minnow.ask`.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from tokenizers import normalizers
 
+from minnow.ask import prompt
 from minnow.indexfile import checksums, schema, settings, words
 from minnow.memory import closeness, dates, mentions, word_index, wording
 from minnow.search import folding
@@ -97,6 +99,7 @@ def expressions() -> str:
             _rows("kDateForms", "Form", forms),
             _rows("kShortForms", "Form", short),
             f"const char kSpeakerPrefix[] = {_text(mentions.PREFIX.pattern)};\n",
+            f"const char kRules[] = {_text(prompt.RULES)};\n",
             f"const char kBefore[] = {_text(folding._BEFORE.pattern)};\n",
             f"const char kBehind[] = {_text(folding._BEHIND.pattern)};\n",
             _strings("kQuestionWords", word_index.QUESTION_WORDS),

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 NATIVE = Path(__file__).parents[2] / "native"
 STRICT = ("-std=c++17", "-O1", "-Wall", "-Wextra", "-Werror", "-pthread")
@@ -56,10 +56,12 @@ INDEX = (
     "src/wording.cpp",
 )
 C_API = ("src/c_api.cpp", "src/c_api_index.cpp", "src/c_api_memory.cpp")
-PROGRAM = ("programs/minnow_embed.cpp", "programs/device_check.cpp", *TOKENIZER)
+PROGRAM = ("programs/minnow_embed.cpp", *TOKENIZER)
 CORE = (
     "src/best.cpp",
+    "src/device_check.cpp",
     "src/embedder.cpp",
+    "src/llm.cpp",
     "src/mnn_llm.cpp",
     "src/network.cpp",
     "src/reranker.cpp",
@@ -104,8 +106,7 @@ def compile_objects(sources: Sequence[Path], *flags: str) -> list[str]:
     The objects lie in the folder for temporary files, under the hash of all that they depend on.
     """
     command = ("g++", *STRICT, *OWN, *flags, f"-I{NATIVE}/include", f"-I{NATIVE}/src", "-c")
-    folder = Path(tempfile.gettempdir()) / f"minnow-objects-{os.getuid()}"
-    folder.mkdir(mode=0o700, exist_ok=True)
+    folder = _objects()
 
     def compile_one(source: Path) -> str:
         digest = hashlib.sha256(repr((command, _compiler())).encode())
@@ -120,6 +121,12 @@ def compile_objects(sources: Sequence[Path], *flags: str) -> list[str]:
 
     with ThreadPoolExecutor(2) as pool:
         return list(pool.map(compile_one, sources))
+
+
+def _objects() -> Path:
+    folder = Path(tempfile.gettempdir()) / f"minnow-objects-{os.getuid()}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    return folder
 
 
 @cache
@@ -178,7 +185,9 @@ class Program:
         return said
 
 
-ANDROID = NATIVE.parent / "examples/android/app/src/main"
+EXAMPLES = NATIVE.parent / "examples"
+ANDROID = EXAMPLES / "android/minnow/src/main"
+IOS = EXAMPLES / "ios/Sources"
 
 
 def java_home() -> Path:
@@ -194,11 +203,107 @@ def jni_flags() -> list[str]:
     return [f"-isystem{include}", f"-isystem{include}/linux", f"-I{NATIVE}/include"]
 
 
+JSON_JAR = Path("/usr/share/java/com.android.json.jar")
+"""Android's org.json, of Debian's package libandroid-json-java."""
+
+
+def class_path(folder: Path) -> str:
+    """Return the class path of Kotlin on a JVM, beside what is compiled in a folder."""
+    return f"{folder}:{_kotlin_jars()}/kotlinx-coroutines-core-jvm.jar:{JSON_JAR}"
+
+
+def _kotlin_jars() -> Path:
+    kotlinc = shutil.which("kotlinc")
+    assert kotlinc is not None
+    return Path(kotlinc).resolve().parents[1] / "lib"
+
+
+def compile_kotlin(java: Sequence[Path], kotlin: Sequence[Path]) -> Path:
+    """Compile Java and Kotlin with kotlinx.coroutines, all warnings of Kotlin being errors.
+
+    The classes lie with the objects of `compile_objects`, under the hash of the sources.
+    """
+    digest = hashlib.sha256(str(_kotlin_jars()).encode())
+    for source in (*java, *kotlin):
+        digest.update(source.read_bytes())
+    folder = _objects() / f"kotlin-{digest.hexdigest()[:32]}"
+    if not folder.exists():
+        staged = Path(tempfile.mkdtemp(dir=_objects()))
+        run_tool("javac", "--release", "11", "-d", str(staged), *map(str, java))
+        options = ("-Werror", "-jvm-target", "11", "-cp", class_path(staged), "-d", str(staged))
+        run_tool("kotlinc", *options, *map(str, kotlin))
+        shutil.copy(_kotlin_jars() / "kotlin-stdlib.jar", staged)
+        staged.rename(folder)
+    return folder
+
+
+@dataclass(frozen=True)
+class SwiftPackage:
+    """The package for Swift, compiled in a folder that has libminnow.so.
+
+    The language mode is Swift 6, which checks what threads share; warnings are errors.
+    """
+
+    folder: Path
+
+    @classmethod
+    def compile(cls, folder: Path) -> SwiftPackage:
+        """Compile the sources of the package."""
+        package = cls(folder)
+        made = (
+            "-emit-module",
+            "-emit-library",
+            "-parse-as-library",
+            "-o",
+            f"{folder}/libMinnow.so",
+        )
+        sources = sorted((IOS / "Minnow").glob("*.swift"))
+        package._swiftc("-module-name", "Minnow", *made, *package._linked(), *map(str, sources))
+        return package
+
+    def run(
+        self,
+        sources: Sequence[Path],
+        *arguments: str,
+        variables: Mapping[str, Path] = {},
+        mode: int = 6,
+    ) -> None:
+        """Compile a program that uses it, and run it."""
+        program = self.folder / sources[0].stem
+        library = () if any(source.name == "main.swift" for source in sources) else _NO_SCRIPT
+        link = ("-lMinnow", *self._linked(), "-o", str(program))
+        self._swiftc(*library, *map(str, sources), *link, mode=mode)
+        given = [f"{name}={value}" for name, value in variables.items()]
+        run_tool("env", f"LD_LIBRARY_PATH={self.folder}", *given, str(program), *arguments)
+
+    def check_app(self, sources: Sequence[Path], stubs: Path) -> None:
+        """Check an app's types, with stand-ins for SwiftUI."""
+        made = (
+            "-emit-module",
+            "-module-name",
+            "SwiftUI",
+            "-o",
+            f"{self.folder}/SwiftUI.swiftmodule",
+        )
+        self._swiftc(*_NO_SCRIPT, *made, str(stubs))
+        self._swiftc(*_NO_SCRIPT, "-typecheck", *map(str, sources))
+
+    def _linked(self) -> tuple[str, ...]:
+        return (f"-L{self.folder}", "-lminnow", "-Xlinker", f"-rpath={self.folder}")
+
+    def _swiftc(self, *arguments: str, mode: int = 6) -> None:
+        include = ("-I", str(IOS / "CMinnow/include"), "-I", str(self.folder))
+        run_tool("swiftc", "-swift-version", str(mode), "-warnings-as-errors", *include, *arguments)
+
+
+_NO_SCRIPT = ("-parse-as-library",)
+
+
 def compile_library(library: Path, sources: Sequence[Path], *flags: str) -> Path:
-    """Compile the core and more into a shared library, against MNN."""
+    """Compile the core and more, which may need further flags, into a library against MNN."""
     core = [NATIVE / name for name in (*TOKENIZER, *INDEX, *CORE, *C_API)]
-    hidden = ("-fPIC", "-fvisibility=hidden", *with_mnn(), *flags)
-    made = compile_objects([*core, *sources], *hidden)
+    hidden = ("-fPIC", "-fvisibility=hidden", *with_mnn())
+    made = compile_objects(core, *hidden) + compile_objects(sources, *hidden, *flags)
     run_tool(
         "g++",
         "-shared",

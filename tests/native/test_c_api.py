@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import ctypes
+import hashlib
 import json
 import re
 import shutil
@@ -36,7 +37,6 @@ from fakes.native_api import (
 from fakes.searching import DOCUMENTS, write_documents
 
 from minnow import Embedder, Reranker
-from minnow.backend_choice import read_choice
 from minnow.convert import convert
 from minnow.indexfile.fingerprint import Fingerprint
 from minnow.indexfile.models import open_model
@@ -67,19 +67,34 @@ def reranker(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
 
 
 @pytest.mark.tool("cmake")
+@pytest.mark.tool("javac")
 @pytest.mark.tool("g++")
-def test_cmake_builds_it_without_mnn(tmp_path: Path) -> None:
-    run_tool(
-        "cmake", "-S", str(NATIVE), "-B", str(tmp_path), "-DMNN_ROOT=", "-DCMAKE_BUILD_TYPE=Debug"
-    )
+def test_cmake_builds_the_bridge_without_mnn(tmp_path: Path) -> None:
+    """It is the build file of Android, whose library has segments for pages of 16 KB."""
+    include = " ".join(flag for flag in jni_flags() if flag.startswith("-isystem"))
+    flags = ("-DMNN_ROOT=", "-DCMAKE_BUILD_TYPE=Debug", f"-DCMAKE_CXX_FLAGS={include}")
+    run_tool("cmake", "-S", str(ANDROID / "cpp"), "-B", str(tmp_path), *flags)
     run_tool("cmake", "--build", str(tmp_path))
-    done = subprocess.run([tmp_path / "minnow-embed", "--help"], capture_output=True, check=False)
-    assert done.returncode == 0
+    program = tmp_path / "minnow/minnow-embed"
+    assert subprocess.run([program, "--help"], capture_output=True, check=False).returncode == 0
+    read = ["readelf", "-lW", str(tmp_path / "libminnow_jni.so")]
+    rows = subprocess.run(read, capture_output=True, text=True, check=True).stdout.splitlines()
+    aligned = [int(row.split()[-1], 16) for row in rows if row.split()[:1] == ["LOAD"]]
+    assert aligned
+    assert min(aligned) == 16384
     run_tool("cmake", "--install", str(tmp_path), "--prefix", str(tmp_path / "installed"))
     consumer = build_consumer(tmp_path / "consumer", tmp_path / "installed")
     command = [str(consumer), "bundle", "docs.index", "notes.memory", "a"]
     done = subprocess.run(command, capture_output=True, check=False)
     assert done.stderr == b"This library was built without MNN, which runs models.\n"
+
+
+@pytest.mark.parametrize("name", ["build_aar.sh", "build_xcframework.sh", "mnn_sdk.sh"])
+def test_scripts_have_no_fault_that_tools_find(name: str) -> None:
+    script = str(NATIVE / "tools" / name)
+    run_tool("bash", "-n", script)
+    if shutil.which("shellcheck"):
+        run_tool("shellcheck", script)
 
 
 def build_consumer(folder: Path, prefix: Path) -> Path:
@@ -136,6 +151,18 @@ def test_a_library_without_mnn_has_every_function(core_library: Library) -> None
     assert [name for name in header if not hasattr(core_library.functions, name)] == []
     with pytest.raises(NativeError, match="built without MNN"):
         core_library.call("minnow_is_proven", b"bundle", None, result=ctypes.c_int32)
+
+
+@pytest.mark.tool("g++")
+@pytest.mark.parametrize("size", [0, 1, 55, 56, 64, 2**18 - 1, 2**18, 2**18 + 100])
+def test_the_hash_of_a_file(core_library: Library, tmp_path: Path, size: int) -> None:
+    file = tmp_path / "file"
+    file.write_bytes(b"\x80fish" * (size // 5) + b"f" * (size % 5))
+    digits = ctypes.create_string_buffer(65)
+    core_library.call("minnow_sha256", bytes(file), digits, result=ctypes.c_int32)
+    assert digits.value.decode() == hashlib.sha256(file.read_bytes()).hexdigest()
+    with pytest.raises(NativeError, match="cannot be read"):
+        core_library.call("minnow_sha256", bytes(tmp_path / "gone"), digits)
 
 
 class TestCalled:
@@ -295,35 +322,6 @@ class TestCalled:
         [refusal] = run_java(tmp_path, "dev.minnow.CheckReranker", bundle.folder)
         assert "is an embedding model" in refusal
 
-    @pytest.mark.tool("javac")
-    @pytest.mark.tool("kotlinc")
-    def test_from_kotlin(self, bundle: Bundle, reranker: Bundle, tmp_path: Path) -> None:
-        compile_bridge(tmp_path)
-        stubs = HERE / "jvm/stubs"  # of what Index.kt and Memory.kt need, which are only compiled
-        java = [*(ANDROID / "java/dev/minnow").glob("*.java"), *stubs.rglob("*.java")]
-        run_tool("javac", "-d", str(tmp_path), *map(str, java))
-        kotlin = ANDROID / "kotlin/dev/minnow"
-        parts = [*kotlin.glob("*.kt"), kotlin / "sample/Sentences.kt", *stubs.glob("*.kt")]
-        checks = [HERE / "jvm/Check.kt", HERE / "jvm/CheckReranker.kt"]
-        jar = ("-cp", str(tmp_path), "-d", str(tmp_path / "kotlin.jar"), "-include-runtime")
-        run_tool("kotlinc", *jar, *map(str, (*parts, *checks)))
-        sentences = ["the blue fish sleep", "a big red river", "two green runs"]
-        lines = run_java(
-            tmp_path, "dev.minnow.CheckKt", bundle.folder, *sentences, given="a big red river\n"
-        )
-        assert lines == ["a big red river", "This embedder is closed."]
-        assert read_choice(bundle.folder.with_name("bundle.json")).threads == 2
-        label, *rows, size, closed = run_java(
-            tmp_path, "dev.minnow.CheckRerankerKt", reranker.folder, TEXTS[0],
-            given="".join(f"{text}\n" for text in sentences),
-        )  # fmt: skip
-        with Reranker.open(reranker) as opened:
-            ranked = opened.rank(TEXTS[0], sentences)
-            scores = opened.predict([(TEXTS[0], text) for text in sentences])
-        assert (label, size, closed) == (opened.labels[0], "1", "This reranker is closed.")
-        assert [int(row.split()[0]) for row in rows[:3]] == [row["corpus_id"] for row in ranked]
-        assert np.abs(np.array(rows[3:], dtype=np.float32) - scores).max() < 2e-5
-
 
 def compile_bridge(folder: Path) -> None:
     compile_library(folder / "libminnow_jni.so", [ANDROID / "cpp/minnow_jni.cpp"], *jni_flags())
@@ -333,14 +331,13 @@ def run_java(folder: Path, name: str, *arguments: object, given: str | None = No
     """Return what a class prints on stderr; MNN prints to stdout."""
     lines = "".join(base64.b64encode(text.encode()).decode() + "\n" for text in TEXTS)
     java = java_home() / "bin/java"
-    path = f"{folder}:{folder}/kotlin.jar"
     command = [
         java,
         "-Xcheck:jni",
         f"-Djava.library.path={folder}",
         "-Dsun.jnu.encoding=UTF-8",
         "-cp",
-        path,
+        folder,
         name,
     ]
     done = subprocess.run(

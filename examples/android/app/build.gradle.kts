@@ -1,39 +1,22 @@
 plugins {
     id("com.android.application")
     id("org.jetbrains.kotlin.android")
+    id("org.jetbrains.kotlin.plugin.compose")
 }
 
-// MNN for arm64-v8a, in a form that native/cmake/FindMNN.cmake takes: -PmnnRoot=/path, or mnnRoot in gradle.properties. Without
-// it the project syncs and builds all but the embedder.
-val mnnRoot = providers.gradleProperty("mnnRoot").orElse("")
-val mnnInclude = providers.gradleProperty("mnnInclude").orElse("")
-
 android {
-    namespace = "dev.minnow"
+    namespace = "dev.minnow.notes"
     compileSdk = 35
-    ndkVersion = "28.0.13004108" // r28 and later: pages of 16 KB
 
     defaultConfig {
-        applicationId = "dev.minnow.sample"
+        applicationId = "dev.minnow.notes"
         minSdk = 24
         targetSdk = 35
         versionCode = 1
         versionName = "1.0"
         ndk { abiFilters += "arm64-v8a" }
-        externalNativeBuild {
-            cmake {
-                arguments += listOf(
-                    "-DANDROID_STL=c++_shared", "-DMNN_ROOT=${mnnRoot.get()}", "-DMNN_INCLUDE=${mnnInclude.get()}"
-                )
-                targets += "minnow_jni"
-            }
-        }
     }
-    externalNativeBuild { cmake { path = file("src/main/cpp/CMakeLists.txt") } }
-    sourceSets["main"].apply {
-        kotlin.srcDir("src/main/kotlin")
-        jniLibs.srcDir(layout.buildDirectory.dir("mnn"))
-    }
+    buildFeatures { compose = true }
     packaging { jniLibs { useLegacyPackaging = false } }
     androidResources { noCompress += listOf("mnn", "bin") }
     compileOptions {
@@ -44,12 +27,9 @@ android {
 }
 
 dependencies {
-    implementation("org.jetbrains.kotlinx:kotlinx-coroutines-android:1.9.0")
+    implementation(project(":minnow"))
+    implementation(platform("androidx.compose:compose-bom:2024.12.01"))
+    implementation("androidx.activity:activity-compose:1.9.3")
+    implementation("androidx.compose.material3:material3")
+    implementation("androidx.lifecycle:lifecycle-viewmodel-ktx:2.8.7")
 }
-
-val copyMnn by tasks.registering(Copy::class) {
-    onlyIf { mnnRoot.get().isNotEmpty() }
-    from(mnnRoot.map { listOf("$it/lib", "$it/arm64-v8a") }) { include("libMNN*.so", "libllm.so") }
-    into(layout.buildDirectory.dir("mnn/arm64-v8a"))
-}
-tasks.named("preBuild") { dependsOn(copyMnn) }

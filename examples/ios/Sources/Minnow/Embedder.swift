@@ -36,84 +36,94 @@ public struct Options: Sendable {
     }
 }
 
-/// An error; the message names the file or text and the fault.
-public struct EmbedderError: LocalizedError {
-    public let message: String
-    public var errorDescription: String? { message }
-
-    public init(message: String) {
-        self.message = message
-    }
-}
-
-/// A pointer of the library, which may be used from any thread.
-struct Handle: @unchecked Sendable {
-    let pointer: OpaquePointer
-}
-
 /// Turns texts into vectors, one call after the other, off the main thread.
+///
+/// The functions of this package throw `MinnowError`.
 public actor Embedder {
     /// The number of floats in a vector.
     public nonisolated let width: Int
     /// The embedder for indexes and memories, whose functions take turns with those here.
-    nonisolated let shared: Handle
-    private var handle: OpaquePointer { shared.pointer }
+    nonisolated let handle: Handle
 
-    /// Opens a bundle or an mnn-llm directory.
-    ///
-    /// With `bestRecord`, a file of the app's own, the fastest backend and mode that gives the
-    /// bundle's vectors on this device is taken and kept there; the options choose threads and
-    /// power only.
-    public init(folder: URL, options: Options = Options(), bestRecord: URL? = nil) throws {
-        var given = options.given
-        let opened: OpaquePointer = try callNative { message, size in
-            guard let record = bestRecord else { return minnow_open(folder.path, &given, message, size) }
-            return minnow_open_best(folder.path, record.path, &given, message, size)
-        }
-        shared = Handle(pointer: opened)
-        width = Int(minnow_width(opened))
+    private init(_ handle: Handle) {
+        self.handle = handle
+        width = Int(minnow_width(handle.pointer))
     }
 
-    deinit {
-        minnow_close(shared.pointer)
+    /// Opens a bundle or an mnn-llm directory.
+    public static func open(_ folder: URL, options: Options = Options()) async throws -> Embedder {
+        var given = options.given
+        return try opened { minnow_open(folder.path, &given, $0.0, $0.1) }
+    }
+
+    /// Opens a bundle on the fastest backend and mode that gives its vectors on this device.
+    ///
+    /// `record` is a file of the app's own, which keeps what was tried; the options choose threads and power only.
+    public static func openBest(_ folder: URL, record: URL, options: Options = Options()) async throws -> Embedder {
+        var given = options.given
+        return try opened { minnow_open_best(folder.path, record.path, &given, $0.0, $0.1) }
+    }
+
+    /// Makes an embedder of an app's own function, which returns a vector for each text, or nil if it fails.
+    ///
+    /// `model` is the JSON of the fact "model" of index files (docs/index-format.md).
+    public static func wrap(
+        model: String, _ encode: @escaping @Sendable ([String], Role) -> [[Float]]?
+    ) async throws -> Embedder {
+        let own = OwnEncoder(encode)
+        var given = minnow_encoder(context: Unmanaged.passUnretained(own).toOpaque()) { context, given, count, role, vectors in
+            let own = Unmanaged<OwnEncoder>.fromOpaque(context!).takeUnretainedValue()
+            let rows = own.encode(texts(given, count), Role(rawValue: role) ?? .none)
+            guard let rows, rows.count == count, rows.allSatisfy({ $0.count == own.width }) else { return 1 }
+            for (n, row) in rows.enumerated() {
+                (vectors! + n * own.width).update(from: row, count: row.count)
+            }
+            return 0
+        }
+        let pointer = try callNative { minnow_wrap(&given, model, $0.0, $0.1) }
+        let made = Embedder(Handle(pointer, uses: own, close: minnow_close))
+        own.width = made.width
+        return made
+    }
+
+    /// Returns whether the bundle's manifest proves its vectors with these options on this kind of processor.
+    public static func isProven(_ folder: URL, options: Options = Options()) throws -> Bool {
+        var given = options.given
+        return try countNative { Int64(minnow_is_proven(folder.path, &given, $0.0, $0.1)) } == 1
+    }
+
+    private static func opened(_ open: (Message) -> OpaquePointer?) throws -> Embedder {
+        Embedder(Handle(try callNative(open), close: minnow_close))
     }
 
     /// Returns a vector for each text.
     public func encode(_ texts: [String], role: Role = .none) throws -> [[Float]] {
         var rows = [Float](repeating: 0, count: texts.count * width)
-        var message = [CChar](repeating: 0, count: 1000)
-        let failed = withViews(of: texts) { views in
-            minnow_encode(handle, views, views.count, role.rawValue, &rows, &message, message.count)
-        }
-        if failed != 0 {
-            throw EmbedderError(message: String(cString: message))
+        try withViews(of: texts) { views in
+            try checkNative {
+                minnow_encode(handle.pointer, views, views.count, role.rawValue, &rows, $0.0, $0.1)
+            }
         }
         return texts.indices.map { Array(rows[$0 * width..<($0 + 1) * width]) }
     }
-}
 
-/// Calls a function of minnow.h, which takes a place for a message and its size, and returns what that returns.
-///
-/// Where the function returns nil, throws its message.
-func callNative<Found>(_ function: (UnsafeMutablePointer<CChar>?, Int) -> Found?) throws -> Found {
-    var message = [CChar](repeating: 0, count: 1000)
-    let found = message.withUnsafeMutableBufferPointer { function($0.baseAddress, $0.count) }
-    guard let found else {
-        throw EmbedderError(message: String(cString: message))
+    /// Returns the vector of a question.
+    public func encodeQuery(_ text: String) throws -> [Float] {
+        try encode([text], role: .query)[0]
     }
-    return found
+
+    /// Returns the vectors of documents.
+    public func encodeDocument(_ texts: [String]) throws -> [[Float]] {
+        try encode(texts, role: .document)
+    }
 }
 
-/// Calls a function with the texts as minnow.h takes them; they live as long as the call.
-func withViews<Result>(of texts: [String], _ call: ([minnow_text]) throws -> Result) rethrows -> Result {
-    let bytes = texts.flatMap { $0.utf8.map { CChar(bitPattern: $0) } }
-    return try bytes.withUnsafeBufferPointer { buffer in
-        var start = 0
-        return try call(
-            texts.map { text in
-                defer { start += text.utf8.count }
-                return minnow_text(
-                    bytes: buffer.baseAddress.map { $0 + start }, size: text.utf8.count)
-            })
+/// What minnow.h calls for the vectors of an app. The width is set before the first call.
+private final class OwnEncoder: @unchecked Sendable {
+    let encode: @Sendable ([String], Role) -> [[Float]]?
+    var width = 0
+
+    init(_ encode: @escaping @Sendable ([String], Role) -> [[Float]]?) {
+        self.encode = encode
     }
 }

@@ -40,12 +40,34 @@ public struct SearchOptions: Encodable, Sendable {
     /// A date such as 2024-05-31, 2024-05 or 2024.
     public var since: String?
     public var until: String?
-    /// Whether hits that only repeat a better one are left out.
+    /// "scores" or "rrf".
+    public var fusion: String?
+    /// Whether hits that only repeat a better one are left out, and listed in it.
     public var fold = false
     /// How many chunks before and after each hit come along.
     public var context = 0
+    /// How many hits a reranker reads.
+    public var candidates: Int?
+    /// "auto", "codes" or "never": whether binary codes find the nearest vectors of large files.
+    public var sidecar: String?
 
     public init() {}
+}
+
+/// A chunk beside a hit; the names are those of `Neighbour` in Python.
+public struct Neighbour: Decodable, Sendable, Identifiable {
+    public let id: Int64
+    public let number: Int
+    public let headings: [String]
+    public let text: String
+}
+
+/// A hit that only repeats a better one; the names are those of `Repeat` in Python.
+public struct Repeat: Decodable, Sendable, Identifiable {
+    public let id: Int64
+    public let source: String
+    public let number: Int
+    public let score: Double
 }
 
 /// A chunk that a search found; the names are those of `Hit` in Python.
@@ -55,65 +77,104 @@ public struct Hit: Decodable, Sendable, Identifiable {
     public let score: Double
     public let vectorScore: Double?
     public let keywordScore: Double?
+    public let rerankScore: Double?
+    public let firstRank: Int?
     public let source: String
     public let number: Int
     public let headings: [String]
     public let text: String
     public let passage: String
     public let metadata: [String: JSONValue]
+    public let before: [Neighbour]
+    public let after: [Neighbour]
+    public let folded: [Repeat]
 
     private enum CodingKeys: String, CodingKey {
-        case rank, id, score, source, number, headings, text, passage, metadata
+        case rank, id, score, source, number, headings, text, passage, metadata, before, after, folded
         case vectorScore = "vector_score"
         case keywordScore = "keyword_score"
+        case rerankScore = "rerank_score"
+        case firstRank = "first_rank"
     }
 }
 
-/// Search in a file of `minnow index`, one call after the other, off the main thread.
+/// A text to index, whole; the names are those of `Record` in Python.
+public struct Record: Encodable, Sendable, Identifiable {
+    public let id: String
+    public var text: String
+    public var metadata: [String: JSONValue]
+
+    public init(id: String, text: String, metadata: [String: JSONValue] = [:]) {
+        self.id = id
+        self.text = text
+        self.metadata = metadata
+    }
+}
+
+/// Search in a file of `minnow index`, or in one of records that the app puts in; one call after the other, off the main thread.
 public actor Index {
     private let handle: Handle
-    private let embedder: Embedder?  // stays open as long
 
-    /// Opens a file; without an embedder, search with mode "keyword".
-    public init(file: URL, embedder: Embedder? = nil) throws {
-        let opened = try callNative { minnow_open_index(file.path, embedder?.shared.pointer, $0, $1) }
-        handle = Handle(pointer: opened)
-        self.embedder = embedder
+    private init(_ handle: Handle) {
+        self.handle = handle
     }
 
-    deinit {
-        minnow_close_index(handle.pointer)
+    /// Opens a file, and with `create` makes it where there is none, which needs an embedder.
+    ///
+    /// Without an embedder, search with mode "keyword".
+    public static func open(_ file: URL, embedder: Embedder? = nil, create: Bool = false) async throws -> Index {
+        let model = embedder?.handle
+        let opened = try callNative { message in
+            create
+                ? minnow_make_index(file.path, model?.pointer, message.0, message.1)
+                : minnow_open_index(file.path, model?.pointer, message.0, message.1)
+        }
+        return Index(Handle(opened, uses: model, close: minnow_close_index))
     }
 
     /// Returns the number of chunks.
-    public func size() throws -> Int64 {
-        var message = [CChar](repeating: 0, count: 1000)
-        let count = minnow_count(handle.pointer, &message, message.count)
-        if count < 0 {
-            throw EmbedderError(message: String(cString: message))
-        }
-        return count
+    public func size() throws -> Int {
+        try countNative { minnow_count(handle.pointer, $0.0, $0.1) }
     }
 
     /// Returns the best `k` chunks for a question.
-    public func search(_ query: String, k: Int = 10, options: SearchOptions = SearchOptions()) throws -> [Hit] {
+    ///
+    /// `vector` is the question's, where the app has it already; a reranker orders the first hits by the question and their texts.
+    public func search(
+        _ query: String, k: Int = 10, options: SearchOptions = SearchOptions(), vector: [Float]? = nil,
+        reranker: Reranker? = nil
+    ) throws -> [Hit] {
         let chosen = try encoded(options)
         return try withViews(of: [query]) { views in
-            try decoded { minnow_search(handle.pointer, views[0], Int32(k), chosen, nil, 0, $0, $1) }
+            try decoded {
+                minnow_search_reranked(
+                    handle.pointer, reranker?.handle.pointer, views[0], Int32(k), chosen, vector, vector?.count ?? 0, $0.0, $0.1)
+            }
         }
     }
-}
 
-/// Returns a value as JSON.
-func encoded(_ value: some Encodable) throws -> String {
-    String(decoding: try JSONEncoder().encode(value), as: UTF8.self)
-}
+    /// Adds records, or replaces those with the same ids: all of them, or none if that fails. Returns how many were embedded.
+    ///
+    /// A text that has not changed keeps its vector.
+    @discardableResult
+    public func put(_ records: [Record], collection: String = "records") throws -> Int {
+        let given = try encoded(records)
+        return try countNative { minnow_put(handle.pointer, collection, given, $0.0, $0.1) }
+    }
 
-/// Calls a function that answers with JSON, and returns what that says.
-func decoded<Value: Decodable>(
-    _ call: (UnsafeMutablePointer<CChar>?, Int) -> UnsafeMutablePointer<CChar>?
-) throws -> Value {
-    let answer = try callNative(call)
-    defer { minnow_free(answer) }
-    return try JSONDecoder().decode(Value.self, from: Data(bytes: answer, count: strlen(answer)))
+    /// Adds many records in steps, and yields how many are on the disk.
+    public nonisolated func putAll(_ records: [Record], collection: String = "records", step: Int = 16)
+        -> AsyncThrowingStream<StepProgress, any Error>
+    {
+        progress { report in
+            try await inSteps(records, of: step, report) { try await self.put($0, collection: collection) }
+        }
+    }
+
+    /// Drops records by id, all of the collection by default, and returns how many there were.
+    @discardableResult
+    public func remove(_ ids: [String]? = nil, collection: String = "records") throws -> Int {
+        let given = try ids.map { try encoded($0) }
+        return try countNative { minnow_remove(handle.pointer, collection, given, $0.0, $0.1) }
+    }
 }

@@ -1,9 +1,20 @@
 import CMinnow
 import Foundation
 
+/// A query and a document, whose score says how well the document answers.
+public struct TextPair: Sendable {
+    public let query: String
+    public let document: String
+
+    public init(_ query: String, _ document: String) {
+        self.query = query
+        self.document = document
+    }
+}
+
 /// A document in its place: its number among the documents, from 0, and its score.
 public struct RankedDocument: Sendable {
-    public let index: Int
+    public let corpusID: Int
     public let score: Float
 }
 
@@ -11,55 +22,68 @@ public struct RankedDocument: Sendable {
 public actor Reranker {
     /// The name of each score of a pair; one where documents can be ranked.
     public nonisolated let labels: [String]
-    private let handle: OpaquePointer
+    nonisolated let handle: Handle
 
-    /// Opens the bundle of a reranker; with `bestRecord` as `Embedder` does.
-    public init(folder: URL, options: Options = Options(), bestRecord: URL? = nil) throws {
-        var given = options.given
-        let opened: OpaquePointer = try callNative { message, size in
-            guard let record = bestRecord else { return minnow_open_reranker(folder.path, &given, message, size) }
-            return minnow_open_best_reranker(folder.path, record.path, &given, message, size)
-        }
-        handle = opened
-        labels = (0..<minnow_labels(opened)).map { String(cString: minnow_label(opened, $0)) }
+    private init(_ handle: Handle) {
+        self.handle = handle
+        labels = (0..<minnow_labels(handle.pointer)).map { String(cString: minnow_label(handle.pointer, $0)) }
     }
 
-    deinit {
-        minnow_close_reranker(handle)
+    /// Opens the bundle of a reranker.
+    public static func open(_ folder: URL, options: Options = Options()) async throws -> Reranker {
+        var given = options.given
+        return try opened { minnow_open_reranker(folder.path, &given, $0.0, $0.1) }
+    }
+
+    /// Opens it as `Embedder.openBest` does.
+    public static func openBest(_ folder: URL, record: URL, options: Options = Options()) async throws -> Reranker {
+        var given = options.given
+        return try opened { minnow_open_best_reranker(folder.path, record.path, &given, $0.0, $0.1) }
+    }
+
+    /// Makes a reranker of an app's own function, which returns a score for each document, or nil if it fails.
+    public static func wrap(_ score: @escaping @Sendable (String, [String]) -> [Float]?) async throws -> Reranker {
+        let own = OwnScorer(score)
+        var given = minnow_scorer(context: Unmanaged.passUnretained(own).toOpaque()) { context, query, documents, count, scores in
+            let own = Unmanaged<OwnScorer>.fromOpaque(context!).takeUnretainedValue()
+            guard let found = own.score(text(query), texts(documents, count)), found.count == count else { return 1 }
+            scores!.update(from: found, count: count)
+            return 0
+        }
+        let pointer = try callNative { minnow_wrap_reranker(&given, $0.0, $0.1) }
+        return Reranker(Handle(pointer, uses: own, close: minnow_close_reranker))
+    }
+
+    private static func opened(_ open: (Message) -> OpaquePointer?) throws -> Reranker {
+        Reranker(Handle(try callNative(open), close: minnow_close_reranker))
     }
 
     /// Returns the scores of each pair, one for each label.
-    public func predict(_ pairs: [(query: String, document: String)]) throws -> [[Float]] {
+    public func predict(_ pairs: [TextPair]) throws -> [[Float]] {
         var scores = [Float](repeating: 0, count: pairs.count * labels.count)
-        var message = [CChar](repeating: 0, count: 1000)
-        let failed = withViews(of: pairs.flatMap { [$0.query, $0.document] }) { views in
-            let given = pairs.indices.map {
-                minnow_pair(query: views[2 * $0], document: views[2 * $0 + 1])
-            }
-            return minnow_predict(
-                handle, given, given.count, &scores, &message, message.count)
-        }
-        if failed != 0 {
-            throw EmbedderError(message: String(cString: message))
+        try withViews(of: pairs.flatMap { [$0.query, $0.document] }) { views in
+            let given = pairs.indices.map { minnow_pair(query: views[2 * $0], document: views[2 * $0 + 1]) }
+            try checkNative { minnow_predict(handle.pointer, given, given.count, &scores, $0.0, $0.1) }
         }
         return pairs.indices.map { Array(scores[$0 * labels.count..<($0 + 1) * labels.count]) }
     }
 
-    /// Returns the best documents first, `top` at most.
-    public func rank(_ query: String, _ documents: [String], top: Int = .max) throws
-        -> [RankedDocument]
-    {
+    /// Returns the best documents first, `topK` at most.
+    public func rank(_ query: String, _ documents: [String], topK: Int = .max) throws -> [RankedDocument] {
+        let best = min(max(topK, 0), documents.count)
         var rows = [minnow_ranked](repeating: minnow_ranked(), count: documents.count)
-        var message = [CChar](repeating: 0, count: 1000)
-        let best = min(max(top, 0), documents.count)
-        let failed = withViews(of: [query] + documents) { views in
-            minnow_rank(
-                handle, views[0], Array(views.dropFirst()), documents.count, best, &rows, &message,
-                message.count)
+        try withViews(of: documents + [query]) { views in
+            try checkNative { minnow_rank(handle.pointer, views[documents.count], views, documents.count, best, &rows, $0.0, $0.1) }
         }
-        if failed != 0 {
-            throw EmbedderError(message: String(cString: message))
-        }
-        return rows.prefix(best).map { RankedDocument(index: Int($0.index), score: $0.score) }
+        return rows.prefix(best).map { RankedDocument(corpusID: Int($0.index), score: $0.score) }
+    }
+}
+
+/// What minnow.h calls for the scores of an app.
+private final class OwnScorer: Sendable {
+    let score: @Sendable (String, [String]) -> [Float]?
+
+    init(_ score: @escaping @Sendable (String, [String]) -> [Float]?) {
+        self.score = score
     }
 }
