@@ -7,8 +7,8 @@ python benchmarks/cluster.py kills BUNDLE CORPUS.jsonl         # killed at five 
 python benchmarks/cluster.py plan --rate 17500                 # a billion passages, on paper
 ```
 
-A rate is that of the rows which a long run has more than a short one, so that it leaves out what
-opens models and starts clusters.
+A rate is that of the rows after the first third, so that it leaves out what opens models and starts
+clusters. The overhead is that of the rows which a long run has more than a short one.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ class PeerActor:
         return batch
 
 
-def run_peer(model: str, source: Path, output: Path) -> None:
+def run_peer(model: str, source: Path, mark: Callable[[int], None]) -> None:
     """Embed a folder with Ray Data and sentence-transformers, an actor for each CPU."""
     import ray
 
@@ -90,7 +90,10 @@ def run_peer(model: str, source: Path, output: Path) -> None:
         PeerActor, fn_constructor_args=(model,), batch_size=BATCH, num_cpus=0.5,
         compute=ray.data.ActorPoolStrategy(size=cpus),
     )  # fmt: skip
-    mapped.write_parquet(str(output))
+    done = 0
+    for batch in mapped.iter_batches(batch_size=None):
+        done += len(batch["text"])
+        mark(done)
 
 
 def actor_memory() -> list[int]:
@@ -114,39 +117,58 @@ def rates(arguments: argparse.Namespace) -> None:
     with Embedder.open(arguments.bundle) as embedder:
         tokens = [len(ids) for ids in embedder.token_ids(table["text"].to_pylist())]
     memory: list[list[int]] = []
+    skipped = arguments.rows // 3
 
-    def here(source: Path, output: Path) -> None:
-        embed_folder(source, output, job, rows=part)
+    def here(source: Path, output: Path, mark: Callable[[int], None]) -> None:
+        embed_folder(source, output, job, rows=part, progress=lambda done, total: mark(done))
 
-    def on_ray(source: Path, output: Path) -> None:
+    def on_ray(source: Path, output: Path, mark: Callable[[int], None]) -> None:
         memory.clear()
-        embed_folder(source, output, job, rows=part, cluster="ray",
-                     progress=lambda done, total: memory.append(actor_memory()))  # fmt: skip
 
-    def stream(source: Path, output: Path) -> None:
+        def progress(done: int, total: int) -> None:
+            memory.append(actor_memory())
+            mark(done)
+
+        embed_folder(source, output, job, rows=part, cluster="ray", progress=progress)
+
+    def stream(source: Path, output: Path, mark: Callable[[int], None]) -> None:
         texts = parquet.read_table(source)["text"].to_pylist()
         with Embedder.open(arguments.bundle, engine="fastest", on_truncate="ignore") as embedder:
-            for _ in embedder.encode_stream(texts):
-                pass
+            for rows in (slice(skipped), slice(skipped, None)):
+                for _ in embedder.encode_stream(texts[rows]):
+                    pass
+                mark(rows.stop or len(texts))
 
-    def peer(source: Path, output: Path) -> None:
-        run_peer(arguments.model, source, output)
+    def peer(source: Path, output: Path, mark: Callable[[int], None]) -> None:
+        run_peer(arguments.model, source, mark)
 
-    systems: dict[str, Callable[[Path, Path], None]] = {
-        "stream": stream, "here": here, "ray": on_ray, "peer": peer,
-    }  # fmt: skip
+    systems = {"stream": stream, "here": here, "ray": on_ray, "peer": peer}
     systems = {name: systems[name] for name in arguments.only or systems}
     found: dict[str, list[float]] = {name: [] for name in systems}
     for _ in range(arguments.rounds):
         for name, system in systems.items():
-            short = seconds(system, table.slice(0, 2 * part))
-            found[name].append(sum(tokens[2 * part :]) / (seconds(system, table) - short))
+            marks = marks_of(system, table)
+            first = next(mark for mark in marks if mark[1] >= skipped)
+            each = (marks[-1][1] - first[1]) / (marks[-1][0] - first[0])
+            found[name].append(each * statistics.mean(tokens))
             print(f"{name}: {found[name][-1]:,.0f} tokens/s", flush=True)
     for name, values in found.items():
         print(f"{name}: median {statistics.median(values):,.0f} tokens/s")
     if memory:
         quarters = [memory[len(memory) * n // 4] for n in range(4)] + memory[-1:]
         print("MB of the actors in the last run, after each quarter of its parts:", *quarters)
+
+
+def marks_of(
+    run: Callable[[Path, Path, Callable[[int], None]], None], table: pa.Table
+) -> list[tuple[float, int]]:
+    """Run over a table in a folder of its own; return when how many rows were done."""
+    marks: list[tuple[float, int]] = []
+    with tempfile.TemporaryDirectory() as name:
+        (source := Path(name) / "corpus").mkdir()
+        parquet.write_table(table, source / "corpus.parquet")
+        run(source, Path(name) / "out", lambda rows: marks.append((time.perf_counter(), rows)))
+    return marks
 
 
 def seconds(run: Callable[[Path, Path], None], table: pa.Table) -> float:
