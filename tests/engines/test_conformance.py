@@ -128,7 +128,10 @@ class TestOpenVino(OnnxEngineSuite):
             expected = rig.reference.hidden_states(ids)
             np.testing.assert_allclose(states[: len(ids)], expected, atol=0.1)
 
-    def test_threads_are_not_bound_to_the_first_cpus(self, rig: Rig) -> None:
+    def test_fewer_threads_than_cpus_are_not_bound_to_the_first(
+        self, rig: Rig, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("minnow.engines.openvino.usable_cpus", lambda: 2)
         engine: Any = open_engine(rig.model, rig.spec, EngineOptions("openvino", threads=1))
         engine.run(TokenBatch.pad([row(3)], 0))
         compiled = engine._whole._request.get_compiled_model()

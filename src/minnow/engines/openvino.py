@@ -17,6 +17,7 @@ from minnow.engines.base import (
     model_name,
     one_line,
     output_rank,
+    usable_cpus,
 )
 from minnow.engines.forks import RuntimeThreads
 from minnow.engines.openvino_library import own_signal_stack, without_telemetry
@@ -86,11 +87,13 @@ class OpenVinoEngine:
         check_threads(threads)
         _refuse_after_fork()
         self._model, self._spec, self.interface, self._width = model, spec, interface, width
-        self._hints = {
+        self._hints: dict[str, str | int | bool] = {
             "INFERENCE_PRECISION_HINT": precision,
             "INFERENCE_NUM_THREADS": threads or 0,
-            "ENABLE_CPU_PINNING": False,  # every process would bind its threads to the first CPUs
         }
+        if threads is not None and threads < usable_cpus():
+            # processes side by side would all bind their threads to the same, the first CPUs
+            self._hints["ENABLE_CPU_PINNING"] = False
         self.threads = threads or default_threads()
         self._lock = threading.Lock()
         self._lanes: tuple[_Lane, ...] = ()
