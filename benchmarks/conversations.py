@@ -3,18 +3,22 @@
 `conversations.txt` holds short scenes between two people, written by hand, with questions and the
 turns that answer them. A seed puts them into sessions over a year, with small talk between, and
 decides who says what. In that file `== name` begins a scene, `-- days` a later session of it, `^n`
-numbers a turn, and `Q kind: question | n ...` names the turns that answer.
+numbers a turn, and `Q kind: question | n ...` names the turns that answer. `conversations_long.txt`
+has scenes of longer turns, written after memory's weights were chosen and used for no choice of
+them; `notes.txt` has facts on two people that nobody says, with questions.
 """
 
 from __future__ import annotations
 
 import random
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 FILE = Path(__file__).with_name("conversations.txt")
+LONG = Path(__file__).with_name("conversations_long.txt")
+NOTES = Path(__file__).with_name("notes.txt")
 BEGIN = datetime(2024, 2, 3, 17, 30, tzinfo=timezone.utc)
 END = datetime(2025, 6, 20, 12, tzinfo=timezone.utc)
 """The time of the questions."""
@@ -88,10 +92,11 @@ class _Scene:
     questions: list[tuple[str, str, list[str]]]
 
 
-def read_scenes() -> list[_Scene]:
-    """Read the file: scenes with parts of (days later, turns) and questions."""
+def read_scenes(*files: Path) -> list[_Scene]:
+    """Read scenes with parts of (days later, turns) and questions."""
     scenes = []
-    for block in FILE.read_text(encoding="utf-8").split("== ")[1:]:
+    text = "".join(file.read_text(encoding="utf-8") for file in files)
+    for block in text.split("== ")[1:]:
         name, *lines = block.strip().splitlines()
         scene = _Scene(name, [(0, [])], [])
         for line in lines:
@@ -107,15 +112,18 @@ def read_scenes() -> list[_Scene]:
     return scenes
 
 
-def make_conversation(seed: int, people: tuple[str, ...]) -> Conversation:
+def make_conversation(
+    seed: int, people: tuple[str, ...], files: tuple[Path, ...] = (FILE,)
+) -> Conversation:
     """Put all scenes into sessions of two of the people, and ask the questions."""
+    scenes = read_scenes(*files)
     chance = random.Random(seed)
     days = [chance.uniform(5, 16) for _ in range(36)]
     starts = [BEGIN + timedelta(days=sum(days[: i + 1])) for i in range(len(days))]
     starts = [start.replace(hour=chance.randint(8, 20)) for start in starts if start < END]
     pairs = [tuple(chance.sample(people, 2)) for _ in starts]
     held: list[list[tuple[_Scene, int, str, str]]] = [[] for _ in starts]
-    for scene in chance.sample(read_scenes(), k=71):
+    for scene in chance.sample(scenes, k=len(scenes)):
         later = sum(days for days, _ in scene.parts)
         last = max(i for i, at in enumerate(starts) if (starts[-1] - at).days >= later)
         place = chance.randint(0, last)
@@ -187,6 +195,27 @@ def _ask(
         dated = f"{fill(text)[:-1]} {when}?"
         evidence = frozenset(turn.number for turn in turns)
         made.questions.append(Question(dated, "dated", evidence, scene.name))
+
+
+def ask_the_other(made: Conversation) -> list[Question]:
+    """Return the questions with the name of the person who did not say the answer."""
+    found = []
+    for question in made.questions:
+        turns = [made.turns[number] for number in question.evidence]
+        names = {turn.speaker for turn in turns}
+        others = {turn.speaker for turn in made.turns if turn.session == turns[0].session} - names
+        if len(names) == len(others) == 1 and not any(other in question.text for other in others):
+            text = question.text.replace(*names, *others)
+            if text != question.text:
+                found.append(replace(question, text=text, kind="other"))
+    return found
+
+
+def read_notes(a: str, b: str) -> list[tuple[str, list[str]]]:
+    """Read facts on two people, each with questions."""
+    lines = NOTES.read_text(encoding="utf-8").format(a=a, b=b).splitlines()
+    rows = (line.split(" | ") for line in lines)
+    return [(fact, questions.split(" ; ")) for fact, questions in rows]
 
 
 def _expressions(at: datetime) -> list[str]:

@@ -106,6 +106,12 @@ private:
         double score, similarity;
         std::vector<std::pair<std::string, double>> parts;
     };
+    // A question as the speaker would ask it, whom it names; and as it was asked, for memories without a speaker, if that differs.
+    struct Form {
+        std::string words;
+        std::vector<float> vector;
+    };
+    using Forms = std::vector<Form>;
     // The places of the turn before and of the turn after each memory, or kNone.
     struct Turns {
         Places before, after;
@@ -121,7 +127,7 @@ private:
     Turns find_turns() const;
     Ids window_of(const Places& next, size_t place, int size) const;
     Mentions find_mentions(const std::string& query) const;
-    std::vector<Ranked> rank(const Mentions& mentions, const std::vector<float>& vector, const std::optional<Period>& period,
+    std::vector<Ranked> rank(const Mentions& mentions, const Forms& forms, const std::optional<Period>& period,
                              size_t count, const Ids* allowed, int64_t now, const Weights& weights, const Turns& turns);
     std::optional<Ids> allowed(const RecallOptions& asked);
     std::vector<Item> read_items(const Ids& ids);

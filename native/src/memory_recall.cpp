@@ -35,14 +35,17 @@ std::vector<Recalled> Memory::recall(const std::string& query, size_t k, const R
         for (auto& row : rows_) latest = std::max(latest.value_or(row.created), row.created);
         return find_mentions(query);
     });
-    auto vector = encode_with(model_, file_, {mentions.first_person}, Role::kQuery);
+    bool all_said = std::all_of(rows_.begin(), rows_.end(), [&](auto& row) { return labels_[row.label].speaker.has_value(); });
+    Forms forms;
+    forms.push_back({mentions.words, encode_with(model_, file_, {mentions.first_person}, Role::kQuery)});
+    if (mentions.words != query && !all_said) forms.push_back({query, encode_with(model_, file_, {query}, Role::kQuery)});
     auto period = find_period(query, time, latest, asked.zone);
     auto found = file_.reading([&] {
         refresh();
         auto ids = allowed(asked);
         std::vector<Recalled> recalled;
         Turns turns = find_turns();
-        for (auto& one : rank(mentions, vector, period, k, ids ? &*ids : nullptr, time, asked.weights, turns)) {
+        for (auto& one : rank(mentions, forms, period, k, ids ? &*ids : nullptr, time, asked.weights, turns)) {
             auto item = read_items({rows_[one.place].id});
             if (item.empty()) file_.fail_damaged("a memory is missing");
             Recalled memory{std::move(item[0]), one.score, one.similarity, std::move(one.parts), {}, {}};
@@ -107,7 +110,7 @@ Memory::Ids Memory::window_of(const Places& next, size_t place, int size) const 
     return found;
 }
 
-std::vector<Memory::Ranked> Memory::rank(const Mentions& mentions, const std::vector<float>& vector,
+std::vector<Memory::Ranked> Memory::rank(const Mentions& mentions, const Forms& forms,
                                          const std::optional<Period>& period, size_t count, const Ids* allowed, int64_t now,
                                          const Weights& weights, const Turns& turns) {
     std::vector<size_t> chosen;
@@ -115,10 +118,17 @@ std::vector<Memory::Ranked> Memory::rank(const Mentions& mentions, const std::ve
         if (!allowed || std::binary_search(allowed->begin(), allowed->end(), rows_[place].id)) chosen.push_back(place);
     if (chosen.empty()) return {};
     index_words();
-    std::vector<double> words(rows_.size()), similar = matrix_.exact(vector.data()), near = similar;
-    Ranking worded = keywords_.search(mentions.words, kMostRecalled, allowed);
-    for (size_t i = 0; i < worded.size(); ++i)
-        if (size_t place = place_of(worded.ids[i]); place != kNone) words[place] = worded.scores[i];
+    std::vector<double> words(rows_.size()), similar(rows_.size());
+    for (size_t form = 0; form < forms.size(); ++form) {
+        auto compared = [&](size_t place) { return form == (forms.size() == 2 && !labels_[rows_[place].label].speaker); };
+        auto scores = matrix_.exact(forms[form].vector.data());
+        for (size_t place = 0; place < rows_.size(); ++place)
+            if (compared(place)) similar[place] = scores[place];
+        Ranking worded = keywords_.search(forms[form].words, kMostRecalled, allowed);
+        for (size_t i = 0; i < worded.size(); ++i)
+            if (size_t place = place_of(worded.ids[i]); place != kNone && compared(place)) words[place] = worded.scores[i];
+    }
+    std::vector<double> near = similar;
     double least = matrix_.kind() == Similarity::kCosine ? kNoScore : at_rank(near, kDepth);
     for (double& score : near) score = std::max(score, least);  // search scales by the least of those that it considers
     auto relevance = hybrid_scores(near, words, matrix_.kind());

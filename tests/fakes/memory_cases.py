@@ -75,6 +75,8 @@ MEMORY_STEPS: tuple[dict[str, Any], ...] = (
     {"remember": [_said("Eggs and milk", 0.2), _said("milk and eggs", 0.1)]},
     {"remember": [_said("The 35 bus", 0.1), _said("The 3.5 bus", 0.1)]},
     {"remember": [_said("Emma should avoid peanuts in Vienna.", 0, sources=[1, 4])]},
+    {"remember": [_said("[3 May 2025] Tom: I lost my keys in Oslo.", 210),
+                  _said("Tom keeps the keys of the car in the kitchen.", 5)]},
     *({"recall": query, "options": {"touch": False}} for query in (
         "what can I cook for Emma?", "Where does Tom live?", "what did Anna say about the keys",
         "Will the meeting move?", "When did Bob come?", "what happened two weeks ago",
@@ -84,7 +86,7 @@ MEMORY_STEPS: tuple[dict[str, Any], ...] = (
         "before 2020", "after November 20th", "last weekend", "this month", "31 February",
         "STRASSE", "厨房", "the the", "", "until 2019-12", "a couple of months ago",
         "in winter 2024", "in April about 20 people", "May I come?", "last 2 years",
-        "the year 2019 of Tom's life",
+        "the year 2019 of Tom's life", "where are Tom's keys?", "Where does Anna put her keys?",
     )),
     {"recall": "keys", "options": {"touch": False, "window": 2, "session": "call 1"}},
     {"recall": "car", "options": {"touch": False, "tags": ["car"]}},

@@ -38,7 +38,15 @@ RIVER = (
     "today the river is cold and deep",
 )
 NAIVE = START.replace(tzinfo=None)
+
+
 TRAIN = ("the night train leaves from nine", "nine is where the night train leaves from again")
+
+
+def cosine(query: str, text: str) -> float:
+    """Return the similarity that the fake model gives."""
+    model = FakeModel()
+    return float(model.encode_queries([query])[0] @ model.encode_documents([text])[0])
 
 
 @pytest.fixture
@@ -279,6 +287,23 @@ class TestRecall:
         assert hear("will it rain, and what will we do?").speakers == frozenset()
         assert hear("When did Will leave?").first_person == "When did I leave?"
         assert hear("When did will smith leave?").first_person == "When did I leave?"
+
+    def test_facts_that_nobody_said_are_found_by_the_name(self, memory: Memory) -> None:
+        for who in ("Tom", "Eve", "Tom", "Eve"):
+            memory.remember("Hey, I like my boat", speaker=who)
+        facts = [memory.remember(f"{who} works on a ship") for who in ("Tom", "Eve")]
+        for fact, who in zip(facts, ("Tom", "Eve"), strict=True):
+            question = f"Where does {who} work?"
+            found = memory.recall(question, weights=Weights(speaker=0))[0]
+            assert found.item.id == fact.id
+            assert found.similarity == pytest.approx(cosine(question, fact.text), abs=1e-3)
+        assert memory.recall("Does Eve like boats?")[0].item.speaker == "Eve"
+
+    def test_dates_in_brackets_before_the_name(self, memory: Memory) -> None:
+        for text in ("[3 May 2024] Tom: I left", "(2024-05-04): Tom: I came", "Tom: I sat"):
+            memory.remember(text)
+        hear = memory._view.data().find_mentions
+        assert hear("When did Tom leave?").first_person == "When did I leave?"
 
     def test_a_reranker_orders_what_was_found(self, memory: Memory) -> None:
         memory.remember_many(

@@ -138,6 +138,13 @@ class Columns:
         named: NDArray[np.bool_] = np.array([*hits, False], bool)[self.rows["label"]]
         return named
 
+    def said(self) -> NDArray[np.bool_]:
+        """Return for each memory whether it has a speaker."""
+        said: NDArray[np.bool_] = np.array(
+            [*(speaker is not None for speaker, _ in self._named), False], bool
+        )[self.rows["label"]]
+        return said
+
     def window(self, place: int, size: int) -> tuple[list[int], list[int]]:
         """Return the places of the turns before and after a memory, in order."""
         sides = []

@@ -276,8 +276,10 @@ class Memory(OpenIndexFile):
         with self.store.reading():
             columns = self._view.data()
             mentions, latest = columns.find_mentions(query), columns.latest
-        vector = model.encode_queries([mentions.first_person])[0]
-        question = Question(mentions, vector, find_period(query, now, latest))
+            first = mentions.first_person if columns.said().all() else query
+        forms = list(dict.fromkeys((first, mentions.first_person)))
+        vectors = model.encode_queries(forms)[[0, -1]]
+        question = Question(mentions, vectors, find_period(query, now, latest))
         with self.store.reading():
             allowed = self._view.allowed(selection)
             at, chosen = milliseconds_of(now), weights or Weights()

@@ -1,7 +1,8 @@
 """Speakers and tags that a question names.
 
 A speaker says "I" and "my", and a question has the name in its place. So the name chooses
-memories of that speaker, and is no word to look for: other speakers address each other by it.
+memories of that speaker, and among what was said it is no word to look for: other speakers address
+each other by it. A memory without a speaker has the name as the question does.
 """
 
 from __future__ import annotations
@@ -16,8 +17,12 @@ from minnow.memory.word_index import QUESTION_WORDS
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-PREFIX = re.compile(r"\s*([^\W\d_][\w.'-]*(?: [^\W\d_][\w.'-]*){0,2}?)(?:: | said[,:]? [\"'“‘])")
-"""The name at the beginning of a text that tells what somebody said."""
+PREFIX = re.compile(
+    r"\s*(?:[\[(][^\])]{1,40}[\])]:?\s*)?"
+    r"([^\W\d_][\w.'-]*(?: [^\W\d_][\w.'-]*){0,2}?)(?:: | said[,:]? [\"'“‘])"
+)
+"""The name at the beginning of a text that tells what somebody said, perhaps behind a date in
+brackets."""
 
 _FEW = 3
 """How many texts begin with a name before it is taken for that of a speaker."""
@@ -64,12 +69,14 @@ class Mentions:
     Attributes:
         speakers: The speakers.
         tags: The tags, folded.
-        words: The words to look for: without the speakers.
-        first_person: The text to embed: as the speaker would ask it.
+        asked: The question.
+        words: Its words to look for in what was said: without the speakers.
+        first_person: The text to compare with what was said: as the speaker would ask it.
     """
 
     speakers: frozenset[Speaker]
     tags: frozenset[str]
+    asked: str
     words: str
     first_person: str
 
@@ -99,6 +106,7 @@ def find_mentions(
     return Mentions(
         frozenset(one for one, _ in named),
         frozenset(tag for tag in tags if f" {tag} " in folded),
+        question,
         words,
         first_person,
     )

@@ -18,7 +18,9 @@ from minnow.memory.scoring import contributions, recency
 from minnow.vectors import Similarity, similarity
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
+
+    from numpy.typing import NDArray
 
     from minnow.indexfile.reranking import TextRanker
     from minnow.memory.columns import Columns
@@ -36,13 +38,26 @@ class Question:
 
     Attributes:
         mentions: Its words to look for, and the speakers and tags that it names.
-        vector: Its vector, float32 of shape (width,).
+        vectors: The vectors of the question as it was asked and as the speaker would ask it, whom
+            it names: float32 of shape (2, width).
         period: The time that it names.
     """
 
     mentions: Mentions
-    vector: Floats
+    vectors: Floats
     period: Period | None
+
+    def forms(self, said: NDArray[np.bool_]) -> Iterator[tuple[str, Floats, Ids]]:
+        """Yield the words and the vector of each form, and the places of memories to compare.
+
+        What has a speaker is compared with the question as that speaker would ask it.
+        """
+        words = self.mentions.asked, self.mentions.words
+        if words[0] == words[1]:  # it names nobody
+            said = np.ones_like(said)
+        for form in (0, 1):
+            if len(places := np.flatnonzero(said == form)):
+                yield words[form], self.vectors[form], places
 
 
 @dataclass(frozen=True)
@@ -87,12 +102,10 @@ def rank(
         chosen = np.searchsorted(columns.ids, allowed)
     if not len(chosen):
         return Ranked(np.empty(0, np.int64), np.empty(0), {})
-    words = np.zeros(len(columns.rows))
-    found = view.words.search(question.mentions.words, MOST_SCORED, allowed)
-    words[np.searchsorted(columns.ids, found.ids)] = found.scores
+    forms = list(question.forms(columns.said()))
+    near, words = _compare(view, forms, columns.ids, allowed)
     fixed = _fixed_parts(columns, question, now, weights)
-    near = _approximate(question.vector, view)
-    margin = 2 * rounding(question.vector, view.matrix.longest, view.kind)
+    margin = 2 * max(rounding(form[1], view.matrix.longest, view.kind) for form in forms)
 
     def parts() -> dict[str, Doubles]:
         values = _relevance(columns, near, words, view.kind, weights) | fixed
@@ -110,7 +123,9 @@ def rank(
         for _ in _BEFORE:  # as far as context goes
             around = np.concatenate([places, *(turns[places] for turns in columns.around())])
             places = np.unique(around[around >= 0])
-    near[places] = exact_scores(question.vector, view.matrix.columns, view.kind, places)
+    for _, vector, those in forms:
+        some = np.intersect1d(places, those)
+        near[some] = exact_scores(vector, view.matrix.columns, view.kind, some)
     exact = parts()
     scores = sum(exact.values(), start=np.zeros(len(chosen)))
     ids = best(columns.ids[chosen], scores, count).ids
@@ -161,6 +176,20 @@ def _relevance(
         beyond = np.append(turns, -1)[turns]  # -1 leads to the zero at the end
         context += near_weight * excess[turns] + far_weight * excess[beyond]
     return {"relevance": relevance, "context": context}
+
+
+def _compare(
+    view: View, forms: Sequence[tuple[str, Floats, Ids]], ids: Ids, allowed: Ids | None
+) -> tuple[Doubles, Doubles]:
+    """Return the similarity of memories to their forms of the question, in float32, and BM25."""
+    near, words = np.zeros(len(ids)), np.zeros(len(ids))
+    for asked, vector, places in forms:
+        found = view.words.search(asked, MOST_SCORED, allowed)
+        scores = np.zeros(len(ids))
+        scores[np.searchsorted(ids, found.ids)] = found.scores
+        words[places] = scores[places]
+        near[places] = _approximate(vector, view)[places]
+    return near, words
 
 
 def _approximate(query: Floats, view: View) -> Doubles:
