@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from minnow.memory.scoring import Weights
     from minnow.memory.view import View
 
+    Form = tuple[str, Floats, NDArray[np.bool_]]
+
 _BEFORE, _AFTER = (1.0, 0.5), (0.75, 0.25)
 """Weights of the two turns before a memory, and of the two after it, the nearest first."""
 
@@ -47,8 +49,8 @@ class Question:
     vectors: Floats
     period: Period | None
 
-    def forms(self, said: NDArray[np.bool_]) -> Iterator[tuple[str, Floats, Ids]]:
-        """Yield the words and the vector of each form, and the places of memories to compare.
+    def forms(self, said: NDArray[np.bool_]) -> Iterator[Form]:
+        """Yield the words and the vector of each form, and which memories to compare with it.
 
         What has a speaker is compared with the question as that speaker would ask it.
         """
@@ -56,8 +58,8 @@ class Question:
         if words[0] == words[1]:  # it names nobody
             said = np.ones_like(said)
         for form in (0, 1):
-            if len(places := np.flatnonzero(said == form)):
-                yield words[form], self.vectors[form], places
+            if (compared := said == form).any():
+                yield words[form], self.vectors[form], compared
 
 
 @dataclass(frozen=True)
@@ -123,8 +125,8 @@ def rank(
         for _ in _BEFORE:  # as far as context goes
             around = np.concatenate([places, *(turns[places] for turns in columns.around())])
             places = np.unique(around[around >= 0])
-    for _, vector, those in forms:
-        some = np.intersect1d(places, those)
+    for _, vector, compared in forms:
+        some = places[compared[places]]
         near[some] = exact_scores(vector, view.matrix.columns, view.kind, some)
     exact = parts()
     scores = sum(exact.values(), start=np.zeros(len(chosen)))
@@ -179,16 +181,15 @@ def _relevance(
 
 
 def _compare(
-    view: View, forms: Sequence[tuple[str, Floats, Ids]], ids: Ids, allowed: Ids | None
+    view: View, forms: Sequence[Form], ids: Ids, allowed: Ids | None
 ) -> tuple[Doubles, Doubles]:
     """Return the similarity of memories to their forms of the question, in float32, and BM25."""
     near, words = np.zeros(len(ids)), np.zeros(len(ids))
-    for asked, vector, places in forms:
+    for asked, vector, compared in forms:
         found = view.words.search(asked, MOST_SCORED, allowed)
-        scores = np.zeros(len(ids))
-        scores[np.searchsorted(ids, found.ids)] = found.scores
-        words[places] = scores[places]
-        near[places] = _approximate(vector, view)[places]
+        places = np.searchsorted(ids, found.ids)
+        words[places] = np.where(compared[places], found.scores, words[places])
+        near = np.where(compared, _approximate(vector, view), near)
     return near, words
 
 
