@@ -4,11 +4,12 @@
     python benchmarks/index_migration.py cost BUNDLE CHUNKS
 
 `find` measures both directions on data sets in BEIR's layout. Every document is one chunk,
-truncated at the shorter limit of both models. For each share of new vectors it writes an index of
-them, with predictions for the rest, and prints nDCG@10 by vectors and by both. The prediction for a
-text comes from a map that was fitted on up to 2048 other texts, as `minnow index migrate` fits it;
-so at 0 % none of the new vectors plays a part for its own text. With `--cache`, vectors are kept
-there for the next run.
+truncated at the shorter limit of both models. For each share of new vectors, with predictions for
+the rest, it prints nDCG@10 by vectors and by both. The prediction for a text comes from a map that
+was fitted on up to 2048 other texts, as `minnow index migrate` fits it; so at 0 % none of the new
+vectors plays a part for its own text. Vectors are rounded to float16 as in an index, BM25 comes
+from an index of the texts, and both are fused as `Index` fuses them. With `--cache`, vectors are
+kept there for the next run.
 
 `cost` migrates records with models that cost nothing, and prints the time beside that of indexing.
 """
@@ -18,7 +19,7 @@ from __future__ import annotations
 import argparse
 import tempfile
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,12 +29,17 @@ from search_quality import write
 from minnow import Bundle, Embedder
 from minnow.datasets import read_beir
 from minnow.evaluate import paired_bootstrap, score
+from minnow.indexfile.fingerprint import Fingerprint
+from minnow.indexfile.fusion import DEPTH, fuse_scores
+from minnow.indexfile.keyword import MOST_SCORED, Keywords
+from minnow.indexfile.matrix import best
 from minnow.migration import migrate_store
 from minnow.migration.fitting import fit
 from minnow.migration.running import SAMPLE
-from minnow.search import BundleModel, Index, Record, open_index, open_store
+from minnow.search import BundleModel, Record, open_index, open_store
+from minnow.search.hits import scores_of
 from minnow.search.records import put_records
-from minnow.vectors import Similarity, normalize
+from minnow.vectors import Similarity, normalize, similarity
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,12 +47,22 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from minnow.datasets import Dataset
+    from minnow.indexfile.matrix import Ranking
 
     Floats = NDArray[np.float32]
 
 SHARES = (0.0, 0.1, 0.25, 0.5, 0.75, 0.9, 1.0)
-MODES = ("vector", "hybrid")
 WIDTHS = (384, 768)
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """The vectors of a data set: a model's name, how it compares, documents and questions."""
+
+    model: str
+    kind: Similarity
+    documents: Floats
+    queries: Floats
 
 
 def predict(old: Floats, new: Floats, kind: Similarity) -> Floats:
@@ -61,42 +77,39 @@ def predict(old: Floats, new: Floats, kind: Similarity) -> Floats:
     return predicted
 
 
-class Known:
-    """A model whose vectors of questions are known."""
-
-    def __init__(self, model: BundleModel, queries: dict[str, Floats]) -> None:
-        self.fingerprint, self.tokenizer, self.room = model.fingerprint, model.tokenizer, model.room
-        self._queries = queries
-
-    def encode_documents(self, texts: Sequence[str]) -> Floats:
-        """Fail: the index has them."""
-        raise NotImplementedError
-
-    def encode_queries(self, texts: Sequence[str]) -> Floats:
-        """Return the vectors of questions."""
-        return np.array([self._queries[text] for text in texts])
+def search_words(dataset: Dataset, bundle: Bundle, vectors: Floats) -> list[Ranking]:
+    """Rank the documents by keywords for each question; ids are their places, from 1."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder, "words.index")
+        width = Fingerprint.of(bundle.manifest).width
+        write(
+            file, bundle, dataset, np.eye(len(dataset.documents), width, dtype=np.float32), "int8"
+        )
+        store = open_store(file)
+        keywords = Keywords(store.database)
+        found = [keywords.search(text, MOST_SCORED) for text in dataset.queries.values()]
+        store.close()
+    return found
 
 
 def measure(
-    dataset: Dataset, bundle: Bundle, model: Known, vectors: Floats, modes: Sequence[str] = MODES
+    dataset: Dataset, worded: Sequence[Ranking], embedded: Embedded, vectors: Floats
 ) -> list[NDArray[np.float64]]:
-    """Return nDCG@10 of every question in each mode, in an index of vectors."""
-    measured = []
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder, "migration.index")
-        write(file, bundle, dataset, vectors, "float16")
-        with Index(open_store(file), model) as index:
-            for mode in modes:
-                answers = index.search_many(dataset.queries.values(), 10, mode=mode)  # type: ignore[arg-type]
-                found = {
-                    query: [hit.source.split("#", 1)[1] for hit in hits]
-                    for query, hits in zip(dataset.queries, answers, strict=True)
-                }
-                measured.append(score(dataset, found).weighted("nDCG@10"))
-    return measured
+    """Return nDCG@10 of every question, by vectors and by both."""
+    stored = vectors.astype(np.float16).astype(np.float32)
+    names = list(dataset.documents)
+    found: tuple[dict[str, list[str]], ...] = {}, {}
+    for name, question, words in zip(dataset.queries, embedded.queries, worded, strict=True):
+        near = similarity(question[None], stored, embedded.kind)[0].astype(np.float64)
+        nearest = best(np.arange(1, len(near) + 1), near, DEPTH)
+        ids = np.union1d(nearest.ids, words.ids[:DEPTH])
+        both = fuse_scores(ids, near[ids - 1], scores_of(words, ids), embedded.kind, 10)
+        for rows, ranking in zip(found, (nearest.ids[:10], both.ids), strict=True):
+            rows[name] = [names[id_ - 1] for id_ in ranking]
+    return [score(dataset, rows).weighted("nDCG@10") for rows in found]
 
 
-def embed(dataset: Dataset, bundle: Bundle, cache: Path | None, limit: int) -> tuple[Known, Floats]:
+def embed(dataset: Dataset, bundle: Bundle, cache: Path | None, limit: int) -> Embedded:
     """Embed documents and questions, or read their vectors."""
     file = (
         cache
@@ -118,30 +131,25 @@ def embed(dataset: Dataset, bundle: Bundle, cache: Path | None, limit: int) -> t
             queries = normalize(embedder.encode_query(list(dataset.queries.values())))
             if file:
                 np.savez(file, documents=documents, queries=queries)
-        known = dict(zip(dataset.queries.values(), queries, strict=True))
-        return Known(BundleModel(bundle, embedder), known), documents
+        fingerprint = Fingerprint.of(bundle.manifest)
+        return Embedded(fingerprint.shown, Similarity(fingerprint.similarity), documents, queries)
 
 
 def find(bundles: Sequence[Bundle], dataset: Dataset, cache: Path | None) -> None:
     """Print what is found in both directions."""
     limit = min(bundle.manifest.embedding.max_tokens for bundle in bundles)
     embedded = [embed(dataset, bundle, cache, limit) for bundle in bundles]
-    modes = (*MODES, "keyword")
-    ends = [
-        measure(dataset, bundle, *made, modes)
-        for bundle, made in zip(bundles, embedded, strict=True)
-    ]
+    worded = search_words(dataset, bundles[0], embedded[0].documents)
+    ends = [measure(dataset, worded, one, one.documents) for one in embedded]
     for old, new in ((0, 1), (1, 0)):
-        names = [embedded[i][0].fingerprint.shown for i in (old, new)]
-        print(f"{dataset.name}: {names[0]} -> {names[1]}, nDCG@10 by vectors and by both")
-        print(f"  old {[round(float(row.mean()), 4) for row in ends[old]]} (last: keywords)")
-        model, vectors = embedded[new]
-        kind = Similarity(model.fingerprint.similarity)
-        predicted = predict(embedded[old][1], vectors, kind)
+        print(f"{embedded[old].model} -> {embedded[new].model}, nDCG@10 by vectors and by both")
+        print(f"   old  {ends[old][0].mean():.4f}  {ends[old][1].mean():.4f}")
+        vectors = embedded[new].documents
+        predicted = predict(embedded[old].documents, vectors, embedded[new].kind)
         order = np.random.default_rng(2).permutation(len(vectors)) / len(vectors)
         for share in SHARES:
             mixed = np.where(order[:, None] < share, vectors, predicted)
-            rows = measure(dataset, bundles[new], model, mixed)
+            rows = measure(dataset, worded, embedded[new], mixed)
             gap = paired_bootstrap(rows[1], ends[new][1])
             print(
                 f"  {share:4.0%}  {rows[0].mean():.4f}  {rows[1].mean():.4f}, "
