@@ -204,10 +204,12 @@ def ask_the_other(made: Conversation) -> list[Question]:
         turns = [made.turns[number] for number in question.evidence]
         names = {turn.speaker for turn in turns}
         others = {turn.speaker for turn in made.turns if turn.session == turns[0].session} - names
-        if len(names) == len(others) == 1 and not any(other in question.text for other in others):
-            text = question.text.replace(*names, *others)
-            if text != question.text:
-                found.append(replace(question, text=text, kind="other"))
+        if len(names) == len(others) == 1:
+            (name,), (other,) = names, others
+            if name in question.text and other not in question.text:
+                found.append(
+                    replace(question, text=question.text.replace(name, other), kind="other")
+                )
     return found
 
 
