@@ -1,17 +1,18 @@
-"""Measure what each step of the fp16 recipe changes: rounding, and biases that correct GELU.
+"""Measure what each step of a recipe changes: rounding to halves, and biases that correct GELU.
 
-    python benchmarks/halves.py SOURCE [TEXTS.jsonl COUNT]
+    python benchmarks/halves.py SOURCE [--precision int8] [--texts TEXTS.jsonl COUNT]
 
 One encoder each, whose vectors are compared with the checkpoint's forward pass in float64, over the
 texts of the proof or COUNT texts spread over a file; then the CPU time of a pass on one thread,
-medians of rounds in which the encoders take turns, relative to the first.
+medians of rounds in which the encoders take turns, relative to the first. int8 is rounded to the
+nearest, for haste, and takes its times with low memory too.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import statistics
-import sys
 import tempfile
 import time
 from dataclasses import replace
@@ -23,12 +24,12 @@ import numpy as np
 
 from minnow.convert.encoders import write_encoders
 from minnow.embedder import Embedder
-from minnow.engines.base import TokenBatch
+from minnow.engines.base import MemoryMode, TokenBatch
 from minnow.engines.mnn import MnnEngine
 from minnow.model.original import read_original
 from minnow.model.source import resolve
 from minnow.proof.references import CheckpointReference
-from minnow.recipe import RECIPES
+from minnow.recipe import RECIPES, Rounding
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -39,21 +40,31 @@ if TYPE_CHECKING:
 FP16 = RECIPES["fp16"]
 CUT: dict[str, Any] = {"graph_file.nearest_halves": lambda values, _: values}
 PLAIN: dict[str, Any] = {"quantize.corrected_biases": lambda *_: {}}
-VARIANTS: dict[str, tuple[Recipe, dict[str, Any]]] = {
-    "cut by the converter": (FP16, {**CUT, **PLAIN}),
-    "rounded to the nearest": (FP16, PLAIN),
-    "and biases that correct GELU": (FP16, {}),
-    "exact GELU": (replace(FP16, exact_gelu=True), {}),
+INT8 = replace(RECIPES["int8"], rounding=Rounding.NEAREST, calibration="")
+Variant = tuple["Recipe", dict[str, Any]]
+VARIANTS: dict[str, dict[str, Variant]] = {
+    "fp16": {
+        "cut by the converter": (FP16, {**CUT, **PLAIN}),
+        "rounded to the nearest": (FP16, PLAIN),
+        "and biases that correct GELU": (FP16, {}),
+        "exact GELU": (replace(FP16, exact_gelu=True), {}),
+    },
+    "int8": {
+        "exact GELU": (replace(INT8, exact_gelu=True), {}),
+        "MNN's GELU": (INT8, PLAIN),
+        "and biases that correct it": (INT8, {}),
+    },
 }
+MEMORY = {"fp16": (MemoryMode.NORMAL,), "int8": (MemoryMode.NORMAL, MemoryMode.LOW)}
 SHAPES = ((8, 128), (1, 16))
 ROUNDS = 9
 
 
-def write(original: Original, folder: Path, variant: str) -> None:
+def write(original: Original, folder: Path, variant: Variant) -> None:
     """Write the encoder of a variant."""
     folder.mkdir()
     (folder / "tokenizer.json").write_bytes(original.tokenizer.content)
-    recipe, changes = VARIANTS[variant]
+    recipe, changes = variant
     patches = [mock.patch(f"minnow.convert.{name}", change) for name, change in changes.items()]
     for patch in patches:
         patch.start()
@@ -74,9 +85,12 @@ def losses(
     return lost
 
 
-def times(original: Original, folders: list[Path]) -> list[list[float]]:
+def times(original: Original, folders: list[Path], memory: MemoryMode) -> list[list[float]]:
     """Return the median CPU seconds of each encoder, by shape."""
-    engines = [MnnEngine(folder / "encoder.mnn", original.encoder, threads=1) for folder in folders]
+    engines = [
+        MnnEngine(folder / "encoder.mnn", original.encoder, threads=1, memory=memory)
+        for folder in folders
+    ]
     random, found = np.random.default_rng(0), []
     for shape in SHAPES:
         ids = random.integers(1000, original.encoder.vocab_size, shape).tolist()
@@ -93,23 +107,32 @@ def times(original: Original, folders: list[Path]) -> list[list[float]]:
 
 def main() -> None:
     """Print a row of a Markdown table for each variant."""
-    source, *given = sys.argv[1:]
-    original = read_original(resolve(source, offline=True))
+    parser = argparse.ArgumentParser()
+    parser.add_argument("source")
+    parser.add_argument("--precision", choices=VARIANTS, default="fp16")
+    parser.add_argument("--texts", nargs=2)
+    options = parser.parse_args()
+    original = read_original(resolve(options.source, offline=True))
     reference = CheckpointReference(original)
     texts = [probe.text for probe in reference.probes]
-    if given:
-        lines = Path(given[0]).read_text(encoding="utf-8").splitlines()
-        texts = [json.loads(line)["text"] for line in lines[:: len(lines) // int(given[1])]]
+    if options.texts:
+        lines = Path(options.texts[0]).read_text(encoding="utf-8").splitlines()
+        texts = [json.loads(line)["text"] for line in lines[:: len(lines) // int(options.texts[1])]]
     truth = reference.vectors(texts)
+    variants = VARIANTS[options.precision]
     with tempfile.TemporaryDirectory() as name:
-        folders = [Path(name) / str(i) for i in range(len(VARIANTS))]
-        for folder, variant in zip(folders, VARIANTS, strict=True):
+        folders = [Path(name) / str(i) for i in range(len(variants))]
+        for folder, variant in zip(folders, variants.values(), strict=True):
             write(original, folder, variant)
-        took = times(original, folders)
-        for i, (folder, variant) in enumerate(zip(folders, VARIANTS, strict=True)):
+        took = [
+            each for mode in MEMORY[options.precision] for each in times(original, folders, mode)
+        ]
+        for i, (folder, variant_name) in enumerate(zip(folders, variants, strict=True)):
             lost = losses(original, folder, texts, truth)
             ratios = " | ".join(f"{each[i] / each[0]:.2f}" for each in took)
-            print(f"| {variant} | {lost.max():.1e} | {lost.mean():.1e} | {ratios} |", flush=True)
+            print(
+                f"| {variant_name} | {lost.max():.1e} | {lost.mean():.1e} | {ratios} |", flush=True
+            )
 
 
 if __name__ == "__main__":

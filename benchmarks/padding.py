@@ -1,4 +1,4 @@
-"""Measure what padding costs MNN, with denormal numbers and with zeros in their place.
+"""Measure what padding costs MNN, with subnormal numbers and with zeros in their place.
 
     python benchmarks/padding.py BUNDLE [BATCHxTOKENS]
 
@@ -18,7 +18,7 @@ import numpy as np
 
 from minnow import Bundle
 from minnow.engines.base import TokenBatch
-from minnow.engines.denormals import denormals_as_zeros
+from minnow.engines.subnormals import subnormals_as_zeros
 from minnow.engines.mnn import MnnEngine
 
 SHORTEST = (1.0, 0.94, 0.75, 0.25)
@@ -32,7 +32,7 @@ def main() -> None:
     spec = bundle.manifest.encoder
     engine = MnnEngine(bundle.encoder, spec, threads=1)
     ids = np.random.default_rng(0).integers(1000, spec.vocab_size, (int(rows), int(tokens)))
-    print("| padding | denormal numbers, ms | zeros, ms | ratio |\n|---|---|---|---|")
+    print("| padding | subnormal numbers, ms | zeros, ms | ratio |\n|---|---|---|---|")
     for share in SHORTEST:
         lengths = np.linspace(int(tokens), share * int(tokens), int(rows)).astype(int)
         texts = [row[:length].tolist() for row, length in zip(ids, lengths, strict=True)]
@@ -44,12 +44,12 @@ def main() -> None:
 
 
 def measure(engine: MnnEngine, batch: TokenBatch) -> tuple[float, float]:
-    """Return the median seconds of a pass with denormal numbers, and with zeros."""
+    """Return the median seconds of a pass with subnormal numbers, and with zeros."""
     seconds: tuple[list[float], list[float]] = ([], [])
     for _ in range(ROUNDS + 1):
         found = []
-        for times, context in zip(seconds, (nullcontext, denormals_as_zeros), strict=True):
-            with mock.patch("minnow.engines.mnn.denormals_as_zeros", context):
+        for times, context in zip(seconds, (nullcontext, subnormals_as_zeros), strict=True):
+            with mock.patch("minnow.engines.mnn.subnormals_as_zeros", context):
                 started = time.process_time()
                 found.append(engine.run(batch))
                 times.append(time.process_time() - started)

@@ -194,7 +194,7 @@ def _whole(
     return Recipe(
         precision,
         bar,
-        exact_gelu=True,
+        exact_gelu=False,
         weights=weights,
         words=words,
         positions=positions,

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from minnow.model.network import Network
     from minnow.model.original import Original
     from minnow.recipe import Recipe
 
@@ -70,8 +71,7 @@ def quantize(
         progress: Receives a line of text before each layer.
 
     Returns:
-        Tensors, packed tables and grids; where the recipe rounds nothing, the model's own tensors,
-        with biases that correct a fast GELU.
+        Tensors, packed tables and grids; biases correct a fast GELU.
 
     Raises:
         ConversionError: The model is too narrow to be packed.
@@ -94,8 +94,7 @@ def quantize(
         if grid
     }
     if recipe.weights is None:
-        biases = {} if recipe.exact_gelu else corrected_biases(network, tensors)
-        return Rounded(_unpacked(tensors, packed) | biases, packed)
+        return Rounded(_stored(tensors, packed, network, recipe), packed)
     shapes = tensor_shapes(network)
     grids = {
         name: _for_rows(recipe.weights, shapes[f"{name}.weight"][1])
@@ -120,10 +119,10 @@ def quantize(
             network, tensors, rows, grids.__getitem__, progress, types
         )
         grids = {multiplied.operator(name): grid for name, grid in grids.items()}
-        return Rounded(_unpacked(rounded, packed), packed, grids | turns, multiplied)
+        return Rounded(_stored(rounded, packed, network, recipe), packed, grids | turns, multiplied)
     progress("rounding matrices")
     _round(tensors, grids)
-    return Rounded(_unpacked(tensors, packed), packed, grids | turns)
+    return Rounded(_stored(tensors, packed, network, recipe), packed, grids | turns)
 
 
 def _round(tensors: LazyTensors, grids: Mapping[str, Grid]) -> None:
@@ -132,11 +131,13 @@ def _round(tensors: LazyTensors, grids: Mapping[str, Grid]) -> None:
         tensors.put(f"{name}.weight", round_matrix(tensors[f"{name}.weight"], grid).values)
 
 
-def _unpacked(tensors: LazyTensors, packed: Mapping[str, PackedTable]) -> LazyTensors:
-    """Return the tensors with the numbers that packed tables stand for."""
+def _stored(
+    tensors: LazyTensors, packed: Mapping[str, PackedTable], network: Network, recipe: Recipe
+) -> Tensors:
+    """Return the tensors with the numbers that packed tables stand for, and corrected biases."""
     for name, table in packed.items():
         tensors.put(name, table.unpack)
-    return tensors
+    return tensors | ({} if recipe.exact_gelu else corrected_biases(network, tensors))
 
 
 def _for_rows(grid: Grid, row: int) -> Grid:

@@ -25,7 +25,7 @@ from minnow.engines.base import (
     check_word,
     default_threads,
 )
-from minnow.engines.denormals import denormals_as_zeros
+from minnow.engines.subnormals import subnormals_as_zeros
 from minnow.engines.forks import ForkSafeLock, RuntimeThreads
 from minnow.engines.model_file import ModelFile
 from minnow.engines.sizes import check_room, check_scores
@@ -300,7 +300,7 @@ class _Session:
                 }
                 if not on_cpu:
                     stack.enter_context(_stdout_to_null())  # it prints what it lacks
-                with denormals_as_zeros():  # in the threads that MNN starts
+                with subnormals_as_zeros():  # in the threads that MNN starts
                     self._session = self._interpreter.createSession(config)
         except EngineError:
             raise
@@ -328,7 +328,7 @@ class _Session:
             self._resize(batch.shape)
         for name in self._inputs:
             self._feed(name, getattr(batch, name))
-        with denormals_as_zeros():
+        with subnormals_as_zeros():
             code = self._interpreter.runSession(self._session)
         if code != 0:
             self.shape = None

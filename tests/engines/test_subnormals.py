@@ -1,4 +1,4 @@
-"""Denormal numbers: zeros while MNN runs, numbers before and after."""
+"""Subnormal numbers: zeros while MNN runs, numbers before and after."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from minnow.engines import TokenBatch
-from minnow.engines.denormals import denormals_as_zeros
+from minnow.engines.subnormals import subnormals_as_zeros
 from minnow.engines.mnn import MnnEngine
 
 if TYPE_CHECKING:
@@ -20,40 +20,40 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.skipif(
     sys.platform != "linux" or platform.machine() != "x86_64" or platform.libc_ver()[0] != "glibc",
-    reason="only x86-64 is slow with denormal numbers",
+    reason="only x86-64 is slow with subnormal numbers",
 )
 
-DENORMAL = np.full(9, 1e-40, np.float32)
+SUBNORMAL = np.full(9, 1e-40, np.float32)
 ONE = np.float32(1)
 
 
 def are_zeros() -> bool:
-    return not (DENORMAL * ONE).any()
+    return not (SUBNORMAL * ONE).any()
 
 
-class TestDenormals:
+class TestSubnormals:
     def test_are_zeros_inside_only(self) -> None:
         before = are_zeros()
-        with denormals_as_zeros():
+        with subnormals_as_zeros():
             inside = are_zeros()
         assert (before, inside, are_zeros()) == (False, True, False)
 
     def test_are_numbers_again_after_an_error(self) -> None:
-        with pytest.raises(ZeroDivisionError), denormals_as_zeros():
+        with pytest.raises(ZeroDivisionError), subnormals_as_zeros():
             raise ZeroDivisionError
         assert not are_zeros()
 
     def test_stay_zeros_in_a_thread_that_began_inside(self) -> None:
         found: list[bool] = []
-        with denormals_as_zeros():
+        with subnormals_as_zeros():
             thread = Thread(target=lambda: found.append(are_zeros()))
             thread.start()
         thread.join()
         assert found == [True]
 
     def test_stay_zeros_inside_of_another(self) -> None:
-        with denormals_as_zeros():
-            with denormals_as_zeros():
+        with subnormals_as_zeros():
+            with subnormals_as_zeros():
                 pass
             assert are_zeros()
         assert not are_zeros()
@@ -70,11 +70,11 @@ def seconds_of(engine: MnnEngine, batch: TokenBatch) -> float:
 
 @pytest.mark.extra("convert")
 def test_padding_takes_no_longer_than_tokens(made: Tiny) -> None:
-    """Weights of padding are denormal numbers in MNN's softmax."""
+    """Weights of padding are subnormal numbers in MNN's softmax."""
     bundle = made.bundle
     engine = MnnEngine(bundle.encoder, bundle.manifest.encoder, threads=1)
     long = [5] * bundle.manifest.encoder.max_positions
     whole = TokenBatch.pad([long] * 8, 0)
     padded = TokenBatch.pad([long, *[long[:8]] * 7], 0)
-    assert seconds_of(engine, padded) < 2.5 * seconds_of(engine, whole)  # 5.7 with denormal numbers
+    assert seconds_of(engine, padded) < 2.5 * seconds_of(engine, whole)  # 5.7 with subnormal numbers
     assert not are_zeros()

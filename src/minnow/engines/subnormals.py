@@ -1,7 +1,7 @@
-"""Arithmetic that takes denormal numbers for zeros, as C's environment of a thread decides.
+"""Arithmetic that takes subnormal numbers for zeros, as C's environment of a thread decides.
 
 The weight that attention gives to padding is no zero in MNN but near 1e-38, and its division by the
-sum of a row makes a denormal number of it. x86 multiplies those 20 to 50 times as slowly as others.
+sum of a row makes a subnormal number of it. x86 multiplies those 20 to 50 times as slowly as others.
 ARM does not, and needs nothing.
 """
 
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 _WORDS, _MXCSR = 8, 7
 """Size of fenv_t in glibc on x86-64, in words of four bytes, and the place of MXCSR in it."""
 _AS_ZEROS = 1 << 15 | 1 << 6
-"""MXCSR's bits for denormal results (FTZ) and operands (DAZ); Intel's manual, volume 1, 10.2.3."""
+"""MXCSR's bits for subnormal results (FTZ) and operands (DAZ); Intel's manual, volume 1, 10.2.3."""
 
 
 @contextmanager
-def denormals_as_zeros() -> Iterator[None]:
-    """Take denormal numbers for zeros in this thread, and in threads that begin meanwhile.
+def subnormals_as_zeros() -> Iterator[None]:
+    """Take subnormal numbers for zeros in this thread, and in threads that begin meanwhile.
 
     It has no effect on other processors than x86-64, and on other systems than Linux.
     """
