@@ -18,8 +18,8 @@ import numpy as np
 
 from minnow import Bundle
 from minnow.engines.base import TokenBatch
-from minnow.engines.subnormals import subnormals_as_zeros
 from minnow.engines.mnn import MnnEngine
+from minnow.engines.subnormals import subnormals_as_zeros
 
 SHORTEST = (1.0, 0.94, 0.75, 0.25)
 ROUNDS = 7

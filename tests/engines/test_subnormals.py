@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from minnow.engines import TokenBatch
-from minnow.engines.subnormals import subnormals_as_zeros
 from minnow.engines.mnn import MnnEngine
+from minnow.engines.subnormals import subnormals_as_zeros
 
 if TYPE_CHECKING:
     from fakes.bundles import Tiny
@@ -76,5 +76,7 @@ def test_padding_takes_no_longer_than_tokens(made: Tiny) -> None:
     long = [5] * bundle.manifest.encoder.max_positions
     whole = TokenBatch.pad([long] * 8, 0)
     padded = TokenBatch.pad([long, *[long[:8]] * 7], 0)
-    assert seconds_of(engine, padded) < 2.5 * seconds_of(engine, whole)  # 5.7 with subnormal numbers
+    assert seconds_of(engine, padded) < 2.5 * seconds_of(
+        engine, whole
+    )  # 5.7 with subnormal numbers
     assert not are_zeros()

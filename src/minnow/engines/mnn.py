@@ -25,10 +25,10 @@ from minnow.engines.base import (
     check_word,
     default_threads,
 )
-from minnow.engines.subnormals import subnormals_as_zeros
 from minnow.engines.forks import ForkSafeLock, RuntimeThreads
 from minnow.engines.model_file import ModelFile
 from minnow.engines.sizes import check_room, check_scores
+from minnow.engines.subnormals import subnormals_as_zeros
 from minnow.errors import EngineError
 from minnow.model.head import POOLING_MASK
 from minnow.model.spec import Interface

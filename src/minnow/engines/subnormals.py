@@ -1,7 +1,7 @@
 """Arithmetic that takes subnormal numbers for zeros, as C's environment of a thread decides.
 
 The weight that attention gives to padding is no zero in MNN but near 1e-38, and its division by the
-sum of a row makes a subnormal number of it. x86 multiplies those 20 to 50 times as slowly as others.
+sum of a row makes a subnormal number of it. x86 multiplies those many times as slowly as others.
 ARM does not, and needs nothing.
 """
 
