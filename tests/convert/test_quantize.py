@@ -109,7 +109,7 @@ class TestMultipliedInputs:
         rounded = quantize(original, RECIPES["int8"])
         assert len(rounded.multiplied.inputs) == 2 * len(original.network.blocks)
         whole = states(original, rounded, RECIPES["int8"], tmp_path)
-        floats = states(original, Rounded(rounded.tensors), RECIPES["fp32"], tmp_path)
+        floats = states(original, Rounded(rounded.tensors), FLOATS, tmp_path)
         np.testing.assert_allclose(whole, floats, atol=3e-5)
 
     def test_those_of_fewer_bits_are_left(
