@@ -71,7 +71,7 @@ print("mnn", version("mnn"), "onnx", version("onnx"), "numpy", np.__version__)
 
 weights = np.random.default_rng(0).integers(0, 256, (64, 64)).astype(np.float32)
 weights[0], weights[1] = 0, 255  # every column reaches both ends of the grid: 8 bits hold it exactly
-weights[2:4] = 100, 101
+weights[2], weights[3] = 100, 101
 save("m.onnx", [helper.make_node("MatMul", ["x", "w"], ["y"])], ["n", 64], {"w": weights})
 convert("m.onnx", "m.mnn", "--weightQuantBits", "8", "--weightQuantBlock", "64")
 x = np.zeros((4, 64), np.float32)
