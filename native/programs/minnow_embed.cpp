@@ -19,12 +19,15 @@
 namespace {
 
 const char* const kModes[3] = {"normal", "high", "low"};
+
+#if MINNOW_HAS_MNN
 // Writes floats as they are in memory: little-endian on every platform of MNN.
 void write_floats(const std::string& path, const std::vector<float>& values) {
     std::ofstream file(path, std::ios::binary);
     file.write(reinterpret_cast<const char*>(values.data()), static_cast<std::streamsize>(values.size() * sizeof(float)));
     if (!file.flush()) throw minnow::Error(path + " cannot be written.");
 }
+#endif
 
 const char* const kHelp = R"(minnow-embed BUNDLE [OPTIONS] [TEXT ...]
 minnow-embed RERANKER --query TEXT [OPTIONS] [TEXT ...]

@@ -194,7 +194,7 @@ def _whole(
     return Recipe(
         precision,
         bar,
-        exact_gelu=False,
+        exact_gelu=True,
         weights=weights,
         words=words,
         positions=positions,

@@ -525,7 +525,14 @@ def test_a_norm_without_a_weight_is_never_sealed(
 ) -> None:
     """The converter takes the next number for its weight, whatever its size."""
 
-    def norm(self: GraphWriter, states: str, norm: Norm | None, name: str, tail: str = "") -> str:
+    def norm(
+        self: GraphWriter,
+        states: str,
+        norm: Norm | None,
+        name: str,
+        tail: str = "",
+        _multipliers: object = None,
+    ) -> str:
         return states if norm is None else bare_norm(self, states, norm, name, tail)
 
     monkeypatch.setattr(GraphWriter, "_norm", norm)

@@ -213,7 +213,10 @@ class TestBrokenQuestions:
             ('{"document": "notes.txt"}', "missing required field `text`"),
             ('{"text": 1, "document": "notes.txt"}', r"got `int` - at `\$\.text`"),
             ('{"text": "?", "docment": "notes.txt"}', "unknown field `docment`"),
-            ('{"text": "\udce9", "document": "notes.txt"}', "(can't decode byte 0xe9|Invalid UTF-8)"),
+            (
+                '{"text": "\udce9", "document": "notes.txt"}',
+                "(can't decode byte 0xe9|Invalid UTF-8)",
+            ),
             ({"text": " \t"}, "has an empty question"),
             ({}, 'does not say where the answer is; add "document", "heading" or "passage"'),
             ({"heading": " "}, 'has an empty "heading"'),

@@ -385,9 +385,9 @@ class TestFaults:
     """Planted one by one: none of them may pass the proof."""
 
     def test_another_pooling(self, bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
-        def build(network: Any, tensors: Any, head: Any, packed: Any, **options: Any) -> Any:
+        def build(network: Any, tensors: Any, head: Any, *given: Any, **options: Any) -> Any:
             wrong = replace(head, pooling=Pooling.CLS)
-            return build_embedded_graph(network, tensors, wrong, packed, **options)
+            return build_embedded_graph(network, tensors, wrong, *given, **options)
 
         monkeypatch.setattr(minnow.export.mnn_llm, "build_embedded_graph", build)
         assert "has cosine" in refuse(bundle, ParityError)
@@ -406,11 +406,12 @@ class TestFaults:
         """Positions of another grid than the rounded numbers say."""
         bundle = make(tmp_path, "int4", pooling="mean")
 
-        def build(network: Any, tensors: Any, head: Any, packed: Any, **options: Any) -> Any:
+        def build(
+            network: Any, tensors: Any, head: Any, packed: Any, *given: Any, **options: Any
+        ) -> Any:
             coarse = pack_table(tensors["embeddings.position"], 3)
-            return build_embedded_graph(
-                network, tensors, head, {**packed, "embeddings.position": coarse}, **options
-            )
+            changed = {**packed, "embeddings.position": coarse}
+            return build_embedded_graph(network, tensors, head, changed, *given, **options)
 
         monkeypatch.setattr(minnow.export.mnn_llm, "build_embedded_graph", build)
         assert "no matter of precision" in refuse(bundle, ParityError)
