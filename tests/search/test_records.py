@@ -14,6 +14,7 @@ import pytest
 from fakes.searching import FakeModel, contents_of, run_index, write_documents
 
 from minnow.errors import IndexFileError, InputError, OutputError
+from minnow.indexfile import codes, schema
 from minnow.search import (
     Collection,
     Record,
@@ -326,6 +327,26 @@ class TestTogether:
             process.join()
         assert [process.exitcode for process in processes] == [0, 0, 0]
         assert len(contents_of(file)) == 120
+
+    def test_a_table_that_another_makes_while_the_file_is_opened(
+        self, file: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        Collection(file, FakeModel()).close()
+        with sqlite3.connect(file) as other:
+            other.execute("DROP TABLE IF EXISTS codes")
+        other.close()
+        owners_in = schema.owners_in
+
+        def make_codes(database: sqlite3.Connection) -> Any:
+            with sqlite3.connect(file) as other:
+                other.execute(codes.CODES_SCHEMA)
+            other.close()
+            return owners_in(database)
+
+        monkeypatch.setattr(schema, "owners_in", make_codes)
+        with Collection(file, FakeModel()) as collection:
+            collection.put(RECORDS)
+        assert len(contents_of(file)) == 3
 
     def test_an_unfinished_file_is_completed(self, file: Path) -> None:
         """As another process leaves it for a moment: a page, and no tables."""

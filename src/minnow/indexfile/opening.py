@@ -191,7 +191,8 @@ def _prepare(database: sqlite3.Connection, path: Path, *, writable: bool) -> Non
     database.execute("PRAGMA foreign_keys = ON")
     if version - is_migrating * schema.MIGRATING < schema.VERSION:
         _migrate(database, path)
-    schema.check_schema(database)
+    with _one_state(database):
+        schema.check_schema(database)
 
 
 def _migrate(database: sqlite3.Connection, path: Path) -> None:
@@ -207,6 +208,17 @@ def _migrate(database: sqlite3.Connection, path: Path) -> None:
                 )
             step(database)
             database.execute(f"PRAGMA user_version = {offset + version + 1}")
+
+
+@contextmanager
+def _one_state(database: sqlite3.Connection) -> Iterator[None]:
+    """Read one state of the file, whatever other processes add meanwhile."""
+    database.execute("BEGIN")
+    try:
+        yield
+    finally:
+        with suppress(sqlite3.Error):
+            database.execute("ROLLBACK")
 
 
 @contextmanager
