@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -15,6 +16,7 @@ from minnow.convert import convert
 from minnow.convert.calibration import TOKENS, calibration_rows
 from minnow.convert.mnn import convert_to_mnn
 from minnow.convert.quantize import Rounded, quantize
+from minnow.convert.rounding import SecondMoment
 from minnow.engines.base import TokenBatch
 from minnow.engines.mnn import MnnEngine
 from minnow.errors import InputError
@@ -80,6 +82,15 @@ def test_mnn_computes_with_the_rounded_numbers(tmp_path: Path, model: Original, 
 def few_rows(monkeypatch: pytest.MonkeyPatch, original: Original) -> None:
     rows = calibration_rows(original)[::40]
     monkeypatch.setattr(sys.modules[quantize.__module__], "calibration_rows", lambda *_: rows)
+
+
+def test_the_result_does_not_keep_what_calibration_measured(
+    model: Original, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    few_rows(monkeypatch, model)
+    rounded = quantize(model, RECIPES["int8"])
+    assert rounded.grids
+    assert not [kept for kept in gc.get_objects() if isinstance(kept, SecondMoment)]
 
 
 LARGE = np.arange(32) % 16 == 3

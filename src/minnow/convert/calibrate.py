@@ -235,7 +235,8 @@ def _fit(
     cross = (inputs.centred.T @ missing).astype(np.float64) / len(given)
     weight = weight / inputs.multipliers + cho_solve(inputs.factor, cross).T.astype(np.float32)
     matrix = round_matrix(weight, grid, inputs.moment)
-    rounded.put(f"{name}.weight", lambda: matrix.values() * inputs.multipliers)
+    multipliers = inputs.multipliers  # alone: `inputs` would be kept with all tokens' numbers
+    rounded.put(f"{name}.weight", lambda: matrix.values() * multipliers)
     wanted = target.mean(0, dtype=np.float64)
     bias = (wanted - matrix.values() @ inputs.mean).astype(np.float32)
     rounded.put(f"{name}.bias", lambda: bias)
