@@ -253,7 +253,7 @@ def values_inside(encoder: Path, batch: TokenBatch, names: tuple[str, ...]) -> d
 
 
 @pytest.mark.parametrize("recipe", ["fp32", "fp16", "int8"])
-def test_no_weight_of_a_decoder_is_a_denormal_number(recipe: str, tmp_path: Path) -> None:
+def test_no_weight_of_a_decoder_is_a_subnormal_number(recipe: str, tmp_path: Path) -> None:
     """MNN's softmax gives such numbers, with which products take many times as long on x86."""
     model = Model(tmp_path / "model", family="qwen3")
     encoder = to_mnn(model, tmp_path, recipe)

@@ -180,7 +180,7 @@ class PositionNodes(Nodes):
         return self.node("Add", [mask, bias], "mask.relative")
 
     def _weights(self, scores: str, name: str, attention: Attention) -> str:
-        """Turn scores into weights of values; for MNN no causal one is a denormal number.
+        """Turn scores into weights of values; for MNN no causal one is a subnormal number.
 
         MNN's exponential ends at that of -87, so half of a causal layer's weights are near 1e-40,
         and x86 multiplies by such numbers many times slower than by others. No weight above 1e-16
