@@ -233,7 +233,6 @@ class GraphWriter(NormNodes):
             """Return what the first matrices of a part read."""
             by = self._multiplied.inputs.get(f"{name}.{given}")
             if is_pre and norm:
-                by = np.ones(1, np.float32) if by is None else by
                 return self._norm(states, norm, f"{name}.{part}_norm", tail, by)
             return self._multiply(states, by, f"{name}.{given}", tail)
 

@@ -1,10 +1,8 @@
-"""Norms as nodes, and states that are multiplied, by their norm where they have one."""
+"""Norms as nodes, and products of states and multipliers, which a norm before them takes up."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
-
-import numpy as np
 
 from minnow.graph.disentangled import DisentangledNodes
 from minnow.model.network import LayerNorm
@@ -12,6 +10,7 @@ from minnow.model.network import LayerNorm
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    import numpy as np
     from numpy.typing import NDArray
 
     from minnow.graph.multiplied import Multiplied
@@ -34,7 +33,7 @@ class NormNodes(DisentangledNodes):
     ) -> None:
         super().__init__(network, tensors, shape, outside, for_mnn=for_mnn)
         self._multiplied = multiplied
-        self._normed: dict[str, tuple[str, Norm, str]] = {}
+        self._norms: dict[str, tuple[str, Norm]] = {}  # by the name that norm and result share
 
     def _norm(
         self,
@@ -42,23 +41,29 @@ class NormNodes(DisentangledNodes):
         norm: Norm | None,
         name: str,
         tail: str = "",
-        by: NDArray[np.float32] | float = 1,
-        named: str = "",
+        by: NDArray[np.float32] | None = None,
+        again: str = "",
     ) -> str:
-        """Normalise states, and multiply them.
+        """Normalise states.
 
-        A norm that is applied a second time needs a tail for its name, or another name.
+        Args:
+            states: The states.
+            norm: The norm; None leaves the states as they are.
+            name: Name of the norm, and of the result.
+            tail: What the name of the result ends in where other states have the norm too, with
+                the same multipliers.
+            by: Multipliers of the result, which the norm's weight and bias take up.
+            again: Name of the result where the states have the norm once more, for multipliers.
         """
         if norm is None:
             return states
         parts = ("weight", "bias") if isinstance(norm, LayerNorm) and norm.bias else ("weight",)
-        named = named or name
-        tables = [
-            self.table(f"{named}.{part}", self._tensors[f"{name}.{part}"] * np.float32(by))
-            for part in parts
-        ]
-        result = f"{named}{tail}"
-        self._normed[result] = (states, norm, name)
+        result, tables = f"{again or name}{tail}", []
+        for part in parts:
+            values = self._tensors[f"{name}.{part}"]
+            values = values if by is None else values * by
+            tables.append(self.table(f"{again or name}.{part}", values))
+        self._norms[result] = (states, norm)
         if not isinstance(norm, LayerNorm):
             return self._rms_norm(states, norm, tables[0], result)
         return self.node("LayerNormalization", [states, *tables], result, axis=-1, epsilon=norm.eps)
@@ -74,12 +79,13 @@ class NormNodes(DisentangledNodes):
     def _multiply(
         self, states: str, by: NDArray[np.float32] | None, name: str, tail: str = ""
     ) -> str:
-        """Multiply states, if by anything.
+        """Multiply states; None leaves them as they are.
 
-        States that a norm gave are made anew by it: MNN takes four times as long for a product.
+        Where a norm gave the states, it is applied again with another weight: MNN takes four times
+        as long for a product.
         """
         if by is None:
             return states
-        if states in self._normed:
-            return self._norm(*self._normed[states], tail, by, name)
+        if states in self._norms:
+            return self._norm(*self._norms[states], states, by=by, again=name)
         return self.node("Mul", [states, self.table(f"{name}.by", by)], f"{name}{tail}")
