@@ -56,7 +56,7 @@ def build_embedded_graph(
             table is read only where padding takes no position: it must be the one of the file.
         head: What follows the token states.
         packed: Tables to store packed: embeddings.position.
-        multiplied: Matrices whose inputs are multiplied.
+        multiplied: Matrices whose inputs the graph multiplies.
         in_parts: Write feed-forward layers in parts, for sums in half precision.
         exact_gelu: Write GELU in a form that MNN's converter does not approximate.
         long: Write attention for long texts; see `minnow.graph.long`.

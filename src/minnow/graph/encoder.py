@@ -80,12 +80,12 @@ def build_graph(
             embeddings.position.
         head: What follows the token states, to have the graph do that too.
         shape: The only (batch, seq) of the graph, for accelerators that need a fixed shape.
-        multiplied: Matrices whose inputs are multiplied.
+        multiplied: Matrices whose inputs the graph multiplies.
         output: What the head gives: vectors, or a reranker's logits.
         in_parts: Write feed-forward layers in parts, for sums in half precision.
         exact_gelu: Write GELU in a form that MNN's converter does not approximate.
         long: Write attention for long texts; see `minnow.graph.long`.
-        for_mnn: Write what only MNN needs to be quick.
+        for_mnn: Write what only MNN needs to be quick; without effect on a graph of one shape.
         outside: Takes the values of tables that need not be in the graph.
 
     Returns:
@@ -302,21 +302,18 @@ class GraphWriter(NormNodes):
         gate = self._activate(product("gate"), name, part)
         return self.node("Mul", [gate, product("inner")], f"{layer}.gated{tail}")
 
-    @property
-    def _has_rows(self) -> bool:
-        """Whether products follow each other in the layout of MNN's convolutions.
-
-        Otherwise MNN turns what each takes and gives into another layout and back.
-        """
-        return self._for_mnn and self._shape is None
-
     def _tokens_as_rows(self, states: str, name: str) -> str:
-        """Give each token a row of its own, for MNN: shape (batch * seq, width, 1, 1)."""
+        """Give each token a row of its own, for MNN: shape (batch * seq, width, 1, 1).
+
+        Products of rows follow each other in the layout of MNN's convolutions. For products of
+        states MNN turns what each takes and gives into another layout and back.
+        """
         rows = [-1, self._network.width, 1, 1]
-        return self.reshape(states, rows, name) if self._has_rows else states
+        return self.reshape(states, rows, name) if self._for_mnn else states
 
     def _rows_as_tokens(self, rows: str, like: str, name: str) -> str:
-        if not self._has_rows:
+        """Give rows the shape of the states that they were made of."""
+        if not self._for_mnn:
             return rows
         return self.node("Reshape", [rows, self.node("Shape", [like], f"{name}.shape")], name)
 
@@ -324,7 +321,7 @@ class GraphWriter(NormNodes):
         self, rows: str, name: str, weight: NDArray[Any], bias: NDArray[Any] | None
     ) -> str:
         """Multiply rows as `_product` multiplies states."""
-        if not self._has_rows:
+        if not self._for_mnn:
             return self._product(rows, name, weight, bias)
         tables = [self.table(f"{name}.weight", weight[:, :, None, None])]
         if bias is not None:

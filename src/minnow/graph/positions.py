@@ -42,7 +42,7 @@ class PositionNodes(Nodes):
         for_mnn: bool = False,
     ) -> None:
         super().__init__(outside)
-        self._for_mnn = for_mnn
+        self._for_mnn = for_mnn and shape is None
         self._network = network
         self._tensors = tensors
         self._shape = shape
@@ -187,7 +187,7 @@ class PositionNodes(Nodes):
         changes, and none of a hidden token moves a sum.
         """
         weights = self.node("Softmax", [scores], f"{name}.weights", axis=-1)
-        if not (self._for_mnn and attention.causal) or self._shape is not None:
+        if not (self._for_mnn and attention.causal):
             return weights
         return self.node("Add", [weights, self._once("least", self._least)], f"{name}.lifted")
 
