@@ -51,8 +51,8 @@ DAMPING = 0.3
 """Added to the second moments, as a share of their mean: keeps weights from fitting one text."""
 
 MULTIPLIED_BITS = 8
-"""Bits of matrices whose inputs are multiplied: fewer lose more by their own rounding than by that
-of inputs."""
+"""Bits of the matrices whose inputs the graph multiplies: matrices of fewer bits lose more by their
+own rounding than by that of inputs."""
 _ONE = np.ones(1, np.float32)
 
 
@@ -136,35 +136,36 @@ def _round_block(
         candidate.add(candidate.linear(given, f"{name}.{part}"), block, norms, stem)
 
     def round_inputs(
-        parts: tuple[str, ...], norm: Norm | None, named: str, judged: int = 0
+        parts: tuple[str, ...], norm: Norm | None, named: str, weighed: tuple[str, ...]
     ) -> tuple[list[Floats], list[Floats]]:
         """Round the matrices that read the states; return their published and rounded outputs.
 
-        The multipliers are chosen for those from `judged` on.
+        Where the states are multiplied, the matrices of the `weighed` parts decide by what.
         """
         wanted = published.normed(block, norm, f"{name}.{named}")
         given = candidate.normed(block, norm, f"{name}.{named}")
         targets = [published.linear(wanted, f"{name}.{part}") for part in parts]
-        matrices = [f"{name}.{part}" for part in parts]
-        grid, by = grid_of(matrices[0]), _ONE
-        if grid.bits == MULTIPLIED_BITS:
-            weights = np.concatenate([rounded[f"{matrix}.weight"] for matrix in matrices[judged:]])
+        first = f"{name}.{parts[0]}"
+        grid, by = grid_of(first), _ONE
+        multiplies = grid.bits == MULTIPLIED_BITS
+        if multiplies:
+            weights = np.concatenate([rounded[f"{name}.{part}.weight"] for part in weighed])
             by = choose_multipliers(given, weights, grid.block_in(given.shape[1]))
-            multiplied.inputs[input_name(matrices[0])] = by
+            multiplied.inputs[input_name(first)] = by
         inputs = _Inputs.of(given, by)
         for part, target in zip(parts, targets, strict=True):
             divided = fit(part, target, given, inputs)
-            if by is not _ONE:
+            if multiplies:
                 multiplied.weights.put(f"{name}.{part}", divided.values)
         return targets, [candidate.linear(given, f"{name}.{part}") for part in parts]
 
     norm = block.attention_norm
-    targets, found = round_inputs(("query", "key", "value"), norm, "attention_norm", 2)
+    targets, found = round_inputs(("query", "key", "value"), norm, "attention_norm", ("value",))
     mixed = published.attend(targets, block, name), candidate.attend(found, block, name)
     add("attention_output", (norm, block.attention_end_norm), mixed[0], mixed[1])
     norm, part = block.output_norm, block.feed_forward
     units = ("gate", "inner") if part.gated else ("inner",)
-    targets, found = round_inputs(units, norm, "output_norm")
+    targets, found = round_inputs(units, norm, "output_norm", units)
     wanted = _units(targets, part)
     del targets  # these are the largest arrays of all: no two pairs of them at once
     given = _units(found, part)
@@ -191,7 +192,7 @@ def _units(outputs: Sequence[Floats], part: FeedForward) -> Floats:
 class _Inputs:
     """What matrices of the same inputs share: the inputs about their mean, and moments of them.
 
-    All are of inputs that are multiplied already.
+    All but the multipliers are of the multiplied inputs.
     """
 
     mean: Floats

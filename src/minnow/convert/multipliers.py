@@ -45,7 +45,7 @@ def choose_multipliers(inputs: Floats, weight: Floats, block: int) -> Floats:
 
 
 def _root_mean_square(x: Floats) -> NDArray[np.float64]:
-    """Return that of each column."""
+    """Return the root of the mean square of each column."""
     squares: NDArray[np.float64] = np.einsum("ij,ij->j", x, x, dtype=np.float64)
     return np.sqrt(squares / len(x))
 

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from minnow.model.tensors import LazyTensors
 
 MULTIPLIED = ".multiplied"
-"""What the name of such a matrix's operator ends in. Readers that know none do not find the matrix,
-and do not take it for the model's."""
+"""What the name of such a matrix's operator ends in. A reader that knows nothing of multipliers
+does not find the matrix, and so does not take it for the model's."""
 ATTENTION_INPUT, FEED_FORWARD_INPUT = "attention_input", "feed_forward_input"
 _INPUTS = {
     **dict.fromkeys(("query", "key", "value"), ATTENTION_INPUT),
@@ -25,7 +25,7 @@ _INPUTS = {
 
 @dataclass(frozen=True)
 class Multiplied:
-    """The numbers of such a graph.
+    """The multipliers of a graph, and the matrices that are divided by them.
 
     Attributes:
         inputs: What inputs are multiplied by, by the names of `input_name`.
@@ -42,13 +42,19 @@ class Multiplied:
 
 
 def input_name(matrix: str) -> str:
-    """Return the name of what a matrix reads: "layer.0.key" reads "layer.0.attention_input"."""
+    """Return the name of what a matrix reads, for those whose inputs a graph may multiply.
+
+    "layer.0.key" reads "layer.0.attention_input".
+    """
     layer, _, part = matrix.rpartition(".")
-    return f"{layer}.{_INPUTS.get(part, part)}"
+    return f"{layer}.{_INPUTS[part]}"
 
 
 def norm_before(given: str) -> str:
-    """Return the name of the norm that gives what a matrix reads, where norms follow a sum."""
+    """Return the norm that makes an input, in layers that normalise after a sum.
+
+    "layer.1.attention_input" is made by "layer.0.output_norm".
+    """
     kind, layer, part = given.split(".")
     if part == FEED_FORWARD_INPUT:
         return f"{kind}.{layer}.attention_norm"

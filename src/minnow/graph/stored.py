@@ -32,8 +32,8 @@ def stored_tensors(encoder: Path, network: Network, head: Head | None = None) ->
     Returns:
         Tensors under the names of `minnow.model.checkpoint.tensor_shapes` and
         `minnow.model.head.layer_shapes`, float32, rounded as the encoder has them; a bias more
-        where calibration added one. Where the encoder multiplies inputs, the matrix or the norm
-        before it has that in it. In place of those of
+        where calibration added one. Where the encoder multiplies inputs, the norm before a matrix
+        has the multipliers in it, or else the matrix. In place of those of
         `minnow.model.checkpoint.distance_tensors`, of which the encoder has products, are the
         tables that `minnow.graph.disentangled` makes of them.
 
@@ -49,10 +49,10 @@ def stored_tensors(encoder: Path, network: Network, head: Head | None = None) ->
         tensors[f"{name}.weight"] = weight
         if bias.any():
             tensors[f"{name}.bias"] = bias
-    multiplied = distance_tensors(network)
+    distances = distance_tensors(network)
     tensors |= {name: reader.find(name).values for name in reader.distance_tables()}
     for name, shape in (tensor_shapes(network) | layers).items():
-        if name in multiplied:
+        if name in distances:
             continue
         if name not in tensors:
             tensors[name] = reader.other(name, shape)
@@ -91,10 +91,10 @@ class _Reader:
         return name + MULTIPLIED + CONVERTED in self.numbers
 
     def multipliers(self, name: str) -> NDArray[np.float32] | None:
-        """Read what the inputs of a linear layer are multiplied by, beside the norm before it.
+        """Read what the inputs of a linear layer are multiplied by; None if by its norm's weight.
 
-        They are exact in half precision. Where a norm is applied again to make them, they are what
-        its weight, or its bias, is multiplied by.
+        Multipliers are exact in half precision. Where the norm before is applied a second time,
+        they are the quotients of the weights of both, or of the biases where a weight is 0.
         """
         given = input_name(name)
         by = self.numbers.get(f"{given}.by")
