@@ -71,7 +71,8 @@ def quantize(
         progress: Receives a line of text before each layer.
 
     Returns:
-        Tensors, packed tables and grids; biases correct a fast GELU.
+        Tensors, packed tables, grids, and matrices of multiplied inputs. Where the recipe has MNN's
+        fast GELU, biases correct its mean error.
 
     Raises:
         ConversionError: The model is too narrow to be packed.

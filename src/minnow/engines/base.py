@@ -114,7 +114,7 @@ class TokenBatch:
         return cls(ids, mask, segments, pooled if any(left_out) else None)
 
     def filled(self, shape: tuple[int, int], pad_token_id: int) -> TokenBatch:
-        """Return a batch of exactly a shape; the first row is repeated where rows are missing.
+        """Return a batch of exactly a shape, with the first row again where rows are missing.
 
         Args:
             shape: (batch, tokens), each at least that of this batch.
