@@ -67,18 +67,16 @@ def _is_name(text: str) -> bool:
     return bool(start and rest) and not (Path(start).exists() or "\\" in text)
 
 
-BUNDLE_NAMES = "a folder that `minnow convert` wrote, or a model's name"
+_NAMES = "a folder that `minnow convert` wrote, or a model's name"
 BundleFolder = Annotated[
     Path,
-    typer.Argument(metavar="BUNDLE", help=f"{BUNDLE_NAMES.capitalize()}.", parser=folder_of),
+    typer.Argument(metavar="BUNDLE", help=f"{_NAMES.capitalize()}.", parser=folder_of),
 ]
-BundleOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--bundle", "-b", metavar="BUNDLE", help=f"Use this model: {BUNDLE_NAMES}.",
-        parser=folder_of,
-    ),
-]  # fmt: skip
+_BUNDLE = typer.Option(
+    "--bundle", "-b", metavar="BUNDLE", help=f"Use this model: {_NAMES}.", parser=folder_of
+)
+BundleOption = Annotated[Path | None, _BUNDLE]
+RequiredBundle = Annotated[Path, _BUNDLE]
 Texts = Annotated[list[str] | None, typer.Argument(metavar="TEXT", help="Texts, or give --input.")]
 TextFile = Annotated[
     str | None,

@@ -15,7 +15,7 @@ import typer
 
 from minnow.cli.app import app, print_facts, print_json
 from minnow.cli.fields import options_from_fields
-from minnow.cli.options import BUNDLE_NAMES, Json, RerankChoice, Window, folder_of
+from minnow.cli.options import Json, RequiredBundle, RerankChoice, Window
 from minnow.terminal import EPILOG, UsageError
 
 if TYPE_CHECKING:
@@ -34,16 +34,6 @@ WeightsName = Literal["default", "park2023"]
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 File = Annotated[Path, typer.Argument(metavar="FILE", help="A file of memories, or an index.")]
-BundleOption = Annotated[
-    Path,
-    typer.Option(
-        "--bundle",
-        "-b",
-        metavar="BUNDLE",
-        help=f"Use this model: {BUNDLE_NAMES}.",
-        parser=folder_of,
-    ),
-]
 Tags = Annotated[
     list[str] | None,
     typer.Option(
@@ -65,7 +55,7 @@ Where = Annotated[
 @memory_app.command("add", epilog=EPILOG)
 def add_command(
     file: File,
-    bundle: BundleOption,
+    bundle: RequiredBundle,
     texts: Annotated[
         list[str] | None, typer.Argument(metavar="TEXT...", help="What to remember; - reads lines.")
     ] = None,
@@ -139,7 +129,7 @@ def add_command(
 def recall_command(
     file: File,
     query: Annotated[str, typer.Argument(metavar="QUESTION", help="What to recall for.")],
-    bundle: BundleOption,
+    bundle: RequiredBundle,
     k: Annotated[int, typer.Option("-k", min=1, max=1000, help="Print this many memories.")] = 5,
     weights: Annotated[
         WeightsName, typer.Option(help="Weigh the parts of the score so; see docs/memory.md.")
@@ -200,7 +190,7 @@ def recall_command(
 @memory_app.command("reflect", epilog=EPILOG)
 def reflect_command(
     file: File,
-    bundle: BundleOption,
+    bundle: RequiredBundle,
     llm: Annotated[
         Path | None,
         typer.Option(
