@@ -152,7 +152,7 @@ def _create(
     )
     database.execute("PRAGMA auto_vacuum = INCREMENTAL")
     execute_patiently(database, "PRAGMA journal_mode = WAL")
-    with _exclusive_transaction(database):
+    with _transaction(database, "BEGIN IMMEDIATE"):
         if not _is_empty(database):
             return  # another process has made it meanwhile
         for statement in (schema.META_SCHEMA, SUMS_SCHEMA, *DOCUMENTS.schema):
@@ -191,12 +191,12 @@ def _prepare(database: sqlite3.Connection, path: Path, *, writable: bool) -> Non
     database.execute("PRAGMA foreign_keys = ON")
     if version - is_migrating * schema.MIGRATING < schema.VERSION:
         _migrate(database, path)
-    with _one_state(database):
+    with _transaction(database, "BEGIN"):  # one state, whatever other processes write meanwhile
         schema.check_schema(database)
 
 
 def _migrate(database: sqlite3.Connection, path: Path) -> None:
-    with _exclusive_transaction(database):
+    with _transaction(database, "BEGIN IMMEDIATE"):
         found = _pragma(database, "user_version")
         offset = schema.MIGRATING if found > schema.MIGRATING else 0
         for version in range(found - offset, schema.VERSION):
@@ -211,19 +211,8 @@ def _migrate(database: sqlite3.Connection, path: Path) -> None:
 
 
 @contextmanager
-def _one_state(database: sqlite3.Connection) -> Iterator[None]:
-    """Read one state of the file, whatever other processes add meanwhile."""
-    database.execute("BEGIN")
-    try:
-        yield
-    finally:
-        with suppress(sqlite3.Error):
-            database.execute("ROLLBACK")
-
-
-@contextmanager
-def _exclusive_transaction(database: sqlite3.Connection) -> Iterator[None]:
-    execute_patiently(database, "BEGIN IMMEDIATE")
+def _transaction(database: sqlite3.Connection, begin: str) -> Iterator[None]:
+    execute_patiently(database, begin)
     try:
         yield
         database.execute("COMMIT")
