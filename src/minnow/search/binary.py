@@ -41,15 +41,18 @@ Distances = NDArray[np.uint16]
 
 _WORD_BYTES = 8
 _COLUMNS_AT_A_TIME = 65_536
-"""So that intermediate results, 640 kB, stay in the processor's cache."""
+"""Codes of a step. A thread hands the interpreter over between NumPy's calls and waits for it, so
+steps are large; the intermediate results of one, 640 kB, still stay in the processor's cache."""
 
 _WORDS_IN_A_SUM = 3
-"""A byte holds the number of their bits, so most additions are of bytes."""
+"""Words whose bits are counted in a byte, which holds up to 255, before the sum is added to a
+distance of two bytes: adding bytes is faster."""
 
 _CODES_PER_THREAD = 200_000
 _VECTORS_AT_A_TIME = 1024
 _SAMPLE, _SAMPLED_MORE, _MARGIN = 16_384, 2, 16
-"""Distances in a sample; it looks for so many times as many as are needed, and so many more."""
+"""Size of the sample of distances, and what is looked for by it: the number needed times
+`_SAMPLED_MORE`, and `_MARGIN` of the sample more, so that it seldom finds too few."""
 
 _LEAST_NEAR, _NEAR = 2000, 20
 _LEAST_CANDIDATES, _CANDIDATES = 128, 4
@@ -180,17 +183,20 @@ def _distances(columns: Words, own: Words) -> Distances:
     found = np.empty(columns.shape[1], np.uint16)
     threads = min(default_threads(), 1 + len(found) // _CODES_PER_THREAD)
     ends = np.linspace(0, len(found), threads + 1).astype(int).tolist()
-    last, *others = [slice(*pair) for pair in pairwise(ends)][::-1]
+    first, *others = [slice(*pair) for pair in pairwise(ends)]
+
+    def write(part: slice) -> None:
+        _write_distances(found[part], columns[:, part], own)
+
     with ThreadPoolExecutor(threads) as pool:  # NumPy lets other threads run meanwhile
-        started = [pool.submit(_write_distances, found[p], columns[:, p], own) for p in others]
-        _write_distances(found[last], columns[:, last], own)
-        for part in started:
-            part.result()
+        written = pool.map(write, others)
+        write(first)
+        list(written)  # raises what a thread raised
     return found
 
 
 def _write_distances(found: Distances, columns: Words, own: Words) -> None:
-    """Write the distances of codes in large steps: threads wait for each other between steps."""
+    """Write the Hamming distance of each code to another into an array."""
     size = min(_COLUMNS_AT_A_TIME, len(found))
     differing, counts = np.empty(size, np.uint64), np.empty((2, size), np.uint8)
     for start in range(0, len(found), _COLUMNS_AT_A_TIME):
@@ -207,7 +213,7 @@ def _write_distances(found: Distances, columns: Words, own: Words) -> None:
 
 
 def _count_bits(words: Words, out: NDArray[np.uint8] | None = None) -> NDArray[np.uint8]:
-    """Return the number of bits that are set in each word; `out` may take them."""
+    """Return the number of bits that are set in each word, in `out` where NumPy can count them."""
     if hasattr(np, "bitwise_count"):
         counts: NDArray[np.uint8] = np.bitwise_count(words, out=out)
         return counts
@@ -227,7 +233,7 @@ def _count_bits(words: Words, out: NDArray[np.uint8] | None = None) -> NDArray[n
 def _nearest(distances: Distances, count: int) -> NDArray[np.intp]:
     """Return the places of the least distances: at least `count`, and at most twice as many.
 
-    A sample tells about how far the nearest are, so that few distances are compared more than once.
+    A sample estimates a distance that enough are within, so that only those are sorted further.
     """
     count = min(count, len(distances))
     sample = distances[:: max(1, len(distances) // _SAMPLE)]
