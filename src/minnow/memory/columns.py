@@ -135,15 +135,16 @@ class Columns:
             speaker in mentions.speakers or not mentions.tags.isdisjoint(tags)
             for speaker, tags in self._named
         ]
-        named: NDArray[np.bool_] = np.array([*hits, False], bool)[self.rows["label"]]
-        return named
+        return self._by_label(hits)
 
     def said(self) -> NDArray[np.bool_]:
         """Return for each memory whether it has a speaker."""
-        said: NDArray[np.bool_] = np.array(
-            [*(speaker is not None for speaker, _ in self._named), False], bool
-        )[self.rows["label"]]
-        return said
+        return self._by_label([speaker is not None for speaker, _ in self._named])
+
+    def _by_label(self, facts: Sequence[bool]) -> NDArray[np.bool_]:
+        """Return for each memory the fact about its label; without a label it is false."""
+        found: NDArray[np.bool_] = np.array([*facts, False], bool)[self.rows["label"]]
+        return found
 
     def window(self, place: int, size: int) -> tuple[list[int], list[int]]:
         """Return the places of the turns before and after a memory, in order."""

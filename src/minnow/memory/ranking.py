@@ -52,14 +52,18 @@ class Question:
     def forms(self, said: NDArray[np.bool_]) -> Iterator[Form]:
         """Yield the words and the vector of each form, and which memories to compare with it.
 
-        What has a speaker is compared with the question as that speaker would ask it.
+        Memories that have a speaker are compared with the question as that speaker would ask it,
+        others with the question as it was asked.
+
+        Args:
+            said: Whether each memory has a speaker.
         """
         words = self.mentions.asked, self.mentions.words
-        if words[0] == words[1]:  # it names nobody
+        if words[0] == words[1]:  # it names nobody, and both forms are the same
             said = np.ones_like(said)
-        for form in (0, 1):
-            if (compared := said == form).any():
-                yield words[form], self.vectors[form], compared
+        for form in zip(words, self.vectors, (~said, said), strict=True):
+            if form[2].any():
+                yield form
 
 
 @dataclass(frozen=True)
