@@ -26,6 +26,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -41,8 +42,7 @@ from minnow.pipeline import Pipeline, RowOutcomes
 from minnow.vectors import normalize
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
+    from collections.abc import Callable, Iterator, Sequence
 
 BATCH = 512
 """Rows that an actor of the peer is given at once."""
@@ -53,6 +53,15 @@ def read_corpus(path: str, rows: int) -> pa.Table:
     lines = [json.loads(line) for line in Path(path).read_text("utf-8").splitlines()]
     texts = [f"{lines[n % len(lines)]['text']} {n}" for n in range(rows)]
     return pa.table({"id": [str(n) for n in range(rows)], "text": texts})
+
+
+@contextmanager
+def corpus_folder(table: pa.Table) -> Iterator[Path]:
+    """Write a table into a folder of Parquet; outputs can go beside it until both are deleted."""
+    with tempfile.TemporaryDirectory() as name:
+        (source := Path(name) / "corpus").mkdir()
+        parquet.write_table(table, source / "corpus.parquet")
+        yield source
 
 
 def connect() -> None:
@@ -162,22 +171,18 @@ def rates(arguments: argparse.Namespace) -> None:
 def marks_of(
     run: Callable[[Path, Path, Callable[[int], None]], None], table: pa.Table
 ) -> list[tuple[float, int]]:
-    """Run over a table in a folder of its own; return when how many rows were done."""
+    """Run over a table; return when how many rows were done."""
     marks: list[tuple[float, int]] = []
-    with tempfile.TemporaryDirectory() as name:
-        (source := Path(name) / "corpus").mkdir()
-        parquet.write_table(table, source / "corpus.parquet")
-        run(source, Path(name) / "out", lambda rows: marks.append((time.perf_counter(), rows)))
+    with corpus_folder(table) as source:
+        run(source, source.parent / "out", lambda rows: marks.append((time.perf_counter(), rows)))
     return marks
 
 
 def seconds(run: Callable[[Path, Path], None], table: pa.Table) -> float:
-    """Return the seconds of a run over a table in a folder of its own."""
-    with tempfile.TemporaryDirectory() as name:
-        (source := Path(name) / "corpus").mkdir()
-        parquet.write_table(table, source / "corpus.parquet")
+    """Return the seconds of a run over a table."""
+    with corpus_folder(table) as source:
         started = time.perf_counter()
-        run(source, Path(name) / "out")
+        run(source, source.parent / "out")
         return time.perf_counter() - started
 
 
@@ -237,11 +242,9 @@ def overhead(arguments: argparse.Namespace) -> None:
 def kills(arguments: argparse.Namespace) -> None:
     """Kill `minnow embed` at five random moments, and compare the result with an unbroken run."""
     choose = random.Random(arguments.seed)
-    with tempfile.TemporaryDirectory() as name:
-        (source := Path(name) / "corpus").mkdir()
-        table = read_corpus(arguments.corpus, arguments.rows)
-        parquet.write_table(table, source / "corpus.parquet")
-        whole, broken = Path(name) / "whole", Path(name) / "broken"
+    table = read_corpus(arguments.corpus, arguments.rows)
+    with corpus_folder(table) as source:
+        whole, broken = source.parent / "whole", source.parent / "broken"
         subprocess.run(command(arguments, source, whole), check=True, capture_output=True)
         for _ in range(5):
             process = subprocess.Popen(

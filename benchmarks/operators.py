@@ -42,11 +42,10 @@ class Profile:
         for tensor in inputs.values():
             self._interpreter.resizeTensor(tensor, shape)
         self._interpreter.resizeSession(self._session)
-        kinds = (mnn.Halide_Type_Int, mnn.Tensor_DimensionType_Caffe)
+        kind, order = mnn.Halide_Type_Int, mnn.Tensor_DimensionType_Caffe
         self._values = {name: _values(name, shape, vocabulary) for name in inputs}
         self._given = {
-            name: mnn.Tensor(shape, kinds[0], values, kinds[1])
-            for name, values in self._values.items()
+            name: mnn.Tensor(shape, kind, values, order) for name, values in self._values.items()
         }
 
     def milliseconds(self, count: int = PASSES) -> dict[str, float]:
