@@ -98,7 +98,7 @@ def index_vectors(
     shards = list(_shards(files, shard_rows))
     paths = _paths(output, len(shards))
     is_new = not all(path.exists() for path in paths)
-    model = _truncated(whole, files, dim, bundle, is_new=is_new)
+    model = _choose_width(whole, files, dim, bundle, is_new=is_new)
     report = VectorIndexReport(paths, model=model.shown)
     total = sum(file.record.rows for file in files)
     ids: set[str] = set()
@@ -132,7 +132,7 @@ def _check(files: Sequence[FinishedFile], wanted: Fingerprint | None) -> Fingerp
     return model
 
 
-def _truncated(
+def _choose_width(
     whole: Fingerprint,
     files: Sequence[FinishedFile],
     dim: int | None,
@@ -140,7 +140,14 @@ def _truncated(
     *,
     is_new: bool,
 ) -> Fingerprint:
-    """Return the fingerprint of vectors in the index, of which a new one measures their length."""
+    """Return the fingerprint of the vectors in the index, truncated if they are.
+
+    For a new index of truncated vectors, measure with the bundle whether they suffice.
+
+    Raises:
+        InputError: The vectors are shorter than `dim`, the bundle is needed and not given, or the
+            truncated vectors do not suffice.
+    """
     there = min(file.job["truncate_dim"] or whole.width for file in files)
     size = dim or there
     if size > there:
@@ -150,8 +157,8 @@ def _truncated(
     if is_new:
         if bundle is None:
             raise InputError(
-                f"Name the model with `bundle=`: with it is measured whether the first {size} of "
-                f"{whole.width} numbers suffice."
+                f"Name the model with `bundle=`: minnow measures with it whether the first {size} "
+                f"of {whole.width} numbers suffice."
             )
         with open_model(bundle) as model:
             check_dimension(model, size)

@@ -109,7 +109,7 @@ def check_dimension(
     if not asked:
         raise InputError(
             f"{model.fingerprint.shown} has room for {model.room} tokens, too few for documents "
-            f"of {dataset.name}, with which it is measured whether {dim} numbers suffice. Keep all."
+            f"of {dataset.name}, by which minnow measures whether {dim} numbers suffice. Keep all."
         )
     documents = model.encode_documents(list(fitting.values()))
     queries = model.encode_queries([dataset.queries[q] for q in asked])

@@ -117,8 +117,8 @@ def refine(find: Callable[[int], list[Hit]], query: str, k: int, asked: Search) 
     """Find hits for one question, fold those that repeat others, and rerank, as far as asked for.
 
     Args:
-        find: Returns the best hits of a number; it is called again with a larger one where too many
-            hits are folded.
+        find: Returns the best hits, at most as many as its argument. It is called again with a
+            larger number if folding leaves too few.
         query: The question.
         k: The most hits.
         asked: The checked options.

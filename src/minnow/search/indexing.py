@@ -220,7 +220,7 @@ def _check_size(path: Path, size: int) -> None:
 
 
 _Digests = Mapping[str, bytes]
-"""The digests of a file's documents, by name, when they were read before."""
+"""The digests of a file's documents, by name, as the index has them."""
 
 _Read = tuple["Document", list[Chunk] | None]
 
@@ -319,9 +319,10 @@ class _Run:
         return True
 
     def _read(self, digests: _Digests, found: FoundDocument) -> _Read:
-        """Read a document; cut it into chunks, unless it is the one that was read before.
+        """Read a document, and divide it into chunks.
 
-        There are none either where they are too many to hold.
+        The chunks are None if the document has not changed since it was indexed, or if they are
+        more than `_LONG`, which `_long` divides again in parts.
         """
         document, chunks = found.read(), []
         if found.entry.digest == digests.get(found.entry.key.name):
@@ -385,7 +386,7 @@ class _Run:
     def _embed(self, texts: list[str]) -> dict[str, bytes]:
         """Embed texts in batches, and return the encoded vectors by text."""
         made: dict[str, bytes] = {}
-        parts = max(1, round(len(texts) / self._batch))  # no part is a scrap
+        parts = max(1, round(len(texts) / self._batch))  # of equal size: no small rest at the end
         for batch in batches(texts, -(-len(texts) // parts) or 1):
             rows = self.writer.rows(self._model.encode_documents(batch))
             made.update(zip(batch, rows, strict=True))

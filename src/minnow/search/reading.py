@@ -82,12 +82,12 @@ def documents_of(
 
 
 def work_ahead(items: Iterable[T], work: Callable[[T], R]) -> Iterator[tuple[T, Callable[[], R]]]:
-    """Do work on items in a thread, some of them ahead, while the caller does something else.
+    """Do work on items in a thread, up to `_AHEAD` of them before the caller needs the results.
 
-    The work on an only item is done where its function is called, so that Ctrl-C ends it.
+    If there is only one item, the caller's thread does its work, so that Ctrl-C ends it.
 
     Yields:
-        Each item, and a function that returns what its work gave, or raises.
+        Each item, and a function that returns the result of its work, or raises its error.
     """
     rest = iter(items)
     first = list(islice(rest, 2))
