@@ -60,6 +60,23 @@ def copy(answered: Path, tmp_path: Path) -> Path:
     return shutil.copytree(answered, tmp_path / "copy")
 
 
+def test_it_starts_again_where_linux_refuses_to_load_mnn(copy: Path) -> None:
+    """A module in the place of MNN refuses as glibc 2.41 does, until the variable allows it."""
+    (copy / "MNN.py").write_text(
+        "import os, sys\n"
+        "if os.environ.get('GLIBC_TUNABLES') != 'glibc.rtld.execstack=2':\n"
+        "    raise ImportError('cannot enable executable stack as shared object requires')\n"
+        "sys.path.remove(os.path.dirname(__file__))\n"
+        "del sys.modules['MNN']\n"
+        "import MNN\n"
+    )
+    before = (copy / "answer.f32").read_bytes()
+    (copy / "answer.f32").unlink()
+    done = run(copy)
+    assert done.returncode == 0, done.stderr
+    assert (copy / "answer.f32").read_bytes() == before
+
+
 def change(folder: Path, **changes: Any) -> None:
     path = folder / "answer.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from minnow.mnn_modules import import_mnn_module
 from minnow.processes import Parent
 
 _LIKELIEST = 40
@@ -28,6 +29,7 @@ class LlmEngine:
     """One LLM, and the answer that it is generating."""
 
     def __init__(self, config: str, changes: str, temperature: float, rows: int) -> None:
+        import_mnn_module("_mnncengine")
         import MNN.llm as llm  # `from MNN import llm` is another module, of C
 
         self._status = llm.LlmStatus

@@ -13,13 +13,13 @@ import sys
 from math import prod
 from pathlib import Path
 
+from minnow.mnn_modules import import_mnn_module
+
 
 def main() -> int:
     """Convert, load and run; return the exit code."""
     model, encoder, inputs, *options = sys.argv[1:]
-    import _tools
-
-    _tools.mnnconvert(
+    import_mnn_module("_tools").mnnconvert(
         ["mnnconvert", "-f", "ONNX", "--modelFile", model, "--MNNModel", encoder, *options]
     )
     if not Path(encoder).is_file():
@@ -28,6 +28,7 @@ def main() -> int:
 
 
 def _run_once(encoder: str, inputs: list[str]) -> int:
+    import_mnn_module("_mnncengine")
     import MNN
 
     try:

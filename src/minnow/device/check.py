@@ -25,19 +25,34 @@ import numpy as np
 HERE = Path(__file__).resolve().parent
 MEMORY = {"normal": 0, "high": 1, "low": 2}
 ROUNDING, BY_BLOCK = 5, 2
+TUNABLES = "GLIBC_TUNABLES"
+
+
+def import_mnn() -> Any:
+    """Import MNN; where Linux refuses to load it, start this program again with that allowed.
+
+    MNN's wheels for x86-64 ask for an executable stack, which glibc from 2.41 refuses by default.
+    """
+    try:
+        import MNN
+    except ImportError as error:
+        if "executable stack" not in str(error) or TUNABLES in os.environ:
+            raise
+        allowed = {**os.environ, TUNABLES: "glibc.rtld.execstack=2"}
+        os.execve(sys.executable, [sys.executable, *sys.argv], allowed)  # noqa: S606
+    return MNN
 
 
 class Encoder:
     """An MNN file in a session."""
 
     def __init__(self, path: Path, output: str, precision: str, threads: int, memory: str) -> None:
-        import MNN
-
+        mnn = import_mnn()
         if not path.is_file():
             raise SystemExit(f"There is no {path}.")
-        self.mnn, self.output = MNN, output
+        self.mnn, self.output = mnn, output
         self.shape: Any = None
-        self.interpreter = MNN.Interpreter(str(path))
+        self.interpreter = mnn.Interpreter(str(path))
         if memory == "low":
             self.interpreter.setSessionHint(ROUNDING, BY_BLOCK)
         config = {"backend": "CPU", "numThread": threads, "precision": precision}

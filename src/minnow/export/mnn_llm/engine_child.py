@@ -12,6 +12,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from minnow.mnn_modules import import_mnn_module
+
 
 def main() -> int:
     """Load, run and write; return 0 on success."""
@@ -29,6 +31,7 @@ def write_ids(config: Path, threads: int, texts: list[str], answer: Path) -> Non
     From Python the embedding engine returns no ids. The class for LLMs does, with the same
     tokenizer, which it reads before it reports that the model has no logits.
     """
+    import_mnn_module("_mnncengine")
     import MNN.llm as llm  # `from MNN import llm` is another module, of C
 
     changed = _changed(config, thread_num=threads, llm_weight=config.name)  # any file that exists
@@ -40,6 +43,7 @@ def write_ids(config: Path, threads: int, texts: list[str], answer: Path) -> Non
 
 def write_vectors(config: Path, threads: int, texts: list[str], answer: Path) -> None:
     """Embed, one text at a time."""
+    import_mnn_module("_mnncengine")
     import MNN.llm as llm
     import numpy as np
 
