@@ -1,7 +1,6 @@
 // The command-line program: texts in, vectors, scores or token ids out.
 #include <unistd.h>
 
-#include <fstream>
 #include <iostream>
 #include <iterator>
 #include <map>
@@ -17,17 +16,6 @@
 #endif
 
 namespace {
-
-const char* const kModes[3] = {"normal", "high", "low"};
-
-#if MINNOW_HAS_MNN
-// Writes floats as they are in memory: little-endian on every platform of MNN.
-void write_floats(const std::string& path, const std::vector<float>& values) {
-    std::ofstream file(path, std::ios::binary);
-    file.write(reinterpret_cast<const char*>(values.data()), static_cast<std::streamsize>(values.size() * sizeof(float)));
-    if (!file.flush()) throw minnow::Error(path + " cannot be written.");
-}
-#endif
 
 const char* const kHelp = R"(minnow-embed BUNDLE [OPTIONS] [TEXT ...]
 minnow-embed RERANKER --query TEXT [OPTIONS] [TEXT ...]
@@ -238,7 +226,7 @@ void print_vectors(FILE* out, const Arguments& given) {
     minnow::Embedder embedder(given.folder, opening_options(given, false));
     auto vectors = given.batch ? embedder.encode_batch(given.texts, embedder.manifest().prompt(given.role))
                                : embedder.encode(given.texts, given.role);
-    if (!given.raw.empty()) return write_floats(given.raw, vectors);
+    if (!given.raw.empty()) return minnow::write_floats(given.raw, vectors);
     for (size_t n = 0; n < given.texts.size(); ++n)
         print_row(out, &vectors[n * embedder.width()], embedder.width(), "%.9g");
 #else

@@ -30,7 +30,6 @@ const char* const kProcessor = sizeof(void*) == 8 ? "aarch64" : "arm";
 constexpr bool kHasHalves = true;
 #endif
 const char* const kEnded = "The app ended while this was tried.";
-const char* const kWords[] = {"normal", "high", "low"};
 const std::map<int, std::string> kBackends = {{0, "cpu"}, {1, "metal"}, {2, "cuda"}, {3, "opencl"}, {7, "vulkan"}};
 
 std::string read_bytes(const std::string& path) {
@@ -52,7 +51,7 @@ std::string shown(double value, const char* format) {
 }
 
 std::string name_of(const Attempt& mode) {
-    return kBackends.at(mode.backend) + ", precision " + kWords[mode.precision] + ", memory " + kWords[mode.memory];
+    return kBackends.at(mode.backend) + ", precision " + kModes[mode.precision] + ", memory " + kModes[mode.memory];
 }
 
 std::string device() {
@@ -81,8 +80,8 @@ std::string json_of(const BackendChoice& choice) {
     std::string attempts;
     for (auto& each : choice.attempts)
         attempts += std::string(attempts.empty() ? "" : ",") + "\n  {\"backend\": " + quoted(kBackends.at(each.backend)) +
-                    ", \"precision\": " + quoted(kWords[each.precision]) + ", \"memory\": " +
-                    quoted(kWords[each.memory]) + ", \"outcome\": " + quoted(each.outcome) + ", \"worst\": " +
+                    ", \"precision\": " + quoted(kModes[each.precision]) + ", \"memory\": " +
+                    quoted(kModes[each.memory]) + ", \"outcome\": " + quoted(each.outcome) + ", \"worst\": " +
                     number(each.worst) + ", \"seconds\": " + number(each.seconds) + ", \"message\": " +
                     quoted(each.message) + "}";
     return "{\n \"format\": " + std::to_string(kFormat) + ",\n \"bundle\": " + quoted(choice.bundle) +
@@ -115,8 +114,8 @@ Attempt attempt_of(const Json& stated) {
                                 [&](auto& known) { return known.second == stated.get<std::string>("backend"); });
     if (backend == kBackends.end()) throw Error("its backend is unknown");
     found.backend = backend->first;
-    found.precision = number_of(std::begin(kWords), std::end(kWords), stated.get<std::string>("precision"));
-    found.memory = number_of(std::begin(kWords), std::end(kWords), stated.get<std::string>("memory"));
+    found.precision = number_of(std::begin(kModes), std::end(kModes), stated.get<std::string>("precision"));
+    found.memory = number_of(std::begin(kModes), std::end(kModes), stated.get<std::string>("memory"));
     found.outcome = stated.get<std::string>("outcome");
     found.message = stated.get<std::string>("message");
     found.worst = stated.get<double>("worst", kNothing), found.seconds = stated.get<double>("seconds", kNothing);
@@ -248,8 +247,8 @@ bool is_proven(const std::string& folder, const Options& options) {
     int memory = rounds(file) && options.memory == kLow ? kLow : kNormal;
     if (precision == kNormal && memory == kNormal) return true;
     for (auto& proof : file["parity"].get("modes", Json::Array{}))
-        if (proof.get<std::string>("processor") == kProcessor && proof.get<std::string>("memory") == kWords[memory] &&
-            proof.get<std::string>("precision") == kWords[precision])
+        if (proof.get<std::string>("processor") == kProcessor && proof.get<std::string>("memory") == kModes[memory] &&
+            proof.get<std::string>("precision") == kModes[precision])
             return true;
     return false;
 }

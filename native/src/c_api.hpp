@@ -59,6 +59,9 @@ inline char* copy_of(const Json& found) {
     return copy;
 }
 
+// Returns the model of an embedder, null without one.
+inline TextModel* model_of(minnow_embedder* embedder) { return embedder ? embedder->model.get() : nullptr; }
+
 // Runs a function that returns a pointer; returns that, or NULL with an error message.
 template <class Work> auto pointer_or_null(char* error, size_t size, Work work) -> decltype(work()) {
     decltype(work()) found = nullptr;

@@ -72,7 +72,10 @@ private:
     std::vector<std::string> labels_ = {"score"};
 };
 
-TextModel* model_of(minnow_embedder* embedder) { return embedder ? embedder->model.get() : nullptr; }
+minnow_index* opened(const char* file, minnow_embedder* embedder) {
+    TextModel* model = model_of(embedder);
+    return new minnow_index{Index(file, model), file, model};
+}
 
 }  // namespace
 
@@ -87,16 +90,15 @@ minnow_embedder* minnow_wrap(const minnow_encoder* encoder, const char* model, c
 minnow_index* minnow_open_index(const char* file, minnow_embedder* embedder, char* error, size_t size) {
     return pointer_or_null(error, size, [&] {
         if (!file) throw Error("The file is NULL.");
-        auto* model = model_of(embedder);
-        return new minnow_index{Index(file, model), file, model};
+        return opened(file, embedder);
     });
 }
 
 minnow_index* minnow_make_index(const char* file, minnow_embedder* embedder, char* error, size_t size) {
     return pointer_or_null(error, size, [&] {
         if (!file || !embedder) throw Error("An argument is NULL.");
-        make_index(file, *embedder->model);
-        return new minnow_index{Index(file, model_of(embedder)), file, model_of(embedder)};
+        IndexFile::create(file, *embedder->model);
+        return opened(file, embedder);
     });
 }
 

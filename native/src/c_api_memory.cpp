@@ -22,7 +22,7 @@ minnow_memory* minnow_open_memory(const char* file, minnow_embedder* embedder, c
     return pointer_or_null(error, size, [&] {
         if (!file) throw Error("The file is NULL.");
         auto chosen = MemoryOptions::read(options_of(options));
-        return new minnow_memory{Memory(file, embedder ? embedder->model.get() : nullptr, chosen)};
+        return new minnow_memory{Memory(file, model_of(embedder), chosen)};
     });
 }
 

@@ -6,10 +6,10 @@ namespace minnow {
 
 uint32_t crc32(std::string_view bytes, uint32_t before = 0);  // that of zlib
 
-// A table whose rows have checksums, which the last column has.
+// A table whose last column is a checksum of the row.
 struct CheckedTable {
     const char* name;
-    const char* columns;  // those that a checksum covers, the key first
+    const char* columns;  // what a checksum covers, the key first
     bool counted = false;  // `sums` has its number of rows and their total
     bool vectors = false;  // its rows are an id and a vector
 
@@ -20,7 +20,7 @@ extern const CheckedTable kFiles, kDocuments, kChunks, kVectors, kCodes, kMemori
 
 // Returns the checksum of the first columns of a row.
 uint32_t checksum_of(const CheckedTable& table, const Statement& row, int columns);
-// Returns the checksum of the keyword index: of all its blocks, then of the other rows.
+// Returns the checksum of the keyword index: of all its blocks, then of its other rows.
 uint32_t keyword_checksum(const Database& database);
 
 }  // namespace minnow

@@ -1,4 +1,4 @@
-// Binary codes of the vectors of chunks, which choose those to compare with: src/minnow/search/binary.py.
+// Binary codes of the vectors of chunks; they choose the vectors that a search compares: src/minnow/search/binary.py.
 #pragma once
 #include "index_file.hpp"
 
@@ -8,11 +8,11 @@ namespace minnow {
 class Codes {
 public:
     explicit Codes(int width);
-    // Reads codes of new chunks, and drops those of others; `ids` are those of all chunks, ascending. A vector without
-    // a code is read and coded. Returns whether the file has codes.
+    // Reads the codes of new chunks, and drops those of removed ones; `ids` are those of all chunks, ascending. Codes the
+    // vectors of chunks that have no code in the file. Returns whether the file has codes at all.
     bool refresh(IndexFile& file, const std::vector<int64_t>& ids);
-    // Returns chunks that can be the nearest to a query of `width` floats: more than `count`, where there are more.
-    // `allowed` are ids that may be chosen, ascending, or null for all.
+    // Returns the ids of chunks that can be the nearest to a query of `width` floats: more than `count`, where there are
+    // more. `allowed` are the ids to choose from, ascending, or null for all.
     std::vector<int64_t> candidates(const float* query, size_t count, const std::vector<int64_t>* allowed) const;
 
 private:

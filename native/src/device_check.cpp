@@ -13,8 +13,6 @@
 namespace minnow {
 namespace {
 
-const char* const kModes[] = {"normal", "high", "low"};
-
 std::string joined(const std::vector<std::string>& parts) {
     std::string found;
     for (auto& part : parts) found += (found.empty() ? "" : ",") + part;
@@ -66,6 +64,12 @@ Subject open_model(const std::string& folder, const Options& options, bool pairs
 
 }  // namespace
 
+void write_floats(const std::string& path, const std::vector<float>& values) {
+    std::ofstream file(path, std::ios::binary);
+    file.write(reinterpret_cast<const char*>(values.data()), static_cast<std::streamsize>(values.size() * sizeof(float)));
+    if (!file.flush()) throw Error(path + " cannot be written.");
+}
+
 std::string run_device_check(const std::string& folder, const Options& options, const std::string& runner) {
     Json file = read_json(folder + "/probes.json");
     int format = file["format"].integer("format");
@@ -98,9 +102,7 @@ std::string run_device_check(const std::string& folder, const Options& options, 
         std::vector<float> found = model.run(batch);
         vectors.insert(vectors.end(), found.begin(), found.end());
     }
-    std::ofstream floats(folder + "/answer.f32", std::ios::binary);  // as in memory: little-endian on every platform of MNN
-    floats.write(reinterpret_cast<const char*>(vectors.data()), static_cast<std::streamsize>(vectors.size() * sizeof(float)));
-    if (!floats.flush()) throw Error(folder + "/answer.f32 cannot be written.");
+    write_floats(folder + "/answer.f32", vectors);
     std::ofstream answer(folder + "/answer.json", std::ios::binary);
     answer << "{\"format\":1,\"runner\":" << quoted(runner) << ",\"machine\":" << quoted(machine())
            << ",\"mnn\":" << quoted(MNN::getVersion()) << ",\"precision\":\"" << kModes[options.precision]

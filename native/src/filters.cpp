@@ -63,12 +63,12 @@ void bind_parameters(Statement& statement, const Json& parameters) {
 
 }  // namespace
 
-void narrow(std::optional<std::vector<int64_t>>& some, std::vector<int64_t> others) {
+void narrow(std::optional<std::vector<int64_t>>& allowed, std::vector<int64_t> others) {
     std::sort(others.begin(), others.end());
-    if (!some) { some = std::move(others); return; }
+    if (!allowed) { allowed = std::move(others); return; }
     std::vector<int64_t> both;
-    std::set_intersection(some->begin(), some->end(), others.begin(), others.end(), std::back_inserter(both));
-    some = std::move(both);
+    std::set_intersection(allowed->begin(), allowed->end(), others.begin(), others.end(), std::back_inserter(both));
+    allowed = std::move(both);
 }
 
 std::vector<std::pair<int64_t, int64_t>> select_where(IndexFile& file, const std::string& query, const std::string& where,

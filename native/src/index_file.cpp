@@ -3,6 +3,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cctype>
 #include <cstring>
 #include <random>
@@ -15,6 +16,7 @@ namespace minnow {
 namespace {
 
 const int kPageSizes[] = {8192, 16384, 32768, 65536};
+const int kMostTokens = 256;  // of a chunk
 
 uint32_t fact_checksum(const Database& database, const std::string& name, const std::string& value) {
     Statement row(database, "SELECT ?, ?");
@@ -164,10 +166,15 @@ void IndexFile::check() {
             for (size_t i = 0; i < owner.count; ++i) compare(owner.statements[i]);
 }
 
-void IndexFile::create(const std::string& path, const Fingerprint& model, int max_tokens) {
+void IndexFile::create(const std::string& path, TextModel& model) {
+    struct stat found;
+    bool empty = stat(path.c_str(), &found) != 0 || (S_ISREG(found.st_mode) && found.st_size == 0);
+    if (!empty) return;
+    Fingerprint fingerprint = model.fingerprint();
+    int max_tokens = std::min(kMostTokens, model.room());
     Database made(path, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, path);
     if (*made.number("SELECT count(*) FROM sqlite_master")) return;
-    made.run("PRAGMA page_size = " + std::to_string(page_size(2 * model.width)) + "; PRAGMA auto_vacuum = INCREMENTAL");
+    made.run("PRAGMA page_size = " + std::to_string(page_size(2 * fingerprint.width)) + "; PRAGMA auto_vacuum = INCREMENTAL");
     made.run("PRAGMA journal_mode = WAL");
     made.run("BEGIN IMMEDIATE");
     if (*made.number("SELECT count(*) FROM sqlite_master")) return made.run("COMMIT");  // by another process
@@ -182,7 +189,7 @@ void IndexFile::create(const std::string& path, const Fingerprint& model, int ma
                            ",\"overlap\":0,\"encoding\":\"float16\",\"readers\":" + std::to_string(kReaders) + "}";
     write_fact(made, "id", id);
     write_fact(made, "changes", "0");
-    write_fact(made, "model", to_json(model.stated));
+    write_fact(made, "model", to_json(fingerprint.stated));
     write_fact(made, "settings", settings);
     made.run("PRAGMA application_id = " + std::to_string(kApplicationId));
     made.run("PRAGMA user_version = " + std::to_string(kVersion));

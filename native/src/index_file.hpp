@@ -14,8 +14,8 @@ public:
     enum class Mode { kRead, kWrite };
     // Opens a file. Throws Error where it is none, is damaged, or from a newer minnow.
     IndexFile(const std::string& path, Mode mode);
-    // Makes a file with no documents, unless there is one.
-    static void create(const std::string& path, const Fingerprint& model, int max_tokens);
+    // Makes a file without documents for a model, with float16 vectors, where there is none or an empty one.
+    static void create(const std::string& path, TextModel& model);
 
     // Calls a function in a transaction that sees one state of the file, or that writes all or nothing.
     template <class Body> auto reading(Body body) {
@@ -76,8 +76,8 @@ void refresh_matrix(Matrix& matrix, IndexFile& file, const CheckedTable& table, 
 // Returns the vectors of some ids of a table, a row of floats each; one that is missing is damage.
 std::vector<float> read_vectors(IndexFile& file, const CheckedTable& table, const std::vector<int64_t>& ids);
 
-// Keeps of some ids, or of all where there are none yet, those that are among others; the result is ascending.
-void narrow(std::optional<std::vector<int64_t>>& some, std::vector<int64_t> others);
+// Intersects allowed ids, ascending, with others in any order; without a value, all ids were allowed before.
+void narrow(std::optional<std::vector<int64_t>>& allowed, std::vector<int64_t> others);
 
 // Runs SQL of a user's condition on its columns; it may read some tables and change nothing, for at most 10 s.
 // `parameters` is a JSON array or object, or null.

@@ -1,7 +1,5 @@
 #include "memory.hpp"
 
-#include <sys/stat.h>
-
 #include <algorithm>
 #include <chrono>
 #include <cmath>
@@ -22,7 +20,7 @@ std::string tags_of(const std::vector<std::string>& tags) {
     return to_python_json({sorted.begin(), sorted.end()});
 }
 
-// Returns whether a text has a word such as "today", which says another thing on another day.
+// Returns whether a text has a word such as "today", which means another time on another day.
 bool is_relative(const std::string& text) {
     auto words = plain_words_of(text);
     return std::any_of(words.begin(), words.end(), [](auto& word) {
@@ -30,19 +28,16 @@ bool is_relative(const std::string& text) {
     });
 }
 
-// Returns the path, where it now has a file if one was to be made.
-const std::string& opened(const std::string& path, TextModel* model, const MemoryOptions& options) {
-    struct stat found;
-    bool empty = stat(path.c_str(), &found) != 0 || (S_ISREG(found.st_mode) && found.st_size == 0);
-    if (model && options.writable && options.create && empty)
-        IndexFile::create(path, model->fingerprint(), std::min(256, model->room()));
+// Makes the file first if the options ask for that; returns the path.
+const std::string& prepared(const std::string& path, TextModel* model, const MemoryOptions& options) {
+    if (model && options.writable && options.create) IndexFile::create(path, *model);
     return path;
 }
 
 }  // namespace
 
 Memory::Memory(const std::string& file, TextModel* model, const MemoryOptions& options)
-    : file_(opened(file, model, options), options.writable ? IndexFile::Mode::kWrite : IndexFile::Mode::kRead),
+    : file_(prepared(file, model, options), options.writable ? IndexFile::Mode::kWrite : IndexFile::Mode::kRead),
       model_(model), options_(options), matrix_(file_.fingerprint.width, file_.fingerprint.similarity, file_.encoding),
       words_(":memory:", SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, "The words of memories"),
       keywords_([this]() -> const Database& {

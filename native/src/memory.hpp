@@ -106,11 +106,13 @@ private:
         double score, similarity;
         std::vector<std::pair<std::string, double>> parts;
     };
-    // A question as the speaker would ask it, whom it names; and as it was asked, for memories without a speaker, if that differs.
+    // A form of a question to compare memories with: its words, and its vector.
     struct Form {
         std::string words;
         std::vector<float> vector;
     };
+    // The first is the question as the speaker whom it names would ask it. A second, the question as it was asked, is
+    // for memories without a speaker; it is left out where both are the same or every memory has a speaker.
     using Forms = std::vector<Form>;
     // The places of the turn before and of the turn after each memory, or kNone.
     struct Turns {

@@ -119,14 +119,14 @@ std::vector<Memory::Ranked> Memory::rank(const Mentions& mentions, const Forms& 
     if (chosen.empty()) return {};
     index_words();
     std::vector<double> words(rows_.size()), similar(rows_.size());
-    for (size_t form = 0; form < forms.size(); ++form) {
-        auto compared = [&](size_t place) { return form == (forms.size() == 2 && !labels_[rows_[place].label].speaker); };
-        auto scores = matrix_.exact(forms[form].vector.data());
+    auto form_of = [&](size_t place) -> const Form& { return labels_[rows_[place].label].speaker ? forms.front() : forms.back(); };
+    for (auto& form : forms) {
+        auto scores = matrix_.exact(form.vector.data());
         for (size_t place = 0; place < rows_.size(); ++place)
-            if (compared(place)) similar[place] = scores[place];
-        Ranking worded = keywords_.search(forms[form].words, kMostRecalled, allowed);
+            if (&form_of(place) == &form) similar[place] = scores[place];
+        Ranking worded = keywords_.search(form.words, kMostRecalled, allowed);
         for (size_t i = 0; i < worded.size(); ++i)
-            if (size_t place = place_of(worded.ids[i]); place != kNone && compared(place)) words[place] = worded.scores[i];
+            if (size_t place = place_of(worded.ids[i]); place != kNone && &form_of(place) == &form) words[place] = worded.scores[i];
     }
     std::vector<double> near = similar;
     double least = matrix_.kind() == Similarity::kCosine ? kNoScore : at_rank(near, kDepth);

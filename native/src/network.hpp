@@ -11,6 +11,9 @@
 
 namespace minnow {
 
+// The names of MNN's modes by their numbers.
+const char* const kModes[] = {"normal", "high", "low"};
+
 // The numbers are MNN's: MNNForwardType, and the modes of BackendConfig (0 normal, 1 high, 2 low).
 struct Options {
     int backend = 0, threads = 4, precision = 0, power = 0, memory = 0;

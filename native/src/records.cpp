@@ -1,7 +1,5 @@
 #include "records.hpp"
 
-#include <sys/stat.h>
-
 #include <cmath>
 #include <set>
 
@@ -143,12 +141,6 @@ Record Record::read(const Json& stated) {
         else throw Error("There is no field " + name + " of a record.");
     }
     return found;
-}
-
-void make_index(const std::string& file, TextModel& model) {
-    struct stat found;
-    bool empty = stat(file.c_str(), &found) != 0 || (S_ISREG(found.st_mode) && found.st_size == 0);
-    if (empty) IndexFile::create(file, model.fingerprint(), std::min(256, model.room()));
 }
 
 size_t put_records(const std::string& file, TextModel* model, const std::vector<Record>& records, const std::string& collection) {

@@ -11,8 +11,6 @@ struct Record {
     static Record read(const Json& stated);
 };
 
-// Makes an index file of a model, with float16 vectors, unless there is one.
-void make_index(const std::string& file, TextModel& model);
 // Adds records to a collection, or replaces those with the same ids: all or none. Texts that have not changed keep their
 // vectors. Returns how many were embedded.
 size_t put_records(const std::string& file, TextModel* model, const std::vector<Record>& records, const std::string& collection);

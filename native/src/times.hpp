@@ -22,15 +22,16 @@ int64_t midnight(int64_t year, int month, int day);
 // Returns whether a time lies in the years 1 to 9999, as those that Python can hold.
 inline bool is_time(double milliseconds) { return milliseconds >= -62'135'596'800'000 && milliseconds < 253'402'300'800'000; }
 int64_t floor_divided(int64_t number, int64_t by);
-// A time zone: an offset from UTC, or the rules of the process.
+// A time zone: a fixed offset from UTC, or the zone of the process.
 class Zone {
 public:
     Zone() = default;  // UTC
     explicit Zone(int64_t offset) : offset_(offset) {}  // milliseconds ahead of UTC
-    // Returns the zone that C's localtime has: of the variable TZ, else of the system, with its changes of the clock.
+    // Returns the zone of C's localtime, with its summer and winter times: that of the variable TZ, else of the system.
     static Zone local();
     int64_t to_local(int64_t utc) const;
-    // Of a time that the clock shows twice, takes the first; one that it skips is as far from UTC as before. So does Python.
+    // Takes the first instant where the clock shows a time twice, and the offset before the change where it skips one,
+    // as Python does.
     int64_t to_utc(int64_t local) const;
 
 private:

@@ -25,7 +25,7 @@ struct Ranking {
 
 const double kNoScore = -std::numeric_limits<double>::infinity();
 
-// Returns the number that `count` of some numbers reach; the least where there are not as many.
+// Returns the `count`-th largest of some numbers; the smallest where there are fewer.
 template <class Number> Number at_rank(std::vector<Number> numbers, size_t count) {
     auto place = numbers.begin() + (numbers.size() > count ? numbers.size() - count : 0);
     std::nth_element(numbers.begin(), place, numbers.end());
