@@ -316,3 +316,8 @@ def compile_library(library: Path, sources: Sequence[Path], *flags: str) -> Path
         "-Wl,--no-undefined",
     )
     return library
+
+
+def compile_bridge(folder: Path) -> None:
+    """Compile the library with the bridge for Java into a folder, as libminnow_jni.so."""
+    compile_library(folder / "libminnow_jni.so", [ANDROID / "cpp/minnow_jni.cpp"], *jni_flags())

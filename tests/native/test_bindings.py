@@ -23,11 +23,11 @@ from fakes.native import (
     JSON_JAR,
     SwiftPackage,
     class_path,
+    compile_bridge,
     compile_kotlin,
     compile_library,
     has_llm,
     java_home,
-    jni_flags,
     run_tool,
 )
 from fakes.searching import FINGERPRINT, write_documents
@@ -112,7 +112,7 @@ def test_kotlin(given: dict[str, Any], tmp_path: Path) -> None:
     if not JSON_JAR.is_file():
         pytest.skip(f"needs {JSON_JAR}: apt install libandroid-json-java")
     classes = kotlin_classes()
-    compile_library(tmp_path / "libminnow_jni.so", [ANDROID / "cpp/minnow_jni.cpp"], *jni_flags())
+    compile_bridge(tmp_path)
     prepare(given, tmp_path)
     run_kotlin(classes, "dev.minnow.BindingsKt", tmp_path)
     answers = json.loads((tmp_path / "answers.json").read_text())
@@ -291,7 +291,7 @@ def expected_records(given: dict[str, Any], folder: Path) -> dict[str, Any]:
 
 
 def expected_memories(given: dict[str, Any], folder: Path) -> dict[str, Any]:
-    now = datetime.fromisoformat(NOW.replace("Z", "+00:00"))
+    now = parsed(NOW)
     seen = [Observation(**{**o, "at": parsed(o["at"])}) for o in OBSERVATIONS]
     with Memory.open(folder / "python.memory", given["bundle"], clock=lambda: now) as memory:
         memory.remember_many(seen)

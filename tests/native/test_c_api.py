@@ -20,6 +20,7 @@ from fakes.native import (
     ANDROID,
     NATIVE,
     STRICT,
+    compile_bridge,
     compile_library,
     java_home,
     jni_flags,
@@ -89,7 +90,9 @@ def test_cmake_builds_the_bridge_without_mnn(tmp_path: Path) -> None:
     assert done.stderr == b"This library was built without MNN, which runs models.\n"
 
 
-@pytest.mark.parametrize("name", ["build_aar.sh", "build_xcframework.sh", "mnn_sdk.sh"])
+@pytest.mark.parametrize(
+    "name", ["build_aar.sh", "build_xcframework.sh", "check_arm64.sh", "mnn_sdk.sh"]
+)
 def test_scripts_have_no_fault_that_tools_find(name: str) -> None:
     script = str(NATIVE / "tools" / name)
     run_tool("bash", "-n", script)
@@ -321,10 +324,6 @@ class TestCalled:
         assert numbers[7] == 0
         [refusal] = run_java(tmp_path, "dev.minnow.CheckReranker", bundle.folder)
         assert "is an embedding model" in refusal
-
-
-def compile_bridge(folder: Path) -> None:
-    compile_library(folder / "libminnow_jni.so", [ANDROID / "cpp/minnow_jni.cpp"], *jni_flags())
 
 
 def run_java(folder: Path, name: str, *arguments: object, given: str | None = None) -> list[str]:
