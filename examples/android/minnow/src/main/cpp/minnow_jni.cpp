@@ -17,6 +17,9 @@ minnow_reranker* reranker_of(jlong handle) { return reinterpret_cast<minnow_rera
 minnow_index* index_of(jlong handle) { return reinterpret_cast<minnow_index*>(handle); }
 minnow_memory* memory_of(jlong handle) { return reinterpret_cast<minnow_memory*>(handle); }
 
+minnow_text view_of(const std::string& text) { return {text.data(), text.size()}; }
+minnow_text view_of(const char* text) { return {text, std::strlen(text)}; }
+
 jbyteArray bytes_of(JNIEnv* env, minnow_text text) {
     jsize size = static_cast<jsize>(text.size);
     jbyteArray bytes = env->NewByteArray(size);
@@ -24,7 +27,7 @@ jbyteArray bytes_of(JNIEnv* env, minnow_text text) {
     return bytes;
 }
 
-jbyteArray bytes_of(JNIEnv* env, const char* text) { return bytes_of(env, minnow_text{text, std::strlen(text)}); }
+jbyteArray bytes_of(JNIEnv* env, const char* text) { return bytes_of(env, view_of(text)); }
 
 void throw_exception(JNIEnv* env, const char* message) {
     if (env->ExceptionCheck()) return;  // of an app's own function, which says more
@@ -40,8 +43,6 @@ std::string text_of(JNIEnv* env, jbyteArray bytes) {
     env->GetByteArrayRegion(bytes, 0, static_cast<jsize>(text.size()), reinterpret_cast<jbyte*>(&text[0]));
     return text;
 }
-
-minnow_text view_of(const std::string& text) { return {text.data(), text.size()}; }
 
 // Reads an array of texts; returns whether Java has no exception then.
 bool read_texts(JNIEnv* env, jobjectArray given, std::vector<std::string>& texts) {
@@ -262,16 +263,9 @@ JNIEXPORT jlong JNICALL Java_dev_minnow_Native_wrapReranker(JNIEnv* env, jclass,
 }
 
 JNIEXPORT jobjectArray JNICALL Java_dev_minnow_Native_labels(JNIEnv* env, jclass, jlong handle) {
-    jint count = minnow_labels(reranker_of(handle));
-    jclass kind = env->FindClass("[B");
-    jobjectArray found = kind ? env->NewObjectArray(count, kind, nullptr) : nullptr;
-    for (jint n = 0; found && n < count; ++n) {
-        jbyteArray label = bytes_of(env, minnow_label(reranker_of(handle), n));
-        if (!label) return nullptr;
-        env->SetObjectArrayElement(found, n, label);
-        env->DeleteLocalRef(label);
-    }
-    return found;
+    std::vector<minnow_text> labels;
+    for (jint n = 0; n < minnow_labels(reranker_of(handle)); ++n) labels.push_back(view_of(minnow_label(reranker_of(handle), n)));
+    return texts_of(env, labels.data(), labels.size());
 }
 
 JNIEXPORT jfloatArray JNICALL Java_dev_minnow_Native_predict(JNIEnv* env, jclass, jlong handle,
