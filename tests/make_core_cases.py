@@ -10,6 +10,7 @@ of a text is the negative number of its characters.
 
 memory.json has steps in an empty file of memories with their answers; times are in milliseconds.
 Days are those of a step's `zone`, as POSIX writes it in the variable TZ; without one, those of UTC.
+`"reranked"` is as above.
 """
 
 from __future__ import annotations

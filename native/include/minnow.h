@@ -200,6 +200,12 @@ MINNOW_API char* minnow_remember(minnow_memory* memory, const char* observations
 MINNOW_API char* minnow_recall(minnow_memory* memory, minnow_text query, int32_t k, const char* options,
                                char* error, size_t error_size);
 
+/* minnow_recall in the order of a reranker: it reads the question with the text of each of the first `candidates` memories
+ * (an option, by default 50), behind the name of its speaker, and the best k of them are the answer, each with its
+ * `rerank_score`. Without a reranker (NULL) this is minnow_recall. */
+MINNOW_API char* minnow_recall_reranked(minnow_memory* memory, minnow_reranker* reranker, minnow_text query, int32_t k,
+                                        const char* options, char* error, size_t error_size);
+
 /* Lists memories, the newest first. Options: tags, speaker, session, where, params, limit. */
 MINNOW_API char* minnow_items(minnow_memory* memory, const char* options, char* error, size_t error_size);
 

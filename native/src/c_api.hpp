@@ -62,6 +62,9 @@ inline char* copy_of(const Json& found) {
 // Returns the model of an embedder, null without one.
 inline TextModel* model_of(minnow_embedder* embedder) { return embedder ? embedder->model.get() : nullptr; }
 
+// Returns the ranker of a reranker, null without one.
+inline TextRanker* ranker_of(minnow_reranker* reranker) { return reranker ? reranker->ranker.get() : nullptr; }
+
 // Runs a function that returns a pointer; returns that, or NULL with an error message.
 template <class Work> auto pointer_or_null(char* error, size_t size, Work work) -> decltype(work()) {
     decltype(work()) found = nullptr;

@@ -147,8 +147,7 @@ char* minnow_search_reranked(minnow_index* index, minnow_reranker* reranker, min
         auto asked = SearchOptions::read(options_of(options));
         if (vector) asked.vector.assign(vector, vector + width);
         Json::Array found;
-        auto* ranker = reranker ? reranker->ranker.get() : nullptr;
-        auto hits = open.search(string_of(query), static_cast<size_t>(std::max(k, 0)), asked, ranker);
+        auto hits = open.search(string_of(query), static_cast<size_t>(std::max(k, 0)), asked, ranker_of(reranker));
         for (auto& hit : hits) found.push_back(hit.facts(found.size() + 1));
         return {std::move(found)};
     });

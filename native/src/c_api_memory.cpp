@@ -35,10 +35,17 @@ char* minnow_remember(minnow_memory* memory, const char* observations, char* err
 }
 
 char* minnow_recall(minnow_memory* memory, minnow_text query, int32_t k, const char* options, char* error, size_t size) {
+    return minnow_recall_reranked(memory, nullptr, query, k, options, error, size);
+}
+
+char* minnow_recall_reranked(minnow_memory* memory, minnow_reranker* reranker, minnow_text query, int32_t k,
+                             const char* options, char* error, size_t size) {
     return answered(error, size, [&]() -> Json {
-        Json::Array found;
+        auto& open = there(memory).memory;
         auto asked = RecallOptions::read(options_of(options));
-        for (auto& one : there(memory).memory.recall(string_of(query), static_cast<size_t>(std::max(k, 0)), asked)) found.push_back(one.facts());
+        Json::Array found;
+        for (auto& one : open.recall(string_of(query), static_cast<size_t>(std::max(k, 0)), asked, ranker_of(reranker)))
+            found.push_back(one.facts());
         return {std::move(found)};
     });
 }

@@ -46,8 +46,9 @@ struct Recalled {
     double score, similarity;
     std::vector<std::pair<std::string, double>> parts;
     std::vector<Item> before, after;
+    std::optional<double> rerank_score;
 
-    Json facts() const;
+    Json facts() const;  // those of `Recalled.facts` in Python
 };
 
 // Weights of the parts of a score, as `Weights` in Python.
@@ -67,7 +68,7 @@ struct RecallOptions {
     std::optional<std::string> where;
     Json params;
     int window = 0;
-    std::optional<size_t> limit;
+    std::optional<size_t> limit, candidates;  // of memories that a reranker reads
     bool touch = true;
     std::optional<int64_t> now;
     Zone zone;  // that "yesterday" is a day of
@@ -81,7 +82,7 @@ public:
     // `model` has to live as long; without one, memories are only listed and forgotten.
     Memory(const std::string& file, TextModel* model, const MemoryOptions& options = {});
     std::vector<Item> remember(std::vector<Observation> observations);
-    std::vector<Recalled> recall(const std::string& query, size_t k, const RecallOptions& asked = {});
+    std::vector<Recalled> recall(const std::string& query, size_t k, const RecallOptions& asked = {}, TextRanker* ranker = nullptr);
     std::vector<Item> items(const RecallOptions& asked = {});
     std::vector<Item> forget(const std::vector<int64_t>& ids);
     const Fingerprint& fingerprint() const { return file_.fingerprint; }

@@ -24,10 +24,24 @@ void scale(std::vector<double>& values) {
     for (double& value : values) value = span > 0 ? (value - low) / span : 0.5;
 }
 
+// Returns the best k memories in a reranker's order, which reads each behind the name of its speaker.
+std::vector<Recalled> reranked(TextRanker& ranker, const std::string& query, std::vector<Recalled> found, size_t k) {
+    std::vector<std::string> texts;
+    for (auto& one : found) texts.push_back(one.item.speaker.empty() ? one.item.text : one.item.speaker + ": " + one.item.text);
+    std::vector<Recalled> best;
+    if (texts.empty()) return best;
+    for (auto& row : ranker.rank(query, texts, k)) {
+        best.push_back(std::move(found.at(row.index)));
+        best.back().rerank_score = row.score;
+    }
+    return best;
+}
+
 }  // namespace
 
-std::vector<Recalled> Memory::recall(const std::string& query, size_t k, const RecallOptions& asked) {
+std::vector<Recalled> Memory::recall(const std::string& query, size_t k, const RecallOptions& asked, TextRanker* ranker) {
     if (k < 1 || k > kMostRecalled) throw Error("k is " + std::to_string(k) + "; it should be from 1 to 1000.");
+    size_t count = count_candidates(ranker, asked.candidates, k);
     int64_t time = asked.now.value_or(now());
     std::optional<int64_t> latest;
     auto mentions = file_.reading([&] {
@@ -45,10 +59,10 @@ std::vector<Recalled> Memory::recall(const std::string& query, size_t k, const R
         auto ids = allowed(asked);
         std::vector<Recalled> recalled;
         Turns turns = find_turns();
-        for (auto& one : rank(mentions, forms, period, k, ids ? &*ids : nullptr, time, asked.weights, turns)) {
+        for (auto& one : rank(mentions, forms, period, count, ids ? &*ids : nullptr, time, asked.weights, turns)) {
             auto item = read_items({rows_[one.place].id});
             if (item.empty()) file_.fail_damaged("a memory is missing");
-            Recalled memory{std::move(item[0]), one.score, one.similarity, std::move(one.parts), {}, {}};
+            Recalled memory{std::move(item[0]), one.score, one.similarity, std::move(one.parts), {}, {}, {}};
             memory.before = read_items(window_of(turns.before, one.place, asked.window));
             memory.after = read_items(window_of(turns.after, one.place, asked.window));
             std::reverse(memory.before.begin(), memory.before.end());
@@ -56,6 +70,7 @@ std::vector<Recalled> Memory::recall(const std::string& query, size_t k, const R
         }
         return recalled;
     });
+    if (ranker) found = reranked(*ranker, query, std::move(found), k);
     if (!asked.touch || found.empty()) return found;
     file_.writing([&] {
         std::set<int64_t> touched;

@@ -98,6 +98,7 @@ Json Recalled::facts() const {
     Json::Object added;
     for (auto& [name, part] : parts) added.emplace_back(name, numeric(part));
     Json::Object found = {{"score", numeric(score)}, {"parts", {std::move(added)}}, {"similarity", numeric(similarity)}};
+    if (rerank_score) found.emplace_back("rerank_score", numeric(*rerank_score));
     for (auto& field : item.facts().as<Json::Object>("item")) found.push_back(field);
     for (auto& [name, items] : {std::pair{"before", &before}, std::pair{"after", &after}}) {
         Json::Array turns;
@@ -148,6 +149,7 @@ RecallOptions RecallOptions::read(const Json& stated) {
         else if (name == "params") found.params = value;
         else if (name == "window") found.window = value.integer(name);
         else if (name == "limit") found.limit = value.integer(name);
+        else if (name == "candidates") { if (!value.is<std::nullptr_t>()) found.candidates = value.integer(name); }
         else if (name == "touch") found.touch = value.as<bool>(name);
         else if (name == "now") found.now = read_time(value, name);
         else if (name == "utc_offset") found.zone = Zone(static_cast<int64_t>(std::clamp(value.as<double>(name), -1440.0, 1440.0)) * kMinute);

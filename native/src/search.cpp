@@ -106,11 +106,16 @@ size_t Index::size() {
     });
 }
 
+size_t count_candidates(const TextRanker* ranker, std::optional<size_t> candidates, size_t k) {
+    if (candidates && !ranker) throw Error("candidates is how many texts a reranker reads, and there is no reranker.");
+    size_t count = ranker ? candidates.value_or(std::max(kCandidates, k)) : k;
+    if (count < k || count > kMostHits) throw Error("candidates should be from k to 1000, not " + std::to_string(count) + ".");
+    return count;
+}
+
 std::vector<Hit> Index::search(const std::string& query, size_t k, const SearchOptions& asked, TextRanker* ranker) {
     if (k < 1 || k > kMostHits) throw Error("k should be from 1 to 1000, not " + std::to_string(k) + ".");
-    if (asked.candidates && !ranker) throw Error("candidates is how many hits a reranker reads, and there is no reranker.");
-    size_t count = ranker ? asked.candidates.value_or(std::max(kCandidates, k)) : k;
-    if (count < k || count > kMostHits) throw Error("candidates should be from k to 1000, not " + std::to_string(count) + ".");
+    size_t count = count_candidates(ranker, asked.candidates, k);
     std::string mode = file_.reading([&] { return mode_of(asked); });
     std::vector<float> vector = asked.vector;
     if (mode != "keyword") {

@@ -18,7 +18,7 @@ struct SearchOptions {
     std::string sidecar = "auto";  // or codes, never: as `Index.open` in Python takes it
     bool fold = false;
     int context = 0;
-    std::optional<size_t> candidates;  // hits that a reranker reads
+    std::optional<size_t> candidates;  // texts that a reranker reads
     std::vector<float> vector;  // the question's, if the caller made it
 
     static SearchOptions read(const Json& stated);  // throws Error where a name is unknown
@@ -80,6 +80,9 @@ private:
 
 // Returns hits without those that repeat a better one, which has them in `folded`.
 std::vector<Hit> fold_hits(std::vector<Hit> hits);
+// Returns how many texts to find, so that a reranker can choose k of them; without one, k. Throws Error for a choice that
+// is out of range.
+size_t count_candidates(const TextRanker* ranker, std::optional<size_t> candidates, size_t k);
 // Returns the best k hits in a reranker's order.
 std::vector<Hit> rerank(TextRanker& ranker, const std::string& query, std::vector<Hit> hits, size_t k);
 // Returns the part of each text with most words of a query, of about so many words; none for a text without any.

@@ -10,7 +10,7 @@ from io import BytesIO
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
-from fakes.core_cases import FOLDER, round_numbers
+from fakes.core_cases import FOLDER, ShortestFirst, round_numbers
 from minnow.errors import MinnowError
 from minnow.indexfile.opening import make_store
 from minnow.indexfile.settings import IndexSettings
@@ -95,6 +95,9 @@ MEMORY_STEPS: tuple[dict[str, Any], ...] = (
     {"recall": "Emma", "options": {"touch": False, "weights": "park2023"}, "k": 20},
     {"recall": "Emma", "k": 20,
      "options": {"touch": False, "weights": {"relevance": 1, "context": 0, "half_life": 7}}},
+    {"recall": "Emma", "k": 3, "reranked": True, "options": {"touch": False}},
+    {"recall": "keys", "k": 2, "reranked": True,
+     "options": {"touch": False, "candidates": 4, "window": 1}},
     {"recall": "Emma in Vienna", "k": 3},
     {"recall": "Emma in Vienna", "k": 3, "options": {"now": NOW + 5 * _DAY}},
     *({"recall": query, "zone": BERLIN, "options": {"touch": False, "now": now}}
@@ -110,6 +113,8 @@ MEMORY_STEPS: tuple[dict[str, Any], ...] = (
     {"refused": {"remember": [_said("a", 0), _said("b", 0, importance=2)]}},
     {"refused": {"remember": [_said("a", 0, sources=[77])]}},
     {"refused": {"recall": "a", "k": 0}},
+    {"refused": {"recall": "a", "options": {"candidates": 9}}},
+    {"refused": {"recall": "a", "reranked": True, "options": {"candidates": 4}}},
     {"items": {}},
 )  # fmt: skip
 
@@ -150,6 +155,8 @@ class PythonMemory:
         elif "items" in step:
             found = self.memory.items(**step["items"])
         else:
+            if step.get("reranked"):
+                options["reranker"] = ShortestFirst()
             recalled = self.memory.recall(step["recall"], step.get("k", 5), **options)
             return essence_of([one.facts() for one in recalled])
         return essence_of([item.facts() for item in found])

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fakes.core_cases import ShortestFirst
 from fakes.memory_cases import NOW, essence_of
 
 if TYPE_CHECKING:
@@ -283,10 +284,11 @@ class NativeMemory(Handle):
 
     def take(self, step: Mapping[str, Any]) -> Any:
         """Take a step; return its answer as `essence_of` has it."""
-        with local_zone(step.get("zone")):
-            return essence_of(self._library.answer(*self._call(step)))
+        ranker = NativeRanker(self._library, ShortestFirst())
+        with local_zone(step.get("zone")), ranker:
+            return essence_of(self._library.answer(*self._call(step, ranker)))
 
-    def _call(self, step: Mapping[str, Any]) -> tuple[Any, ...]:
+    def _call(self, step: Mapping[str, Any], ranker: NativeRanker) -> tuple[Any, ...]:
         """Return the name of a function and its arguments."""
         if "remember" in step:
             return "minnow_remember", self._handle, _encoded(step["remember"])
@@ -298,7 +300,9 @@ class NativeMemory(Handle):
         zone = {"time_zone": "local"} if "zone" in step else {}
         options = _encoded({"now": NOW, **zone, **step.get("options", {})})
         question, k = Text.of(step["recall"]), ctypes.c_int32(step.get("k", 5))
-        return "minnow_recall", self._handle, question, k, options
+        if not step.get("reranked"):
+            return "minnow_recall", self._handle, question, k, options
+        return "minnow_recall_reranked", self._handle, ranker.handle, question, k, options
 
 
 @contextmanager

@@ -15,6 +15,7 @@ namespace {
 const double kTolerance = 1e-5;
 char error[1000];
 int differing = 0, compared = 0;
+minnow_reranker* shortest = nullptr;  // whose best text is the shortest
 
 // Returns whether an answer is the expected one, which may have fewer fields, and ids in the place of chunks and memories.
 bool same(const Json& found, const Json& expected) {
@@ -67,8 +68,6 @@ std::string with_option(Json options, const std::string& name, const Json& value
 
 void check_searches(const std::string& folder) {
     Json all = minnow::read_json(folder + "/cases.json");
-    minnow_scorer scorer = {nullptr, score_shortest};
-    minnow_reranker* shortest = minnow_wrap_reranker(&scorer, error, sizeof error);
     std::map<std::string, minnow_index*> open;
     for (auto& one : all.get<Json::Array>("cases")) {
         auto& index = open[one.get<std::string>("file")];
@@ -83,7 +82,6 @@ void check_searches(const std::string& folder) {
         compare(answer, one["hits"], one.get("refused", false), one);
     }
     for (auto& [file, index] : open) minnow_close_index(index);
-    minnow_close_reranker(shortest);
 }
 
 std::map<std::string, std::vector<float>> vectors;  // of texts of memories
@@ -111,7 +109,8 @@ char* take(minnow_memory* memory, const Json& step, const Json& now) {
         options = with_option(minnow::parse_json(options, "The options"), "time_zone", {std::string("local")});
     }
     auto& query = step.get<std::string>("recall");
-    return minnow_recall(memory, text_of(query), static_cast<int32_t>(step.get("k", 5.0)), options.c_str(), error, sizeof error);
+    auto* ranker = step.get("reranked", false) ? shortest : nullptr;
+    return minnow_recall_reranked(memory, ranker, text_of(query), static_cast<int32_t>(step.get("k", 5.0)), options.c_str(), error, sizeof error);
 }
 
 void check_memories(const std::string& folder) {
@@ -135,12 +134,15 @@ void check_memories(const std::string& folder) {
 
 int main(int count, char** arguments) {
     if (count != 2) return std::cerr << "check_cases FOLDER\n", 2;
+    minnow_scorer scorer = {nullptr, score_shortest};
+    shortest = minnow_wrap_reranker(&scorer, error, sizeof error);
     try {
         check_searches(arguments[1]);
         check_memories(arguments[1]);
     } catch (const std::exception& fault) {
         return std::cerr << fault.what() << "\n", 1;
     }
+    minnow_close_reranker(shortest);
     std::cout << compared << " cases, " << differing << " of them differ\n";
     return differing ? 1 : 0;
 }

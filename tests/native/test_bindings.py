@@ -297,6 +297,8 @@ def expected_memories(given: dict[str, Any], folder: Path) -> dict[str, Any]:
         memory.remember_many(seen)
         memory.remember(INSIGHT, sources=[1, 2], at=now)
         found = memory.recall(QUERY, 2, touch=False)
+        with Reranker.open(given["reranker"]) as reranker:
+            ordered = memory.recall(QUERY, 2, candidates=3, reranker=reranker, touch=False)
         tagged = memory.recall("what?", tags=["food"], touch=False)
         memory.forget(3)
         items = memory.items()
@@ -309,6 +311,7 @@ def expected_memories(given: dict[str, Any], folder: Path) -> dict[str, Any]:
         "remembered": [[2, 3], [3, 3]],
         "sources": [1, 2],
         "recalled": [[one.item.text, one.score] for one in found],
+        "reranked_memories": [[one.item.text, one.rerank_score] for one in ordered],
         "tagged": [one.item.text for one in tagged],
         "forgotten": [OBSERVATIONS[2]["text"]],
         "items": [item.text for item in items[:2]],

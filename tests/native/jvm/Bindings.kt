@@ -72,6 +72,10 @@ suspend fun remembered(folder: File, given: JSONObject, embedder: Embedder, answ
         val options = RecallOptions(now = given.getString("now"), touch = false)
         val found = memory.recall(given.getString("query"), 2, options)
         answers.put("recalled", pairs(found.map { it.item.text to it.score }))
+        Reranker.open(File(given.getString("reranker"))).use { reranker ->
+            val ordered = memory.recall(given.getString("query"), 2, options.copy(candidates = 3), reranker)
+            answers.put("reranked_memories", pairs(ordered.map { it.item.text to it.rerankScore!! }))
+        }
         answers.put("tagged", JSONArray(memory.recall("what?", options = options.copy(tags = listOf("food"))).map { it.item.text }))
         answers.put("forgotten", JSONArray(memory.forget(3L).map { it.text }))
         answers.put("items", JSONArray(memory.items(limit = 2).map { it.text }))

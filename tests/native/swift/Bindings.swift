@@ -99,6 +99,11 @@ func remembered(_ folder: URL, _ given: Given, _ embedder: Embedder, _ answers: 
     var options = RecallOptions()
     (options.now, options.touch) = (given.now, false)
     answers["recalled"] = try await memory.recall(given.query, k: 2, options: options).map { [$0.item.text, $0.score] as [Any] }
+    let reranker = try await Reranker.open(given.ranker)
+    options.candidates = 3
+    let ordered = try await memory.recall(given.query, k: 2, options: options, reranker: reranker)
+    answers["reranked_memories"] = ordered.map { [$0.item.text, $0.rerankScore ?? 0] as [Any] }
+    options.candidates = nil
     options.tags = ["food"]
     answers["tagged"] = try await memory.recall("what?", options: options).map(\.item.text)
     answers["forgotten"] = try await memory.forget([3]).map(\.text)

@@ -42,9 +42,12 @@ public struct Recalled: Decodable, Sendable {
     public let parts: [String: Double]
     public let before: [Item]
     public let after: [Item]
+    /// What the reranker gave, which orders what was found; nil without one.
+    public let rerankScore: Double?
 
-    private enum Key: CodingKey {
+    private enum Key: String, CodingKey {
         case score, similarity, parts, before, after
+        case rerankScore = "rerank_score"
     }
 
     public init(from decoder: Decoder) throws {
@@ -55,6 +58,7 @@ public struct Recalled: Decodable, Sendable {
         parts = try facts.decode([String: Double].self, forKey: .parts)
         before = try facts.decode([Item].self, forKey: .before)
         after = try facts.decode([Item].self, forKey: .after)
+        rerankScore = try facts.decodeIfPresent(Double.self, forKey: .rerankScore)
     }
 }
 
@@ -70,6 +74,8 @@ public struct RecallOptions: Encodable, Sendable {
     public var params: [JSONValue] = []
     /// How many turns before and after each memory come along.
     public var window = 0
+    /// How many memories a reranker reads.
+    public var candidates: Int?
     /// Whether the memories found count as used now.
     public var touch = true
     /// A time in ISO 8601.
@@ -78,7 +84,7 @@ public struct RecallOptions: Encodable, Sendable {
     public var timeZone = "local"
 
     private enum CodingKeys: String, CodingKey {
-        case weights, tags, speaker, session, `where`, params, window, touch, now
+        case weights, tags, speaker, session, `where`, params, window, candidates, touch, now
         case timeZone = "time_zone"
     }
 
@@ -137,11 +143,15 @@ public actor Memory {
         }
     }
 
-    /// Returns the `k` memories that answer a question, the best first.
-    public func recall(_ query: String, k: Int = 5, options: RecallOptions = RecallOptions()) throws -> [Recalled] {
+    /// Returns the `k` memories that answer a question, the best first; a reranker orders the first by the question and their texts.
+    public func recall(
+        _ query: String, k: Int = 5, options: RecallOptions = RecallOptions(), reranker: Reranker? = nil
+    ) throws -> [Recalled] {
         let chosen = try encoded(options)
         return try withViews(of: [query]) { views in
-            try decoded { minnow_recall(handle.pointer, views[0], Int32(k), chosen, $0.0, $0.1) }
+            try decoded {
+                minnow_recall_reranked(handle.pointer, reranker?.handle.pointer, views[0], Int32(k), chosen, $0.0, $0.1)
+            }
         }
     }
 

@@ -355,11 +355,11 @@ JNIEXPORT jbyteArray JNICALL Java_dev_minnow_Native_remember(JNIEnv* env, jclass
     return answered(env, [&](char* error, size_t size) { return minnow_remember(memory_of(handle), seen.c_str(), error, size); });
 }
 
-JNIEXPORT jbyteArray JNICALL Java_dev_minnow_Native_recall(JNIEnv* env, jclass, jlong handle, jbyteArray query, jint k,
-                                                           jbyteArray options) {
+JNIEXPORT jbyteArray JNICALL Java_dev_minnow_Native_recall(JNIEnv* env, jclass, jlong handle, jlong reranker, jbyteArray query,
+                                                           jint k, jbyteArray options) {
     const std::string asked = text_of(env, query), chosen = text_of(env, options);
     return answered(env, [&](char* error, size_t size) {
-        return minnow_recall(memory_of(handle), view_of(asked), k, chosen.c_str(), error, size);
+        return minnow_recall_reranked(memory_of(handle), reranker_of(reranker), view_of(asked), k, chosen.c_str(), error, size);
     });
 }
 

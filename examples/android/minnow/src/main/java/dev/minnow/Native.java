@@ -79,7 +79,7 @@ final class Native {
 
     static native byte[] remember(long memory, byte[] observations);
 
-    static native byte[] recall(long memory, byte[] query, int k, byte[] options);
+    static native byte[] recall(long memory, long reranker, byte[] query, int k, byte[] options);
 
     static native byte[] items(long memory, byte[] options);
 

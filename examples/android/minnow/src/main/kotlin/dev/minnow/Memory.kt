@@ -46,19 +46,25 @@ data class Item(
     )
 }
 
-/** A memory that was recalled, with its score, which is the sum of its [parts]. */
+/**
+ * A memory that was recalled, with its score, which is the sum of its [parts].
+ *
+ * @property rerankScore what the reranker gave, which orders what was found; null without one
+ */
 data class Recalled(
     val item: Item,
     val score: Double,
     val similarity: Double,
     val parts: Map<String, Double>,
     val before: List<Item>,
-    val after: List<Item>
+    val after: List<Item>,
+    val rerankScore: Double? = null
 ) {
     internal constructor(facts: JSONObject) : this(
         Item(facts), facts.getDouble("score"), facts.getDouble("similarity"),
         facts.getJSONObject("parts").let { parts -> parts.keys().asSequence().associateWith { parts.getDouble(it) } },
-        facts.getJSONArray("before").objects().map { Item(it) }, facts.getJSONArray("after").objects().map { Item(it) }
+        facts.getJSONArray("before").objects().map { Item(it) }, facts.getJSONArray("after").objects().map { Item(it) },
+        facts.number("rerank_score")
     )
 }
 
@@ -68,6 +74,7 @@ data class Recalled(
  * @property weights weights of the parts of a score by name, such as "recency", and "half_life" in days
  * @property where a condition in SQL, with [params] for its question marks
  * @property window how many turns before and after each memory come along
+ * @property candidates how many memories a reranker reads
  * @property touch whether the memories found count as used now
  * @property now a time in ISO 8601
  */
@@ -79,13 +86,14 @@ data class RecallOptions(
     val where: String? = null,
     val params: List<Any?> = emptyList(),
     val window: Int = 0,
+    val candidates: Int? = null,
     val touch: Boolean = true,
     val now: String? = null
 ) {
     internal fun json(): ByteArray = JSONObject()
         .put("weights", JSONObject(weights)).put("tags", JSONArray(tags)).put("speaker", speaker).put("session", session)
         .put("where", where).put("params", JSONArray(params)).put("window", window).put("touch", touch)
-        .put("now", now).put("time_zone", "local")
+        .put("now", now).put("time_zone", "local").put("candidates", candidates)
         .toString().toByteArray()
 }
 
@@ -109,9 +117,19 @@ class Memory private constructor(private val handle: Handle) : AutoCloseable {
         }
     }
 
-    /** Returns the [k] memories that answer a question, the best first. */
-    suspend fun recall(query: String, k: Int = 5, options: RecallOptions = RecallOptions()): List<Recalled> {
-        val answer = handle.call { Native.recall(it, query.toByteArray(), k, options.json()) }
+    /**
+     * Returns the [k] memories that answer a question, the best first.
+     *
+     * @param reranker orders the first memories by the question and their texts
+     */
+    suspend fun recall(
+        query: String, k: Int = 5, options: RecallOptions = RecallOptions(), reranker: Reranker? = null
+    ): List<Recalled> {
+        val asked = query.toByteArray()
+        val answer = handle.call { memory ->
+            if (reranker == null) Native.recall(memory, 0L, asked, k, options.json())
+            else reranker.handle.use { Native.recall(memory, it, asked, k, options.json()) }
+        }
         return JSONArray(String(answer)).objects().map { Recalled(it) }
     }
 
