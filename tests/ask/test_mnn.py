@@ -60,7 +60,8 @@ class TestWhatItSays:
 
     def test_the_loop_of_the_engine_itself_says_the_same(self, llm: MnnLlm, folder: Path) -> None:
         code = (
-            "import json, os, sys; import MNN.llm as llm; "
+            "import json, os, sys; from minnow.engines.mnn import import_mnn; import_mnn(); "
+            "import MNN.llm as llm; "
             "engine = llm.create(sys.argv[1] + '/config.json'); "
             "engine.set_config({'sampler_type': 'greedy'}); engine.load(); "
             "said = [engine.response(text) for text in sys.argv[2:]]; "

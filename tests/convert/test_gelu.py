@@ -12,6 +12,7 @@ from fakes.checkpoint import source_of, write_model
 from minnow.convert.gelu import corrected_biases, fast_gelu
 from minnow.convert.mnn import convert_to_mnn
 from minnow.convert.quantize import quantize
+from minnow.engines.mnn import import_mnn
 from minnow.graph.activations import activate as add_activation
 from minnow.graph.nodes import Input, Nodes
 from minnow.model.network import Activation, Placement
@@ -28,9 +29,9 @@ pytestmark = pytest.mark.extra("convert")
 
 
 def test_the_formula_is_the_one_that_mnn_computes(tmp_path: Path) -> None:
-    import MNN
     import onnx
 
+    mnn = import_mnn()
     grid = (np.arange(-1152, 1153, dtype=np.float32) / 128)[:, None]  # halves
     nodes = Nodes()
     rows = nodes.node("Gather", [nodes.table("grid", grid), "x"], "rows", axis=0)
@@ -38,16 +39,16 @@ def test_the_formula_is_the_one_that_mnn_computes(tmp_path: Path) -> None:
     onnx.save(nodes.model([Input("x")], "y", ["batch", "seq", 1]), tmp_path / "graph.onnx")
     encoder = tmp_path / "encoder.mnn"
     convert_to_mnn(tmp_path / "graph.onnx", encoder, RECIPES["fp16"], ["x"], log=tmp_path / "log")
-    interpreter = MNN.Interpreter(str(encoder))
+    interpreter = mnn.Interpreter(str(encoder))
     session = interpreter.createSession()
     given = interpreter.getSessionInput(session, "x")
     interpreter.resizeTensor(given, (1, len(grid)))
     interpreter.resizeSession(session)
-    kind = MNN.Tensor_DimensionType_Caffe
+    kind = mnn.Tensor_DimensionType_Caffe
     ids = tuple(range(len(grid)))
-    given.copyFrom(MNN.Tensor((1, len(grid)), MNN.Halide_Type_Int, ids, kind))
+    given.copyFrom(mnn.Tensor((1, len(grid)), mnn.Halide_Type_Int, ids, kind))
     interpreter.runSession(session)
-    copy = MNN.Tensor((1, len(grid), 1), MNN.Halide_Type_Float, (0.0,) * len(grid), kind)
+    copy = mnn.Tensor((1, len(grid), 1), mnn.Halide_Type_Float, (0.0,) * len(grid), kind)
     interpreter.getSessionOutput(session, "y").copyToHostTensor(copy)
     found, exact = np.array(copy.getData()), activate(grid[:, 0].astype(float), Activation.GELU)
     assert np.abs(found - exact).max() > 4e-4

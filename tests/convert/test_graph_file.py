@@ -11,6 +11,7 @@ import pytest
 
 from minnow.convert.graph_file import nearest_halves, write_graph
 from minnow.convert.mnn import convert_to_mnn
+from minnow.engines.mnn import import_mnn
 from minnow.errors import ConversionError
 from minnow.graph.nodes import Input, Nodes
 from minnow.recipe import RECIPES
@@ -94,22 +95,21 @@ def test_another_precision_changes_no_number(tmp_path: Path) -> None:
 
 def test_the_encoder_computes_with_the_nearest_halves(tmp_path: Path) -> None:
     """A formula over rounded numbers, in float64, gives MNN's result; the cut ones do not."""
-    import MNN
-
+    mnn = import_mnn()
     model, tensors = graph()
     path, encoder = tmp_path / "graph.onnx", tmp_path / "encoder.mnn"
     write_graph(partial(given, model), path, RECIPES["fp16"])
     convert_to_mnn(path, encoder, RECIPES["fp16"], ["x"], log=tmp_path / "log")
-    interpreter = MNN.Interpreter(str(encoder))
+    interpreter = mnn.Interpreter(str(encoder))
     session = interpreter.createSession()
     rows = interpreter.getSessionInput(session, "x")
     interpreter.resizeTensor(rows, (1, 7))
     interpreter.resizeSession(session)
-    kind = MNN.Tensor_DimensionType_Caffe
-    rows.copyFrom(MNN.Tensor((1, 7), MNN.Halide_Type_Int, tuple(range(7)), kind))
+    kind = mnn.Tensor_DimensionType_Caffe
+    rows.copyFrom(mnn.Tensor((1, 7), mnn.Halide_Type_Int, tuple(range(7)), kind))
     interpreter.runSession(session)
     found = interpreter.getSessionOutput(session, "y")
-    copy = MNN.Tensor((1, 7, WIDTH), MNN.Halide_Type_Float, (0.0,) * (7 * WIDTH), kind)
+    copy = mnn.Tensor((1, 7, WIDTH), mnn.Halide_Type_Float, (0.0,) * (7 * WIDTH), kind)
     found.copyToHostTensor(copy)
     x = half(tensors["table"]).astype(float) @ half(tensors["weight"]) + tensors["bias"]
     root = np.sqrt((x * x).mean(-1, keepdims=True) + np.float32(1e-2 / 3))

@@ -153,7 +153,10 @@ def _write_network(folder: Path, follows: Floats, output: str, *, every: bool) -
 
     graph, log = folder / "llm.onnx", folder / "conversion.log"
     onnx.save(_Network().write(follows, output, every=every), graph)
-    code = "import sys, _tools; _tools.mnnconvert(sys.argv[1:])"
+    code = (
+        "import sys; from minnow.mnn_modules import import_mnn_module; "
+        "import_mnn_module('_tools').mnnconvert(sys.argv[1:])"
+    )
     command = [
         sys.executable, "-c", code, "mnnconvert", "-f", "ONNX", "--modelFile", graph.name,
         "--MNNModel", "llm.mnn", "--transformerFuse", "--bizCode", "made",
