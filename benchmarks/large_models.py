@@ -128,17 +128,22 @@ def answer(folder: Path, memory: MemoryMode) -> None:
 def _watch(peak: list[float], done: threading.Event) -> None:
     while not done.wait(0.2):
         children = Path("/proc/self/task").glob("*/children")
-        held = {"self"}.union(*(path.read_text(encoding="ascii").split() for path in children))
+        held = {"self"}.union(*(_read(path).split() for path in children))
         peak[0] = max(peak[0], sum(map(_gigabytes, held)))
 
 
 def _gigabytes(process: str) -> float:
     """Return the memory that a process holds; 0 for one that has ended."""
-    try:
-        rows = Path(f"/proc/{process}/status").read_text(encoding="ascii").splitlines()
-    except OSError:
-        return 0.0
+    rows = _read(Path(f"/proc/{process}/status")).splitlines()
     return sum(int(row.split()[1]) for row in rows if row.startswith("VmRSS")) / 1e6
+
+
+def _read(path: Path) -> str:
+    """Read what the kernel says of a process or a thread; nothing of one that has ended."""
+    try:
+        return path.read_text(encoding="ascii")
+    except OSError:
+        return ""
 
 
 if __name__ == "__main__":

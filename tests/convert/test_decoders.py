@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 from fakes.checkpoint import ids_of, source_of, write_model, write_weights
-from fakes.decoders import write_published
+from fakes.decoders import GEMMA_PROMPTS, write_published, write_with_towers
 
 from minnow.bundle import Bundle
 from minnow.convert import convert, verify
 from minnow.embedder import Embedder
 from minnow.engines.base import TokenBatch
+from minnow.errors import UnsupportedModelError
 from minnow.graph.encoder import build_graph
 from minnow.model.magnitudes import Magnitudes, fit_halves, with_factors
 from minnow.model.original import read_original
@@ -58,8 +59,58 @@ def test_a_published_repository_gives_the_vectors_of_sentence_transformers(
         assert (clustering * expected).sum(1).min() >= bar
 
 
+@pytest.mark.transformers_5
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+def test_towers_stay_behind(precision: str, tmp_path: Path) -> None:
+    """Texts get the vectors of transformers' whole model, with tokens of images in them too."""
+    import torch
+    from transformers import AutoModel, AutoTokenizer
+
+    folder, told = write_with_towers(tmp_path / "model"), list[str]()
+    bundle = convert(
+        str(folder), tmp_path / "bundle", recipe=RECIPES[precision], progress=told.append
+    )
+    assert any("the towers for images and sounds are left out" in line for line in told)
+    assert "left out" in (bundle.folder / "README.md").read_text()
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    model = AutoModel.from_pretrained(folder).eval()
+    texts = [*TEXTS, "a lamp <|image|> in <|audio|> the <|video|> water", "<|image|>"]
+    expected = []
+    for text in texts:
+        ids = tokenizer(GEMMA_PROMPTS["query"] + text, return_tensors="pt")
+        with torch.inference_mode():
+            mean = model(**ids).last_hidden_state[0].mean(0).numpy()
+        expected.append(mean / np.linalg.norm(mean))
+    bar = {"fp32": 0.999999, "fp16": 0.9999}[precision]
+    with Embedder.open(bundle) as ours:
+        batch = ours.encode_query(texts)
+        alone = np.stack([ours.encode_query(text) for text in texts])
+    assert (batch * np.stack(expected)).sum(1).min() >= bar
+    np.testing.assert_allclose(alone, batch, atol=2e-6)
+
+
+@pytest.mark.transformers_5
+def test_a_template_that_puts_words_around_a_text_is_refused(tmp_path: Path) -> None:
+    folder = write_with_towers(tmp_path / "model")
+    template = folder / "chat_template.jinja"
+    plain = template.read_text()
+    template.write_text("<|turn>" + plain)
+    with pytest.raises(UnsupportedModelError, match="template puts nothing around a text"):
+        read_original(source_of(folder))
+    template.write_text(plain.replace("{{ part['text']", "{{ part['text'] | trim"))
+    with pytest.raises(UnsupportedModelError, match="template puts nothing around a text"):
+        read_original(source_of(folder))
+    template.write_text(plain)
+    (folder / "processor_config.json").unlink()
+    with pytest.raises(UnsupportedModelError, match="names no class in processor_class"):
+        read_original(source_of(folder))
+
+
 @pytest.mark.extra("onnxruntime")
-@pytest.mark.parametrize(("family", "pooling"), [("qwen3", "lasttoken"), ("gemma3", "mean")])
+@pytest.mark.parametrize(
+    ("family", "pooling"),
+    [("qwen3", "lasttoken"), ("gemma3", "mean"), ("embedding_gemma2", "mean")],
+)
 def test_padding_on_either_side_gives_the_same(family: str, pooling: str, tmp_path: Path) -> None:
     import onnxruntime
 

@@ -21,7 +21,7 @@ from minnow.errors import (
     UnsupportedModelError,
 )
 from minnow.model.config import read_json
-from minnow.model.families import FAMILIES
+from minnow.model.families import FAMILIES, network_of
 from minnow.model.network import Activation
 
 if TYPE_CHECKING:
@@ -359,7 +359,7 @@ def test_files_that_json_cannot_be(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("model_type", "reason"),
-    [("lfm2", "layers that convolve"), ("embedding_gemma2", "towers for images")],
+    [("lfm2", "layers that convolve"), ("gemma3", "a tower for images")],
 )
 def test_a_near_model_type_is_refused_with_the_reason(
     model_type: str, reason: str, tmp_path: Path
@@ -367,3 +367,25 @@ def test_a_near_model_type_is_refused_with_the_reason(
     write_json(tmp_path / "config.json", {"model_type": model_type, "vocab_size": 50})
     with pytest.raises(UnsupportedModelError, match=f"{model_type}' \\({reason}.*minnow converts"):
         encoder_of(tmp_path)
+
+
+def test_the_file_of_a_model_with_towers_is_read_as_strictly(tmp_path: Path) -> None:
+    text = {**CONFIGS["embedding_gemma2"], "vocab_size": 50}
+    path, towers = tmp_path / "config.json", {"vision_config": {"depth": 1}, "audio_config": None}
+    whole = {"model_type": "embedding_gemma2", "text_config": text, **towers, "audio_token_id": 7}
+    write_json(path, whole)
+    read = encoder_of(tmp_path)
+    assert read.settings["placeholders"] == [7, 258_880, 258_884]
+    assert network_of(read).words.placeholders == (7,)
+    for change, fault in (
+        ({"text_config": 3}, "text_config is not of a network with model_type"),
+        ({"text_config": {**text, "model_type": "qwen3"}}, "text_config is not of a network"),
+        ({"text_config": {**text, "depth": 3}}, "does not know what depth: 3 would change"),
+        ({"depth": 3}, "does not know what depth: 3 would change"),
+        ({"quantization_config": {"bits": 4}}, "quantization_config is"),
+        ({"image_token_id": "x"}, "image_token_id should be an integer of at least 0"),
+        ({"video_token_id": None}, "video_token_id should be an integer"),
+    ):
+        write_json(path, whole | change)
+        with pytest.raises(UnsupportedModelError, match=fault):
+            encoder_of(tmp_path)

@@ -16,7 +16,7 @@ from minnow.convert.shapes import check_limit, check_shapes
 from minnow.errors import InputError, UnsupportedModelError
 from minnow.graph.mnn_file import stored_size
 from minnow.model.magnitudes import fit_halves
-from minnow.model.original import read_original, tell_tokenizer
+from minnow.model.original import read_original, tell_changes
 from minnow.model.router import read_routes
 from minnow.model.source import ModelSource, resolve
 from minnow.model.spec import STATIC, Choices, Interface
@@ -135,7 +135,7 @@ def _build(
     check_room(original, converts=True)
     recipe = _with_interface(recipe, original, progress)
     yardstick = REFERENCES[reference](original)
-    tell_tokenizer(original, progress)
+    tell_changes(original, progress)
     copy_metadata(origin, folder, original.tokenizer)
     own = _own_reference(original, yardstick, progress)
     if not whole:

@@ -31,7 +31,7 @@ made and proven by minnow {minnow}.
 | inputs | {inputs}: int32 of shape (batch, seq) |
 | output | `{interface}`: {output} |
 | encoder.mnn | {size:.1f} MB, {precision}, {graph} graph |
-{kind}{tokenizer}{prompts}
+{kind}{towers}{tokenizer}{prompts}
 ## Proof
 
 {texts} probe {unit} (one token to beyond the limit, many scripts, emoji, padding) were run through
@@ -61,6 +61,8 @@ With MNN alone:
 The weights and the tokenizer are those of {title}; their licence ({license}) and its conditions
 apply to this bundle too. Only their format was changed.
 """
+
+_TOWERS = "| images and sounds | left out: this is the network that reads texts, alone |\n"
 
 _EMBEDS = """from minnow import Embedder
 
@@ -232,6 +234,7 @@ def model_card(manifest: Manifest, encoder_bytes: int) -> str:
         figures=_FIGURES[manifest.parity.measure],
         percentile=f"{manifest.parity.measure.percentile}th",
         usage=_EMBEDS if manifest.reranking is None else _RANKS,
+        towers=_TOWERS if encoder.settings.get("placeholders") else "",
         tokenizer=_tokenizer(source.tokenizer),
         prompts=_prompts(manifest),
         texts=manifest.parity.texts,

@@ -4,6 +4,8 @@ A causal language model that reranks reads a conversation of a query and a docum
 is a program in Jinja. minnow runs it while it converts, finds the fixed texts around both, and
 keeps those: a bundle has no template, and what opens one needs no Jinja.
 
+An embedding model may make messages of its texts too, of which its template makes the same texts.
+
 Source: `apply_chat_template` of transformers 5.24, and `InputFormatter` of sentence-transformers
 6.2 (base/modality.py), which gives each text of a pair a role and makes a prompt the system's.
 """
@@ -17,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from minnow.errors import MissingExtraError, SourceError, UnsupportedModelError
 from minnow.files import read_regular
 from minnow.model.config import read_object
-from minnow.model.layout import CHAT_TEMPLATE
+from minnow.model.layout import CHAT_TEMPLATE, PROCESSOR
 from minnow.model.spec import ChatFrame
 from minnow.model.tokenizer_files import CONFIG, SPECIAL_KEYS, read_tokenizer_files
 
@@ -40,6 +42,7 @@ _CHECKED = (
     ("word " * 40, "None"),
 )
 """Pairs on which a template's text must be that of its frame."""
+_PROMPTS = ("Find fish.", " {{ a }} \n<b>")
 
 
 @dataclass(frozen=True)
@@ -66,10 +69,13 @@ class ChatTemplate:
                 given here.
             MissingExtraError: The extra `convert` is not installed.
         """
-        rows = [("system", prompt)] * bool(prompt) + [("query", query), ("document", document)]
+        return self._render(("query", query), ("document", document), prompt=prompt)
+
+    def _render(self, *rows: tuple[str, str], prompt: str) -> str:
+        system = [("system", prompt)] if prompt else []
         messages = [
             {"role": role, "content": [{"type": "text", "text": text}] if self.structured else text}
-            for role, text in rows
+            for role, text in [*system, *rows]
         ]
         try:
             from jinja2.meta import find_undeclared_variables
@@ -89,9 +95,26 @@ class ChatTemplate:
             return template.render({**self.variables, "messages": messages})
         except Exception as error:  # a program may raise any
             raise UnsupportedModelError(
-                f"{self.name}: the chat template makes no text of a query and a document "
+                f"{self.name}: the chat template makes no text of its messages "
                 f"({type(error).__name__}: {error})."
             ) from error
+
+    def check_texts(self) -> None:
+        """Check that a user's message alone becomes its text, behind the prompt if there is one.
+
+        Raises:
+            UnsupportedModelError: It becomes something else.
+            MissingExtraError: The extra `convert` is not installed.
+        """
+        for text in dict.fromkeys(text for pair in _CHECKED for text in pair):
+            for prompt in ("", *_PROMPTS):
+                found = self._render(("user", text), prompt=prompt)
+                if found != prompt + text:
+                    raise UnsupportedModelError(
+                        f"{self.name}: the chat template makes {found!r:.200} of the text {text!r} "
+                        f"behind the prompt {prompt!r}; minnow computes embedding models whose "
+                        "template puts nothing around a text."
+                    )
 
     def frame(self) -> ChatFrame:
         """Find the fixed texts around a query and a document.
@@ -109,7 +132,7 @@ class ChatTemplate:
         if prompted is not None and prompted[2:] == parts[1:]:
             around_prompt = (prompted[0], prompted[1])
         frame = ChatFrame(parts[0], parts[1], parts[2], around_prompt)
-        prompts = ("", "Find fish.", " {{ a }} \n<b>") if around_prompt else ("",)
+        prompts = ("", *_PROMPTS) if around_prompt else ("",)
         for query, document in _CHECKED:
             for prompt in prompts:
                 if self.render(query, document, prompt) != frame.join(query, document, prompt):
@@ -136,6 +159,34 @@ class ChatTemplate:
 def _refuse_json(*_: object, **__: object) -> str:
     """Refuse a filter that transformers replaces by one of its own."""
     raise ValueError("it needs the filter tojson")
+
+
+def check_messages(source: ModelSource, limits: Mapping[str, Any], processor: str | None) -> None:
+    """Check that a text is tokenised alike in a message and alone, in an embedding model.
+
+    sentence-transformers makes a message of each text where the Transformer's own file names
+    messages. A processor puts special tokens around what the template makes of it, as a tokenizer
+    alone does not.
+
+    Args:
+        source: The model's files.
+        limits: The content of the Transformer's own file, which names messages.
+        processor: The class of processor that the model's family has; None for none.
+
+    Raises:
+        SourceError: A file cannot be read.
+        UnsupportedModelError: The processor is another, or the template puts something around a
+            text.
+    """
+    path = source.optional_file(PROCESSOR)
+    named = read_object(path).get("processor_class")
+    if processor is None or named != processor:
+        raise UnsupportedModelError(
+            f"{source.name} makes messages of its texts (modality_config.message), and its "
+            f"{PROCESSOR} names {named or 'no class'} in processor_class; minnow computes that "
+            + (f"with {processor}." if processor else "for no model of this family.")
+        )
+    read_chat_template(source, limits).check_texts()
 
 
 def read_chat_template(source: ModelSource, limits: Mapping[str, Any]) -> ChatTemplate:

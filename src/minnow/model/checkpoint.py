@@ -159,6 +159,8 @@ def tensor_names(names: Mapping[str, str | Part], network: Network) -> dict[str,
         name = part.name if row in names else f"{part.name}.{kind}"
         if part.by_layer:
             part = replace(part, index=int(layer), of=len(network.blocks))
+        if our == "embeddings.word":
+            part = replace(part, replaced=network.words.placeholders, by=network.words.padding)
         theirs[our] = replace(part, name=name.format(i=layer))
     return theirs
 
@@ -392,7 +394,9 @@ def _read_one(
         return f"{key} is stored as {view.get_dtype()}, not as floating point"
     rows = slice(part.index * shape[0], (part.index + 1) * shape[0])
     with np.errstate(over="ignore"):
-        tensor = np.ascontiguousarray(view[rows], dtype=np.float32)
+        tensor = np.require(view[rows], np.float32, ["C", "W"])
+        if part.replaced:
+            tensor[list(part.replaced)] = tensor[part.by]
         if part.plus:
             tensor = tensor + np.float32(part.plus)
         if factor != 1:

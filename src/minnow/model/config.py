@@ -13,10 +13,10 @@ from minnow.model.network import Activation
 from minnow.model.spec import EncoderSpec
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
-    from minnow.model.family import Family
+    from minnow.model.family import Family, Towers
     from minnow.model.source import ModelSource
 
 _ACTIVATIONS = {
@@ -77,33 +77,65 @@ def read_encoder_spec(source: ModelSource) -> EncoderSpec:
         if str(model_type) in NOT_COMPUTED:
             stated += f" ({NOT_COMPUTED[str(model_type)]})"
         raise UnsupportedModelError(f"{path} {stated}; minnow converts {known}.")
+    beside: Mapping[str, Any] = {}
+    if family.towers and family.towers.text in config:
+        config, beside = _read_text_network(path, config, family, family.towers)
     values = {**family.assumed, **family.defaults, **config, **family.fixed}
     if values.get("pad_token_id", 0) is None and not family.positions_after_padding:
         values["pad_token_id"] = 0  # padding is masked, so any id fills it
-    faults = [
-        f"{key} is {values[key]!r}, but minnow supports {' or '.join(map(repr, allowed))}"
-        for key, allowed in {**NETWORK_MUST_BE, **family.must_be}.items()
-        if key not in family.settings_keys and key in values and values[key] not in allowed
-    ]
+    must_be = {**NETWORK_MUST_BE, **family.must_be}
+    read = family.settings_keys
+    faults = _other_values({k: v for k, v in must_be.items() if k not in read}, values)
     faults += [f"{key} is missing" for key in family.config.values() if key not in values]
     if not faults:
         faults = _value_faults(family, values)
     settings: Mapping[str, Any] = {}
     if not faults:
         try:
-            settings = family.settings(values)
+            settings = {**family.settings(values), **beside}
         except UnsupportedModelError as error:
             faults = [str(error)]
-    faults += _unknown(family, config)
+    row = (family.config.values(), family.defaults, family.fixed, family.must_be, family.ignored)
+    faults += _unknown(config, *row, read)
     if faults:
         raise UnsupportedModelError(f"{path}: {'; '.join(faults)}.")
     return _build_spec(family, values, settings)
 
 
-def _unknown(family: Family, config: Mapping[str, Any]) -> list[str]:
+def _read_text_network(
+    path: Path, config: Mapping[str, Any], family: Family, towers: Towers
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Read the keys of the network that reads texts, and the settings that stand beside them."""
+    text = config[towers.text]
+    ids = {key: config.get(key, default) for key, default in towers.placeholders.items()}
+    faults = _other_values(NETWORK_MUST_BE, config)
+    faults += _unknown(config, (towers.text,), towers.placeholders, towers.ignored)
+    faults += [
+        f"{key} should be an integer of at least 0, not {id_!r}"
+        for key, id_ in ids.items()
+        if not isinstance(id_, int) or isinstance(id_, bool) or id_ < 0
+    ]
+    if not isinstance(text, dict) or text.get("model_type") not in (None, *family.model_types):
+        faults.append(f"{towers.text} is not of a network with model_type {family.model_types[0]}")
+    if faults:
+        raise UnsupportedModelError(f"{path}: {'; '.join(faults)}.")
+    return text, {"placeholders": sorted(set(ids.values()))}
+
+
+def _other_values(
+    must_be: Mapping[str, tuple[object, ...]], values: Mapping[str, Any]
+) -> list[str]:
+    """Name the keys that change the network, and have another value than minnow computes."""
+    return [
+        f"{key} is {values[key]!r}, but minnow supports {' or '.join(map(repr, allowed))}"
+        for key, allowed in must_be.items()
+        if key in values and values[key] not in allowed
+    ]
+
+
+def _unknown(config: Mapping[str, Any], *known: Iterable[str]) -> list[str]:
     """Name the keys whose effect on the network is unknown."""
-    row = (family.config.values(), family.defaults, family.fixed, family.must_be, family.ignored)
-    keys = unknown_keys(config, NETWORK_KEYS, NETWORK_MUST_BE, *row, family.settings_keys)
+    keys = unknown_keys(config, NETWORK_KEYS, NETWORK_MUST_BE, *known)
     if not keys:
         return []
     it = "it" if len(keys) == 1 else "each"

@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from minnow.errors import AmbiguousModelError, SourceError, UnsupportedModelError
+from minnow.model.chat import check_messages
 from minnow.model.config import read_object
 from minnow.model.config_keys import PIPELINE_KEYS, shown, unknown_keys
+from minnow.model.families import family_named
 from minnow.model.head import Head
 from minnow.model.layers import read_layers
 from minnow.model.listing import MODULES, PIPELINE
@@ -22,6 +24,7 @@ from minnow.model.modules import (
     pools_prompt,
     read_limits,
     read_modules,
+    reads_messages,
 )
 from minnow.model.prompts import KNOWN_PROMPTS, identify
 from minnow.model.spec import (
@@ -60,6 +63,9 @@ def read_embedding_spec(
     """
     modules = read_modules(source)
     limits = read_limits(source)
+    if reads_messages(limits):
+        towers = None if encoder.family == STATIC else family_named(encoder.family).towers
+        check_messages(source, limits, towers.processor if towers else None)
     pipeline = _read_pipeline(source)
     prompts, prompts_source = _read_prompts(source, pipeline, choices)
     is_table = encoder.family == STATIC

@@ -246,8 +246,6 @@ NOT_COMPUTED: Mapping[str, str] = {
     "big_bird": "attention in sparse blocks",
     "canine": "characters in place of tokens",
     "convbert": "convolutions beside attention",
-    "embedding_gemma2": "towers for images and sounds; the text network alone is "
-    "embedding_gemma2_text",
     "flaubert": "layers that may be left out, and languages beside words",
     "fnet": "Fourier transforms in place of attention",
     "funnel": "tokens that are pooled between layers",

@@ -26,6 +26,26 @@ BERT_CONFIG = {
 
 
 @dataclass(frozen=True)
+class Towers:
+    """How a model that reads images or sounds too holds the network that reads its texts.
+
+    Attributes:
+        text: The key of config.json under which that network's own keys stand.
+        placeholders: Keys beside `text` with the ids of tokens that stand for images or sounds ->
+            what `transformers` takes where they are missing. In a text, such a token reads the row
+            of padding.
+        ignored: Other keys beside `text`, which change no vector of a text.
+        processor: The class of its processor, which puts the tokenizer's special tokens around
+            what a chat template makes of a text.
+    """
+
+    text: str
+    placeholders: Mapping[str, int]
+    ignored: tuple[str, ...]
+    processor: str
+
+
+@dataclass(frozen=True)
 class Family:
     """One row of the table: a family, or another spelling of its config.json.
 
@@ -47,6 +67,7 @@ class Family:
             stands neither in this row nor in `minnow.model.config_keys` is refused.
         unused: Patterns (fnmatch) of tensors that belong to heads or buffers, not the encoder.
         positions_after_padding: Positions start at pad_token_id + 1, as in fairseq's RoBERTa.
+        towers: How its models hold their text network, where they may have towers beside it.
     """
 
     name: str
@@ -65,6 +86,7 @@ class Family:
     settings_keys: tuple[str, ...] = ()
     unused: tuple[str, ...] = ()
     positions_after_padding: bool = False
+    towers: Towers | None = None
 
 
 ENCODER_ONLY: dict[str, tuple[object, ...]] = {

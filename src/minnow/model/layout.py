@@ -45,7 +45,8 @@ BEHAVIOUR_FILES = (
 
 README = "README.md"
 CHAT_TEMPLATE = "chat_template.jinja"
-_OTHER_FILES = ("vocab.txt", "vocab.json", "merges.txt", CHAT_TEMPLATE, README)
+PROCESSOR = "processor_config.json"
+_OTHER_FILES = ("vocab.txt", "vocab.json", "merges.txt", CHAT_TEMPLATE, PROCESSOR, README)
 _ROOT_FILES = (MODULES, PIPELINE, README)
 """Files that lie beside the network's folder where it has one of its own."""
 _MODULE_CONFIG = re.compile(r"[^/]*_[^/]*/config\.json")

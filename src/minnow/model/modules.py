@@ -6,7 +6,7 @@ A key that changes vectors is honoured or refused by name, and so is a key that 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from minnow.errors import SourceError, SourceNotFoundError, UnsupportedModelError
@@ -158,7 +158,10 @@ EMBEDDING = TransformerTask(
         "processing_kwargs": ({},),
     },
     "last_hidden_state",
+    messages="perhaps",
 )
+POOLED_SCORES = replace(EMBEDDING, messages="never")
+"""A cross-encoder that pools."""
 CLASSIFICATION = TransformerTask(
     {"transformer_task": ("sequence-classification",), "module_output_name": ("scores",)},
     "logits",

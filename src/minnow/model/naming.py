@@ -23,6 +23,8 @@ class Part:
         of: The number of parts.
         by_layer: Whether each layer has a part, in their order.
         plus: Added to its numbers.
+        replaced: Rows in whose place the row `by` stands.
+        by: See `replaced`.
     """
 
     name: str
@@ -30,6 +32,8 @@ class Part:
     of: int = 1
     by_layer: bool = False
     plus: float = 0.0
+    replaced: tuple[int, ...] = ()
+    by: int = 0
 
 
 @dataclass(frozen=True)

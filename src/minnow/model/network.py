@@ -65,12 +65,17 @@ class Words:
         width: Columns of all tables, where a matrix with a bias makes states of their sum, after
             its norm; None where they are as wide as a state.
         scale: Factor of the rows of words.
+        placeholders: Ids of tokens that stand for images or sounds; in a text they read the row of
+            padding.
+        padding: The id of padding.
     """
 
     rows: int
     token_types: int = 0
     width: int | None = None
     scale: float = 1.0
+    placeholders: tuple[int, ...] = ()
+    padding: int = 0
 
 
 @dataclass(frozen=True)

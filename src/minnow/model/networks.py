@@ -244,10 +244,16 @@ def embedding_gemma2_network(spec: EncoderSpec) -> Network:
         )
 
     layers = zip(given["layer_types"], given["head_sizes"], given["groups"], strict=True)
+    placeholders = tuple(id_ for id_ in given.get("placeholders", ()) if id_ < spec.vocab_size)
     return Network(
         width=width,
         longest=spec.max_positions,
-        words=net.Words(spec.vocab_size, scale=width**0.5),
+        words=net.Words(
+            spec.vocab_size,
+            scale=width**0.5,
+            placeholders=placeholders,
+            padding=spec.pad_token_id,
+        ),
         positions=None,
         embedding_norm=None,
         blocks=tuple(block(*layer) for layer in layers),

@@ -137,8 +137,13 @@ def read_tokenizer(
     return check_tokenizer(source, encoder, pairs=pairs)
 
 
-def tell_tokenizer(original: Original, progress: Callable[[str], None]) -> None:
-    """Report a tokenizer that is not the source's tokenizer.json."""
+def tell_changes(original: Original, progress: Callable[[str], None]) -> None:
+    """Report what a bundle has otherwise than its source: towers, and the tokenizer."""
+    if original.network.words.placeholders:
+        progress(
+            "taking the network that reads texts alone: the towers for images and sounds are left "
+            "out, and their tokens in a text read the row of padding, as in transformers"
+        )
     if original.tokenizer.rebuilt is not None:
         progress(
             "taking the tokenizer that AutoTokenizer makes of all files, in place of "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from minnow.model import naming, networks, settings
-from minnow.model.family import BERT_CONFIG, BERT_DEFAULTS, Family
+from minnow.model.family import BERT_CONFIG, BERT_DEFAULTS, Family, Towers
 from minnow.model.naming import Naming
 from minnow.model.network import Activation
 
@@ -263,8 +263,14 @@ ROTARY_FAMILIES: tuple[Family, ...] = (
     ),
     Family(
         name="embedding_gemma2",
-        model_types=("embedding_gemma2_text",),
-        namings=(Naming("model.", naming.EMBEDDING_GEMMA2, also=("language_model.",)),),
+        model_types=("embedding_gemma2_text", "embedding_gemma2"),
+        namings=(
+            Naming(
+                "model.language_model.",
+                naming.EMBEDDING_GEMMA2,
+                also=("language_model.", "model."),
+            ),
+        ),
         network=networks.embedding_gemma2_network,
         config=BERT_CONFIG
         | {
@@ -299,6 +305,25 @@ ROTARY_FAMILIES: tuple[Family, ...] = (
             "attention_bias",
         ),
         ignored=("layer_norm_eps", "hidden_act"),
+        towers=Towers(
+            text="text_config",
+            placeholders={
+                "image_token_id": 258_880,
+                "video_token_id": 258_884,
+                "audio_token_id": 258_881,
+            },
+            ignored=(
+                "vision_config",
+                "audio_config",
+                "boi_token_id",
+                "eoi_token_id",
+                "boa_token_id",
+                "eoa_token_index",
+                "vision_soft_tokens_per_image",
+            ),
+            processor="EmbeddingGemma2Processor",
+        ),
+        unused=("*vision_tower.*", "*embed_vision.*", "*audio_tower.*", "*embed_audio.*"),
     ),
     Family(
         name="jina_embeddings_v3",

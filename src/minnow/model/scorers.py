@@ -26,9 +26,9 @@ from minnow.model.listing import CONFIG, MODULES, Listing
 from minnow.model.logit_score import read_logit_score
 from minnow.model.modules import (
     CLASSIFICATION,
-    EMBEDDING,
     GENERATION,
     LOGIT_SCORE,
+    POOLED_SCORES,
     TransformerTask,
     module_config,
     pooling_modes,
@@ -69,7 +69,7 @@ def read_task(source: ModelSource) -> TransformerTask:
     names = Listing(source.name, list_names(source.folder), source.folder).modules
     if any(name.endswith(f".{LOGIT_SCORE}") for name in names):
         return GENERATION
-    return EMBEDDING if any(name.endswith(".Pooling") for name in names) else CLASSIFICATION
+    return POOLED_SCORES if any(name.endswith(".Pooling") for name in names) else CLASSIFICATION
 
 
 def read_scorer(
@@ -96,7 +96,7 @@ def read_scorer(
     chat = read_chat_template(source, limits) if reads_messages(limits) else None
     if task is GENERATION:
         return _read_causal(source, encoder, tokenizer, limits, chat)
-    if task is EMBEDDING:
+    if task is POOLED_SCORES:
         return _read_pooled(source, encoder, limits)
     return _read_classified(source, encoder, limits, chat)
 

@@ -20,7 +20,7 @@ from minnow.errors import ConversionError, InputError, MissingExtraError, Parity
 from minnow.export.gguf.file import gguf_metadata, write_file
 from minnow.export.gguf.vocabulary import other_tokens
 from minnow.files import check_file, staging_folder, sync
-from minnow.model.original import read_original, tell_tokenizer
+from minnow.model.original import read_original, tell_changes
 from minnow.model.pairs import PairTokenizer
 from minnow.model.source import ModelSource, resolve
 from minnow.model.spec import Choices
@@ -191,7 +191,7 @@ def write_gguf(
                 f"{source.name} is a reranker, and minnow writes GGUF files of rerankers as "
                 f"{known}, and not as {kind}."
             )
-        tell_tokenizer(original, progress)
+        tell_changes(original, progress)
         progress(f"writing the GGUF ({kind})")
         staged = _write(original, folder, GGUF_TYPES[kind])
         proof = _prove(staged, original, kind, progress)
