@@ -109,7 +109,7 @@ def test_a_template_that_puts_words_around_a_text_is_refused(tmp_path: Path) -> 
 @pytest.mark.extra("onnxruntime")
 @pytest.mark.parametrize(
     ("family", "pooling"),
-    [("qwen3", "lasttoken"), ("gemma3", "mean"), ("embedding_gemma2", "mean")],
+    [("qwen3", "lasttoken"), ("gemma3", "mean"), ("embedding_gemma2", "mean"), ("lfm2", "mean")],
 )
 def test_padding_on_either_side_gives_the_same(family: str, pooling: str, tmp_path: Path) -> None:
     import onnxruntime

@@ -63,6 +63,7 @@ FAMILIES = (
     "qwen3",
     "gemma3",
     "embedding_gemma2",
+    "lfm2",
     "electra",
     "albert",
     "t5",
@@ -118,6 +119,7 @@ def test_other_names_of_a_network(family: str, other: str, tmp_path: Path) -> No
         "qwen3",
         "gemma3",
         "embedding_gemma2",
+        "lfm2",
         "electra",
         "t5-gated",
         "jina_bert",
@@ -126,8 +128,9 @@ def test_other_names_of_a_network(family: str, other: str, tmp_path: Path) -> No
 )
 def test_weights_of_a_few_bits_are_the_ones_that_run(family: str, tmp_path: Path) -> None:
     """Calibrated, with gates and new biases; the proof compares with the stored numbers too."""
-    # Gemma's norms make the errors of each part larger; words of 32 random numbers cost T5 .002
-    bar = {"gemma3": 0.99, "t5-gated": 0.995}.get(family, 0.998)
+    # Gemma's norms make the errors of each part larger, and LFM2's two gates multiply them;
+    # words of 32 random numbers cost T5 .002
+    bar = {"gemma3": 0.99, "lfm2": 0.99, "t5-gated": 0.995}.get(family, 0.998)
     recipe = replace(RECIPES["int8"], max_ndcg_drop=None, bar=bar)
     bundle = convert(
         str(write_model(tmp_path / "model", family=family, pooling="lasttoken")),
@@ -148,6 +151,8 @@ def vector(original: Original) -> NDArray[np.float64]:
 def rope(theta: float, **more: object) -> dict[str, object]:
     return {"rope_theta": theta, "rope_type": "default", **more}
 
+
+LFM2_CODE = {"AutoModel": "modeling_lfm2_bidirectional.Lfm2BidirectionalModel"}
 
 MATTERS: dict[str, list[dict[str, Any]]] = {
     "modernbert": [
@@ -189,6 +194,11 @@ MATTERS: dict[str, list[dict[str, Any]]] = {
         {"rope_parameters": {"sliding_attention": rope(100.0), "full_attention": rope(50.0)}},
         {"rms_norm_eps": 0.1},
         {"hidden_activation": "silu"},
+    ],
+    "lfm2": [
+        {"rope_parameters": rope(100.0)},
+        {"norm_eps": 0.1},
+        {"auto_map": LFM2_CODE},
     ],
     "t5": [
         {"relative_attention_max_distance": 20},
@@ -286,6 +296,55 @@ def states_of_jina(folder: Path, ids: list[int]) -> NDArray[np.float64]:
         x = norm(linear(functional.gelu(gate) * inner, f"{at}.mlp.wo") + x, f"{at}.mlp.layernorm")
     found: NDArray[np.float64] = x.numpy()
     return found
+
+
+def states_of_lfm2(folder: Path, ids: list[int]) -> NDArray[np.float64]:
+    """Compute the states of LFM2's embedding models in torch: `Lfm2Model` in both directions.
+
+    All tokens see all others, and the convolutions have the token in their middle.
+    """
+    import torch
+    from transformers import AutoModel
+    from transformers.models.lfm2 import modeling_lfm2
+
+    def convolve(
+        hidden_states: torch.Tensor, weight: torch.Tensor, bias: None, **_: object
+    ) -> torch.Tensor:
+        width, taps = weight.shape
+        return torch.nn.functional.conv1d(
+            hidden_states, weight[:, None], bias, padding=taps // 2, groups=width
+        )[..., : hidden_states.shape[-1]]
+
+    model = AutoModel.from_pretrained(
+        folder, dtype=torch.float64, attn_implementation="eager", trust_remote_code=False
+    )
+    seen = {"full_attention": torch.zeros(1, 1, 1, len(ids)), "conv": None}
+    with pytest.MonkeyPatch.context() as patch, torch.inference_mode():
+        patch.setattr(modeling_lfm2, "causal_conv1d_fn", convolve)
+        for layer in model.layers:
+            if not layer.is_attention_layer:
+                patch.setattr(layer.conv, "causal_conv1d_fn", convolve, raising=False)
+        states = model(input_ids=torch.tensor([ids]), attention_mask=seen).last_hidden_state
+    found: NDArray[np.float64] = states[0].numpy()
+    return found
+
+
+@pytest.mark.transformers_5
+@pytest.mark.parametrize("taps", [3, 4])
+def test_an_lfm2_of_both_directions_has_the_token_in_the_middle(taps: int, tmp_path: Path) -> None:
+    folder = write_model(tmp_path / "m", family="lfm2", pooling="cls", conv_L_cache=taps)
+    expected = states_of_lfm2(folder, IDS)
+    before = read_original(source_of(folder))
+    edit_json(folder / "config.json", auto_map=LFM2_CODE)
+    original = read_original(source_of(folder))
+    found, causal = (
+        ReferenceModel(each.network, each.head, each.tensors).hidden_states(IDS)
+        for each in (original, before)
+    )
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    assert np.abs(found - causal).max() > 0.1
+    bundle = convert(str(folder), tmp_path / "bundle", recipe=RECIPES["fp32"], offline=True)
+    assert bundle.manifest.parity.worst.worst >= 0.999999
 
 
 @pytest.mark.parametrize("heads", [4, 12])
@@ -650,6 +709,7 @@ def test_llama_cpp_gives_the_vectors(family: str, change: dict[str, Any], tmp_pa
         ("nomic_bert", {"head_dim": 6}, "its heads are 24 wide"),
         ("eurobert", {"mlp_bias": True}, "layer 0 is not that of llama"),
         ("qwen3", {"attention_bias": True}, "layer 0 is not that of llama"),
+        ("lfm2", {}, "has layers that convolve, and minnow writes no GGUF"),
         ("gemma3", {}, "layer 0 is not that of llama"),
         ("gemma3", {"use_bidirectional_attention": False}, "layer 0 is not that of llama"),
     ],

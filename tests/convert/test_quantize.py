@@ -184,7 +184,7 @@ def loss(original: Original, rounded: Rounded, rows: list[list[int]]) -> float:
 GAINS = dict.fromkeys(CONFIGS, 0.7) | dict.fromkeys(
     ("modernbert", "eurobert", "gemma3", "t5", "t5-gated"), 0.85
 )
-GAINS["embedding_gemma2"] = 0.9
+GAINS |= {"embedding_gemma2": 0.9, "lfm2": 0.9}
 """Where no norm follows a sum, the errors of all layers add up in the states."""
 
 

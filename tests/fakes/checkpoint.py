@@ -224,6 +224,26 @@ CONFIGS: dict[str, dict[str, Any]] = {
         "embedding_dim": 32,
         "pad_token_id": 0,
     },
+    "lfm2": {
+        "model_type": "lfm2",
+        "architectures": ["Lfm2Model"],
+        "hidden_size": 32,
+        "num_hidden_layers": 4,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "layer_types": ["conv", "full_attention", "conv", "conv"],
+        "conv_L_cache": 3,
+        "conv_bias": False,
+        "intermediate_size": 66,
+        "block_auto_adjust_ff_dim": True,
+        "block_ffn_dim_multiplier": 1.0,
+        "block_multiple_of": 8,
+        "max_position_embeddings": 40,
+        "norm_eps": 1e-5,
+        "rope_parameters": {"rope_theta": 1000000.0, "rope_type": "default"},
+        "tie_embedding": True,
+        "pad_token_id": 0,
+    },
     "electra": {
         "model_type": "electra",
         "architectures": ["ElectraModel"],
@@ -579,16 +599,15 @@ def random_tensors(folder: Path, seed: int = 0) -> dict[str, NDArray[np.float32]
     fitting = next((n for n in namings if ("layer.{i}.gate" in n) == gated), namings[0])
     theirs = tensor_names(fitting, network)
     generator = np.random.default_rng(seed)
-    pieces: dict[str, list[NDArray[np.float32]]] = {}
+    pieces: dict[str, dict[int, NDArray[np.float32]]] = {}
     for name, shape in tensor_shapes(network).items():
         scale = 0.5 if name.startswith("embeddings.") or len(shape) == 1 else shape[-1] ** -0.5
         values = generator.normal(0, scale, shape)
         if name.endswith(("norm.weight", ".scale")):
             values = 1 + 0.2 * values
-        found = pieces.setdefault(theirs[name].name, [])
-        if theirs[name].index == len(found):  # ALBERT's layers have one tensor together
-            found.append(values.astype(np.float32))
-    return {name: np.concatenate(rows) for name, rows in pieces.items()}
+        found = pieces.setdefault(theirs[name].name, {})  # ALBERT's layers have one together
+        found.setdefault(theirs[name].index, values.astype(np.float32))
+    return {name: np.concatenate([rows[i] for i in sorted(rows)]) for name, rows in pieces.items()}
 
 
 def write_weights(folder: Path, tensors: Mapping[str, NDArray[Any]]) -> None:

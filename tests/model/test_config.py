@@ -359,7 +359,7 @@ def test_files_that_json_cannot_be(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("model_type", "reason"),
-    [("lfm2", "layers that convolve"), ("gemma3", "a tower for images")],
+    [("qwen3_moe", "mixtures of experts"), ("gemma3", "a tower for images")],
 )
 def test_a_near_model_type_is_refused_with_the_reason(
     model_type: str, reason: str, tmp_path: Path

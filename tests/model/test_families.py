@@ -113,6 +113,21 @@ EMBEDDING_GEMMA2_SIZES = {
     "hidden_size_per_layer_input": 14,
     "embedding_dim": 20,
 }
+LFM2_SIZES = {
+    "vocab_size": 50,
+    "hidden_size": 24,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "intermediate_size": 40,
+    "max_position_embeddings": 40,
+    "pad_token_id": 0,
+    "num_hidden_layers": 4,
+    "layer_types": ["conv", "full_attention", "conv", "conv"],
+    "conv_L_cache": 4,
+    "norm_eps": 1e-3,
+    "block_multiple_of": 8,
+    "block_ffn_dim_multiplier": 1.7,
+}
 DEBERTA_SIZES = BERT_SIZES | {
     "max_position_embeddings": 40,
     "type_vocab_size": 0,
@@ -187,6 +202,7 @@ CASES |= {
         task="",
         config="TextConfig",
     ),
+    "lfm2": Case("Lfm2", LFM2_SIZES, tolerance=1e-5, task="ForCausalLM"),
     "electra": Case("Electra", BERT_SIZES | {"embedding_size": 16}),
     "t5": Case(
         "T5", T5_SIZES, "feed_forward_proj", 1e-5, "EncoderModel", "ForConditionalGeneration"

@@ -33,6 +33,11 @@ PLANTED: dict[str, tuple[str, dict[str, float], str]] = {
     "units of ReLU": ("t5", {"wi": 3e5, "wo": 3e-6}, "units"),
     "values": ("qwen3", {"v_proj": 1e6, "o_proj": 1e-6}, "value"),
     "faint values before a norm": ("gemma3", {"v_proj": 1e-7}, "value"),
+    "values between gates": (
+        "lfm2",
+        {"conv.in_proj": 100.0, "conv.out_proj": 1e-6, "v_proj": 1e6, "attn.out_proj": 1e-6},
+        "value",
+    ),
     "scores": ("qwen3", {"q_norm": 20.0, "k_norm": 20.0}, "scores"),
     "scores without norms of heads": ("eurobert", {"q_proj": 400.0, "k_proj": 400.0}, "scores"),
     "words read again": ("embedding_gemma2", {"per_layer_projection_norm": 1e6}, "words_units"),

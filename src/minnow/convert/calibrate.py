@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from minnow.convert.multipliers import choose_multipliers
 from minnow.convert.rounding import RoundedMatrix, SecondMoment, round_matrix
 from minnow.graph.multiplied import Multiplied, input_name
-from minnow.model.attention import attend, relative_bias
+from minnow.model.attention import attend, convolve, relative_bias
 from minnow.model.checkpoint import OUTPUT_PROJECTION, PROJECTION
 from minnow.model.network import Placement
 from minnow.model.reference import (
@@ -268,12 +268,23 @@ class _Pass:
     def attend(self, parts: Sequence[Floats], block: Block, name: str) -> Floats:
         """Mix the values of each text, given queries, keys and values of all texts."""
         texts = zip(*(np.split(part, self._ends[:-1]) for part in parts), strict=True)
-        needed = (f"{name}.query", f"{name}.key", "relative_bias", "distances.")
+        needed = (
+            f"{name}.query",
+            f"{name}.key",
+            f"{name}.convolution",
+            "relative_bias",
+            "distances.",
+        )
         tensors = {  # read once, not again for each text
             our: self.tensors[our] for our in self.tensors if our.startswith(needed)
         }
         mixed = []
+        convolution = block.attention.convolution
         for query, key, value in texts:
+            if convolution:
+                weight = tensors[f"{name}.convolution.weight"]
+                mixed.append(convolve(query, key, value, convolution, weight))
+                continue
             query, key = (
                 normalize_heads(x, block.attention, f"{name}.{part}_norm", tensors)
                 for part, x in (("query", query), ("key", key))

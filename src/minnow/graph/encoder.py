@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from minnow.graph.activations import activate
+from minnow.graph.convolved import filter_tokens, token_column
 from minnow.graph.mnn_file import CONVERTED
 from minnow.graph.multiplied import ATTENTION_INPUT, FEED_FORWARD_INPUT, Multiplied
 from minnow.graph.nodes import Input
@@ -46,7 +47,7 @@ if TYPE_CHECKING:
     from minnow.graph.nodes import Outside
     from minnow.graph.packed import PackedTable
     from minnow.model.head import Head
-    from minnow.model.network import Attention, Block, FeedForward, Network, Norm
+    from minnow.model.network import Attention, Block, Convolution, FeedForward, Network, Norm
 
 OUTPUT = Interface.LAST_HIDDEN_STATE.value
 
@@ -158,7 +159,8 @@ class GraphWriter(NormNodes):
         first = is_first and network.distances is None
         reads_words = any(block.words for block in network.blocks)
         alone = (first and not network.is_causal) or not network.compares_positions
-        takes_one = alone and not reads_words  # which would need the words of that token only
+        filters = any(block.attention.convolution for _, block in last)  # over its neighbours
+        takes_one = alone and not filters and not reads_words  # the words of that token only
         if last and takes_one and not head.joined:
             token = one_token(self, states, head.pooling, mask)
         pooled = [self._last(token or states, states, *last)]
@@ -351,6 +353,9 @@ class GraphWriter(NormNodes):
         return self.node("Add", [product, self.table(f"{name}.bias", bias)], name)
 
     def _attention(self, states: str, context: str, name: str, attention: Attention) -> str:
+        if attention.convolution:
+            mixed = self._convolve(context, name, attention.convolution)
+            return self._linear(mixed, f"{name}.attention_output")
         one = states != context
         long = self._long and not one
         query = self._heads(states, f"{name}.query", attention, turned=not one)
@@ -363,6 +368,18 @@ class GraphWriter(NormNodes):
         mixed = self.node("Transpose", [mixed], f"{name}.joined", perm=[0, 2, 1, 3])
         mixed = self.reshape(mixed, [0, 0, attention.width], f"{name}.flattened")
         return self._linear(mixed, f"{name}.attention_output")
+
+    def _convolve(self, states: str, name: str, convolution: Convolution) -> str:
+        """Let each token mix the values of its neighbours, between two gates."""
+        query, key, value = (
+            self._linear(states, f"{name}.{part}") for part in ("query", "key", "value")
+        )
+        gated = self.node("Mul", [key, value], f"{name}.gated_values")
+        column = self._once("column", lambda: token_column(self, self.token_mask))
+        gated = self.node("Mul", [gated, column], f"{name}.values_of_tokens")
+        weight = self._tensors[f"{name}.convolution.weight"]
+        mixed = filter_tokens(self, gated, f"{name}.convolution", convolution, weight)
+        return self.node("Mul", [query, mixed], f"{name}.mixed")
 
     def _mix(
         self, query: str, key: str, value: str, name: str, attention: Attention, *, first: bool

@@ -121,6 +121,9 @@ class _Reader:
         operator, _, part = name.rpartition(".")
         if part == "scale":
             return self.find(name).values.reshape(shape)
+        if operator.endswith(".convolution"):
+            taps = [self.find(f"{name}{i}").values.reshape(-1) for i in range(shape[-1])]
+            return np.stack(taps, axis=-1).reshape(shape)
         if operator + CONVERTED in self.numbers or self.is_multiplied(operator):
             return np.zeros(shape, np.float32)
         held = self.find(operator)

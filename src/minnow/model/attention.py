@@ -18,7 +18,7 @@ from minnow.model.network import Slopes
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from minnow.model.network import Attention, Relative, Rotary
+    from minnow.model.network import Attention, Convolution, Relative, Rotary
 
 Floats = TypeVar("Floats", NDArray[np.float32], NDArray[np.float64])
 
@@ -96,6 +96,28 @@ def attend(
             mixed[some, asking] = scores @ value[shared, asked]
     joined: Floats = mixed.swapaxes(0, 1).reshape(tokens, attention.width)
     return joined
+
+
+def convolve(
+    query: Floats, key: Floats, value: Floats, convolution: Convolution, weight: Floats
+) -> Floats:
+    """Mix the values of each token of one text with those of its neighbours.
+
+    Args:
+        query: The gates of what is mixed, of shape (tokens, width).
+        key: The gates of the values, in the same shape.
+        value: The values, in the same shape.
+        convolution: The filter.
+        weight: Its weights, of shape (width, 1, taps).
+
+    Returns:
+        The mixed values, in the shape of the queries.
+    """
+    around = (convolution.before, convolution.taps - 1 - convolution.before)
+    gated = np.pad(key * value, (around, (0, 0)))
+    shifted = [gated[i : i + len(query)] * weight[:, 0, i] for i in range(convolution.taps)]
+    mixed: Floats = query * sum(shifted[1:], shifted[0])
+    return mixed
 
 
 def attention_memory(attention: Attention, tokens: int, *, biased: bool = False) -> int:

@@ -21,7 +21,7 @@ from minnow.model.factors import factor_of
 from minnow.model.families import family_named, network_of
 from minnow.model.head import layer_shapes
 from minnow.model.layout import WEIGHTS, WEIGHTS_INDEX, read_shards
-from minnow.model.naming import Part
+from minnow.model.naming import Part, convolved
 from minnow.model.network import LayerNorm, RelativeBuckets
 from minnow.model.spec import STATIC
 from minnow.model.tensors import LazyTensors
@@ -80,6 +80,9 @@ def tensor_shapes(network: Network) -> dict[str, tuple[int, ...]]:
         if block.attention.norm:
             head = (block.attention.head_size,)
             shapes |= {f"layer.{i}.{part}_norm.weight": head for part in ("query", "key")}
+        if block.attention.convolution:
+            taps = block.attention.convolution.taps
+            shapes[f"layer.{i}.convolution.weight"] = (block.attention.width, 1, taps)
         if block.words:
             shapes[f"layer.{i}.words_norm.weight"] = (block.words.width,)
             norms[f"layer.{i}.words_end_norm"] = block.words.end_norm
@@ -154,6 +157,8 @@ def tensor_names(names: Mapping[str, str | Part], network: Network) -> dict[str,
         layer = our.split(".")[1] if our.startswith("layer.") else ""
         row = our.replace(f"layer.{layer}.", "layer.{i}.", 1)
         module, _, kind = row.rpartition(".")
+        if layer and network.blocks[int(layer)].attention.convolution:
+            module = next((own for own in (convolved(module),) if own in names), module)
         found = names.get(row) or names[module]
         part = found if isinstance(found, Part) else Part(found)
         name = part.name if row in names else f"{part.name}.{kind}"

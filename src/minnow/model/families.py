@@ -250,7 +250,6 @@ NOT_COMPUTED: Mapping[str, str] = {
     "fnet": "Fourier transforms in place of attention",
     "funnel": "tokens that are pooled between layers",
     "gemma3": "a tower for images; the text network alone is gemma3_text",
-    "lfm2": "layers that convolve in place of attention",
     "longformer": "windows with tokens that see all others",
     "luke": "entities beside words",
     "mluke": "entities beside words",

@@ -84,7 +84,8 @@ def _power(
 ) -> int:
     """Return the power of two that makes numbers inside a layer fit; 0 where none can or need."""
     if kind == SCORES:
-        bounds = [values[f"{layer}.{SCORES}"]] if network.distances is None else []
+        scores = (network.distances or block.attention.convolution) is None
+        bounds = [values[f"{layer}.{SCORES}"]] if scores else []
         return _fitting(bounds, raises=False)
     part = block.feed_forward
     can = {

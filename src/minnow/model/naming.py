@@ -51,6 +51,11 @@ class Naming:
     also: tuple[str, ...] = ()
 
 
+def convolved(our: str) -> str:
+    """Return the name of a layer's module in the layers that convolve, if they have their own."""
+    return our.replace("layer.{i}.", "convolved.{i}.", 1)
+
+
 def parts(name: str, *ours: str) -> dict[str, Part]:
     """Name matrices that a checkpoint stores as one, in the order of their rows."""
     return {our: Part(name, i, len(ours)) for i, our in enumerate(ours)}
@@ -203,6 +208,26 @@ EMBEDDING_GEMMA2: Mapping[str, str | Part] = (
         "projection": "embedding_projection",
     }
 )
+
+LFM2: Mapping[str, str | Part] = {
+    "embeddings.word": "embed_tokens.weight",
+    "layer.{i}.attention_norm": "layers.{i}.operator_norm",
+    "layer.{i}.query": "layers.{i}.self_attn.q_proj",
+    "layer.{i}.key": "layers.{i}.self_attn.k_proj",
+    "layer.{i}.value": "layers.{i}.self_attn.v_proj",
+    "layer.{i}.query_norm": "layers.{i}.self_attn.q_layernorm",
+    "layer.{i}.key_norm": "layers.{i}.self_attn.k_layernorm",
+    "layer.{i}.attention_output": "layers.{i}.self_attn.out_proj",
+    **parts("layers.{i}.conv.in_proj", *map(convolved, (_QKV[1], _QKV[0], _QKV[2]))),
+    "convolved.{i}.convolution": "layers.{i}.conv.conv",
+    "convolved.{i}.attention_output": "layers.{i}.conv.out_proj",
+    "layer.{i}.output_norm": "layers.{i}.ffn_norm",
+    "layer.{i}.gate": "layers.{i}.feed_forward.w1",
+    "layer.{i}.inner": "layers.{i}.feed_forward.w3",
+    "layer.{i}.output": "layers.{i}.feed_forward.w2",
+    "final_norm": "embedding_norm",
+}
+"""One product gives a convolution's keys, queries and values, in this order."""
 
 ELECTRA = BERT | {"embeddings.projection": "embeddings_project"}
 

@@ -188,6 +188,24 @@ class Rotary:
 
 
 @dataclass(frozen=True)
+class Convolution:
+    """A filter over neighbouring tokens, of each number on its own, between two gates.
+
+    Token t gets `query[t] * sum(weight[i] * key[j] * value[j])` with `j = t + i - before`, where
+    tokens beyond the ends of the text are 0.
+
+    Source: Liquid AI, "LFM2" (2025), section 2.
+
+    Attributes:
+        taps: Tokens under the filter.
+        before: How many of them stand before token t.
+    """
+
+    taps: int
+    before: int
+
+
+@dataclass(frozen=True)
 class Attention:
     """Attention of every token to every token, to those within a window, or to those before it.
 
@@ -203,6 +221,7 @@ class Attention:
         causal: Whether a token sees itself and earlier ones only.
         norm: The norm of each head's queries, and of each head's keys, before they are turned.
         value_norm: That of each head's values, whose weights are all 1.
+        convolution: A filter that mixes values in place of scores, in one head; None for scores.
     """
 
     heads: int
@@ -216,6 +235,7 @@ class Attention:
     causal: bool = False
     norm: RmsNorm | None = None
     value_norm: RmsNorm | None = None
+    convolution: Convolution | None = None
 
     @property
     def sees_all(self) -> bool:
@@ -366,7 +386,7 @@ class Network:
         """Whether attention depends on the positions of tokens, beside their states."""
         parts = [block.attention for block in self.blocks]
         return (self.relative or self.distances) is not None or any(
-            part.rotary is not None or not part.sees_all for part in parts
+            (part.rotary or part.convolution) is not None or not part.sees_all for part in parts
         )
 
     @property

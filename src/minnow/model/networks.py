@@ -262,6 +262,29 @@ def embedding_gemma2_network(spec: EncoderSpec) -> Network:
     )
 
 
+def lfm2_network(spec: EncoderSpec) -> Network:
+    """Describe a network as in Liquid AI, "LFM2" (2025): a decoder, or an encoder made of it."""
+    given, network = spec.settings, qwen3_network(spec)
+    convolving = net.Attention(
+        heads=1,
+        head_size=spec.width,
+        scale=1.0,
+        bias=False,
+        output_bias=False,
+        causal=given["causal"],
+        convolution=net.Convolution(given["taps"], given["before"]),
+    )
+
+    def block(block: net.Block, kind: str) -> net.Block:
+        return replace(
+            block,
+            attention=convolving if kind == settings.CONV else block.attention,
+            feed_forward=replace(block.feed_forward, width=given["units"]),
+        )
+
+    return replace(network, blocks=tuple(map(block, network.blocks, given["layer_types"])))
+
+
 def t5_network(spec: EncoderSpec) -> Network:
     """Describe an encoder as in Raffel et al., "T5" (2020), or with gates as in version 1.1."""
     given = spec.settings

@@ -21,7 +21,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minnow.errors import MissingExtraError
-from minnow.model.attention import Distances, attend, attention_memory, relative_bias
+from minnow.model.attention import (
+    Distances,
+    attend,
+    attention_memory,
+    convolve,
+    relative_bias,
+)
 from minnow.model.head import LayerActivation, LayerKind
 from minnow.model.network import Activation, Block, LayerNorm, Network, Placement
 from minnow.vectors import Pooling
@@ -30,7 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from minnow.model.head import Head, Layer
-    from minnow.model.network import Attention, Norm
+    from minnow.model.network import Attention, Convolution, Norm
 
     Apply = Callable[
         [Callable[[tuple["Doubles", "Doubles"]], "Doubles"], Sequence[tuple["Doubles", "Doubles"]]],
@@ -208,18 +214,34 @@ class _Layer:
     def _attend(self, x: Doubles) -> Doubles:
         attention = self.block.attention
         query, key, value = (self._linear(x, part) for part in ("query", "key", "value"))
+        if attention.convolution:
+            mixed = self._convolve(query, key, value, attention.convolution)
+        else:
+            mixed = self._mix(query, key, value, attention)
+        output = self._linear(mixed, "attention_output")
+        return self._end(output, self.block.attention_end_norm, "attention_output")
+
+    def _convolve(
+        self, query: Doubles, key: Doubles, value: Doubles, convolution: Convolution
+    ) -> Doubles:
+        weight = self.tensors[f"{self.name}.convolution.weight"]
+        mixed = convolve(query, key, value, convolution, weight)
+        for multiple_of_values in (key * value, mixed):
+            self.note(f"{self.name}.value", multiple_of_values)
+        return mixed
+
+    def _mix(self, query: Doubles, key: Doubles, value: Doubles, attention: Attention) -> Doubles:
         query, key = (
             normalize_heads(x, attention, f"{self.name}.{part}_norm", self.tensors)
             for part, x in (("query", query), ("key", key))
         )
         longest = _longest(query, attention.heads) * _longest(key, attention.key_heads)
         self.note(f"{self.name}.scores", np.array([longest]))  # no product is larger
-        bias = relative_bias(len(x), self.network.relative, self.tensors)
-        distances = states_by_distance(len(x), self.network, self.name, self.tensors)
+        tokens = len(query)
+        bias = relative_bias(tokens, self.network.relative, self.tensors)
+        distances = states_by_distance(tokens, self.network, self.name, self.tensors)
         value = normalize_values(value, attention)
-        mixed = attend(query, key, value, attention, bias, distances)
-        output = self._linear(mixed, "attention_output")
-        return self._end(output, self.block.attention_end_norm, "attention_output")
+        return attend(query, key, value, attention, bias, distances)
 
     def _feed_by_rows(self, x: Doubles) -> Doubles:
         parts = range(0, len(x), _ROWS_AT_ONCE)

@@ -13,7 +13,7 @@ from minnow.errors import UnsupportedModelError
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-FULL, WINDOW = "full_attention", "sliding_attention"
+FULL, WINDOW, CONV = "full_attention", "sliding_attention", "conv"
 """Kinds of layers, as `transformers` calls them."""
 
 
@@ -206,6 +206,48 @@ def read_embedding_gemma2(config: Mapping[str, Any]) -> dict[str, Any]:
         "groups": [_group(layer) for layer in layers],
         "attention_bias": bool(config.get("attention_bias")),
         "words_width": _integer(config, "hidden_size_per_layer_input", 512),
+    }
+
+
+_LFM2_CODE = {"modeling_lfm2_bidirectional.Lfm2BidirectionalModel"}
+
+
+def read_lfm2(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Read an LFM2's kinds of layers, its filters, heads and units, and its direction.
+
+    `auto_map` names the code of the embedding models, in which tokens see those behind them too.
+    """
+    _check_code(config, _LFM2_CODE)
+    layers, chosen = config["num_hidden_layers"], config.get("full_attn_idxs")
+    attending = range(layers) if chosen is None else chosen
+    kinds = config.get("layer_types") or [FULL if i in attending else CONV for i in range(layers)]
+    if len(kinds) != layers or not set(kinds) <= {FULL, CONV}:
+        raise UnsupportedModelError(
+            f"layer_types should be {layers} of {FULL} and {CONV}, not {kinds!r}"
+        )
+    units = _integer(config, "block_ff_dim", config["intermediate_size"])
+    if config.get("block_auto_adjust_ff_dim", True):
+        units = int(2 * units / 3)
+        by, step = (
+            config.get("block_ffn_dim_multiplier", 1.0),
+            _integer(config, "block_multiple_of", 256),
+        )
+        if by is not None:
+            units = step * -(-int(_positive("block_ffn_dim_multiplier", by) * units) // step)
+    size, rotary = _head_size(config), _flat_rotary(config, 1_000_000.0)
+    taps, both = _integer(config, "conv_L_cache", 3), bool(config.get("auto_map"))
+    return {
+        "layer_types": list(kinds),
+        "window": None,
+        "rotary": {FULL: rotary, CONV: rotary},
+        "head_size": size,
+        "scale": size**-0.5,
+        "group": _group(config),
+        "attention_bias": False,
+        "causal": not both,
+        "units": units,
+        "taps": taps,
+        "before": taps // 2 if both else taps - 1,
     }
 
 

@@ -43,6 +43,11 @@ def gguf_metadata(original: Original) -> dict[str, Any]:
         UnsupportedModelError: llama.cpp cannot run such a network or tokenizer.
     """
     source, network, embedding = original.source, original.network, original.embedding
+    if any(block.attention.convolution for block in network.blocks):
+        raise UnsupportedModelError(
+            f"{source.name} has layers that convolve, and minnow writes no GGUF file of those. "
+            "llama.cpp's convert_hf_to_gguf.py does."
+        )
     if faults := _faults(original, network):
         raise UnsupportedModelError(f"llama.cpp cannot run {source.name}: {'; '.join(faults)}.")
     block, architecture = network.blocks[0], architecture_of(network)
