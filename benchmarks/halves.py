@@ -50,9 +50,9 @@ VARIANTS: dict[str, dict[str, Variant]] = {
         "exact GELU": (replace(FP16, exact_gelu=True), {}),
     },
     "int8": {
-        "exact GELU": (INT8, {}),
-        "MNN's GELU": (replace(INT8, exact_gelu=False), PLAIN),
-        "and biases that correct it": (replace(INT8, exact_gelu=False), {}),
+        "exact GELU": (replace(INT8, exact_gelu=True), {}),
+        "MNN's GELU": (INT8, PLAIN),
+        "and biases that correct it": (INT8, {}),
     },
 }
 MEMORY = {"fp16": (MemoryMode.NORMAL,), "int8": (MemoryMode.NORMAL, MemoryMode.LOW)}

@@ -138,21 +138,17 @@ class Recipe:
     @property
     def stored_bar(self) -> float | None:
         """The bar against a forward pass over the very numbers stored; None if none are rounded."""
-        return RECIPES[self._stored_as].bar if self.rounds else None
+        return RECIPES["fp32"].bar if self.rounds else None
 
     @property
     def stored_difference(self) -> float | None:
         """The same for a reranker's logits, in the units of `max_difference`."""
-        return self.graph_difference if self.rounds else None
+        return RANKING_BARS[Precision.FP32].difference if self.rounds else None
 
     @property
-    def graph_difference(self) -> float:
-        """How far logits may be from those of a forward pass over the very numbers stored."""
-        return RANKING_BARS[Precision(self._stored_as)].difference
-
-    @property
-    def _stored_as(self) -> str:
-        return "fp32" if self.exact_gelu else "fp16"
+    def engine_difference(self) -> float:
+        """How far logits of another engine, whose GELU is exact, may be from the encoder's."""
+        return RANKING_BARS[Precision.FP32 if self.exact_gelu else Precision.FP16].difference
 
 
 @dataclass(frozen=True)
@@ -194,7 +190,7 @@ def _whole(
     return Recipe(
         precision,
         bar,
-        exact_gelu=True,
+        exact_gelu=False,
         weights=weights,
         words=words,
         positions=positions,

@@ -191,7 +191,7 @@ class Reranker:
 
         def judge(found: Floats, expected: Floats, agreement: float) -> str:
             is_default = agreement == AGREEMENT
-            allowed = manifest.recipe.graph_difference if is_default else 1 - agreement
+            allowed = manifest.recipe.engine_difference if is_default else 1 - agreement
             return judge_logits(found, expected, allowed)
 
         reranker: Reranker | None = None

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from fakes.checkpoint import source_of, write_model
 
-from minnow.convert.gelu import corrected_biases, fast_gelu
+from minnow.convert.gelu import corrected_biases, stored_model
 from minnow.convert.mnn import convert_to_mnn
 from minnow.convert.quantize import quantize
 from minnow.engines.mnn import import_mnn
@@ -52,7 +52,8 @@ def test_the_formula_is_the_one_that_mnn_computes(tmp_path: Path) -> None:
     interpreter.getSessionOutput(session, "y").copyToHostTensor(copy)
     found, exact = np.array(copy.getData()), activate(grid[:, 0].astype(float), Activation.GELU)
     assert np.abs(found - exact).max() > 4e-4
-    np.testing.assert_allclose(fast_gelu(grid[:, 0].astype(float)), found, rtol=0, atol=4e-6)
+    formula = activate(grid[:, 0].astype(float), Activation.GELU_QUOTIENT)
+    np.testing.assert_allclose(formula, found, rtol=0, atol=4e-6)
 
 
 def original_of(tmp_path: Path, family: str) -> Original:
@@ -71,7 +72,7 @@ def test_the_mean_error_is_gone_where_inputs_are_normal(
     tensors |= {f"layer.0.{norm}.weight": weight, f"layer.0.{norm}.bias": bias}
     states = random.normal(size=(40_000, 32)) * weight + bias
     inputs = states @ tensors["layer.0.inner.weight"].T + tensors["layer.0.inner.bias"]
-    errors = fast_gelu(inputs) - activate(inputs, Activation.GELU)
+    errors = activate(inputs, Activation.GELU_QUOTIENT) - activate(inputs, Activation.GELU)
     added = (errors @ tensors["layer.0.output.weight"].T).mean(0)
     network = replace(original.network, blocks=(block,))
     change = corrected_biases(network, tensors)["layer.0.output.bias"]
@@ -87,6 +88,23 @@ def test_only_recipes_with_the_fast_gelu_change_biases(tmp_path: Path) -> None:
     for name, tensor in original.tensors.items():
         np.testing.assert_array_equal(floats[name], tensor)
         np.testing.assert_array_equal(halves[name], changed.get(name, tensor))
+
+
+@pytest.mark.parametrize(
+    ("family", "precision", "computed"),
+    [
+        ("bert", "int8", Activation.GELU_QUOTIENT),
+        ("gemma3", "int8", Activation.GELU_QUOTIENT),
+        ("eurobert", "int8", Activation.SILU),
+        ("bert", "fp32", Activation.GELU),
+    ],
+)
+def test_the_proof_computes_the_gelu_of_the_recipe(
+    family: str, precision: str, computed: Activation, tmp_path: Path
+) -> None:
+    original = original_of(tmp_path, family)
+    stored = stored_model(original, original.tensors, RECIPES[precision])
+    assert {block.feed_forward.activation for block in stored.network.blocks} == {computed}
 
 
 @pytest.mark.parametrize("family", ["gte", "modernbert", "eurobert", "t5"])

@@ -211,7 +211,7 @@ class Job:
         agreement = self.options.agreement or AGREEMENT
         try:
             if self.reranks:
-                own = open_bundle(self.bundle).manifest.recipe.graph_difference
+                own = open_bundle(self.bundle).manifest.recipe.engine_difference
                 judge_logits(found, expected, own if agreement == AGREEMENT else 1 - agreement)
             else:
                 judge_vectors(found, expected, agreement)

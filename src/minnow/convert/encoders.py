@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from minnow.bundle import ENCODER, encoder_file, shape_name
 from minnow.convert.author import adopt_graph
+from minnow.convert.gelu import stored_model
 from minnow.convert.graph_file import remove_graph, write_graph
 from minnow.convert.mnn import convert_to_mnn
 from minnow.convert.quantize import quantize
@@ -42,7 +43,7 @@ def write_encoders(
     """Write encoder.mnn, and an encoder for each fixed shape.
 
     Returns:
-        The model with the numbers that the encoders store.
+        The model as the encoders compute it: the numbers that they store, and MNN's GELU.
 
     Raises:
         SourceError: The author's graph cannot be converted.
@@ -76,7 +77,7 @@ def write_encoders(
     for shape in shapes:
         progress(f"{step}, {shape_name(shape)})")
         writer.write(partial(build, shape=shape, long=shape[1] >= LONG), shape)
-    return replace(original, tensors=rounded.tensors)
+    return stored_model(original, rounded.tensors, recipe)
 
 
 @dataclass(frozen=True)

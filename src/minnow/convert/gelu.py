@@ -1,4 +1,4 @@
-"""Correction of MNN's fast GELU: its mean error is taken out of the next layer's biases.
+"""MNN's fast GELU: in the model that a proof computes, and in biases that take out its mean error.
 
 MNN's polynomials are off by up to 5e-4, and mostly in one direction for the inputs that a unit
 gets: this costs a float16 model far more than the rounding of its weights. What a unit is off by on
@@ -8,6 +8,7 @@ that its mean and its variance are known; it is taken for normally distributed.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,10 +22,27 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from minnow.model.network import Block, Network
+    from minnow.model.original import Original
+    from minnow.recipe import Recipe
 
     Tensors = Mapping[str, NDArray[np.float32]]
 
+_APPROXIMATED = (Activation.GELU, Activation.GELU_TANH)
 _POINTS, _SHARES = np.polynomial.hermite_e.hermegauss(32)
+
+
+def stored_model(original: Original, tensors: Tensors, recipe: Recipe) -> Original:
+    """Return a model as its encoder computes it: with the numbers stored, and by MNN's GELU.
+
+    Args:
+        original: The model.
+        tensors: The tensors with the numbers that the encoder stores.
+        recipe: Whether GELU is exact.
+    """
+    encoder = original.encoder
+    if not recipe.exact_gelu and encoder.activation in _APPROXIMATED:
+        encoder = replace(encoder, activation=Activation.GELU_QUOTIENT)
+    return replace(original, encoder=encoder, tensors=tensors)
 
 
 def corrected_biases(network: Network, tensors: Tensors) -> dict[str, NDArray[np.float32]]:
@@ -54,7 +72,7 @@ def _mean_errors(block: Block, name: str, tensors: Tensors) -> NDArray[np.float6
     before = block.placement is Placement.PRE
     norm = block.output_norm if before else block.attention_norm
     activation = block.feed_forward.activation
-    if norm is None or activation not in (Activation.GELU, Activation.GELU_TANH):
+    if norm is None or activation not in _APPROXIMATED:
         return None
     named = f"{name}.{'output' if before else 'attention'}_norm"
     weight = tensors[f"{name}.inner.weight"].astype(np.float64)
@@ -66,18 +84,7 @@ def _mean_errors(block: Block, name: str, tensors: Tensors) -> NDArray[np.float6
         means += tensors[f"{name}.inner.bias"]
     inputs = means[:, None] + deviations[:, None] * _POINTS
     shares = _SHARES / _SHARES.sum()
-    errors: NDArray[np.float64] = (fast_gelu(inputs) - activate(inputs, activation)) @ shares
+    errors: NDArray[np.float64] = (
+        activate(inputs, Activation.GELU_QUOTIENT) - activate(inputs, activation)
+    ) @ shares
     return errors
-
-
-def fast_gelu(x: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Compute GELU as MNN does, by a quotient of polynomials in place of tanh.
-
-    Source: `MNNGelu` of MNN 3.6.1; a test compares the two.
-    """
-    inner = np.clip(0.79788458 * (x + 0.044715 * x**3), -4.97, 4.97)
-    square = inner**2
-    above = inner * (135135 + square * (17325 + square * (378 + square)))
-    below = 135135 + square * (62370 + square * (3150 + square * 28))
-    tanh: NDArray[np.float64] = above / below
-    return x * 0.5 * (1 + tanh)

@@ -79,4 +79,6 @@ _GELUS: Mapping[tuple[Activation, bool], Callable[[Nodes, str, str], str]] = {
     (Activation.GELU, True): _exact_gelu,
     (Activation.GELU_TANH, False): _fused_gelu_tanh,
     (Activation.GELU_TANH, True): _exact_gelu_tanh,
+    (Activation.GELU_QUOTIENT, False): _fused_gelu,
+    (Activation.GELU_QUOTIENT, True): _fused_gelu,
 }

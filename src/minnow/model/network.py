@@ -13,10 +13,14 @@ from enum import Enum
 
 
 class Activation(str, Enum):
-    """The function between the two matrices of a feed-forward part."""
+    """The function between the two matrices of a feed-forward part.
+
+    `GELU_QUOTIENT` is no checkpoint's: MNN computes it in place of the other two where it may.
+    """
 
     GELU = "gelu"
     GELU_TANH = "gelu_tanh"
+    GELU_QUOTIENT = "gelu_quotient"
     RELU = "relu"
     SILU = "silu"
 

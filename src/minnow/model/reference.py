@@ -439,10 +439,20 @@ def activate(x: Floats, activation: Activation) -> Floats:
         gate = np.tanh(x / 2)  # 1 / (1 + exp(-x)) is (1 + tanh(x / 2)) / 2
     elif activation is Activation.GELU_TANH:
         gate = np.tanh((2 / np.pi) ** 0.5 * (x + 0.044715 * x**3))
+    elif activation is Activation.GELU_QUOTIENT:
+        gate = _tanh_by_quotient(x)
     else:
         gate = _import_erf()(x * 0.5**0.5)
     activated: Floats = x * 0.5 * (1 + gate)
     return activated
+
+
+def _tanh_by_quotient(x: NDArray[Any]) -> Any:
+    """Compute the tanh within GELU as `MNNGelu` of MNN 3.6.1 does, by a quotient of polynomials."""
+    inner = np.clip(0.79788458 * (x + 0.044715 * x**3), -4.97, 4.97)
+    square = inner**2
+    above = inner * (135135 + square * (17325 + square * (378 + square)))
+    return above / (135135 + square * (62370 + square * (3150 + square * 28)))
 
 
 def _import_erf() -> Any:

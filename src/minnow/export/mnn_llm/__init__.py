@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from minnow.bundle import CARD, TOKENIZER, Bundle
+from minnow.convert.gelu import stored_model
 from minnow.convert.graph_file import remove_graph, write_graph
 from minnow.convert.mnn import convert_to_mnn
 from minnow.convert.provenance import tools
@@ -274,7 +275,7 @@ def _write(
     calibration: Sequence[str] | None,
     progress: Progress,
 ) -> tuple[Original, WordTable]:
-    """Write the engine's files; return the model with the numbers that they store."""
+    """Write the engine's files; return the model as they compute it."""
     width = original.network.table_width
     table = store_words(original.tensors[_WORD], kind)
     rounded = quantize(original, replace(recipe, words=None), calibration, progress)
@@ -301,7 +302,7 @@ def _write(
     (folder / WORDS).write_bytes(table.to_bytes())
     (folder / MTOK).write_bytes(mtok_bytes(tokenizer))
     write_settings(folder, width, tokenizer.template, table.settings())
-    return replace(original, tensors=tensors), table
+    return stored_model(original, tensors, recipe), table
 
 
 def _check_written(folder: Path, tokenizer: TokenizerFile, table: WordTable) -> None:
