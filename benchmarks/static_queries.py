@@ -23,6 +23,8 @@ from minnow.indexfile.query_table import StaticQueries
 from minnow.search import Index, index_paths, open_index, open_model, open_store
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import numpy as np
     from numpy.typing import NDArray
 
@@ -61,7 +63,7 @@ def main() -> None:
                 flush=True,
             )
         texts = list(dataset.queries.values())[:TIMED]
-        slow, fast = (median_ms(model, texts) for model in (teacher, static))
+        slow, fast = medians_ms((teacher, static), texts)
         print(
             f"a query's vector: {slow:.3f} ms, static {fast:.3f} ms, {slow / fast:.0f} times faster"
         )
@@ -80,14 +82,15 @@ def measure(
     return score(dataset, found).table["nDCG@10"]
 
 
-def median_ms(model: SearchModel, texts: list[str]) -> float:
-    """Return the median milliseconds of one query."""
-    took = []
+def medians_ms(models: Sequence[SearchModel], texts: Sequence[str]) -> list[float]:
+    """Return the median milliseconds of one query of each model; they take turns."""
+    took: list[list[float]] = [[] for _ in models]
     for text in texts:
-        start = time.perf_counter()
-        model.encode_queries([text])
-        took.append(1e3 * (time.perf_counter() - start))
-    return statistics.median(took)
+        for model, own in zip(models, took, strict=True):
+            start = time.perf_counter()
+            model.encode_queries([text])
+            own.append(1e3 * (time.perf_counter() - start))
+    return [statistics.median(own) for own in took]
 
 
 if __name__ == "__main__":
