@@ -24,6 +24,7 @@ from minnow.memory import (
     Retention,
     Weights,
 )
+from minnow.memory.columns import Columns
 from minnow.search import VectorEncoding, open_index, open_store
 
 if TYPE_CHECKING:
@@ -347,6 +348,19 @@ class TestRecall:
         assert sorted(one.item.id for one in memory.recall("fish")) == [2, 3, 4]
         memory.remember("fish eat", tags=["b"])
         assert memory.recall("eat", tags=["b"], k=1)[0].item.times == 2
+
+    def test_only_what_changed_is_read_again(
+        self, memory: Memory, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        memory.remember("fish sleep")
+        memory.recall("fish")
+        monkeypatch.delattr(Columns, "read")
+        forgotten = memory.remember("fish swim")
+        memory.forget(forgotten.id)
+        kept = memory.remember("fish jump")
+        memory.recall("jump")
+        memory.forget(1)
+        assert [one.item.id for one in memory.recall("fish")] == [kept.id]
 
     def test_what_was_taken_back_is_not_seen(self, memory: Memory) -> None:
         memory.remember("fish sleep")

@@ -55,35 +55,36 @@ class View:
         )
         self.words = WordIndex()
         self._columns = Columns()
-        self._seen = -1
-        self._written: tuple[int, frozenset[int]] | None = None
+        self._seen = self._own = -1  # changes of the file: that were read, and up to its own last
+        self._written: set[int] = set()
 
     def data(self) -> Columns:
         """Return the columns that rank memories, as the file has them now."""
-        changes, written = self._store.changes, self._written
+        changes = self._store.changes
         if changes != self._seen:
-            if written is not None and (written[0], self._seen) == (changes, changes - 1):
-                some = self._columns.update(self._store.database, written[1])
-                self.words.replace(some, set(written[1] - some.keys()))
+            if changes == self._own:
+                some = self._columns.update(self._store.database, self._written)
+                self.words.replace(some, self._written - some.keys())
             else:
                 self.words.replace_all(self._columns.read(self._store.database))
-            self._seen = changes
-        self._written = None
+            self._seen = self._own = changes
+            self._written = set()
         return self._columns
 
     @contextmanager
     def changing(self) -> Iterator[tuple[sqlite3.Connection, set[int]]]:
         """Begin a transaction that writes memories.
 
-        The caller adds the ids of those that it writes to the set. Only these are read again then,
-        unless another process writes too.
+        The caller adds the ids of those that it writes to the set. Only these are read again,
+        unless something else writes, too.
         """
         ids: set[int] = set()
         with self._store.writing() as database:
             before = self._store.changes
             yield database, ids
-        if before == self._seen and not database.in_transaction:
-            self._written = before + 1, frozenset(ids)
+        if before == self._own and not database.in_transaction:
+            self._own = before + 1
+            self._written |= ids
 
     def refresh(self) -> Columns:
         """Return the same as `data`, and read new vectors."""
