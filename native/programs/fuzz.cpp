@@ -98,7 +98,7 @@ void try_input(const std::string& bytes) {
             minnow::passages_of({bytes, "a " + bytes}, bytes, 5, reader);
             minnow::say_the_same(bytes, "the " + bytes, reader);
         }
-        if (kind == "dates") minnow::find_period(bytes, 1'764'374'400'000, 1'764'000'000'000, minnow::Zone(minnow::kHour)), minnow::find_prefix(bytes);
+        if (kind == "dates") minnow::read_period(bytes, 1'764'374'400'000, 1'764'000'000'000, minnow::Zone(minnow::kHour)), minnow::find_prefix(bytes);
         if (kind == "index") search(write_file("fuzz.index", bytes));
         if (kind == "memory") recall(write_file("fuzz.memory", bytes));
     } catch (const minnow::Error&) {

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cmath>
 #include <numeric>
+#include <tuple>
 
 #include "memory.hpp"
 
@@ -43,18 +44,18 @@ std::vector<Recalled> Memory::recall(const std::string& query, size_t k, const R
     if (k < 1 || k > kMostRecalled) throw Error("k is " + std::to_string(k) + "; it should be from 1 to 1000.");
     size_t count = count_candidates(ranker, asked.candidates, k);
     int64_t time = asked.now.value_or(now());
-    std::optional<int64_t> latest;
-    auto mentions = file_.reading([&] {
+    auto [period, text, mentions] = file_.reading([&] {
         refresh();
+        std::optional<int64_t> latest;
         for (auto& row : rows_) latest = std::max(latest.value_or(row.created), row.created);
-        return find_mentions(query);
+        auto [named, rest] = read_period(query, time, latest, asked.zone);
+        return std::tuple(named, rest, find_mentions(rest));
     });
     bool all_said = std::all_of(rows_.begin(), rows_.end(), [&](auto& row) { return labels_[row.label].speaker.has_value(); });
     Forms forms;
     forms.push_back({mentions.words, encode_with(model_, file_, {mentions.first_person}, Role::kQuery)});
-    if (mentions.words != query && !all_said) forms.push_back({query, encode_with(model_, file_, {query}, Role::kQuery)});
-    auto period = find_period(query, time, latest, asked.zone);
-    auto found = file_.reading([&] {
+    if (mentions.words != text && !all_said) forms.push_back({text, encode_with(model_, file_, {text}, Role::kQuery)});
+    auto found = file_.reading([&, &period = period, &mentions = mentions] {
         refresh();
         auto ids = allowed(asked);
         std::vector<Recalled> recalled;

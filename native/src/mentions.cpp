@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <stdexcept>
+#include <tuple>
 
 #include "expressions.hpp"
 #include "pattern.hpp"
@@ -22,6 +23,13 @@ const std::pair<const char*, int> kCounts[] = {
     {"six", 6}, {"seven", 7}, {"eight", 8}, {"nine", 9}, {"ten", 10}, {"eleven", 11}, {"twelve", 12}};
 
 struct Span { int64_t begin, end; };  // in milliseconds of the local clock
+
+// A date in a text: where its words begin and end, the span that it means, and whether it is like "yesterday".
+struct NamedDate {
+    size_t first, last;
+    Span span;
+    bool is_relative;
+};
 
 // The words of a date by the names of their groups, in lower case; empty where there are none.
 struct DateWords {
@@ -145,34 +153,35 @@ Span read_date(const std::string& reader, const DateWords& words, int64_t now) {
     return days(today - ((weekday - wanted - 1 + 14) % 7 + 1) * kDay);
 }
 
-// Returns where each date begins in a text, and the span that it means; none overlap.
-std::vector<std::pair<size_t, Span>> spans_of(const std::u32string& text, int64_t now, int64_t latest) {
+bool is_quoted(const std::u32string& text, size_t first, size_t last) {
+    return std::count(text.begin(), text.begin() + first, U'"') % 2 == 1 && text.find(U'"', last) != text.npos;
+}
+
+// Returns the dates in a text in their order; none overlap.
+std::vector<NamedDate> find_dates(const std::u32string& text, int64_t now, int64_t newest) {
     static const auto forms = [] {
         std::vector<std::pair<Pattern, std::string>> made;
         for (auto& form : kDateForms) made.emplace_back(Pattern(form.expression, Pattern::kPythonAnyCase), form.to);
         return made;
     }();
-    std::vector<std::pair<size_t, size_t>> taken;
-    std::vector<std::pair<size_t, Span>> found;
+    std::vector<NamedDate> found;
     for (auto& [pattern, reader] : forms) {
         size_t date = pattern.group("date");
+        bool is_of_calendar = std::count(std::begin(kCalendar), std::end(kCalendar), reader);
         for (size_t from = 0; auto match = pattern.find(text, from);) {
             from = (*match)[0].second;
-            auto [begin, end] = (*match)[date];
-            if (std::any_of(taken.begin(), taken.end(), [&](auto& one) { return begin < one.second && one.first < end; })) continue;
+            auto [first, last] = (*match)[date];
+            if (std::any_of(found.begin(), found.end(), [&](auto& one) { return first < one.last && one.first < last; })) continue;
             DateWords words{pattern, text, *match};
-            bool bare = (reader == "_read_day" || reader == "_read_month") && words["which"].empty();
+            bool is_relative = !is_of_calendar || !words["which"].empty();
             try {
-                found.emplace_back(begin, read_date(reader, words, bare ? latest : now));
-            } catch (const std::out_of_range&) {
-                continue;  // 31 February, or before the year 1
+                Span span = read_date(reader, words, is_relative ? now : newest);
+                found.push_back({first, last, span, is_relative && !is_quoted(text, first, last)});
+            } catch (const std::out_of_range&) {  // 31 February, or before the year 1
             }
-            taken.emplace_back(begin, end);
         }
     }
-    std::sort(found.begin(), found.end(), [](auto& a, auto& b) {
-        return std::tuple(a.first, a.second.begin, a.second.end) < std::tuple(b.first, b.second.begin, b.second.end);
-    });
+    std::sort(found.begin(), found.end(), [](auto& a, auto& b) { return a.first < b.first; });
     return found;
 }
 
@@ -200,28 +209,35 @@ double Period::nearness(int64_t time) const {
     return std::pow(0.5, early / static_cast<double>(std::max(2 * kDay, half)) + late / static_cast<double>(std::max(7 * kDay, half)));
 }
 
-std::optional<Period> find_period(const std::string& question, int64_t now, std::optional<int64_t> latest, const Zone& zone) {
+std::pair<std::optional<Period>, std::string> read_period(const std::string& question, int64_t now, std::optional<int64_t> latest,
+                                                          const Zone& zone) {
     static const Pattern between("\\b(?:between|from)\\s(?:the\\s)?$", Pattern::kPython);
     static const Pattern since("\\b(?:since|after|from)\\s(?:the\\s)?$", Pattern::kPython);
     static const Pattern after("\\bafter\\s(?:the\\s)?$", Pattern::kPython);
     static const Pattern until("\\b(?:before|until|till|by)\\s(?:the\\s)?$", Pattern::kPython);
     std::u32string text = join(split(decode_utf8(question)));
     int64_t local = zone.to_local(now), newest = zone.to_local(std::min(now, latest.value_or(now)));
-    auto found = spans_of(text, local, newest);
-    if (found.empty()) return std::nullopt;
+    auto dates = find_dates(text, local, newest);
+    if (dates.empty()) return {std::nullopt, question};
     auto utc_of = [&](int64_t time) { return time == local ? now : zone.to_utc(time); };
-    Span span = {utc_of(found[0].second.begin), utc_of(found[0].second.end)};
-    std::u32string before = lower(text.substr(0, found[0].first));
-    if (found.size() > 1 && between.find(before)) {
-        span.begin = std::min(span.begin, utc_of(found[1].second.begin));
-        span.end = std::max(span.end, utc_of(found[1].second.end));
+    Span span = {utc_of(dates[0].span.begin), utc_of(dates[0].span.end)};
+    std::u32string before = lower(text.substr(0, dates[0].first));
+    bool is_range = dates.size() > 1 && between.find(before);
+    std::u32string rest = text;
+    for (size_t i = is_range + 1; i-- > 0;)
+        if (dates[i].is_relative) rest.erase(dates[i].first, dates[i].last - dates[i].first);
+    bool is_asked = rest != text && Pattern("\\w", Pattern::kPython).find(rest);
+    std::string asked = is_asked ? encode_utf8(rest) : question;
+    if (is_range) {
+        span.begin = std::min(span.begin, utc_of(dates[1].span.begin));
+        span.end = std::max(span.end, utc_of(dates[1].span.end));
     } else if (since.find(before)) {
-        return Period{after.find(before) ? span.end : span.begin, std::nullopt};
+        return {Period{after.find(before) ? span.end : span.begin, std::nullopt}, asked};
     } else if (until.find(before)) {
         auto end = before.substr(before.size() > 11 ? before.size() - 11 : 0);
-        return Period{std::nullopt, end.find(U"before") != end.npos ? span.begin : span.end};
+        return {Period{std::nullopt, end.find(U"before") != end.npos ? span.begin : span.end}, asked};
     }
-    return Period{span.begin, span.end};
+    return {Period{span.begin, span.end}, asked};
 }
 
 bool Speaker::is_named(std::u32string_view question) const {

@@ -4,6 +4,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "times.hpp"
@@ -17,9 +18,10 @@ struct Period {
     double nearness(int64_t time) const;
 };
 
-// Returns the time that a question names. `now` is in milliseconds, and days are those of the time zone; `latest` is the
-// time of the newest memory.
-std::optional<Period> find_period(const std::string& question, int64_t now, std::optional<int64_t> latest, const Zone& zone = Zone());
+// Returns the time that a question names, and what it asks: the question without words such as "yesterday". `now` is in
+// milliseconds, and days are those of the time zone; `latest` is the time of the newest memory.
+std::pair<std::optional<Period>, std::string> read_period(const std::string& question, int64_t now, std::optional<int64_t> latest,
+                                                          const Zone& zone = Zone());
 
 struct Speaker {
     std::string name;

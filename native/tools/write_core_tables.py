@@ -97,6 +97,7 @@ def expressions() -> str:
     return _file(
         [
             _rows("kDateForms", "Form", forms),
+            _strings("kCalendar", (read.__name__ for read in dates._CALENDAR)),
             _rows("kShortForms", "Form", short),
             f"const char kSpeakerPrefix[] = {_text(mentions.PREFIX.pattern)};\n",
             f"const char kRules[] = {_text(prompt.RULES)};\n",

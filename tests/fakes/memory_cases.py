@@ -87,6 +87,8 @@ MEMORY_STEPS: tuple[dict[str, Any], ...] = (
         "STRASSE", "厨房", "the the", "", "until 2019-12", "a couple of months ago",
         "in winter 2024", "in April about 20 people", "May I come?", "last 2 years",
         "the year 2019 of Tom's life", "where are Tom's keys?", "Where does Anna put her keys?",
+        "Today, who goes there?", 'who said "I go there today"', "today",
+        "Tom's  car between last May and last June", "what did Tom sell 3 weeks ago and in 2019?",
     )),
     {"recall": "keys", "options": {"touch": False, "window": 2, "session": "call 1"}},
     {"recall": "car", "options": {"touch": False, "tags": ["car"]}},

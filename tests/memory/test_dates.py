@@ -7,7 +7,7 @@ from datetime import datetime, timedelta, timezone
 import numpy as np
 import pytest
 
-from minnow.memory.dates import Period, find_period
+from minnow.memory.dates import Period, read_period
 from minnow.memory.items import milliseconds_of
 
 NOW = datetime(2025, 6, 18, 15, 30, tzinfo=timezone.utc)  # a Wednesday
@@ -15,7 +15,7 @@ NOW = datetime(2025, 6, 18, 15, 30, tzinfo=timezone.utc)  # a Wednesday
 
 def shown(question: str, now: datetime = NOW) -> str:
     """Return the first and the last day of the period that a question names."""
-    period = find_period(question, now)
+    period, _ = read_period(question, now)
     if period is None:
         return ""
     epoch = datetime(1970, 1, 1, tzinfo=timezone.utc)
@@ -96,19 +96,39 @@ def test_a_month_without_a_year_is_the_last_that_was_remembered() -> None:
     latest = datetime(2022, 4, 5, tzinfo=timezone.utc)
     for question, year in (("Who came in May?", 2021), ("Where was he on 3 March?", 2022),
                            ("Who came last May?", 2025)):  # fmt: skip
-        period = find_period(question, NOW, latest)
+        period, _ = read_period(question, NOW, latest)
         assert period is not None
         assert period.begin is not None
         assert datetime.fromtimestamp(period.begin / 1000, timezone.utc).year == year
-    assert find_period("Who came in May?", NOW, NOW + timedelta(days=900)) == find_period(
+    assert read_period("Who came in May?", NOW, NOW + timedelta(days=900)) == read_period(
         "Who came in May?", NOW
     )
+
+
+@pytest.mark.parametrize(
+    ("question", "asked"),
+    [
+        ("What did I note yesterday?", "What did I note ?"),
+        ("Two weeks ago, whom did I  meet?", ", whom did I meet?"),
+        ("What did Tom paint between last May and last July?", "What did Tom paint between and ?"),
+        ("Who called today about the trip last week?", "Who called about the trip last week?"),
+        ("Who  came in March 2019?", "Who  came in March 2019?"),
+        ("What happened on 2024-12-24?", "What happened on 2024-12-24?"),
+        ('Who sings "Yesterday"?', 'Who sings "Yesterday"?'),
+        ("last week?", "last week?"),
+        ("When did they  march?", "When did they  march?"),
+    ],
+)
+def test_what_is_asked(question: str, asked: str) -> None:
+    """A relative date that gave the time is no word to look for; others are."""
+    found = read_period(question, NOW)[1]
+    assert (found if found == question else " ".join(found.split())) == asked
 
 
 def test_days_are_those_of_the_clock() -> None:
     """It is the 18th already where the clock is, and the 17th in UTC."""
     east = datetime(2025, 6, 18, 1, tzinfo=timezone(timedelta(hours=9)))
-    period = find_period("What happened yesterday?", east)
+    period, _ = read_period("What happened yesterday?", east)
     assert period is not None
     assert period.begin == milliseconds_of(datetime(2025, 6, 16, 15, tzinfo=timezone.utc))
 

@@ -10,7 +10,7 @@ import re
 from calendar import monthrange
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -77,8 +77,24 @@ class Period:
         return near
 
 
-def find_period(question: str, now: datetime, latest: datetime | None = None) -> Period | None:
-    """Return the time that a question names, from the first such words on, or None.
+class _Date(NamedTuple):
+    """A date in a text: where its words begin and end, the span it means, how it is named."""
+
+    first: int
+    last: int
+    begin: datetime
+    end: datetime
+    is_relative: bool
+
+
+def read_period(
+    question: str, now: datetime, latest: datetime | None = None
+) -> tuple[Period | None, str]:
+    """Return the time that a question names, from the first such words on, and what it asks.
+
+    What it asks is the question without words such as "yesterday", "two weeks ago" or "last May":
+    in a memory they mean another day. Dates of the calendar stay ("in 2019", "on 3 March"), as
+    memories may have them, and so do words in quotation marks.
 
     Args:
         question: The question, in English or with dates in ISO 8601.
@@ -87,38 +103,48 @@ def find_period(question: str, now: datetime, latest: datetime | None = None) ->
             where nothing was remembered for longer.
     """
     text = " ".join(question.split())
-    end = now if latest is None else min(now, latest.astimezone(now.tzinfo))
-    found = _spans(text, now, end)
-    if not found:
-        return None
-    (first, begin, end), *more = found
+    newest = now if latest is None else min(now, latest.astimezone(now.tzinfo))
+    dates = _find_dates(text, now, newest)
+    if not dates:
+        return None, question
+    (first, _, begin, end, _), *more = dates
     before = text[:first].lower()
-    if more and re.search(r"\b(?:between|from)\s(?:the\s)?$", before):
-        begin, end = min(begin, more[0][1]), max(end, more[0][2])
+    is_range = bool(more) and re.search(r"\b(?:between|from)\s(?:the\s)?$", before) is not None
+    asked = _without(question, text, dates[: 1 + is_range])
+    if is_range:
+        begin, end = min(begin, more[0].begin), max(end, more[0].end)
     elif re.search(r"\b(?:since|after|from)\s(?:the\s)?$", before):
         after = re.search(r"\bafter\s(?:the\s)?$", before)
-        return Period(milliseconds_of(end if after else begin), None)
+        return Period(milliseconds_of(end if after else begin), None), asked
     elif re.search(r"\b(?:before|until|till|by)\s(?:the\s)?$", before):
-        return Period(None, milliseconds_of(begin if "before" in before[-11:] else end))
-    return Period(milliseconds_of(begin), milliseconds_of(end))
+        return Period(None, milliseconds_of(begin if "before" in before[-11:] else end)), asked
+    return Period(milliseconds_of(begin), milliseconds_of(end)), asked
 
 
-def _spans(text: str, now: datetime, latest: datetime) -> list[tuple[int, datetime, datetime]]:
-    """Return where each date begins in a text, and the span that it means; none overlap."""
-    taken: list[tuple[int, int]] = []
-    found = []
+def _without(question: str, text: str, dates: list[_Date]) -> str:
+    """Return a question, whose single-spaced text is given, without its relative dates."""
+    asked = text
+    for date in reversed(dates):
+        if date.is_relative:
+            asked = asked[: date.first] + asked[date.last :]
+    return asked if asked != text and re.search(r"\w", asked) else question
+
+
+def _find_dates(text: str, now: datetime, newest: datetime) -> list[_Date]:
+    """Return the dates in a text in their order; none overlap."""
+    found: list[_Date] = []
     for pattern, read in _FORMS:
         for match in pattern.finditer(text):
-            begin, end = match.span("date")
-            if any(begin < other[1] and other[0] < end for other in taken):
+            first, last = match.span("date")
+            if any(first < other.last and other.first < last for other in found):
                 continue
-            is_bare = read in (_read_day, _read_month) and not match.groupdict().get("which")
+            is_relative = read not in _CALENDAR or bool(match.groupdict().get("which"))
             try:
-                span = read(match, latest if is_bare else now)
+                span = read(match, now if is_relative else newest)
             except (ValueError, OverflowError):  # 31 February, or before the year 1
                 continue
-            taken.append((begin, end))
-            found.append((begin, *span))
+            is_quoted = text[:first].count('"') % 2 == 1 and '"' in text[last:]
+            found.append(_Date(first, last, *span, is_relative and not is_quoted))
     return sorted(found)
 
 
@@ -264,3 +290,6 @@ _FORMS = (
     _form(rf"\b(?P<date>last\s+(?P<weekday>{'|'.join(_WEEKDAYS)}))\b", _read_weekday),
 )  # fmt: skip
 """Forms of dates, the longer ones first."""
+
+_CALENDAR = (_read_iso, _read_day, _read_month, _read_season, _read_year)
+"""Readers of dates that mean the same day whenever they are said, but for "last May"."""

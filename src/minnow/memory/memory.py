@@ -20,7 +20,7 @@ from minnow.indexfile.store import OpenIndexFile
 from minnow.memory import rows
 from minnow.memory.closeness import known_background, least_cosine
 from minnow.memory.clusters import Grouping, average_linkage
-from minnow.memory.dates import find_period
+from minnow.memory.dates import read_period
 from minnow.memory.items import Observation, Recalled, Selection, milliseconds_of
 from minnow.memory.merging import encode_whole, write_or_merge
 from minnow.memory.ranking import Question, rank, rerank
@@ -245,7 +245,7 @@ class Memory(OpenIndexFile):
     ) -> list[Recalled]:
         """Find the memories that answer a question, the best first.
 
-        A time that the question names, such as "last May" or "two weeks ago", is read by the clock.
+        A time that the question names ("two weeks ago") is read by the clock, see `read_period`.
 
         Args:
             query: The question.
@@ -275,11 +275,11 @@ class Memory(OpenIndexFile):
         model, now = self._require_model(_PURPOSE), self._clock()
         with self.store.reading():
             columns = self._view.data()
-            mentions, latest = columns.find_mentions(query), columns.latest
-            first = mentions.first_person if columns.said().all() else query
+            period, asked = read_period(query, now, columns.latest)
+            mentions = columns.find_mentions(asked)
+            first = mentions.first_person if columns.said().all() else asked
         forms = list(dict.fromkeys((first, mentions.first_person)))
-        vectors = model.encode_queries(forms)[[0, -1]]
-        question = Question(mentions, vectors, find_period(query, now, latest))
+        question = Question(mentions, model.encode_queries(forms)[[0, -1]], period)
         with self.store.reading():
             allowed = self._view.allowed(selection)
             at, chosen = milliseconds_of(now), weights or Weights()
