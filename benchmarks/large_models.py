@@ -1,7 +1,7 @@
 """Time and memory of converting a decoder of a real size, with random weights and no proof.
 
-Run it as `PYTHONPATH=src:tests python benchmarks/large_models.py qwen3-0.6b int8`: a shape
-("qwen3-0.6b" or "embeddinggemma-300m") and a precision, whose weights are rounded to the nearest.
+Run it as `PYTHONPATH=src:tests python benchmarks/large_models.py qwen3-0.6b int8`: a key of SHAPES
+and a precision, whose weights are rounded to the nearest.
 The peak is that of this process and MNN's converter together.
 """
 
@@ -59,6 +59,35 @@ SHAPES: dict[str, dict[str, Any]] = {
         "sliding_window": 512,
         "layer_types": None,
     },
+    "embeddinggemma-2": {
+        **CONFIGS["embedding_gemma2"],
+        "vocab_size": 262_144,
+        "hidden_size": 512,
+        "num_hidden_layers": 24,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "head_dim": 256,
+        "per_layer_config": None,
+        "intermediate_size": 2048,
+        "max_position_embeddings": 2048,
+        "sliding_window": 512,
+        "layer_types": None,
+        "hidden_size_per_layer_input": 512,
+        "embedding_dim": 768,
+    },
+    "lfm2.5-350m": {
+        **CONFIGS["lfm2"],
+        "vocab_size": 65_536,
+        "hidden_size": 1024,
+        "num_hidden_layers": 16,
+        "num_attention_heads": 16,
+        "num_key_value_heads": 8,
+        "layer_types": None,
+        "full_attn_idxs": [2, 5, 8, 10, 12, 14],
+        "intermediate_size": 6656,
+        "block_multiple_of": 256,
+        "max_position_embeddings": 2048,
+    },
 }
 
 
@@ -100,11 +129,15 @@ def write_checkpoint(folder: Path) -> None:
     encoder, dice = encoder_of(folder), np.random.default_rng(0)
     network = network_of(encoder)
     theirs = tensor_names(family_named(encoder.family).namings[0].tensors, network)
+    sizes = {
+        theirs[key].name: (theirs[key].of * size[0], *size[1:])
+        for key, size in tensor_shapes(network).items()
+    }
     tensors = {
-        theirs[key].name: (dice.standard_normal(size, dtype=np.float32) * np.float32(0.02)).astype(
+        name: (dice.standard_normal(size, dtype=np.float32) * np.float32(0.02)).astype(
             ml_dtypes.bfloat16
         )
-        for key, size in tensor_shapes(network).items()
+        for name, size in sizes.items()
     }
     save_file(tensors, folder / "model.safetensors")
 
