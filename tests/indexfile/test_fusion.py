@@ -54,6 +54,13 @@ def test_without_a_vector_or_without_words() -> None:
     assert one.ids.tolist() == [2, 1]
 
 
+def test_a_lone_word_hit_counts() -> None:
+    """Its score is the greatest there is, not the least."""
+    near = np.array([0.5, 0.5, -np.inf])
+    for words in ([0.0, 3.0, 0.0], [0.0, 3.0, 3.0]):
+        assert fuse_scores(np.array([1, 2, 3]), near, np.array(words), COSINE, 3).ids[0] == 2
+
+
 def test_nothing() -> None:
     none = np.empty(0)
     assert fuse_scores(none.astype(np.int64), none, none, COSINE, 3).ids.tolist() == []
