@@ -3,14 +3,19 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <functional>
 #include <numeric>
 
 namespace minnow {
 namespace {
 
 const int64_t kMostInRow = 1024;
-const size_t kLeastNear = 2000, kNear = 20;            // codes that are compared by signs: at least, and for each hit
-const size_t kLeastCandidates = 128, kCandidates = 4;  // the same of those whose vectors are compared
+// Codes that are compared by signs, candidates, and those whose vectors are compared in any case: at least, and for each hit.
+const size_t kLeastNear = 2000, kNear = 20;
+const size_t kLeastCandidates = 512, kCandidates = 8;
+const size_t kLeastCompared = 64, kCompared = 2;
+const size_t kCodesPerNear = 250;  // in a large file, one of so many codes is compared by signs
+const double kErrors = 3;          // standard errors
 const size_t kAtATime = 1024;
 
 unsigned count_bits(uint64_t word) {
@@ -89,8 +94,7 @@ void Codes::write(const float* vector, uint64_t* code) const {
         if (vector[i] > centre_[i]) bytes[i / 8] |= static_cast<uint8_t>(0x80 >> i % 8);
 }
 
-std::vector<int64_t> Codes::candidates(const float* query, size_t count, const std::vector<int64_t>* allowed) const {
-    size_t most = std::max(kLeastCandidates, kCandidates * count);
+Codes::Candidates Codes::candidates(const float* query, size_t count, const std::vector<int64_t>* allowed) const {
     Places places;
     for (size_t i = 0, other = 0; i < ids_.size(); ++i) {
         if (allowed) {
@@ -100,14 +104,33 @@ std::vector<int64_t> Codes::candidates(const float* query, size_t count, const s
         }
         places.push_back(i);
     }
-    if (places.size() > most) {
+    size_t enough = std::max({kLeastNear, kNear * count, places.size() / kCodesPerNear});
+    if (places.size() > enough) {
         std::vector<uint64_t> own(words_);
         write(query, own.data());
-        places = best_signs(query, nearest(places, own.data(), std::max(kLeastNear, kNear * count)), most);
+        places = nearest(places, own.data(), enough);
     }
-    std::vector<int64_t> found;
-    for (size_t place : places) found.push_back(ids_[place]);
-    return found;
+    return best_signs(query, places, std::max(kLeastCandidates, kCandidates * count));
+}
+
+size_t count_to_compare(const std::vector<float>& sums, const std::vector<double>& scores, size_t count) {
+    size_t done = scores.size();
+    if (done == 0 || done == sums.size()) return std::min(sums.size(), std::max(kLeastCompared, kCompared * count));
+    auto mean_of = [&](auto& values) { return std::accumulate(values.begin(), values.begin() + static_cast<std::ptrdiff_t>(done), 0.0) / static_cast<double>(done); };
+    double middle = mean_of(sums), mean = mean_of(scores), spread = 0, product = 0, squares = 0;
+    for (size_t i = 0; i < done; ++i) {
+        spread += (sums[i] - middle) * (sums[i] - middle);
+        product += (sums[i] - middle) * (scores[i] - mean);
+    }
+    double slope = spread > 0 ? product / spread : 0;
+    for (size_t i = 0; i < done; ++i) squares += std::pow(scores[i] - mean - slope * (sums[i] - middle), 2);
+    double error = std::sqrt(squares / static_cast<double>(done));
+    auto sorted = scores;
+    auto last = sorted.begin() + static_cast<std::ptrdiff_t>(count - 1);
+    std::nth_element(sorted.begin(), last, sorted.end(), std::greater<>());
+    auto hopeful = std::count_if(sums.begin() + static_cast<std::ptrdiff_t>(done), sums.end(),
+                                 [&](float sum) { return mean + slope * (sum - middle) + kErrors * error >= *last; });
+    return std::min(done + static_cast<size_t>(hopeful), 2 * done);
 }
 
 // Returns at least `count` places, where there are as many, and at most twice as many.
@@ -131,7 +154,7 @@ Codes::Places Codes::nearest(const Places& places, const uint64_t* own, size_t c
     return found;
 }
 
-Codes::Places Codes::best_signs(const float* query, Places places, size_t count) const {
+Codes::Candidates Codes::best_signs(const float* query, const Places& places, size_t count) const {
     std::vector<float> table(bytes_ * 256);  // the sum for each value of each byte
     for (size_t byte = 0; byte < bytes_; ++byte) {
         float* sums = &table[byte * 256];
@@ -149,10 +172,13 @@ Codes::Places Codes::best_signs(const float* query, Places places, size_t count)
         order.emplace_back(-sum, place);
     }
     count = std::min(count, order.size());
-    std::nth_element(order.begin(), order.begin() + static_cast<std::ptrdiff_t>(count ? count - 1 : 0), order.end());
-    places.clear();
-    for (size_t i = 0; i < count; ++i) places.push_back(order[i].second);
-    return places;
+    std::partial_sort(order.begin(), order.begin() + static_cast<std::ptrdiff_t>(count), order.end());
+    Candidates found;
+    for (size_t i = 0; i < count; ++i) {
+        found.ids.push_back(ids_[order[i].second]);
+        found.sums.push_back(-order[i].first);
+    }
+    return found;
 }
 
 }  // namespace minnow

@@ -272,8 +272,15 @@ Ranking Index::nearest(const float* vector, size_t count, const Ids* allowed, co
     seen_ = changes;
     bool wants_codes = sidecar == "codes" || (sidecar == "auto" && ids_.size() >= kLarge);
     if (wants_codes && matrix_.kind() == Similarity::kCosine && codes_.refresh(file_, ids_)) {
-        auto ids = codes_.candidates(vector, count, allowed);
-        return best(ids, compare(vector, ids), count);
+        auto [ids, sums] = codes_.candidates(vector, count, allowed);
+        std::vector<double> scores;
+        for (size_t enough; (enough = count_to_compare(sums, scores, count)) > scores.size();) {
+            auto more = compare(vector, Ids(ids.begin() + static_cast<std::ptrdiff_t>(scores.size()),
+                                            ids.begin() + static_cast<std::ptrdiff_t>(enough)));
+            scores.insert(scores.end(), more.begin(), more.end());
+        }
+        ids.resize(scores.size());
+        return best(ids, scores, count);
     }
     refresh_matrix(matrix_, file_, kVectors, ids_);
     return matrix_.nearest(vector, count, allowed);

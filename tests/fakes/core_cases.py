@@ -96,7 +96,7 @@ def _cases() -> Iterable[dict[str, Any]]:
         for sidecar in ("codes", "never"):
             for options in _CODED:
                 yield {"file": CODED, "query": query, "sidecar": sidecar, "options": options}
-        yield {"file": CODED, "query": query, "sidecar": "codes", "k": 60, "options": _CODED[0]}
+            yield {"file": CODED, "query": query, "sidecar": sidecar, "k": 60, "options": _CODED[0]}
     for options in _RERANKED:
         yield {"file": "float16.index", "query": _ASKED[2], "reranked": True, "options": options}
     for options in ({"candidates": 4}, {"candidates": 1001}):

@@ -16,8 +16,7 @@ from minnow.indexfile import codes as codes_module
 from minnow.migration.running import migrate_store
 from minnow.search import Collection, Index, IndexSettings, Record, make_store, open_store
 from minnow.search import nearest as nearest_module
-from minnow.search.binary import CodeMatrix, _count_bits, _distances, _nearest
-from minnow.search.chunk_ids import chunk_ids
+from minnow.search.binary import _count_bits, _distances, _nearest, count_to_compare
 from minnow.search.writer import DocumentKey, Entry, Writer
 from minnow.vectors import VectorEncoding, normalize
 
@@ -252,22 +251,47 @@ class TestSearch:
         codes = stored_codes(file, FINGERPRINT.width)
         assert all(code == expected for code, expected in codes.values())
 
-    def test_recall_where_the_mean_is_long(self, tmp_path: Path) -> None:
+    def test_recall_where_the_mean_is_long(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         """Vectors of some models all point in one direction; signs around 0 would be alike."""
         generator = np.random.default_rng(5)
         topics = generator.normal(size=(200, 64))
         spread = topics[generator.integers(0, 200, 8000)] + generator.normal(size=(8000, 64))
         vectors = normalize((spread / 8 + generator.normal(size=64) / 4).astype(np.float32))
-        store = write_vectors(tmp_path / "a.index", vectors)
-        with store.reading() as database:
-            matrix = CodeMatrix(64, VectorEncoding.FLOAT16)
-            assert matrix.refresh(database, chunk_ids(database))
-        store.close()
-        shares = []
-        for query in vectors[:100]:
-            best = np.argsort(-(vectors @ query))[:10] + 1
-            shares.append(np.isin(best, matrix.candidates(query, 10)).mean())
+        write_vectors(tmp_path / "a.index", vectors).close()
+        shares, compared = [], []
+        with Index.open(tmp_path / "a.index", sidecar="codes") as index:
+            nearness = index._vectors.nearness
+
+            def count_compared(vector: Floats, ids: NDArray[np.int64]) -> NDArray[np.float64]:
+                compared.append(len(ids))
+                return nearness(vector, ids)
+
+            monkeypatch.setattr(index._vectors, "nearness", count_compared)
+            for query in vectors[:100]:
+                best = np.argsort(-(vectors @ query))[:10] + 1
+                hits = index.search_vectors(query, 10)[0]
+                shares.append(np.isin(best, [hit.id for hit in hits]).mean())
         assert np.mean(shares) >= 0.985
+        assert sum(compared) <= 100 * 256
+
+
+@pytest.mark.parametrize("count", [1, 10, 500])
+def test_candidates_are_compared_until_no_other_can_be_a_hit(count: int) -> None:
+    sums = np.linspace(9, 0, 900, dtype=np.float32)
+    assert count_to_compare(sums, np.empty(0), count) == min(900, max(64, 2 * count))
+    done = max(64, 2 * count) if count < 500 else 900
+    line = 5 * sums[:done].astype(np.float64)
+    assert count_to_compare(sums, line, count) == done
+    flat = np.full(done, 0.5)
+    assert count_to_compare(sums, flat, count) == min(900, 2 * done)  # sums tell nothing
+    noisy = line + np.random.default_rng(0).normal(size=done) / 9
+    assert done <= count_to_compare(sums, noisy, count) <= min(900, 2 * done)
+
+
+def test_no_candidates_are_compared_where_there_are_none() -> None:
+    assert count_to_compare(np.empty(0, np.float32), np.empty(0), 10) == 0
 
 
 @pytest.mark.parametrize("codes_per_thread", [1000, 1_000_000])

@@ -3,7 +3,8 @@
 Two steps choose candidates. The Hamming distance of every code to the question's is one pass over
 48 MB for a million vectors of 384 numbers. For the nearest of them, the question's own numbers are
 added up with the signs that a code has, which ranks as well as five times as many codes by
-distance alone (docs/benchmarks.md). The caller compares the candidates with the stored vectors.
+distance alone (docs/benchmarks.md). The caller compares the candidates with the stored vectors, the
+best first, until the others are too far away to be hits.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     import sqlite3
 
     from minnow.indexfile.codes import Codes
-    from minnow.indexfile.encodings import Floats, Ids
+    from minnow.indexfile.encodings import Doubles, Floats, Ids
     from minnow.indexfile.store import Store
     from minnow.vectors import VectorEncoding
 
@@ -55,8 +56,14 @@ _SAMPLE, _SAMPLED_MORE, _MARGIN = 16_384, 2, 16
 `_SAMPLED_MORE`, and `_MARGIN` of the sample more, so that it seldom finds too few."""
 
 _LEAST_NEAR, _NEAR = 2000, 20
-_LEAST_CANDIDATES, _CANDIDATES = 128, 4
-"""Codes that are compared by signs, and candidates: at least so many, and per hit asked for."""
+_LEAST_CANDIDATES, _CANDIDATES = 512, 8
+_LEAST_COMPARED, _COMPARED = 64, 2
+"""Codes that are compared by signs, candidates, and those that are compared in any case: at least
+so many, and per hit asked for."""
+_CODES_PER_NEAR = 250
+"""In a large file, one of so many codes is compared by signs."""
+_ERRORS = 3.0
+"""A candidate is left out if its score would have to be so many standard errors above a line."""
 
 _BITS = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1).astype(np.float32)
 """The bits of each value of a byte."""
@@ -140,7 +147,9 @@ class CodeMatrix:
         columns: Words = padded.view(np.uint64).T
         return columns
 
-    def candidates(self, query: Floats, count: int, allowed: Ids | None = None) -> Ids:
+    def candidates(
+        self, query: Floats, count: int, allowed: Ids | None = None
+    ) -> tuple[Ids, Floats]:
         """Choose chunks that can be the nearest to a question.
 
         Args:
@@ -149,21 +158,25 @@ class CodeMatrix:
             allowed: Ids that may be chosen, ascending; all by default.
 
         Returns:
-            More ids than `count`, where there are more.
+            Their ids, more than `count` where there are more, and their sums of signs: float32, the
+            greatest first.
         """
-        most = max(_LEAST_CANDIDATES, _CANDIDATES * count)
         columns, ids = self.columns, self.ids
         if allowed is not None:
             there = np.isin(ids, allowed, assume_unique=True)
             columns, ids = columns[:, there], ids[there]
-        if len(ids) <= most:
-            return ids
-        own = self._columns_of(codes_of(query[None], self._centre))[:, 0]
-        near = _nearest(_distances(columns, own), max(_LEAST_NEAR, _NEAR * count))
-        sums = self._sums_of_signs(query, columns[:, near])
-        chosen = np.argsort(-sums, kind="stable")[:most]
-        candidates: Ids = ids[near[chosen]]
-        return candidates
+        enough = max(_LEAST_NEAR, _NEAR * count, len(ids) // _CODES_PER_NEAR)
+        if len(ids) > enough:
+            own = self._columns_of(codes_of(query[None], self._centre))[:, 0]
+            near = _nearest(_distances(columns, own), enough)
+            columns, ids = columns.take(near, axis=1), ids[near]
+        sums = self._sums_of_signs(query, columns)
+        most = max(_LEAST_CANDIDATES, _CANDIDATES * count)
+        if len(ids) > most:
+            best = np.argpartition(-sums, most)[:most]
+            ids, sums = ids[best], sums[best]
+        order = np.lexsort((ids, -sums))
+        return ids[order], sums[order]
 
     def _sums_of_signs(self, query: Floats, columns: Words) -> Floats:
         """Add the numbers of a question up where a code has a 1: float32 of shape (codes,).
@@ -172,10 +185,38 @@ class CodeMatrix:
         """
         numbers = np.zeros(self._words * _WORD_BYTES * 8, np.float32)
         numbers[: self._width] = query - self._centre
-        table = _BITS @ numbers.reshape(-1, 8).T
+        table = numbers.reshape(-1, 8) @ _BITS.T
         codes = np.ascontiguousarray(columns.T).view(np.uint8)
-        sums: Floats = table[codes, np.arange(codes.shape[1])].sum(axis=1)
+        places = codes + np.arange(len(table)) * len(_BITS)
+        sums: Floats = table.take(places).sum(axis=1)
         return sums
+
+
+def count_to_compare(sums: Floats, scores: Doubles, count: int) -> int:
+    """Return how many candidates to compare with a question before its hits are known.
+
+    The scores of those that were compared are predicted from their sums by a line. Another one is
+    left out if the line and three standard errors do not take it to the last hit.
+
+    Args:
+        sums: Of all candidates, the greatest first.
+        scores: Of the first of them, which were compared; may be empty.
+        count: How many hits are asked for.
+
+    Returns:
+        At most twice as many as were compared, so that a prediction is made anew with more.
+    """
+    done = len(scores)
+    if done in (0, len(sums)):
+        return min(len(sums), max(_LEAST_COMPARED, _COMPARED * count))
+    apart = sums.astype(np.float64) - sums[:done].mean(dtype=np.float64)
+    known, mean = apart[:done], scores.mean()
+    spread = known @ known
+    slope = known @ (scores - mean) / spread if spread > 0 else 0.0
+    error = np.sqrt(np.mean((scores - mean - slope * known) ** 2))
+    last_hit = np.partition(scores, done - count)[done - count]
+    hopeful = mean + slope * apart[done:] + _ERRORS * error >= last_hit
+    return min(done + int(np.count_nonzero(hopeful)), 2 * done)
 
 
 def _distances(columns: Words, own: Words) -> Distances:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,7 +13,7 @@ from minnow.indexfile.documents import VECTORS
 from minnow.indexfile.generations import find_migration, missing_ids, read_alignment
 from minnow.indexfile.matrix import Matrix, Ranking, best, exact_scores, read_vectors
 from minnow.indexfile.mixed import MixedMatrix
-from minnow.search.binary import CodeMatrix
+from minnow.search.binary import CodeMatrix, count_to_compare
 from minnow.search.chunk_ids import chunk_ids, vectors_of
 from minnow.search.sidecar import LARGE, build_sidecar, open_sidecar
 from minnow.vectors import Similarity
@@ -166,17 +165,22 @@ class ChunkVectors:
         """Find the nearest chunks; with codes or a sidecar nearly all of them."""
         self._refresh()
         if self._sidecar is not None and allowed is None:
-            choose = self._sidecar.candidates
-        elif self._load_codes():
-            choose = partial(self._codes.candidates, allowed=allowed)
-        else:
-            self.matrix.refresh(self._store.database, self._ids)
-            return self.matrix.search(vectors, count, self._kind, allowed)
-        found = []
-        for vector in vectors:
-            ids = choose(vector, count)
-            found.append(best(ids, self.nearness(vector, ids), count))
-        return found
+            chosen = [self._sidecar.candidates(vector, count) for vector in vectors]
+            pairs = zip(vectors, chosen, strict=True)
+            return [best(ids, self.nearness(vector, ids), count) for vector, ids in pairs]
+        if self._load_codes():
+            return [self._nearest_by_codes(vector, count, allowed) for vector in vectors]
+        self.matrix.refresh(self._store.database, self._ids)
+        return self.matrix.search(vectors, count, self._kind, allowed)
+
+    def _nearest_by_codes(self, vector: Floats, count: int, allowed: Ids | None) -> Ranking:
+        """Compare candidates, the best first, until no other is likely to be a hit."""
+        ids, sums = self._codes.candidates(vector, count, allowed)
+        scores = np.empty(0)
+        while (enough := count_to_compare(sums, scores, count)) > len(scores):
+            more = self.nearness(vector, ids[len(scores) : enough])
+            scores = np.concatenate([scores, more])
+        return best(ids[: len(scores)], scores, count)
 
     def nearness(self, vector: Floats, ids: Ids) -> NDArray[np.float64]:
         """Compare with some chunks; read from the file where not all vectors are in memory."""
