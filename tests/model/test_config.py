@@ -369,6 +369,22 @@ def test_a_near_model_type_is_refused_with_the_reason(
         encoder_of(tmp_path)
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"architectures": ["Lfm2BidirectionalModel"]},
+        {"auto_map": {"AutoModelForMaskedLM": "modeling_lfm2_bidirectional.Lfm2Bidirectional"}},
+    ],
+)
+def test_an_lfm2_says_plainly_that_it_sees_both_directions(
+    change: dict[str, Any], tmp_path: Path
+) -> None:
+    """transformers would take such a file for a decoder's."""
+    write_json(tmp_path / "config.json", {**CONFIGS["lfm2"], "vocab_size": 50, **change})
+    with pytest.raises(UnsupportedModelError, match="names a class for both directions"):
+        encoder_of(tmp_path)
+
+
 def test_the_file_of_a_model_with_towers_is_read_as_strictly(tmp_path: Path) -> None:
     text = {**CONFIGS["embedding_gemma2"], "vocab_size": 50}
     path, towers = tmp_path / "config.json", {"vision_config": {"depth": 1}, "audio_config": None}

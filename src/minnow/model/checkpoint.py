@@ -158,7 +158,8 @@ def tensor_names(names: Mapping[str, str | Part], network: Network) -> dict[str,
         row = our.replace(f"layer.{layer}.", "layer.{i}.", 1)
         module, _, kind = row.rpartition(".")
         if layer and network.blocks[int(layer)].attention.convolution:
-            module = next((own for own in (convolved(module),) if own in names), module)
+            own = convolved(module)
+            module = own if own in names else module
         found = names.get(row) or names[module]
         part = found if isinstance(found, Part) else Part(found)
         name = part.name if row in names else f"{part.name}.{kind}"

@@ -105,7 +105,7 @@ def read_encoder_spec(source: ModelSource) -> EncoderSpec:
 def _read_text_network(
     path: Path, config: Mapping[str, Any], family: Family, towers: Towers
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Read the keys of the network that reads texts, and the settings that stand beside them."""
+    """Return the keys of the network that reads texts, and the settings that stand beside them."""
     text = config[towers.text]
     ids = {key: config.get(key, default) for key, default in towers.placeholders.items()}
     faults = _other_values(NETWORK_MUST_BE, config)

@@ -218,8 +218,15 @@ def read_lfm2(config: Mapping[str, Any]) -> dict[str, Any]:
     `auto_map` names the code of the embedding models, in which tokens see those behind them too.
     """
     _check_code(config, _LFM2_CODE)
+    both = "AutoModel" in (config.get("auto_map") or {})
+    named = [str(config.get("auto_map") or ""), *map(str, config.get("architectures") or ())]
+    if not both and any("Bidirectional" in name for name in named):
+        raise UnsupportedModelError(
+            "architectures or auto_map names a class for both directions, but auto_map does not "
+            f"name {', '.join(_LFM2_CODE)} as AutoModel"
+        )
     layers, chosen = config["num_hidden_layers"], config.get("full_attn_idxs")
-    attending = range(layers) if chosen is None else chosen
+    attending = chosen if isinstance(chosen, list) else range(layers)
     kinds = config.get("layer_types") or [FULL if i in attending else CONV for i in range(layers)]
     if len(kinds) != layers or not set(kinds) <= {FULL, CONV}:
         raise UnsupportedModelError(
@@ -228,14 +235,12 @@ def read_lfm2(config: Mapping[str, Any]) -> dict[str, Any]:
     units = _integer(config, "block_ff_dim", config["intermediate_size"])
     if config.get("block_auto_adjust_ff_dim", True):
         units = int(2 * units / 3)
-        by, step = (
-            config.get("block_ffn_dim_multiplier", 1.0),
-            _integer(config, "block_multiple_of", 256),
-        )
+        by = config.get("block_ffn_dim_multiplier", 1.0)
+        step = _integer(config, "block_multiple_of", 256)
         if by is not None:
             units = step * -(-int(_positive("block_ffn_dim_multiplier", by) * units) // step)
     size, rotary = _head_size(config), _flat_rotary(config, 1_000_000.0)
-    taps, both = _integer(config, "conv_L_cache", 3), bool(config.get("auto_map"))
+    taps = _integer(config, "conv_L_cache", 3)
     return {
         "layer_types": list(kinds),
         "window": None,
