@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 
     from minnow.datasets import Dataset
 
-_IR_MEASURES = {  # our names, and those of ir-measures
-    "Recall@1": "R@1",
-    "Recall@3": "R@3",
-    "Recall@5": "R@5",
-    "Recall@10": "R@10",
-    "MRR@10": "RR@10",
-    "nDCG@10": "nDCG@10",
+_IR_MEASURES = {  # our names; those of ir-measures, and cutoffs
+    "Recall@1": ("R", 1),
+    "Recall@3": ("R", 3),
+    "Recall@5": ("R", 5),
+    "Recall@10": ("R", 10),
+    "MRR@10": ("RR", 10),
+    "nDCG@10": ("nDCG", 10),
 }
 MEASURES = tuple(_IR_MEASURES)
 HEADLINE = "nDCG@10"
@@ -96,7 +96,9 @@ def score(dataset: Dataset, rankings: Mapping[str, Sequence[str]]) -> Scores:
     """
     ir_measures = import_measures()
     _check_rankings(dataset, rankings)
-    measures = {ir_measures.parse_measure(short): name for name, short in _IR_MEASURES.items()}
+    measures = {  # parse_measure() fails on Python 3.14
+        getattr(ir_measures, kind) @ cutoff: name for name, (kind, cutoff) in _IR_MEASURES.items()
+    }
     # trec_eval crashes on ids that are not valid Unicode, and orders equal scores by id, so it
     # gets numbers as ids and negated ranks as scores.
     queries = {query: str(number) for number, query in enumerate(dataset.queries)}
