@@ -1,6 +1,7 @@
 // The command-line program: texts in, vectors, scores or token ids out.
 #include <unistd.h>
 
+#include <cstdint>
 #include <iostream>
 #include <iterator>
 #include <map>

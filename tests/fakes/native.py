@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 NATIVE = Path(__file__).parents[2] / "native"
+UNICODE = "14.0.0"
+"""The version of the library's tables of words, which Python 3.11 has."""
 STRICT = ("-std=c++17", "-O1", "-Wall", "-Wextra", "-Werror", "-pthread")
 OWN = tuple(os.environ.get("CXXFLAGS", "").split())
 """Flags of this machine, such as the ABI of an MNN that a wheel holds; CMake reads them too."""

@@ -144,9 +144,9 @@ class TestWhatIsNoIndex:
             open_store(tmp_path / "loop")
         with pytest.raises(OutputError, match="Cannot use"):
             make_store(tmp_path / "loop", FINGERPRINT, SETTINGS)
-        with pytest.raises(InputError, match="File name too long"):
+        with pytest.raises(InputError, match=r"File name too long|There is no file"):
             open_store(tmp_path / ("x" * 300))
-        with pytest.raises(OutputError, match="File name too long"):
+        with pytest.raises(OutputError, match=r"File name too long|Cannot use"):
             make_store(tmp_path / ("x" * 300), FINGERPRINT, SETTINGS)
 
     @pytest.mark.parametrize(

@@ -53,9 +53,9 @@ def test_broken_json_is_named(folder: Path, name: str, content: bytes) -> None:
 
 
 def test_broken_json_is_located(tmp_path: Path) -> None:
-    (tmp_path / "config.json").write_text('{\n "a": 1,\n}')
+    (tmp_path / "config.json").write_text('{\n "a": 1,\n"b"}')
 
-    with pytest.raises(SourceError, match="line 3 column 1"):
+    with pytest.raises(SourceError, match="line 3 column 4"):
         read_json(tmp_path / "config.json")
 
 

@@ -7,10 +7,9 @@ import sys
 import unicodedata
 
 import pytest
-from fakes.native import NATIVE
+from fakes.native import NATIVE, UNICODE
 
 TABLES = runpy.run_path(str(NATIVE / "tools/write_core_tables.py"))["TABLES"]
-UNICODE = "14.0.0"
 
 
 @pytest.mark.parametrize("name", sorted(TABLES))

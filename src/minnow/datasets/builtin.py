@@ -47,6 +47,7 @@ _DEFINED_IN = {  # modules whose names are defined in other files
     "json": ("json", "json.decoder", "json.encoder"),
     "os.path": ("genericpath", "posixpath"),
     "unittest": ("unittest.case",),
+    "warnings": ("_py_warnings", "warnings"),
 }
 
 
@@ -55,7 +56,7 @@ def builtin_dataset() -> Dataset:
 
     A document is a public function, class or method: its id is the qualified name, its text the
     name and the docstring. Docstrings of fewer than 40 characters and repeated ones are left out,
-    as are questions whose answers this version of Python lacks; 3.10 to 3.13 have all of them.
+    as are questions whose answers this version of Python lacks; 3.10 to 3.14 have all of them.
 
     Raises:
         InputError: This Python was installed without the sources of its library.
@@ -94,7 +95,16 @@ def _docstrings(library: Path) -> Iterator[tuple[str, str]]:
         for defined_in in _DEFINED_IN.get(module, (module,)):
             source = _source(library, defined_in)
             if source is not None:
-                yield from _public(ast.parse(source.read_bytes()).body, module)
+                yield from _public(_parse(source), module)
+
+
+def _parse(source: Path) -> list[ast.stmt]:
+    """Parse a file; unlike `ast.parse` this keeps docstrings with -OO on Python 3.14 too."""
+    flags = ast.PyCF_ONLY_AST
+    module: ast.Module = compile(
+        source.read_bytes(), str(source), "exec", flags, dont_inherit=True, optimize=0
+    )
+    return module.body
 
 
 def _source(library: Path, module: str) -> Path | None:
