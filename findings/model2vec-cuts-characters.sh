@@ -8,9 +8,8 @@
 #   filled up with spaces, loses its end long before it has 512 tokens; tokenize() and max_length=None read all of it.
 # Versions: model2vec 0.10.0, tokenizers 0.23.3, numpy 2.4.6.
 # Seen: a list of 75 lines and 150 words: encode reads the first 38 lines, and gives the rest no part in the vector.
-# Matters: with the vocabulary of BERT, whose median is 6, the limit is at 3,072 characters. StaticEmbedding of sentence-
-#   transformers reads the same files to the end, so the vectors of the same model differ; in
-#   model2vec what stands at the end of a page cannot be found.
+# Matters: with the vocabulary of BERT, whose median is 6, the limit is at 3,072 characters. What stands at the end of such a page
+#   cannot be found, and StaticEmbedding of sentence-transformers, which reads the same files, gives other vectors.
 set -euo pipefail
 
 work=$(mktemp -d)
