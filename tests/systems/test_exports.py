@@ -7,6 +7,7 @@ import re
 from typing import TYPE_CHECKING
 
 import pytest
+from fakes.programs import stubs
 
 from minnow.errors import EngineError, OutputError
 from minnow.systems import exports
@@ -107,7 +108,13 @@ def test_an_export_runs_in_the_users_folder(
         export_with_sentence_transformers(tmp_path / "nothing", "onnx", tmp_path / "exported")
 
 
-def test_an_export_that_fails_says_what_it_printed_last(tmp_path: Path) -> None:
+def test_an_export_that_fails_says_what_it_printed_last(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A stand-in for sentence-transformers fails, whose import would take seconds."""
+    fails = "class SentenceTransformer:\n    def __init__(self, *_, **__): raise OSError('odd')"
+    for name, value in stubs(tmp_path / "stubs", sentence_transformers=fails).items():
+        monkeypatch.setenv(name, value)
     with pytest.raises(
         EngineError, match=r"The export of .* back end onnx failed\. It printed last: \w"
     ):
