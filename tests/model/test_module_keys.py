@@ -68,7 +68,8 @@ def test_texts_that_become_messages_are_refused(folder: Path) -> None:
     modalities = {"text": method, "message": {**method, "format": "flat"}}
     edit_json(folder / LIMITS, modality_config=modalities)
 
-    with pytest.raises(UnsupportedModelError, match=r"asks for modality_config\.message: "):
+    refusal = r"makes messages of its texts \(modality_config\.message\)"
+    with pytest.raises(UnsupportedModelError, match=refusal):
         embedding_of(folder)
 
 
