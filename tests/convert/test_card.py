@@ -26,9 +26,8 @@ pytestmark = pytest.mark.extra("convert")
 
 
 @pytest.fixture
-def bundle(tmp_path: Path) -> Bundle:
-    prompts = {"query": "query: ", "document": ""}
-    return convert(str(write_model(tmp_path / "model", prompts=prompts)), tmp_path / "out")
+def bundle(bundle_store: BundleStore) -> Bundle:
+    return bundle_store.bundle(RECIPES["fp16"], prompts={"query": "query: ", "document": ""})
 
 
 def test_the_card_states_measured_facts(bundle: Bundle) -> None:
@@ -43,8 +42,8 @@ def test_the_card_states_measured_facts(bundle: Bundle) -> None:
     assert "{" not in card.split("```")[0].replace("{}", "")
 
 
-def test_no_path_of_this_machine_is_published(bundle: Bundle, tmp_path: Path) -> None:
-    assert str(tmp_path) not in (bundle.folder / "README.md").read_text()
+def test_no_path_of_this_machine_is_published(bundle: Bundle) -> None:
+    assert str(bundle.folder.parent) not in (bundle.folder / "README.md").read_text()
 
 
 def run_snippet(bundle: Bundle) -> np.ndarray:
