@@ -114,8 +114,8 @@ def test_the_manifest_says_where_it_comes_from(model: Path, tmp_path: Path) -> N
     assert b"shop" in (tmp_path / "out/encoder.mnn").read_bytes()
 
 
-def test_the_parity_covers_threads_and_batches(model: Path, tmp_path: Path) -> None:
-    parity = convert(str(model), tmp_path / "out").manifest.parity
+def test_the_parity_covers_threads_and_batches(bundle_store: BundleStore) -> None:
+    parity = bundle_store.bundle(RECIPES["fp16"]).manifest.parity
     ways = {(min(run.threads, 2), run.batching) for run in parity.runs}
     assert ways == {(1, "one by one"), (1, "mixed"), (2, "one by one"), (2, "mixed")}
     assert parity.texts >= 64
@@ -123,11 +123,11 @@ def test_the_parity_covers_threads_and_batches(model: Path, tmp_path: Path) -> N
         assert parity.bar <= run.worst <= run.p5 <= run.mean <= 1 + 1e-9
 
 
-def test_the_conversion_log_names_no_folder_of_this_machine(model: Path, tmp_path: Path) -> None:
-    bundle = convert(str(model), tmp_path / "out")
+def test_the_conversion_log_names_no_folder_of_this_machine(bundle_store: BundleStore) -> None:
+    bundle = bundle_store.bundle(RECIPES["fp16"])
     log = (bundle.folder / "conversion.log").read_text()
     assert "Converted Success" in log
-    assert str(tmp_path) not in log
+    assert str(bundle_store.folder) not in log
 
 
 @pytest.mark.parametrize(
