@@ -311,7 +311,10 @@ def test_a_head_s_weights_belong_to_the_model(labse: tuple[Path, Bundle], tmp_pa
 def test_other_engines_compute_the_head_without_the_model(
     tmp_path: Path, engine: str, precision: str
 ) -> None:
-    """The numbers of the layers are those of the encoder, as its precision rounded them."""
+    """The numbers of the layers are those of the encoder, as its precision rounded them.
+
+    GELU is exact there; MNN's is in fp16 and int4.
+    """
     folder = write_dense_model(tmp_path / "model", use_residual=True)
     generator = np.random.default_rng(6)
     shapes = {"linear.weight": (16, 32), "linear.bias": (16,), "residual.weight": (16, 32)}
@@ -327,7 +330,8 @@ def test_other_engines_compute_the_head_without_the_model(
     ):
         expected, found = own.encode(TEXTS), other.encode(TEXTS)
 
-    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-3 if precision == "fp16" else 1e-5)
+    allowed = {"fp32": 1e-5, "fp16": 1e-3, "int4": 2e-4}[precision]
+    np.testing.assert_allclose(found, expected, rtol=0, atol=allowed)
 
 
 @pytest.mark.extra("convert")
