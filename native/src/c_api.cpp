@@ -1,8 +1,8 @@
 // The C API of embedders and rerankers.
 #include "c_api.hpp"
-#include "sha256.hpp"
 
 #include "pairs.hpp"
+#include "sha256.hpp"
 
 #if MINNOW_HAS_MNN
 #include "best.hpp"

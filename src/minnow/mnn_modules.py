@@ -1,4 +1,4 @@
-"""Import of MNN's extension modules where Linux refuses to load them.
+"""Import of MNN and its extension modules, also where Linux refuses to load them.
 
 MNN's wheels for x86-64 are linked without saying that they need no executable stack, which an ELF
 file then asks for. glibc refuses to load such a library into a running process from version 2.41
@@ -15,7 +15,7 @@ import struct
 import sys
 from importlib.machinery import ExtensionFileLoader
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -27,11 +27,21 @@ _STACK, _EXECUTABLE = 0x6474E551, 1
 """PT_GNU_STACK, and the flag PF_X."""
 
 
+def import_mnn_package(name: Literal["MNN", "MNN.llm"] = "MNN") -> Any:
+    """Import MNN, or its module for LLMs: `from MNN import llm` is another module, of C.
+
+    Raises:
+        ImportError: It is not installed, or not for this machine.
+    """
+    import_mnn_module("_mnncengine")
+    return importlib.import_module(name)
+
+
 def import_mnn_module(name: Literal["_mnncengine", "_tools"]) -> ModuleType:
     """Import an extension module of MNN: the one of the runtime, or of the converter.
 
     Where its file asks for an executable stack and cannot be loaded, a copy in memory that does not
-    ask for one is loaded instead. `import MNN` afterwards uses it.
+    ask for one is loaded instead.
 
     Raises:
         ImportError: It is not installed, or not for this machine.

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from minnow.mnn_modules import import_mnn_module
+from minnow.mnn_modules import import_mnn_package
 from minnow.processes import Parent
 
 _LIKELIEST = 40
@@ -29,9 +29,7 @@ class LlmEngine:
     """One LLM, and the answer that it is generating."""
 
     def __init__(self, config: str, changes: str, temperature: float, rows: int) -> None:
-        import_mnn_module("_mnncengine")
-        import MNN.llm as llm  # `from MNN import llm` is another module, of C
-
+        llm = import_mnn_package("MNN.llm")
         self._status = llm.LlmStatus
         self._temperature, self._rows = temperature, rows
         self._random = np.random.default_rng()

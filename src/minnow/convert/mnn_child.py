@@ -13,7 +13,7 @@ import sys
 from math import prod
 from pathlib import Path
 
-from minnow.mnn_modules import import_mnn_module
+from minnow.mnn_modules import import_mnn_module, import_mnn_package
 
 
 def main() -> int:
@@ -28,11 +28,9 @@ def main() -> int:
 
 
 def _run_once(encoder: str, inputs: list[str]) -> int:
-    import_mnn_module("_mnncengine")
-    import MNN
-
+    mnn = import_mnn_package()
     try:
-        interpreter = MNN.Interpreter(encoder)
+        interpreter = mnn.Interpreter(encoder)
         session = interpreter.createSession({"backend": "CPU", "numThread": 1})
     except Exception as error:  # MNN raises bare Exception
         return _fail(f"MNN cannot load what the converter wrote: {error}")
@@ -45,8 +43,8 @@ def _run_once(encoder: str, inputs: list[str]) -> int:
         interpreter.resizeTensor(interpreter.getSessionInput(session, name), shape)
     interpreter.resizeSession(session)
     for name, kind, shape in given:
-        types = {"int": MNN.Halide_Type_Int, "float": MNN.Halide_Type_Float}
-        ones = MNN.Tensor(shape, types[kind], (1,) * prod(shape), MNN.Tensor_DimensionType_Caffe)
+        types = {"int": mnn.Halide_Type_Int, "float": mnn.Halide_Type_Float}
+        ones = mnn.Tensor(shape, types[kind], (1,) * prod(shape), mnn.Tensor_DimensionType_Caffe)
         interpreter.getSessionInput(session, name).copyFrom(ones)
     code = interpreter.runSession(session)
     return _fail(f"The converted model does not run: code {code}.") if code else 0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import importlib
 import os
 import sys
 import threading
@@ -30,7 +29,7 @@ from minnow.engines.model_file import ModelFile
 from minnow.engines.sizes import check_room, check_scores
 from minnow.engines.subnormals import subnormals_as_zeros
 from minnow.errors import EngineError
-from minnow.mnn_modules import import_mnn_module
+from minnow.mnn_modules import import_mnn_package
 from minnow.model.head import POOLING_MASK
 from minnow.model.spec import Interface
 from minnow.resources import require_memory
@@ -80,8 +79,7 @@ def import_mnn() -> Any:
     try:
         silent = nullcontext() if "MNN" in sys.modules else _stdout_to_null()
         with _importing, uninterrupted(), silent:
-            import_mnn_module("_mnncengine")
-            return importlib.import_module("MNN")
+            return import_mnn_package()
     except ImportError as error:
         raise EngineError(
             f"MNN cannot be imported ({error}). Install it with: pip install mnn"

@@ -292,4 +292,4 @@ _FORMS = (
 """Forms of dates, the longer ones first."""
 
 _CALENDAR = (_read_iso, _read_day, _read_month, _read_season, _read_year)
-"""Readers of dates that mean the same day whenever they are said, but for "last May"."""
+"""Readers of dates that mean the same days whenever somebody says them, unless "last" is before."""

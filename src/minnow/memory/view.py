@@ -55,8 +55,9 @@ class View:
         )
         self.words = WordIndex()
         self._columns = Columns()
-        self._seen = self._own = -1  # changes of the file: that were read, and up to its own last
-        self._written: set[int] = set()
+        self._seen = -1  # the file's count of changes when it was read
+        self._own = -1  # the count after this view's last write, if nothing else wrote since
+        self._written: set[int] = set()  # ids that it has written and not read again
 
     def data(self) -> Columns:
         """Return the columns that rank memories, as the file has them now."""

@@ -23,8 +23,8 @@ class Part:
         of: The number of parts.
         by_layer: Whether each layer has a part, in their order.
         plus: Added to its numbers.
-        replaced: Rows in whose place the row `by` stands.
-        by: See `replaced`.
+        replaced: Rows that get the numbers of the row `by`.
+        by: The row that replaces them.
     """
 
     name: str

@@ -226,8 +226,8 @@ class _Layer:
     ) -> Doubles:
         weight = self.tensors[f"{self.name}.convolution.weight"]
         mixed = convolve(query, key, value, convolution, weight)
-        for multiple_of_values in (key * value, mixed):
-            self.note(f"{self.name}.value", multiple_of_values)
+        for numbers in (key * value, mixed):  # powers of two in the values multiply both
+            self.note(f"{self.name}.value", numbers)
         return mixed
 
     def _mix(self, query: Doubles, key: Doubles, value: Doubles, attention: Attention) -> Doubles:

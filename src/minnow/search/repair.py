@@ -32,7 +32,7 @@ _AT_A_TIME = 256
 _SHOWN = 5
 _OF_INDEXES = ("missing from index", "wrong # of entries in index", "non-unique entry in index")
 _OF_KEYWORDS = "fts5"
-"""In what SQLite from 3.44 says of a keyword index; older ones do not check it."""
+"""A word of SQLite's messages about a keyword index, which only 3.44 and newer check."""
 
 
 @dataclass

@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from minnow.mnn_modules import import_mnn_module
+from minnow.mnn_modules import import_mnn_package
 
 
 def main() -> int:
@@ -31,9 +31,7 @@ def write_ids(config: Path, threads: int, texts: list[str], answer: Path) -> Non
     From Python the embedding engine returns no ids. The class for LLMs does, with the same
     tokenizer, which it reads before it reports that the model has no logits.
     """
-    import_mnn_module("_mnncengine")
-    import MNN.llm as llm  # `from MNN import llm` is another module, of C
-
+    llm = import_mnn_package("MNN.llm")
     changed = _changed(config, thread_num=threads, llm_weight=config.name)  # any file that exists
     engine = llm.create(str(changed), False)
     engine.load()
@@ -43,10 +41,9 @@ def write_ids(config: Path, threads: int, texts: list[str], answer: Path) -> Non
 
 def write_vectors(config: Path, threads: int, texts: list[str], answer: Path) -> None:
     """Embed, one text at a time."""
-    import_mnn_module("_mnncengine")
-    import MNN.llm as llm
     import numpy as np
 
+    llm = import_mnn_package("MNN.llm")
     engine = llm.create(str(_changed(config, thread_num=threads)), True)
     rows = [np.array(engine.txt_embedding(text).read(), np.float32).reshape(-1) for text in texts]
     with answer.open("wb") as file:
