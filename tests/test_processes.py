@@ -9,30 +9,15 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from threading import Timer
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
-from fakes.programs import TESTS, USUAL, first_on_path
+from fakes.programs import ECHO, TESTS, USUAL, first_on_path, has_ended
 
 import minnow
-from minnow.errors import ConversionError, EngineError, InputError
-from minnow.processes import Worker, python_command, run_child
+from minnow.errors import ConversionError, EngineError
+from minnow.processes import python_command, run_child
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-ECHO = """
-import os, signal, time
-from minnow.errors import InputError
-from minnow.processes import serve_requests
-def work(parent):
-    print("a line for the log")
-    for request in parent.requests(dict):
-        exec(request.get("code", ""))
-        parent.reply(request["text"])
-sys.exit(serve_requests(work))
-"""
 FAMILY = "import subprocess, sys; print(subprocess.Popen(['sleep', '600']).pid, flush=True)\n"
 
 
@@ -43,21 +28,6 @@ def _temporary(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Mon
 
 def run(code: str, **options: Any) -> str:
     return run_child("The program", python_command(code), **options)
-
-
-def has_ended(pid: int, within: float = 10) -> bool:
-    """Return whether a process ends within some seconds; a zombie has ended."""
-    status = Path(f"/proc/{pid}/stat")
-    until = time.monotonic() + within
-    while True:
-        try:
-            if status.read_text().rpartition(")")[2].split()[0] == "Z":
-                return True
-        except (FileNotFoundError, ProcessLookupError):
-            return True
-        if time.monotonic() >= until:
-            return False
-        time.sleep(0.02)
 
 
 def awaited(file: Path) -> str:
@@ -160,7 +130,8 @@ run_child("A", ["sh", "-c", "echo $$ > {file}; exec sleep 60"])
 """
         else:
             code = f"""
-from minnow.processes import Worker, python_command
+from minnow.processes import python_command
+from minnow.workers import Worker
 worker = Worker("A", python_command({ECHO!r}), timeout=60, own_session={"session" in kind})
 worker.request({{"text": "a"}}, str)
 print(worker.pid, file=open({str(file)!r}, "w"), flush=True)
@@ -187,101 +158,3 @@ def test_a_relative_path_holds_for_a_child(
     if kind != "a program":
         command = python_command("import fish, minnow; print(minnow.__file__)")
     assert Path(run_child("A", command).strip()) == Path(minnow.__file__)
-
-
-class TestRequests:
-    @pytest.fixture
-    def worker(self) -> Iterator[Worker]:
-        with Worker("The worker", python_command(ECHO), timeout=60, hint="it is a fake") as worker:
-            yield worker
-
-    def test_requests_are_answered_in_order(self, worker: Worker) -> None:
-        texts = ["fish", "é\n", "x" * 1_000_000]
-        assert [worker.request({"text": text}, str) for text in texts] == texts
-        worker.send_end()
-        assert worker.receive(str) is None
-
-    def test_a_request_that_was_given_up(self, worker: Worker) -> None:
-        worker.send({"text": "first"})
-        assert worker.request({"text": "second"}, str) == "second"
-
-    def test_an_error_of_minnow_is_raised_here(self, worker: Worker) -> None:
-        with pytest.raises(InputError, match=r"^no fish$"):
-            worker.request({"code": "raise InputError('no fish')"}, str)
-
-    @pytest.mark.parametrize(
-        ("code", "message"),
-        [
-            ("1 / 0", r"The worker failed\. It printed last: a line for the log \| ZeroDiv"),
-            ("os.abort()", r"worker crashed with SIGABRT: it is a fake\. It printed last: a line"),
-            ("os.kill(os.getpid(), 9)", "The worker was killed, most likely because memory ran"),
-            ("os._exit(0)", "The worker ended without an answer"),
-        ],
-    )
-    def test_how_it_ended(self, worker: Worker, code: str, message: str) -> None:
-        code = f"sys.stdout.flush(); {code}"
-        for _ in range(2):
-            with pytest.raises(EngineError, match=message):
-                worker.request({"code": code}, str)
-
-    def test_a_hang(self) -> None:
-        with Worker("The worker", python_command(ECHO), timeout=2) as worker:
-            assert worker.request({"text": "a"}, str) == "a"
-            with pytest.raises(EngineError, match="did not answer within 2 s and was stopped"):
-                worker.request({"code": "time.sleep(600)"}, str)
-            with pytest.raises(EngineError, match="The worker is closed; open it again"):
-                worker.request({"text": "a"}, str)
-        assert has_ended(worker.pid)
-
-    def test_a_hang_before_it_reads(self) -> None:
-        """The request is larger than a pipe."""
-        command = python_command("import time; time.sleep(600)")
-        with (
-            Worker("The worker", command, timeout=1) as worker,
-            pytest.raises(EngineError, match="did not answer within 1 s"),
-        ):
-            worker.request("x" * 10_000_000, str)
-
-    def test_a_hang_at_its_end(self) -> None:
-        command = python_command("import os, time; os.close(1); time.sleep(600)")
-        with (
-            Worker("The worker", command, timeout=1) as worker,
-            pytest.raises(EngineError, match="did not end within 1 s"),
-        ):
-            worker.receive(str)
-
-    def test_closing_kills_what_it_started(self, worker: Worker) -> None:
-        code = "import subprocess; request['text'] = str(subprocess.Popen(['sleep', '600']).pid)"
-        pid = int(worker.request({"code": code}, str))
-        worker.close()
-        assert has_ended(pid)
-        assert has_ended(worker.pid)
-
-    def test_a_terminals_signals_are_for_it(self, worker: Worker) -> None:
-        """Ctrl-Z stops it with its parent."""
-        assert os.getpgid(worker.pid) == os.getpgid(0)
-
-    def test_with_its_own_session_they_are_not(self) -> None:
-        with Worker("A", python_command(ECHO), timeout=60, own_session=True) as worker:
-            assert os.getsid(worker.pid) == worker.pid
-
-    def test_closing_in_another_thread(self, worker: Worker) -> None:
-        closing = Timer(0.3, worker.close)
-        closing.start()
-        for _ in range(2):
-            with pytest.raises(EngineError, match=r"^The worker is closed; open it again\.$"):
-                worker.request({"code": "time.sleep(600)"}, str)
-        closing.join()
-
-    def test_an_end_in_the_middle_of_a_line(self, worker: Worker) -> None:
-        code = "parent._replies.write(b'{'); parent._replies.flush(); os.abort()"
-        with pytest.raises(EngineError, match=r"^The worker crashed with SIGABRT: it is a fake"):
-            worker.request({"code": code}, str)
-
-    def test_a_hang_names_the_parameter(self) -> None:
-        command = python_command("import time; time.sleep(600)")
-        with (
-            Worker("The worker", command, timeout=0.1) as worker,
-            pytest.raises(EngineError, match="give a larger `timeout=`"),
-        ):
-            worker.receive(str)

@@ -12,11 +12,11 @@ from minnow.canaries import read_canaries
 from minnow.embedder import Embedder
 from minnow.engines import EngineOptions
 from minnow.errors import BundleError, EngineError
-from minnow.processes import serve_requests
 from minnow.reranker import Reranker
+from minnow.workers import serve_requests
 
 if TYPE_CHECKING:
-    from minnow.processes import Parent
+    from minnow.workers import Parent
 
 
 def main() -> int:

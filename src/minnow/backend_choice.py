@@ -24,9 +24,10 @@ from minnow.engines.base import Mode, default_threads, processor
 from minnow.errors import EngineError, InputError, MinnowError, OutputError, ParityError
 from minnow.files import read_regular, whole_file
 from minnow.modes import DEFAULT, distinct_modes, is_proven
-from minnow.processes import Worker, python_command
+from minnow.processes import python_command
 from minnow.record_json import read_json
 from minnow.sealing import stated_digest
+from minnow.workers import Worker
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

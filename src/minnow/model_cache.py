@@ -256,7 +256,8 @@ def _alone(folder: Path) -> Iterator[None]:
 def _convert(
     source: str, folder: Path, options: ConversionOptions, progress: Callable[[str], None]
 ) -> None:
-    from minnow.processes import Worker, python_command
+    from minnow.processes import python_command
+    from minnow.workers import Worker
 
     if any(find_spec(module) is None for module in _EXTRA):
         raise MissingExtraError(f"Converting {source}", "convert")

@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 import warnings
 from pathlib import Path
 from typing import NamedTuple
@@ -18,6 +19,18 @@ from minnow.terminal import outcome
 
 TESTS = Path(__file__).parents[1]
 MINNOW = (sys.executable, "-m", "minnow")
+ECHO = """
+import os, signal, time
+from minnow.errors import InputError
+from minnow.workers import serve_requests
+def work(parent):
+    print("a line for the log")
+    for request in parent.requests(dict):
+        exec(request.get("code", ""))
+        parent.reply(request["text"])
+sys.exit(serve_requests(work))
+"""
+"""Code of a worker that runs a request's code, and answers with its text."""
 
 
 _OURS = ("PYTHONUNBUFFERED", "PYTHONIOENCODING", "PYTHONUTF8", "COLUMNS")
@@ -158,3 +171,18 @@ def stubs(folder: Path, **modules: str) -> dict[str, str]:
     for name, code in modules.items():
         (folder / f"{name}.py").write_text(code)
     return first_on_path(folder)
+
+
+def has_ended(pid: int, within: float = 10) -> bool:
+    """Return whether a process ends within some seconds; a zombie has ended."""
+    status = Path(f"/proc/{pid}/stat")
+    until = time.monotonic() + within
+    while True:
+        try:
+            if status.read_text().rpartition(")")[2].split()[0] == "Z":
+                return True
+        except (FileNotFoundError, ProcessLookupError):
+            return True
+        if time.monotonic() >= until:
+            return False
+        time.sleep(0.02)

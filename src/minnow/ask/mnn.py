@@ -13,7 +13,7 @@ import msgspec
 from minnow.ask.base import Message, Piece
 from minnow.ask.folder import CONFIG, changed_settings, markers_in, read_llm_folder
 from minnow.errors import EngineError, InputError, UnsupportedModelError
-from minnow.processes import Worker
+from minnow.workers import Worker
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -2,7 +2,7 @@
 
 Usage: python mnn_child.py CONFIG.json CHANGES TEMPERATURE ROWS
 
-CHANGES is JSON of settings to override. It answers the requests of a `minnow.processes.Worker`.
+CHANGES is JSON of settings to override. It answers the requests of a `minnow.workers.Worker`.
 Jobs: "render" and "start" have "messages", pairs of role and text; "next" gives the next token of
 what was started.
 """
@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from minnow.mnn_modules import import_mnn_package
-from minnow.processes import Parent
+from minnow.workers import Parent
 
 _LIKELIEST = 40
 

@@ -2,7 +2,7 @@
 
 Usage: python child.py MODEL.mnn THREADS
 
-It answers the requests of a `minnow.processes.Worker`; first it announces inputs and outputs. It is
+It answers the requests of a `minnow.workers.Worker`; first it announces inputs and outputs. It is
 run by its path, so that it imports little.
 """
 
@@ -17,10 +17,10 @@ import numpy as np
 
 from minnow.engines.mnn import import_mnn
 from minnow.errors import EngineError
-from minnow.processes import serve_requests
+from minnow.workers import serve_requests
 
 if TYPE_CHECKING:
-    from minnow.processes import Parent
+    from minnow.workers import Parent
 
 ANSWER = Path("answer.npy")
 

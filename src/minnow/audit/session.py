@@ -18,8 +18,9 @@ from minnow.audit.child import ANSWER, Forward, Ports, Written
 from minnow.engines.base import TokenBatch
 from minnow.errors import EngineError
 from minnow.model.spec import Interface
-from minnow.processes import TIMEOUT, Worker
+from minnow.processes import TIMEOUT
 from minnow.resources import require_memory
+from minnow.workers import Worker
 from minnow.workfolder import scratch_folder
 
 if TYPE_CHECKING:

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
     from minnow.bench.machine import Blas, Machine
     from minnow.datasets import Dataset
-    from minnow.processes import Worker
     from minnow.systems import System
+    from minnow.workers import Worker
 
     Progress = Callable[[str], None]
 

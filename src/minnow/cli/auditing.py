@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from minnow.cli.app import app, print_facts, steps
-from minnow.cli.bundles import proof_facts
+from minnow.cli.facts import proof_facts
 from minnow.cli.options import Json, Offline, Revision
 from minnow.errors import ParityError
 from minnow.terminal import EPILOG

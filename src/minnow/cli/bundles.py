@@ -1,23 +1,20 @@
-"""The commands around a bundle: make it, prove it, embed with it, show it."""
+"""The commands that make a bundle and repeat its proof."""
 
 from __future__ import annotations
 
-import sys
 import time
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from minnow.bundle import Bundle
 from minnow.cli.app import app, print_facts, steps
-from minnow.cli.corpora import CorpusChoice, verify_vectors
+from minnow.cli.corpora import verify_vectors
+from minnow.cli.facts import bundle_facts, proof_facts, shown_mode, shown_place
 from minnow.cli.fields import options_from_fields
 from minnow.cli.options import (
-    BundleFolder,
     BundleOption,
-    EngineMemoryChoice,
     Json,
     ModelChoices,
     Offline,
@@ -26,27 +23,14 @@ from minnow.cli.options import (
     ReferenceOption,
     Revision,
     Source,
-    TextFile,
-    Texts,
-    check_arguments,
-    check_texts_or_file,
 )
 from minnow.model.spec import Interface
-from minnow.options import BATCH_SIZE, OnTruncate, Role
-from minnow.parity import Measure
 from minnow.recipe import PURPOSES, RECIPES, Graph, Grid, Precision, Purpose, Recipe, Rounding
 from minnow.terminal import EPILOG, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     import numpy as np
     from numpy.typing import NDArray
-
-    from minnow.bundle import Manifest
-    from minnow.embedder import EncodeOptions
-    from minnow.parity import Magnitude, ModeProof, Parity, RankAgreement, Retrieval
-    from minnow.streams import VectorWriter
 
     Floats = NDArray[np.float32]
 
@@ -160,7 +144,7 @@ def convert_command(
         progress=steps(),
     )
     seconds = round(time.monotonic() - started, 1)
-    print_facts({**_facts(bundle), "seconds": seconds}, as_json)
+    print_facts({**bundle_facts(bundle), "seconds": seconds}, as_json)
 
 
 def _recipe(precision: Precision | None, purpose: Purpose | None) -> Recipe:
@@ -232,239 +216,8 @@ def verify_command(
     opened = Bundle.open(bundle)
     parity = verify(opened, source=source, reference=reference, offline=offline, progress=steps())
     repeated = repeat_modes(opened, source=source, offline=offline, progress=steps())
-    known = {_where(proof) for proof in repeated}
-    others = [proof for proof in opened.manifest.parity.modes if _where(proof) not in known]
+    known = {shown_place(proof) for proof in repeated}
+    others = [proof for proof in opened.manifest.parity.modes if shown_place(proof) not in known]
     facts = proof_facts(replace(parity, modes=tuple(repeated)))
-    facts |= {"modes_not_repeated": [_mode(proof, parity.measure) for proof in others]}
+    facts |= {"modes_not_repeated": [shown_mode(proof, parity.measure) for proof in others]}
     print_facts({"bundle": str(bundle), **facts}, as_json)
-
-
-@app.command("embed", epilog=EPILOG)
-@options_from_fields
-def embed_command(
-    bundle: BundleFolder,
-    texts: Texts = None,
-    input_: TextFile = None,
-    role: Annotated[
-        Role | None, typer.Option(help="Put the model's prompt for this role first.")
-    ] = None,
-    prompt: Annotated[
-        str | None, typer.Option(help="Put this text first, in place of a role's.")
-    ] = None,
-    output: Annotated[
-        str | None,
-        typer.Option("--output", "-o", help="Write a .npy or .jsonl file, of Parquet a folder."),
-    ] = None,
-    *,
-    engine: EngineMemoryChoice,
-    corpus: CorpusChoice,
-    batch_size: Annotated[
-        int, typer.Option(min=1, help="Run at most this many texts at once.")
-    ] = BATCH_SIZE,
-    truncate_dim: Annotated[
-        int | None, typer.Option(min=1, help="Keep only the first dimensions.")
-    ] = None,
-    on_truncate: Annotated[
-        OnTruncate, typer.Option(help="Do this where a text is over the model's limit.")
-    ] = "warn",
-    as_json: Json = False,
-) -> None:
-    """Embed texts: arguments, or a file's lines, streamed.
-
-    Without --output each vector is a JSON array on a line of its own, or with --json an object
-    with `text` and `embedding`. With --output a summary is printed.
-
-    Parquet files, a folder of them or a quoted pattern, here or in an object store, become a folder
-    of such files with vectors, as documents unless --role says otherwise. The command can be
-    stopped at any moment, and run again. Rows that cannot be embedded have an `error`, and the exit
-    code is 8.
-
-    Example: minnow embed bge-small.minnow --role query "how do fish sleep?"
-
-    Example: minnow embed bge-small.minnow --input passages.txt --output passages.npy
-
-    Example: minnow embed bge-small.minnow --input corpus --output vectors --cluster ray
-    """
-    from minnow.embedder import Embedder
-    from minnow.streams import JsonlWriter, LineWriter, read_texts, vector_file
-
-    check_texts_or_file(texts, input_)
-    if corpus.is_meant(input_):
-        corpus.embed(
-            bundle, input_, output, role=role, prompt=prompt, truncate_dim=truncate_dim,
-            batch_size=batch_size, on_truncate=on_truncate, engine=engine.options(),
-            as_json=as_json,
-        )  # fmt: skip
-        return
-    check_arguments(texts or ())
-    with Embedder.open(bundle, engine.options()) as embedder, engine.reporting(embedder):
-        options: EncodeOptions = {
-            "prompt": prompt,
-            "batch_size": batch_size,
-            "truncate_dim": truncate_dim,
-            "on_truncate": on_truncate,
-            "show_progress_bar": bool(input_ and output and sys.stderr.isatty()),
-        }
-        if role is not None:
-            options = embedder.role_options(role, options)
-        stream = embedder.encode_stream(texts or read_texts(input_ or "-"), **options)
-        width = truncate_dim or embedder.width
-        started = time.monotonic()
-        if output is None:
-            writer = (JsonlWriter if as_json else LineWriter)(sys.stdout.buffer, width)
-            _write_all(writer, stream)
-            return
-        with vector_file(Path(output), width) as file:
-            count = _write_all(file, stream)
-    seconds = round(time.monotonic() - started, 2)
-    facts = {"output": output, "texts": count, "width": width, "seconds": seconds}
-    print_facts(facts, as_json)
-
-
-def _write_all(writer: VectorWriter, stream: Iterator[tuple[list[str], Floats]]) -> int:
-    """Write every block; after the first, print on stderr how many texts were embedded."""
-    count = 0
-    for texts, vectors in stream:
-        if count:
-            print(f"{count} texts embedded", file=sys.stderr, flush=True)
-        writer.write(texts, vectors)
-        count += len(texts)
-    return count
-
-
-@app.command("info", epilog=EPILOG)
-def info_command(bundle: BundleFolder, as_json: Json = False) -> None:
-    """Show what a bundle is and what was proven of it.
-
-    Only the manifest is read; `minnow verify` checks the files too.
-
-    Example: minnow info bge-small.minnow --json
-    """
-    print_facts(_facts(Bundle.open(bundle)), as_json)
-
-
-def _facts(bundle: Bundle) -> dict[str, Any]:
-    manifest: Manifest = bundle.manifest
-    source, embedding = manifest.source, manifest.embedding
-    return {
-        "bundle": str(bundle.folder),
-        "source": source.name,
-        "revision": source.revision,
-        "license": source.license,
-        "network": f"{manifest.encoder.family}, {manifest.encoder.layers} layers",
-        **_kind_facts(manifest),
-        **({"truncate_dim": embedding.truncate_dim} if embedding.truncate_dim else {}),
-        "max_tokens": embedding.max_tokens,
-        "prompts": dict(embedding.prompts),
-        "precision": manifest.recipe.precision.value,
-        **{f"{name}_bits": str(grid) for name, grid in manifest.recipe.grids.items()},
-        "graph": manifest.recipe.graph.value,
-        "interface": manifest.recipe.interface.value,
-        "output": manifest.output,
-        "encoder_bytes": manifest.encoder_size,
-        "bundle_bytes": bundle.size,
-        **proof_facts(manifest.parity),
-        **_query_facts(bundle),
-        "fixed_shapes": [
-            f"{fixed.batch}x{fixed.tokens} ({manifest.files[fixed.file].size / 1e6:.1f} MB, worst "
-            f"{fixed.parity.measure.value} {fixed.parity.worst.worst:.7f})"
-            for fixed in manifest.fixed_shapes
-        ],
-        "tools": dict(manifest.tools),
-    }
-
-
-def _query_facts(bundle: Bundle) -> dict[str, Any]:
-    """Return what is told of an encoder of queries, where they have one of their own."""
-    if bundle.queries is None:
-        return {}
-    manifest = bundle.queries.manifest
-    return {
-        "queries": f"{manifest.encoder.family}, {manifest.encoder.layers} layers, "
-        f"{manifest.embedding.head.description}, worst cosine {manifest.parity.worst.worst:.7f}",
-        "queries_encoder_bytes": manifest.encoder_size,
-        "text_without_a_role": bundle.manifest.default_role or "refused",
-    }
-
-
-def _kind_facts(manifest: Manifest) -> dict[str, Any]:
-    """Return what the encoder makes of token states: vectors, or a reranker's scores."""
-    embedding, reranking = manifest.embedding, manifest.reranking
-    head = {"pooling": embedding.head.description}
-    if reranking is None:
-        return {"width": manifest.width, **head, "normalize": embedding.normalize}
-    return {
-        "kind": "reranker",
-        "labels": list(reranking.labels),
-        **head,
-        "activation": reranking.activation.value,
-        "truncation": reranking.truncation.value,
-    }
-
-
-def proof_facts(parity: Parity) -> dict[str, Any]:
-    """Return the figures of a proof as plain values."""
-    worst, kind = parity.worst, parity.measure
-    lowest = min if kind is Measure.COSINE else max
-    scores = [run.worst_score for run in parity.runs if run.worst_score is not None]
-    return {
-        "reference": parity.reference,
-        "probe_texts" if kind is Measure.COSINE else "probe_pairs": parity.texts,
-        "bar": parity.bar,
-        f"worst_{kind.value}": worst.worst,
-        "worst_text": worst.worst_text,
-        "worst_shape": list(worst.worst_shape),
-        f"p{kind.percentile}_{kind.value}": lowest(run.p5 for run in parity.runs),
-        f"mean_{kind.value}": lowest(run.mean for run in parity.runs),
-        **({"worst_score_difference": max(scores)} if scores else {}),
-        **_retrieval(parity.retrieval),
-        **_ranking(parity.ranking),
-        **_magnitude(parity.magnitude),
-        "proven_modes": [_mode(proof, kind) for proof in parity.modes],
-    }
-
-
-def _where(found: ModeProof) -> str:
-    on = f"{'emulated ' * found.emulated}{found.processor}"
-    return f"{on}, precision {found.precision}, memory {found.memory}"
-
-
-def _mode(found: ModeProof, kind: Measure) -> str:
-    return (
-        f"{_where(found)}: worst {kind.value} "
-        f"{found.worst:.6f} ({found.worst_text}), bar {found.bar:g}"
-    )
-
-
-def _magnitude(found: Magnitude | None) -> dict[str, Any]:
-    if found is None:
-        return {}
-    facts = {
-        "largest_number": f"{found.largest:.4g} ({found.where})",
-        "half_precision": f"{found.head_room:.1f} bits of head-room",
-    }
-    if found.least:
-        facts["faintest_tensor"] = f"{found.least:.4g} ({found.least_where})"
-        facts["half_digits"] = f"{found.foot_room:.1f} bits above where they are lost"
-    return facts
-
-
-def _ranking(found: RankAgreement | None) -> dict[str, Any]:
-    if found is None:
-        return {}
-    return {
-        "ranked": f"{found.dataset}, {found.queries} questions with {found.documents} documents",
-        "order_agreement": found.agreement,
-        "least_agreement": found.least,
-    }
-
-
-def _retrieval(found: Retrieval | None) -> dict[str, Any]:
-    if found is None:
-        return {}
-    return {
-        "searched": f"{found.dataset}, {found.queries} questions",
-        "reference_ndcg_10": found.reference,
-        "ndcg_10": found.candidate,
-        "largest_fall": found.max_ndcg_drop,
-    }

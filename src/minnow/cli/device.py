@@ -38,7 +38,7 @@ def prove_command(
 
     Example: minnow prove bge-small.minnow --arm
     """
-    from minnow.cli.bundles import proof_facts
+    from minnow.cli.facts import proof_facts
     from minnow.device import prove_modes
 
     sealed = prove_modes(bundle, arm=arm, source=source, offline=offline, progress=steps())

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from minnow.cli.app import app, print_facts, steps
-from minnow.cli.bundles import proof_facts, read_calibration
+from minnow.cli.bundles import read_calibration
+from minnow.cli.facts import proof_facts
 from minnow.cli.options import BundleFolder, Json, Offline, OriginOption, Output, ReferenceOption
 from minnow.export import Target, WordKind
 from minnow.terminal import EPILOG

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from minnow.cluster.job import Job
     from minnow.cluster.parts import CorpusPart
     from minnow.cluster.publishing import EmbeddedPart
-    from minnow.processes import Worker
+    from minnow.workers import Worker
 
 Cluster = Literal["local", "ray"]
 DESCRIPTION = "_minnow.json"

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from minnow.cluster.job import Job
-from minnow.processes import Parent, Worker, python_command, serve_requests
+from minnow.processes import python_command
+from minnow.workers import Parent, Worker, serve_requests
 
 _PROGRAM = "from minnow.cluster.neighbour import main; raise SystemExit(main())"
 _TIMEOUT = 900.0

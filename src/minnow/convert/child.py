@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 from minnow.convert import convert
 from minnow.model_cache import ConvertRequest, Step
-from minnow.processes import serve_requests
+from minnow.workers import serve_requests
 
 if TYPE_CHECKING:
-    from minnow.processes import Parent
+    from minnow.workers import Parent
 
 
 def main() -> int:

@@ -13,9 +13,10 @@ import numpy as np
 from minnow.errors import EngineError, InputError
 from minnow.evaluate.cache import VectorCache
 from minnow.evaluate.run import TIMEOUT
-from minnow.processes import Parent, peak_memory, serve_requests
+from minnow.processes import peak_memory
 from minnow.systems import start_worker
 from minnow.systems.rerankers import open_reranker
+from minnow.workers import Parent, serve_requests
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

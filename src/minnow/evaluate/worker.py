@@ -16,8 +16,9 @@ from minnow.engine_choice import bulk_engine
 from minnow.errors import EngineError
 from minnow.evaluate.cache import VectorCache
 from minnow.model.spec import RolePrompts
-from minnow.processes import Parent, peak_memory, serve_requests
+from minnow.processes import peak_memory
 from minnow.systems import open_system
+from minnow.workers import Parent, serve_requests
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -43,8 +43,8 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
     from minnow.engines import TextEmbedder
-    from minnow.processes import Worker
     from minnow.systems.found import FoundSystem
+    from minnow.workers import Worker
 
 
 @dataclass(frozen=True)
@@ -162,7 +162,8 @@ def start_worker(system: System, module: str, timeout: float) -> Worker:
         module: Its `main` runs in the process, in the current folder.
         timeout: Seconds after which a reply counts as missing, and the process is killed.
     """
-    from minnow.processes import Worker, python_command
+    from minnow.processes import python_command
+    from minnow.workers import Worker
 
     return Worker(
         f"The process of {system.name}",

@@ -15,8 +15,9 @@ import numpy as np
 from minnow.engine_choice import bulk_engine
 from minnow.errors import EngineError
 from minnow.model.spec import RolePrompts
-from minnow.processes import Parent, peak_memory, serve_requests
+from minnow.processes import peak_memory
 from minnow.systems import open_system
+from minnow.workers import Parent, serve_requests
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
