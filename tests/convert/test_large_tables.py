@@ -1,8 +1,9 @@
-"""Encoders of large tables: their numbers are in a file of their own, which MNN holds once."""
+"""Encoders of large tables: their numbers are in a file of their own, not inside them."""
 
 from __future__ import annotations
 
 import shutil
+from math import prod
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,11 +14,14 @@ from fakes.checkpoint import write_model
 from minnow import Embedder
 from minnow.bundle import ENCODER, MANIFEST, Bundle
 from minnow.convert import convert, encoders
-from minnow.engines.mnn import MnnEngine
+from minnow.engines.base import MemoryMode
+from minnow.engines.mnn import LANES_SHARE, MnnEngine
 from minnow.errors import BundleError
 from minnow.graph.mnn_file import WEIGHTS
 from minnow.graph.stored import stored_tensors
+from minnow.model.checkpoint import tensor_shapes
 from minnow.model.families import network_of
+from minnow.resources import FreeMemory
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -68,14 +72,40 @@ def test_the_same_numbers_are_read_back(bundles: tuple[Bundle, Bundle]) -> None:
         np.testing.assert_array_equal(tensor, beside[name], err_msg=name)
 
 
-def test_one_session_serves_all(bundles: tuple[Bundle, Bundle]) -> None:
-    """A second one would hold the numbers again."""
-    counts = []
+@pytest.mark.parametrize(
+    ("affordable", "lanes"), [(0, 1), (1, 1), (1.9, 1), (2.1, 2), (2.9, 2), (3.1, 3), (99, 3)]
+)
+def test_lanes_fit_into_a_share_of_the_free_memory(
+    bundles: tuple[Bundle, Bundle],
+    affordable: float,
+    lanes: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     for bundle in bundles:
-        engine = MnnEngine(bundle.encoder, bundle.manifest.encoder, threads=2)
-        counts.append(len(engine.lanes(100)))
+        engine = MnnEngine(bundle.encoder, bundle.manifest.encoder, threads=3)
+        assert engine._session is not None
+        one = engine._session.memory()
+        free = FreeMemory(int(LANES_SHARE * affordable * one), "a test")
+        monkeypatch.setattr("minnow.engines.mnn.free_memory", lambda free=free: free)
+        found = engine.lanes(100)
+        assert len(found) == lanes
+        assert sum(lane.threads for lane in found) == 3
         engine.close()
-    assert counts == [2, 1]
+
+
+def test_a_session_knows_the_memory_of_its_weights(bundles: tuple[Bundle, Bundle]) -> None:
+    """Floats in `normal`, also before its first batch; whole numbers in `low`."""
+    for bundle in bundles:
+        sizes = []
+        for memory in (MemoryMode.NORMAL, MemoryMode.LOW):
+            engine = MnnEngine(bundle.encoder, bundle.manifest.encoder, memory=memory)
+            assert engine._session is not None
+            sizes.append(engine._session.memory())
+            engine.close()
+        shapes = tensor_shapes(network_of(bundle.manifest.encoder))
+        layers = [prod(size) for name, size in shapes.items() if name.startswith("layer.")]
+        normal, low = sizes
+        assert 2 * sum(layers) < normal - low < 4 * sum(layers)
 
 
 def test_another_file_of_numbers_is_noticed(bundles: tuple[Bundle, Bundle], tmp_path: Path) -> None:

@@ -32,7 +32,7 @@ from minnow.errors import EngineError
 from minnow.mnn_modules import import_mnn_package
 from minnow.model.head import POOLING_MASK
 from minnow.model.spec import Interface
-from minnow.resources import require_memory
+from minnow.resources import free_memory, require_memory
 from minnow.signals import uninterrupted
 
 if TYPE_CHECKING:
@@ -59,6 +59,8 @@ _TUNED_FAST_ON_BUFFERS = 1 << 4 | 1 << 6
 """MNN_GPU_TUNING_FAST and MNN_GPU_MEMORY_BUFFER, which a GPU reads in place of threads."""
 _BACKEND_OF_SESSION = 2
 """MNN's Interpreter::SessionInfoCode BACKENDS."""
+_MEMORY_OF_SESSION = 0
+"""MNN's Interpreter::SessionInfoCode MEMORY, in MiB."""
 
 ROUNDING, BY_BLOCK = 5, 2
 """MNN's hint DYNAMIC_QUANT_OPTIONS: a scale for each block of a token's activations, not for all.
@@ -116,6 +118,12 @@ def _flush() -> None:
 
 LANES = 4
 """The most sessions that work side by side: each has its own weights and memory."""
+LANES_SHARE = 4
+"""All lanes together take at most one part in so many of the memory that is free."""
+_LANES_ELSEWHERE = 2**30
+"""Bytes that they take at most where the system does not say what is free."""
+_MOST_GROWTH = 8
+"""How many times as large as its file a session can be: weights of 4 bits become floats."""
 
 
 class MnnEngine:
@@ -206,24 +214,26 @@ class MnnEngine:
         return found
 
     def lanes(self, batches: int) -> Sequence[MnnEngine]:
-        """Return sessions of one thread each, four at most, if there are enough batches.
+        """Return sessions that share out the threads, four at most, if there are enough batches.
 
         Two threads in two sessions do more than in one, where they wait for each other after
-        every operator. A session has weights of its own, so there is only one with "low" memory,
-        and for a model so large that its numbers are in a file of their own.
+        every operator. A session has weights of its own, so there are only as many as fit into a
+        quarter of the free memory, and just this one with "low" memory.
 
         Raises:
             EngineError: The engine is closed, or MNN cannot open the file again.
         """
         count = min(self.threads, LANES)
         alone = self.memory is MemoryMode.LOW or self._backend != "cpu"
-        alone = alone or self._model.outside is not None
         if count == 1 or alone or batches < count * BATCHES_PER_LANE:
             return (self,)
         with self._lock:
             if self._closed:
                 raise EngineError("This engine is closed.")
             if not self._lanes:
+                count = self._affordable_lanes(count)
+                if count < 2:
+                    return (self,)
                 shares = [self.threads // count + (i < self.threads % count) for i in range(count)]
                 self._lanes = tuple(
                     MnnEngine(
@@ -239,6 +249,16 @@ class MnnEngine:
                     for share in shares
                 )
             return self._lanes
+
+    def _affordable_lanes(self, count: int) -> int:
+        """Return how many lanes, of so many, fit into their share of memory; hold the lock."""
+        free = free_memory()
+        room = _LANES_ELSEWHERE if free is None else free.size // LANES_SHARE
+        if count * _MOST_GROWTH * self._model.size <= room:
+            return count  # without the time that a first resize takes
+        if self._session is None:
+            self._session = self._open()
+        return min(count, room // self._session.memory())
 
     def rest(self) -> None:
         """Free MNN's memory, that of the lanes too; the next `run` loads the same file again."""
@@ -322,6 +342,13 @@ class _Session:
                 f"encoder has {list(spec.inputs)} and {output}."
             )
         self._inputs = sorted(names)
+
+    def memory(self) -> int:
+        """Return the bytes of its weights, as they are in memory, and of its last batch."""
+        if self.shape is None:
+            self._resize((1, 1))  # makes floats of weights that are whole numbers
+        info = self._interpreter.getSessionInfo(self._session, _MEMORY_OF_SESSION)
+        return max(1, int(info * 2**20))
 
     def run(self, batch: TokenBatch) -> NDArray[np.float32]:
         if batch.shape != self.shape:
