@@ -12,8 +12,9 @@ from minnow.convert.mnn import convert_to_mnn
 from minnow.engines.base import TokenBatch
 from minnow.engines.mnn import MnnEngine
 from minnow.graph.encoder import build_graph
+from minnow.model.formulas import places_of
 from minnow.model.original import Original, read_original
-from minnow.model.reference import ReferenceModel, places_of
+from minnow.model.reference import ReferenceModel
 from minnow.recipe import RECIPES
 
 if TYPE_CHECKING:

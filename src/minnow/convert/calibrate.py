@@ -27,8 +27,7 @@ from minnow.convert.rounding import RoundedMatrix, SecondMoment, round_matrix
 from minnow.graph.multiplied import Multiplied, input_name
 from minnow.model.attention import attend, convolve, relative_bias
 from minnow.model.checkpoint import OUTPUT_PROJECTION, PROJECTION
-from minnow.model.network import Placement
-from minnow.model.reference import (
+from minnow.model.formulas import (
     activate,
     embed,
     multiply,
@@ -38,6 +37,7 @@ from minnow.model.reference import (
     places_of,
     states_by_distance,
 )
+from minnow.model.network import Placement
 from minnow.model.tensors import LazyTensors
 
 if TYPE_CHECKING:

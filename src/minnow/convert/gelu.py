@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from minnow.model.formulas import activate
 from minnow.model.network import Activation, LayerNorm, Placement
-from minnow.model.reference import activate
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
