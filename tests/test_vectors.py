@@ -8,7 +8,16 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from minnow.vectors import Pooling, Similarity, normalize, pool, rowwise_cosine, similarity
+from minnow.errors import InputError
+from minnow.vectors import (
+    Pooling,
+    Similarity,
+    normalize,
+    pairwise_similarity,
+    pool,
+    rowwise_cosine,
+    similarity,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -242,7 +251,27 @@ def test_sums_of_small_types_do_not_overflow(kind: Similarity, dtype: type) -> N
 
     np.testing.assert_allclose(table, similarity(rows.astype("f4"), rows.astype("f4"), kind))
     if kind is Similarity.COSINE:
-        np.testing.assert_allclose(table.diagonal(), 1, atol=1e-6)
+        np.testing.assert_allclose(table.diagonal(), 1, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", Similarity)
+@pytest.mark.parametrize(("a", "b"), [((2, 1), (3, 5)), ((4,), (3, 5)), ((2, 2, 5), (3, 5))])
+def test_vectors_of_other_widths_are_not_compared(
+    kind: Similarity, a: tuple[int, ...], b: tuple[int, ...]
+) -> None:
+    """NumPy would take one number for as many equal ones."""
+    for compare in (similarity, pairwise_similarity):
+        with pytest.raises(InputError, match=r"cannot be compared: give arrays of shape"):
+            compare(np.ones(a, np.float32), np.ones(b, np.float32), kind)
+
+
+@pytest.mark.parametrize("kind", Similarity)
+def test_pairs_need_as_many_rows(kind: Similarity) -> None:
+    one, two, three = (np.ones((rows, WIDTH), np.float32) for rows in (1, 2, 3))
+    assert pairwise_similarity(one, three, kind).shape == (3,)
+    assert pairwise_similarity(one[0], one[0], kind).shape == ()
+    with pytest.raises(InputError, match="cannot be compared"):
+        pairwise_similarity(two, three, kind)
 
 
 def test_similarity_is_cosine_by_default() -> None:

@@ -79,7 +79,15 @@ std::vector<std::pair<int64_t, int64_t>> select_where(IndexFile& file, const std
     sqlite3* handle = file.database.get();
     struct Guard {
         sqlite3* database;
-        ~Guard() { sqlite3_set_authorizer(database, nullptr, nullptr), sqlite3_progress_handler(database, 0, nullptr, nullptr); }
+        int quoted_texts = 0;
+        explicit Guard(sqlite3* handle) : database(handle) {  // no text in double quotation marks, which name columns
+            sqlite3_db_config(database, SQLITE_DBCONFIG_DQS_DML, -1, &quoted_texts);
+            sqlite3_db_config(database, SQLITE_DBCONFIG_DQS_DML, 0, nullptr);
+        }
+        ~Guard() {
+            sqlite3_db_config(database, SQLITE_DBCONFIG_DQS_DML, quoted_texts, nullptr);
+            sqlite3_set_authorizer(database, nullptr, nullptr), sqlite3_progress_handler(database, 0, nullptr, nullptr);
+        }
     };
     try {
         Statement(file.database, "SELECT 1 FROM json_each('[]')").run();  // made now: the authorizer would forbid it
@@ -99,6 +107,8 @@ std::vector<std::pair<int64_t, int64_t>> select_where(IndexFile& file, const std
             if ((of_sqlite->code & 0xff) == SQLITE_CORRUPT) throw;
             bool forbidden = (of_sqlite->code & 0xff) == SQLITE_AUTH || reason.find("prohibited") != reason.npos;
             if (forbidden) reason = "it may only compare columns";
+            bool is_text = reason.find("no such column") != reason.npos && where.find('"') != where.npos;
+            if (is_text) reason += "; texts stand in 'single quotation marks'";
         }
         throw Error("The filter '" + where + "' cannot be used: " + reason + " " + hint);
     }

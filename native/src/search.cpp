@@ -16,6 +16,10 @@ const size_t kDepth = 100, kMostHits = 1000, kCandidates = 50;
 const int kMostContext = 100;
 const char* const kHint = "Columns are file, name, source, metadata, heading, text, number, start, headings; values of "
                           "the metadata are metadata->>'name'.";
+// Only the columns that mean the same in the view `passages`: `id` there is that of a chunk.
+const char* const kByDocument = "SELECT first_chunk, chunks FROM "
+                                "(SELECT file, name, source, metadata, first_chunk, chunks FROM sources) AS passages";
+const int64_t kLast = days_of(10000, 1, 1) * kDay - 1;  // the last millisecond that SQLite has a name for
 const std::string kDate = "coalesce(json_extract(metadata, '$.date'), json_extract(metadata, '$.modified'))";
 const std::string kIsDate = kDate + " GLOB '[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]*'";
 
@@ -207,7 +211,7 @@ std::optional<Index::Ids> Index::allowed(const SearchOptions& asked) {
         add("julianday(" + kDate + ") >= julianday('" + iso_of(first, ' ') + "')");
     }
     if (!asked.until.empty()) {
-        end = period_of(asked.until, "until").second;
+        end = std::min(period_of(asked.until, "until").second, kLast);
         add("julianday(" + kDate + ") < julianday('" + iso_of(end, ' ') + "')");
         if (!asked.since.empty() && end <= first) throw Error("since " + asked.since + " is after until " + asked.until + ".");
     }
@@ -215,7 +219,7 @@ std::optional<Index::Ids> Index::allowed(const SearchOptions& asked) {
     auto narrow_by = [&](const std::string& condition, const Json& params) {
         std::vector<std::pair<int64_t, int64_t>> ranges;
         try {
-            ranges = select_where(file_, "SELECT first_chunk, chunks FROM sources", condition, params, kHint);
+            ranges = select_where(file_, kByDocument, condition, params, kHint);
         } catch (const Error& error) {  // the condition reads the texts of all chunks
             if (std::string(error.what()).find("no such column") == std::string::npos) throw;
             file_.read_table(kChunks, [](auto&) {});

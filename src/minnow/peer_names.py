@@ -166,6 +166,9 @@ class SentenceTransformerNames(TextEncoder):
         Returns:
             float32 of shape (rows, others); larger is more alike. A tensor where either argument
             is one, else an array.
+
+        Raises:
+            InputError: The widths differ.
         """
         found = similarity(as_numbers(a), as_numbers(b), self.embedding.similarity)
         return as_tensor(found) if is_tensor(a) or is_tensor(b) else found
@@ -179,6 +182,9 @@ class SentenceTransformerNames(TextEncoder):
 
         Returns:
             float32 of shape (rows,); a tensor where either argument is one, else an array.
+
+        Raises:
+            InputError: The widths or the numbers of rows differ; one row is compared with all.
         """
         found = pairwise_similarity(as_numbers(a), as_numbers(b), self.embedding.similarity)
         return as_tensor(found) if is_tensor(a) or is_tensor(b) else found

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from minnow.errors import InputError
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -154,8 +156,13 @@ def similarity(
 
     Returns:
         float32 of shape (rows, others).
+
+    Raises:
+        InputError: The widths differ, or an array has more than two axes.
     """
     a, b = (np.atleast_2d(rows).astype(np.float32, copy=False) for rows in (a, b))
+    if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[1]:
+        raise _incomparable(a, b)
     if kind is Similarity.COSINE:
         return normalize(a) @ normalize(b).T
     if kind is Similarity.DOT:
@@ -177,11 +184,26 @@ def pairwise_similarity(
 
     Returns:
         float32 of shape (rows,); of shape () for two vectors.
+
+    Raises:
+        InputError: The widths or the numbers of rows differ; one row is compared with all.
     """
     a, b = (rows.astype(np.float32, copy=False) for rows in (a, b))
+    counts = {np.atleast_2d(rows).shape[0] for rows in (a, b)} - {1}
+    if not 1 <= min(a.ndim, b.ndim) <= max(a.ndim, b.ndim) <= 2 or len(counts) > 1:
+        raise _incomparable(a, b)
+    if a.shape[-1] != b.shape[-1]:
+        raise _incomparable(a, b)
     if kind is Similarity.COSINE:
         a, b = normalize(a), normalize(b)
     if kind in (Similarity.COSINE, Similarity.DOT):
         return np.asarray((a * b).sum(-1), dtype=np.float32)
     order = 1 if kind is Similarity.MANHATTAN else 2
     return np.asarray(-np.linalg.norm(a - b, ord=order, axis=-1), dtype=np.float32)
+
+
+def _incomparable(a: Floats, b: Floats) -> InputError:
+    return InputError(
+        f"Vectors of shapes {a.shape} and {b.shape} cannot be compared: give arrays of shape "
+        "(rows, width), both of one model and of as many dimensions."
+    )

@@ -53,6 +53,9 @@ _FILTERS: tuple[dict[str, Any], ...] = (
     {"where": "number = :n AND length(text) > :least", "params": {"n": 1, "least": 30}},
     {"where": "text LIKE '%open eyes%'"},
     {"where": "1 = 0"},
+    {"where": "id = 6"},
+    {"where": "id IN (SELECT max(id) FROM passages WHERE heading != '')"},
+    {"where": '"text" LIKE \'%open eyes%\' AND [source] != "heading" -- "a"'},
     {"paths": ["./rivers/*.md"]},
     {"paths": ["kitchen", "?otes.txt"]},
     {"paths": ["**/1*.md"], "where": "number = 1"},
@@ -60,6 +63,8 @@ _FILTERS: tuple[dict[str, Any], ...] = (
     {"since": "2023-01", "until": "2024-05-30"},
     {"until": "2023-01-02T03:04:05Z"},
     {"since": "2001-09-09", "until": "2001-09-09"},
+    {"since": "2024-05", "until": "9999"},
+    {"until": "9999-12-31"},
     {"fold": True},
     {"context": 2},
     {"fusion": "rrf"},
@@ -67,6 +72,7 @@ _FILTERS: tuple[dict[str, Any], ...] = (
 )
 _REFUSED: tuple[dict[str, Any], ...] = (
     {"where": ""}, {"where": "1) OR (1"}, {"where": "nothing = 1"}, {"where": "id = ?"},
+    {"where": '"lang" = \'en\''}, {"where": 'source LIKE "rivers/%"'},
     {"where": "(SELECT 1 FROM meta)"}, {"where": "zeroblob(9) IS NULL"}, {"mode": "fuzzy"},
     {"fusion": "sum"}, {"since": "yesterday"}, {"since": "2024-13"}, {"paths": ["/"]},
     {"since": "2024", "until": "2023"}, {"context": 101},

@@ -58,6 +58,10 @@ def sources(index: Index, where: str, *values: Any) -> set[str]:
         ("text LIKE '%poissons%' OR metadata->>'lang' = 'en'", (), {"a", "c"}),
         ("number = 1 -- a comment", (), {"a", "b", "c", ""}),
         ("file = 'docs/a''b.txt'", (), {""}),
+        ('"heading" = \'Fische\'', (), {"b"}),
+        ('"text" NOT LIKE \'%Fisch%\' AND [name] != "heading" -- "a"', (), {"a", "c"}),
+        ("`name` = 'a' OR passages.name = 'b'", (), {"a", "b"}),
+        ("metadata->>'$.\"lang\"' = 'fr' AND source != '\"x\"'", (), {"c"}),
         ("0", (), set()),
         ("NULL", (), set()),
     ],
@@ -72,6 +76,28 @@ def test_what_is_allowed(
 def test_named_values(index: Index) -> None:
     hits = index.search("fish", where="metadata->>'lang' = :lang", params={"lang": "de"})
     assert [hit.source for hit in hits] == ["docs/rows.jsonl#b"]
+
+
+def test_an_id_is_that_of_a_chunk(index: Index) -> None:
+    """Documents have ids too, and a document of more than one chunk comes first here."""
+    Path("docs/a'b.txt").write_text("\n\n".join(f"{n} fish. " * 40 for n in range(9)))
+    run_index(index.store.path, Path("docs"))
+    every = index.select("1")
+    assert [hit.number for hit in every] != [1] * len(every)
+    for hit in every:
+        (alone,) = index.select("id = ?", (hit.id,))
+        assert (alone.source, alone.number) == (hit.source, hit.number)
+    last = "id = (SELECT max(id) FROM passages WHERE heading != '')"
+    assert index.select(last)[0].headings == ("Fische",)
+
+
+@pytest.mark.parametrize(
+    "where", ["\"lang\" = 'de'", 'source LIKE "docs/%"', "\"txet\" NOT LIKE 'a'"]
+)
+def test_marks_of_a_name_hold_no_text(index: Index, where: str) -> None:
+    """SQLite would take it for a text: a filter for nothing, or for all that is to be removed."""
+    with pytest.raises(InputError, match=r"no such column.*single quotation marks.*Columns are"):
+        index.select(where)
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,8 @@ from minnow.search.results import json_of, print_hits
 if TYPE_CHECKING:
     from pathlib import Path
 
-DATES = ("2023-12-31T23:59:59Z", "2024-05-02", "2024-05-31T22:00:00-04:00", "2024", None, 2024)
+DATES = ("2023-12-31T23:59:59Z", "2024-05-02", "2024-05-31T22:00:00-04:00", "2024", None, 2024,
+         "2024-05-01T10:00:00+0200", "2024-13-01")  # fmt: skip
 WORD = "river"
 
 
@@ -103,6 +104,12 @@ class TestDates:
             ({"since": "2024-05", "until": "2024-05"}, {"1"}),  # in UTC the other is of June
             ({"since": "2024-06-01", "until": "2024-06-01"}, {"2"}),
             ({"since": date(2024, 5, 2), "until": date(2024, 5, 2)}, {"1"}),
+            ({"since": "2024-05", "until": "9999"}, {"1", "2"}),
+            ({"since": "2024-05-01", "until": "9999-12-31"}, {"1", "2"}),
+            (
+                {"since": "2024-05-01", "until": datetime.max.replace(tzinfo=timezone.utc)},
+                {"1", "2"},
+            ),
             ({"since": datetime(2024, 6, 1, 2)}, {"2"}),  # noqa: DTZ001
             ({"since": datetime(2024, 6, 1, 2, 0, 1, tzinfo=timezone.utc)}, set()),
             (
@@ -118,7 +125,7 @@ class TestDates:
         assert found == expected
 
     def test_what_has_no_date_is_said(self, file: Path) -> None:
-        with pytest.warns(UserWarning, match="3 of 9 documents have no date"):
+        with pytest.warns(UserWarning, match="5 of 11 documents have no date"):
             sources(file, since="2020")
 
     @pytest.mark.parametrize("moment", ["", "May", "2024-13", "2024-05-32", "24", 2024, "0000"])

@@ -69,6 +69,29 @@ def test_an_index_of_truncated_vectors_belongs_to_its_model(
     assert asyncio.run(search())
 
 
+def test_a_first_chunk_under_a_heading_is_no_first_document(
+    served: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The page begins with a heading of the index; text files before it have none."""
+    monkeypatch.chdir(tmp_path)
+    names = {"a.txt": "fish sleep\n\n" * 300, "b.md": "# Minnows\n\nfish\n", "c.txt": "fish"}
+    docs = write_documents(tmp_path / "docs", {**names, **{f"d{n}.txt": "fish" for n in range(9)}})
+    done = run_minnow("index", docs.name, "-b", served.bundle.folder, "-o", "a.index", cwd=tmp_path)
+    assert done.code == 0, done.stderr
+
+    async def example() -> str:
+        from minnow.serve.service import Service  # it imports the extra `serve`
+
+        bundles, options = {"tiny": served.bundle}, EngineOptions(engine="mnn")
+        service = Service(Settings(), bundles, options, tmp_path / "a.index")
+        await service.start()
+        assert service.searcher is not None
+        await service.close()
+        return service.searcher.example
+
+    assert asyncio.run(example()) == "Minnows"
+
+
 def test_a_condition_in_sql(indexed: Running) -> None:
     body = {"query": "water", "where": "source LIKE ?", "params": ["%fish%"]}
     sources = [hit["source"] for hit in indexed.post("/search", body).json["hits"]]

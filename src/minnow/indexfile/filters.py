@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 import time
 from collections.abc import Mapping, Sequence
@@ -21,6 +22,12 @@ _FUNCTION_TABLES = {"json_each"}
 _FORBIDDEN = {"load_extension", "fts3_tokenizer", "zeroblob", "randomblob", "printf", "format"}
 _ACTIONS = {sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_FUNCTION}
 _STEPS = 1000
+_QUOTED = re.compile(
+    r"""'(?:[^']|'')*' | `(?:[^`]|``)*` | \[[^\]]*\] | --[^\n]* | /\*.*?(?:\*/|\Z)
+    | "(?P<name>(?:[^"]|"")*)" """,
+    re.DOTALL | re.VERBOSE,
+)
+"""What may hold a double quotation mark in SQL, and a name in such marks."""
 _TIMEOUT = 10.0
 
 
@@ -30,7 +37,8 @@ def select_where(
     """Return the rows of a query that fulfil a user's condition.
 
     It may read only the tables that their owners list as readable, and call only functions
-    without side effects; after 10 s it is stopped.
+    without side effects; after 10 s it is stopped. Words in double quotation marks are names of
+    columns and nothing else: SQLite takes those that name no column for texts, without an error.
 
     Args:
         store: The index.
@@ -47,11 +55,19 @@ def select_where(
         raise InputError("The filter is empty, or holds a NUL character.")
     with store.reading() as database:
         try:
-            return _select(database, query, where, parameters)
+            return _select(database, query, _QUOTED.sub(_name_only, where), parameters)
         except (sqlite3.Error, sqlite3.Warning, ValueError, OverflowError) as error:
             if "disk image is malformed" in str(error):
                 raise
             raise _rejected(where, error, hint) from error
+
+
+def _name_only(found: re.Match[str]) -> str:
+    """Return a piece of SQL with a name in marks that SQLite never takes for those of a text."""
+    if found["name"] is None:
+        return found[0]
+    name = found["name"].replace('""', '"').replace("`", "``")
+    return f"`{name}`"
 
 
 def _select(
@@ -90,4 +106,6 @@ def _rejected(where: str, error: Exception, hint: str) -> InputError:
         reason = f"it takes longer than {_TIMEOUT:.0f} s"
     if "not authorized" in reason or "prohibited" in reason:
         reason = "it may only compare columns"
+    if "no such column" in reason and '"' in where:
+        reason += "; texts stand in 'single quotation marks'"
     return InputError(f"The filter {where!r} cannot be used: {reason}. {hint}")

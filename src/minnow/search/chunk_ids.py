@@ -25,6 +25,11 @@ if TYPE_CHECKING:
 
 
 _LEAST_ROW_BYTES = 4
+_BY_DOCUMENT = (
+    "SELECT first_chunk, chunks FROM "
+    "(SELECT file, name, source, metadata, first_chunk, chunks FROM sources) AS passages"
+)
+"""Only the columns that mean the same in the view `passages`: `id` there is that of a chunk."""
 _HINT = (
     "Columns are file, name, source, metadata, heading, text, number, start, headings; "
     "values of the metadata are metadata->>'name'."
@@ -42,9 +47,8 @@ def allowed_ids(store: Store, where: str, parameters: Parameters = ()) -> Ids:
         InputError: It is not such a condition.
         IndexFileError, OutputError: The file cannot be read.
     """
-    by_source = "SELECT first_chunk, chunks FROM sources"
     try:
-        rows = select_where(store, by_source, where, parameters, _HINT)
+        rows = select_where(store, _BY_DOCUMENT, where, parameters, _HINT)
     except InputError as error:
         if "no such column" not in str(error):
             raise

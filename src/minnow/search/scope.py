@@ -27,8 +27,12 @@ MODIFIED = "modified"
 _DATE = (
     f"coalesce(json_extract(metadata, '$.date'), json_extract(metadata, '$.{MODIFIED}'))"
 )  # fmt: skip
-_IS_DATE = f"{_DATE} GLOB '[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]*'"
-"""SQLite would read "2024" as a day of the Julian calendar."""
+_IS_DATE = (
+    f"{_DATE} GLOB '[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]*' AND julianday({_DATE}) IS NOT NULL"
+)
+"""SQLite would read "2024" as a day of the Julian calendar, and cannot read an offset "+0200"."""
+
+_LAST = datetime.max.replace(tzinfo=timezone.utc)
 
 _MONTH = re.compile(r"(\d{4})(?:-(\d\d))?")
 _GLOB = re.compile(r"\*\*/|\*\*|\*|\?|[^*?]+")
@@ -99,24 +103,28 @@ def _within(since: Moment | None, until: Moment | None) -> Condition:
 def _period(moment: Moment, name: str) -> tuple[datetime, datetime]:
     """Return where a year, month, day or instant begins, and where the next one does.
 
+    After the year 9999 there is none; then it is the last instant.
+
     Raises:
         InputError: It is none of them.
     """
     try:
         if isinstance(moment, str) and (found := _MONTH.fullmatch(moment)):
             year, month = int(found[1]), int(found[2] or 1)
+            begin = datetime(year, month, 1, tzinfo=timezone.utc)
             months = 12 * year + month - 1 + (1 if found[2] else 12)
-            after = datetime(months // 12, months % 12 + 1, 1, tzinfo=timezone.utc)
-            return datetime(year, month, 1, tzinfo=timezone.utc), after
+            if months >= 12 * (_LAST.year + 1):
+                return begin, _LAST
+            return begin, datetime(months // 12, months % 12 + 1, 1, tzinfo=timezone.utc)
         if isinstance(moment, str):
             is_day = len(moment) == len("2024-05-31")
             moment = (date if is_day else datetime).fromisoformat(moment.replace("Z", "+00:00"))
         if isinstance(moment, datetime):
             instant = moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)
             instant = instant.astimezone(timezone.utc)
-            return instant, instant + timedelta(milliseconds=1)
+            return instant, instant + min(timedelta(milliseconds=1), _LAST - instant)
         day = datetime(moment.year, moment.month, moment.day, tzinfo=timezone.utc)
-        return day, day + timedelta(days=1)
+        return day, day + min(timedelta(days=1), _LAST - day)
     except (ValueError, OverflowError, AttributeError) as error:
         raise InputError(
             f"`{name}=` should be a date such as 2024-05-31, 2024-05 or 2024, not {moment!r:.60}."
@@ -128,7 +136,8 @@ def _warn_of_undated(database: sqlite3.Connection) -> None:
     every, dated = database.execute(question).fetchone()
     if dated < every:
         warnings.warn(
-            f"{every - dated} of {every} documents have no date and are left out: it would be "
-            f"`date` in their metadata, in ISO 8601, else `{MODIFIED}`, as files have it.",
+            f"{every - dated} of {every} documents have no date that can be read and are left out: "
+            f"it would be `date` in their metadata, such as 2024-05-31 or 2024-05-31T18:00+02:00, "
+            f"else `{MODIFIED}`, as files have it.",
             stacklevel=2,
         )
