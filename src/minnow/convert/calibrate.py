@@ -15,6 +15,7 @@ multipliers of its inputs (`minnow.convert.multipliers`).
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -37,14 +38,14 @@ from minnow.model.formulas import (
     places_of,
     states_by_distance,
 )
-from minnow.model.network import Placement
+from minnow.model.network import Block, Norm, Placement
 from minnow.model.tensors import LazyTensors
+from minnow.recipe import Grid
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
-    from minnow.model.network import Block, FeedForward, Network, Norm, WordsPart
-    from minnow.recipe import Grid
+    from minnow.model.network import FeedForward, Network, WordsPart
 
 Floats = NDArray[np.float32]
 DAMPING = 0.3
@@ -82,104 +83,138 @@ def round_network(
         MissingExtraError: The extra `convert` (scipy) is not installed.
     """
     rounded, multiplied = LazyTensors(tensors), Multiplied()
-    published = _Pass(network, tensors, rows, types)
-    candidate = _Pass(network, rounded, rows, types)
+    passes = _Passes(
+        _Pass(network, tensors, rows, types), _Pass(network, rounded, rows, types),
+        rounded, multiplied, grid_of,
+    )  # fmt: skip
+    published, candidate = passes.published, passes.candidate
     if network.words.width:
-        _fit_projection(PROJECTION, published, candidate, rounded, grid_of)
+        passes.project(PROJECTION)
         published.words, candidate.words = published.states, candidate.states
     for i, block in enumerate(network.blocks):
         progress(f"rounding layer {i + 1} of {len(network.blocks)}")
-        _round_block(block, f"layer.{i}", published, candidate, rounded, multiplied, grid_of)
+        _round_block(passes, block, f"layer.{i}")
     if network.projection:
         for each in (published, candidate):
             each.states = normalize_layer(each.states, network.final_norm, "final_norm", tensors)
-        _fit_projection(OUTPUT_PROJECTION, published, candidate, rounded, grid_of)
+        passes.project(OUTPUT_PROJECTION)
     return rounded, multiplied
 
 
-def _fit_projection(
-    name: str,
-    published: _Pass,
-    candidate: _Pass,
-    rounded: LazyTensors,
-    grid_of: Callable[[str], Grid],
-) -> None:
-    """Round a matrix that makes states of states, without a residual."""
-    given = candidate.states
-    target = published.linear(published.states, name)
-    _fit(name, target, given, _Inputs.of(given), rounded, grid_of(name))
-    published.states, candidate.states = target, candidate.linear(given, name)
-
-
-def _round_block(
-    block: Block,
-    name: str,
-    published: _Pass,
-    candidate: _Pass,
-    rounded: LazyTensors,
-    multiplied: Multiplied,
-    grid_of: Callable[[str], Grid],
-) -> None:
-    def fit(part: str, target: Floats, given: Floats, inputs: _Inputs) -> RoundedMatrix:
-        matrix = f"{name}.{part}"
-        return _fit(matrix, target, given, inputs, rounded, grid_of(matrix))
-
-    def add(
-        part: str, norms: tuple[Norm | None, Norm | None], wanted: Floats, given: Floats
-    ) -> None:
-        product = target = published.linear(wanted, f"{name}.{part}")
-        if norms[1] is None:  # what is added makes up for the states before it
-            target = product + (published.states - candidate.states)
-        fit(part, target, given, _Inputs.of(given))
-        stem = f"{name}.{part.removesuffix('_output')}"
-        published.add(product, block, norms, stem)
-        candidate.add(candidate.linear(given, f"{name}.{part}"), block, norms, stem)
-
-    def round_inputs(
-        parts: tuple[str, ...], norm: Norm | None, named: str, weighed: tuple[str, ...]
-    ) -> tuple[list[Floats], list[Floats]]:
-        """Round the matrices that read the states; return their published and rounded outputs.
-
-        Where the states are multiplied, the matrices of the `weighed` parts decide by what.
-        """
-        wanted = published.normed(block, norm, f"{name}.{named}")
-        given = candidate.normed(block, norm, f"{name}.{named}")
-        targets = [published.linear(wanted, f"{name}.{part}") for part in parts]
-        first = f"{name}.{parts[0]}"
-        grid, by = grid_of(first), _ONE
-        multiplies = grid.bits == MULTIPLIED_BITS
-        if multiplies:
-            weights = np.concatenate([rounded[f"{name}.{part}.weight"] for part in weighed])
-            by = choose_multipliers(given, weights, grid.block_in(given.shape[1]))
-            multiplied.inputs[input_name(first)] = by
-        inputs = _Inputs.of(given, by)
-        for part, target in zip(parts, targets, strict=True):
-            divided = fit(part, target, given, inputs)
-            if multiplies:
-                multiplied.weights.put(f"{name}.{part}", divided.values)
-        return targets, [candidate.linear(given, f"{name}.{part}") for part in parts]
-
+def _round_block(passes: _Passes, block: Block, name: str) -> None:
+    """Round a layer's matrices, and take both passes through it."""
+    published, candidate = passes.published, passes.candidate
     norm = block.attention_norm
-    targets, found = round_inputs(("query", "key", "value"), norm, "attention_norm", ("value",))
-    mixed = published.attend(targets, block, name), candidate.attend(found, block, name)
-    add("attention_output", (norm, block.attention_end_norm), mixed[0], mixed[1])
+    wanted, given = passes.round_inputs(
+        _Reading(block, norm, f"{name}.attention_norm", name, ("query", "key", "value"), ("value",))
+    )
+    mixed = published.attend(wanted, block, name), candidate.attend(given, block, name)
+    passes.add(block, (norm, block.attention_end_norm), f"{name}.attention_output", *mixed)
     norm, part = block.output_norm, block.feed_forward
     units = ("gate", "inner") if part.gated else ("inner",)
-    targets, found = round_inputs(units, norm, "output_norm", units)
-    wanted = _units(targets, part)
-    del targets  # these are the largest arrays of all: no two pairs of them at once
-    given = _units(found, part)
-    del found
-    add("output", (norm, block.output_end_norm), wanted, given)
+    wanted, given = passes.round_inputs(
+        _Reading(block, norm, f"{name}.output_norm", name, units, units)
+    )
+    wanted_units = _units(wanted, part)
+    del wanted  # these are the largest arrays of all: no two pairs of them at once
+    given_units = _units(given, part)
+    del given
+    passes.add(block, (norm, block.output_end_norm), f"{name}.output", wanted_units, given_units)
     if block.words:
-        gates = published.linear(published.states, f"{name}.words_gate")
-        fit("words_gate", gates, candidate.states, _Inputs.of(candidate.states))
-        inner = published.linear(published.words, f"{name}.words_inner")
-        fit("words_inner", inner, candidate.words, _Inputs.of(candidate.words))
-        wanted, given = (each.choose(block.words, name) for each in (published, candidate))
-        add("words_output", (None, block.words.end_norm), wanted, given)
+        passes.fit(f"{name}.words_gate", published.states, candidate.states)
+        passes.fit(f"{name}.words_inner", published.words, candidate.words)
+        chosen = published.choose(block.words, name), candidate.choose(block.words, name)
+        passes.add(block, (None, block.words.end_norm), f"{name}.words_output", *chosen)
     for each in (published, candidate):
         each.scale(block, name)
+
+
+@dataclass(frozen=True)
+class _Reading:
+    """Matrices of a layer that read its states.
+
+    Attributes:
+        block: The layer.
+        norm: What normalises the states first, in a pre-norm layer.
+        norm_name: Its name.
+        name: The layer's name.
+        parts: The matrices.
+        weighed: Those that decide by what the states are multiplied, where they are.
+    """
+
+    block: Block
+    norm: Norm | None
+    norm_name: str
+    name: str
+    parts: tuple[str, ...]
+    weighed: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _Passes:
+    """Both passes, as far as the same place, and what rounding has made so far."""
+
+    published: _Pass
+    candidate: _Pass
+    rounded: LazyTensors
+    multiplied: Multiplied
+    grid_of: Callable[[str], Grid]
+
+    def fit(self, name: str, wanted: Floats, given: Floats) -> None:
+        """Round a matrix of some inputs of both passes."""
+        target = self.published.linear(wanted, name)
+        _fit(name, target, given, _Inputs.of(given), self.rounded, self.grid_of(name))
+
+    def project(self, name: str) -> None:
+        """Round a matrix that makes states of states, without a residual."""
+        given, target = self.candidate.states, self.published.linear(self.published.states, name)
+        _fit(name, target, given, _Inputs.of(given), self.rounded, self.grid_of(name))
+        self.published.states, self.candidate.states = target, self.candidate.linear(given, name)
+
+    def add(
+        self,
+        block: Block,
+        norms: tuple[Norm | None, Norm | None],
+        name: str,
+        wanted: Floats,
+        given: Floats,
+    ) -> None:
+        """Round the matrix at the end of a part, and add its output to the states of both passes.
+
+        Args:
+            block: The layer.
+            norms: The norm of the part, and that of its output.
+            name: The matrix.
+            wanted: Its inputs in the published pass.
+            given: Its inputs in the rounded pass.
+        """
+        product = target = self.published.linear(wanted, name)
+        if norms[1] is None:  # what is added makes up for the states before it
+            target = product + (self.published.states - self.candidate.states)
+        _fit(name, target, given, _Inputs.of(given), self.rounded, self.grid_of(name))
+        stem = name.removesuffix("_output")
+        self.published.add(product, block, norms, stem)
+        self.candidate.add(self.candidate.linear(given, name), block, norms, stem)
+
+    def round_inputs(self, reading: _Reading) -> tuple[list[Floats], list[Floats]]:
+        """Round the matrices that read the states; return their published and rounded outputs."""
+        published, candidate, rounded = self.published, self.candidate, self.rounded
+        names = [f"{reading.name}.{part}" for part in reading.parts]
+        wanted = published.normed(reading.block, reading.norm, reading.norm_name)
+        given = candidate.normed(reading.block, reading.norm, reading.norm_name)
+        targets = [published.linear(wanted, name) for name in names]
+        grid, by = self.grid_of(names[0]), _ONE
+        multiplies = grid.bits == MULTIPLIED_BITS
+        if multiplies:
+            weighed = [rounded[f"{reading.name}.{part}.weight"] for part in reading.weighed]
+            by = choose_multipliers(given, np.concatenate(weighed), grid.block_in(given.shape[1]))
+            self.multiplied.inputs[input_name(names[0])] = by
+        inputs = _Inputs.of(given, by)
+        for name, target in zip(names, targets, strict=True):
+            divided = _fit(name, target, given, inputs, rounded, self.grid_of(name))
+            if multiplies:
+                self.multiplied.weights.put(name, divided.values)
+        return targets, [candidate.linear(given, name) for name in names]
 
 
 def _units(outputs: Sequence[Floats], part: FeedForward) -> Floats:
