@@ -169,6 +169,23 @@ def _no_waiting_for_disks() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _few_probes() -> Iterator[None]:
+    """Prove conversions on few texts, except in tests with the marker `whole_proof`."""
+    from fakes.probes import few_probes
+
+    with few_probes():
+        yield
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[object]:
+    from fakes.probes import take
+
+    with take(whole=item.get_closest_marker("whole_proof") is not None):
+        return (yield)
+
+
 @pytest.fixture(scope="session")
 def bundle_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BundleStore]:
     """Converted tiny bundles, each made once and shared by all workers; for reading only."""

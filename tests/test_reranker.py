@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 pytestmark = [
+    pytest.mark.whole_proof,
     pytest.mark.extra("convert", "sentence-transformers"),
     pytest.mark.filterwarnings("ignore"),
 ]

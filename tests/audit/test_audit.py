@@ -153,6 +153,7 @@ def one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(trying, "thread_counts", lambda: (1,))
 
 
+@pytest.mark.whole_proof
 @pytest.mark.parametrize("how", RIGHT.values(), ids=RIGHT)
 def test_what_is_right(how: dict[str, Any], published: Callable[..., AuditReport]) -> None:
     report = published(**how)

@@ -114,8 +114,9 @@ def test_the_manifest_says_where_it_comes_from(model: Path, tmp_path: Path) -> N
     assert b"shop" in (tmp_path / "out/encoder.mnn").read_bytes()
 
 
-def test_the_parity_covers_threads_and_batches(bundle_store: BundleStore) -> None:
-    parity = bundle_store.bundle(RECIPES["fp16"]).manifest.parity
+@pytest.mark.whole_proof
+def test_the_parity_covers_threads_and_batches(model: Path, tmp_path: Path) -> None:
+    parity = convert(str(model), tmp_path / "out").manifest.parity
     ways = {(min(run.threads, 2), run.batching) for run in parity.runs}
     assert ways == {(1, "one by one"), (1, "mixed"), (2, "one by one"), (2, "mixed")}
     assert parity.texts >= 64
@@ -130,6 +131,7 @@ def test_the_conversion_log_names_no_folder_of_this_machine(bundle_store: Bundle
     assert str(bundle_store.folder) not in log
 
 
+@pytest.mark.whole_proof
 @pytest.mark.parametrize(
     ("recipe", "family", "interface"),
     pairwise(list(RECIPES), ["bert", "roberta", "distilbert"], EMBEDDING_INTERFACES),

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 pytestmark = [
+    pytest.mark.whole_proof,
     pytest.mark.extra("convert", "sentence-transformers"),
     pytest.mark.filterwarnings("ignore"),
 ]

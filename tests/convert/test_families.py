@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from minnow.model.network import Rotary
 
 pytestmark = [
+    pytest.mark.whole_proof,
     pytest.mark.extra("convert", "sentence-transformers"),
     pytest.mark.filterwarnings("ignore"),
 ]

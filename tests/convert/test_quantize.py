@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from minnow.engines.base import MemoryName
     from minnow.recipe import Recipe
 
-pytestmark = pytest.mark.extra("convert")
+pytestmark = [pytest.mark.extra("convert"), pytest.mark.whole_proof]
 
 WHOLE = [name for name, recipe in RECIPES.items() if recipe.rounds]
 FLOATS = replace(RECIPES["fp32"], exact_gelu=False)

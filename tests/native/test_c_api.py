@@ -18,6 +18,7 @@ from fakes.bundles import PROMPTS
 from fakes.checkpoint import write_model, write_reranker
 from fakes.native import (
     ANDROID,
+    LAUNCHER,
     NATIVE,
     STRICT,
     compile_bridge,
@@ -74,7 +75,8 @@ def test_cmake_builds_the_bridge_without_mnn(tmp_path: Path) -> None:
     """It is the build file of Android, whose library has segments for pages of 16 KB."""
     include = " ".join(flag for flag in jni_flags() if flag.startswith("-isystem"))
     quick = ("-DCMAKE_BUILD_TYPE=Debug", "-DCMAKE_CXX_FLAGS_DEBUG=-O0")
-    flags = ("-DMNN_ROOT=", *quick, f"-DCMAKE_CXX_FLAGS={include}")
+    once = f"-DCMAKE_CXX_COMPILER_LAUNCHER={LAUNCHER}"
+    flags = ("-DMNN_ROOT=", *quick, once, f"-DCMAKE_CXX_FLAGS={include}")
     run_tool("cmake", "-S", str(ANDROID / "cpp"), "-B", str(tmp_path), *flags)
     run_tool("cmake", "--build", str(tmp_path))
     program = tmp_path / "minnow/minnow-embed"
@@ -182,6 +184,7 @@ class TestCalled:
             str(tmp_path),
             f"-DMNN_ROOT={mnn_root()}",
             "-DCMAKE_BUILD_TYPE=Debug",
+            f"-DCMAKE_CXX_COMPILER_LAUNCHER={LAUNCHER}",
         )
         run_tool("cmake", "--build", str(tmp_path))
         command = [str(tmp_path / "minnow-embed"), str(bundle.folder), "a"]

@@ -63,7 +63,7 @@ LANGUAGES = (
     "🐋🏳️‍🌈👩🏽‍🚀 🇩🇪🇫🇷 ©️®‍™",
 )
 _SPECIALS = ["<s>", "<pad>", "</s>", "<unk>"]
-_EVERYTHING = [chr(c) for c in range(1, 0x110000) if not 0xD800 <= c < 0xE000]
+_EVERYTHING = "".join(map(chr, (*range(1, 0xD800), *range(0xE000, 0x110000))))
 _PARTS = (
     " ", "  ", "\n", "\r\n", "\t", "\u3000", "\u2028", "\x85", "a", "A", "'s", "'S", "'ſ", "'ll",
     "12", "3456", "½", "é", "e\u0301", "a\u0327\u0301", "한", "ᄒ", "ᅡ", "ᆫ", "\u200d", "©\u200d®",

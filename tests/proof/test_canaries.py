@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float32]
 
-pytestmark = pytest.mark.extra("convert")
+pytestmark = [pytest.mark.extra("convert"), pytest.mark.whole_proof]
 
 
 @pytest.fixture(scope="module")

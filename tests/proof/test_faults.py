@@ -102,6 +102,7 @@ def test_wrong_pooling(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "cosine" in message
 
 
+@pytest.mark.whole_proof
 def test_permuted_vocabulary_in_the_bundle(
     model: Path, recipe: Recipe, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -14,7 +14,7 @@ from minnow.proof.references import CheckpointReference, check_reference, stored
 if TYPE_CHECKING:
     from pathlib import Path
 
-pytestmark = pytest.mark.extra("convert")
+pytestmark = [pytest.mark.extra("convert"), pytest.mark.whole_proof]
 
 
 def test_probes_are_computed_once(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-pytestmark = [pytest.mark.extra("llama-cpp"), pytest.mark.extra("convert")]
+pytestmark = [pytest.mark.extra("llama-cpp"), pytest.mark.extra("convert"), pytest.mark.whole_proof]
 
 PROMPTS = {"query": "query: ", "passage": "passage: "}
 

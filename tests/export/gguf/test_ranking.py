@@ -21,7 +21,7 @@ from minnow.recipe import RECIPES
 if TYPE_CHECKING:
     from pathlib import Path
 
-pytestmark = pytest.mark.extra("convert", "llama-cpp")
+pytestmark = [pytest.mark.extra("convert", "llama-cpp"), pytest.mark.whole_proof]
 
 QUERY = "how do small fish sleep"
 DOCUMENTS = ("the small fish sleep", "", "a big red river", "water " * 30, "one two three")

@@ -118,7 +118,7 @@ class TestWhatIsWritten:
         assert record["recipe"]["precision"] == "fp16"
         assert record["prompts"] == {"query": 'say "fish": '}
         assert (record["max_tokens"], record["width"], record["words"]) == (24, 32, "bf16")
-        assert record["parity"]["texts"] > 100
+        assert record["parity"]["texts"] > 20
         assert {run["threads"] > 1 for run in record["parity"]["runs"]} == {False, True}
 
     def test_the_card_shows_how(self, exported: Export) -> None:
