@@ -179,7 +179,7 @@ def _few_probes() -> Iterator[None]:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_protocol(item: pytest.Item) -> Iterator[object]:
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
     from fakes.probes import take
 
     with take(whole=item.get_closest_marker("whole_proof") is not None):

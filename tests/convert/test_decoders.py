@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 pytestmark = [
-    pytest.mark.whole_proof,
     pytest.mark.extra("convert", "sentence-transformers"),
     pytest.mark.filterwarnings("ignore"),
 ]
@@ -34,6 +33,7 @@ TEXTS = ["how do fish sleep", "the river", "not the lamp, the water of the river
 
 @pytest.mark.transformers_5
 @pytest.mark.parametrize(("family", "precision"), [("qwen3", "fp32"), ("gemma3", "fp16")])
+@pytest.mark.whole_proof
 def test_a_published_repository_gives_the_vectors_of_sentence_transformers(
     family: str, precision: str, tmp_path: Path
 ) -> None:

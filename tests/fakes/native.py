@@ -27,7 +27,7 @@ UNICODE = "14.0.0"
 STRICT = ("-std=c++17", "-O1", "-Wall", "-Wextra", "-Werror", "-pthread")
 OWN = tuple(os.environ.get("CXXFLAGS", "").split())
 """Flags of this machine, such as the ABI of an MNN that a wheel holds; CMake reads them too."""
-SANITIZE = ("-O0", "-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-g")
+SANITIZE = ("-O0", "-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-g1")
 TOKENIZER = (
     "src/json.cpp",
     "src/model.cpp",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 from fakes.checkpoint import CONFIGS, write_model
+from fakes.pairs import pairwise
 
 from minnow.graph.embedded import OUTPUT, build_embedded_graph, embedded_inputs
 from minnow.graph.packed import pack_table
@@ -30,9 +31,11 @@ def original(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     return read_original(resolve(str(write_model(folder / "model", family=request.param))))
 
 
-@pytest.mark.parametrize("pooling", list(Pooling), ids=lambda pooling: pooling.value)
-@pytest.mark.parametrize("packs", [False, True], ids=["floats", "packed"])
-@pytest.mark.parametrize("long", [False, True], ids=["short", "long"])
+@pytest.mark.parametrize(
+    ("original", "pooling", "packs", "long"),
+    pairwise([*CONFIGS], [*Pooling], [False, True], [False, True]),
+    indirect=["original"],
+)
 def test_it_gives_the_references_vectors(
     original: Original, pooling: Pooling, packs: bool, long: bool
 ) -> None:

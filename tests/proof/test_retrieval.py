@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from fakes.bundles import BundleStore
     from numpy.typing import NDArray
 
-pytestmark = [pytest.mark.extra("convert"), pytest.mark.whole_proof]
+pytestmark = [pytest.mark.extra("convert")]
 
 PROMPTS = {"query": "ask: ", "document": "said: "}
 

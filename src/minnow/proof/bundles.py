@@ -191,9 +191,12 @@ def _run(
             return session.together([probes[i] for i in batch])
 
     batches = mixed_batches(lengths)
+    # With one thread, lengths follow each other in any order. To prepare for another length takes
+    # several threads longer than to run a short text, so that they get texts of a length in turn.
+    order = sorted(range(len(probes)), key=lambda i: lengths[i] if threads > 1 else i)
     workers = ThreadPoolExecutor(len(sessions))
     try:
-        singles = np.stack(list(workers.map(alone, probes)))
+        singles = np.stack(list(workers.map(alone, [probes[i] for i in order])))[np.argsort(order)]
         found = list(workers.map(together, batches))
     finally:
         workers.shutdown(cancel_futures=True)
