@@ -60,7 +60,9 @@ def check(folder: Path, given: Original, *, halves: bool = False) -> None:
             tensors["relative_bias"] = rows
     for name, values in expected.items():
         rounded = values.astype(np.float16) if halves and values.ndim > 1 else values
-        np.testing.assert_array_equal(found[name], rounded, err_msg=name)
+        # A packed table is turned back by a product, whose last bits depend on its rows.
+        tolerance = 1e-6 if name == "embeddings.position" and not halves else 0
+        np.testing.assert_allclose(found[name], rounded, 0, tolerance, err_msg=name)
 
 
 @pytest.mark.parametrize("family", CONFIGS)
