@@ -22,7 +22,7 @@ import sys
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -36,6 +36,7 @@ from minnow.errors import MinnowError, ParityError
 from minnow.model.source import resolve
 from minnow.model.spec import Interface
 from minnow.recipe import RECIPES
+from minnow.records import replace
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

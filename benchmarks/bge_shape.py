@@ -16,7 +16,6 @@ import shutil
 import sys
 import tempfile
 import time
-from dataclasses import replace
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
@@ -27,6 +26,7 @@ from minnow import RECIPES
 from minnow.convert import convert
 from minnow.model.source import resolve
 from minnow.recipe import Rounding
+from minnow.records import replace
 
 
 def write_shape(folder: Path) -> None:

@@ -15,7 +15,6 @@ import json
 import statistics
 import tempfile
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from unittest import mock
@@ -30,6 +29,7 @@ from minnow.model.original import read_original
 from minnow.model.source import resolve
 from minnow.proof.references import CheckpointReference
 from minnow.recipe import RECIPES, Rounding
+from minnow.records import replace
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

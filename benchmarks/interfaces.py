@@ -24,8 +24,7 @@ from minnow.graph.encoder import build_graph
 from minnow.model.checkpoint import tensor_shapes
 from minnow.model.families import network_of
 from minnow.model.head import Head
-from minnow.model.network import Activation
-from minnow.model.spec import EncoderSpec, Interface
+from minnow.model.spec import Activation, EncoderSpec, Interface
 from minnow.recipe import RECIPES
 from minnow.vectors import Pooling, normalize, pool
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from dataclasses import replace
 from multiprocessing import get_context
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -28,6 +27,7 @@ from minnow.model.original import Original
 from minnow.model.spec import EmbeddingSpec
 from minnow.model.tokenizer_adoption import SourceTokenizer
 from minnow.recipe import RECIPES, Rounding
+from minnow.records import replace
 from minnow.vectors import Pooling
 
 Process = get_context("spawn").Process

@@ -18,7 +18,6 @@ from __future__ import annotations
 import os
 import sys
 import time
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from statistics import median
@@ -42,6 +41,7 @@ from minnow.model.families import network_of
 from minnow.model.original import Original, read_tokenizer
 from minnow.model.spec import EmbeddingSpec
 from minnow.recipe import RECIPES, Rounding
+from minnow.records import replace
 from minnow.vectors import Pooling
 
 if TYPE_CHECKING:

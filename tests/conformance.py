@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -20,6 +20,7 @@ from minnow.engines.lanes import run_batches
 from minnow.errors import EngineError, InputError
 from minnow.model.reference import ReferenceModel
 from minnow.model.spec import EncoderSpec
+from minnow.records import replace
 from minnow.vectors import Similarity
 
 if TYPE_CHECKING:

@@ -9,7 +9,6 @@ import math
 import os
 import socket
 import tempfile
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -41,6 +40,7 @@ from minnow.errors import BundleError
 from minnow.model.spec import Choices, EmbeddingSpec, EncoderSpec, Interface
 from minnow.parity import Parity, ParityRun
 from minnow.recipe import RECIPES, Graph, Precision, Recipe
+from minnow.records import replace
 from minnow.sealing import FileRecord, sha256
 
 if TYPE_CHECKING:
@@ -327,6 +327,19 @@ class TestCheckFiles:
         monkeypatch.setattr(sealing, "open_regular", refuse)
         with pytest.raises(BundleError, match=r"cannot be read \(Input/output error\)"):
             bundle.check_files()
+
+    @pytest.mark.parametrize("name", OLD)
+    def test_encoders_are_checked_while_other_files_are_read(self, folder: Path, name: str) -> None:
+        bundle, entered = Bundle.open(folder), False
+        with bundle.checking_encoders():
+            assert (folder / TOKENIZER).read_bytes() == OLD[TOKENIZER]
+        (folder / name).write_bytes(b"x" * len(OLD[name]))
+        with (
+            pytest.raises(BundleError, match=f"{name} has changed since it was sealed"),
+            bundle.checking_encoders(),
+        ):
+            entered = True
+        assert entered == (name == ENCODER)  # what the block may read was checked before
 
     def test_files_that_the_manifest_does_not_list_are_nobodys_business(self, folder: Path) -> None:
         (folder / "notes.txt").write_text("mine")

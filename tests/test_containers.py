@@ -13,8 +13,7 @@ from fakes.engine import FakeEngine
 
 from minnow.embedder import Embedder
 from minnow.errors import InputError
-from minnow.model.network import Activation
-from minnow.model.spec import EmbeddingSpec, EncoderSpec
+from minnow.model.spec import Activation, EmbeddingSpec, EncoderSpec
 from minnow.model.tokenizer import TextTokenizer
 from minnow.options import PeerOptions, PeerSettings, split_arguments
 from minnow.vectors import Pooling

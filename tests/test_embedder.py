@@ -6,7 +6,6 @@ import random
 import threading
 import warnings
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,9 +19,9 @@ from minnow import pipeline as module
 from minnow.embedder import Embedder, TruncationWarning
 from minnow.engines import TokenBatch
 from minnow.errors import EngineError, InputError
-from minnow.model.network import Activation
-from minnow.model.spec import EmbeddingSpec, EncoderSpec, Interface
+from minnow.model.spec import Activation, EmbeddingSpec, EncoderSpec, Interface
 from minnow.model.tokenizer import TextTokenizer
+from minnow.records import replace
 from minnow.vectors import Pooling, Similarity
 
 if TYPE_CHECKING:

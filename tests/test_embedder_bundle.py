@@ -6,7 +6,6 @@ import random
 import shutil
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,6 +25,7 @@ from minnow.model.embedding import read_embedding_spec
 from minnow.model.families import network_of
 from minnow.model.source import resolve
 from minnow.model.spec import Interface
+from minnow.records import replace
 from minnow.vectors import Similarity
 
 if TYPE_CHECKING:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -37,6 +36,7 @@ from minnow.model.reference import ReferenceModel
 from minnow.model.spec import Choices, PairTruncation, ScoreActivation
 from minnow.parity import Measure
 from minnow.recipe import RECIPES, Grid
+from minnow.records import replace
 
 if TYPE_CHECKING:
     from pathlib import Path

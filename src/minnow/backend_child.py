@@ -6,6 +6,8 @@ import statistics
 import time
 from typing import TYPE_CHECKING
 
+from msgspec.structs import asdict
+
 from minnow.backend_choice import ENOUGH, CanaryReply, CanaryRequest
 from minnow.bundle import Bundle
 from minnow.canaries import read_canaries
@@ -54,7 +56,7 @@ def _run(request: CanaryRequest) -> CanaryReply:
     canaries = None if part is None else read_canaries(part)
     if part is None or canaries is None:
         raise BundleError(f"{request.folder} was replaced since it was opened. Open it again.")
-    with open_part(part, EngineOptions("mnn", request.threads, **vars(request.mode))) as opened:
+    with open_part(part, EngineOptions("mnn", request.threads, **asdict(request.mode))) as opened:
         rows = canaries.run(opened)
         times: list[float] = []
         while len(times) < request.rounds and sum(times) < ENOUGH:

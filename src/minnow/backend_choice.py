@@ -10,12 +10,13 @@ from __future__ import annotations
 import hashlib
 import platform
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 import numpy as np
+from msgspec.structs import asdict
 
 from minnow.bundle import MANIFEST
 from minnow.caches import CHOICES, cache_folder
@@ -26,6 +27,7 @@ from minnow.files import read_regular, whole_file
 from minnow.modes import DEFAULT, distinct_modes, is_proven
 from minnow.processes import python_command
 from minnow.record_json import read_json
+from minnow.records import replace
 from minnow.sealing import stated_digest
 from minnow.workers import Worker
 
@@ -292,7 +294,7 @@ def _remember(path: Path, choice: BackendChoice) -> None:
 
 
 def _opened_as(options: EngineOptions, mode: Mode) -> EngineOptions:
-    return replace(options, **vars(mode))
+    return replace(options, **asdict(mode))
 
 
 class _Trials:

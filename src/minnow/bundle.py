@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field, fields, replace
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import TYPE_CHECKING, Literal
 
 import msgspec
+from msgspec import Struct, field
+from msgspec.structs import force_setattr
 
 from minnow.errors import BundleError
 from minnow.files import restore_if_missing, writing
@@ -29,6 +31,7 @@ from minnow.model.spec import (
 from minnow.parity import Measure, Parity
 from minnow.recipe import Recipe, check_recipe
 from minnow.record_json import from_json, to_json
+from minnow.records import replace
 from minnow.sealing import (
     FileRecord,
     check_record,
@@ -61,8 +64,7 @@ CARD = "README.md"
 _READ = (ENCODER, ENCODER + WEIGHTS, TOKENIZER)
 
 
-@dataclass(frozen=True)
-class SourceRecord:
+class SourceRecord(Struct, frozen=True):
     """Source of the model.
 
     Attributes:
@@ -97,8 +99,7 @@ class SourceRecord:
         return f"https://huggingface.co/{self.model_id}" if self.model_id else "#attribution"
 
 
-@dataclass(frozen=True)
-class FixedShape:
+class FixedShape(Struct, frozen=True):
     """An encoder that takes one shape only, for accelerators that need that.
 
     Attributes:
@@ -114,8 +115,7 @@ class FixedShape:
     parity: Parity
 
 
-@dataclass(frozen=True)
-class Manifest:
+class Manifest(Struct, frozen=True):
     """All that is known of a bundle; `minnow.json` is its JSON form.
 
     Attributes:
@@ -154,19 +154,19 @@ class Manifest:
         """Raise the format where readers of an older one would give other vectors."""
         beside = any(name.endswith(f".mnn{WEIGHTS}") for name in self.files)
         if beside or self.encoder.powers or self.encoder.stream > 1:
-            object.__setattr__(self, "format", 8)
+            force_setattr(self, "format", 8)
         elif self.encoder.stream != 1:
-            object.__setattr__(self, "format", 7)
+            force_setattr(self, "format", 7)
         elif self.reranking is not None:
-            object.__setattr__(self, "format", 6)
+            force_setattr(self, "format", 6)
         elif self.queries is not None:
-            object.__setattr__(self, "format", 5)
+            force_setattr(self, "format", 5)
         elif not self.embedding.include_prompt:
-            object.__setattr__(self, "format", 4)
+            force_setattr(self, "format", 4)
         elif not self.embedding.head.is_plain:
-            object.__setattr__(self, "format", 3)
+            force_setattr(self, "format", 3)
         elif self.embedding.truncate_dim is not None:
-            object.__setattr__(self, "format", 2)
+            force_setattr(self, "format", 2)
 
     @property
     def encoder_files(self) -> dict[str, FileRecord]:
@@ -200,8 +200,7 @@ class Manifest:
         return self.embedding.head.width(self.encoder.width)
 
 
-@dataclass(frozen=True)
-class Bundle:
+class Bundle(Struct, frozen=True):
     """A sealed bundle on disk.
 
     Attributes:
@@ -316,7 +315,31 @@ class Bundle:
         Raises:
             BundleError: Files are missing or have changed; all of them are named.
         """
-        faults = file_faults(self.folder, self.manifest.files)
+        self._refuse(file_faults(self.folder, self.manifest.files))
+
+    @contextmanager
+    def checking_encoders(self) -> Iterator[None]:
+        """Compare every file as `check_files` does: those of the encoders while the block runs.
+
+        A thread reads those, and hashes them without Python's lock. The block may read all others.
+
+        Raises:
+            BundleError: As `check_files`; before the block, or at its end.
+        """
+        encoders: dict[str, FileRecord] = {}
+        others: dict[str, FileRecord] = {}
+        for name, record in self.manifest.files.items():
+            part = encoders if name.endswith((".mnn", f".mnn{WEIGHTS}")) else others
+            part[name] = record
+        with ThreadPoolExecutor(1, thread_name_prefix="minnow-hash") as thread:
+            found = thread.submit(file_faults, self.folder, encoders)
+            faults = file_faults(self.folder, others)
+            if faults:
+                self._refuse(faults | found.result())
+            yield
+            self._refuse(found.result())
+
+    def _refuse(self, faults: Mapping[str, str]) -> None:
         if faults:
             raise BundleError(
                 f"{self.folder} is not the bundle that was proven: {'; '.join(faults.values())}. "
@@ -341,7 +364,7 @@ def _decode_manifest(content: bytes, path: Path) -> Manifest:
             raise BundleError(
                 f"{path} has format {version}; this minnow reads up to {FORMAT}. Update minnow."
             )
-        check_record(content, {each.name for each in fields(Manifest)})
+        check_record(content, set(Manifest.__struct_fields__))
         manifest = from_json(content, Manifest)
         check_recipe(manifest.recipe)
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:

@@ -17,9 +17,10 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from minnow.errors import OutputError
 
@@ -39,8 +40,7 @@ _COMPANIONS = ("-wal", "-shm", "-journal")
 KINDS = ("bundle", "choice", "engine", "machine", "vectors", "form")
 
 
-@dataclass(frozen=True)
-class CacheEntry:
+class CacheEntry(Struct, frozen=True):
     """One thing that the cache holds.
 
     Attributes:

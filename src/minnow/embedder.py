@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from contextlib import nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +22,7 @@ from minnow.model_cache import (
 from minnow.options import EncodeOptions, OnTruncate, Role, split_arguments
 from minnow.peer_names import SentenceTransformerNames
 from minnow.pipeline import Pipeline
+from minnow.records import replace
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -182,11 +183,13 @@ class Embedder(SentenceTransformerNames):
         opened: list[Self] = []
         try:
             with bundle.unchanged():
-                if check_files:
-                    bundle.check_files()
-                for part in bundle.parts:
+                with bundle.checking_encoders() if check_files else nullcontext():
+                    tokenizers = [
+                        _tokenizer_of(p.folder, p.manifest.embedding) for p in bundle.parts
+                    ]
+                for part, tokenizer in zip(bundle.parts, tokenizers, strict=True):
                     embedder, reason = open_chosen(
-                        options, part, partial(cls._open_part, part), _CHECK
+                        options, part, partial(cls._open_part, part, tokenizer), _CHECK
                     )
                     opened.append(embedder)
                     embedder.on_truncate, embedder._reason = on_truncate, reason
@@ -204,6 +207,7 @@ class Embedder(SentenceTransformerNames):
     def _open_part(
         cls,
         bundle: Bundle,
+        tokenizer: TextTokenizer,
         options: EngineOptions,
         model: bytes | None = None,
         interface: Interface | None = None,
@@ -211,7 +215,8 @@ class Embedder(SentenceTransformerNames):
         manifest = bundle.manifest
         return cls.from_files(
             bundle.folder, manifest.encoder, manifest.embedding, options, model=model,
-            interface=interface or manifest.recipe.interface, on_truncate="ignore",
+            tokenizer=tokenizer, interface=interface or manifest.recipe.interface,
+            on_truncate="ignore",
         )  # fmt: skip
 
     @classmethod
@@ -223,6 +228,7 @@ class Embedder(SentenceTransformerNames):
         options: EngineOptions = EngineOptions(),
         *,
         model: Path | bytes | None = None,
+        tokenizer: TextTokenizer | None = None,
         interface: Interface = Interface.LAST_HIDDEN_STATE,
         on_truncate: OnTruncate = "warn",
         **changes: Unpack[EngineArguments],
@@ -235,6 +241,7 @@ class Embedder(SentenceTransformerNames):
             embedding: How its token states become one vector.
             options: Which engine runs it, and how; "auto" is MNN here.
             model: What the engine loads; by default the folder's encoder.mnn.
+            tokenizer: The folder's tokenizer, where it is loaded already.
             interface: What the model gives: token states, or vectors.
             on_truncate: What to do about texts over the limit.
             **changes: Fields of the options.
@@ -244,9 +251,7 @@ class Embedder(SentenceTransformerNames):
             EngineError, InputError, MissingExtraError: As in `open`.
         """
         options = replace(options, **changes)
-        tokenizer = TextTokenizer(
-            folder / TOKENIZER, max_tokens=embedding.max_tokens, lowercase=embedding.lowercase
-        )
+        tokenizer = tokenizer or _tokenizer_of(folder, embedding)
         engine = open_engine(
             model or folder / ENCODER, encoder, options, interface=interface,
             width=embedding.head.width(encoder.width), heads_apart=embedding.is_long,
@@ -296,6 +301,12 @@ class Embedder(SentenceTransformerNames):
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _tokenizer_of(folder: Path, embedding: EmbeddingSpec) -> TextTokenizer:
+    return TextTokenizer(
+        folder / TOKENIZER, max_tokens=embedding.max_tokens, lowercase=embedding.lowercase
+    )
 
 
 _CHECK: Check[Any] = Check(checked_vectors, judge_vectors)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 import numpy as np
+from msgspec import Struct
 
 from minnow.bundle import Bundle
 from minnow.engines import AUTO, BEST, FASTEST, MNN, EngineOptions
@@ -18,6 +18,7 @@ from minnow.engines.bulk import BulkEngine
 from minnow.errors import EngineError, MinnowError, ParityError
 from minnow.model.spec import STATIC
 from minnow.modes import DEFAULT, warn_unproven
+from minnow.records import replace
 from minnow.scores import logit_scale
 from minnow.vectors import rowwise_cosine
 
@@ -81,8 +82,7 @@ class Runs(Protocol):
 T = TypeVar("T", bound=Runs)
 
 
-@dataclass(frozen=True)
-class Check(Generic[T]):
+class Check(Struct, Generic[T], frozen=True):
     """The comparison of another engine with the bundle's own.
 
     Attributes:
@@ -173,8 +173,7 @@ def candidates() -> list[str]:
     return [name for name, package in PREFERRED.items() if find_spec(package) is not None]
 
 
-@dataclass(frozen=True)
-class _Choice(Generic[T]):
+class _Choice(Struct, Generic[T], frozen=True, dict=True):
     """The ways to open a bundle; the attributes are the arguments of `open_chosen`."""
 
     options: EngineOptions

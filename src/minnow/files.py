@@ -8,7 +8,7 @@ import shutil
 import stat
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING
 
 from minnow.errors import OutputError
 from minnow.exchange import exchange
@@ -17,6 +17,7 @@ from minnow.workfolder import REPLACED, restore_replaced, work_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from io import BufferedReader
 
 
 _KINDS = {
@@ -28,7 +29,7 @@ _KINDS = {
 _WITHOUT_WAITING = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 
 
-def open_regular(path: Path) -> IO[bytes]:
+def open_regular(path: Path) -> BufferedReader:
     """Open a regular file for reading; never wait for the writer of a pipe in its place.
 
     Raises:

@@ -11,12 +11,12 @@ import hashlib
 import re
 import sys
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+from msgspec import Struct
 
 from minnow.bundle import MANIFEST, Bundle
 from minnow.caches import BUNDLES, cache_folder, files_below
@@ -31,6 +31,7 @@ from minnow.model.spec import Choices
 from minnow.options import split_arguments
 from minnow.recipe import RECIPES, Recipe
 from minnow.record_json import to_json
+from minnow.records import replace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -54,8 +55,7 @@ _EXTRA = ("onnx", "safetensors", "ml_dtypes", "scipy", "jinja2", "threadpoolctl"
 _CHILD = "from minnow.convert.child import main; sys.exit(main())"
 
 
-@dataclass(frozen=True)
-class ConversionOptions:
+class ConversionOptions(Struct, frozen=True):
     """How a model is converted that is not converted yet; see `minnow.convert.convert`.
 
     Attributes:
@@ -71,8 +71,7 @@ class ConversionOptions:
     offline: bool = False
 
 
-@dataclass(frozen=True)
-class ConvertRequest:
+class ConvertRequest(Struct, frozen=True):
     """A model to convert into a bundle at a destination."""
 
     source: str
@@ -80,8 +79,7 @@ class ConvertRequest:
     options: ConversionOptions
 
 
-@dataclass(frozen=True)
-class Step:
+class Step(Struct, frozen=True):
     """A step of a conversion that begins; with an empty name, the bundle is there."""
 
     name: str

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from minnow.engines.base import Mode, processor
+from minnow.records import replace
 
 if TYPE_CHECKING:
     from minnow.bundle import Bundle, Manifest

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from enum import Enum
 from numbers import Integral
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, cast, get_args
+
+from msgspec import Struct, field
 
 from minnow.engines import EngineArguments
 from minnow.errors import InputError
@@ -143,8 +144,7 @@ class PeerEncodeOptions(EncodeOptions, PeerOptions, total=False):
     """All keyword arguments of `Embedder.encode`."""
 
 
-@dataclass(frozen=True)
-class Options:
+class Options(Struct, frozen=True):
     """The checked options of one call.
 
     Attributes:

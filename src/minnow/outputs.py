@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import sys
 import warnings
-from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from msgspec import Struct
 from numpy.typing import NDArray
 
 from minnow.errors import InputError, MissingExtraError
@@ -41,8 +41,7 @@ class VectorPrecision(str, Enum):
         return self in (VectorPrecision.INT8, VectorPrecision.UINT8)
 
 
-@dataclass(frozen=True)
-class OutputForm:
+class OutputForm(Struct, frozen=True):
     """The form of what one call returns.
 
     Attributes:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
 
 import numpy as np
+from msgspec import Struct
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -39,8 +39,7 @@ class Measure(str, Enum):
         return value >= bar if self is Measure.COSINE else value <= bar
 
 
-@dataclass(frozen=True)
-class ParityRun:
+class ParityRun(Struct, frozen=True):
     """The figures of one way to run the probe texts: cosines, or differences of logits.
 
     Attributes:
@@ -64,8 +63,7 @@ class ParityRun:
     worst_score: float | None = None
 
 
-@dataclass(frozen=True)
-class Retrieval:
+class Retrieval(Struct, frozen=True):
     """Retrieval quality of the staged bytes on a data set, compared with the reference.
 
     Attributes:
@@ -89,8 +87,7 @@ class Retrieval:
     max_ndcg_drop: float
 
 
-@dataclass(frozen=True)
-class RankAgreement:
+class RankAgreement(Struct, frozen=True):
     """Agreement of the staged bytes with the reference about the order of documents.
 
     Attributes:
@@ -117,8 +114,7 @@ HALF_MIN = 2.0**-14
 """Its smallest normal number; smaller ones have fewer digits."""
 
 
-@dataclass(frozen=True)
-class Magnitude:
+class Magnitude(Struct, frozen=True):
     """The largest absolute value of any tensor inside the network, on the probe texts.
 
     Attributes:
@@ -145,8 +141,7 @@ class Magnitude:
         return math.log2(self.least / HALF_MIN) if self.least else math.nan
 
 
-@dataclass(frozen=True)
-class ModeProof:
+class ModeProof(Struct, frozen=True):
     """The proof of one way in which MNN computes, on one kind of processor.
 
     Attributes:
@@ -174,8 +169,7 @@ class ModeProof:
     worst_shape: tuple[int, int]
 
 
-@dataclass(frozen=True)
-class Parity:
+class Parity(Struct, frozen=True):
     """The figures of a proof: the staged bytes against a reference on another path.
 
     Attributes:

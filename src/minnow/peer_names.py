@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from dataclasses import replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +14,7 @@ from minnow.errors import InputError
 from minnow.options import check_default_prompt, check_device
 from minnow.outputs import as_numbers, as_tensor, is_tensor
 from minnow.peer_tokenizer import PeerTokenizer
+from minnow.records import replace
 from minnow.vectors import Similarity, pairwise_similarity, similarity
 
 if TYPE_CHECKING:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 import numpy as np
+from msgspec import Struct
 from numpy.typing import NDArray
 
 from minnow.engines import Engine, TokenBatch
@@ -18,6 +18,7 @@ from minnow.engines.lanes import run_batches
 from minnow.errors import BatchSizeError, EngineError, InputError
 from minnow.model.spec import EmbeddingSpec, EncoderSpec, Interface
 from minnow.model.tokenizer import TokenizedText
+from minnow.records import replace
 from minnow.vectors import normalize, pool
 
 if TYPE_CHECKING:
@@ -51,8 +52,7 @@ class Tokenizes(Protocol[Given]):
         ...
 
 
-@dataclass(frozen=True)
-class RowOutcomes:
+class RowOutcomes(Struct, frozen=True):
     """The result of embedding texts one by one, as far as that is possible.
 
     Attributes:
@@ -66,8 +66,7 @@ class RowOutcomes:
     faults: dict[int, str]
 
 
-@dataclass(frozen=True)
-class Pipeline(Generic[Text]):
+class Pipeline(Struct, Generic[Text], frozen=True):
     """The steps between texts and vectors, or between pairs of texts and logits.
 
     Attributes:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, replace
 from enum import Enum
 from typing import TYPE_CHECKING, Literal
 
+from msgspec import Struct
+
 from minnow.errors import InputError
 from minnow.model.spec import Interface
+from minnow.records import replace
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -41,8 +43,7 @@ class Rounding(str, Enum):
 _SIXTEEN = 16
 
 
-@dataclass(frozen=True)
-class Grid:
+class Grid(Struct, frozen=True):
     """A grid of integers in place of floats.
 
     Attributes:
@@ -78,8 +79,7 @@ class Graph(str, Enum):
     PUBLISHED = "published"
 
 
-@dataclass(frozen=True)
-class Recipe:
+class Recipe(Struct, frozen=True):
     """Recipe by which a model is made small on its way into a bundle.
 
     Attributes:
@@ -151,8 +151,7 @@ class Recipe:
         return RANKING_BARS[Precision.FP32 if self.exact_gelu else Precision.FP16].difference
 
 
-@dataclass(frozen=True)
-class RankingBars:
+class RankingBars(Struct, frozen=True):
     """What a reranker has to reach.
 
     Attributes:

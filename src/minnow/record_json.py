@@ -58,10 +58,10 @@ def _written(values: dict[str, Any]) -> dict[str, Any]:
         for key in ("joined_poolings", "layers", "unpooled_ids"):
             if not embedding.get(key):  # a record of an older format has no such key
                 embedding.pop(key, None)
-        _drop_defaults(embedding, ("include_prompt", True))
+        _drop_defaults(embedding, ("include_prompt", True), ("truncate_dim", None))
         for layer in embedding.get("layers", ()):
             _drop_defaults(layer, ("eps", LAYER_NORM_EPS))
-    _drop_defaults(values.get("source"), ("route", None))
+    _drop_defaults(values.get("source"), ("route", None), ("tokenizer", None))
     if values.get("queries") is None:
         values.pop("queries", None)
         values.pop("default_role", None)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import replace
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, TypedDict
 
 import numpy as np
@@ -34,6 +34,7 @@ from minnow.options import (
 from minnow.outputs import OutputForm
 from minnow.pipeline import Pipeline
 from minnow.progress import show_progress
+from minnow.records import replace
 from minnow.scores import is_known, scores_of, softmax
 
 if TYPE_CHECKING:
@@ -186,7 +187,7 @@ class Reranker:
             assert interface is Interface.SCORES
             return cls.from_files(
                 bundle.folder, manifest.encoder, manifest.embedding, reranking, changed,
-                model=model, on_truncate="ignore",
+                model=model, tokenizer=tokenizer, on_truncate="ignore",
             )  # fmt: skip
 
         def judge(found: Floats, expected: Floats, agreement: float) -> str:
@@ -197,8 +198,10 @@ class Reranker:
         reranker: Reranker | None = None
         try:
             with bundle.unchanged():
-                if check_files:
-                    bundle.check_files()
+                with bundle.checking_encoders() if check_files else nullcontext():
+                    tokenizer = PairTokenizer(
+                        bundle.folder / TOKENIZER, manifest.embedding, reranking
+                    )
                 reranker, reason = open_chosen(options, bundle, open_, Check(checked_logits, judge))
         except BaseException:
             if reranker is not None:
@@ -217,6 +220,7 @@ class Reranker:
         options: EngineOptions = EngineOptions(),
         *,
         model: Path | bytes | None = None,
+        tokenizer: PairTokenizer | None = None,
         on_truncate: OnTruncate = "warn",
         **changes: Unpack[EngineArguments],
     ) -> Self:
@@ -229,6 +233,7 @@ class Reranker:
             reranking: The way from logits to scores.
             options: Which engine runs it, and how; "auto" is MNN here.
             model: What the engine loads; by default the folder's encoder.mnn.
+            tokenizer: The folder's tokenizer, where it is loaded already.
             on_truncate: What to do about pairs over the limit.
             **changes: Fields of the options.
 
@@ -236,7 +241,7 @@ class Reranker:
             SourceError: The tokenizer cannot be read.
             EngineError, InputError, MissingExtraError: As in `open`.
         """
-        tokenizer = PairTokenizer(folder / TOKENIZER, embedding, reranking)
+        tokenizer = tokenizer or PairTokenizer(folder / TOKENIZER, embedding, reranking)
         engine = open_engine(
             model or folder / ENCODER, encoder, replace(options, **changes),
             interface=Interface.SCORES, width=len(reranking.labels),

@@ -9,16 +9,16 @@ from __future__ import annotations
 import ctypes
 import os
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from minnow.errors import InputError, MinnowError
 
 _MEMINFO_UNIT = 1024
 
 
-@dataclass(frozen=True)
-class FreeMemory:
+class FreeMemory(Struct, frozen=True):
     """The memory that this process may still take.
 
     Attributes:

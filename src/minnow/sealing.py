@@ -11,10 +11,10 @@ import json
 import os
 import re
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+from msgspec import Struct
 
 from minnow.errors import BundleError, OutputError
 from minnow.files import open_regular, read_regular, replace_folder, staging_folder, sync, writing
@@ -30,8 +30,7 @@ _STAMP = re.compile(rb'"digest": "([0-9a-f]{64})"\n}\n\Z')
 _LARGEST_RECORD = 16 << 20
 
 
-@dataclass(frozen=True)
-class FileRecord:
+class FileRecord(Struct, frozen=True):
     """Size in bytes and SHA-256 of a file in a sealed folder."""
 
     size: int
@@ -40,11 +39,11 @@ class FileRecord:
 
 def sha256(*paths: Path) -> str:
     """Hash the content of files, one after the other; return 64 hexadecimal digits."""
-    digest = hashlib.sha256()
+    digest, block = hashlib.sha256(), memoryview(bytearray(1 << 18))
     for path in paths:
         with open_regular(path) as file:
-            while block := file.read(1 << 20):
-                digest.update(block)
+            while size := file.readinto(block):
+                digest.update(block[:size])
     return digest.hexdigest()
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sys
 from contextlib import nullcontext
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -22,6 +21,7 @@ from minnow.embedder import Embedder
 from minnow.errors import InputError, MissingExtraError
 from minnow.model.checkpoint import read_tensors
 from minnow.recipe import RECIPES
+from minnow.records import replace
 from minnow.vectors import Similarity, rowwise_cosine
 
 if TYPE_CHECKING:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -113,6 +114,14 @@ class TestRounds:
         (note,) = (note for note in run([made.bundle.folder], rounds=1).notes if "NumPy" in note)
         assert "OPENBLAS_CORETYPE in the environment chose openblas Haswell" in note
         assert "(openblas Zen)" in note
+
+    @pytest.mark.parametrize("compiles", [True, False])
+    def test_cold_starts_that_compile_are_told(
+        self, made: Tiny, fake: Bench, monkeypatch: pytest.MonkeyPatch, compiles: bool
+    ) -> None:
+        monkeypatch.setattr(sys, "dont_write_bytecode", compiles)
+        notes = run([made.bundle.folder], rounds=1).notes
+        assert any("PYTHONDONTWRITEBYTECODE" in note for note in notes) == compiles
 
     @pytest.mark.extra("onnxruntime")
     def test_each_round_begins_with_another(self, made: Tiny, fake: Bench) -> None:

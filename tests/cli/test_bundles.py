@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import replace
 from typing import TYPE_CHECKING, get_args
 
 import numpy as np
@@ -18,6 +17,7 @@ from minnow import Embedder
 from minnow.bundle import ENCODER
 from minnow.errors import InputError, MinnowError
 from minnow.recipe import PURPOSES, Grid, Purpose, Recipe
+from minnow.records import replace
 from minnow.terminal import EPILOG
 
 if TYPE_CHECKING:

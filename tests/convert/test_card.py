@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,6 +14,7 @@ from minnow import RECIPES, Bundle, Embedder
 from minnow.convert import convert
 from minnow.convert.card import usage_snippet
 from minnow.model.spec import EMBEDDING_INTERFACES, Interface
+from minnow.records import replace
 from minnow.vectors import Pooling
 
 if TYPE_CHECKING:

@@ -6,7 +6,6 @@ import json
 import shutil
 import subprocess
 import sys
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -41,6 +40,7 @@ from minnow.errors import (
 )
 from minnow.model.spec import EMBEDDING_INTERFACES, Interface
 from minnow.recipe import Graph
+from minnow.records import replace
 from minnow.vectors import Pooling
 
 if TYPE_CHECKING:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -37,6 +36,7 @@ from minnow.model.original import Original, read_original
 from minnow.model.reference import ReferenceModel
 from minnow.model.spec import Interface
 from minnow.recipe import RECIPES
+from minnow.records import replace
 
 if TYPE_CHECKING:
     from collections.abc import Callable

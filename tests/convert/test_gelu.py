@@ -16,8 +16,9 @@ from minnow.engines.mnn import import_mnn
 from minnow.graph.activations import activate as add_activation
 from minnow.graph.nodes import Input, Nodes
 from minnow.model.formulas import activate
-from minnow.model.network import Activation, Placement
+from minnow.model.network import Placement
 from minnow.model.original import read_original
+from minnow.model.spec import Activation
 from minnow.recipe import RECIPES
 
 if TYPE_CHECKING:

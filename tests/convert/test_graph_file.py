@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +14,7 @@ from minnow.engines.mnn import import_mnn
 from minnow.errors import ConversionError
 from minnow.graph.nodes import Input, Nodes
 from minnow.recipe import RECIPES
+from minnow.records import replace
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -136,7 +136,7 @@ def test_a_single_number_outside_of_half_is_left_to_the_converter(number: float)
 def test_a_gelu_is_still_fused(tmp_path: Path) -> None:
     """The converter knows it by its numbers, which half precision would change."""
     from minnow.graph.activations import activate
-    from minnow.model.network import Activation
+    from minnow.model.spec import Activation
 
     for activation, names in [
         (Activation.GELU, {"gelu.div.number": 2**0.5}),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,6 +9,7 @@ import pytest
 from minnow.convert import mnn
 from minnow.errors import ConversionError
 from minnow.recipe import RECIPES
+from minnow.records import replace
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import sys
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -25,6 +24,7 @@ from minnow.model.original import Original, read_original
 from minnow.model.reference import ReferenceModel
 from minnow.model.source import resolve
 from minnow.recipe import RECIPES, Graph, Grid, Rounding
+from minnow.records import replace
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,6 +23,7 @@ from minnow.errors import BundleError, InputError, ParityError
 from minnow.graph.encoder import build_graph
 from minnow.model.spec import EMBEDDING_INTERFACES, Interface
 from minnow.recipe import Graph, Rounding
+from minnow.records import replace
 from minnow.vectors import normalize, pool
 
 if TYPE_CHECKING:

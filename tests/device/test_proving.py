@@ -6,7 +6,6 @@ import json
 import shutil
 import sys
 import warnings
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -28,6 +27,7 @@ from minnow.model.original import read_original
 from minnow.model.reference import ReferenceModel
 from minnow.modes import UnprovenModeWarning, is_proven
 from minnow.proof.references import CheckpointReference
+from minnow.records import replace
 from minnow.vectors import rowwise_cosine
 
 if TYPE_CHECKING:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -27,6 +26,7 @@ from minnow.graph.encoder import build_graph
 from minnow.model.original import read_original
 from minnow.model.reference import ReferenceModel
 from minnow.model.tokenizer import TextTokenizer
+from minnow.records import replace
 
 if TYPE_CHECKING:
     from pathlib import Path

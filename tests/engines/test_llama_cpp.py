@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,6 +16,7 @@ from minnow.engines.llama_cpp import LlamaCppEmbedder, batches
 from minnow.engines.llama_cpp_model import BATCH_TEXTS, BATCH_TOKENS, stated_prompts
 from minnow.errors import EngineError, InputError, MissingExtraError
 from minnow.export.gguf.file import gguf_metadata, write_file
+from minnow.records import replace
 from minnow.vectors import Similarity, rowwise_cosine
 
 if TYPE_CHECKING:

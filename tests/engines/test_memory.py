@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,6 +26,7 @@ from minnow.model.families import network_of
 from minnow.model.reference import ReferenceModel
 from minnow.processes import run_child
 from minnow.recipe import RECIPES
+from minnow.records import replace
 from minnow.vectors import rowwise_cosine
 
 if TYPE_CHECKING:

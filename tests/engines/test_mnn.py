@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import os
 import weakref
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +18,7 @@ from minnow.engines.lanes import run_batches
 from minnow.engines.mnn import MnnEngine
 from minnow.errors import EngineError
 from minnow.model.spec import EMBEDDING_INTERFACES, Interface
+from minnow.records import replace
 
 if TYPE_CHECKING:
     from fakes.bundles import Tiny

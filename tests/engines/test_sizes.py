@@ -23,8 +23,7 @@ from minnow.graph.encoder import build_graph
 from minnow.model.checkpoint import read_tensors
 from minnow.model.config import read_encoder_spec
 from minnow.model.families import network_of
-from minnow.model.network import Activation
-from minnow.model.spec import EncoderSpec
+from minnow.model.spec import Activation, EncoderSpec
 from minnow.recipe import RECIPES
 from minnow.resources import FreeMemory
 from minnow.serve.errors import ApiError

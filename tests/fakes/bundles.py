@@ -6,7 +6,7 @@ import fcntl
 import hashlib
 import json
 import shutil
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from fakes.checkpoint import source_of, write_model, write_reranker
@@ -20,6 +20,7 @@ from minnow.model.reference import ReferenceModel
 from minnow.model.source import ModelSource
 from minnow.model.spec import Interface
 from minnow.recipe import RECIPES, Rounding
+from minnow.records import replace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

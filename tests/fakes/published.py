@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from fakes.checkpoint import source_of
@@ -13,6 +12,7 @@ from minnow.graph.encoder import build_graph
 from minnow.model.original import read_original
 from minnow.model.spec import Interface
 from minnow.recipe import RECIPES, Recipe
+from minnow.records import replace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

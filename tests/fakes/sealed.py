@@ -21,8 +21,7 @@ from minnow.bundle import (
     seal,
     staging,
 )
-from minnow.model.network import Activation
-from minnow.model.spec import Choices, EmbeddingSpec, EncoderSpec
+from minnow.model.spec import Activation, Choices, EmbeddingSpec, EncoderSpec
 from minnow.parity import Parity, ParityRun
 from minnow.recipe import RECIPES
 from minnow.sealing import DIGEST, stamp_record

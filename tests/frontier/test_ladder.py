@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from dataclasses import replace
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +25,7 @@ from minnow.evaluate import RunOptions
 from minnow.export.gguf import GGUF_TYPES
 from minnow.frontier import Ladder, build_ladder, frontier_facts, ladder, measure, rungs
 from minnow.recipe import RECIPES
+from minnow.records import replace
 from minnow.reporting.numbers import ONE
 
 if TYPE_CHECKING:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,6 +14,7 @@ from minnow.graph.packed import pack_table
 from minnow.model.original import read_original
 from minnow.model.reference import ReferenceModel
 from minnow.model.source import resolve
+from minnow.records import replace
 from minnow.vectors import Pooling
 
 if TYPE_CHECKING:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -20,10 +19,11 @@ from minnow.model.checkpoint import read_tensors
 from minnow.model.config import read_encoder_spec
 from minnow.model.families import family_of, network_of
 from minnow.model.head import Head
-from minnow.model.network import Activation
 from minnow.model.reference import ReferenceModel
 from minnow.model.source import resolve
+from minnow.model.spec import Activation
 from minnow.recipe import RECIPES
+from minnow.records import replace
 from minnow.vectors import Pooling
 
 if TYPE_CHECKING:

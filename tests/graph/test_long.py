@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,6 +19,7 @@ from minnow.model.head import Head
 from minnow.model.reference import ReferenceModel
 from minnow.model.spec import EMBEDDING_INTERFACES, EmbeddingSpec, Interface
 from minnow.recipe import RECIPES
+from minnow.records import replace
 from minnow.vectors import Pooling
 
 if TYPE_CHECKING:

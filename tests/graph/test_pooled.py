@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +18,7 @@ from minnow.model.reference import ReferenceModel
 from minnow.model.source import resolve
 from minnow.model.spec import Interface
 from minnow.recipe import RECIPES
+from minnow.records import replace
 from minnow.vectors import Pooling, normalize, pool
 
 if TYPE_CHECKING:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -14,6 +13,7 @@ from minnow.errors import IndexFileError
 from minnow.indexfile.fingerprint import LEAST_PARITY, SAME, Fingerprint, check_fingerprint
 from minnow.indexfile.settings import from_json, to_json
 from minnow.recipe import RECIPES
+from minnow.records import replace
 from minnow.sealing import FileRecord
 
 OTHER: dict[str, Any] = {

@@ -12,7 +12,6 @@ from minnow.model.attention import attend, relative_bias
 from minnow.model.checkpoint import tensor_shapes
 from minnow.model.head import Head
 from minnow.model.network import (
-    Activation,
     Attention,
     Block,
     FeedForward,
@@ -23,6 +22,7 @@ from minnow.model.network import (
     Words,
 )
 from minnow.model.reference import ReferenceModel
+from minnow.model.spec import Activation
 from minnow.vectors import Pooling
 
 Doubles = NDArray[np.float64]

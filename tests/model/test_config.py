@@ -22,7 +22,7 @@ from minnow.errors import (
 )
 from minnow.model.config import read_json
 from minnow.model.families import FAMILIES, network_of
-from minnow.model.network import Activation
+from minnow.model.spec import Activation
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -6,7 +6,6 @@ import re
 import shutil
 import subprocess
 import sys
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -40,6 +39,7 @@ from minnow.model.head import LayerActivation, LayerKind
 from minnow.model.original import read_original
 from minnow.model.spec import Interface
 from minnow.recipe import RECIPES, Graph
+from minnow.records import replace
 from minnow.serve.errors import ApiError
 from minnow.serve.inputs import rows_of, tokenized
 from minnow.serve.models import ServedEmbedder

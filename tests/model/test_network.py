@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -29,6 +28,7 @@ from minnow.model.original import read_original
 from minnow.model.reference import ReferenceModel
 from minnow.model.spec import Interface
 from minnow.recipe import RECIPES
+from minnow.records import replace
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -16,7 +16,6 @@ from minnow.model.config import read_encoder_spec
 from minnow.model.families import network_of
 from minnow.model.head import Head
 from minnow.model.network import (
-    Activation,
     Attention,
     Block,
     FeedForward,
@@ -26,6 +25,7 @@ from minnow.model.network import (
     Words,
 )
 from minnow.model.reference import ReferenceModel, pool_one
+from minnow.model.spec import Activation
 from minnow.vectors import Pooling
 
 if TYPE_CHECKING:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import shutil
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -32,6 +31,7 @@ from minnow.indexfile.models import open_model
 from minnow.model.original import read_original
 from minnow.model.router import read_routes
 from minnow.recipe import RECIPES
+from minnow.records import replace
 from minnow.vectors import rowwise_cosine
 
 if TYPE_CHECKING:

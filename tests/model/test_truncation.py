@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -21,6 +20,7 @@ from minnow.errors import EngineError, ParityError, SourceError
 from minnow.indexfile.fingerprint import Fingerprint
 from minnow.model.spec import EMBEDDING_INTERFACES, Choices, Interface
 from minnow.recipe import RECIPES
+from minnow.records import replace
 from minnow.vectors import Pooling
 
 if TYPE_CHECKING:

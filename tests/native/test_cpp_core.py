@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +19,7 @@ from minnow.model.source import resolve
 from minnow.model.spec import EMBEDDING_INTERFACES, Interface
 from minnow.proof.probes import probe_texts, token_counter
 from minnow.recipe import RECIPES, Rounding
+from minnow.records import replace
 from minnow.vectors import Pooling
 
 if TYPE_CHECKING:

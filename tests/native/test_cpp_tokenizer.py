@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import random
 import runpy
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -20,6 +19,7 @@ from tokenizers import AddedToken, Tokenizer, models, normalizers, pre_tokenizer
 from minnow.bundle import CARD, ENCODER, MANIFEST, TOKENIZER, seal, staging
 from minnow.model.tokenizer import TextTokenizer
 from minnow.proof.probes import probe_texts
+from minnow.records import replace
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,6 +18,7 @@ from minnow.model.spec import Interface
 from minnow.model.tokenizer import TextTokenizer
 from minnow.proof.bundles import prove_bundle
 from minnow.recipe import RECIPES, Recipe
+from minnow.records import replace
 from minnow.vectors import Pooling
 
 if TYPE_CHECKING:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,6 +22,7 @@ from minnow.proof.references import CheckpointReference
 from minnow.proof.retrieval import prove_retrieval, searched_dataset
 from minnow.proof.verdict import Candidate
 from minnow.recipe import RECIPES
+from minnow.records import replace
 from minnow.vectors import Similarity, normalize
 
 if TYPE_CHECKING:

@@ -220,7 +220,7 @@ class TestKinds:
     def test_a_reranker_of_several_scores_is_refused_before_it_opens(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ranker: Bundle
     ) -> None:
-        from dataclasses import replace
+        from minnow.records import replace
 
         reranking = ranker.manifest.reranking
         assert reranking is not None

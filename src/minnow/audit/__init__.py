@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +18,7 @@ from minnow.graph.mnn_file import stored_bits
 from minnow.model.original import read_original
 from minnow.model.source import resolve
 from minnow.recipe import Precision
+from minnow.records import replace
 from minnow.sealing import sha256
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ tokens, and the plain forward pass computes what a model with this fault gives.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
 
@@ -20,6 +20,7 @@ from minnow.model.reference import ReferenceModel
 from minnow.model.tensors import LazyTensors
 from minnow.parity import HALF_MAX
 from minnow.proof.references import TokenRow
+from minnow.records import replace
 from minnow.vectors import Pooling, rowwise_cosine
 
 if TYPE_CHECKING:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from minnow.audit.session import Role
@@ -14,6 +13,7 @@ from minnow.errors import InputError
 from minnow.model.spec import Choices
 from minnow.proof.bundles import prove_bundle
 from minnow.recipe import RECIPES, Graph, Recipe
+from minnow.records import replace
 
 if TYPE_CHECKING:
     from pathlib import Path

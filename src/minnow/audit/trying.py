@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,6 +20,7 @@ from minnow.model.tokenizer import TextTokenizer
 from minnow.proof.references import CheckpointReference, TokenRow
 from minnow.proof.verdict import Candidate, Run, thread_counts
 from minnow.recipe import RANKING_BARS, RECIPES
+from minnow.records import replace
 from minnow.workfolder import scratch_folder
 
 if TYPE_CHECKING:

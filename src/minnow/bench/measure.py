@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import sys
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -268,6 +269,11 @@ def _notes(machine: Machine, blas: Blas) -> Iterator[str]:
             f"NumPy's product is not this processor's: {pins} in the environment chose "
             f"{blas.kernel}. Unset it to measure with the processor's own kernels{kernel}; with "
             "slower ones, shares of the product are too high."
+        )
+    if sys.dont_write_bytecode:
+        yield (
+            "PYTHONDONTWRITEBYTECODE is set: where minnow's modules have no bytecode, each cold "
+            "start compiles them, which an installation does once. Unset it."
         )
     if machine.load is not None and machine.load > BUSY:
         yield (

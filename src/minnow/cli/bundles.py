@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
@@ -26,6 +25,7 @@ from minnow.cli.options import (
 )
 from minnow.model.spec import Interface
 from minnow.recipe import PURPOSES, RECIPES, Graph, Grid, Precision, Purpose, Recipe, Rounding
+from minnow.records import replace
 from minnow.terminal import EPILOG, UsageError
 
 if TYPE_CHECKING:

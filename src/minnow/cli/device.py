@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from msgspec import structs
 
 from minnow.cli.app import app, print_facts, print_json, steps
 from minnow.cli.options import BundleFolder, Json, Offline, OriginOption
@@ -162,7 +163,7 @@ def _facts(each: DeviceResult) -> dict[str, Any]:
     answer = {k: v for k, v in asdict(each.answer).items() if k not in ("rows", "format")}
     rows = []
     for run, vectors in zip(each.parity.runs, each.vectors, strict=True):
-        row = {"batching": run.batching, "vectors": vectors, **asdict(run)}
+        row = {"batching": run.batching, "vectors": vectors, **structs.asdict(run)}
         del row["threads"]  # stands in the answer
         rows.append({k: None if v != v else v for k, v in row.items()})  # NaN is not JSON
     bar = each.parity.bar

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from base64 import b64decode
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, get_args
 
 import msgspec
@@ -16,6 +16,7 @@ from minnow.engines import AGREEMENT, MNN, EngineOptions
 from minnow.errors import BundleError, InputError, ParityError
 from minnow.model_cache import open_bundle
 from minnow.options import BATCH_SIZE, Role, check_options
+from minnow.records import replace
 from minnow.reranker import Reranker, checked_logits
 from minnow.sealing import sha256
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -32,6 +31,7 @@ from minnow.proof.references import (
 from minnow.proof.retrieval import searched_dataset
 from minnow.proof.verdict import Candidate
 from minnow.recipe import RECIPES, Graph, Recipe, check_recipe, describe_calibration
+from minnow.records import replace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

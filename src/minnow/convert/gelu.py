@@ -8,13 +8,14 @@ that its mean and its variance are known; it is taken for normally distributed.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from minnow.model.formulas import activate
-from minnow.model.network import Activation, LayerNorm, Placement
+from minnow.model.network import LayerNorm, Placement
+from minnow.model.spec import Activation
+from minnow.records import replace
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import platform
 import shutil
-from dataclasses import asdict
 from enum import Enum
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
+
+from msgspec.structs import asdict
 
 from minnow.bundle import CARD, TOKENIZER, SourceRecord
 from minnow.errors import ParityError

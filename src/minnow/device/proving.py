@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
@@ -21,6 +20,7 @@ from minnow.errors import InputError, ParityError
 from minnow.files import writing
 from minnow.modes import distinct_modes
 from minnow.parity import ModeProof
+from minnow.records import replace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

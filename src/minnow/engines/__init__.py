@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypedDict, get_args
+
+from msgspec import Struct, field
+from msgspec.structs import asdict, force_setattr
 
 from minnow.engines.base import (
     BackendName,
@@ -49,8 +51,7 @@ AGREEMENT = 0.9999
 """The least cosine to the bundle's own vectors that another engine may have."""
 
 
-@dataclass(frozen=True)
-class EngineKind:
+class EngineKind(Struct, frozen=True):
     """One row of the table of token engines.
 
     Attributes:
@@ -93,8 +94,7 @@ class EngineArguments(TypedDict, total=False):
     agreement: float
 
 
-@dataclass(frozen=True)
-class EngineOptions:
+class EngineOptions(Struct, frozen=True):
     """Choice of the engine that runs a bundle, and its options.
 
     Attributes:
@@ -129,10 +129,10 @@ class EngineOptions:
     def __post_init__(self) -> None:
         """Check the options before any work starts."""
         has_modes = self.engine in (AUTO, FASTEST) or _kind_of(self.engine).runs_encoder
-        object.__setattr__(self, "memory", check_memory(self.memory))
+        force_setattr(self, "memory", check_memory(self.memory))
         check_word("precision", self.precision, get_args(PrecisionName))
         check_word("backend", self.backend, get_args(BackendName))
-        for name, usual in vars(Mode()).items():
+        for name, usual in asdict(Mode()).items():
             value = getattr(self.mode, name)
             if value != usual and not has_modes:
                 raise InputError(
@@ -154,7 +154,7 @@ class EngineOptions:
 def open_engine(
     model: Path | bytes,
     spec: EncoderSpec,
-    options: EngineOptions = EngineOptions(),
+    options: EngineOptions = EngineOptions(),  # noqa: B008  a frozen record
     *,
     interface: Interface = Interface.LAST_HIDDEN_STATE,
     width: int | None = None,
@@ -178,7 +178,7 @@ def open_engine(
     kind = _kind_of(MNN if options.engine in (AUTO, FASTEST) else options.engine)
     given = {**kind.options, "interface": interface, "width": width}
     if kind.runs_encoder:
-        given |= vars(options.mode) | {"heads_apart": heads_apart}
+        given |= asdict(options.mode) | {"heads_apart": heads_apart}
     engine: Engine = getattr(import_module(kind.module), kind.type)(
         model, spec, threads=options.threads, **given
     )

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import platform
-from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Literal, Protocol
 
 import numpy as np
+from msgspec import Struct
 from numpy.typing import NDArray
 
 from minnow.errors import EngineError, InputError
@@ -44,8 +44,7 @@ class MemoryMode(str, Enum):
     HIGH = "high"
 
 
-@dataclass(frozen=True)
-class Mode:
+class Mode(Struct, frozen=True):
     """Way in which MNN computes.
 
     Attributes:
@@ -65,8 +64,7 @@ class Mode:
         return f"{self.backend}, precision {self.precision}, memory {self.memory}"
 
 
-@dataclass(frozen=True)
-class TokenBatch:
+class TokenBatch(Struct, frozen=True):
     """Token ids of several texts, padded on the right to the longest.
 
     Attributes:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
+
+from msgspec import Struct
 
 from minnow.errors import BatchSizeError
 from minnow.resources import free_memory, require_memory
@@ -37,8 +38,7 @@ class Sizes(Protocol):
         """Heads whose scores are held at once."""
 
 
-@dataclass(frozen=True)
-class NetworkSizes:
+class NetworkSizes(Struct, frozen=True):
     """These sizes of a network that only another library describes."""
 
     width: int

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from minnow.model.network import Activation
+from minnow.model.spec import Activation
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

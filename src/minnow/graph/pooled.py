@@ -14,7 +14,7 @@ import numpy as np
 from minnow.graph.activations import activate
 from minnow.graph.positions import MASKED
 from minnow.model.head import POOLING_MASK, LayerActivation, LayerKind
-from minnow.model.network import Activation
+from minnow.model.spec import Activation
 from minnow.vectors import Pooling
 
 if TYPE_CHECKING:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from dataclasses import replace
 from datetime import datetime, timezone
 from functools import partial
 from pathlib import Path
@@ -27,6 +26,7 @@ from minnow.memory.ranking import Question, rank, rerank
 from minnow.memory.retention import outdated
 from minnow.memory.scoring import Weights
 from minnow.memory.view import View
+from minnow.records import replace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Sequence

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,6 +28,7 @@ from minnow.indexfile.schema import checked_tables, unknown_tables, vector_table
 from minnow.indexfile.settings import from_json, to_json
 from minnow.migration.fitting import fit
 from minnow.migration.loss import EmbeddedSample, Loss, choose_sentence, measure_losses
+from minnow.records import replace
 from minnow.search.binary import tidy_codes
 from minnow.search.chunk_ids import vectors_of
 from minnow.search.sidecar import sidecar_path

@@ -6,11 +6,12 @@ then dense layers and norms, of which the last has a number for each label.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from minnow.errors import UnsupportedModelError
 from minnow.model.head import Head, Layer, LayerActivation, LayerKind
+from minnow.records import replace
 from minnow.vectors import Pooling
 
 if TYPE_CHECKING:

@@ -9,8 +9,7 @@ from minnow.errors import SourceError, UnsupportedModelError
 from minnow.files import read_regular
 from minnow.model.config_keys import NETWORK_KEYS, NETWORK_MUST_BE, unknown_keys
 from minnow.model.families import FAMILIES, NOT_COMPUTED, family_of
-from minnow.model.network import Activation
-from minnow.model.spec import EncoderSpec
+from minnow.model.spec import Activation, EncoderSpec
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

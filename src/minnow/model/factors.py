@@ -5,14 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
-from minnow.model.network import Norm, RmsNorm
-
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from minnow.model.network import Network
+    from minnow.model.network import Network, Norm, RmsNorm
 
-AnyNorm = TypeVar("AnyNorm", RmsNorm, Norm | None)
+    AnyNorm = TypeVar("AnyNorm", RmsNorm, Norm | None)
 
 SCORES, VALUES, UNITS, WORDS_UNITS = "scores", "value", "units", "words_units"
 SCALABLE = {

@@ -12,9 +12,8 @@ from minnow.model import naming, networks, settings
 from minnow.model.factors import scale_parts, scale_stream
 from minnow.model.family import BERT_CONFIG, BERT_DEFAULTS, ENCODER_ONLY, Family
 from minnow.model.naming import Naming
-from minnow.model.network import Activation
 from minnow.model.rotary_families import ROTARY_FAMILIES
-from minnow.model.spec import STATIC
+from minnow.model.spec import STATIC, Activation
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping

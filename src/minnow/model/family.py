@@ -8,8 +8,8 @@ from typing import Any
 
 from minnow.model import networks
 from minnow.model.naming import Naming
-from minnow.model.network import Activation, Network
-from minnow.model.spec import EncoderSpec
+from minnow.model.network import Network
+from minnow.model.spec import Activation, EncoderSpec
 
 BERT_CONFIG = {
     "vocab_size": "vocab_size",

@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minnow.errors import MissingExtraError
-from minnow.model.network import Activation, LayerNorm, Network
+from minnow.model.network import LayerNorm, Network
+from minnow.model.spec import Activation
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
+
+from msgspec import Struct
 
 from minnow.vectors import Pooling
 
@@ -35,8 +36,7 @@ class LayerActivation(str, Enum):
     SIGMOID = "sigmoid"
 
 
-@dataclass(frozen=True)
-class Layer:
+class Layer(Struct, frozen=True):
     """A layer between pooling and vector.
 
     Attributes:
@@ -63,8 +63,7 @@ class Layer:
         return f"dense to {self.width}{tail}{', residual' * self.residual}"
 
 
-@dataclass(frozen=True)
-class Head:
+class Head(Struct, frozen=True):
     """The step from the states of a text's tokens to its vector.
 
     Attributes:

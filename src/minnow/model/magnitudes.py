@@ -9,7 +9,7 @@ norm: the norm takes it out again. So can numbers inside a layer that a matrix, 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from threading import Lock
 from typing import TYPE_CHECKING
@@ -27,8 +27,10 @@ from minnow.model.factors import (
 )
 from minnow.model.families import network_of
 from minnow.model.limits import MOST_POWER
-from minnow.model.network import Activation, Placement
+from minnow.model.network import Placement
+from minnow.model.spec import Activation
 from minnow.model.tensors import LazyTensors
+from minnow.records import replace
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

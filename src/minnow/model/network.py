@@ -11,18 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
-
-class Activation(str, Enum):
-    """The function between the two matrices of a feed-forward part.
-
-    `GELU_QUOTIENT` is no checkpoint's: MNN computes it in place of the other two where it may.
-    """
-
-    GELU = "gelu"
-    GELU_TANH = "gelu_tanh"
-    GELU_QUOTIENT = "gelu_quotient"
-    RELU = "relu"
-    SILU = "silu"
+from minnow.model.spec import Activation, input_names
 
 
 class Placement(str, Enum):
@@ -397,9 +386,3 @@ class Network:
     def is_causal(self) -> bool:
         """Whether tokens of some layer see only themselves and earlier ones."""
         return any(block.attention.causal for block in self.blocks)
-
-
-def input_names(token_types: int) -> tuple[str, ...]:
-    """Return the names of an encoder's inputs; token types only where it has a table of them."""
-    names = ("input_ids", "attention_mask", "token_type_ids")
-    return names if token_types else names[:2]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from minnow.errors import InputError, UnsupportedModelError
 from minnow.model.spec import PairTruncation
 from minnow.model.tokenizer import TextTokenizer, TokenizedText, load_whole_tokenizer
+from minnow.records import replace
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

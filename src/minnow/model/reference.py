@@ -40,7 +40,8 @@ from minnow.model.formulas import (
     states_by_distance,
 )
 from minnow.model.head import LayerActivation, LayerKind
-from minnow.model.network import Activation, Block, LayerNorm, Network, Placement
+from minnow.model.network import Block, LayerNorm, Network, Placement
+from minnow.model.spec import Activation
 from minnow.vectors import Pooling
 
 if TYPE_CHECKING:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from msgspec.structs import asdict
+
 from minnow.errors import AmbiguousModelError, InputError, SourceError, UnsupportedModelError
 from minnow.model.config import read_object
 from minnow.model.config_keys import PIPELINE_KEYS, shown, unknown_keys
@@ -117,7 +119,7 @@ def _check_frame(
 
 
 def _check_choices(choices: Choices) -> None:
-    given = [name for name, value in vars(choices).items() if value is not None]
+    given = [name for name, value in asdict(choices).items() if value is not None]
     foreign = [f"`{name}=`" for name in given if name != "max_tokens"]
     if foreign:
         raise InputError(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from minnow.model import naming, networks, settings
 from minnow.model.family import BERT_CONFIG, BERT_DEFAULTS, Family, Towers
 from minnow.model.naming import Naming
-from minnow.model.network import Activation
+from minnow.model.spec import Activation
 
 _NOMIC_NAMINGS = (
     Naming("nomic_bert.", naming.NOMIC),

@@ -8,13 +8,13 @@ the other at any time, so there are no two descriptions that could disagree.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
+from msgspec import Struct, field
+
 from minnow.errors import InputError
 from minnow.model.head import Head, Layer
-from minnow.model.network import Activation, input_names
 from minnow.vectors import Pooling, Similarity
 
 QUERY_PROMPT_NAMES = ("query",)
@@ -26,6 +26,19 @@ LONG = 2048
 
 STATIC = "static"
 """The family of tables without a network; see `minnow.model.static`."""
+
+
+class Activation(str, Enum):
+    """The function between the two matrices of a feed-forward part.
+
+    `GELU_QUOTIENT` is no checkpoint's: MNN computes it in place of the other two where it may.
+    """
+
+    GELU = "gelu"
+    GELU_TANH = "gelu_tanh"
+    GELU_QUOTIENT = "gelu_quotient"
+    RELU = "relu"
+    SILU = "silu"
 
 
 class Interface(str, Enum):
@@ -63,8 +76,7 @@ class PairTruncation(str, Enum):
     ONLY_SECOND = "only_second"
 
 
-@dataclass(frozen=True)
-class RolePrompts:
+class RolePrompts(Struct, frozen=True):
     """The prompts of queries and of documents, put before each text; both may be empty."""
 
     query: str = ""
@@ -77,8 +89,7 @@ def role_prompts(prompts: Mapping[str, str]) -> RolePrompts:
     return RolePrompts(*(next((prompts[n] for n in names if n in prompts), "") for names in roles))
 
 
-@dataclass(frozen=True)
-class Choices:
+class Choices(Struct, frozen=True):
     """Settings that the user gave in place of the source's files; None: read them there.
 
     Attributes:
@@ -96,8 +107,13 @@ class Choices:
     document_prompt: str | None = None
 
 
-@dataclass(frozen=True)
-class EncoderSpec:
+def input_names(token_types: int) -> tuple[str, ...]:
+    """Return the names of an encoder's inputs; token types only where it has a table of them."""
+    names = ("input_ids", "attention_mask", "token_type_ids")
+    return names if token_types else names[:2]
+
+
+class EncoderSpec(Struct, frozen=True):
     """A network's hyperparameters; `minnow.model.families.network_of` makes a `Network` of them.
 
     Attributes:
@@ -148,8 +164,7 @@ class EncoderSpec:
         return input_names(self.token_types)
 
 
-@dataclass(frozen=True)
-class ChatFrame:
+class ChatFrame(Struct, frozen=True):
     """The texts around a query and a document in the one text that a chat template makes of both.
 
     Attributes:
@@ -179,8 +194,7 @@ class ChatFrame:
         return f"{before}{query}{self.between}{document}{self.after}"
 
 
-@dataclass(frozen=True)
-class RerankingSpec:
+class RerankingSpec(Struct, frozen=True):
     """Steps that a reranker adds: from a pair to its tokens, and from its logits to its scores.
 
     The logits are the vector that the head gives; see `EmbeddingSpec`.
@@ -200,8 +214,7 @@ class RerankingSpec:
     chat: ChatFrame | None = None
 
 
-@dataclass(frozen=True)
-class EmbeddingSpec:
+class EmbeddingSpec(Struct, frozen=True):
     """Steps from a text to one vector; in a reranker, from a pair of texts to its logits.
 
     Attributes:

@@ -22,8 +22,7 @@ from minnow.model.config_keys import NETWORK_KEYS, unknown_keys
 from minnow.model.layout import list_names
 from minnow.model.listing import CONFIG, MODULES, Listing
 from minnow.model.modules import Module, read_modules
-from minnow.model.network import Activation
-from minnow.model.spec import STATIC, EncoderSpec
+from minnow.model.spec import STATIC, Activation, EncoderSpec
 from minnow.model.tokenizer import load_tokenizer
 
 if TYPE_CHECKING:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 import warnings
 from copy import deepcopy
-from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
+
+from msgspec import Struct, field
 
 from minnow.characters import replace_halves
 from minnow.errors import InputError, SourceError
@@ -27,8 +28,7 @@ _ENDLESS_RUN = re.compile(
 )
 
 
-@dataclass(frozen=True)
-class TokenizedText:
+class TokenizedText(Struct, frozen=True):
     """One text as ids.
 
     Attributes:

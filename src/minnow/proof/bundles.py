@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +23,7 @@ from minnow.proof.probes import Probe
 from minnow.proof.ranking import prove_ranking
 from minnow.proof.retrieval import prove_retrieval
 from minnow.proof.verdict import Run, Vectors, equal_rows, judge, judge_stored, thread_counts
+from minnow.records import replace
 from minnow.reranker import Reranker
 from minnow.vectors import normalize, pool
 

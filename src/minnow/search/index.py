@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args, overload
 
@@ -22,6 +21,7 @@ from minnow.indexfile.models import open_query_model
 from minnow.indexfile.opening import open_store
 from minnow.indexfile.store import OpenIndexFile
 from minnow.options import Fusion, SidecarUse
+from minnow.records import replace
 from minnow.search.choice import read_choice
 from minnow.search.chunk_ids import allowed_ids
 from minnow.search.hits import read_hits, refine, scores_of, with_neighbours

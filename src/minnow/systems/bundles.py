@@ -40,4 +40,4 @@ def open_(place: str, threads: int, _: RolePrompts | None, *, engine: str) -> Te
     from minnow.embedder import Embedder
 
     options = EngineOptions(engine, threads)
-    return Embedder.open(place, options, on_truncate="ignore", check_files=False)
+    return Embedder.open(place, options, on_truncate="ignore")

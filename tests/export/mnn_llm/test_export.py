@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -40,6 +39,7 @@ from minnow.model.original import read_original
 from minnow.model.spec import Interface
 from minnow.model.tokenizer import load_whole_tokenizer
 from minnow.recipe import RECIPES, Graph
+from minnow.records import replace
 from minnow.vectors import Pooling, rowwise_cosine
 
 if TYPE_CHECKING:

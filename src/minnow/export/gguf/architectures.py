@@ -12,7 +12,6 @@ from typing import Any
 
 from minnow.model.naming import Part, parts
 from minnow.model.network import (
-    Activation,
     Attention,
     Block,
     FeedForward,
@@ -23,6 +22,7 @@ from minnow.model.network import (
     RmsNorm,
     Rotary,
 )
+from minnow.model.spec import Activation
 
 _QKV = ("layer.{i}.query", "layer.{i}.key", "layer.{i}.value")
 _WORDS: Mapping[str, str | Part] = {

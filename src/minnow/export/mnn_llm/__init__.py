@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +35,7 @@ from minnow.origin import find_origin, has_tokenizer_of
 from minnow.proof.references import REFERENCES, check_reference
 from minnow.recipe import RECIPES, Graph, Precision, Rounding, describe_calibration
 from minnow.record_json import to_json
+from minnow.records import replace
 from minnow.sealing import file_records, put_in_place, staging_beside
 
 if TYPE_CHECKING:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from minnow.errors import ConversionError, ParityError
@@ -11,6 +10,7 @@ from minnow.export.mnn_llm.engine import engine_ids, engine_vectors
 from minnow.model.tokenizer import load_whole_tokenizer
 from minnow.proof.references import CheckpointReference, stored_reference
 from minnow.proof.verdict import Candidate, Run, equal_ids, judge, judge_stored, thread_counts
+from minnow.records import replace
 from minnow.workfolder import scratch_folder
 
 if TYPE_CHECKING:
