@@ -16,7 +16,7 @@ import msgspec
 from msgspec import Struct, field
 from msgspec.structs import force_setattr
 
-from minnow.errors import BundleError
+from minnow.errors import BundleError, MinnowError
 from minnow.files import restore_if_missing, writing
 from minnow.graph.mnn_file import WEIGHTS
 from minnow.model.limits import spec_faults
@@ -336,7 +336,11 @@ class Bundle(Struct, frozen=True):
             faults = file_faults(self.folder, others)
             if faults:
                 self._refuse(faults | found.result())
-            yield
+            try:
+                yield
+            except MinnowError:  # a changed encoder is the news, whatever else is wrong
+                self._refuse(found.result())
+                raise
             self._refuse(found.result())
 
     def _refuse(self, faults: Mapping[str, str]) -> None:

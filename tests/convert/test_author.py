@@ -20,6 +20,7 @@ from minnow.model.config import read_encoder_spec
 from minnow.model.families import network_of
 from minnow.model.source import resolve
 from minnow.recipe import RECIPES, Graph
+from minnow.records import replace
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 onnx: Any = import_onnx() if find_spec("onnx") else None
 pytestmark = pytest.mark.extra("convert")
 
-RECIPE = RECIPES["fp32"].__class__(**{**RECIPES["fp32"].__dict__, "graph": Graph.AUTHOR})
+RECIPE = replace(RECIPES["fp32"], graph=Graph.AUTHOR)
 
 
 def constant(name: str, values: Any) -> Any:
