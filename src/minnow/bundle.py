@@ -315,7 +315,7 @@ class Bundle(Struct, frozen=True):
         Raises:
             BundleError: Files are missing or have changed; all of them are named.
         """
-        self._refuse(file_faults(self.folder, self.manifest.files))
+        self._raise_for(file_faults(self.folder, self.manifest.files))
 
     @contextmanager
     def checking_encoders(self) -> Iterator[None]:
@@ -335,15 +335,16 @@ class Bundle(Struct, frozen=True):
             found = thread.submit(file_faults, self.folder, encoders)
             faults = file_faults(self.folder, others)
             if faults:
-                self._refuse(faults | found.result())
+                self._raise_for(faults | found.result())
             try:
                 yield
             except MinnowError:  # a changed encoder is the news, whatever else is wrong
-                self._refuse(found.result())
+                self._raise_for(found.result())
                 raise
-            self._refuse(found.result())
+            self._raise_for(found.result())
 
-    def _refuse(self, faults: Mapping[str, str]) -> None:
+    def _raise_for(self, faults: Mapping[str, str]) -> None:
+        """Raise an error that names all faults of files, if there are any."""
         if faults:
             raise BundleError(
                 f"{self.folder} is not the bundle that was proven: {'; '.join(faults.values())}. "

@@ -160,16 +160,17 @@ class _Passes:
     multiplied: Multiplied
     grid_of: Callable[[str], Grid]
 
-    def fit(self, name: str, wanted: Floats, given: Floats) -> None:
-        """Round a matrix of some inputs of both passes."""
+    def fit(self, name: str, wanted: Floats, given: Floats) -> Floats:
+        """Round a matrix, given its inputs in both passes; return its published output."""
         target = self.published.linear(wanted, name)
         _fit(name, target, given, _Inputs.of(given), self.rounded, self.grid_of(name))
+        return target
 
     def project(self, name: str) -> None:
         """Round a matrix that makes states of states, without a residual."""
-        given, target = self.candidate.states, self.published.linear(self.published.states, name)
-        _fit(name, target, given, _Inputs.of(given), self.rounded, self.grid_of(name))
-        self.published.states, self.candidate.states = target, self.candidate.linear(given, name)
+        given = self.candidate.states
+        self.published.states = self.fit(name, self.published.states, given)
+        self.candidate.states = self.candidate.linear(given, name)
 
     def add(
         self,
