@@ -119,11 +119,11 @@ def _flush() -> None:
 LANES = 4
 """The most sessions that work side by side: each has its own weights and memory."""
 LANES_SHARE = 4
-"""All lanes together take at most one part in so many of the memory that is free."""
+"""All lanes together take at most the free memory divided by this."""
 _LANES_ELSEWHERE = 2**30
-"""Bytes that they take at most where the system does not say what is free."""
+"""The most bytes that all lanes take where the system does not state its free memory."""
 _MOST_GROWTH = 8
-"""How many times as large as its file a session can be: weights of 4 bits become floats."""
+"""A session is at most this many times as large as its file: 4 bits of a weight become 32."""
 
 
 class MnnEngine:
@@ -251,7 +251,7 @@ class MnnEngine:
             return self._lanes
 
     def _affordable_lanes(self, count: int) -> int:
-        """Return how many lanes, of so many, fit into their share of memory; hold the lock."""
+        """Return how many of `count` lanes fit their share of memory; callers hold the lock."""
         free = free_memory()
         room = _LANES_ELSEWHERE if free is None else free.size // LANES_SHARE
         if count * _MOST_GROWTH * self._model.size <= room:

@@ -27,7 +27,7 @@ _QUOTED = re.compile(
     | "(?P<name>(?:[^"]|"")*)" """,
     re.DOTALL | re.VERBOSE,
 )
-"""What may hold a double quotation mark in SQL, and a name in such marks."""
+"""Texts, comments and quoted names in SQL; the group `name` is one in double quotation marks."""
 _TIMEOUT = 10.0
 
 
@@ -63,7 +63,7 @@ def select_where(
 
 
 def _name_only(found: re.Match[str]) -> str:
-    """Return a piece of SQL with a name in marks that SQLite never takes for those of a text."""
+    """Put a name from double quotation marks into backticks, which never hold a text in SQLite."""
     if found["name"] is None:
         return found[0]
     name = found["name"].replace('""', '"').replace("`", "``")
