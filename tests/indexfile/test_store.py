@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import sqlite3
 import struct
+import threading
 from contextlib import closing
 from dataclasses import replace
 from typing import TYPE_CHECKING
+from unittest.mock import Mock
 
 import pytest
 from fakes.sealed import small_disk
@@ -339,6 +341,38 @@ class TestWriting:
                 run_index(file, write_documents(tmp_path / "docs", docs))
             rows = contents_of(file)
             assert {row[0] for row in rows} < {f"{tmp_path}/docs/{name}" for name in docs}
+
+    def test_compacting_waits_for_another_writer(self, file: Path) -> None:
+        """It waits as any transaction does, not for half a second."""
+        store, other = open_store(file, writable=True), open_store(file, writable=True)
+        begun, ends = threading.Event(), threading.Timer(1.0, lambda: None)
+
+        def write() -> None:
+            with other.writing():
+                begun.set()
+                ends.start()
+                ends.join()
+
+        writer = threading.Thread(target=write)
+        vacuum, database = "PRAGMA incremental_vacuum", store.database
+        store.database = Mock(wraps=database)
+
+        def wait_and_vacuum(statement: str) -> object:
+            if not begun.is_set():
+                assert statement == vacuum
+                writer.start()
+                assert begun.wait(10)
+            return database.executescript(statement)
+
+        store.database.executescript = wait_and_vacuum
+        try:
+            store.compact()
+        finally:
+            writer.join()
+            store.database = database
+            store.close()
+            other.close()
+        assert begun.is_set()
 
     def test_a_file_that_lost_a_chunk_is_reported(self, file: Path) -> None:
         store = open_store(file, writable=True)

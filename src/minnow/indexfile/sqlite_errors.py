@@ -11,7 +11,7 @@ from minnow.errors import IndexFileError, InputError, OutputError
 from minnow.signals import Stopped
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 BUSY_TIMEOUT = 60.0
@@ -58,10 +58,19 @@ def execute_patiently(database: sqlite3.Connection, statement: str) -> None:
     Raises:
         sqlite3.OperationalError: Another process has it for longer than a minute.
     """
+    patiently(lambda: database.execute(statement).fetchall())
+
+
+def patiently(execute: Callable[[], object]) -> None:
+    """Call a function that takes a lock, and again as long as others have it.
+
+    Raises:
+        sqlite3.OperationalError: Another process has it for longer than a minute.
+    """
     end = time.monotonic() + BUSY_TIMEOUT
     while True:
         try:
-            database.execute(statement).fetchall()
+            execute()
         except sqlite3.OperationalError as error:
             if not str(error).startswith(_BUSY) or time.monotonic() > end:
                 raise

@@ -15,7 +15,7 @@ from minnow.indexfile.generations import check_model, find_migration, fits
 from minnow.indexfile.keyword_sums import seal_keywords, should_seal
 from minnow.indexfile.schema import FACTS, owners_in
 from minnow.indexfile.settings import IndexSettings, from_json
-from minnow.indexfile.sqlite_errors import execute_patiently, translated_errors
+from minnow.indexfile.sqlite_errors import execute_patiently, patiently, translated_errors
 from minnow.indexfile.truncated import adapted
 
 if TYPE_CHECKING:
@@ -195,7 +195,8 @@ class Store:
         with self.writing() as database:  # FTS5 writes its blocks at the end of a transaction
             seal_keywords(database)
         with self._lock, translated_errors(self.path):
-            self.database.executescript("PRAGMA incremental_vacuum")  # `execute` does one step
+            vacuum = "PRAGMA incremental_vacuum"  # of which `execute` does one step
+            patiently(lambda: self.database.executescript(vacuum))
         self.checkpoint()
 
     def checkpoint(self) -> None:

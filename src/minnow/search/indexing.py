@@ -11,6 +11,7 @@ import hashlib
 import os
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from minnow.chunks import Chunk, Splitter
 from minnow.engines.bulk import ENOUGH
-from minnow.errors import InputError, MissingExtraError
+from minnow.errors import InputError, MissingExtraError, OutputError
 from minnow.files import open_regular
 from minnow.indexfile.generations import check_model
 from minnow.indexfile.opening import make_store
@@ -29,16 +30,17 @@ from minnow.options import BATCH_SIZE
 from minnow.resources import require_memory
 from minnow.search.binary import tidy_codes
 from minnow.search.indexing_report import IndexingReport, IndexingState, Progress
-from minnow.search.paths import find_files, is_under
+from minnow.search.paths import find_files, find_lost, is_under
 from minnow.search.reading import documents_of, work_ahead
 from minnow.search.repair import check_repaired, repair
 from minnow.search.sidecar import sidecar_path
+from minnow.search.staging import LostVectorError, Staging, drop_abandoned
 from minnow.search.writer import Entry, Writer, batches
 from minnow.vectors import VectorEncoding
 from minnow.workfolder import clear_leftovers
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
     from minnow.chunks import Document
     from minnow.indexfile.models import SearchModel
@@ -60,6 +62,8 @@ a character take four in all (docs/benchmarks.md)."""
 
 _LONG = 2048
 """A document with more chunks is embedded in parts, whose vectors are saved meanwhile."""
+
+_ATTEMPTS = 3
 
 
 def open_index(
@@ -169,15 +173,11 @@ def index_paths(
         run.report_progress()
         run.file(name, files[name])
     run.flush()
-    lost = [
-        name
-        for name in run.writer.files()
-        if name not in files and is_under(name, paths) and not is_under(name, found.hidden)
-    ]
+    lost = find_lost(run.writer.files(), found, paths)
     report.removed += sum(len(run.writer.documents(name)) for name in lost)
     if lost:
         run.writer.remove_files(lost)
-    run.writer.drop_staged()
+    drop_abandoned(store)
     check_repaired(store, repairs)
     tidy_codes(store)
     name, done = "", len(files)
@@ -237,7 +237,7 @@ class _Run:
     ) -> None:
         settings = store.settings
         self.report_progress = report_progress
-        self.writer = Writer(store)
+        self._store, self.writer = store, Writer(store)
         self._model, self._report = model, report
         self._splitter = Splitter(
             model.tokenizer, max_tokens=settings.max_tokens, overlap=settings.overlap
@@ -362,26 +362,26 @@ class _Run:
         self._finished = []
 
     def _long(self, entry: Entry, document: Document) -> None:
-        """Embed a document in parts, save their vectors, and write the document at the end."""
-        texts_of = (chunk.text for chunk in self._splitter.stream(document))
-        for texts in batches(texts_of, self._batch):
-            missing = [
-                text
-                for text, row in zip(texts, self.writer.staged(texts), strict=True)
-                if row is None
-            ]
-            made = self._embed(missing)
-            if made:
-                self.writer.stage(list(made), list(made.values()))
-        self.writer.put([(entry, self._staged(document))])
-        self.writer.drop_staged()
+        """Embed a document in parts, save their vectors, and write the document at the end.
 
-    def _staged(self, document: Document) -> Iterator[tuple[Chunk, bytes]]:
-        for chunk in self._splitter.stream(document):
-            (row,) = self.writer.staged([chunk.text])
-            if row is None:
-                raise InputError(f"{document.path} changed while it was read. Run it again.")
-            yield chunk, row
+        Where another run has dropped saved vectors, because it finished the same document, they
+        are taken from there.
+        """
+        staging = Staging(self._store, self.writer, entry.key)
+        for _ in range(_ATTEMPTS):
+            staging.save_known()
+            texts_of = (chunk.text for chunk in self._splitter.stream(document))
+            for texts in batches(texts_of, self._batch):
+                staging.save(self._embed(staging.missing(texts)))
+            with suppress(LostVectorError):
+                self.writer.put([(entry, staging.rows(self._splitter.stream(document)))])
+                self._report.reused += staging.reused
+                staging.drop()
+                return
+        raise OutputError(
+            f"Vectors of {entry.key} were dropped by other runs, {_ATTEMPTS} times. Index it again "
+            "while no other run does."
+        )
 
     def _embed(self, texts: list[str]) -> dict[str, bytes]:
         """Embed texts in batches, and return the encoded vectors by text."""

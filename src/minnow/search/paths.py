@@ -13,7 +13,7 @@ from minnow.indexfile.documents import COLLECTION
 from minnow.search.reading import ALL_KINDS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
 
 @dataclass
@@ -73,6 +73,24 @@ def _add_folder(folder: Path, name: str, result: FoundFiles) -> None:
             result.hidden.append(Path(_join(name, inner)))
         else:
             result.ignored[_join(name, inner)] = reason
+
+
+def find_lost(names: Iterable[str], found: FoundFiles, paths: Sequence[Path]) -> list[str]:
+    """Return which names in an index are those of files that paths do not lead to any more.
+
+    The files are looked for once more: another run may have indexed one that came later.
+
+    Args:
+        names: Names in the index.
+        found: What the paths led to when the run began.
+        paths: The paths.
+    """
+
+    def missing(names: Iterable[str], found: FoundFiles) -> list[str]:
+        return [n for n in names if n not in found.files and not is_under(n, found.hidden)]
+
+    lost = [name for name in missing(names, found) if is_under(name, paths)]
+    return missing(lost, find_files(paths)) if lost else []
 
 
 def is_under(name: str, paths: Iterable[Path]) -> bool:

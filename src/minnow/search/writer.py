@@ -18,16 +18,13 @@ from minnow.indexfile.documents import (
     CHUNKS,
     DOCUMENT_ROWS,
     FILES,
-    STAGED,
-    STAGED_SCHEMA,
     VECTORS,
 )
 from minnow.indexfile.encodings import encode_rows
-from minnow.indexfile.schema import has_table
 from minnow.indexfile.words import words_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator
 
     from minnow.chunks import Chunk
     from minnow.indexfile.checksums import CheckedTable
@@ -113,18 +110,23 @@ class Writer:
 
     def texts(self, key: DocumentKey) -> dict[str, bytes]:
         """Return the encoded vectors of a document's chunks by text, without damaged ones."""
+        return {text: vector for part in self.texts_in_parts(key) for text, vector in part.items()}
+
+    def texts_in_parts(self, key: DocumentKey) -> Iterator[dict[str, bytes]]:
+        """Yield the same in parts, for documents of any length; each is a transaction."""
         question = (
             "SELECT d.first_chunk, d.chunks FROM files AS f JOIN documents AS d ON d.file = f.id "
             "WHERE f.path = ? AND d.name = ?"
         )
         with self._store.reading() as database, reading_rows(f"The chunks of {key}"):
             row = database.execute(question, (key.file, key.name)).fetchone()
-            if row is None:
-                return {}
-            ids = (int(row[0]), int(row[0]) + int(row[1]) - 1)
-            texts = _sound(database, CHUNKS, "text", *ids)
-            vectors = _sound(database, VECTORS, "vector", *ids)
-        return {texts[id_]: vectors[id_] for id_ in texts.keys() & vectors.keys()}
+            first, count = (0, 0) if row is None else (int(row[0]), int(row[1]))
+        for start in range(first, first + count, _AT_A_TIME):
+            ids = (start, min(start + _AT_A_TIME, first + count) - 1)
+            with self._store.reading() as database, reading_rows(f"The chunks of {key}"):
+                texts = _sound(database, CHUNKS, "text", *ids)
+                vectors = _sound(database, VECTORS, "vector", *ids)
+            yield {texts[id_]: vectors[id_] for id_ in texts.keys() & vectors.keys()}
 
     def single(self, key: DocumentKey) -> tuple[bytes, bytes] | None:
         """Return the digest of a document of one chunk, and its vector, unless that is damaged."""
@@ -178,35 +180,6 @@ class Writer:
             for table, column in ((FILES, "sha256"), (DOCUMENT_ROWS, "digest")):
                 for (id_,) in database.execute(f"SELECT id FROM {table.name}").fetchall():  # noqa: S608
                     mark_outdated(database, table, id_, column)
-
-    # --- vectors of a long document --------------------------------------------------------
-
-    def stage(self, texts: Sequence[str], rows: Sequence[bytes]) -> None:
-        """Save vectors of a document that is not complete yet."""
-        keyed = [(digest_of(text.encode()), row) for text, row in zip(texts, rows, strict=True)]
-        with self._store.writing() as database:
-            database.execute(STAGED_SCHEMA)
-            database.executemany(
-                f"INSERT OR REPLACE INTO {STAGED} VALUES (?, ?)",  # noqa: S608
-                keyed,
-            )
-
-    def staged(self, texts: Sequence[str]) -> list[bytes | None]:
-        """Return the saved vector of each text, or None."""
-        question = f"SELECT vector FROM {STAGED} WHERE digest = ?"  # noqa: S608
-        with self._store.reading() as database:
-            if not has_table(database, STAGED):
-                return [None] * len(texts)
-            found = [database.execute(question, (digest_of(t.encode()),)).fetchone() for t in texts]
-        return [None if row is None else bytes(row[0]) for row in found]
-
-    def drop_staged(self) -> None:
-        """Drop the saved vectors."""
-        with self._store.reading() as database:
-            there = has_table(database, STAGED)
-        if there:
-            with self._store.writing() as database:
-                database.execute(f"DROP TABLE IF EXISTS {STAGED}")
 
     def rows(self, vectors: Floats) -> list[bytes]:
         """Encode vectors as blobs.
