@@ -115,7 +115,9 @@ Span read_date(const std::string& reader, const DateWords& words, int64_t now) {
         int month = month_of(words), day = words.number("day");
         if (has_year) return days(midnight(year, month, day));
         bool past = std::pair(month, day) <= std::pair(date.month, date.day);
-        return days(midnight(past ? date.year : date.year - 1, month, day));
+        int64_t found = past ? date.year : date.year - 1;
+        while (month == 2 && day == 29 && days_in(found, month) < day) --found;
+        return days(midnight(found, month, day));
     }
     if (reader == "_read_month") {
         int month = month_of(words);

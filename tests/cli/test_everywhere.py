@@ -52,6 +52,18 @@ def test_every_command_has_short_help_and_can_be_quiet(words: tuple[str, ...]) -
     assert "-q, --quiet" in short.stdout
 
 
+@pytest.mark.parametrize("question", ["", " \n"])
+@pytest.mark.parametrize(
+    "words",
+    [("search", "a.index"), ("ask", "a.index", "--llm", "x"), ("rerank", "a.minnow"),
+     ("memory", "recall", "a.memory", "-b", "a.minnow")],
+    ids=" ".join,
+)  # fmt: skip
+def test_a_question_without_a_character_is_refused(words: tuple[str, ...], question: str) -> None:
+    """As of a shell's variable that is not set: it found what is nearest to nothing."""
+    assert "it is empty. See `minnow" in refused(run_minnow(*words, question), 2)
+
+
 def test_the_version_has_a_short_option() -> None:
     assert run_minnow("-V").stdout == run_minnow("--version").stdout != ""
 

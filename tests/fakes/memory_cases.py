@@ -84,6 +84,7 @@ MEMORY_STEPS: tuple[dict[str, Any], ...] = (
         "what was between March and May", "since 2025-11-20 what", "on 9 November", "last Friday",
         "yesterday or the day before yesterday", "in the past 3 days", "a few weeks ago", "鱼",
         "before 2020", "after November 20th", "last weekend", "this month", "31 February",
+        "on 29 February",
         "STRASSE", "厨房", "the the", "", "until 2019-12", "a couple of months ago",
         "in winter 2024", "in April about 20 people", "May I come?", "last 2 years",
         "the year 2019 of Tom's life", "where are Tom's keys?", "Where does Anna put her keys?",

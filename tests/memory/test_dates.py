@@ -50,6 +50,8 @@ def shown(question: str, now: datetime = NOW) -> str:
         ("Where was he on 3 March 2021?", "2021-03-03"),
         ("Where was he on March 3, 2021?", "2021-03-03"),
         ("Where was he on May 3rd?", "2025-05-03"),
+        ("What did we do on 29 February?", "2024-02-29"),
+        ("What has happened since February 29th?", "2024-02-29/"),
         ("What did she cook on 2024-12-24?", "2024-12-24"),
         ("What did she cook in 2024-12?", "2024-12-01/2024-12-31"),
         ("What was new last week?", "2025-06-09/2025-06-15"),
@@ -85,7 +87,7 @@ def test_what_is_read(question: str, days: str) -> None:
         "How many years ago did she move?", "When was the last time we met?", "Which day is best?",
         "How long has she played for five years?", "What did her last boss say?",
         "What did Dana say about Sunday lunch?", "who won the fall of the wall quiz",
-        "What is on 31 February?", "",
+        "What is on 31 February?", "What was on 2023-02-29?", "",
     ],
 )  # fmt: skip
 def test_what_is_no_time(question: str) -> None:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 from fakes.remembering import START, Clock, open_memory
 from fakes.rerankers import FakeReranker
@@ -95,6 +96,9 @@ class TestRemember:
         [({"text": " "}, "empty"), ({"text": "word " * 70}, "72 tokens"),
          ({"importance": 1.1}, "0 to 1"),
          ({"importance": float("nan")}, "0 to 1"), ({"at": NAIVE}, "time zone"),
+         ({"importance": "high"}, "0 to 1"), ({"importance": True}, "0 to 1"),
+         ({"at": "2026-03-01"}, "datetime"), ({"sources": [True]}, "integer"),
+         ({"sources": ["1"]}, "integer"),
          ({"tags": "ab"}, "list"), ({"tags": [""]}, "list"), ({"sources": [99]}, "no memory 99"),
          ({"speaker": 1}, "speaker"), ({"session": None}, "session")],
     )  # fmt: skip
@@ -508,6 +512,17 @@ class TestForget:
         left = memory.items(where="id = 3")[0]
         assert (left.kind, left.sources) == (MemoryKind.INSIGHT, ())
         assert memory.remember("fish sleep").id == 4
+
+    @pytest.mark.parametrize("wrong", [True, 1.9, "1", None, [1], np.True_])
+    def test_what_is_no_id_is_refused(self, memory: Memory, wrong: Any) -> None:
+        """`forget(True)` is not memory 1, nor is 1.9."""
+        memory.remember("fish sleep")
+        memory.remember("boats float")
+        with pytest.raises(InputError, match="not the id of a memory"):
+            memory.forget(2, wrong)
+        assert len(memory) == 2
+        number: Any = np.int64(1)
+        assert [item.id for item in memory.forget(number)] == [1]
 
     def test_by_rule(self, memory: Memory, clock: Clock) -> None:
         memory.remember("fish sleep")

@@ -11,7 +11,15 @@ import typer
 
 from minnow.cli.app import app, print_json, steps
 from minnow.cli.fields import options_from_fields
-from minnow.cli.options import BundleOption, Json, RerankChoice, ScopeChoice, Timeout, Window
+from minnow.cli.options import (
+    BundleOption,
+    Json,
+    RerankChoice,
+    ScopeChoice,
+    Timeout,
+    Window,
+    not_empty,
+)
 from minnow.cli.searching import IndexFile, ModeOption, WhereOption, chosen_mode
 from minnow.terminal import EPILOG
 
@@ -23,7 +31,9 @@ if TYPE_CHECKING:
 @options_from_fields
 def ask_command(
     file: IndexFile,
-    question: Annotated[str, typer.Argument(metavar="QUESTION", help="What to answer.")],
+    question: Annotated[
+        str, typer.Argument(metavar="QUESTION", help="What to answer.", callback=not_empty)
+    ],
     llm: Annotated[
         Path, typer.Option("--llm", help="Ask this LLM: a folder of MNN-LLM, with config.json.")
     ],

@@ -281,6 +281,17 @@ def check_texts_or_file(texts: Sequence[str] | None, file: str | None) -> None:
         raise UsageError("Give texts as arguments, or a file with --input, and not both.")
 
 
+def not_empty(question: str) -> str:
+    """Return a question; without a character it would find what is nearest to nothing.
+
+    Raises:
+        UsageError: It is empty.
+    """
+    if not question.strip():
+        raise typer.BadParameter("it is empty")
+    return question
+
+
 def check_arguments(texts: Sequence[str]) -> None:
     """Refuse bytes that are not text, which Python keeps as halves of surrogate pairs.
 

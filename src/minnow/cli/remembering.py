@@ -15,7 +15,7 @@ import typer
 
 from minnow.cli.app import app, print_facts, print_json
 from minnow.cli.fields import options_from_fields
-from minnow.cli.options import Json, RequiredBundle, RerankChoice, Window
+from minnow.cli.options import Json, RequiredBundle, RerankChoice, Window, not_empty
 from minnow.terminal import EPILOG, UsageError
 
 if TYPE_CHECKING:
@@ -128,7 +128,9 @@ def add_command(
 @options_from_fields
 def recall_command(
     file: File,
-    query: Annotated[str, typer.Argument(metavar="QUESTION", help="What to recall for.")],
+    query: Annotated[
+        str, typer.Argument(metavar="QUESTION", help="What to recall for.", callback=not_empty)
+    ],
     bundle: RequiredBundle,
     k: Annotated[int, typer.Option("-k", min=1, max=1000, help="Print this many memories.")] = 5,
     weights: Annotated[

@@ -17,6 +17,7 @@ from minnow.cli.options import (
     Texts,
     check_arguments,
     check_texts_or_file,
+    not_empty,
 )
 from minnow.options import BATCH_SIZE, OnTruncate
 from minnow.terminal import EPILOG
@@ -29,7 +30,9 @@ if TYPE_CHECKING:
 @options_from_fields
 def rerank_command(
     bundle: BundleFolder,
-    query: Annotated[str, typer.Argument(metavar="QUERY", help="Rank the texts by this.")],
+    query: Annotated[
+        str, typer.Argument(metavar="QUERY", help="Rank the texts by this.", callback=not_empty)
+    ],
     texts: Texts = None,
     input_: TextFile = None,
     top: Annotated[int | None, typer.Option(min=1, help="Show this many texts at most.")] = None,

@@ -13,7 +13,14 @@ import typer
 from minnow.cli.app import app, print_facts
 from minnow.cli.corpora import row_progress
 from minnow.cli.fields import options_from_fields
-from minnow.cli.options import BundleOption, EngineChoice, Json, RerankChoice, ScopeChoice
+from minnow.cli.options import (
+    BundleOption,
+    EngineChoice,
+    Json,
+    RerankChoice,
+    ScopeChoice,
+    not_empty,
+)
 from minnow.options import Fusion, SearchMode, SidecarUse
 from minnow.progress import show_progress
 from minnow.terminal import EPILOG, UsageError
@@ -249,7 +256,9 @@ def _print_report(report: IndexingReport, output: Path, *, as_json: bool) -> Non
 @options_from_fields
 def search_command(
     file: IndexFile,
-    query: Annotated[str, typer.Argument(metavar="QUESTION", help="What to look for.")],
+    query: Annotated[
+        str, typer.Argument(metavar="QUESTION", help="What to look for.", callback=not_empty)
+    ],
     bundle: BundleOption = None,
     k: Annotated[int, typer.Option("-k", min=1, max=1000, help="Print this many hits.")] = 5,
     mode: ModeOption = None,

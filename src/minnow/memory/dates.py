@@ -7,7 +7,7 @@ number is a year only behind a preposition, a month or a season.
 from __future__ import annotations
 
 import re
-from calendar import monthrange
+from calendar import isleap, monthrange
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, NamedTuple
@@ -188,6 +188,8 @@ def _read_day(match: re.Match[str], now: datetime) -> tuple[datetime, datetime]:
     if match["year"]:
         return _days(_midnight(now, int(match["year"]), month, day))
     year = now.year if (month, day) <= (now.month, now.day) else now.year - 1
+    while (month, day) == (2, 29) and not isleap(year):
+        year -= 1
     return _days(_midnight(now, year, month, day))
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta, timezone
 from enum import Enum
-from typing import Any
+from numbers import Real
+from operator import index
+from typing import Any, SupportsIndex
 
 from minnow.characters import clean_text
 from minnow.errors import InputError
@@ -75,12 +76,14 @@ class Observation:
         if not isinstance(self.text, str) or not self.text.strip():
             raise InputError("A memory needs a text; this one is empty.")
         shown = repr(self.text[:60])
-        if not (math.isfinite(self.importance) and 0 <= self.importance <= 1):
+        is_number = isinstance(self.importance, Real) and not isinstance(self.importance, bool)
+        if not (is_number and 0 <= self.importance <= 1):
             raise InputError(
-                f"The importance of {shown} is {self.importance}; it should be from 0 to 1."
+                f"The importance of {shown} is {self.importance!r}; it should be from 0 to 1."
             )
         if self.at is not None:
             milliseconds_of(self.at)
+        checked_ids(self.sources)
         if isinstance(self.tags, str) or not all(
             isinstance(tag, str) and tag.strip() for tag in self.tags
         ):
@@ -161,12 +164,32 @@ class Recalled:
         return scores | reranked | self.item.facts() | around
 
 
+def checked_ids(ids: Iterable[SupportsIndex]) -> list[int]:
+    """Return ids of memories as integers.
+
+    Raises:
+        InputError: One is no integer: True would be memory 1, and so would 1.9.
+    """
+    found = []
+    for id_ in ids:
+        try:
+            if isinstance(id_, bool):
+                raise TypeError
+            found.append(index(id_))
+        except TypeError as error:
+            raise InputError(f"{id_!r} is not the id of a memory, which is an integer.") from error
+    return found
+
+
 def milliseconds_of(at: datetime) -> int:
     """Return a time as milliseconds since 1970 in UTC.
 
     Raises:
-        InputError: It has no time zone, or is outside of the years 1 to 9999 in UTC.
+        InputError: It is no datetime, has no time zone, or is outside of the years 1 to 9999 in
+            UTC.
     """
+    if not isinstance(at, datetime):
+        raise InputError(f"The time {at!r} should be a datetime with a time zone.")
     if at.tzinfo is None or at.utcoffset() is None:
         raise InputError(f"The time {at} has no time zone: use datetime(..., tzinfo=...).")
     milliseconds = (at - _EPOCH) // _MILLISECOND

@@ -20,7 +20,7 @@ from minnow.memory import rows
 from minnow.memory.closeness import known_background, least_cosine
 from minnow.memory.clusters import Grouping, average_linkage
 from minnow.memory.dates import read_period
-from minnow.memory.items import Observation, Recalled, Selection, milliseconds_of
+from minnow.memory.items import Observation, Recalled, Selection, checked_ids, milliseconds_of
 from minnow.memory.merging import encode_whole, write_or_merge
 from minnow.memory.ranking import Question, rank, rerank
 from minnow.memory.retention import outdated
@@ -367,9 +367,14 @@ class Memory(OpenIndexFile):
     # --- forgetting ------------------------------------------------------------------------
 
     def forget(self, *ids: int) -> list[Item]:
-        """Delete memories and return them; insights from them stay, and unknown ids are ignored."""
+        """Delete memories and return them; insights from them stay, and unknown ids are ignored.
+
+        Raises:
+            InputError: An id is no integer; nothing is deleted then.
+        """
+        wanted = dict.fromkeys(checked_ids(ids))
         with self._view.changing() as (database, changed):
-            forgotten = rows.read_items(database, dict.fromkeys(ids))
+            forgotten = rows.read_items(database, wanted)
             changed.update(item.id for item in forgotten)
             rows.remove(database, changed)
         return forgotten
