@@ -11,7 +11,7 @@ from fakes.sealed import OLD, contents, make
 
 from minnow import files
 from minnow.errors import OutputError
-from minnow.files import replace_folder, staging_folder, whole_file, writing
+from minnow.files import check_file, replace_folder, staging_folder, whole_file, writing
 
 
 def test_bundles_can_be_sealed_in_any_thread(tmp_path: Path) -> None:
@@ -48,6 +48,15 @@ class TestWholeFile:
             assert (tmp_path / "a").read_text() == "old"
         assert (tmp_path / "a").read_text() == "new"
         assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "link"]
+
+    def test_a_folder_that_takes_no_file_is_named_before_any_work(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        (tmp_path / "old").write_text("old")
+        monkeypatch.setattr("minnow.files.os.access", lambda *_: False)  # root may write anywhere
+        with pytest.raises(OutputError, match="no file can be made in its folder"):
+            check_file(tmp_path / "new")
+        assert check_file(tmp_path / "old") == tmp_path / "old"
 
     @pytest.mark.parametrize("error", [KeyboardInterrupt(), OSError(errno.ENOSPC, "full")])
     def test_a_failure_keeps_the_older_one(self, tmp_path: Path, error: BaseException) -> None:

@@ -13,9 +13,10 @@ import pytest
 from fakes.sealed import NEW, OLD, contents, make, names
 
 from minnow import workfolder
+from minnow.errors import OutputError
 from minnow.exchange import exchange
 from minnow.files import staging_folder, whole_file
-from minnow.workfolder import REPLACED, work_folder
+from minnow.workfolder import REPLACED, scratch_folder, work_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -184,3 +185,20 @@ def test_exchange_swaps_files_and_folders(tmp_path: Path) -> None:
     assert (tmp_path / "folder").read_text() == "file"
     assert not exchange(tmp_path / "file", tmp_path / "gone")
     assert (tmp_path / "file").is_dir()
+
+
+def test_without_a_place_for_temporary_files_that_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in a container whose file system is read only."""
+
+    def no_folder() -> str:
+        raise FileNotFoundError(2, "No usable temporary directory found in []")
+
+    (tmp_path / "file").write_text("no folder")
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "file"))
+    with pytest.raises(OutputError, match=r"Not a directory\. Set TMPDIR"), scratch_folder():
+        pass
+    monkeypatch.setattr("tempfile.gettempdir", no_folder)
+    with pytest.raises(OutputError, match=r"No usable temp.*\. Set TMPDIR"), scratch_folder():
+        pass

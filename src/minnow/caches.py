@@ -63,11 +63,20 @@ class CacheEntry(Struct, frozen=True):
 
 
 def cache_folder() -> Path:
-    """Return the folder of the cache: $MINNOW_CACHE, or one of the user's."""
+    """Return the folder of the cache: $MINNOW_CACHE, or one of the user's.
+
+    Raises:
+        OutputError: The user has no folder, as in some containers.
+    """
     chosen = os.environ.get("MINNOW_CACHE")
     if chosen:
         return Path(chosen)
-    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "minnow"
+    try:
+        return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "minnow"
+    except RuntimeError as error:
+        raise OutputError(
+            "There is no home folder to keep a cache in. Set MINNOW_CACHE to a folder."
+        ) from error
 
 
 def list_cache() -> list[CacheEntry]:

@@ -90,7 +90,7 @@ def check_file(destination: Path) -> Path:
         Its path without symbolic links.
 
     Raises:
-        OutputError: The destination is a folder, or its parent is not.
+        OutputError: The destination is a folder, or its parent is not, or cannot be written.
     """
     with writing(destination):
         target = Path(os.path.realpath(destination))  # `resolve` raises at a loop of links
@@ -99,6 +99,11 @@ def check_file(destination: Path) -> Path:
         if not target.parent.is_dir():
             raise OutputError(
                 f"Cannot write {destination}: {destination.parent} is not a folder. Make it first."
+            )
+        if not target.exists() and not os.access(target.parent, os.W_OK | os.X_OK):
+            raise OutputError(
+                f"Cannot write {destination}: no file can be made in its folder. Name "
+                "another place."
             )
     return target
 

@@ -16,10 +16,11 @@ import platform
 import shutil
 import stat
 import time
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from minnow.errors import OutputError
 from minnow.signals import uninterrupted
 
 fcntl: Any
@@ -70,10 +71,22 @@ def work_folder(target: Path, *, mode: int = 0o777) -> Iterator[Path]:
 
 @contextmanager
 def scratch_folder() -> Iterator[Path]:
-    """Make a folder for temporary files, and remove those of killed runs."""
+    """Make a folder for temporary files, and remove those of killed runs.
+
+    Raises:
+        OutputError: There is no place for one.
+    """
     import tempfile  # it takes some milliseconds, and embedding needs none
 
-    with work_folder(Path(tempfile.gettempdir()).resolve() / "minnow", mode=0o700) as folder:
+    with ExitStack() as stack:
+        try:
+            target = Path(tempfile.gettempdir()).resolve() / "minnow"
+            folder = stack.enter_context(work_folder(target, mode=0o700))
+        except OSError as error:
+            raise OutputError(
+                f"No folder for temporary files can be made: {error.strerror}. Set TMPDIR to a "
+                "folder that can be written."
+            ) from error
         yield folder
 
 

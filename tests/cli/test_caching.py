@@ -94,3 +94,15 @@ def test_exactly_one_way_is_given(cache: Path, arguments: tuple[str, ...]) -> No
 def test_an_absent_cache_is_empty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MINNOW_CACHE", str(tmp_path / "absent"))
     assert names() == []
+
+
+def test_a_user_without_a_home_is_told_what_to_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a container that runs as a number which is no user."""
+
+    def no_such_user(number: int) -> None:
+        raise KeyError(f"getpwuid(): uid not found: {number}")
+
+    for name in ("MINNOW_CACHE", "XDG_CACHE_HOME", "HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("pwd.getpwuid", no_such_user)
+    assert "Set MINNOW_CACHE to a folder" in refused(run_minnow("cache", "list"), 9)

@@ -171,6 +171,16 @@ class TestRecall:
             "2  fine", "3  I go to Rome 7"
         ]  # fmt: skip
 
+    def test_what_cannot_be_written_is_recalled_from(
+        self, place: Path, bundles: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        command = ("memory", "recall", "a.memory", "Emma", "-b", bundles / "tiny.minnow")
+        monkeypatch.setattr("minnow.indexfile.opening.is_writable", lambda _: False)
+        done = run_minnow(*command, cwd=place)
+        assert done.code == 0
+        assert done.stderr.startswith("warning: what was found does not count as used: Cannot use")
+        assert done.stdout == run_minnow(*command, "--no-touch", cwd=place).stdout != ""
+
     def test_touch(self, place: Path, bundles: Path) -> None:
         before = {item["id"]: item["used"] for item in run_json(place, "list", "a.memory")}
         query = ("recall", "a.memory", "fish 2 sleep", "-b", bundles / "tiny.minnow")

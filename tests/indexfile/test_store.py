@@ -6,7 +6,7 @@ import os
 import sqlite3
 import struct
 import threading
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 from unittest.mock import Mock
@@ -328,7 +328,7 @@ class TestWriting:
         """SQLite's own limit of pages is reported like a full disk."""
         store, before = open_store(file, writable=True), contents_of(file)
         store.database.execute("PRAGMA max_page_count = 1")
-        with pytest.raises(OutputError, match="What was indexed until then is in it"):
+        with pytest.raises(OutputError, match="What was written until then is in it"):
             store.put_fact("large", "x" * 1_000_000)
         store.close()
         assert contents_of(file) == before
@@ -341,6 +341,19 @@ class TestWriting:
                 run_index(file, write_documents(tmp_path / "docs", docs))
             rows = contents_of(file)
             assert {row[0] for row in rows} < {f"{tmp_path}/docs/{name}" for name in docs}
+
+    def test_on_a_full_disk_it_is_read_and_space_is_asked_for(self, tmp_path: Path) -> None:
+        """Not a place to copy the file to: it was said to be read-only."""
+        with small_disk(tmp_path / "disk"):
+            file = tmp_path / "disk" / "a.index"
+            run_index(file, write_documents(tmp_path / "docs"))
+            with (tmp_path / "disk" / "fill").open("wb", buffering=0) as fill, suppress(OSError):
+                while fill.write(bytes(4096)):
+                    pass
+            with open_fake(file) as index:
+                assert index.search("fish sleep")[0].source.endswith("fish.md")
+            with pytest.raises(OutputError, match="free some space"):
+                open_store(file, writable=True)
 
     def test_compacting_waits_for_another_writer(self, file: Path) -> None:
         """It waits as any transaction does, not for half a second."""

@@ -16,6 +16,7 @@ import typer
 from minnow.cli.app import app, print_facts, print_json
 from minnow.cli.fields import options_from_fields
 from minnow.cli.options import Json, RequiredBundle, RerankChoice, Window, not_empty
+from minnow.errors import OutputError
 from minnow.terminal import EPILOG, UsageError
 
 if TYPE_CHECKING:
@@ -172,15 +173,23 @@ def recall_command(
         "half_life": _span(half_life),
     }  # fmt: skip
     chosen = replace(WEIGHTS[weights], **{k: v for k, v in given.items() if v is not None})
-    with (
-        rerank.open() as reranker,
-        Memory.open(file, bundle, writable=touch, create=False) as memory,
-    ):
-        found = memory.recall(
-            query, k, weights=chosen, tags=tag or (), speaker=speaker, session=session,
-            where=where, window=window, reranker=reranker, candidates=rerank.candidates,
-            touch=touch,
-        )  # fmt: skip
+    with rerank.open() as reranker:
+
+        def recall(*, touch: bool) -> list[Recalled]:
+            with Memory.open(file, bundle, writable=touch, create=False) as memory:
+                return memory.recall(
+                    query, k, weights=chosen, tags=tag or (), speaker=speaker, session=session,
+                    where=where, window=window, reranker=reranker, candidates=rerank.candidates,
+                    touch=touch,
+                )  # fmt: skip
+
+        try:
+            found = recall(touch=touch)
+        except OutputError as error:
+            if not touch:
+                raise
+            found = recall(touch=False)
+            warnings.warn(f"what was found does not count as used: {error}", stacklevel=1)
     if as_json:
         _print_items_as_json(found)
     elif found:

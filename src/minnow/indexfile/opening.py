@@ -75,7 +75,7 @@ def open_store(path: Path, *, writable: bool = False) -> Store:
         raise InputError(f"Cannot open {path}: {error.strerror}.") from error
     _check_kinds(path)
     with translated_errors(path):
-        database = _connect_with_fallback(path)
+        database = _connect_to_write(path) if writable else _connect_with_fallback(path)
         try:
             if _is_empty(database):
                 raise IndexFileError(
@@ -124,10 +124,18 @@ def _connect(path: Path, mode: str) -> sqlite3.Connection:
     return database
 
 
+def _connect_to_write(path: Path) -> sqlite3.Connection:
+    """Connect for writing; where the file cannot be written, the first statement that does says so.
+
+    A full disk is named as such, since there is no other way of opening the file.
+    """
+    return _connect(path, "rw" if is_writable(path) else "ro")
+
+
 def _connect_with_fallback(path: Path) -> sqlite3.Connection:
     """Connect for writing if possible, because the last writer to close leaves no log."""
     try:
-        return _connect(path, "rw" if is_writable(path) else "ro")
+        return _connect_to_write(path)
     except sqlite3.OperationalError:
         log = path.with_name(f"{path.name}-wal")
         if log.exists() and log.stat().st_size:

@@ -114,7 +114,7 @@ def _operational(path: Path, error: sqlite3.OperationalError) -> OutputError | I
     text = str(error)
     if text.startswith(_FULL):
         return OutputError(
-            f"Cannot write {path}: {text}. What was indexed until then is in it; free some space "
+            f"Cannot write {path}: {text}. What was written until then is in it; free some space "
             "and run the same command again."
         )
     if text.startswith(_BUSY):
