@@ -16,14 +16,16 @@ from fakes.remembering import open_memory
 from fakes.searching import FakeModel, TurnedModel, contents_of, run_index, write_documents
 
 from minnow.errors import IndexFileError, InputError
+from minnow.indexfile.documents import VECTORS
 from minnow.indexfile.opening import make_store, open_store
-from minnow.indexfile.schema import MIGRATING, VERSION
+from minnow.indexfile.schema import MIGRATING, VERSION, second_generation, vectors_schema
 from minnow.indexfile.store import OpenIndexFile
 from minnow.memory import Memory
 from minnow.migration import MigrationReport, cancel_migration, migrate_store
 from minnow.search import Collection, Index, Record, open_index
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
 pytestmark = pytest.mark.filterwarnings("ignore:.* is being migrated")
@@ -200,6 +202,60 @@ def test_cancelled(begun: Path) -> None:
         index.search("fish", mode="vector")
     with pytest.raises(IndexFileError, match="another model"):
         open_with(begun, TurnedModel())
+
+
+class MeanwhileModel(TurnedModel):
+    """Calls a function before some batch, as if another process ran then."""
+
+    def __init__(self, meanwhile: Callable[[], object], *, at: int = 1) -> None:
+        super().__init__()
+        self.meanwhile, self.left = meanwhile, at
+
+    def encode_documents(self, texts: Sequence[str]) -> Any:
+        self.left -= 1
+        if not self.left:
+            self.meanwhile()
+        return super().encode_documents(texts)
+
+
+def test_cancelled_while_another_process_embeds(begun: Path) -> None:
+    """That one wrote on; a later migration to a third model took its vectors for the third's."""
+    before = contents_of(begun)
+    with pytest.raises(IndexFileError, match="was cancelled meanwhile"):
+        run(begun, MeanwhileModel(lambda: cancel_migration(begun)))
+    assert contents_of(begun) == before
+    with closing(sqlite3.connect(begun)) as database:
+        names = [name for (name,) in database.execute("SELECT name FROM sqlite_master")]
+    assert not [name for name in names if name.startswith("migrat")]
+    third = TurnedModel(weights_sha256="d" * 64, model_id="made/third")
+    third._turn = -third._turn
+    assert run(begun, third).is_finished
+    with open_with(begun, third) as index:
+        hits = index.select("1 = 1")
+        expected = third.encode_documents([hit.text for hit in hits])
+        cosines = (index.vectors([hit.id for hit in hits]) * expected).sum(axis=1)
+    assert cosines.min() > 0.99
+
+
+def test_vectors_that_an_older_minnow_left_after_cancelling_are_not_taken(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left, row = second_generation(VECTORS), (1, bytes(40))
+    with closing(sqlite3.connect(file)) as database, database:
+        database.execute(vectors_schema(left))
+        database.execute(f"INSERT INTO {left.name} VALUES (?, ?, ?)", (*row, left.checksum(row)))
+    monkeypatch.setattr("minnow.migration.running.SAMPLE", 30)
+    assert run(file).is_finished
+    with open_with(file, TurnedModel()) as index:
+        assert np.abs(index.vectors([1])).max() > 0.01
+
+
+def test_two_processes_that_begin_at_once(file: Path) -> None:
+    """The second of them said that the file is damaged."""
+    model = MeanwhileModel(lambda: run(file, limit=0))
+    with pytest.raises(IndexFileError, match="has begun to migrate"):
+        run(file, model)
+    assert run(file).is_finished
 
 
 def test_an_older_reader_refuses_it(begun: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -141,8 +141,16 @@ def read_alignment(store: Store, migration: Migration) -> Alignment:
 
 
 def begin(store: Store, model: Fingerprint, alignment: Alignment) -> None:
-    """Start a migration: from now on both models may search the file."""
+    """Start a migration: from now on both models may search the file.
+
+    Raises:
+        IndexFileError: Another process has started one.
+    """
     with store.writing() as database:
+        if find_migration(store) is not None:
+            raise IndexFileError(
+                f"Another process has begun to migrate {store.path} meanwhile. Run it again."
+            )
         database.execute(vectors_schema(MIGRATION_MAP))
         rows = [(i, row.tobytes()) for i, row in enumerate(alignment.rows.astype("<f4"))]
         database.executemany(
@@ -150,7 +158,9 @@ def begin(store: Store, model: Fingerprint, alignment: Alignment) -> None:
             [(*row, MIGRATION_MAP.checksum(row)) for row in rows],
         )
         for table in vector_tables(database):
-            database.execute(vectors_schema(second_generation(table)))
+            second = second_generation(table)
+            database.execute(f"DROP TABLE IF EXISTS {second.name}")  # of one that was cancelled
+            database.execute(vectors_schema(second))
         store.put_fact(MIGRATION, to_json(Migration(model)))
         database.execute(f"PRAGMA user_version = {MIGRATING + VERSION}")
 

@@ -17,6 +17,7 @@ from minnow.indexfile.documents import COLLECTION, VECTORS
 from minnow.indexfile.encodings import encode_rows
 from minnow.indexfile.generations import (
     Alignment,
+    Migration,
     find_migration,
     fits,
     missing_ids,
@@ -166,8 +167,9 @@ def migrate_store(
     Raises:
         InputError: `limit` is negative, or the new model does not take a text as long as one of
             the file's; nothing is changed then.
-        IndexFileError: The file is damaged, is being migrated to another model, or holds vectors
-            that came from a program, which no model can make again.
+        IndexFileError: The file is damaged, is being migrated to another model, holds vectors
+            that came from a program, which no model can make again, or another process begins or
+            cancels a migration meanwhile.
         OutputError: It cannot be written; what was done before is in it.
     """
     if limit is not None and limit < 0:
@@ -217,10 +219,7 @@ def _embed_rest(
                     embedded=report.embedded + len(some),
                 )
                 progress(report)
-        migration = find_migration(store)
-        if migration is None:
-            raise IndexFileError(f"The migration of {store.path} was cancelled meanwhile.")
-        if generations.finish(store, migration):
+        if generations.finish(store, _check_goes_on(store, model)):
             tidy_codes(store)
             store.compact()
             sidecar_path(store.path).unlink(missing_ok=True)
@@ -233,7 +232,20 @@ def _embed(store: Store, model: SearchModel, table: CheckedTable, ids: list[int]
         texts = _read_texts(database, table, ids)
     blobs = encode_rows(model.encode_documents(list(texts.values())), store.settings.encoding)
     with store.writing() as database:
+        _check_goes_on(store, model)
         put_migrated(database, table, list(texts), blobs)
+
+
+def _check_goes_on(store: Store, model: SearchModel) -> Migration:
+    """Return the migration to a model, which other processes may have cancelled since the start.
+
+    Raises:
+        IndexFileError: There is none, or one to another model: vectors would be mixed.
+    """
+    migration = find_migration(store)
+    if migration is None or not fits(migration.model, model.fingerprint):
+        raise IndexFileError(f"The migration of {store.path} was cancelled meanwhile.")
+    return migration
 
 
 # --- the first run ---------------------------------------------------------------------------
