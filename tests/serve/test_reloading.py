@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from fakes.programs import MINNOW, USUAL
+from fakes.programs import MINNOW, USUAL, run_minnow
 from fakes.serving import serving
 
 from minnow import Embedder
@@ -126,6 +126,29 @@ def test_another_model_does_not_take_an_index(
         put(second, place)
         hang_up(server, "served is not reloaded: ")
         assert server.post("/search", {"query": "fish"}).json["hits"]
+
+
+def test_an_index_is_replaced(two: tuple[Path, Path], index_file: Path, tmp_path: Path) -> None:
+    """It was answered with 500 until a restart, and with a traceback in the log each time."""
+    file = shutil.copy(index_file, tmp_path / "served.index")
+    asked = {"query": "heron", "mode": "keyword"}
+    with serving(tmp_path, two[0], "--index", file) as server:
+        assert server.post("/search", asked).json["hits"] == []
+        (tmp_path / "heron.md").write_text("The heron eats fish.")
+        copy = shutil.copy(index_file, tmp_path / "new.index")
+        done = run_minnow("index", "heron.md", "-b", two[0], "-o", copy, cwd=tmp_path)
+        assert done.code == 0, done.stderr
+        Path(copy).replace(file)
+        assert server.post("/search", asked).error(503)["code"] == "index_unavailable"
+        assert "was replaced or removed while it was open" in server.log.read_text()
+        assert "Error\n" not in server.log.read_text()
+        hang_up(server, "served.index is another index now: reloaded")
+        (hit,) = server.post("/search", asked).json["hits"]
+        assert hit["source"] == "heron.md"
+        Path(file).unlink()
+        hang_up(server, "served.index is not reloaded: There is no file")
+        assert server.post("/search", asked).status == 503
+        assert server.post("/v1/embeddings", {"model": "tiny", "input": TEXT}).status == 200
 
 
 def test_the_end_of_a_terminal_stops_it(two: tuple[Path, Path]) -> None:

@@ -57,7 +57,7 @@ def serve_command(
     Clients of Ollama find POST /api/embed, POST /api/embeddings, GET /api/tags and /api/version.
     Every option has an environment variable. The address is printed on stdout once the server
     accepts requests. On Ctrl-C or SIGTERM it finishes open requests, and stops. On SIGHUP it opens
-    bundles that were replaced, and drops no request.
+    bundles, and an index, that were replaced, and drops no request.
 
     Example: minnow serve bge-small.minnow
 

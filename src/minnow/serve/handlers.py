@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import base64
+import logging
 from typing import TYPE_CHECKING
 
 import numpy as np
 from msgspec import UNSET
 from starlette.responses import Response
 
-from minnow.errors import InputError
+from minnow.errors import IndexFileError, InputError, OutputError
 from minnow.serve import metrics
-from minnow.serve.errors import JSON, bad_request
+from minnow.serve.errors import JSON, bad_request, unavailable
 from minnow.serve.inputs import Rows, decode, questions, rows_of
 from minnow.serve.models import ServedEmbedder, ServedModel, ServedReranker
 from minnow.serve.page import page
@@ -49,6 +50,8 @@ if TYPE_CHECKING:
     from minnow.serve.service import Service
 
     Floats = NDArray[np.float32]
+
+log = logging.getLogger("minnow.serve")
 
 TRUNCATED = "X-Minnow-Truncated"
 """Header of a response: how many texts were cut off; absent where none was."""
@@ -206,6 +209,13 @@ async def answer_search(service: Service, body: bytes, _: Mapping[str, str]) -> 
         hits = await searcher.search(asked, count_hits(asked))
     except InputError as error:
         raise bad_request(str(error)) from error
+    except (IndexFileError, OutputError) as error:
+        log.error("the index cannot be searched: %s", error)
+        raise unavailable(
+            "The index cannot be searched now; the server's log says why. After a change of the "
+            "file its operator has to reload the server.",
+            "index_unavailable",
+        ) from error
     pairs = Rows([])
     if reranker is not None and hits:
         pairs = await service.in_thread(pairs_of_hits, reranker, asked, hits)

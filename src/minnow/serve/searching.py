@@ -82,6 +82,18 @@ class Searcher:
             )
         )
 
+    async def is_outdated(self) -> bool:
+        """Return whether another file is in the index's place, or it has another model now."""
+
+        def look() -> bool:
+            try:
+                with self._index.store.reading():
+                    return False
+            except IndexFileError:
+                return True
+
+        return await asyncio.get_running_loop().run_in_executor(self._threads, look)
+
     async def warm(self) -> None:
         """Search once, so that no request waits for what the first search reads."""
         await self._in_thread(lambda: self._index.search(_WARMING, 1))

@@ -64,7 +64,7 @@ class _Server(uvicorn.Server):
                 signal.signal(number, before)
 
     def handle_hangup(self, sig: int, frame: FrameType | None) -> None:
-        """Handle SIGHUP: reload changed bundles; but stop where a terminal was closed."""
+        """Handle SIGHUP: reload what was replaced; but stop where a terminal was closed."""
         if os.isatty(0):
             self.handle_exit(sig, frame)
         elif self._loop is not None:

@@ -163,7 +163,7 @@ class Service:
             self._open[generation] -= 1
 
     async def reload(self) -> None:
-        """Open the bundles that others have replaced in their folders, one after the other.
+        """Open the bundles that others have replaced in their folders, and the index.
 
         New requests get the new one as soon as it is warmed up. The old one is closed when all
         requests that began before have ended. Where the new one cannot be opened, or does not
@@ -177,6 +177,20 @@ class Service:
                     log.info("%s is another bundle now: reloaded", name)
             except MinnowError as error:
                 log.error("%s is not reloaded: %s", name, error)
+        try:
+            await self._reload_index()
+        except MinnowError as error:
+            log.error("%s is not reloaded: %s", self._index, error)
+
+    async def _reload_index(self) -> None:
+        """Open the index again, if another file is in its place or it has another model now."""
+        old = self.searcher
+        if self._index is None or old is None or self.state != "ready":
+            return
+        if await old.is_outdated():
+            self.searcher = await self._open_searcher(self._index, self.models)
+            self._retire_later(None, old)
+            log.info("%s is another index now: reloaded", self._index)
 
     async def _replace(self, name: str, bundle: Bundle) -> None:
         model = await self._open_model(name, bundle)
@@ -190,19 +204,25 @@ class Service:
         left, self.searcher = self.searcher, searcher
         self.models[name] = model
         self._bundles = {**self._bundles, name: bundle}
+        self._retire_later(old, None if left is searcher else left)
+
+    def _retire_later(self, model: ServedModel | None, searcher: Searcher | None) -> None:
+        """Close what was replaced, once the requests that are open now have ended."""
         self._generation += 1
-        retiring = self._retire(old, None if left is searcher else left, self._generation)
-        task = asyncio.create_task(retiring)
+        task = asyncio.create_task(self._retire(model, searcher, self._generation))
         self._retiring.add(task)
         task.add_done_callback(self._retiring.discard)
 
-    async def _retire(self, model: ServedModel, searcher: Searcher | None, before: int) -> None:
-        """Close what was replaced, once no request of an older generation is open."""
+    async def _retire(
+        self, model: ServedModel | None, searcher: Searcher | None, before: int
+    ) -> None:
+        """Close them once no request of an older generation is open."""
         while any(count for number, count in self._open.items() if number < before):
             await asyncio.sleep(_PAUSE)
         if searcher is not None:
             await searcher.close()
-        self._close(model)
+        if model is not None:
+            self._close(model)
 
     def _close(self, model: ServedModel) -> None:
         if any(other.runner is model.runner for other in self.models.values()):
