@@ -73,6 +73,15 @@ def test_the_place_of_a_fault_is_reported() -> None:
     assert refused.value.message.startswith("input[1]: Expected")
 
 
+def test_a_value_that_is_none_of_some_words_is_repeated_in_part() -> None:
+    value = "fish - at `$.home` " + "river " * 1000
+    body = {"model": "a", "input": "b", "input_type": value}
+    with pytest.raises(ApiError) as caught:
+        decode(json.dumps(body).encode(), EmbeddingsRequest)
+    assert caught.value.param == "input_type"
+    assert len(caught.value.message) < 200
+
+
 def test_one_text_is_a_list_of_one() -> None:
     assert texts_of("fish", 2, "input") == ["fish"]
     with pytest.raises(ApiError) as refused:

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     Asked = TypeVar("Asked", bound=Request)
     Decoded = TypeVar("Decoded")
 
+_SHOWN = 120
+"""Characters of a value that an error repeats."""
+
 
 @dataclass(frozen=True)
 class Rows:
@@ -71,7 +74,10 @@ def decode(body: bytes, kind: type[Asked]) -> Asked:
     try:
         asked = _decode(body, kind)
     except msgspec.ValidationError as error:
-        what, _, place = str(error).partition(" - at ")
+        said = str(error)  # which repeats the value of an enum
+        what, at, place = said.rpartition(" - at ")
+        what, place = (what, place) if at else (said, "")
+        what = what if len(what) <= _SHOWN else f"{what[:_SHOWN]}…"
         place = place.strip("`").removeprefix("$").removeprefix(".")
         shown = f"{place}: {what}" if place else what
         raise bad_request(f"{shown}.", place.partition("[")[0] or None) from error
