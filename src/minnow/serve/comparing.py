@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from msgspec import UNSET, UnsetType
 
+from minnow.serve.errors import too_many
 from minnow.serve.handlers import json_response, model_and_prompt, truncates
 from minnow.serve.inputs import Rows, check_count, decode, questions, texts_of, tokenized, tokens_of
 from minnow.serve.models import ServedEmbedder
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
 
     from minnow.serve.service import Service
 
+_MOST_CHARACTERS = 2**20
+"""For tokens of whole texts: about 3 s, and 15 MB of JSON."""
+
 
 async def answer_tokenize(service: Service, body: bytes, _: Mapping[str, str]) -> Response:
     """Answer with the tokens of texts."""
@@ -40,6 +44,12 @@ async def answer_tokenize(service: Service, body: bytes, _: Mapping[str, str]) -
         most = service.settings.limits.max_inputs
         if not isinstance(asked.inputs, UnsetType):
             texts = texts_of(asked.inputs, most, "inputs")
+            if (count := sum(map(len, texts))) > _MOST_CHARACTERS:
+                raise too_many(
+                    f"inputs have {count} characters; all of their tokens are answered, so a "
+                    f"request has at most {_MOST_CHARACTERS}. Send several requests.",
+                    "inputs",
+                )
             rows = [
                 _simple(model, prompt + text, special=asked.add_special_tokens) for text in texts
             ]
