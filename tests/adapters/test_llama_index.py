@@ -258,6 +258,8 @@ class TestChanging:
         assert store.get_nodes(["b", "c"], filters=fish) == []
         with pytest.raises(InputError, match="Say which nodes"):
             store.delete_nodes()
+        with pytest.raises(InputError, match="Say which nodes"):
+            store.delete_nodes(filters=MetadataFilters(filters=[]))
         store.clear()
         assert store.get_nodes() == []
 

@@ -417,7 +417,8 @@ class TestRecall:
 
     @pytest.mark.parametrize(
         ("options", "message"),
-        [({"k": 0}, "from 1 to 1000"), ({"k": 1001}, "from 1 to 1000"), ({"tags": "ab"}, "list"),
+        [({"query": None}, "should be a string"),
+         ({"k": 0}, "from 1 to 1000"), ({"k": 1001}, "from 1 to 1000"), ({"tags": "ab"}, "list"),
          ({"window": -1}, "window"), ({"where": "nope = 1"}, "Columns are id, text"),
          ({"where": ""}, "empty"),
          ({"where": "id IN (SELECT id FROM meta)"}, "columns"),
@@ -428,7 +429,7 @@ class TestRecall:
     ) -> None:
         memory.remember("fish sleep")
         with pytest.raises(InputError, match=message):
-            memory.recall("fish", **options)  # type: ignore[arg-type]
+            memory.recall(**{"query": "fish", **options})  # type: ignore[arg-type]
 
     def test_nothing_there(self, memory: Memory) -> None:
         assert memory.recall("fish") == []

@@ -159,6 +159,11 @@ class TestSearching:
         with open_fake(file) as index, pytest.raises(InputError, match="vectors should be"):
             index.search_vectors(bad)
 
+    @pytest.mark.parametrize("wrong", [None, 5, b"fish", ["fish"]])
+    def test_a_question_that_is_no_string(self, file: Path, wrong: Any) -> None:
+        with open_fake(file) as index, pytest.raises(InputError, match="should be a string, not"):
+            index.search_many(["fish", wrong])
+
     def test_one_string_is_not_several(self, file: Path) -> None:
         with open_fake(file) as index, pytest.raises(InputError, match="search_many several"):
             index.search_many("fish")

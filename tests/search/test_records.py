@@ -265,6 +265,14 @@ class TestBesideFiles:
         assert [hit.id for hit in read] == [hit.id for hit in found]
         assert both.get(["docs/fish.md#9", "no", "a#b", "docs/fish.md#2"])[0].number == 2
 
+    def test_one_string_is_no_list_of_ids(self, both: Collection) -> None:
+        """Its characters were: "10" returned the records "1" and "0"."""
+        both.put([Record("1", "one"), Record("0", "nought"), Record("10", "ten")])
+        for act in (both.get, both.remove):
+            with pytest.raises(InputError, match="ids is one string"):
+                act("10")
+        assert [hit.text for hit in both.get(["10"])] == ["ten"]
+
     def test_a_records_id_wins_over_a_files(self, both: Collection) -> None:
         both.put([Record("docs/fish.md#1", "mine")])
         texts = [hit.piece for hit in both.get(["docs/fish.md#1", "docs/fish.md#2"])]

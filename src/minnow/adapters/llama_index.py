@@ -250,13 +250,13 @@ class MinnowVectorStore(BasePydanticVectorStore):
         """Delete the nodes added here that have these ids and fulfil the filters.
 
         Raises:
-            InputError: Neither is given: `clear` deletes all.
+            InputError: Neither is given, or filters without a condition: `clear` deletes all.
         """
-        if node_ids is None and filters is None:
+        where, params = join_where(conditions_of(filters), None)
+        if node_ids is None and where is None:
             raise InputError(
                 "Say which nodes: give node_ids, filters, or both. clear() deletes all."
             )
-        where, params = join_where(conditions_of(filters), None)
         self._collection.remove(node_ids, where=where, params=params)
 
     def clear(self) -> None:

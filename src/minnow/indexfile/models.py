@@ -19,7 +19,7 @@ from minnow.model.tokenizer import load_whole_tokenizer
 from minnow.vectors import Similarity, normalize
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from tokenizers import Tokenizer
 
@@ -108,6 +108,17 @@ class BundleModel:
     def _normalized(self, vectors: Floats) -> Floats:
         cosine = self.embedder.similarity_kind is Similarity.COSINE
         return normalize(vectors) if cosine else vectors
+
+
+def check_questions(questions: Iterable[str]) -> None:
+    """Check that questions are strings; a field that is missing somewhere is often None.
+
+    Raises:
+        InputError: One is something else.
+    """
+    for question in questions:
+        if not isinstance(question, str):
+            raise InputError(f"A question should be a string, not {question!r:.60}.")
 
 
 def find_too_long(model: SearchModel, texts: Sequence[str]) -> tuple[int, int] | None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from minnow.engines import EngineOptions
 from minnow.errors import InputError
 from minnow.indexfile.encodings import decode_rows
-from minnow.indexfile.models import open_model
+from minnow.indexfile.models import check_questions, open_model
 from minnow.indexfile.opening import make_store, open_store
 from minnow.indexfile.reranking import count_candidates
 from minnow.indexfile.settings import DEFAULT_TOKENS, IndexSettings
@@ -263,9 +263,11 @@ class Memory(OpenIndexFile):
             touch: Whether the memories found count as used now.
 
         Raises:
-            InputError: An argument is out of range, or there is no model.
+            InputError: An argument is out of range, the question is no string, or there is no
+                model.
             IndexFileError, OutputError: The file is damaged, or cannot be used.
         """
+        check_questions([query])
         if not isinstance(k, int) or not 1 <= k <= _MOST_RECALLED:
             raise InputError(f"k is {k}; it should be from 1 to {_MOST_RECALLED}.")
         if not isinstance(window, int) or not 0 <= window <= _WIDEST:

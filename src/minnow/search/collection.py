@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from minnow.errors import InputError
 from minnow.indexfile.conditions import Condition, all_of, is_one_of, join_where
 from minnow.indexfile.documents import COLLECTION
 from minnow.indexfile.opening import is_writable, open_store
@@ -95,7 +96,13 @@ class Collection:
             return remove_records(store, ids, where=where, params=params, collection=self._name)
 
     def get(self, ids: Iterable[str]) -> list[Hit]:
-        """Return the chunks with these ids (`id_of`), in their order; unknown ids are ignored."""
+        """Return the chunks with these ids (`id_of`), in their order; unknown ids are ignored.
+
+        Raises:
+            InputError: `ids` is one string, whose characters would be ids.
+        """
+        if isinstance(ids, str):
+            raise InputError("ids is one string; give a list.")
         wanted = list(dict.fromkeys(ids))
         found = self._found(Condition("file = ?", (self.path,)), is_one_of("name", wanted))
         others = [id_ for id_ in wanted if id_ not in found and "#" in id_]

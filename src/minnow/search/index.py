@@ -17,7 +17,7 @@ from minnow.indexfile.fusion import DEPTH, fuse_ranks, fuse_scores
 from minnow.indexfile.keyword import MOST_SCORED, Keywords
 from minnow.indexfile.keyword_sums import check_keywords
 from minnow.indexfile.matrix import Ranking, best
-from minnow.indexfile.models import open_query_model
+from minnow.indexfile.models import check_questions, open_query_model
 from minnow.indexfile.opening import open_store
 from minnow.indexfile.store import OpenIndexFile
 from minnow.options import Fusion, SidecarUse
@@ -198,7 +198,8 @@ class Index(OpenIndexFile):
                   (`Hit.before`, `Hit.after`).
 
         Raises:
-            InputError: There is no bundle to embed with, or an argument is out of range.
+            InputError: There is no bundle to embed with, the question is no string, or an
+                argument is out of range.
             EngineError: The reranker failed.
             IndexFileError, OutputError: The file is damaged, or cannot be read.
         """
@@ -212,6 +213,7 @@ class Index(OpenIndexFile):
             raise InputError("queries is one string; search takes one, search_many several.")
         questions, asked = list(queries), Search(**options)
         asked.check(k)
+        check_questions(questions)
         if asked.mode is None:
             asked = replace(asked, mode=self.default_mode)
         if asked.fold or asked.reranker is not None:  # the candidates of one question at a time
