@@ -28,7 +28,7 @@ from faults_base import (
 )
 
 from minnow import Embedder
-from minnow.bundle import MANIFEST, Bundle, _check_destination
+from minnow.bundle import MANIFEST, Bundle, check_destination
 from minnow.device import read_answers
 from minnow.errors import EngineError
 from minnow.export.mnn_llm import Export
@@ -205,7 +205,7 @@ def kill_seal(world: World, rng: random.Random) -> Outcome:
             shutil.copytree(world.folder / "new.minnow", staged, dirs_exist_ok=True)
             record = json.loads((staged / MANIFEST).read_text(encoding="utf-8"))
             del record["digest"]
-            put_in_place(staged, record, MANIFEST, place, _check_destination)
+            put_in_place(staged, record, MANIFEST, place, check_destination)
         os._exit(0)
     time.sleep(wait)
     os.kill(child, signal.SIGKILL)

@@ -450,7 +450,7 @@ def staging(destination: Path) -> AbstractContextManager[Path]:
     Raises:
         OutputError: The destination is something else, or cannot be written.
     """
-    return staging_beside(destination, _check_destination)
+    return staging_beside(destination, check_destination)
 
 
 def seal(staged: Path, manifest: Manifest, destination: Path) -> Bundle:
@@ -474,11 +474,16 @@ def seal(staged: Path, manifest: Manifest, destination: Path) -> Bundle:
         sealed = replace(manifest, files=file_records(staged))
         values = to_json(sealed)
         _decode_manifest(stamp_record(values), destination / MANIFEST)
-        put_in_place(staged, values, MANIFEST, destination, _check_destination)
+        put_in_place(staged, values, MANIFEST, destination, check_destination)
     return Bundle(destination, sealed)
 
 
-def _check_destination(destination: Path) -> None:
+def check_destination(destination: Path) -> None:
+    """Check that a bundle may be put in a place.
+
+    Raises:
+        OutputError: Something else than an older bundle is there.
+    """
     check_replaceable(
         destination, "bundle", lambda: {MANIFEST, *Bundle.open(destination).manifest.files}
     )

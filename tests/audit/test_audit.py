@@ -12,7 +12,7 @@ import pytest
 from fakes.bundles import quick_recipe
 from fakes.checkpoint import change_tokenizer, edit_json, write_model, write_pooling, write_reranker
 from fakes.hub import FakeHub
-from fakes.programs import run_minnow
+from fakes.programs import refused, run_minnow
 from fakes.published import (
     publish,
     renamed,
@@ -30,6 +30,7 @@ from minnow.errors import (
     AmbiguousModelError,
     BundleError,
     InputError,
+    OutputError,
     SourceError,
     SourceNotFoundError,
     UnsupportedModelError,
@@ -331,6 +332,16 @@ def test_names_that_lead_nowhere(sources: dict[str, Path], tmp_path: Path) -> No
     shutil.copyfile(folder / "encoder.mnn", folder / "other.mnn")
     with pytest.raises(AmbiguousModelError, match=r"encoder\.mnn, other\.mnn"):
         audit(folder, source="x")
+
+
+def test_places_that_cannot_be_written_are_refused_before_any_work(tmp_path: Path) -> None:
+    """Not after minutes, with the report lost."""
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("mine")
+    with pytest.raises(OutputError, match="holds files that are not a bundle"):
+        audit(tmp_path / "missing", seal=tmp_path / "mine")
+    done = run_minnow("audit", "missing", "--report", "nowhere/audit.json", cwd=tmp_path)
+    assert "nowhere is not a folder" in refused(done, 9)
 
 
 def test_the_command(sources: dict[str, Path], tmp_path: Path) -> None:

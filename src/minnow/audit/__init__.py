@@ -11,6 +11,7 @@ from minnow.audit.published import find_published
 from minnow.audit.report import AuditReport, Verdict
 from minnow.audit.sealed import check_sealable, seal_published
 from minnow.audit.trying import try_file, try_mnn_llm
+from minnow.bundle import check_destination
 from minnow.convert.provenance import tools
 from minnow.convert.room import check_room
 from minnow.errors import AmbiguousModelError
@@ -66,8 +67,10 @@ def audit(
         SourceError: The model or its source cannot be found, or the source cannot be read.
         AmbiguousModelError: It does not name its source, or holds several models.
         InputError: It is right, but cannot be made a bundle; the message says why.
-        OutputError: The bundle cannot be written.
+        OutputError: The bundle cannot be written; a wrong place is refused before any work.
     """
+    if seal is not None:
+        check_destination(Path(seal).resolve())
     progress(f"finding {model}")
     published = find_published(str(model), revision=revision, offline=offline)
     named = source or published.base_model

@@ -53,7 +53,10 @@ def audit_command(
     Example: minnow audit user/bge-small-MNN --source BAAI/bge-small-en-v1.5
     """
     from minnow.audit import Verdict, audit
+    from minnow.files import check_file
 
+    if report is not None:
+        check_file(report)
     started = time.monotonic()
     found, bundle = audit(
         model, source=source, revision=revision, seal=seal, offline=offline, progress=steps()
