@@ -29,6 +29,7 @@ with warnings.catch_warnings():
     from llama_index.core.ingestion import IngestionPipeline
     from llama_index.core.node_parser import SentenceSplitter
     from llama_index.core.schema import NodeRelationship, RelatedNodeInfo, TextNode
+    from llama_index.core.storage.kvstore import SimpleKVStore
     from llama_index.core.vector_stores import SimpleVectorStore
     from llama_index.core.vector_stores.types import (
         FilterCondition,
@@ -155,6 +156,10 @@ class TestEmbedding:
         wrong: Any = "silently"
         with pytest.raises(ValueError, match="on_truncate"):
             MinnowEmbedding(bundle, on_truncate=wrong)
+
+    def test_a_cache_that_mixes_queries_and_texts_is_refused(self, bundle: Bundle) -> None:
+        with pytest.raises(InputError, match=r"one vector for a text.*Leave it out"):
+            MinnowEmbedding(bundle, embeddings_cache=SimpleKVStore())
 
     def test_another_process_opens_it_again(self, embedding: MinnowEmbedding) -> None:
         copy = pickle.loads(pickle.dumps(embedding))

@@ -10,8 +10,13 @@ import pytest
 from fakes.checkpoint import write_model
 
 from minnow.convert import convert
-from minnow.convert.author import adopt_graph, drop_nan_guards, fold_constant_shapes
-from minnow.errors import MinnowError, SourceNotFoundError, UnsupportedModelError
+from minnow.convert.author import (
+    adopt_graph,
+    compare_with_zero,
+    drop_nan_guards,
+    fold_constant_shapes,
+)
+from minnow.errors import MinnowError, ParityError, SourceNotFoundError, UnsupportedModelError
 from minnow.graph.encoder import build_graph
 from minnow.graph.nodes import import_onnx
 from minnow.graph.positions import MASKED
@@ -170,6 +175,64 @@ def test_nan_guards_are_dropped_and_other_choices_kept() -> None:
         ("Identity", ["x"]),
         ("Where", ["cond", "zero", "x"]),
     ]
+
+
+def mask_of_ids(folder: Path) -> None:
+    """Make the author's mask `(ids + 1).bool() & mask.bool()`, which is the mask again."""
+    path = write_author_graph(folder, fault=False)
+    graph = onnx.load(path)
+    for node in graph.graph.node:
+        node.input[:] = ["seen" if name == "attention_mask" else name for name in node.input]
+    make, number = onnx.helper.make_node, onnx.TensorProto
+    steps = [
+        constant("one", np.int64(1)),
+        make("Add", ["input_ids", "one"], ["number"]),
+        make("Cast", ["number"], ["real"], to=number.BOOL),
+        make("Cast", ["attention_mask"], ["asked"], to=number.BOOL),
+        make("And", ["real", "asked"], ["both"]),
+        make("Cast", ["both"], ["seen"], to=number.INT64),
+    ]
+    nodes = [*steps, *graph.graph.node]
+    del graph.graph.node[:]
+    graph.graph.node.extend(nodes)
+    onnx.save(graph, path)
+
+
+def test_a_mask_made_of_ids_is_compared_with_zero(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """MNN keeps the ids in a cast to bool, so the graph as it is fails its proof."""
+    mask_of_ids(model)
+    bundle = convert(str(model), tmp_path / "out", recipe=RECIPE)
+    assert bundle.manifest.parity.worst.worst >= RECIPE.bar
+    monkeypatch.setattr("minnow.convert.author.compare_with_zero", lambda _: 0)
+    with pytest.raises(ParityError):
+        convert(str(model), tmp_path / "as it is", recipe=RECIPE)
+
+
+@pytest.mark.extra("onnxruntime")
+@pytest.mark.parametrize("kind", ["FLOAT", "INT32", "INT64", "BOOL"])
+def test_comparing_with_zero_changes_no_result(kind: str) -> None:
+    import onnxruntime
+
+    number = getattr(onnx.TensorProto, kind)
+    x = onnx.helper.make_tensor_value_info("x", number, ["n"])
+    make = onnx.helper.make_node
+    nodes = [
+        make("Cast", ["x"], ["true"], to=onnx.TensorProto.BOOL),
+        make("Cast", ["true"], ["y"], to=onnx.TensorProto.FLOAT),
+    ]
+    graph = graph_with(nodes, [x])
+    graph.ir_version = 8
+    values = np.array([0, 1, -3, 256, 0.25]).astype(onnx.helper.tensor_dtype_to_np_dtype(number))
+
+    def run() -> Any:
+        return onnxruntime.InferenceSession(graph.SerializeToString()).run(None, {"x": values})[0]
+
+    before = run()
+    assert compare_with_zero(graph) == 1
+    assert operators(graph) == ["Cast", "Constant", "Equal", "Not", "Cast"]
+    np.testing.assert_array_equal(run(), before)
 
 
 def test_no_graph_foreign_graph_and_garbage_are_named(model: Path, tmp_path: Path) -> None:

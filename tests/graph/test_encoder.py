@@ -141,6 +141,24 @@ def test_the_graph_is_valid_and_has_the_field_s_interface(tmp_path: Path) -> Non
     assert "ConstantOfShape" not in {node.op_type for node in graph.graph.node}
 
 
+@pytest.mark.parametrize("family", CONFIGS)
+def test_the_graph_has_no_node_that_mnn_reads_otherwise(tmp_path: Path, family: str) -> None:
+    """Each of them computes something else in MNN, without a word (findings/mnn-*.sh)."""
+    from onnx import TensorProto, numpy_helper
+
+    model = Model(tmp_path / "model", family=family)
+    graph = build_graph(model.network, model.tensors).graph
+    tables = {table.name: numpy_helper.to_array(table) for table in graph.initializer}
+    indices = {"Slice": 1, "GatherND": 1, "GatherElements": 1, "ScatterND": 1, "ScatterElements": 1}
+    for node in graph.node:
+        stated = {attribute.name: attribute.i for attribute in node.attribute}
+        assert not stated.keys() & {"reduction", "select_last_index", "fmod"}
+        assert node.op_type != "Cast" or stated["to"] != TensorProto.BOOL
+        if node.op_type in indices:
+            index = tables.get(node.input[indices[node.op_type]])
+            assert index is None or index.min() >= 0, node
+
+
 def operators(path: Path, spec: EncoderSpec) -> Counter[str]:
     """Return type -> count of the operators that MNN runs."""
     engine = MnnEngine(path, spec, threads=1)

@@ -113,14 +113,21 @@ class MinnowEmbedding(BaseEmbedding):
             on_truncate: What to do with texts over the limit: "error", "warn" or "ignore". Queries
                 are truncated with a warning.
             embed_batch_size: Number of texts in a batch of LlamaIndex.
-            **kwargs: Arguments of `BaseEmbedding`.
+            **kwargs: Arguments of `BaseEmbedding`, except `embeddings_cache`.
 
         Raises:
-            InputError: There is no such argument.
+            InputError: There is no such argument; or a cache is given, which would mix up queries
+                and texts.
             BundleError, EngineError, SourceError, ParityError, MissingExtraError: As there.
         """
         if unknown := kwargs.keys() - type(self).model_fields.keys():
             raise InputError(f"MinnowEmbedding takes no {', '.join(sorted(unknown))}.")
+        if kwargs.get("embeddings_cache") is not None:
+            raise InputError(
+                "MinnowEmbedding takes no embeddings_cache: LlamaIndex's keeps one vector for a "
+                "text, so a query gets that of an equal document, and one model that of another. "
+                "Leave it out."
+            )
         with ExitStack() as stack:
             opened = open_model(
                 bundle, EngineOptions(engine=engine, source=source, threads=threads)

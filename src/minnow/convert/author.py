@@ -48,6 +48,7 @@ def adopt_graph(path: Path, spec: EncoderSpec) -> Any:
         ) from error
     _check_inputs(model, spec, path)
     drop_nan_guards(model)
+    compare_with_zero(model)
     _name_output(onnx, model, spec, path)
     fold_constant_shapes(model, path)
     return model
@@ -72,6 +73,40 @@ def drop_nan_guards(model: Any) -> int:
             del node.input[:2]
             dropped += 1
     return dropped
+
+
+def compare_with_zero(model: Any) -> int:
+    """Replace every cast to bool by `x != 0`, computed in float32.
+
+    Args:
+        model: An `onnx.ModelProto`; changed in place.
+
+    Returns:
+        How many were replaced.
+    """
+    onnx = import_onnx()
+    to_bool, to_float = onnx.TensorProto.BOOL, onnx.TensorProto.FLOAT
+    nodes: list[Any] = []
+    compared = 0
+    for node in model.graph.node:
+        if node.op_type != "Cast" or node.attribute[0].i != to_bool:
+            nodes.append(node)
+            continue
+        (given,), (result,) = node.input, node.output
+        number, zero, is_zero = (f"{result}.{name}" for name in ("number", "zero", "is_zero"))
+        make = onnx.helper.make_node
+        value = onnx.helper.make_tensor(zero, to_float, [], [0.0])
+        nodes += [
+            make("Cast", [given], [number], name=number, to=to_float),
+            make("Constant", [], [zero], name=zero, value=value),
+            make("Equal", [number, zero], [is_zero], name=is_zero),
+            make("Not", [is_zero], [result], name=node.name),
+        ]
+        compared += 1
+    if compared:
+        del model.graph.node[:]
+        model.graph.node.extend(nodes)
+    return compared
 
 
 def _check_inputs(model: Any, spec: EncoderSpec, path: Path) -> None:
