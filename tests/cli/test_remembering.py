@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -180,6 +181,25 @@ class TestRecall:
         assert done.code == 0
         assert done.stderr.startswith("warning: what was found does not count as used: Cannot use")
         assert done.stdout == run_minnow(*command, "--no-touch", cwd=place).stdout != ""
+
+    @pytest.mark.skipif(not hasattr(time, "tzset"), reason="this system has no tzset")
+    def test_days_are_those_of_this_machine(
+        self, place: Path, bundles: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """As --at and what is shown; they were UTC's."""
+        model = ("-b", bundles / "tiny.minnow")
+        try:
+            monkeypatch.setenv("TZ", "NZST-12")
+            time.tzset()
+            for text, at in (("eels 7", "2024-05-03T01:00"), ("crabs 8", "2024-05-02T23:00")):
+                assert run_json(place, "add", "a.memory", *model, text, "--at", at)
+            found = run_json(place, "recall", "a.memory", *model, "what was on 2024-05-03")
+        finally:
+            monkeypatch.undo()
+            time.tzset()
+        parts = {row["text"]: row["parts"]["time"] for row in found}
+        assert parts["eels 7"] == pytest.approx(0.2)
+        assert parts["crabs 8"] < 0.199
 
     def test_touch(self, place: Path, bundles: Path) -> None:
         before = {item["id"]: item["used"] for item in run_json(place, "list", "a.memory")}

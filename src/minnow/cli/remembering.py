@@ -161,11 +161,12 @@ def recall_command(
     """Find the memories that answer a question.
 
     The parts that are printed add up to the score. A time in the question, as "last May" or "two
-    weeks ago", counts, and so does the name of a speaker.
+    weeks ago", counts by this machine's clock, and so does the name of a speaker.
 
     Example: minnow memory recall my.memory "what can I cook for Emma?" -b bge-small.minnow -k 3
     """
     from minnow.memory import Memory
+    from minnow.memory.local_time import local_now
     from minnow.memory.scoring import WEIGHTS
 
     given: dict[str, Any] = {
@@ -176,7 +177,7 @@ def recall_command(
     with rerank.open() as reranker:
 
         def recall(*, touch: bool) -> list[Recalled]:
-            with Memory.open(file, bundle, writable=touch, create=False) as memory:
+            with Memory.open(file, bundle, writable=touch, create=False, clock=local_now) as memory:
                 return memory.recall(
                     query, k, weights=chosen, tags=tag or (), speaker=speaker, session=session,
                     where=where, window=window, reranker=reranker, candidates=rerank.candidates,

@@ -15,18 +15,20 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from minnow.memory.clusters import Grouping
     from minnow.memory.items import Item, MemoryKind, Observation, Recalled
+    from minnow.memory.local_time import local_now
     from minnow.memory.memory import Memory
     from minnow.memory.retention import Retention
     from minnow.memory.scoring import PARK_2023, Weights
 
 __all__ = [
     "PARK_2023", "Grouping", "Item", "Memory", "MemoryKind", "Observation", "Recalled", "Retention",
-    "Weights",
+    "Weights", "local_now",
 ]  # fmt: skip
 
 _HOMES = {
     "minnow.memory.clusters": ("Grouping",),
     "minnow.memory.items": ("Item", "MemoryKind", "Observation", "Recalled"),
+    "minnow.memory.local_time": ("local_now",),
     "minnow.memory.memory": ("Memory",),
     "minnow.memory.retention": ("Retention",),
     "minnow.memory.scoring": ("PARK_2023", "Weights"),

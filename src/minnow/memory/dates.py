@@ -141,7 +141,9 @@ def _find_dates(text: str, now: datetime, newest: datetime) -> list[_Date]:
             is_relative = read not in _CALENDAR or bool(match.groupdict().get("which"))
             try:
                 span = read(match, now if is_relative else newest)
-            except (ValueError, OverflowError):  # 31 February, or before the year 1
+                for at in span:
+                    milliseconds_of(at)
+            except (ValueError, OverflowError):  # 31 February, or before the year 1 in UTC
                 continue
             is_quoted = text[:first].count('"') % 2 == 1 and '"' in text[last:]
             found.append(_Date(first, last, *span, is_relative and not is_quoted))
