@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from fakes.sealed import small_disk
 
 from minnow.convert import mnn
 from minnow.errors import ConversionError
@@ -73,6 +74,19 @@ def test_success_without_a_file_is_an_error(
     (tmp_path / "encoder.mnn").write_text("from an earlier run")
     with pytest.raises(ConversionError, match=r"wrote no encoder\.mnn"):
         run(tmp_path, "print('Converted Success!')", monkeypatch)
+
+
+def test_a_full_disk_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The real converter writes half a file then, reports success, and fails to load it."""
+    script = (
+        "import contextlib, os, sys\n"
+        "file = os.open(sys.argv[2], os.O_WRONLY | os.O_CREAT)\n"
+        "with contextlib.suppress(OSError):\n"
+        "    while os.write(file, bytes(4096)): pass\n"
+        "sys.exit('Converted Success! MNN cannot load what the converter wrote')"
+    )
+    with small_disk(tmp_path / "disk"), pytest.raises(OSError, match="No space left on device"):
+        run(tmp_path / "disk", script, monkeypatch)
 
 
 def test_a_missing_graph_is_an_error(tmp_path: Path) -> None:

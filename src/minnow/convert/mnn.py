@@ -9,6 +9,7 @@ from tempfile import TemporaryDirectory
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from minnow.errors import ConversionError
 from minnow.graph.mnn_file import CONVERTED
 from minnow.processes import TIMEOUT, run_child
 from minnow.recipe import Precision
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from minnow.recipe import Grid, Recipe
 
 GRIDS = "grids.json"
+_PROBE = 1 << 20
+"""Bytes that a disk with room takes."""
 CHILD = Path(__file__).with_name("mnn_child.py")
 
 
@@ -54,6 +57,7 @@ def convert_to_mnn(
     Raises:
         ConversionError: It failed, crashed or hung; the message has the end of the log and the
             place of a copy that outlives the staging folder.
+        OSError: The disk is full: the converter writes half a file then, and reports success.
     """
     with TemporaryDirectory(prefix="converter-", dir=graph.parent) as working:
         folder = Path(working)
@@ -64,9 +68,13 @@ def convert_to_mnn(
             ",".join(inputs), *converter_options(recipe),
             *(["--saveExternalData"] if outside else []),
         ]  # fmt: skip
-        run_child(
-            "MNN's converter", command, log=log, folder=folder, result=encoder, timeout=timeout
-        )
+        try:
+            run_child(
+                "MNN's converter", command, log=log, folder=folder, result=encoder, timeout=timeout
+            )
+        except ConversionError:
+            (folder / "probe").write_bytes(bytes(_PROBE))
+            raise
 
 
 def converter_options(recipe: Recipe) -> list[str]:
