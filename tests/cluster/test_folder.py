@@ -187,6 +187,45 @@ class TestFiles:
         with pytest.raises(OutputError, match="has vectors of another model"):
             embed_folder(source, tmp_path / "out", other)
 
+    def test_after_an_error_the_right_command_works(
+        self, source: Path, made: Tiny, job: Job, tmp_path: Path
+    ) -> None:
+        """The folder of a run that wrote nothing was refused as one of another column."""
+        from minnow.cluster import Job, embed_folder
+
+        wrong = Job.embedding(made.bundle.folder, "txet", options=MNN)
+        with pytest.raises(InputError, match="no column 'txet'"):
+            embed_folder(source, tmp_path / "out", wrong)
+        assert embed_folder(source, tmp_path / "out", job).rows == 32
+        with pytest.raises(OutputError, match="another model, column or options"):
+            embed_folder(source, tmp_path / "out", wrong)
+
+    @pytest.mark.parametrize(
+        ("given", "output", "refused"),
+        [("", "", True), ("", "vectors", True), ("", "_vectors", False), ("*.parquet", "", True),
+         ("*.parquet", "vectors", False), ("a.parquet", "", False), ("", "../beside", False)],
+    )  # fmt: skip
+    def test_vectors_are_not_written_where_the_next_run_would_read_them(
+        self, source: Path, job: Job, given: str, output: str, refused: bool
+    ) -> None:
+        from minnow.cluster import embed_folder
+
+        for _ in range(2):
+            if refused:
+                with pytest.raises(InputError, match="Name a folder elsewhere"):
+                    embed_folder(source / given, source / output, job)
+                assert not (source / output / "_minnow.json").exists()
+            else:
+                assert embed_folder(source / given, source / output, job).rows in (25, 32)
+
+    def test_a_name_with_brackets_is_the_file_if_there_is_one(
+        self, job: Job, tmp_path: Path
+    ) -> None:
+        from minnow.cluster import embed_folder
+
+        parquet.write_table(corpus(3), tmp_path / "data[1].parquet")
+        assert embed_folder(tmp_path / "data[1].parquet", tmp_path / "out", job).rows == 3
+
     def test_what_killed_runs_leave_is_removed_after_an_hour(
         self, source: Path, job: Job, tmp_path: Path
     ) -> None:

@@ -12,7 +12,7 @@ import msgspec
 from minnow.cluster.finished import finished_places
 from minnow.cluster.neighbour import SampleReply, SampleRequest, neighbour_process
 from minnow.cluster.parts import ROWS, file_stem, plan_parts, stem_of
-from minnow.cluster.places import Place, find_parquet
+from minnow.cluster.places import Place, find_parquet, is_read_again
 from minnow.cluster.publishing import Finished, embed_part, publish, sample_texts
 from minnow.cluster.runner import BlockRunner
 from minnow.engines import MNN, EngineOptions
@@ -104,7 +104,8 @@ def embed_folder(
         What was done.
 
     Raises:
-        InputError: There is no Parquet file, or one cannot be read or lacks a column.
+        InputError: There is no Parquet file, or one cannot be read or lacks a column; or the output
+            lies within the source.
         OutputError: The folder has vectors of another job, or cannot be written.
         ParityError: Two processes do not give the same vectors, or no machine may take part.
         BundleError, EngineError, MissingExtraError: The model cannot be run.
@@ -113,6 +114,7 @@ def embed_folder(
         raise InputError("The job scores pairs. Take Job.embedding, or BlockRunner.")
     folder, names = find_parquet(source, source_filesystem)
     target = Place.of(output, output_filesystem)
+    _check_apart(source, folder, names, target)
     describe(target, job)
     target.clear_leftovers()
     parts = list(plan_parts(folder, names, rows, keep))
@@ -131,8 +133,27 @@ def embed_folder(
     return report
 
 
+def _check_apart(source: str | Path, folder: Place, names: Sequence[str], target: Place) -> None:
+    """Check that the next run would not take the files of this one for more of its source.
+
+    Raises:
+        InputError: The output is the folder of the source, or lies within it.
+    """
+    inner = f"{target.path}/x".removeprefix(f"{folder.path}/").rpartition("/")[0]
+    is_within = f"{target.path}/".startswith(f"{folder.path}/") and target.filesystem.equals(
+        folder.filesystem
+    )
+    if is_within and is_read_again(str(source), names, inner):
+        raise InputError(
+            f"{target} is, or lies in, the folder of {source}: the next run would read its vectors "
+            "as rows. Name a folder elsewhere, or one whose name begins with _ within it."
+        )
+
+
 def describe(target: Place, job: Job) -> None:
     """Write into a folder which job its files are of, or check that it is this one.
+
+    What another job has described is described anew where it finished no file, as after an error.
 
     Raises:
         OutputError: It is another one, or the folder cannot be written.
@@ -140,9 +161,11 @@ def describe(target: Place, job: Job) -> None:
     """
     place = target / DESCRIPTION
     wanted = msgspec.json.format(job.identity, indent=2) + b"\n"
-    if not place.exists:
+    if place.exists and place.read() == wanted:
+        return
+    if not place.exists or not finished_places(target):
         place.write(wanted)
-    elif place.read() != wanted:
+    else:
         raise OutputError(
             f"{target} has vectors of another model, column or options ({DESCRIPTION} says which). "
             "Name another folder, or remove this one."

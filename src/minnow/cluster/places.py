@@ -175,18 +175,40 @@ def find_parquet(given: str | Path, filesystem: Any = None) -> tuple[Place, list
     parent, _, last = place.path.rpartition("/")
     folder, pattern = place, "*"
     with reading(place):
-        if re.search(r"[*?\[]", last):
-            folder, pattern = Place(place.filesystem, parent), last
-        elif place.filesystem.get_file_info(place.path).type == fs.FileType.File:
+        if place.filesystem.get_file_info(place.path).type == fs.FileType.File:
             return Place(place.filesystem, parent), [last]
+        if _is_pattern(last):
+            folder, pattern = Place(place.filesystem, parent), last
         below = [path.removeprefix(f"{folder.path}/") for path in folder.files()]
-    shown = [n for n in below if n.endswith(PARQUET) and not re.search(r"(^|/)[._]", n)]
+    shown = [n for n in below if n.endswith(PARQUET) and not _is_hidden(n)]
     names = [n for n in shown if pattern == "*" or fnmatch.fnmatchcase(n, pattern)]
     if pattern != "*":
         names = [name for name in names if "/" not in name]
     if not names:
         raise InputError(f"There is no Parquet file at {given}. Name a folder or *.parquet.")
     return folder, names
+
+
+def is_read_again(given: str, names: Sequence[str], inner: str) -> bool:
+    """Return whether files that are written in a folder would count as files of a source.
+
+    Args:
+        given: The source, as `find_parquet` takes it.
+        names: The names that it found.
+        inner: The folder, by its path within that of the source; empty for that one.
+    """
+    last = given.rpartition("/")[2]
+    if _is_pattern(last):
+        return not inner
+    return names != [last] and not _is_hidden(inner)
+
+
+def _is_pattern(name: str) -> bool:
+    return re.search(r"[*?\[]", name) is not None
+
+
+def _is_hidden(path: str) -> bool:
+    return re.search(r"(^|/)[._]", path) is not None
 
 
 def read_many(read: Callable[[Place], T], places: Sequence[Place]) -> list[T]:
