@@ -78,6 +78,11 @@ class TestIndex:
         assert json.loads(done.stdout)["removed"] == 6
         assert contents_of(file) == []
 
+    def test_dropping_paths_rebuilds_nothing(self, place: Path) -> None:
+        command = ("index", "docs", "--remove", "--rebuild", "-o", "float16.index")
+        assert "leave --rebuild out" in refused(run_minnow(*command, cwd=place), 2)
+        assert hits(place, "float16.index", "kettle")
+
     def test_a_wrong_path_makes_and_drops_nothing(self, place: Path, tmp_path: Path) -> None:
         before = contents_of(place / "float16.index")
         for file in (place / "float16.index", tmp_path / "new.index"):
@@ -272,6 +277,9 @@ class TestMigrate:
     def test_wrong_usage(self, place: Path) -> None:
         done = run_minnow("index", "migrate", "float16.index", cwd=place)
         assert "--to" in refused(done, 2)
+        both = ("--cancel", "--to", "other.minnow")
+        done = run_minnow("index", "migrate", "float16.index", *both, cwd=place)
+        assert "not both" in refused(done, 2)
         (place / "empty.txt").write_text("\n")
         done = run_minnow("index", "migrate", "float16.index", "--to", "other.minnow",
                           "--queries", "empty.txt", cwd=place)  # fmt: skip

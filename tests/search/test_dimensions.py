@@ -67,6 +67,8 @@ def test_other_faces_of_a_file_truncate_alike(file: Path) -> None:
 def test_a_file_keeps_its_dimension(file: Path) -> None:
     with pytest.raises(IndexFileError, match="the length of vectors"):
         run_index(file, file.parent / "docs", dim=DIM + 1)
+    with pytest.raises(InputError, match="should be 1 to 23"):
+        run_index(file, file.parent / "docs", dim=9999)
     run_index(file, file.parent / "docs", dim=DIM)
     run_index(file, file.parent / "docs", dim=FINGERPRINT.width, rebuild=True)
     with Index(open_store(file), FakeModel()) as index:

@@ -59,6 +59,8 @@ def migrate_command(
     from minnow.migration import cancel_migration as cancel
     from minnow.migration import migrate
 
+    if cancel_migration and to is not None:
+        raise UsageError("Give --to to migrate, or --cancel to go back, not both.")
     if cancel_migration:
         print_facts({"index": str(file), "cancelled": cancel(file)}, as_json)
         return

@@ -132,6 +132,8 @@ def index_command(
         _index_vectors(vectors, output, choice, sidecar, as_json=as_json)
         return
     paths = paths or []
+    if remove_paths and rebuild:
+        raise UsageError("--remove drops documents and indexes none: leave --rebuild out.")
     if remove_paths:
         _remove(paths, output, as_json=as_json)
         return

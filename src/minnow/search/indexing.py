@@ -105,7 +105,7 @@ def open_index(
     fresh = IndexSettings(min(most, model.room), overlap or 0, encoding or VectorEncoding.FLOAT16)
     Splitter(model.tokenizer, max_tokens=fresh.max_tokens, overlap=fresh.overlap)
     if dim is not None and dim != model.fingerprint.width:
-        if rebuild or not file.exists():
+        if rebuild or not file.exists() or dim > model.fingerprint.width:
             check_dimension(model, dim)
         model = TruncatedModel(model, dim)
     store = make_store(file, model.fingerprint, fresh)
