@@ -115,6 +115,11 @@ def test_refusal_names_work_limit_and_advice(monkeypatch: pytest.MonkeyPatch) ->
         "A batch of 64 texts would take about 22.0 GB of memory, and this machine has 3.0 GB left. "
         "Divide it."
     )
+    monkeypatch.setattr(resources, "free_memory", lambda: FreeMemory(0, "this machine"))
+    with pytest.raises(InputError, match="would take about 17 MB"):
+        require_memory(resources.UNCHECKED, "A batch", "Divide it.")
+    require_memory(resources.UNCHECKED - 1, "A batch", "Divide it.")
+    monkeypatch.setattr(resources, "free_memory", lambda: FreeMemory(3 * GB, "this machine"))
     with pytest.raises(IndexFileError, match=r"has 3\.0 GB left"):
         require_memory(4 * GB, "It", "Do less.", IndexFileError)
     monkeypatch.setattr(resources, "free_memory", lambda: None)

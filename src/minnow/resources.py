@@ -15,6 +15,8 @@ from msgspec import Struct
 
 from minnow.errors import InputError, MinnowError
 
+UNCHECKED = 2**24
+"""Bytes that work may take without a check: it reads files of the system for a millisecond."""
 _MEMINFO_UNIT = 1024
 
 
@@ -53,6 +55,8 @@ def require_memory(
 ) -> None:
     """Check, before work begins, that it fits into the memory that this process may still take.
 
+    Work of less than UNCHECKED bytes is not checked.
+
     Args:
         needed: Bytes that the work takes at its peak, by an estimate.
         purpose: The work as the subject of a sentence, such as "A batch of 64 texts".
@@ -62,6 +66,8 @@ def require_memory(
     Raises:
         MinnowError: There is less memory; the error is of the class `error`.
     """
+    if needed < UNCHECKED:
+        return
     free = free_memory()
     if free is not None and needed > free.size:
         raise error(
@@ -116,7 +122,8 @@ def _control_groups(root: Path) -> list[FreeMemory]:
 
 
 def _group(folder: Path, limit: str, usage: str, reclaimable: str) -> list[FreeMemory]:
-    most, used = _number(folder / limit), _number(folder / usage)
+    most = _number(folder / limit)
+    used = None if most is None else _number(folder / usage)
     if most is None or used is None:
         return []
     fields = dict(line.split()[:2] for line in _lines(folder / "memory.stat") if " " in line)

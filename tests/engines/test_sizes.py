@@ -98,6 +98,7 @@ def plant(monkeypatch: pytest.MonkeyPatch, free: int) -> None:
     """Leave so many bytes free."""
     for module in (resources, sizes):
         monkeypatch.setattr(module, "free_memory", lambda: FreeMemory(free, "this machine"))
+    monkeypatch.setattr(resources, "UNCHECKED", 0)
     monkeypatch.setattr(sizes, "_UNCHECKED", 0)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from dataclasses import replace
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -72,8 +73,14 @@ class FakeModel:
         return normalize(np.array(rows, np.float32).reshape(len(texts), self.fingerprint.width))
 
     def _word(self, word: str) -> Floats:
-        seed = int.from_bytes(hashlib.sha256(word.encode()).digest()[:8], "little")
-        return np.random.default_rng(seed).normal(size=self.fingerprint.width).astype(np.float32)
+        return vector_of_word(word, self.fingerprint.width)
+
+
+@cache
+def vector_of_word(word: str, width: int) -> Floats:
+    """Return random numbers that are the same for a word each time; for reading only."""
+    seed = int.from_bytes(hashlib.sha256(word.encode()).digest()[:8], "little")
+    return np.random.default_rng(seed).normal(size=width).astype(np.float32)
 
 
 CHANGED = 10**9
@@ -162,5 +169,4 @@ class TurnedModel(FakeModel):
         return normalize(np.tanh(normalize(rows) @ self._turn / 4))
 
     def _word(self, word: str) -> Floats:
-        seed = int.from_bytes(hashlib.sha256(word.encode()).digest()[:8], "little")
-        return np.random.default_rng(seed).normal(size=FINGERPRINT.width).astype(np.float32)
+        return vector_of_word(word, FINGERPRINT.width)

@@ -380,6 +380,7 @@ class TestPlaces:
 def test_vectors_that_do_not_fit_into_memory_are_refused(
     file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(resources, "UNCHECKED", 0)
     monkeypatch.setattr(resources, "free_memory", lambda: FreeMemory(600, "this machine"))
     with open_fake(file) as index:
         assert index.search("fish", mode="keyword")
@@ -391,6 +392,7 @@ def test_a_file_that_does_not_fit_into_memory_is_skipped(
     file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (file.parent / "docs/large.txt").write_text("words " * 5000)
+    monkeypatch.setattr(resources, "UNCHECKED", 0)
     monkeypatch.setattr(resources, "free_memory", lambda: FreeMemory(300_000, "this machine"))
     report = run_index(file, Path("docs"))
     (line,) = report.skipped

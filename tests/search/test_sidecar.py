@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 WORDS = "red green blue one two three fish river boat sleep".split()  # noqa: SIM905
 DOCS = {
     f"{n}.txt": f"{WORDS[n % 10]} {WORDS[n // 10 % 10]} {WORDS[n * 7 % 10]} w{n}"
-    for n in range(300)
+    for n in range(120)
 }
 
 with_usearch = pytest.mark.extra("search-large")
@@ -161,8 +161,8 @@ class TestWithUsearch:
         with open_(file, "auto") as index:
             index.build_sidecar()
             found(index)
-            assert index._vectors.matrix.ids.size == 300
-        monkeypatch.setattr(nearest_module, "LARGE", 300)
+            assert index._vectors.matrix.ids.size == len(DOCS)
+        monkeypatch.setattr(nearest_module, "LARGE", len(DOCS))
         with open_(file, "auto") as index:
             found(index)
             assert index._vectors.matrix.ids.size == 0
@@ -189,4 +189,4 @@ def test_another_word_is_refused(file: Path) -> None:
     with pytest.raises(InputError, match="sidecar should be auto, always, codes, never"):
         open_(file, "perhaps")  # type: ignore[arg-type]
     with open_fake(file) as index:
-        assert len(index) == 300
+        assert len(index) == len(DOCS)
