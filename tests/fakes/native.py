@@ -156,7 +156,8 @@ def launch(command: Sequence[str]) -> int:
         command: The compiler and its arguments, of which the last are `-o OBJECT -c SOURCE`.
     """
     *kept, _, target, _, source = command
-    kept = [each for each in kept if not each.startswith((target, "-M"))]  # where dependencies go
+    # without where dependencies go, which is beside the object, below the top folder
+    kept = [each for each in kept if not each.startswith("-M") and target not in each]
     with _object_of([Path(source)], kept) as made:
         if made.exists():
             shutil.copyfile(made, target)
@@ -170,6 +171,35 @@ def launch(command: Sequence[str]) -> int:
 
 LAUNCHER = f"{sys.executable};{Path(__file__)}"
 """Value of CMAKE_CXX_COMPILER_LAUNCHER, with which CMake compiles once as well."""
+
+
+@dataclass(frozen=True)
+class CMakeBuild:
+    """A build without MNN by Android's CMakeLists.txt, which several processes may share.
+
+    Each source is compiled by itself, all warnings being errors.
+
+    Attributes:
+        folder: Where it is built; in `minnow` what the library's own CMakeLists.txt builds.
+    """
+
+    folder: Path
+
+    def make(self, *targets: str) -> Path:
+        """Build targets, by default all; return the folder of the library and its programs."""
+        self.folder.mkdir(exist_ok=True)
+        with (self.folder / "lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not (self.folder / "Makefile").exists():
+                strict = " ".join(flag for flag in STRICT if not flag.startswith("-std"))
+                run_tool(
+                    "cmake", "-S", str(ANDROID / "cpp"), "-B", str(self.folder), "-DMNN_ROOT=",
+                    "-G", "Unix Makefiles", "-DCMAKE_BUILD_TYPE=Debug", "-DCMAKE_CXX_FLAGS_DEBUG=",
+                    f"-DCMAKE_CXX_FLAGS={strict}", f"-DCMAKE_CXX_COMPILER_LAUNCHER={LAUNCHER}",
+                )  # fmt: skip
+            chosen = ("--target", *targets) if targets else ()
+            run_tool("cmake", "--build", str(self.folder), "--parallel", "2", *chosen)
+        return self.folder / "minnow"
 
 
 @contextmanager
@@ -202,9 +232,10 @@ def _with_headers(source: Path) -> frozenset[Path]:
 
 
 @cache
-def _compiler() -> str:
-    done = subprocess.run(["g++", "--version"], capture_output=True, text=True, check=True)
-    return done.stdout
+def _compiler() -> tuple[str, int, int]:
+    """Return what changes with the compiler."""
+    path = Path(shutil.which("g++") or "g++").resolve()
+    return str(path), path.stat().st_size, path.stat().st_mtime_ns
 
 
 def can_sanitize(folder: Path) -> bool:

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 from fakes.native import (
-    C_API,
     CORE,
-    INDEX,
-    NATIVE,
     PROGRAM,
     SANITIZE,
-    TOKENIZER,
+    CMakeBuild,
     Program,
     can_sanitize,
-    compile_objects,
     compile_program,
     link_mnn,
-    run_tool,
     with_mnn,
 )
 from fakes.native_api import Library
@@ -38,11 +35,14 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Program:
 
 
 @pytest.fixture(scope="session")
-def core_library(tmp_path_factory: pytest.TempPathFactory) -> Library:
+def bridge(tmp_path_factory: pytest.TempPathFactory) -> CMakeBuild:
+    """The library without MNN, its programs and the bridge for Java; of all workers together."""
+    folder = tmp_path_factory.getbasetemp()
+    shared = folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
+    return CMakeBuild(shared / "bridge")
+
+
+@pytest.fixture(scope="session")
+def core_library(bridge: CMakeBuild) -> Library:
     """The shared library without MNN: what needs no model."""
-    path = tmp_path_factory.mktemp("library") / "libminnow.so"
-    sources = [NATIVE / name for name in (*TOKENIZER, *INDEX, *C_API)]
-    flags = ("-fPIC", "-fvisibility=hidden")
-    made = compile_objects(sources, *flags)
-    run_tool("g++", "-shared", *made, "-o", str(path), "-lsqlite3", "-Wl,--no-undefined")
-    return Library(path)
+    return Library(bridge.make("minnow") / "libminnow.so")

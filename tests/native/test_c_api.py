@@ -21,6 +21,7 @@ from fakes.native import (
     LAUNCHER,
     NATIVE,
     STRICT,
+    CMakeBuild,
     compile_bridge,
     compile_library,
     java_home,
@@ -71,22 +72,20 @@ def reranker(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
 @pytest.mark.tool("cmake")
 @pytest.mark.tool("javac")
 @pytest.mark.tool("g++")
-def test_cmake_builds_the_bridge_without_mnn(tmp_path: Path) -> None:
+def test_cmake_builds_the_bridge_without_mnn(
+    bridge: CMakeBuild, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """It is the build file of Android, whose library has segments for pages of 16 KB."""
-    include = " ".join(flag for flag in jni_flags() if flag.startswith("-isystem"))
-    quick = ("-DCMAKE_BUILD_TYPE=Debug", "-DCMAKE_CXX_FLAGS_DEBUG=-O0")
-    once = f"-DCMAKE_CXX_COMPILER_LAUNCHER={LAUNCHER}"
-    flags = ("-DMNN_ROOT=", *quick, once, f"-DCMAKE_CXX_FLAGS={include}")
-    run_tool("cmake", "-S", str(ANDROID / "cpp"), "-B", str(tmp_path), *flags)
-    run_tool("cmake", "--build", str(tmp_path))
-    program = tmp_path / "minnow/minnow-embed"
+    places = (flag for flag in jni_flags() if flag.startswith("-isystem"))
+    monkeypatch.setenv("CPLUS_INCLUDE_PATH", ":".join(p.removeprefix("-isystem") for p in places))
+    program = bridge.make() / "minnow-embed"
     assert subprocess.run([program, "--help"], capture_output=True, check=False).returncode == 0
-    read = ["readelf", "-lW", str(tmp_path / "libminnow_jni.so")]
+    read = ["readelf", "-lW", str(bridge.folder / "libminnow_jni.so")]
     rows = subprocess.run(read, capture_output=True, text=True, check=True).stdout.splitlines()
     aligned = [int(row.split()[-1], 16) for row in rows if row.split()[:1] == ["LOAD"]]
     assert aligned
     assert min(aligned) == 16384
-    run_tool("cmake", "--install", str(tmp_path), "--prefix", str(tmp_path / "installed"))
+    run_tool("cmake", "--install", str(bridge.folder), "--prefix", str(tmp_path / "installed"))
     consumer = build_consumer(tmp_path / "consumer", tmp_path / "installed")
     command = [str(consumer), "bundle", "docs.index", "notes.memory", "a"]
     done = subprocess.run(command, capture_output=True, check=False)
@@ -151,7 +150,7 @@ def test_the_bridge_has_the_functions_that_java_names(tmp_path: Path) -> None:
     assert named == {part.split("(")[0] for part in bridge.split("JNICALL ")[1:]}
 
 
-@pytest.mark.tool("g++")
+@pytest.mark.tool("cmake", "g++")
 def test_a_library_without_mnn_has_every_function(core_library: Library) -> None:
     header = re.findall(r"(minnow_\w+)\(", (NATIVE / "include/minnow.h").read_text())
     assert [name for name in header if not hasattr(core_library.functions, name)] == []
@@ -159,7 +158,7 @@ def test_a_library_without_mnn_has_every_function(core_library: Library) -> None
         core_library.call("minnow_is_proven", b"bundle", None, result=ctypes.c_int32)
 
 
-@pytest.mark.tool("g++")
+@pytest.mark.tool("cmake", "g++")
 @pytest.mark.parametrize("size", [0, 1, 55, 56, 64, 2**18 - 1, 2**18, 2**18 + 100])
 def test_the_hash_of_a_file(core_library: Library, tmp_path: Path, size: int) -> None:
     file = tmp_path / "file"

@@ -62,7 +62,7 @@ def test_in_python(folder: Path, file: str) -> None:
         check(case, answered(case, folder))
 
 
-@pytest.mark.tool("g++")
+@pytest.mark.tool("cmake", "g++")
 @pytest.mark.parametrize("file", FILES)
 def test_in_cpp(core_library: Library, folder: Path, file: str) -> None:
     with (
@@ -91,11 +91,12 @@ def test_the_program_for_other_systems(tmp_path: Path) -> None:
     sources = (checker, *TOKENIZER, *INDEX, *C_API)
     program = compile_program(tmp_path / "check_cases", sources, *flags, after=["-lsqlite3"])
     copy = shutil.copytree(FOLDER, tmp_path / "copy")
+    cases = json.loads((copy / "cases.json").read_text())
     for differing in (0, 1):
         (copy / "made.memory").unlink(missing_ok=True)
         done = subprocess.run([program, copy], capture_output=True, text=True, check=False)
         assert done.returncode == differing, done.stderr
         assert done.stdout.endswith(f" {differing} of them differ\n")
-        cases = json.loads((copy / "cases.json").read_text())
         cases["cases"][0]["hits"][0]["score"] += 0.001
+        del cases["cases"][9:]
         (copy / "cases.json").write_text(json.dumps(cases))

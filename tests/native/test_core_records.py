@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 pytestmark = [
-    pytest.mark.tool("g++"),
+    pytest.mark.tool("cmake", "g++"),
     pytest.mark.filterwarnings("ignore::UserWarning"),
 ]
 

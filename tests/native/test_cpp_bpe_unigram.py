@@ -12,7 +12,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from fakes.native import NATIVE
+from fakes.native import NATIVE, Program
 from fakes.tokenizers import CLASSES, tokenizer_of
 from fakes.unicode import all_characters
 from native.test_cpp_tokenizer import a_bundle, expected
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
 
-    from fakes.native import Program
+    from fakes.native import CMakeBuild
 
 pytestmark = pytest.mark.tool("g++")
 
@@ -223,11 +223,16 @@ MAKERS = {
 }
 
 
+@pytest.mark.tool("cmake")
 @pytest.mark.parametrize("name", MAKERS)
 def test_ids_are_those_of_the_library(
-    name: str, tokenizer_program: Program, tmp_path: Path
+    name: str, bridge: CMakeBuild, tokenizer_program: Program, tmp_path: Path
 ) -> None:
-    assert_alike(MAKERS[name](), tokenizer_program, tmp_path)
+    """Of all texts, and of some with sanitizers."""
+    program = Program(bridge.make("minnow-embed") / "minnow-embed")
+    folder = assert_alike(MAKERS[name](), program, tmp_path)
+    some = texts()[::7]
+    assert tokenizer_program.rows(folder, some, "--ids") == program.rows(folder, some, "--ids")
 
 
 @pytest.mark.parametrize("kind", CLASSES)
@@ -257,12 +262,14 @@ def test_a_mark_is_put_first_whatever_begins_a_text(
 
 def assert_alike(
     tokenizer: Tokenizer, program: Program, place: Path, given: Iterable[str] | None = None
-) -> None:
+) -> Path:
+    """Compare the ids of texts; return the bundle."""
     folder = a_bundle(place / "bundle", tokenizer, limit=LIMIT)
     every = list(texts() if given is None else given)
     found, right = program.rows(folder, every, "--ids"), expected(folder, every, limit=LIMIT)
     assert [t for t, a, b in zip(every, found, right, strict=True) if a != b] == []
     assert len({i for row in found for i in row}) > 40
+    return folder
 
 
 def _stated(tokenizer: Tokenizer, **changes: Any) -> Tokenizer:

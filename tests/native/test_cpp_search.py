@@ -11,12 +11,15 @@ from typing import TYPE_CHECKING
 import pytest
 from fakes.native import C_API, INDEX, SANITIZE, TOKENIZER, UNICODE, compile_program
 from fakes.searching import DOCUMENTS, FakeModel, run_index, write_documents
+from fakes.unicode import sample
 
 from minnow.indexfile.words import divide
 from minnow.search import VectorEncoding, open_store
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from fakes.native import CMakeBuild
 
 pytestmark = pytest.mark.tool("g++")
 
@@ -67,9 +70,19 @@ def characters() -> list[str]:
     unicodedata.unidata_version != UNICODE,
     reason=f"this Python has another Unicode than {UNICODE}, by which the library lower-cases",
 )
-def test_words_are_those_of_python(program: Path) -> None:
-    every = characters()
-    texts = [f"a{c}b {c} x" for c in every] + ["".join(every[i::500]) for i in range(500)]
+@pytest.mark.tool("cmake")
+@pytest.mark.parametrize("sanitized", [False, True])
+def test_words_are_those_of_python(
+    sanitized: bool, bridge: CMakeBuild, request: pytest.FixtureRequest
+) -> None:
+    """With sanitizers the ends of all ranges, and some characters between them."""
+    every = alone = characters()
+    if sanitized:
+        program: Path = request.getfixturevalue("program")
+        alone = sample("".join(every))
+    else:
+        program = bridge.make("minnow-search") / "minnow-search"
+    texts = [f"a{c}b {c} x" for c in alone] + ["".join(every[i::500]) for i in range(500)]
     texts += ["می‌خوابند‌ها ماهی‌ها", "น้ํา แเเล เเเ", "東\n京 都 \r\n 府\tab", "\U00100000 \ue000"]
     done = run(program, "--words", stdin=json.dumps(texts))
     assert done.returncode == 0, done.stderr

@@ -41,7 +41,7 @@ def test_in_python(tmp_path: Path) -> None:
             check(take(memory, row["step"]), row["answer"], row["step"])
 
 
-@pytest.mark.tool("g++")
+@pytest.mark.tool("cmake", "g++")
 @pytest.mark.parametrize("opened_again", [False, True])
 def test_in_cpp(core_library: Library, tmp_path: Path, opened_again: bool) -> None:
     """The file is one that Python finds no fault with."""
@@ -60,7 +60,7 @@ def test_in_cpp(core_library: Library, tmp_path: Path, opened_again: bool) -> No
     check(items, STEPS[-1]["answer"], "read by Python")
 
 
-@pytest.mark.tool("g++")
+@pytest.mark.tool("cmake", "g++")
 def test_cpp_goes_on_where_python_ended(core_library: Library, tmp_path: Path) -> None:
     file = tmp_path / "a.memory"
     half = len(STEPS) // 2
@@ -75,7 +75,7 @@ def test_cpp_goes_on_where_python_ended(core_library: Library, tmp_path: Path) -
             check(take(memory, row["step"], NativeError), row["answer"], row["step"])
 
 
-@pytest.mark.tool("g++")
+@pytest.mark.tool("cmake", "g++")
 def test_files_and_models_that_do_not_fit_are_refused(
     core_library: Library, tmp_path: Path
 ) -> None:
