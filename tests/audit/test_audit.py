@@ -24,7 +24,7 @@ from tokenizers import processors
 
 from minnow import Embedder
 from minnow.audit import AuditReport, Cause, Verdict, audit, trying
-from minnow.bundle import MANIFEST, Bundle
+from minnow.bundle import ENCODER, MANIFEST, Bundle
 from minnow.convert import verify
 from minnow.errors import (
     AmbiguousModelError,
@@ -37,6 +37,7 @@ from minnow.errors import (
 )
 from minnow.export.mnn_llm import export_mnn_llm
 from minnow.export.mnn_llm.record import RECORD
+from minnow.graph.mnn_file import WEIGHTS
 from minnow.recipe import RECIPES, Graph
 from minnow.vectors import Pooling
 
@@ -283,13 +284,17 @@ def test_a_folder_for_mnn_llm_without_the_last_token(llm: Path, tmp_path: Path) 
     assert Cause.TOKENIZER in [finding.cause for finding in report.causes]
 
 
+@pytest.mark.parametrize("beside", [False, True])
 def test_a_sealed_model_embeds_and_is_proven_again(
-    sources: dict[str, Path], tmp_path: Path
+    sources: dict[str, Path], tmp_path: Path, beside: bool
 ) -> None:
-    folder = publish(sources["model"], tmp_path / "published", recipe=FP16)
+    folder = publish(sources["model"], tmp_path / "published", recipe=FP16, beside=beside)
     source = str(sources["model"])
-    _, bundle = audit(folder, source=source, seal=tmp_path / "out.minnow", offline=True)
+    report, bundle = audit(folder, source=source, seal=tmp_path / "out.minnow", offline=True)
     assert bundle is not None
+    numbers = bundle.manifest.files.get(ENCODER + WEIGHTS)
+    assert report.numbers_sha256 == (numbers and numbers.sha256)
+    assert bool(numbers) is beside
     assert bundle.manifest.recipe.graph is Graph.PUBLISHED
     assert verify(Bundle.open(bundle.folder)).passed
     with Embedder.open(bundle.folder) as embedder:

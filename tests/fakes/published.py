@@ -39,6 +39,7 @@ def publish(
     recipe: Recipe = RECIPES["fp32"],
     inputs: tuple[str, ...] | None = None,
     as_it_is: bool = False,
+    beside: bool = False,
 ) -> Path:
     """Convert a tiny model as somebody else would, perhaps with a fault.
 
@@ -54,6 +55,7 @@ def publish(
         recipe: Precision of the file.
         inputs: The names of the graph's inputs, where `graph` changed them.
         as_it_is: Hand numbers to the converter unrounded, as a bare call of it does.
+        beside: Write the numbers to a file of their own.
     """
     original = read_original(source_of(source))
     changed = dict(original.tensors)
@@ -78,7 +80,9 @@ def publish(
         write_graph(build, path, recipe)
     size = f":int:{shape[0]}x{shape[1]}" if shape else ""
     named = [name + size for name in inputs or original.encoder.inputs]
-    convert_to_mnn(path, folder / "encoder.mnn", recipe, named, log=folder / "log.txt")
+    convert_to_mnn(
+        path, folder / "encoder.mnn", recipe, named, log=folder / "log.txt", outside=beside
+    )
     for left in (path, folder / "log.txt"):
         left.unlink()
     for name in TOKENIZER_FILES:

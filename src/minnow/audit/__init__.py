@@ -15,7 +15,7 @@ from minnow.bundle import check_destination
 from minnow.convert.provenance import tools
 from minnow.convert.room import check_room
 from minnow.errors import AmbiguousModelError
-from minnow.graph.mnn_file import stored_bits
+from minnow.graph.mnn_file import numbers_file, stored_bits
 from minnow.model.original import read_original
 from minnow.model.source import resolve
 from minnow.recipe import Precision
@@ -89,12 +89,14 @@ def audit(
     if parity is not None:
         magnitude = outcome.trial.reference.magnitude(original.network)
         parity = replace(parity, magnitude=magnitude)
+    numbers = numbers_file(published.model)
     report = AuditReport(
         verdict=verdict,
         model=published.name,
         revision=published.revision,
         file=published.model.name,
         sha256=sha256(published.model),
+        numbers_sha256=sha256(numbers) if numbers else None,
         source=origin.name,
         source_revision=origin.revision,
         precision=precision.value,

@@ -40,6 +40,7 @@ class AuditReport:
         revision: Its commit on the Hub, if it has one.
         file: The name of its MNN file.
         sha256: The hash of that file.
+        numbers_sha256: The hash of the file beside it with its numbers; None where it holds them.
         source: The model that it was compared with.
         source_revision: The commit or version of that, if it has one.
         precision: How most of its numbers are stored: fp32, fp16, int8 and so on.
@@ -61,6 +62,7 @@ class AuditReport:
     revision: str | None
     file: str
     sha256: str
+    numbers_sha256: str | None
     source: str
     source_revision: str | None
     precision: str

@@ -10,6 +10,7 @@ from minnow.bundle import CARD, ENCODER, Manifest, seal, staging
 from minnow.convert.card import model_card
 from minnow.convert.provenance import copy_metadata, source_record, tools
 from minnow.errors import InputError
+from minnow.graph.mnn_file import WEIGHTS, numbers_file, stored_size
 from minnow.model.spec import Choices
 from minnow.proof.bundles import prove_bundle
 from minnow.recipe import RECIPES, Graph, Recipe
@@ -76,6 +77,8 @@ def seal_published(
     with staging(destination) as folder:
         progress("making a bundle of it")
         shutil.copyfile(published.model, folder / ENCODER)
+        if numbers := numbers_file(published.model):
+            shutil.copyfile(numbers, folder / (ENCODER + WEIGHTS))
         copy_metadata(original.source, folder, original.tokenizer)
         candidate = replace(
             trial.candidate,
@@ -95,7 +98,7 @@ def seal_published(
             tools=tools(),
             reranking=original.reranking,
         )
-        card = model_card(manifest, (folder / ENCODER).stat().st_size)
+        card = model_card(manifest, stored_size(folder / ENCODER))
         (folder / CARD).write_text(card, encoding="utf-8")
         progress("sealing")
         return seal(folder, manifest, destination)
