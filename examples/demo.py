@@ -70,9 +70,9 @@ def show_steps(started: float, step: str) -> None:
 def show_bundle(bundle: Bundle, seconds: float) -> None:
     """Print the bundle's size and its proof."""
     manifest = bundle.manifest
-    sizes = f"{manifest.files['encoder.mnn'].size / 1e6:.1f} MB of {bundle.size / 1e6:.1f} MB"
+    sizes = f"{manifest.encoder_size / 1e6:.1f} MB of {bundle.size / 1e6:.1f} MB"
     folder = os.path.relpath(bundle.folder)
-    console.print(f"\nMade [bold]{folder}[/] in {seconds:.1f} s: encoder.mnn is {sizes}.")
+    console.print(f"\nMade [bold]{folder}[/] in {seconds:.1f} s: the encoder is {sizes}.")
     table = Table(title=f"Proof: {manifest.parity.texts} texts against {manifest.parity.reference}")
     for heading in ("threads", "batches", "mean", "5th percentile", "worst", "worst text"):
         table.add_column(heading)

@@ -20,6 +20,7 @@ from minnow.engines.base import TokenBatch
 from minnow.engines.mnn import MnnEngine
 from minnow.errors import InputError
 from minnow.graph.encoder import build_graph
+from minnow.graph.packed import PackedTable
 from minnow.model.original import Original, read_original
 from minnow.model.reference import ReferenceModel
 from minnow.model.source import resolve
@@ -295,4 +296,6 @@ def test_tables_are_turned(model: Original, precision: str) -> None:
     recipe = replace(RECIPES[precision], rounding=Rounding.NEAREST)
     packed = quantize(model, recipe).packed
     assert set(packed) == {"embeddings.word", "embeddings.position"}
-    assert all(table.turn is not None for table in packed.values())
+    for table in packed.values():
+        assert isinstance(table, PackedTable)
+        assert table.turn is not None

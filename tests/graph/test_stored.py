@@ -59,7 +59,8 @@ def check(folder: Path, given: Original, *, halves: bool = False) -> None:
             rows = distance_rows(network.relative, tensors, network.longest)
             tensors["relative_bias"] = rows
     for name, values in expected.items():
-        rounded = values.astype(np.float16) if halves and values.ndim > 1 else values
+        is_half = halves and values.ndim > 1 and name != "embeddings.word"  # fractions
+        rounded = values.astype(np.float16) if is_half else values
         # A packed table is turned back by a product, whose last bits depend on its rows.
         tolerance = 1e-6 if name == "embeddings.position" and not halves else 0
         np.testing.assert_allclose(found[name], rounded, 0, tolerance, err_msg=name)

@@ -101,8 +101,8 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
 def test_numbers_in_a_file_of_their_own(
     program: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """MNN finds them beside the encoder, as it does for encoders of large tables."""
-    monkeypatch.setattr(encoders, "LARGE_TABLE", 0)
+    """MNN finds them beside the encoder, as it does for every model of real size."""
+    monkeypatch.setattr(encoders, "MANY_NUMBERS", 0)
     model = write_model(tmp_path / "model", pooling="mean")
     bundle = convert(str(model), tmp_path / "bundle", recipe=quick_recipe("int8"))
     assert bundle.manifest.format == 8

@@ -18,7 +18,7 @@ android {
     }
     buildFeatures { compose = true }
     packaging { jniLibs { useLegacyPackaging = false } }
-    androidResources { noCompress += listOf("mnn", "bin") }
+    androidResources { noCompress += listOf("mnn", "weight", "bin") }
     compileOptions {
         sourceCompatibility = JavaVersion.VERSION_17
         targetCompatibility = JavaVersion.VERSION_17

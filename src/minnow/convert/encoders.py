@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -15,9 +16,10 @@ from minnow.convert.graph_file import remove_graph, write_graph
 from minnow.convert.mnn import convert_to_mnn
 from minnow.convert.quantize import quantize
 from minnow.graph.encoder import build_graph
+from minnow.model.checkpoint import tensor_shapes
 from minnow.model.source import author_graph
 from minnow.model.spec import LONG
-from minnow.recipe import Graph, Grid, Recipe
+from minnow.recipe import Graph, Grid, Precision, Recipe
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,8 +29,8 @@ if TYPE_CHECKING:
     Progress = Callable[[str], None]
 
 LOG = "conversion.log"
-LARGE_TABLE = 2**26
-"""Bytes of a packed word table from which an encoder's numbers are in a file of their own."""
+MANY_NUMBERS = 2**21
+"""Numbers of a network from which its encoder has them in a file of their own."""
 
 
 def write_encoders(
@@ -57,8 +59,10 @@ def write_encoders(
         return original
     rounded = quantize(original, recipe, calibration, progress)
     heads = original.head.inputs if recipe.interface.per_text else ()
-    words = rounded.packed.get("embeddings.word")
-    outside = words is not None and words.nbytes >= LARGE_TABLE
+    if recipe.precision is Precision.FP16:
+        rounded = rounded.with_fractions()
+    numbers = sum(math.prod(shape) for shape in tensor_shapes(original.network).values())
+    outside = numbers >= MANY_NUMBERS
     writer = _Writer(folder, recipe, (*original.encoder.inputs, *heads), rounded.grids, outside)
     build = partial(
         build_graph,

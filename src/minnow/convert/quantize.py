@@ -9,15 +9,18 @@ from typing import TYPE_CHECKING
 from minnow.convert.calibrate import round_network
 from minnow.convert.calibration import as_pairs, calibration_rows
 from minnow.convert.gelu import corrected_biases
+from minnow.convert.graph_file import nearest_halves
 from minnow.convert.room import check_calibration
 from minnow.convert.rounding import round_matrix
 from minnow.errors import ConversionError
+from minnow.graph.fractions import fraction_table
 from minnow.graph.multiplied import Multiplied
-from minnow.graph.packed import TURN_BITS, PackedTable, pack_table
+from minnow.graph.packed import TURN_BITS, StoredTable, pack_table
 from minnow.model.checkpoint import linear_layers, tensor_shapes
 from minnow.model.head import layer_shapes
 from minnow.model.tensors import LazyTensors
 from minnow.recipe import Grid, Rounding
+from minnow.records import replace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -50,9 +53,23 @@ class Rounded:
     """
 
     tensors: Tensors
-    packed: Mapping[str, PackedTable] = field(default_factory=dict)
+    packed: Mapping[str, StoredTable] = field(default_factory=dict)
     grids: Mapping[str, Grid] = field(default_factory=dict)
     multiplied: Multiplied = field(default_factory=Multiplied)
+
+    def with_fractions(self) -> Rounded:
+        """Return the same with the word table as fractions, for a recipe of float16.
+
+        They are rounded to halves first. Phones compute in half precision: it holds each of these
+        fractions, so that they have the numbers that the proof had.
+
+        Raises:
+            ConversionError: A number is too large for half precision.
+        """
+        tensors = LazyTensors(self.tensors)
+        words = fraction_table(nearest_halves(tensors[_WORDS], _WORDS))
+        tensors.put(_WORDS, words.unpack)
+        return replace(self, tensors=tensors, packed={**self.packed, _WORDS: words})
 
 
 def quantize(
@@ -133,7 +150,7 @@ def _round(tensors: LazyTensors, grids: Mapping[str, Grid]) -> None:
 
 
 def _stored(
-    tensors: LazyTensors, packed: Mapping[str, PackedTable], network: Network, recipe: Recipe
+    tensors: LazyTensors, packed: Mapping[str, StoredTable], network: Network, recipe: Recipe
 ) -> Tensors:
     """Return the tensors with the numbers that packed tables stand for, and corrected biases."""
     for name, table in packed.items():

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from minnow.graph.multiplied import Multiplied
     from minnow.graph.nodes import Outside
-    from minnow.graph.packed import PackedTable
+    from minnow.graph.packed import StoredTable
     from minnow.model.head import Head
     from minnow.model.network import Network
 
@@ -35,7 +35,7 @@ def build_embedded_graph(
     network: Network,
     tensors: Mapping[str, NDArray[np.float32]],
     head: Head,
-    packed: Mapping[str, PackedTable] = MappingProxyType({}),
+    packed: Mapping[str, StoredTable] = MappingProxyType({}),
     multiplied: Multiplied | None = None,
     *,
     in_parts: bool = False,

@@ -24,7 +24,6 @@ from minnow.graph.mnn_file import CONVERTED
 from minnow.graph.multiplied import ATTENTION_INPUT, FEED_FORWARD_INPUT, Multiplied
 from minnow.graph.nodes import Input
 from minnow.graph.norms import NormNodes
-from minnow.graph.packed import unpack_rows
 from minnow.graph.pooled import (
     MASK,
     first_numbers,
@@ -45,7 +44,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from minnow.graph.nodes import Outside
-    from minnow.graph.packed import PackedTable
+    from minnow.graph.packed import StoredTable
     from minnow.model.head import Head
     from minnow.model.network import Attention, Block, Convolution, FeedForward, Network, Norm
 
@@ -55,7 +54,7 @@ OUTPUT = Interface.LAST_HIDDEN_STATE.value
 def build_graph(
     network: Network,
     tensors: Mapping[str, NDArray[np.float32]],
-    packed: Mapping[str, PackedTable] = MappingProxyType({}),
+    packed: Mapping[str, StoredTable] = MappingProxyType({}),
     head: Head | None = None,
     shape: tuple[int, int] | None = None,
     *,
@@ -119,7 +118,7 @@ class GraphWriter(NormNodes):
         self,
         network: Network,
         tensors: Mapping[str, NDArray[np.float32]],
-        packed: Mapping[str, PackedTable],
+        packed: Mapping[str, StoredTable],
         shape: tuple[int, int] | None = None,
         outside: Outside = lambda *_: None,
         multiplied: Multiplied | None = None,
@@ -217,9 +216,7 @@ class GraphWriter(NormNodes):
     def _rows(self, name: str, fetch: Callable[[str, NDArray[Any]], str]) -> str:
         """Fetch rows of a table, packed or not: float of shape (.., seq, width)."""
         packed = self._packed.get(name)
-        return (
-            unpack_rows(self, packed, name, fetch) if packed else fetch(name, self._tensors[name])
-        )
+        return packed.add_rows(self, name, fetch) if packed else fetch(name, self._tensors[name])
 
     def _last(self, states: str, context: str, *last: tuple[str, Block]) -> str:
         for name, block in last:

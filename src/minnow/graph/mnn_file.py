@@ -8,12 +8,12 @@ bits are decoded by its format IDST. Sources: `schema/default/MNN.fbs`, `CaffeOp
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
 from itertools import pairwise
 from mmap import ACCESS_READ, mmap
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from msgspec import Struct
 from numpy.typing import NDArray
 
 from minnow.errors import BundleError
@@ -30,6 +30,9 @@ itself; MNN finds it by that."""
 CONVERTED = "__matmul_converted"
 """What the converter adds to the name of a product with a weight."""
 
+FRACTION_BYTES = (".upper", ".lower")
+"""Ends of the names of constants that are the two bytes of fractions (`minnow.graph.fractions`)."""
+
 _DAMAGE = (OSError, struct.error, ValueError, IndexError)
 """What reading a damaged file raises; a text that is not UTF-8 is a ValueError too."""
 
@@ -43,8 +46,7 @@ _HALF, _FEW_BITS = 3, 1
 """Storage of a matrix (`IDSTQuan.type`)."""
 
 
-@dataclass(frozen=True)
-class Held:
+class Held(Struct, frozen=True):
     """The numbers of one operator.
 
     Attributes:
@@ -113,6 +115,7 @@ def _most_frequent_bits(operators: Sequence[_Table]) -> int:
         common, stored = main.table(0), main.table(3)
         if kind == _CONSTANT:
             bits = {1: 32, 19: 16, 6: 8}.get(main.number(2, default=1), 0)
+            bits = 16 if operator.text(3).endswith(FRACTION_BYTES) else bits
             size = int(np.prod(main.array(0, "<i4"), dtype=np.int64))
         else:
             bits = 32 if stored is None else 16 if stored.number(2) == _HALF else stored.number(7)
@@ -130,8 +133,7 @@ def _unreadable(path: Path, error: Exception) -> BundleError:
     return BundleError(f"The numbers in {path} cannot be read: {error}.")
 
 
-@dataclass(frozen=True)
-class _Table:
+class _Table(Struct, frozen=True):
     """A table of a FlatBuffer, at a place in it."""
 
     content: mmap
@@ -190,8 +192,7 @@ def _mapped(path: Path) -> mmap:
         return mmap(file.fileno(), 0, access=ACCESS_READ)
 
 
-@dataclass(frozen=True)
-class _Beside:
+class _Beside(Struct, frozen=True):
     """The file of numbers that an MNN file refers to."""
 
     content: NDArray[np.uint8]

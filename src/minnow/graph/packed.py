@@ -20,6 +20,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from minnow.graph.fractions import FractionTable
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -70,11 +72,6 @@ class PackedTable:
         """Number of scales in a row."""
         return int(self.scales.shape[1])
 
-    @property
-    def nbytes(self) -> int:
-        """Bytes of its codes and scales."""
-        return self.scales.nbytes + sum(plane.nbytes for _, plane in self.planes)
-
     def unpack(self) -> NDArray[np.float32]:
         """Return the numbers that it stands for: float32 of shape (rows, width)."""
         rows = np.empty((len(self.scales), self.width), np.float32)
@@ -94,6 +91,46 @@ class PackedTable:
         values = codes.reshape(*scales.shape, -1).astype(np.float32) - np.float32(self.middle)
         rows = (values * scales[..., None]).reshape(len(codes), self.width)
         return rows if self.turn is None else _in_stretches(rows, self.turn)
+
+    def add_rows(self, nodes: Nodes, name: str, fetch: Callable[[str, NDArray[Any]], str]) -> str:
+        """Add the nodes that fetch rows and unpack them.
+
+        Args:
+            nodes: The graph.
+            name: Prefix of the names of all values.
+            fetch: Adds the nodes that fetch rows of one stored array, given its name and values.
+
+        Returns:
+            The name of a float value of shape (.., seq, width).
+        """
+
+        def fetch_bytes(part: str, stored: NDArray[np.int8]) -> str:
+            """Fetch rows of an int8 array as the bytes that they stand for: floats, 0 to 255."""
+            number = nodes.cast(fetch(f"{name}.{part}", stored), f"{name}.{part}.float")
+            return nodes.with_number("Add", number, float(_BYTE), f"{name}.{part}.bytes")
+
+        codes = ""
+        for bits, plane in self.planes:
+            stored = fetch_bytes(f"plane{bits}", plane)
+            part = _split_bytes(nodes, stored, bits, f"{name}.plane{bits}")
+            if codes:
+                shifted = nodes.with_number("Mul", codes, 2.0**bits, f"{name}.codes{bits}.shifted")
+                part = nodes.node("Add", [shifted, part], f"{name}.codes{bits}")
+            codes = part
+        codes = nodes.with_number("Sub", codes, self.middle, f"{name}.centred")
+        scales = fetch_bytes("scales", self.scales)
+        steps = nodes.with_number("Mul", scales, self.unit, f"{name}.steps")
+        values = _multiply_groups(nodes, codes, steps, self, name)
+        if self.turn is None:
+            return values
+        stretches = nodes.reshape(values, [0, -1, len(self.turn)], f"{name}.stretches")
+        turn = nodes.table(f"{name}.turn", self.turn)
+        turned = nodes.node("MatMul", [stretches, turn], f"{name}.turned")
+        return nodes.reshape(turned, [0, -1, self.width], f"{name}.joined")
+
+
+StoredTable = PackedTable | FractionTable
+"""A table that a graph unpacks."""
 
 
 def pack_table(
@@ -205,45 +242,6 @@ def _planes(codes: NDArray[np.float32], bits: int) -> Iterator[NDArray[np.int8]]
 
 
 # --- unpacking, as nodes of a graph ------------------------------------------------------
-
-
-def unpack_rows(
-    nodes: Nodes, table: PackedTable, name: str, fetch: Callable[[str, NDArray[Any]], str]
-) -> str:
-    """Add the nodes that fetch rows of a packed table and unpack them.
-
-    Args:
-        nodes: The graph.
-        table: The table.
-        name: Prefix of the names of all values.
-        fetch: Adds the nodes that fetch rows of one stored array, given its name and values.
-
-    Returns:
-        The name of a float value of shape (.., seq, width).
-    """
-
-    def fetch_bytes(part: str, stored: NDArray[np.int8]) -> str:
-        """Fetch rows of an int8 array as the bytes that they stand for, floats from 0 to 255."""
-        number = nodes.cast(fetch(f"{name}.{part}", stored), f"{name}.{part}.float")
-        return nodes.with_number("Add", number, float(_BYTE), f"{name}.{part}.bytes")
-
-    codes = ""
-    for bits, plane in table.planes:
-        part = _split_bytes(nodes, fetch_bytes(f"plane{bits}", plane), bits, f"{name}.plane{bits}")
-        if codes:
-            shifted = nodes.with_number("Mul", codes, 2.0**bits, f"{name}.codes{bits}.shifted")
-            part = nodes.node("Add", [shifted, part], f"{name}.codes{bits}")
-        codes = part
-    codes = nodes.with_number("Sub", codes, table.middle, f"{name}.centred")
-    scales = fetch_bytes("scales", table.scales)
-    steps = nodes.with_number("Mul", scales, table.unit, f"{name}.steps")
-    values = _multiply_groups(nodes, codes, steps, table, name)
-    if table.turn is None:
-        return values
-    stretches = nodes.reshape(values, [0, -1, len(table.turn)], f"{name}.stretches")
-    turn = nodes.table(f"{name}.turn", table.turn)
-    turned = nodes.node("MatMul", [stretches, turn], f"{name}.turned")
-    return nodes.reshape(turned, [0, -1, table.width], f"{name}.joined")
 
 
 def _multiply_groups(nodes: Nodes, codes: str, steps: str, table: PackedTable, name: str) -> str:

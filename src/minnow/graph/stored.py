@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minnow.errors import BundleError
+from minnow.graph.fractions import FractionTable
 from minnow.graph.mnn_file import CONVERTED, Held, read_numbers
 from minnow.graph.multiplied import MULTIPLIED, input_name, norm_before
 from minnow.graph.packed import PLANES, PackedTable
@@ -131,11 +132,23 @@ class _Reader:
 
     def table(self, name: str, shape: tuple[int, ...]) -> NDArray[np.float32]:
         """Read a table, packed or not; rows before the first that the graph reads are zeros."""
-        rows = self.packed(name, shape[1]) if f"{name}.scales" in self.numbers else None
-        rows = self.find(name).values if rows is None else rows
+        if f"{name}.scales" in self.numbers:
+            rows = self.packed(name, shape[1])
+        elif f"{name}.upper" in self.numbers:
+            rows = self.fractions(name, shape[1])
+        else:
+            rows = self.find(name).values
         rows = rows.reshape(-1, shape[-1])
         unread = np.zeros((max(shape[0] - len(rows), 0), shape[1]), np.float32)
         return np.concatenate([unread, rows])
+
+    def fractions(self, name: str, width: int) -> NDArray[np.float32]:
+        """Compute the numbers of a table of fractions."""
+        upper, lower = (
+            self.find(f"{name}.{part}").values.reshape(-1, width) for part in ("upper", "lower")
+        )
+        steps = self.find(f"{name}.steps").values.reshape(-1, 1)
+        return FractionTable(upper, lower, steps).unpack()
 
     def packed(self, name: str, width: int) -> NDArray[np.float32]:
         """Unpack a table."""
