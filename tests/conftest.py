@@ -170,6 +170,18 @@ def _no_waiting_for_disks() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session", autouse=True)
+def _forked_children() -> Iterator[None]:
+    """Fork MNN's converter and the like from one process, in place of a start of Python each."""
+    if not hasattr(os, "fork"):
+        yield
+        return
+    from fakes.forking import forked_children
+
+    with forked_children():
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
 def _few_probes() -> Iterator[None]:
     """Prove conversions on few texts, except in tests with the marker `whole_proof`."""
     from fakes.probes import few_probes

@@ -45,7 +45,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 pytestmark = [
-    pytest.mark.whole_proof,
     pytest.mark.extra("convert", "sentence-transformers"),
     pytest.mark.filterwarnings("ignore"),
 ]
@@ -87,6 +86,7 @@ def model_of(bundle: Bundle) -> Path:
     return bundle.folder.parent / "model"
 
 
+@pytest.mark.whole_proof
 @pytest.mark.transformers_5
 @pytest.mark.parametrize(
     ("family", "precision"), [("bert", "fp32"), *((family, "fp16") for family in FAMILIES)]
@@ -610,6 +610,7 @@ def test_the_command_ranks(ranker: Bundle, made: Tiny, tmp_path: Path) -> None:
 # --- few bits, other engines, and what does not take a reranker ---------------------------
 
 
+@pytest.mark.whole_proof
 @pytest.mark.parametrize("precision", ["int8", "int4"])
 def test_few_bits_are_calibrated_on_pairs_and_proven(precision: str, tmp_path: Path) -> None:
     """The proof compares with the stored numbers too, at the bar of float32."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,8 @@ from fakes.checkpoint import (
 
 from minnow import processes
 from minnow.convert import convert, mnn
+from minnow.convert.calibration import calibration_rows
+from minnow.convert.quantize import quantize
 from minnow.errors import ParityError, UnsupportedModelError
 from minnow.export.gguf import write_gguf
 from minnow.export.gguf.file import gguf_metadata
@@ -48,7 +51,6 @@ if TYPE_CHECKING:
     from minnow.model.network import Rotary
 
 pytestmark = [
-    pytest.mark.whole_proof,
     pytest.mark.extra("convert", "sentence-transformers"),
     pytest.mark.filterwarnings("ignore"),
 ]
@@ -80,15 +82,19 @@ IDS = ids_of("the small red fish run in the blue water of the river and sleep no
 @pytest.mark.parametrize(
     ("precision", "interface", "pooling"),
     [
-        ("fp32", Interface.SENTENCE_EMBEDDING, "cls"),
-        ("fp16", Interface.LAST_HIDDEN_STATE, "mean"),
+        pytest.param(
+            "fp32", Interface.SENTENCE_EMBEDDING, "cls", id="fp32", marks=pytest.mark.whole_proof
+        ),
+        pytest.param("fp16", Interface.LAST_HIDDEN_STATE, "mean", id="fp16"),
     ],
-    ids=["fp32", "fp16"],
 )
 def test_the_vectors_are_those_of_sentence_transformers(
     family: str, precision: str, interface: Interface, pooling: str, tmp_path: Path
 ) -> None:
-    """One by one and in padded batches, with any shape and with a fixed one."""
+    """One by one and in padded batches, with any shape and with a fixed one.
+
+    The whole proof is that of the graph that pools, which holds the other one.
+    """
     bundle = convert(
         str(write_model(tmp_path / "model", family=family, pooling=pooling)),
         tmp_path / "bundle",
@@ -127,8 +133,12 @@ def test_other_names_of_a_network(family: str, other: str, tmp_path: Path) -> No
         "deberta-v2",
     ],
 )
-def test_weights_of_a_few_bits_are_the_ones_that_run(family: str, tmp_path: Path) -> None:
+def test_weights_of_a_few_bits_are_the_ones_that_run(
+    family: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Calibrated, with gates and new biases; the proof compares with the stored numbers too."""
+    module = sys.modules[quantize.__module__]
+    monkeypatch.setattr(module, "calibration_rows", lambda *given: calibration_rows(*given)[::3])
     # Gemma's norms make the errors of each part larger, and LFM2's two gates multiply them;
     # words of 32 random numbers cost T5 .002
     bar = {"gemma3": 0.99, "lfm2": 0.99, "t5-gated": 0.995}.get(family, 0.998)
@@ -360,6 +370,7 @@ def test_jina_s_states_are_those_of_its_paper(heads: int, tmp_path: Path) -> Non
     np.testing.assert_allclose(found, states_of_jina(folder, IDS), atol=1e-6)
 
 
+@pytest.mark.whole_proof
 @pytest.mark.parametrize("precision", ["fp32", "fp16"])
 def test_jina_s_vectors_are_those_of_the_reference(precision: str, tmp_path: Path) -> None:
     bundle = convert(
@@ -676,6 +687,7 @@ def test_conversions_at_once_do_not_share_a_working_directory(
 # --- other loaders -----------------------------------------------------------------------
 
 
+@pytest.mark.whole_proof
 @pytest.mark.extra("llama-cpp")
 @pytest.mark.parametrize(
     ("family", "change"),

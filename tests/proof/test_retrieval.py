@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from fakes.bundles import quick_recipe
 from fakes.checkpoint import source_of, write_model
 from fakes.programs import run_minnow
 
@@ -21,7 +22,6 @@ from minnow.proof import retrieval
 from minnow.proof.references import CheckpointReference
 from minnow.proof.retrieval import prove_retrieval, searched_dataset
 from minnow.proof.verdict import Candidate
-from minnow.recipe import RECIPES
 from minnow.records import replace
 from minnow.vectors import Similarity, normalize
 
@@ -34,12 +34,10 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.extra("convert")]
 
-PROMPTS = {"query": "ask: ", "document": "said: "}
-
 
 @pytest.fixture(scope="module")
 def sealed(bundle_store: BundleStore) -> tuple[Original, Bundle]:
-    bundle = bundle_store.bundle(RECIPES["int8"], pooling="mean", prompts=PROMPTS)
+    bundle = bundle_store.calibrated()
     return read_original(source_of(bundle.folder.parent / "model")), bundle
 
 
@@ -172,7 +170,7 @@ def test_nan_is_refused(sealed: tuple[Original, Bundle]) -> None:
 def test_a_refusal_leaves_nothing(tmp_path: Path) -> None:
     """A recipe that asks for more than the reference finds."""
     model = write_model(tmp_path / "model")
-    recipe = replace(RECIPES["int8"], max_ndcg_drop=-0.5)
+    recipe = replace(quick_recipe("int8"), max_ndcg_drop=-0.5)
     with pytest.raises(ParityError, match=r"finds less than .*\(`calibration=`\)\.$"):
         convert(str(model), tmp_path / "out", recipe=recipe)
     assert [path.name for path in tmp_path.iterdir()] == ["model"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 import shutil
 from enum import Enum
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
@@ -132,10 +133,12 @@ def _license(origin: ModelSource) -> str | None:
 def tools() -> dict[str, str]:
     """Look up the versions of what makes a bundle, by name."""
     names = {"minnow": "minnow-embed", **{n: n for n in ("mnn", "onnx", "numpy", "tokenizers")}}
-    found = {"python": platform.python_version()}
-    for name, distribution in names.items():
-        try:
-            found[name] = version(distribution)
-        except PackageNotFoundError:
-            found[name] = "unknown"
-    return found
+    return {"python": platform.python_version(), **{n: _version(d) for n, d in names.items()}}
+
+
+@cache
+def _version(distribution: str) -> str:
+    try:
+        return version(distribution)
+    except PackageNotFoundError:
+        return "unknown"

