@@ -76,14 +76,19 @@ def test_success_without_a_file_is_an_error(
         run(tmp_path, "print('Converted Success!')", monkeypatch)
 
 
-def test_a_full_disk_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The real converter writes half a file then, reports success, and fails to load it."""
+@pytest.mark.parametrize("ending", ["", ".weight"])
+def test_a_full_disk_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ending: str) -> None:
+    """The real converter writes half a file then and reports success.
+
+    Half a model cannot be loaded; one whose numbers are half there can.
+    """
     script = (
         "import contextlib, os, sys\n"
-        "file = os.open(sys.argv[2], os.O_WRONLY | os.O_CREAT)\n"
+        "open(sys.argv[2], 'wb').close()\n"
+        f"file = os.open(sys.argv[2] + {ending!r}, os.O_WRONLY | os.O_CREAT)\n"
         "with contextlib.suppress(OSError):\n"
         "    while os.write(file, bytes(4096)): pass\n"
-        "sys.exit('Converted Success! MNN cannot load what the converter wrote')"
+        f"sys.exit({None if ending else 'MNN cannot load what the converter wrote'!r})"
     )
     with small_disk(tmp_path / "disk"), pytest.raises(OSError, match="No space left on device"):
         run(tmp_path / "disk", script, monkeypatch)

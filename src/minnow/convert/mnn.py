@@ -9,7 +9,6 @@ from tempfile import TemporaryDirectory
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from minnow.errors import ConversionError
 from minnow.graph.mnn_file import CONVERTED
 from minnow.processes import TIMEOUT, run_child
 from minnow.recipe import Precision
@@ -72,9 +71,8 @@ def convert_to_mnn(
             run_child(
                 "MNN's converter", command, log=log, folder=folder, result=encoder, timeout=timeout
             )
-        except ConversionError:
+        finally:  # half a file of numbers is no error of the child's either
             (folder / "probe").write_bytes(bytes(_PROBE))
-            raise
 
 
 def converter_options(recipe: Recipe) -> list[str]:
