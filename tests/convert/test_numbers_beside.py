@@ -17,7 +17,7 @@ from minnow.convert import convert, encoders
 from minnow.engines.base import MemoryMode
 from minnow.engines.mnn import LANES_SHARE, MnnEngine
 from minnow.errors import BundleError
-from minnow.graph.mnn_file import WEIGHTS
+from minnow.graph.mnn_file import WEIGHTS, missing_numbers
 from minnow.graph.stored import stored_tensors
 from minnow.model.checkpoint import tensor_shapes
 from minnow.model.families import network_of
@@ -108,6 +108,16 @@ def test_a_session_knows_the_memory_of_its_weights(bundles: tuple[Bundle, Bundle
         normal, low = sizes
         assert normal > 4 * sum(layers)
         assert 2 * sum(layers) < normal - low < 4 * sum(layers) if few_bits else normal == low
+
+
+def test_missing_numbers_are_counted(bundles: tuple[Bundle, Bundle], tmp_path: Path) -> None:
+    assert [missing_numbers(bundle.encoder) for bundle in bundles] == [0, 0]
+    copy = shutil.copytree(bundles[1].folder, tmp_path / "copy")
+    content = (copy / NUMBERS).read_bytes()
+    (copy / NUMBERS).write_bytes(content[:-7])
+    assert missing_numbers(copy / ENCODER) == 7
+    (copy / NUMBERS).unlink()
+    assert missing_numbers(copy / ENCODER) == len(content)
 
 
 def test_another_file_of_numbers_is_noticed(bundles: tuple[Bundle, Bundle], tmp_path: Path) -> None:

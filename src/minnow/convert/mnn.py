@@ -9,7 +9,8 @@ from tempfile import TemporaryDirectory
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from minnow.graph.mnn_file import CONVERTED
+from minnow.errors import ConversionError
+from minnow.graph.mnn_file import CONVERTED, missing_numbers
 from minnow.processes import TIMEOUT, run_child
 from minnow.recipe import Precision
 
@@ -71,8 +72,13 @@ def convert_to_mnn(
             run_child(
                 "MNN's converter", command, log=log, folder=folder, result=encoder, timeout=timeout
             )
-        finally:  # half a file of numbers is no error of the child's either
+        finally:
             (folder / "probe").write_bytes(bytes(_PROBE))
+    if outside and (missing := missing_numbers(encoder)):
+        raise ConversionError(
+            f"MNN's converter left out {missing} bytes of the model's numbers, as it does where "
+            "the disk is full. Free some space, or choose another folder."
+        )
 
 
 def converter_options(recipe: Recipe) -> list[str]:

@@ -39,6 +39,10 @@ _DAMAGE = (OSError, struct.error, ValueError, IndexError)
 _CONSTANT, _CONVOLUTION, _NORM = 11, 12, 603
 """Types of operators (`OpType`)."""
 
+_BESIDE_FIELDS = {_CONSTANT: 9, _CONVOLUTION: 6, _NORM: 5}
+"""Type of an operator -> the field that says where its numbers lie beside the file: the place of
+the first, and the bytes of each."""
+
 _BLOBS = {1: (7, "<f4", "<f4"), 19: (3, "u1", "<f2"), 6: (4, "i1", "i1")}
 """Type of a constant's numbers (`DataType`) -> the field that holds them, its dtype, and theirs."""
 
@@ -69,6 +73,16 @@ def stored_size(path: Path) -> int:
     """Return the bytes of an MNN file, and of the file of its numbers where it has one."""
     beside = numbers_file(path)
     return path.stat().st_size + (beside.stat().st_size if beside else 0)
+
+
+def missing_numbers(path: Path) -> int:
+    """Return how many bytes of its numbers the file beside an MNN file lacks."""
+    beside, needed = numbers_file(path), 0
+    for operator in _operators(path):
+        field, main = _BESIDE_FIELDS.get(operator.number(5)), operator.table(2)
+        if main is not None and field is not None:
+            needed = max(needed, int(main.array(field, "<i8").sum()))
+    return max(needed - (beside.stat().st_size if beside else 0), 0)
 
 
 def read_numbers(path: Path) -> Mapping[str, Held]:
