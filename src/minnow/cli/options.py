@@ -282,10 +282,10 @@ def check_texts_or_file(texts: Sequence[str] | None, file: str | None) -> None:
 
 
 def not_empty(question: str) -> str:
-    """Return a question; without a character it would find what is nearest to nothing.
+    """Return a question, unless it is empty or blank: its hits would mean nothing.
 
     Raises:
-        UsageError: It is empty.
+        typer.BadParameter: It is empty or blank.
     """
     if not question.strip():
         raise typer.BadParameter("it is empty")

@@ -76,7 +76,7 @@ def drop_nan_guards(model: Any) -> int:
 
 
 def compare_with_zero(model: Any) -> int:
-    """Replace every cast to bool by `x != 0`, computed in float32.
+    """Replace every cast to bool by `x != 0`, computed in float32: MNN's cast keeps the number.
 
     Args:
         model: An `onnx.ModelProto`; changed in place.

@@ -56,7 +56,7 @@ def convert_to_mnn(
 
     Raises:
         ConversionError: It failed, crashed or hung; the message has the end of the log and the
-            place of a copy that outlives the staging folder.
+            place of a copy that outlives the staging folder. Or it left out numbers.
         OSError: The disk is full: the converter writes half a file then, and reports success.
     """
     with TemporaryDirectory(prefix="converter-", dir=graph.parent) as working:
@@ -72,7 +72,7 @@ def convert_to_mnn(
             run_child(
                 "MNN's converter", command, log=log, folder=folder, result=encoder, timeout=timeout
             )
-        finally:
+        finally:  # on a full disk this fails, whatever the converter says
             (folder / "probe").write_bytes(bytes(_PROBE))
     if outside and (missing := missing_numbers(encoder)):
         raise ConversionError(

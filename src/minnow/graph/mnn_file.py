@@ -244,7 +244,7 @@ def _held(operator: _Table, beside: _Beside | None) -> Held | None:
     if main is None:
         return None
     if kind == _NORM:
-        weight, bias = _numbers(main, [(2, "<f4"), (3, "<f4")], 5, beside)
+        weight, bias = _numbers(main, [(2, "<f4"), (3, "<f4")], _BESIDE_FIELDS[_NORM], beside)
         return Held(weight, bias)
     if kind == _CONVOLUTION:
         return _product(main, beside)
@@ -252,7 +252,7 @@ def _held(operator: _Table, beside: _Beside | None) -> Held | None:
     if kind != _CONSTANT or data_type not in _BLOBS:
         return None
     field, stored, dtype = _BLOBS[data_type]
-    (values,) = _numbers(main, [(field, stored)], 9, beside)
+    (values,) = _numbers(main, [(field, stored)], _BESIDE_FIELDS[_CONSTANT], beside)
     values = values.view(dtype).reshape(main.array(0, "<i4").tolist())
     return Held(values if dtype == "i1" else values.astype(np.float32), np.zeros(0, np.float32))
 
@@ -262,12 +262,12 @@ def _product(convolution: _Table, beside: _Beside | None) -> Held:
     common, stored = convolution.table(0), convolution.table(3)
     if common is None:
         raise ValueError("a product has no shape")
-    outputs, inputs = common.number(10), common.number(11)
+    outputs, inputs, external = common.number(10), common.number(11), _BESIDE_FIELDS[_CONVOLUTION]
     if stored is None:
-        flat, bias = _numbers(convolution, [(1, "<f4"), (2, "<f4")], 6, beside)
+        flat, bias = _numbers(convolution, [(1, "<f4"), (2, "<f4")], external, beside)
         return Held(flat.reshape(outputs, inputs), bias)
     halves = bool(stored.number(15, "<b"))
-    places = convolution.array(6, "<i8")
+    places = convolution.array(external, "<i8")
     if not len(places):
         content, bias = stored.array(0, "u1"), convolution.array(2, "<f4")
         steps = stored.array(14, "<u2") if halves else stored.array(1, "<f4")

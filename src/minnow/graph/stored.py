@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from minnow.errors import BundleError
 from minnow.graph.fractions import FractionTable
-from minnow.graph.mnn_file import CONVERTED, Held, read_numbers
+from minnow.graph.mnn_file import CONVERTED, FRACTION_BYTES, Held, read_numbers
 from minnow.graph.multiplied import MULTIPLIED, input_name, norm_before
 from minnow.graph.packed import PLANES, PackedTable
 from minnow.graph.positions import distance_rows
@@ -134,7 +134,7 @@ class _Reader:
         """Read a table, packed or not; rows before the first that the graph reads are zeros."""
         if f"{name}.scales" in self.numbers:
             rows = self.packed(name, shape[1])
-        elif f"{name}.upper" in self.numbers:
+        elif name + FRACTION_BYTES[0] in self.numbers:
             rows = self.fractions(name, shape[1])
         else:
             rows = self.find(name).values
@@ -144,9 +144,7 @@ class _Reader:
 
     def fractions(self, name: str, width: int) -> NDArray[np.float32]:
         """Compute the numbers of a table of fractions."""
-        upper, lower = (
-            self.find(f"{name}.{part}").values.reshape(-1, width) for part in ("upper", "lower")
-        )
+        upper, lower = (self.find(name + end).values.reshape(-1, width) for end in FRACTION_BYTES)
         steps = self.find(f"{name}.steps").values.reshape(-1, 1)
         return FractionTable(upper, lower, steps).unpack()
 

@@ -216,7 +216,7 @@ class Service:
     async def _retire(
         self, model: ServedModel | None, searcher: Searcher | None, before: int
     ) -> None:
-        """Close them once no request of an older generation is open."""
+        """Close a model and a searcher once no request of an older generation is open."""
         while any(count for number, count in self._open.items() if number < before):
             await asyncio.sleep(_PAUSE)
         if searcher is not None:
