@@ -17,11 +17,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar, cast
 
 import typer
-from typer.core import TyperGroup
 
 from minnow.cli.commands import COMMANDS
+from minnow.cli.parsing import CommandLine, Group
 from minnow.progress import show_progress
-from minnow.terminal import EPILOG, render_flags, silence_progress
+from minnow.terminal import render_flags, silence_progress
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -58,7 +58,7 @@ class _Commands(Mapping[str, Any]):
         return len(COMMANDS)
 
 
-class _Program(TyperGroup):
+class _Program(Group):
     """Commands that can be quiet; some have a name of two words, as `index migrate`."""
 
     def __init__(self, **settings: Any) -> None:
@@ -92,11 +92,10 @@ def _commands_below(group: Any) -> Iterator[Any]:
             yield command
 
 
-app = typer.Typer(
+app = CommandLine(
     name="minnow",
     cls=_Program,
     help="Sentence-embedding models on MNN: a model goes in, a proven bundle comes out.",
-    epilog=EPILOG,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},

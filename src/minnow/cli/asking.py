@@ -21,13 +21,12 @@ from minnow.cli.options import (
     not_empty,
 )
 from minnow.cli.searching import IndexFile, ModeOption, WhereOption, chosen_mode
-from minnow.terminal import EPILOG
 
 if TYPE_CHECKING:
     from minnow.ask import Answer, MnnLlm, Prompt
 
 
-@app.command("ask", epilog=EPILOG)
+@app.command("ask")
 @options_from_fields
 def ask_command(
     file: IndexFile,

@@ -12,13 +12,12 @@ from minnow.cli.app import app, print_facts, steps
 from minnow.cli.facts import proof_facts
 from minnow.cli.options import Json, Offline, Revision
 from minnow.errors import ParityError
-from minnow.terminal import EPILOG
 
 if TYPE_CHECKING:
     from minnow.audit import AuditReport
 
 
-@app.command("audit", epilog=EPILOG)
+@app.command("audit")
 def audit_command(
     model: Annotated[
         str,

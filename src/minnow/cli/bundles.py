@@ -26,10 +26,10 @@ from minnow.cli.options import (
 from minnow.model.spec import Interface
 from minnow.recipe import PURPOSES, RECIPES, Graph, Grid, Precision, Purpose, Recipe, Rounding
 from minnow.records import replace
-from minnow.terminal import EPILOG, UsageError
+from minnow.terminal import UsageError
 
 
-@app.command("convert", epilog=EPILOG)
+@app.command("convert")
 @options_from_fields
 def convert_command(
     source: Source,
@@ -175,7 +175,7 @@ def read_calibration(name: str | None) -> list[str] | None:
     return [text for text in read_texts(name) if text.strip()]
 
 
-@app.command("verify", epilog=EPILOG)
+@app.command("verify")
 def verify_command(
     bundle: Annotated[
         str,

@@ -11,16 +11,17 @@ import typer
 from minnow.caches import CacheEntry, cache_folder, list_cache, remove_entry
 from minnow.cli.app import app, print_json
 from minnow.cli.options import Json
+from minnow.cli.parsing import CommandLine
 from minnow.errors import BundleError, InputError
-from minnow.terminal import EPILOG, UsageError
+from minnow.terminal import UsageError
 
 _DAY = 24 * 3600
 
-cache_app = typer.Typer(help="Show and clear what minnow keeps to make only once.", epilog=EPILOG)
+cache_app = CommandLine(help="Show and clear what minnow keeps to make only once.")
 app.add_typer(cache_app, name="cache", rich_help_panel=None)
 
 
-@cache_app.command("list", epilog=EPILOG)
+@cache_app.command("list")
 def list_command(as_json: Json = False) -> None:
     """List what the cache holds, with sizes and ages.
 
@@ -39,7 +40,7 @@ def list_command(as_json: Json = False) -> None:
     print(f"{sum(entry.size for entry in entries) / 1e6:9.1f} MB in all", file=sys.stderr)
 
 
-@cache_app.command("prune", epilog=EPILOG)
+@cache_app.command("prune")
 def prune_command(
     names: Annotated[
         list[str] | None,

@@ -13,13 +13,13 @@ from msgspec import structs
 from minnow.cli.app import app, print_facts, print_json, steps
 from minnow.cli.options import BundleFolder, Json, Offline, OriginOption
 from minnow.errors import ParityError
-from minnow.terminal import EPILOG, UsageError
+from minnow.terminal import UsageError
 
 if TYPE_CHECKING:
     from minnow.device import DeviceResult
 
 
-@app.command("prove", epilog=EPILOG)
+@app.command("prove")
 def prove_command(
     bundle: BundleFolder,
     arm: Annotated[
@@ -47,7 +47,7 @@ def prove_command(
     print_facts({"bundle": str(bundle), "proven_modes": facts["proven_modes"]}, as_json)
 
 
-@app.command("device-check", epilog=EPILOG)
+@app.command("device-check")
 def device_check_command(
     bundle: Annotated[
         Path | None,

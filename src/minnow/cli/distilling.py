@@ -10,10 +10,9 @@ import typer
 from minnow.cli.app import app, print_facts, steps
 from minnow.cli.fields import options_from_fields
 from minnow.cli.options import BundleFolder, EngineChoice, Json, Output
-from minnow.terminal import EPILOG
 
 
-@app.command("distill", epilog=EPILOG)
+@app.command("distill")
 @options_from_fields
 def distill_command(
     bundle: BundleFolder,

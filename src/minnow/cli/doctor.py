@@ -15,7 +15,6 @@ from minnow.cli.app import app, print_json, with_flags
 from minnow.cli.options import Json
 from minnow.engines import ENGINES
 from minnow.errors import EngineError, MinnowError
-from minnow.terminal import EPILOG
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,7 +23,7 @@ _DISTRIBUTION = "minnow-embed"
 _REQUIREMENT = re.compile(r"(?P<name>[\w.-]+).*?(?:;.*extra == [\"'](?P<extra>[\w-]+)[\"'])?$")
 
 
-@app.command("doctor", epilog=EPILOG)
+@app.command("doctor")
 def doctor_command(
     bundle: Annotated[
         Path | None,

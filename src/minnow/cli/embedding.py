@@ -22,7 +22,6 @@ from minnow.cli.options import (
     check_texts_or_file,
 )
 from minnow.options import BATCH_SIZE, OnTruncate, Role
-from minnow.terminal import EPILOG
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,7 +35,7 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float32]
 
 
-@app.command("embed", epilog=EPILOG)
+@app.command("embed")
 @options_from_fields
 def embed_command(
     bundle: BundleFolder,

@@ -25,7 +25,7 @@ from minnow.cli.options import (
 )
 from minnow.files import check_file
 from minnow.systems import FORMS
-from minnow.terminal import EPILOG, UsageError
+from minnow.terminal import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -104,7 +104,7 @@ class IndexedChoice:
     )
 
 
-@app.command("compare", epilog=EPILOG)
+@app.command("compare")
 @options_from_fields
 def compare_command(
     systems: Annotated[
@@ -156,7 +156,7 @@ def compare_command(
     )
 
 
-@app.command("evaluate", epilog=EPILOG)
+@app.command("evaluate")
 @options_from_fields
 def evaluate_command(
     system: Annotated[
@@ -240,7 +240,7 @@ def _evaluate_index(
         print_modes(found, str(file), sys.stdout, stored=indexed.store)
 
 
-@app.command("gguf", epilog=EPILOG)
+@app.command("gguf")
 @options_from_fields
 def gguf_command(
     source: Source,

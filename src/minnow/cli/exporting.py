@@ -12,13 +12,12 @@ from minnow.cli.bundles import read_calibration
 from minnow.cli.facts import proof_facts
 from minnow.cli.options import BundleFolder, Json, Offline, OriginOption, Output, ReferenceOption
 from minnow.export import Target, WordKind
-from minnow.terminal import EPILOG
 
 if TYPE_CHECKING:
     from minnow.export.mnn_llm import Export
 
 
-@app.command("export", epilog=EPILOG)
+@app.command("export")
 def export_command(
     bundle: BundleFolder,
     output: Output,

@@ -8,14 +8,13 @@ from minnow.bundle import Bundle
 from minnow.cli.app import app, print_facts
 from minnow.cli.options import BundleFolder, Json
 from minnow.parity import Measure
-from minnow.terminal import EPILOG
 
 if TYPE_CHECKING:
     from minnow.bundle import Manifest
     from minnow.parity import Magnitude, ModeProof, Parity, RankAgreement, Retrieval
 
 
-@app.command("info", epilog=EPILOG)
+@app.command("info")
 def info_command(bundle: BundleFolder, as_json: Json = False) -> None:
     """Show what a bundle is and what was proven of it.
 

@@ -15,7 +15,7 @@ from minnow.cli.fields import options_from_fields
 from minnow.cli.options import Json, RunChoice, Source
 from minnow.files import check_file
 from minnow.recipe import Precision
-from minnow.terminal import EPILOG, UsageError
+from minnow.terminal import UsageError
 
 if TYPE_CHECKING:
     from minnow.frontier import Rung
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _NONE = "none"
 
 
-@app.command("frontier", epilog=EPILOG)
+@app.command("frontier")
 @options_from_fields
 def frontier_command(
     source: Source,

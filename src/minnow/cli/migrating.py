@@ -13,7 +13,7 @@ from minnow.cli.fields import options_from_fields
 from minnow.cli.options import EngineChoice, Json
 from minnow.cli.searching import IndexFile, make_sidecar
 from minnow.progress import show_progress
-from minnow.terminal import EPILOG, UsageError
+from minnow.terminal import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _EVERY = 1000
 
 
-@app.command("index migrate", epilog=EPILOG)
+@app.command("index migrate")
 @options_from_fields
 def migrate_command(
     file: IndexFile,

@@ -9,13 +9,12 @@ import typer
 
 from minnow.cli.app import app, print_facts, steps
 from minnow.cli.options import BundleFolder, Json
-from minnow.terminal import EPILOG
 
 if TYPE_CHECKING:
     from minnow.push import Push
 
 
-@app.command("push", epilog=EPILOG)
+@app.command("push")
 def push_command(
     bundle: BundleFolder,
     repository: Annotated[

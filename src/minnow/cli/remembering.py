@@ -16,17 +16,16 @@ import typer
 from minnow.cli.app import app, print_facts, print_json
 from minnow.cli.fields import options_from_fields
 from minnow.cli.options import Json, RequiredBundle, RerankChoice, Window, not_empty
+from minnow.cli.parsing import CommandLine
 from minnow.errors import OutputError
-from minnow.terminal import EPILOG, UsageError
+from minnow.terminal import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from minnow.memory import Grouping, Item, Memory, Recalled
 
-memory_app = typer.Typer(
-    help="Keep memories in a file, recall them, reflect on them.", epilog=EPILOG
-)
+memory_app = CommandLine(help="Keep memories in a file, recall them, reflect on them.")
 app.add_typer(memory_app, name="memory", rich_help_panel=None)
 
 Weight = Annotated[float | None, typer.Option(min=0, help="Weigh this part of the score by this.")]
@@ -53,7 +52,7 @@ Where = Annotated[
 ]
 
 
-@memory_app.command("add", epilog=EPILOG)
+@memory_app.command("add")
 def add_command(
     file: File,
     bundle: RequiredBundle,
@@ -125,7 +124,7 @@ def add_command(
             print(f"{item.id}  merged{same}")
 
 
-@memory_app.command("recall", epilog=EPILOG)
+@memory_app.command("recall")
 @options_from_fields
 def recall_command(
     file: File,
@@ -199,7 +198,7 @@ def recall_command(
         warnings.warn("nothing was found.", stacklevel=1)
 
 
-@memory_app.command("reflect", epilog=EPILOG)
+@memory_app.command("reflect")
 def reflect_command(
     file: File,
     bundle: RequiredBundle,
@@ -260,7 +259,7 @@ def _warn_of_none() -> None:
     warnings.warn("no recent memories belong together.", stacklevel=2)
 
 
-@memory_app.command("list", epilog=EPILOG)
+@memory_app.command("list")
 def list_command(
     file: File,
     tag: Tags = None,
@@ -285,7 +284,7 @@ def list_command(
     _print_items_as_json(items) if as_json else _print_items(items)
 
 
-@memory_app.command("forget", epilog=EPILOG)
+@memory_app.command("forget")
 def forget_command(
     file: File,
     ids: Annotated[

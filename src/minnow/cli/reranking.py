@@ -20,13 +20,12 @@ from minnow.cli.options import (
     not_empty,
 )
 from minnow.options import BATCH_SIZE, OnTruncate
-from minnow.terminal import EPILOG
 
 if TYPE_CHECKING:
     from minnow.reranker import RankedDocument
 
 
-@app.command("rerank", epilog=EPILOG)
+@app.command("rerank")
 @options_from_fields
 def rerank_command(
     bundle: BundleFolder,

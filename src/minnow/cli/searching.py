@@ -23,7 +23,7 @@ from minnow.cli.options import (
 )
 from minnow.options import Fusion, SearchMode, SidecarUse
 from minnow.progress import show_progress
-from minnow.terminal import EPILOG, UsageError
+from minnow.terminal import UsageError
 from minnow.vectors import VectorEncoding
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ WhereOption = Annotated[
 ]
 
 
-@app.command("index", epilog=EPILOG)
+@app.command("index")
 @options_from_fields
 def index_command(
     output: Annotated[Path, typer.Option("--output", "-o", help="Write the index to this file.")],
@@ -254,7 +254,7 @@ def _print_report(report: IndexingReport, output: Path, *, as_json: bool) -> Non
         raise typer.Exit(_SKIPPED)
 
 
-@app.command("search", epilog=EPILOG)
+@app.command("search")
 @options_from_fields
 def search_command(
     file: IndexFile,

@@ -18,11 +18,11 @@ from minnow.cli.fields import options_from_fields
 from minnow.cli.options import EngineMemoryChoice, folder_of
 from minnow.errors import InputError, MissingExtraError, ServeError
 from minnow.serve.settings import Limits, Settings
-from minnow.terminal import EPILOG, UsageError
+from minnow.terminal import UsageError
 from minnow.text_files import decode_text
 
 
-@app.command("serve", epilog=EPILOG)
+@app.command("serve")
 @partial(options_from_fields, environment="MINNOW")
 def serve_command(
     bundles: Annotated[

@@ -10,10 +10,9 @@ from minnow.cli.app import app, print_result, steps
 from minnow.cli.evaluation import BUILT_IN, DatasetName, Report, Split, Systems, read_dataset
 from minnow.cli.options import Json, Offline, Timeout
 from minnow.files import check_file
-from minnow.terminal import EPILOG
 
 
-@app.command("bench", epilog=EPILOG)
+@app.command("bench")
 def bench_command(
     systems: Systems,
     dataset: DatasetName = BUILT_IN,
