@@ -15,6 +15,7 @@ from minnow.convert.author import (
     compare_with_zero,
     drop_nan_guards,
     fold_constant_shapes,
+    turn_less_round,
 )
 from minnow.errors import MinnowError, ParityError, SourceNotFoundError, UnsupportedModelError
 from minnow.graph.encoder import build_graph
@@ -177,12 +178,20 @@ def test_nan_guards_are_dropped_and_other_choices_kept() -> None:
     ]
 
 
-def mask_of_ids(folder: Path) -> None:
-    """Make the author's mask `(ids + 1).bool() & mask.bool()`, which is the mask again."""
+def make_mask(folder: Path, steps: list[Any]) -> None:
+    """Put steps before the author's graph that make the mask which it reads, named "seen"."""
     path = write_author_graph(folder, fault=False)
     graph = onnx.load(path)
     for node in graph.graph.node:
         node.input[:] = ["seen" if name == "attention_mask" else name for name in node.input]
+    nodes = [*steps, *graph.graph.node]
+    del graph.graph.node[:]
+    graph.graph.node.extend(nodes)
+    onnx.save(graph, path)
+
+
+def mask_of_ids(folder: Path) -> None:
+    """Make the author's mask `(ids + 1).bool() & mask.bool()`, which is the mask again."""
     make, number = onnx.helper.make_node, onnx.TensorProto
     steps = [
         constant("one", np.int64(1)),
@@ -192,10 +201,7 @@ def mask_of_ids(folder: Path) -> None:
         make("And", ["real", "asked"], ["both"]),
         make("Cast", ["both"], ["seen"], to=number.INT64),
     ]
-    nodes = [*steps, *graph.graph.node]
-    del graph.graph.node[:]
-    graph.graph.node.extend(nodes)
-    onnx.save(graph, path)
+    make_mask(folder, steps)
 
 
 def test_a_mask_made_of_ids_is_compared_with_zero(
@@ -233,6 +239,60 @@ def test_comparing_with_zero_changes_no_result(kind: str) -> None:
     assert compare_with_zero(graph) == 1
     assert operators(graph) == ["Cast", "Constant", "Equal", "Not", "Cast"]
     np.testing.assert_array_equal(run(), before)
+
+
+def mask_of_scores(folder: Path) -> None:
+    """Make the author's mask `not (scores < -1)`, of scores 0 and -10000: the mask again."""
+    make, number = onnx.helper.make_node, onnx.TensorProto
+    steps = [
+        constant("one", np.float32(1)),
+        constant("least", np.float32(10000)),
+        constant("bound", np.float32(-1)),
+        make("Cast", ["attention_mask"], ["ones"], to=number.FLOAT),
+        make("Sub", ["ones", "one"], ["zeros"]),
+        make("Mul", ["zeros", "least"], ["scores"]),
+        make("Less", ["scores", "bound"], ["padding"]),
+        make("Not", ["padding"], ["kept"]),
+        make("Cast", ["kept"], ["seen"], to=number.INT64),
+    ]
+    make_mask(folder, steps)
+
+
+def test_a_mask_made_of_negative_scores_is_compared_by_greater(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """MNN's Less finds no padding in such scores, so the graph as it is fails its proof."""
+    mask_of_scores(model)
+    bundle = convert(str(model), tmp_path / "out", recipe=RECIPE)
+    assert bundle.manifest.parity.worst.worst >= RECIPE.bar
+    monkeypatch.setattr("minnow.convert.author.turn_less_round", lambda _: 0)
+    with pytest.raises(ParityError):
+        convert(str(model), tmp_path / "as it is", recipe=RECIPE)
+
+
+@pytest.mark.extra("onnxruntime")
+def test_less_turned_round_changes_no_result() -> None:
+    import onnxruntime
+
+    x = onnx.helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, ["n"])
+    make = onnx.helper.make_node
+    nodes = [
+        constant("bound", np.float32(-1)),
+        make("Less", ["x", "bound"], ["below"]),
+        make("Cast", ["below"], ["y"], to=onnx.TensorProto.FLOAT),
+    ]
+    graph = graph_with(nodes, [x])
+    graph.ir_version = 8
+    values = np.array([-3, -1, -0.5, 0, 2, np.nan], np.float32)
+
+    def run() -> Any:
+        return onnxruntime.InferenceSession(graph.SerializeToString()).run(None, {"x": values})[0]
+
+    before = run()
+    assert turn_less_round(graph) == 1
+    assert operators(graph) == ["Constant", "Greater", "Cast"]
+    np.testing.assert_array_equal(run(), before)
+    assert before.tolist() == [1, 0, 0, 0, 0, 0]
 
 
 def test_no_graph_foreign_graph_and_garbage_are_named(model: Path, tmp_path: Path) -> None:

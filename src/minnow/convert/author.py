@@ -6,6 +6,9 @@ the next. A `ConstantOfShape` whose shape is known is replaced by the constant t
 
 The second: `Where(IsNaN(x), 0, x)` around a softmax, which guards rows without any token and which
 the converter lacks. Every text has its special tokens, so there are no such rows; x is taken.
+
+Two more are written otherwise, with the same meaning: a cast to bool, which keeps the number in
+MNN, and `Less`, which compares negative numbers the wrong way round.
 """
 
 from __future__ import annotations
@@ -49,6 +52,7 @@ def adopt_graph(path: Path, spec: EncoderSpec) -> Any:
     _check_inputs(model, spec, path)
     drop_nan_guards(model)
     compare_with_zero(model)
+    turn_less_round(model)
     _name_output(onnx, model, spec, path)
     fold_constant_shapes(model, path)
     return model
@@ -107,6 +111,22 @@ def compare_with_zero(model: Any) -> int:
         del model.graph.node[:]
         model.graph.node.extend(nodes)
     return compared
+
+
+def turn_less_round(model: Any) -> int:
+    """Write every `a < b` as `b > a`: MNN's Less says that -1 is less than -2.
+
+    Args:
+        model: An `onnx.ModelProto`; changed in place.
+
+    Returns:
+        How many were turned round.
+    """
+    turned = [node for node in model.graph.node if node.op_type == "Less"]
+    for node in turned:
+        node.op_type = "Greater"
+        node.input[:] = reversed(node.input)
+    return len(turned)
 
 
 def _check_inputs(model: Any, spec: EncoderSpec, path: Path) -> None:
