@@ -113,6 +113,48 @@ class OnnxEngineSuite(TokenEngineSuite):
 class TestOnnxRuntime(OnnxEngineSuite):
     engine = "onnxruntime"
 
+    def test_layers_with_8_bit_weights_are_computed_as_written(
+        self, rig: Rig, tmp_path: Path
+    ) -> None:
+        """ONNX Runtime's default rounds their inputs to 8 bits."""
+        stored, whole = (write_rounded(rig.model, tmp_path / f"{n}.onnx", n == 1) for n in (1, 2))
+        batch = TokenBatch.pad([row(12), row(5)], 0)
+        one, other = (self.open(path, rig.spec).run(batch) for path in (stored, whole))
+        np.testing.assert_allclose(one, other, atol=CLOSE)
+
+
+def write_rounded(model: Path, path: Path, stored: bool) -> Path:
+    """Write a graph with 8-bit weights, stored as such or as the numbers that they stand for."""
+    import onnx
+    from onnx import numpy_helper
+
+    graph = onnx.load(str(model))
+    tables = {table.name: table for table in graph.graph.initializer}
+    nodes: list[Any] = []
+    for node in graph.graph.node:
+        table = tables.pop(node.input[1], None) if node.op_type == "MatMul" else None
+        if table is not None:
+            weights = numpy_helper.to_array(table)
+            steps = np.abs(weights).max(axis=0) / np.float32(127)
+            codes = np.rint(weights / steps).astype(np.int8)
+            added = {"codes": codes, "steps": steps} if stored else {"whole": codes * steps}
+            names = [f"{table.name}.{name}" for name in added]
+            for name, array in zip(names, added.values(), strict=True):
+                graph.graph.initializer.append(numpy_helper.from_array(array, name))
+            graph.graph.initializer.remove(table)
+            node.input[1] = names[0]
+            if stored:
+                node.input[1] = f"{table.name}.read"
+                nodes.append(
+                    onnx.helper.make_node("DequantizeLinear", names, [node.input[1]], axis=1)
+                )
+        nodes.append(node)
+    assert len(nodes) > len(graph.graph.node) or not stored
+    del graph.graph.node[:]
+    graph.graph.node.extend(nodes)
+    onnx.save(graph, str(path))
+    return path
+
 
 @pytest.mark.extra("openvino")
 class TestOpenVino(OnnxEngineSuite):

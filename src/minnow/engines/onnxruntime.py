@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 _INTEGERS = {"tensor(int64)": np.int64, "tensor(int32)": np.int32}
 _FATAL_ONLY = 4
+_AS_WRITTEN = ("session.qdq_matmulnbits_accuracy_level", "1")  # else inputs are rounded to 8 bits
 _threads = RuntimeThreads()
 
 
@@ -39,6 +40,9 @@ class OnnxRuntimeEngine:
 
     A forked child loads a file again before its first pass: the threads of the parent's session
     are not there, and a pass may wait for one without end.
+
+    An author's graph with 8-bit weights is computed as it is written; by default ONNX Runtime
+    rounds the inputs of such layers to 8 bits, too.
     """
 
     name = "onnxruntime"
@@ -140,6 +144,7 @@ class OnnxRuntimeEngine:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = self._threads
         options.log_severity_level = _FATAL_ONLY
+        options.add_session_config_entry(*_AS_WRITTEN)
         try:
             return onnxruntime.InferenceSession(
                 model if isinstance(model, bytes) else str(model),
