@@ -11,6 +11,7 @@ from fakes.checkpoint import write_model
 
 from minnow.convert import convert
 from minnow.convert.author import (
+    add_lengths_up,
     adopt_graph,
     compare_with_zero,
     drop_nan_guards,
@@ -293,6 +294,35 @@ def test_less_turned_round_changes_no_result() -> None:
     assert operators(graph) == ["Constant", "Greater", "Cast"]
     np.testing.assert_array_equal(run(), before)
     assert before.tolist() == [1, 0, 0, 0, 0, 0]
+
+
+@pytest.mark.extra("onnxruntime")
+@pytest.mark.parametrize("operator", ["ReduceL1", "ReduceL2", "ReduceSumSquare", "ReduceMax"])
+@pytest.mark.parametrize("keepdims", [0, 1])
+def test_lengths_added_up_change_no_result(operator: str, keepdims: int) -> None:
+    """Of these nodes MNN drops the axes, which are an input since opset 18."""
+    import onnxruntime
+
+    x = onnx.helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, ["texts", "tokens", 4])
+    make = onnx.helper.make_node
+    nodes = [
+        constant("axes", np.array([-1])),
+        make(operator, ["x", "axes"], ["y"], keepdims=keepdims),
+    ]
+    graph = graph_with(nodes, [x])
+    graph.ir_version = 8
+    graph.opset_import[0].version = 18
+    values = np.random.default_rng(0).normal(size=(2, 3, 4)).astype(np.float32)
+
+    def run() -> Any:
+        return onnxruntime.InferenceSession(graph.SerializeToString()).run(None, {"x": values})[0]
+
+    before, own = run(), operator != "ReduceMax"
+    assert add_lengths_up(graph) == own
+    assert ("ReduceSum" in operators(graph), operator in operators(graph)) == (own, not own)
+    np.testing.assert_allclose(run(), before, atol=1e-6)
+    graph.opset_import[0].version = 17
+    assert add_lengths_up(graph) == 0
 
 
 def test_no_graph_foreign_graph_and_garbage_are_named(model: Path, tmp_path: Path) -> None:

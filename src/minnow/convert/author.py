@@ -7,8 +7,9 @@ the next. A `ConstantOfShape` whose shape is known is replaced by the constant t
 The second: `Where(IsNaN(x), 0, x)` around a softmax, which guards rows without any token and which
 the converter lacks. Every text has its special tokens, so there are no such rows; x is taken.
 
-Two more are written otherwise, with the same meaning: a cast to bool, which keeps the number in
-MNN, and `Less`, which compares negative numbers the wrong way round.
+Three more are written otherwise, with the same meaning: a cast to bool, which keeps the number in
+MNN; `Less`, which compares negative numbers the wrong way round; and the lengths of opset 18 and
+newer, which are those of the whole batch there.
 """
 
 from __future__ import annotations
@@ -53,6 +54,7 @@ def adopt_graph(path: Path, spec: EncoderSpec) -> Any:
     drop_nan_guards(model)
     compare_with_zero(model)
     turn_less_round(model)
+    add_lengths_up(model)
     _name_output(onnx, model, spec, path)
     fold_constant_shapes(model, path)
     return model
@@ -127,6 +129,41 @@ def turn_less_round(model: Any) -> int:
         node.op_type = "Greater"
         node.input[:] = reversed(node.input)
     return len(turned)
+
+
+_ADDED_UP = {"ReduceL1": "Abs", "ReduceL2": "Mul", "ReduceSumSquare": "Mul"}
+
+
+def add_lengths_up(model: Any) -> int:
+    """Write lengths by ReduceSum since opset 18: of their own nodes MNN drops the axes.
+
+    Args:
+        model: An `onnx.ModelProto`; changed in place.
+
+    Returns:
+        How many were written so.
+    """
+    make = import_onnx().helper.make_node
+    newest = max(opset.version for opset in model.opset_import if opset.domain in ("", "ai.onnx"))
+    nodes: list[Any] = []
+    written = 0
+    for node in model.graph.node:
+        if newest < 18 or node.op_type not in _ADDED_UP:
+            nodes.append(node)
+            continue
+        (given, *axes), (result,), step = node.input, node.output, _ADDED_UP[node.op_type]
+        parts, total = f"{result}.parts", f"{result}.total"
+        rooted = node.op_type == "ReduceL2"
+        nodes.append(make(step, [given] * (1 + (step == "Mul")), [parts], name=parts))
+        nodes.append(make("ReduceSum", [parts, *axes], [total if rooted else result], name=total))
+        nodes[-1].attribute.extend(node.attribute)
+        if rooted:
+            nodes.append(make("Sqrt", [total], [result], name=node.name))
+        written += 1
+    if written:
+        del model.graph.node[:]
+        model.graph.node.extend(nodes)
+    return written
 
 
 def _check_inputs(model: Any, spec: EncoderSpec, path: Path) -> None:
