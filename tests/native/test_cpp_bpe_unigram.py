@@ -9,6 +9,7 @@ import random
 import runpy
 import struct
 from collections import Counter
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -28,7 +29,7 @@ from tokenizers import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from pathlib import Path
 
     from fakes.native import CMakeBuild
@@ -71,6 +72,7 @@ _PARTS = (
 )  # fmt: skip
 
 
+@cache
 def texts() -> list[str]:
     """Sentences in many scripts, every block of Unicode, and random mixes."""
     drawn, everything = random.Random(7), all_characters()[1:]
@@ -244,20 +246,20 @@ def test_every_class_of_tokenizer_is_read(
 
 
 @pytest.mark.parametrize(
-    "tokenizer",
+    "make",
     [
-        unigram(_split(prepend_scheme="first"), precompiled(TABLE), normalizers.NFKC()),
-        unigram(_words_then_first()),
+        lambda: unigram(_split(prepend_scheme="first"), precompiled(TABLE), normalizers.NFKC()),
+        lambda: unigram(_words_then_first()),
     ],
     ids=["Metaspace", "words, then Metaspace"],
 )
 def test_a_mark_is_put_first_whatever_begins_a_text(
-    tokenizer: Tokenizer, tokenizer_program: Program, tmp_path: Path
+    make: Callable[[], Tokenizer], tokenizer_program: Program, tmp_path: Path
 ) -> None:
     """Characters that become a space and more, or nothing; white space; a token before them."""
     begins = [*TABLE, "¨", "゛", "ﱞ", "￣", "⑴", "İ", " ", "\x85", "\u3000", "<s>"]
     around = [start + c + rest for c in begins for start in ("", c, "<s>") for rest in ("", "a b")]
-    assert_alike(tokenizer, tokenizer_program, tmp_path, [*LANGUAGES, *around])
+    assert_alike(make(), tokenizer_program, tmp_path, [*LANGUAGES, *around])
 
 
 def assert_alike(
@@ -281,26 +283,32 @@ def _stated(tokenizer: Tokenizer, **changes: Any) -> Tokenizer:
 
 
 @pytest.mark.parametrize(
-    ("tokenizer", "says"),
+    ("make", "says"),
     [
-        (_stated(tokenizer_of("roberta"), model__end_of_word_suffix="</w>"), "end_of_word_suffix"),
-        (_stated(tokenizer_of("roberta"), model__dropout=0.5), "has dropout"),
-        (_stated(tokenizer_of("roberta"), model__byte_fallback=True), "lacks some of the 256"),
-        (_stated(tokenizer_of("t5"), model__unk_id=None), "has no unknown token"),
         (
-            unigram(_split(prepend_scheme="first"), normalizers.Strip()),
+            lambda: _stated(tokenizer_of("roberta"), model__end_of_word_suffix="</w>"),
+            "end_of_word_suffix",
+        ),
+        (lambda: _stated(tokenizer_of("roberta"), model__dropout=0.5), "has dropout"),
+        (
+            lambda: _stated(tokenizer_of("roberta"), model__byte_fallback=True),
+            "lacks some of the 256",
+        ),
+        (lambda: _stated(tokenizer_of("t5"), model__unk_id=None), "has no unknown token"),
+        (
+            lambda: unigram(_split(prepend_scheme="first"), normalizers.Strip()),
             "prepend_scheme first after a normalizer that drops characters",
         ),
         (
-            unigram(_words_then_first(), normalizers.NFKC()),
+            lambda: unigram(_words_then_first(), normalizers.NFKC()),
             "prepend_scheme first after a normalizer and another pre-tokenizer",
         ),
     ],
-)  # fmt: skip
+)
 def test_what_is_missing_is_named(
-    tokenizer: Tokenizer, says: str, tokenizer_program: Program, tmp_path: Path
+    make: Callable[[], Tokenizer], says: str, tokenizer_program: Program, tmp_path: Path
 ) -> None:
-    folder = a_bundle(tmp_path / "bundle", tokenizer)
+    folder = a_bundle(tmp_path / "bundle", make())
     assert says in tokenizer_program.refusal(folder, "--ids", "a")
 
 
