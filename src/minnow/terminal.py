@@ -9,6 +9,7 @@ import re
 import sys
 import warnings
 from contextlib import contextmanager, redirect_stdout
+from functools import cache
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import typer
@@ -125,7 +126,7 @@ def render_flags(message: str, app: typer.Typer) -> str:
     """
     if _PARAMETER.search(message) is None:
         return message
-    program = typer.main.get_command(app)
+    program = _program(app, len(app.registered_commands))
 
     def flag(found: re.Match[str]) -> str:
         option = _find_option(found[1], program, sys.argv[1:])
@@ -153,9 +154,15 @@ def _find_option(name: str, program: Any, arguments: Sequence[str]) -> Any | Non
     return None
 
 
+@cache
+def _program(app: typer.Typer, _count: int) -> Any:
+    """Build the commands of an app, anew where more have been added; all of them take 0.1 s."""
+    return typer.main.get_command(app)
+
+
 def _invoke(app: typer.Typer, arguments: list[str]) -> int:
     """Run a command; without arguments print the help on stderr."""
-    command = typer.main.get_command(app)
+    command = _program(app, len(app.registered_commands))
     answers = redirect_stdout(sys.stdout if arguments else sys.stderr)
     try:
         with answers, command.make_context("minnow", arguments.copy() or ["--help"]) as context:

@@ -8,6 +8,7 @@ streams. What is started from a shell or by a child process starts as ever.
 from __future__ import annotations
 
 import ctypes
+import gc
 import json
 import os
 import runpy
@@ -185,6 +186,7 @@ def serve(requests: socket.socket) -> None:
         request = json.loads(first + _exactly(requests, int.from_bytes(size, "little") - 1))
         for module in BEFORE[program_of(request[0])]:
             _import(module)
+        gc.freeze()  # else a child's first collection writes to, and so copies, all that is there
         reads, writes = os.pipe()
         if not os.fork():
             os.close(reads)

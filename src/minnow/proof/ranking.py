@@ -6,8 +6,6 @@ answer it and with a few others.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -34,21 +32,6 @@ QUESTIONS = 8
 DOCUMENTS = 8
 
 
-@dataclass(frozen=True)
-class _Ranked:
-    """What is ranked.
-
-    Attributes:
-        name: The name of the data set that it comes from.
-        fingerprint: That data set's.
-        groups: For each question, pairs of it and a document.
-    """
-
-    name: str
-    fingerprint: str
-    groups: tuple[tuple[tuple[str, str], ...], ...]
-
-
 def prove_ranking(
     candidate: Candidate, reference: Reference, progress: Progress = lambda _: None
 ) -> RankAgreement | None:
@@ -69,9 +52,13 @@ def prove_ranking(
         InputError: This Python comes without the sources of its library.
     """
     assert candidate.reranking is not None
-    ranked = _ranked()
+    dataset = builtin_dataset()
+    groups = [
+        [(query, dataset.documents[name]) for name in _documents(dataset.qrels[key], dataset)]
+        for key, query in list(dataset.queries.items())[:QUESTIONS]
+    ]
     tokenizer = PairTokenizer(candidate.path / TOKENIZER, candidate.embedding, candidate.reranking)
-    groups = [group for group in ranked.groups if _fits(tokenizer, group)]
+    groups = [group for group in groups if _fits(tokenizer, group)]
     if not groups:
         return None
     pairs = [pair for group in groups for pair in group]
@@ -86,36 +73,25 @@ def prove_ranking(
         ) as reranker:
             found = reranker.predict(pairs, prompt="", activation_fn="identity")
     except EngineError as error:
-        raise ParityError(f"The converted model does not run on {ranked.name}: {error}") from error
+        raise ParityError(f"The converted model does not run on {dataset.name}: {error}") from error
     progress("ranking with the reference")
     shape = (len(groups), DOCUMENTS, -1)
     ours, theirs = (np.reshape(each, shape) for each in (found, reference.vectors(pairs)))
     agreement = order_agreement(ours, theirs)
     if not agreement >= candidate.agreement:
         raise ParityError(
-            f"Refused: {candidate.name} orders documents of {ranked.name} otherwise than "
+            f"Refused: {candidate.name} orders documents of {dataset.name} otherwise than "
             f"{reference.name}: {agreement:.1%} of their pairs stand in the same order, of at "
             f"least {candidate.agreement:.1%}. Nothing was written. {candidate.advice}".rstrip()
         )
     return RankAgreement(
-        dataset=ranked.name,
-        fingerprint=ranked.fingerprint,
+        dataset=dataset.name,
+        fingerprint=dataset.fingerprint,
         queries=len(groups),
         documents=DOCUMENTS,
         agreement=agreement,
         least=candidate.agreement,
     )
-
-
-@cache
-def _ranked() -> _Ranked:
-    """Choose what is ranked; a process that converts several rerankers parses the library once."""
-    dataset = builtin_dataset()
-    groups = (
-        tuple((query, dataset.documents[name]) for name in _documents(dataset.qrels[key], dataset))
-        for key, query in list(dataset.queries.items())[:QUESTIONS]
-    )
-    return _Ranked(dataset.name, dataset.fingerprint, tuple(groups))
 
 
 def _fits(tokenizer: PairTokenizer, pairs: Sequence[tuple[str, str]]) -> bool:
