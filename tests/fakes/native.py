@@ -177,7 +177,7 @@ LAUNCHER = f"{sys.executable};{Path(__file__)}"
 class CMakeBuild:
     """A build without MNN by Android's CMakeLists.txt, which several processes may share.
 
-    Each source is compiled by itself, all warnings being errors.
+    All warnings are errors. Sources are compiled together as in `_units_of`.
 
     Attributes:
         folder: Where it is built; in `minnow` what the library's own CMakeLists.txt builds.
@@ -191,15 +191,33 @@ class CMakeBuild:
         with (self.folder / "lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             if not (self.folder / "Makefile").exists():
+                together = self.folder / "together.cmake"
+                units = _units_in_cmake(minnow_core=[*TOKENIZER, *INDEX], minnow_c_api=C_API)
+                together.write_text(units)
                 strict = " ".join(flag for flag in STRICT if not flag.startswith("-std"))
                 run_tool(
                     "cmake", "-S", str(ANDROID / "cpp"), "-B", str(self.folder), "-DMNN_ROOT=",
                     "-G", "Unix Makefiles", "-DCMAKE_BUILD_TYPE=Debug", "-DCMAKE_CXX_FLAGS_DEBUG=",
                     f"-DCMAKE_CXX_FLAGS={strict}", f"-DCMAKE_CXX_COMPILER_LAUNCHER={LAUNCHER}",
+                    f"-DCMAKE_PROJECT_minnow_core_INCLUDE={together}",
                 )  # fmt: skip
             chosen = ("--target", *targets) if targets else ()
             run_tool("cmake", "--build", str(self.folder), "--parallel", "2", *chosen)
         return self.folder / "minnow"
+
+
+def _units_in_cmake(**targets: Sequence[str]) -> str:
+    """Return lines that have CMake compile the sources of targets in units."""
+    calls = []
+    for target, names in targets.items():
+        calls.append(f"TARGET {target} PROPERTY UNITY_BUILD ON")
+        calls.append(f"TARGET {target} PROPERTY UNITY_BUILD_MODE GROUP")
+        for number, unit in enumerate(_units_of([NATIVE / name for name in names])):
+            sources = " ".join(source.relative_to(NATIVE).as_posix() for source in unit)
+            calls.append(f"SOURCE {sources} PROPERTY UNITY_GROUP unit{number}")
+            # CMake compiles a source alone that has options, be they for builds of another kind
+            calls.append(f"SOURCE {sources} PROPERTY COMPILE_OPTIONS")
+    return "\n".join(f"cmake_language(DEFER CALL set_property {call})" for call in calls)
 
 
 @contextmanager
