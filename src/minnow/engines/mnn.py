@@ -28,6 +28,7 @@ from minnow.engines.forks import ForkSafeLock, RuntimeThreads
 from minnow.engines.model_file import ModelFile
 from minnow.engines.sizes import check_room, check_scores
 from minnow.engines.subnormals import subnormals_as_zeros
+from minnow.engines.tiles import quick_length
 from minnow.errors import EngineError
 from minnow.mnn_modules import import_mnn_package
 from minnow.model.head import POOLING_MASK
@@ -147,6 +148,7 @@ class MnnEngine:
         interface: Interface = Interface.LAST_HIDDEN_STATE,
         width: int | None = None,
         heads_apart: bool = False,
+        exact: bool = False,
     ) -> None:
         """Load the model.
 
@@ -166,6 +168,7 @@ class MnnEngine:
             width: Length of the vectors of an encoder that gives them; by default the network's.
             heads_apart: Whether the encoder computes one head of attention at a time, which lets
                 longer texts in; see `minnow.graph.long`.
+            exact: Run each batch in exactly its shape, as an encoder of a fixed shape needs it.
 
         Raises:
             InputError: `memory`, `precision` or `backend` is none of its words.
@@ -177,6 +180,7 @@ class MnnEngine:
         check_word("backend", backend, tuple(BACKENDS))
         self.memory, self._precision, self._backend = check_memory(memory), precision, backend
         self.interface, self._width, self._heads_apart = interface, width, heads_apart
+        self._exact = exact
         self.threads = 1 if _threads.lost else threads or default_threads()
         self._model = model if isinstance(model, ModelFile) else ModelFile(model.absolute())
         self._spec = spec
@@ -202,6 +206,7 @@ class MnnEngine:
         """
         check_batch(batch, self._spec)
         check_scores(batch.shape, self._spec, heads_apart=self._heads_apart)
+        given, batch = batch, self._padded(batch)
         with self._lock:
             if self._closed:
                 raise EngineError("This engine is closed.")
@@ -210,8 +215,18 @@ class MnnEngine:
             if batch.shape != self._session.shape:
                 check_room(batch.shape, self._spec, heads_apart=self._heads_apart)
             found = self._session.run(batch)
-        check_output(found, batch, self._spec, self.interface, self._width)
+        if self.interface is Interface.LAST_HIDDEN_STATE:
+            found = found[:, : given.shape[1]]
+        check_output(found, given, self._spec, self.interface, self._width)
         return found
+
+    def _padded(self, batch: TokenBatch) -> TokenBatch:
+        """Pad one text to a length that MNN runs sooner; "low" would change its vector."""
+        rows, tokens = batch.shape
+        if rows > 1 or self._exact or self.memory is MemoryMode.LOW or self._backend != "cpu":
+            return batch
+        length = quick_length(tokens, self._spec.max_positions)
+        return batch if length == tokens else batch.filled((1, length), self._spec.pad_token_id)
 
     def lanes(self, batches: int) -> Sequence[MnnEngine]:
         """Return sessions that share out the threads, four at most, if there are enough batches.
@@ -245,6 +260,7 @@ class MnnEngine:
                         interface=self.interface,
                         width=self._width,
                         heads_apart=self._heads_apart,
+                        exact=self._exact,
                     )
                     for share in shares
                 )

@@ -286,6 +286,7 @@ def run_fixed_shape(
                 file, candidate.encoder, threads=threads, interface=candidate.interface,
                 width=embedding.head.width(candidate.encoder.width),
                 heads_apart=shape[1] >= LONG,
+                exact=True,
             )  # fmt: skip
             vectors = _vectors(engine, rows, shape, candidate)
             engine.close()
