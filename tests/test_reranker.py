@@ -353,7 +353,7 @@ def logits(folder: Path) -> NDArray[np.float64]:
     original = read_original(source_of(folder))
     assert original.reranking is not None
     tokenizer = PairTokenizer(original.tokenizer.content, original.embedding, original.reranking)
-    model = ReferenceModel(original.network, original.head, original.tensors)
+    model = ReferenceModel(original.network, original.head, dict(original.tensors))
     return np.array([model.vector(row.ids, row.types) for row in tokenizer.tokenize(PAIRS[:6])])
 
 

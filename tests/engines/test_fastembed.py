@@ -71,7 +71,7 @@ def test_vectors_are_those_of_the_reference(
 ) -> None:
     model = write_model(tmp_path / "m", family=family, pooling=pooling, normalize=normalize)
     original = read_original(source_of(model))
-    reference = ReferenceModel(original.network, original.head, original.tensors)
+    reference = ReferenceModel(original.network, original.head, dict(original.tensors))
     tokenizer = TextTokenizer(model / "tokenizer.json", max_tokens=original.embedding.max_tokens)
     rows = [text.ids for text in tokenizer.tokenize(TEXTS)]
     embedder = opened(model, form_of(model, tmp_path / "form", graph_of(model)))

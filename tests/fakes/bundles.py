@@ -117,7 +117,7 @@ class BundleStore:
         bundle = self.bundle(recipe, pooling="mean", prompts=PROMPTS, seed=0)
         source = source_of(bundle.folder.parent / "model")
         original = read_original(source)
-        reference = ReferenceModel(original.network, original.head, original.tensors)
+        reference = ReferenceModel(original.network, original.head, dict(original.tensors))
         return Tiny(source, bundle, reference)
 
     def pooling(self, pooling: str, interface: Interface, *, normalize: bool = True) -> Bundle:

@@ -44,7 +44,7 @@ class Model:
     def __init__(self, folder: Path, **options: Any) -> None:
         self.source = resolve(str(write_model(folder, **options)))
         self.encoder: EncoderSpec = read_encoder_spec(self.source)
-        self.tensors = read_tensors(self.source, self.encoder)
+        self.tensors = dict(read_tensors(self.source, self.encoder))
         self.network = network_of(self.encoder)
         self.reference = ReferenceModel(self.network, Head(Pooling.CLS), self.tensors)
 
