@@ -14,6 +14,7 @@ from __future__ import annotations
 import json
 import unicodedata
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
@@ -79,7 +80,8 @@ def wordpiece_file(tokenizer: Tokenizer, template: str) -> TokenizerFile:
     model = stated["model"]
     vocabulary: dict[str, int] = model["vocab"]
     tokens = [token for token, _ in sorted(vocabulary.items(), key=lambda row: row[1])]
-    characters = _Characters(tokenizer, set("".join(tokens)))
+    survey = _survey(json.dumps({key: stated[key] for key in ("normalizer", "pre_tokenizer")}))
+    characters = _Characters(tokenizer, set("".join(tokens)), survey)
     steps = characters.steps()
     prefix, unknown = model["continuing_subword_prefix"], model["unk_token"]
     spelled = tuple(
@@ -141,6 +143,49 @@ def _added_fault(token: dict[str, Any]) -> str:
 
 
 @dataclass(frozen=True)
+class _Survey:
+    """What a normaliser and a pre-tokenizer do to all of Unicode, block by block.
+
+    Attributes:
+        dropped: The first code points of blocks of which nothing is left.
+        plain: Those of blocks of letters and the like, which stay as they are, also in the engine.
+        normalized: The characters of all other blocks, normalised.
+    """
+
+    dropped: frozenset[int]
+    plain: frozenset[int]
+    normalized: dict[str, str]
+
+
+@lru_cache(maxsize=1)
+def _survey(steps: str) -> _Survey:
+    """Survey all of Unicode, which takes a second, once for tokenizers of the same steps.
+
+    Args:
+        steps: The normaliser and the pre-tokenizer, in JSON.
+    """
+    from tokenizers import Tokenizer, models
+
+    bare = json.loads(Tokenizer(models.WordPiece()).to_str())
+    tokenizer = Tokenizer.from_str(json.dumps(bare | json.loads(steps)))
+    normalize = tokenizer.normalizer.normalize_str
+    dropped, plain = set[int](), set[int]()
+    normalized: dict[str, str] = {}
+    for first in range(0, 0x110000, _BLOCK):
+        if first in _SURROGATES:
+            continue
+        text = "".join(map(chr, range(first, first + _BLOCK)))
+        whole = normalize(text)
+        if first >= 0x800 and not whole:
+            dropped.add(first)
+        elif whole == text and not _splits(tokenizer, text) and not any(map(_looks_split, text)):
+            plain.add(first)
+        else:
+            normalized |= {c: normalize(c) for c in text}
+    return _Survey(frozenset(dropped), frozenset(plain), normalized)
+
+
+@dataclass(frozen=True)
 class _Steps:
     """Characters to drop, and the table that replaces others."""
 
@@ -155,14 +200,15 @@ class _Characters:
         letters: Code point of a letter of the vocabulary -> the character that replaces it.
     """
 
-    def __init__(self, tokenizer: Tokenizer, alphabet: set[str]) -> None:
+    def __init__(self, tokenizer: Tokenizer, alphabet: set[str], survey: _Survey) -> None:
         """Find the letters.
 
         Args:
             tokenizer: The tokenizer.
             alphabet: The characters of its vocabulary.
+            survey: What its steps do to all of Unicode.
         """
-        self._tokenizer = tokenizer
+        self._tokenizer, self._survey = tokenizer, survey
         self._written: dict[str, str] = {}
         joined = (c for c in sorted(alphabet) if self._is_joined(c))
         self.letters = {ord(c): chr(_LETTERS + i) for i, c in enumerate(joined)}
@@ -171,35 +217,22 @@ class _Characters:
     def steps(self) -> _Steps:
         """Build the steps from all of Unicode, block by block."""
         rows: dict[int, str] = {}
-        dropped: list[int] = []
+        survey = self._survey
         for first in range(0, 0x110000, _BLOCK):
-            if first in _SURROGATES:
-                continue
             block = range(first, first + _BLOCK)
-            text = "".join(map(chr, block))
-            if first >= 0x800 and not self._normalized(text):
-                dropped.append(first)
+            if first in _SURROGATES or first in survey.dropped:
                 continue
-            if not self._is_plain(text):
+            if first not in survey.plain or not self._special.isdisjoint(block):
                 rows |= {c: new for c in block if (new := self._becomes(chr(c))) is not None}
-        replaces = [Replace(prefix, b"") for prefix in _prefixes(dropped)]
+        replaces = [Replace(prefix, b"") for prefix in _prefixes(sorted(survey.dropped))]
         replaces += [
             Replace(chr(c).encode(), rows.pop(c).encode()) for c in sorted(SPACED & set(rows))
         ]
         return _Steps(tuple(replaces), CharacterTable(rows))
 
-    def _is_plain(self, text: str) -> bool:
-        """Return whether all characters are unknown letters, to the library and to the engine."""
-        return (
-            self._normalized(text) == text
-            and not self._splits(text)
-            and self._special.isdisjoint(map(ord, text))
-            and not any(unicodedata.category(c)[0] in "PZ" for c in text)
-        )
-
     def _normalized(self, text: str) -> str:
-        normalizer = self._tokenizer.normalizer
-        return str(normalizer.normalize_str(text))
+        known = self._survey.normalized.get(text)
+        return self._tokenizer.normalizer.normalize_str(text) if known is None else known
 
     def _becomes(self, character: str) -> str | None:
         """Return what replaces a character; None if the engine gives that without the table."""
@@ -223,7 +256,7 @@ class _Characters:
             return letter
         if character.isspace():
             return " "
-        if self._splits(character):
+        if _splits(self._tokenizer, character):
             return character if character.isascii() else f" {character} "
         if _looks_split(character) or (_is_ideograph(character) and self._is_joined(character)):
             return _UNKNOWN_LETTER
@@ -232,11 +265,12 @@ class _Characters:
     def _is_joined(self, character: str) -> bool:
         """Return whether a character can be in a word with others."""
         alone = self._normalized(character) == f" {character} "
-        return not (alone or character.isspace() or self._splits(character))
+        return not (alone or character.isspace() or _splits(self._tokenizer, character))
 
-    def _splits(self, text: str) -> bool:
-        """Return whether a word ends at any of the text's characters."""
-        return len(self._tokenizer.pre_tokenizer.pre_tokenize_str(f"a{text}a")) != 1
+
+def _splits(tokenizer: Tokenizer, text: str) -> bool:
+    """Return whether a word ends at any of the text's characters."""
+    return len(tokenizer.pre_tokenizer.pre_tokenize_str(f"a{text}a")) != 1
 
 
 def _looks_split(character: str) -> bool:
