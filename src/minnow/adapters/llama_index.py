@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from minnow.adapters.diversity import diverse
 from minnow.bundle import Bundle
 from minnow.characters import clean_text, clean_values
 from minnow.engines import EngineOptions
@@ -33,7 +34,6 @@ from minnow.search.records import label_of
 try:
     from llama_index.core.base.embeddings.base import BaseEmbedding
     from llama_index.core.bridge.pydantic import PrivateAttr
-    from llama_index.core.indices.query.embedding_utils import get_top_k_mmr_embeddings
     from llama_index.core.schema import MetadataMode, TextNode
     from llama_index.core.vector_stores.types import (
         BasePydanticVectorStore,
@@ -354,10 +354,8 @@ class MinnowVectorStore(BasePydanticVectorStore):
         near = self._collection.search_vector(
             vector, min(_MMR_FACTOR * k, MOST_HITS), where=where, params=params
         )
-        vectors = self._collection.index.vectors([hit.id for hit in near]).tolist()
-        _, chosen = get_top_k_mmr_embeddings(
-            query.query_embedding, vectors, similarity_top_k=k, mmr_threshold=threshold
-        )
+        vectors = self._collection.index.vectors([hit.id for hit in near])
+        chosen = diverse(vector, vectors, k, 0.5 if threshold is None else threshold)
         return [near[i] for i in chosen]
 
     def _among(self, ids: list[str]) -> Condition:
