@@ -21,9 +21,9 @@ from minnow.convert.mnn import convert_to_mnn
 from minnow.engines.base import TokenBatch
 from minnow.engines.mnn import MnnEngine
 from minnow.graph.encoder import build_graph
-from minnow.model.checkpoint import tensor_shapes
 from minnow.model.families import network_of
 from minnow.model.head import Head
+from minnow.model.parameters import tensor_shapes
 from minnow.model.spec import Activation, EncoderSpec, Interface
 from minnow.recipe import RECIPES
 from minnow.vectors import Pooling, normalize, pool

@@ -21,9 +21,10 @@ from fakes.checkpoint import CONFIGS, encoder_of, source_of, write_json
 from minnow.convert.encoders import write_encoders
 from minnow.engines.base import MemoryMode, TokenBatch
 from minnow.engines.mnn import MnnEngine, import_mnn
-from minnow.model.checkpoint import read_tensors, tensor_names, tensor_shapes
+from minnow.model.checkpoint import read_tensors
 from minnow.model.families import family_named, network_of
 from minnow.model.original import Original
+from minnow.model.parameters import tensor_names, tensor_shapes
 from minnow.model.spec import EmbeddingSpec
 from minnow.model.tokenizer_adoption import SourceTokenizer
 from minnow.recipe import RECIPES, Rounding

@@ -36,9 +36,10 @@ from minnow.engines.mnn import MnnEngine, import_mnn
 from minnow.export.gguf.child import quantize
 from minnow.export.gguf.file import gguf_metadata, write_file
 from minnow.graph.nodes import Input, Nodes
-from minnow.model.checkpoint import linear_layers, read_tensors, tensor_shapes
+from minnow.model.checkpoint import read_tensors
 from minnow.model.families import network_of
 from minnow.model.original import Original, read_tokenizer
+from minnow.model.parameters import linear_layers, tensor_shapes
 from minnow.model.spec import EmbeddingSpec
 from minnow.recipe import RECIPES, Rounding
 from minnow.records import replace

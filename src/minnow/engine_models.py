@@ -15,8 +15,8 @@ from minnow.bundle import TOKENIZER
 from minnow.cached_folders import sealed_once
 from minnow.caches import ENGINES
 from minnow.errors import BundleError, EngineError, OutputError
-from minnow.model.checkpoint import tensor_shapes
 from minnow.model.families import network_of
+from minnow.model.parameters import tensor_shapes
 from minnow.origin import find_origin, rebuild_graph
 from minnow.record_json import to_json
 from minnow.resources import require_memory, shown_bytes

@@ -19,8 +19,8 @@ from minnow.engines.mnn import LANES_SHARE, MnnEngine
 from minnow.errors import BundleError
 from minnow.graph.mnn_file import WEIGHTS, missing_numbers
 from minnow.graph.stored import stored_tensors
-from minnow.model.checkpoint import tensor_shapes
 from minnow.model.families import network_of
+from minnow.model.parameters import tensor_shapes
 from minnow.resources import FreeMemory
 
 if TYPE_CHECKING:

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 
-from minnow.model.checkpoint import tensor_names, tensor_shapes
 from minnow.model.classifiers import read_classifier
 from minnow.model.config import read_encoder_spec
 from minnow.model.embedding import read_embedding_spec
 from minnow.model.families import family_named, network_of
 from minnow.model.head import Head, layer_shapes
+from minnow.model.parameters import tensor_names, tensor_shapes
 from minnow.model.source import ModelSource
 from minnow.model.spec import Choices
 

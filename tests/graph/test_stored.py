@@ -16,9 +16,9 @@ from minnow.errors import BundleError
 from minnow.graph.mnn_file import read_numbers, stored_bits
 from minnow.graph.positions import distance_rows
 from minnow.graph.stored import stored_tensors
-from minnow.model.checkpoint import distance_tensors
 from minnow.model.network import RelativeBuckets
 from minnow.model.original import read_original
+from minnow.model.parameters import distance_tensors
 from minnow.model.reference import ReferenceModel
 from minnow.model.source import resolve
 from minnow.model.spec import Interface

@@ -9,7 +9,6 @@ import pytest
 from numpy.typing import NDArray
 
 from minnow.model.attention import attend, relative_bias
-from minnow.model.checkpoint import tensor_shapes
 from minnow.model.head import Head
 from minnow.model.network import (
     Attention,
@@ -21,6 +20,7 @@ from minnow.model.network import (
     Rotary,
     Words,
 )
+from minnow.model.parameters import tensor_shapes
 from minnow.model.reference import ReferenceModel
 from minnow.model.spec import Activation
 from minnow.vectors import Pooling

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 from fakes.checkpoint import (
-    encoder_of,
     random_tensors,
     source_of,
     write_json,
@@ -23,16 +22,10 @@ from minnow.errors import (
     SourceError,
     SourceNotFoundError,
 )
-from minnow.model.checkpoint import (
-    count_parameters,
-    read_tensors,
-    tensor_shapes,
-    weight_files,
-)
+from minnow.model.checkpoint import read_tensors, weight_files
 from minnow.model.config import read_encoder_spec
 from minnow.model.families import network_of
-from minnow.model.head import Head, Layer, LayerKind
-from minnow.vectors import Pooling
+from minnow.model.parameters import tensor_shapes
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -424,23 +417,6 @@ def test_the_extra_is_named_where_a_library_is_absent(
 
     with pytest.raises(MissingExtraError, match=r"pip install 'minnow-embed\[convert\]'"):
         read(folder)
-
-
-@pytest.mark.extra("convert", "sentence-transformers")
-@pytest.mark.parametrize("family", ["bert", "albert", "t5"])
-def test_parameters_are_counted_as_torch_counts_them(tmp_path: Path, family: str) -> None:
-    """ALBERT's layers share theirs, and so do T5's in its word table alone."""
-    from transformers import AutoModel, T5EncoderModel
-
-    folder = write_model(tmp_path / "model", family=family)
-    kind = T5EncoderModel if family == "t5" else AutoModel
-    model = kind.from_pretrained(folder)
-    unused = ("pooler.",)
-    expected = sum(p.numel() for n, p in model.named_parameters() if not n.startswith(unused))
-    head = Head(Pooling.CLS, layers=(Layer(LayerKind.DENSE, 16, bias=True, residual=True),))
-    spec = encoder_of(folder)
-    assert count_parameters(spec, Head(Pooling.CLS)) == expected
-    assert count_parameters(spec, head) == expected + 2 * 32 * 16 + 16
 
 
 def test_a_file_that_changes_while_it_is_read_is_noticed(folder: Path, tensors: Tensors) -> None:

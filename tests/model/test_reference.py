@@ -11,7 +11,7 @@ import pytest
 from fakes.checkpoint import source_of, write_model
 
 from minnow.errors import MissingExtraError
-from minnow.model.checkpoint import read_tensors, tensor_shapes
+from minnow.model.checkpoint import read_tensors
 from minnow.model.config import read_encoder_spec
 from minnow.model.families import network_of
 from minnow.model.head import Head
@@ -24,6 +24,7 @@ from minnow.model.network import (
     Network,
     Words,
 )
+from minnow.model.parameters import tensor_shapes
 from minnow.model.reference import ReferenceModel, pool_one
 from minnow.model.spec import Activation
 from minnow.vectors import Pooling

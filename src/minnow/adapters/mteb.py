@@ -26,8 +26,8 @@ from minnow.bundle import ENCODER, QUERIES, TOKENIZER, Bundle
 from minnow.embedder import Embedder
 from minnow.errors import InputError, MissingExtraError
 from minnow.graph.mnn_file import WEIGHTS
-from minnow.model.checkpoint import count_parameters
 from minnow.model.families import network_of
+from minnow.model.parameters import count_parameters
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

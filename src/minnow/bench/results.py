@@ -8,7 +8,7 @@ from math import prod
 from typing import TYPE_CHECKING, Any
 
 from minnow.bench.machine import Machine
-from minnow.model.checkpoint import linear_layers, tensor_shapes
+from minnow.model.parameters import linear_layers, tensor_shapes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -27,7 +27,6 @@ from minnow.convert.multipliers import choose_multipliers
 from minnow.convert.rounding import RoundedMatrix, SecondMoment, round_matrix
 from minnow.graph.multiplied import Multiplied, input_name
 from minnow.model.attention import attend, convolve, relative_bias
-from minnow.model.checkpoint import OUTPUT_PROJECTION, PROJECTION
 from minnow.model.formulas import (
     activate,
     embed,
@@ -39,6 +38,7 @@ from minnow.model.formulas import (
     states_by_distance,
 )
 from minnow.model.network import Block, Norm, Placement
+from minnow.model.parameters import OUTPUT_PROJECTION, PROJECTION
 from minnow.model.tensors import LazyTensors
 from minnow.recipe import Grid
 

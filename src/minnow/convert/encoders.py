@@ -16,7 +16,7 @@ from minnow.convert.graph_file import remove_graph, write_graph
 from minnow.convert.mnn import convert_to_mnn
 from minnow.convert.quantize import quantize
 from minnow.graph.encoder import build_graph
-from minnow.model.checkpoint import tensor_shapes
+from minnow.model.parameters import tensor_shapes
 from minnow.model.source import author_graph
 from minnow.model.spec import LONG
 from minnow.recipe import Graph, Grid, Precision, Recipe

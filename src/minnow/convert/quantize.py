@@ -16,8 +16,8 @@ from minnow.errors import ConversionError
 from minnow.graph.fractions import fraction_table
 from minnow.graph.multiplied import Multiplied
 from minnow.graph.packed import TURN_BITS, StoredTable, pack_table
-from minnow.model.checkpoint import linear_layers, tensor_shapes
 from minnow.model.head import layer_shapes
+from minnow.model.parameters import linear_layers, tensor_shapes
 from minnow.model.tensors import LazyTensors
 from minnow.recipe import Grid, Rounding
 from minnow.records import replace

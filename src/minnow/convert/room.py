@@ -7,7 +7,7 @@ from math import prod
 from typing import TYPE_CHECKING
 
 from minnow.engines.sizes import batch_memory
-from minnow.model.checkpoint import tensor_shapes
+from minnow.model.parameters import tensor_shapes
 from minnow.model.reference import text_memory
 from minnow.resources import require_memory
 

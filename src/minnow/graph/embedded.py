@@ -52,7 +52,7 @@ def build_embedded_graph(
 
     Args:
         network: The network.
-        tensors: Its tensors under the names of `minnow.model.checkpoint.tensor_shapes`. The word
+        tensors: Its tensors under the names of `minnow.model.parameters.tensor_shapes`. The word
             table is read only where padding takes no position: it must be the one of the file.
         head: What follows the token states.
         packed: Tables to store packed: embeddings.position.

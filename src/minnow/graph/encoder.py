@@ -33,8 +33,8 @@ from minnow.graph.pooled import (
     several_tokens,
     unit_length,
 )
-from minnow.model.checkpoint import OUTPUT_PROJECTION, PROJECTION
 from minnow.model.network import Placement
+from minnow.model.parameters import OUTPUT_PROJECTION, PROJECTION
 from minnow.model.spec import Interface
 from minnow.vectors import Pooling
 
@@ -75,7 +75,7 @@ def build_graph(
 
     Args:
         network: The network.
-        tensors: Its tensors under the names of `minnow.model.checkpoint.tensor_shapes`.
+        tensors: Its tensors under the names of `minnow.model.parameters.tensor_shapes`.
         packed: Tables to store packed, in place of the tensor of that name: embeddings.word,
             embeddings.position.
         head: What follows the token states, to have the graph do that too.

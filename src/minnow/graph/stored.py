@@ -15,9 +15,9 @@ from minnow.graph.mnn_file import CONVERTED, FRACTION_BYTES, Held, read_numbers
 from minnow.graph.multiplied import MULTIPLIED, input_name, norm_before
 from minnow.graph.packed import PLANES, PackedTable
 from minnow.graph.positions import distance_rows
-from minnow.model.checkpoint import distance_tensors, linear_layers, tensor_shapes
 from minnow.model.head import Head, layer_shapes
 from minnow.model.network import Network
+from minnow.model.parameters import distance_tensors, linear_layers, tensor_shapes
 
 Tensors = dict[str, NDArray[np.float32]]
 
@@ -31,11 +31,11 @@ def stored_tensors(encoder: Path, network: Network, head: Head | None = None) ->
         head: What follows the token states, to read the tensors of its layers too.
 
     Returns:
-        Tensors under the names of `minnow.model.checkpoint.tensor_shapes` and
+        Tensors under the names of `minnow.model.parameters.tensor_shapes` and
         `minnow.model.head.layer_shapes`, float32, rounded as the encoder has them; a bias more
         where calibration added one. Where the encoder multiplies inputs, the norm before a matrix
         has the multipliers in it, or else the matrix. In place of those of
-        `minnow.model.checkpoint.distance_tensors`, of which the encoder has products, are the
+        `minnow.model.parameters.distance_tensors`, of which the encoder has products, are the
         tables that `minnow.graph.disentangled` makes of them.
 
     Raises:

@@ -17,8 +17,8 @@ from minnow.errors import UnsupportedModelError
 from minnow.export.gguf.architectures import architecture_of
 from minnow.export.gguf.ranking import RANK, head_tensors, ranking_faults, ranking_values
 from minnow.export.gguf.vocabulary import read_vocabulary
-from minnow.model.checkpoint import tensor_names
 from minnow.model.factors import factor_of
+from minnow.model.parameters import tensor_names
 from minnow.vectors import Pooling
 
 if TYPE_CHECKING:
