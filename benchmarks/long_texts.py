@@ -21,6 +21,7 @@ from minnow.convert.mnn import convert_to_mnn
 from minnow.engines.base import TokenBatch
 from minnow.engines.mnn import MnnEngine
 from minnow.graph.encoder import build_graph
+from minnow.graph.form import GraphForm
 from minnow.model.checkpoint import read_tensors
 from minnow.model.config import read_encoder_spec
 from minnow.model.families import network_of
@@ -65,7 +66,8 @@ def _convert(folder: Path, long: bool) -> None:
     model = write_model(folder / "model", family="modernbert", max_tokens=8192, **SHAPE)
     source = resolve(str(model))
     encoder = read_encoder_spec(source)
-    content = build_graph(network_of(encoder), read_tensors(source, encoder), long=long)
+    form = GraphForm(long=long)
+    content = build_graph(network_of(encoder), read_tensors(source, encoder), form=form)
     graph, path = folder / "graph.onnx", folder / "encoder.mnn"
     graph.write_bytes(content.SerializeToString())
     convert_to_mnn(graph, path, RECIPES["fp32"], encoder.inputs, log=folder / "log")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from minnow.bundle import TOKENIZER
 from minnow.errors import BundleError, SourceError
 from minnow.graph.encoder import build_graph
+from minnow.graph.form import GraphForm
 from minnow.graph.stored import stored_tensors
 from minnow.model.families import network_of
 from minnow.model.layers import model_weight_files
@@ -133,6 +134,7 @@ def _graph(
     network: Network, tensors: Tensors, embedding: EmbeddingSpec, output: Interface
 ) -> bytes:
     head = embedding.head if output.per_text else None
-    model = build_graph(network, tensors, head=head, output=output, long=embedding.is_long)
+    form = GraphForm(long=embedding.is_long)
+    model = build_graph(network, tensors, head=head, form=form, output=output)
     graph: bytes = model.SerializeToString()
     return graph

@@ -22,6 +22,7 @@ from minnow.engines.base import TokenBatch
 from minnow.engines.mnn import MnnEngine
 from minnow.errors import BundleError, InputError, ParityError
 from minnow.graph.encoder import build_graph
+from minnow.graph.form import GraphForm
 from minnow.model.spec import EMBEDDING_INTERFACES, Interface
 from minnow.recipe import Graph, Rounding
 from minnow.records import replace
@@ -110,14 +111,13 @@ def test_the_graph_leaves_nothing_open(model: Path) -> None:
     from minnow.model.original import read_original
 
     original = read_original(source_of(model))
+    form = GraphForm(shape=(3, 16))
     for head in (None, original.head):
-        graph = build_graph(original.network, original.tensors, head=head, shape=(3, 16)).graph
+        graph = build_graph(original.network, original.tensors, head=head, form=form).graph
         for value in (*graph.input, *graph.output):
             assert all(axis.dim_value > 0 for axis in value.type.tensor_type.shape.dim)
-    nodes = [
-        n.op_type for n in build_graph(original.network, original.tensors, shape=(3, 16)).graph.node
-    ]
-    assert "Shape" not in nodes
+    graph = build_graph(original.network, original.tensors, form=form).graph
+    assert "Shape" not in [node.op_type for node in graph.node]
 
 
 @pytest.mark.parametrize(
@@ -164,11 +164,11 @@ def test_a_wrong_one_is_refused(
     """The encoder of any shape is right; that of the fixed one reads nothing but padding."""
 
     def build(
-        network: Any, tensors: Any, packed: Any, head: Any, shape: Any = None, **options: Any
+        network: Any, tensors: Any, packed: Any, head: Any, *, form: GraphForm, **options: Any
     ) -> Any:
-        graph = build_graph(network, tensors, packed, head, shape, **options)
+        graph = build_graph(network, tensors, packed, head, form, **options)
         for node in graph.graph.node:
-            if shape is not None and node.name.endswith(".masked"):
+            if form.shape is not None and node.name.endswith(".masked"):
                 node.op_type = "Sub"
         return graph
 

@@ -20,6 +20,7 @@ from minnow.engines.mnn import MnnEngine
 from minnow.engines.sizes import batch_memory, check_scores, count_scores
 from minnow.errors import BatchSizeError
 from minnow.graph.encoder import build_graph
+from minnow.graph.form import GraphForm
 from minnow.model.checkpoint import read_tensors
 from minnow.model.config import read_encoder_spec
 from minnow.model.families import network_of
@@ -218,7 +219,7 @@ def test_the_estimate_is_within_a_factor_of_two_of_the_peak(
     }
     source = source_of(write_model(tmp_path / "model", family="modernbert", **sized))
     spec = read_encoder_spec(source)
-    graph = build_graph(network_of(spec), read_tensors(source, spec), long=long)
+    graph = build_graph(network_of(spec), read_tensors(source, spec), form=GraphForm(long=long))
     (tmp_path / "graph.onnx").write_bytes(graph.SerializeToString())
     encoder, recipe = tmp_path / "encoder.mnn", RECIPES["fp32"]
     convert_to_mnn(tmp_path / "graph.onnx", encoder, recipe, spec.inputs, log=tmp_path / "log")

@@ -9,6 +9,7 @@ from fakes.checkpoint import source_of
 from minnow.convert.graph_file import write_graph
 from minnow.convert.mnn import convert_to_mnn
 from minnow.graph.encoder import build_graph
+from minnow.graph.form import GraphForm
 from minnow.model.original import read_original
 from minnow.model.spec import Interface
 from minnow.recipe import RECIPES, Recipe
@@ -66,8 +67,8 @@ def publish(
 
     def build(**options: Any) -> Any:
         model = build_graph(
-            network(original.network), changed, head=whole, shape=shape, output=output,
-            exact_gelu=True, **options,
+            network(original.network), changed, head=whole, output=output,
+            form=GraphForm(shape=shape, exact_gelu=True), **options,
         )  # fmt: skip
         graph(model)
         return model

@@ -10,6 +10,7 @@ from fakes.checkpoint import CONFIGS, write_model
 from fakes.pairs import pairwise
 
 from minnow.graph.embedded import OUTPUT, build_embedded_graph, embedded_inputs
+from minnow.graph.form import GraphForm
 from minnow.graph.packed import pack_table
 from minnow.model.original import read_original
 from minnow.model.reference import ReferenceModel
@@ -46,7 +47,7 @@ def test_it_gives_the_references_vectors(
     if packs and original.network.positions:
         packed = {"embeddings.position": pack_table(tensors["embeddings.position"], 8)}
         tensors["embeddings.position"] = packed["embeddings.position"].unpack()
-    model = build_embedded_graph(original.network, tensors, head, packed, long=long)
+    model = build_embedded_graph(original.network, tensors, head, packed, GraphForm(long=long))
     runtime, expected = ReferenceEvaluator(model), ReferenceModel(
         original.network, head, tensors
     )  # fmt: skip

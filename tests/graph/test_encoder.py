@@ -15,6 +15,7 @@ from minnow.convert.mnn import convert_to_mnn
 from minnow.engines.base import TokenBatch
 from minnow.engines.mnn import MnnEngine, import_mnn
 from minnow.graph.encoder import build_graph
+from minnow.graph.form import GraphForm
 from minnow.model.checkpoint import read_tensors
 from minnow.model.config import read_encoder_spec
 from minnow.model.families import family_of, network_of
@@ -61,7 +62,8 @@ class Model:
 
 def to_mnn(model: Model, folder: Path, recipe: str, *, in_parts: bool = False) -> Path:
     graph = folder / "graph.onnx"
-    build = partial(build_graph, model.network, model.tensors, in_parts=in_parts, for_mnn=True)
+    form = GraphForm(in_parts=in_parts, for_mnn=True)
+    build = partial(build_graph, model.network, model.tensors, form=form)
     write_graph(build, graph, RECIPES[recipe])
     convert_to_mnn(
         graph, folder / "encoder.mnn", RECIPES[recipe], model.encoder.inputs, log=folder / "log"
@@ -110,7 +112,8 @@ def test_no_sum_of_a_graph_in_parts_is_longer_than_a_state(tmp_path: Path) -> No
     model = Model(tmp_path / "model", intermediate_size=128)
     longest = {}
     for in_parts in (False, True):
-        graph = build_graph(model.network, model.tensors, in_parts=in_parts).graph
+        form = GraphForm(in_parts=in_parts)
+        graph = build_graph(model.network, model.tensors, form=form).graph
         tables = {table.name: table.dims for table in graph.initializer}
         products = [node.input[1] for node in graph.node if node.op_type == "MatMul"]
         longest[in_parts] = max(tables[name][0] for name in products if name in tables)
@@ -205,7 +208,8 @@ def test_an_exact_gelu_is_not_approximated(tmp_path: Path, activation: str) -> N
     recipe = replace(RECIPES["fp32"], exact_gelu=False)
     for exact in (True, False):
         graph = tmp_path / f"exact-{exact}.onnx"
-        content = build_graph(model.network, model.tensors, exact_gelu=exact)
+        form = GraphForm(exact_gelu=exact)
+        content = build_graph(model.network, model.tensors, form=form)
         graph.write_bytes(content.SerializeToString())
         encoder = graph.with_suffix(".mnn")
         convert_to_mnn(graph, encoder, recipe, model.encoder.inputs, log=tmp_path / "log")
@@ -236,7 +240,7 @@ BERT_FOR_MNN = f"{MASK} {EMBEDDINGS} {LAYER_FOR_MNN} {LAYER_FOR_MNN} Identity"
 def test_the_operators_of_bert(tmp_path: Path, nodes: str, *, for_mnn: bool) -> None:
     """A change of this list changes what MNN runs, and so needs a new measurement."""
     model = Model(tmp_path / "model")
-    graph = build_graph(model.network, model.tensors, for_mnn=for_mnn)
+    graph = build_graph(model.network, model.tensors, form=GraphForm(for_mnn=for_mnn))
     assert [node.op_type for node in graph.graph.node] == nodes.split()
 
 

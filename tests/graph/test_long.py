@@ -11,6 +11,7 @@ from fakes.checkpoint import CONFIGS, source_of, write_model
 from minnow.convert import convert, encoders
 from minnow.engines.base import TokenBatch
 from minnow.graph.encoder import build_graph
+from minnow.graph.form import GraphForm
 from minnow.model import spec
 from minnow.model.checkpoint import read_tensors
 from minnow.model.config import read_encoder_spec
@@ -46,7 +47,7 @@ def test_onnx_runtime_gives_the_reference_states(
         first = network.blocks[0]
         windowed = replace(first, attention=replace(first.attention, window=window))
         network = replace(network, blocks=(windowed, *network.blocks[1:]))
-    graph = build_graph(network, tensors, long=True)
+    graph = build_graph(network, tensors, form=GraphForm(long=True))
     (tmp_path / "graph.onnx").write_bytes(graph.SerializeToString())
     engine = OnnxRuntimeEngine(tmp_path / "graph.onnx", encoder)
     reference = ReferenceModel(network, Head(Pooling.CLS), tensors)
@@ -96,7 +97,9 @@ def test_the_limit_of_texts_decides(tmp_path: Path) -> None:
         limit: [
             node.op_type
             for node in build_graph(
-                network, tensors, long=EmbeddingSpec(Pooling.CLS, True, limit).is_long
+                network,
+                tensors,
+                form=GraphForm(long=EmbeddingSpec(Pooling.CLS, True, limit).is_long),
             ).graph.node
         ]
         for limit in (512, 2047, 2048, 8192)

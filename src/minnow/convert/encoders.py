@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +16,7 @@ from minnow.convert.graph_file import remove_graph, write_graph
 from minnow.convert.mnn import convert_to_mnn
 from minnow.convert.quantize import quantize
 from minnow.graph.encoder import build_graph
+from minnow.graph.form import GraphForm
 from minnow.model.parameters import tensor_shapes
 from minnow.model.source import author_graph
 from minnow.model.spec import LONG
@@ -72,16 +73,30 @@ def write_encoders(
         original.head if recipe.interface.per_text else None,
         multiplied=rounded.multiplied,
         output=recipe.interface,
-        in_parts=not recipe.rounds,  # weights that share a step are not taken apart
-        exact_gelu=recipe.exact_gelu,
-        for_mnn=True,
     )
+    form = graph_form(recipe, long=original.embedding.is_long)
     progress(f"{step})")
-    writer.write(partial(build, long=original.embedding.is_long))
+    writer.write(partial(build, form=form))
     for shape in shapes:
         progress(f"{step}, {shape_name(shape)})")
-        writer.write(partial(build, shape=shape, long=shape[1] >= LONG), shape)
+        fixed = replace(form, shape=shape, long=shape[1] >= LONG)
+        writer.write(partial(build, form=fixed), shape)
     return stored_model(original, rounded.tensors, recipe)
+
+
+def graph_form(recipe: Recipe, *, long: bool) -> GraphForm:
+    """Return the form in which a recipe has a network written for MNN.
+
+    Args:
+        recipe: The recipe.
+        long: Whether attention is for long texts.
+    """
+    return GraphForm(
+        in_parts=not recipe.rounds,  # weights that share a step are not taken apart
+        exact_gelu=recipe.exact_gelu,
+        long=long,
+        for_mnn=True,
+    )
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ rest is as in `minnow.graph.encoder`; the graph pools the vector.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,8 @@ import numpy as np
 
 from minnow.errors import InputError
 from minnow.graph.encoder import GraphWriter
+from minnow.graph.form import GraphForm
+from minnow.graph.multiplied import Multiplied
 from minnow.graph.nodes import Input
 
 if TYPE_CHECKING:
@@ -20,7 +23,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from minnow.graph.multiplied import Multiplied
     from minnow.graph.nodes import Outside
     from minnow.graph.packed import StoredTable
     from minnow.model.head import Head
@@ -36,11 +38,9 @@ def build_embedded_graph(
     tensors: Mapping[str, NDArray[np.float32]],
     head: Head,
     packed: Mapping[str, StoredTable] = MappingProxyType({}),
-    multiplied: Multiplied | None = None,
+    form: GraphForm = GraphForm(),
     *,
-    in_parts: bool = False,
-    exact_gelu: bool = False,
-    long: bool = False,
+    multiplied: Multiplied | None = None,
     outside: Outside = lambda *_: None,
 ) -> Any:
     """Write a network as an ONNX model that takes embedded words.
@@ -56,10 +56,8 @@ def build_embedded_graph(
             table is read only where padding takes no position: it must be the one of the file.
         head: What follows the token states.
         packed: Tables to store packed: embeddings.position.
+        form: What the graph is written for, besides MNN's engine.
         multiplied: Matrices whose inputs the graph multiplies.
-        in_parts: Write feed-forward layers in parts, for sums in half precision.
-        exact_gelu: Write GELU in a form that MNN's converter does not approximate.
-        long: Write attention for long texts; see `minnow.graph.long`.
         outside: Takes the values of tables that need not be in the graph.
 
     Returns:
@@ -69,10 +67,9 @@ def build_embedded_graph(
         InputError: Padding takes no position, and another token has the same row.
         MissingExtraError: The extra `convert` is not installed.
     """
-    writer = _EmbeddedWriter(
-        network, tensors, packed, None, outside, multiplied,
-        in_parts=in_parts, exact_gelu=exact_gelu, long=long, for_mnn=True,
-    )  # fmt: skip
+    form = replace(form, for_mnn=True)
+    multiplied = multiplied or Multiplied()
+    writer = _EmbeddedWriter(network, tensors, packed, form, multiplied, outside)
     return writer.write(head, OUTPUT)
 
 

@@ -20,6 +20,7 @@ import numpy as np
 
 from minnow.graph.activations import activate
 from minnow.graph.convolved import filter_tokens, token_column
+from minnow.graph.form import GraphForm
 from minnow.graph.mnn_file import CONVERTED
 from minnow.graph.multiplied import ATTENTION_INPUT, FEED_FORWARD_INPUT, Multiplied
 from minnow.graph.nodes import Input
@@ -56,14 +57,10 @@ def build_graph(
     tensors: Mapping[str, NDArray[np.float32]],
     packed: Mapping[str, StoredTable] = MappingProxyType({}),
     head: Head | None = None,
-    shape: tuple[int, int] | None = None,
+    form: GraphForm = GraphForm(),
     *,
     multiplied: Multiplied | None = None,
     output: Interface = Interface.SENTENCE_EMBEDDING,
-    in_parts: bool = False,
-    exact_gelu: bool = False,
-    long: bool = False,
-    for_mnn: bool = False,
     outside: Outside = lambda *_: None,
 ) -> Any:
     """Write a network as an ONNX model.
@@ -79,13 +76,9 @@ def build_graph(
         packed: Tables to store packed, in place of the tensor of that name: embeddings.word,
             embeddings.position.
         head: What follows the token states, to have the graph do that too.
-        shape: The only (batch, seq) of the graph, for accelerators that need a fixed shape.
+        form: What the graph is written for.
         multiplied: Matrices whose inputs the graph multiplies.
         output: What the head gives: vectors, or a reranker's logits.
-        in_parts: Write feed-forward layers in parts, for sums in half precision.
-        exact_gelu: Write GELU in a form that MNN's converter does not approximate.
-        long: Write attention for long texts; see `minnow.graph.long`.
-        for_mnn: Write what only MNN needs to be quick; without effect on a graph of one shape.
         outside: Takes the values of tables that need not be in the graph.
 
     Returns:
@@ -94,10 +87,7 @@ def build_graph(
     Raises:
         MissingExtraError: The extra `convert` is not installed.
     """
-    writer = GraphWriter(
-        network, tensors, packed, shape, outside, multiplied,
-        in_parts=in_parts, exact_gelu=exact_gelu, long=long, for_mnn=for_mnn,
-    )  # fmt: skip
+    writer = GraphWriter(network, tensors, packed, form, multiplied or Multiplied(), outside)
     return writer.write(head, output.value)
 
 
@@ -119,21 +109,14 @@ class GraphWriter(NormNodes):
         network: Network,
         tensors: Mapping[str, NDArray[np.float32]],
         packed: Mapping[str, StoredTable],
-        shape: tuple[int, int] | None = None,
-        outside: Outside = lambda *_: None,
-        multiplied: Multiplied | None = None,
-        *,
-        in_parts: bool = False,
-        exact_gelu: bool = False,
-        long: bool = False,
-        for_mnn: bool = False,
+        form: GraphForm,
+        multiplied: Multiplied,
+        outside: Outside,
     ) -> None:
-        super().__init__(
-            network, tensors, shape, outside, multiplied or Multiplied(), for_mnn=for_mnn
-        )
-        self._in_parts = in_parts
-        self._exact_gelu = exact_gelu
-        self._long = long and network.distances is None
+        super().__init__(network, tensors, form, multiplied, outside)
+        self._in_parts = form.in_parts
+        self._exact_gelu = form.exact_gelu
+        self._long = form.long and network.distances is None
         self._packed = packed
 
     def write(self, head: Head | None, output: str) -> Any:

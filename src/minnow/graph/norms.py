@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from minnow.graph.form import GraphForm
     from minnow.graph.multiplied import Multiplied
     from minnow.graph.nodes import Outside
     from minnow.model.network import Network, Norm, RmsNorm
@@ -25,13 +26,11 @@ class NormNodes(DisentangledNodes):
         self,
         network: Network,
         tensors: Mapping[str, NDArray[np.float32]],
-        shape: tuple[int, int] | None,
-        outside: Outside,
+        form: GraphForm,
         multiplied: Multiplied,
-        *,
-        for_mnn: bool = False,
+        outside: Outside,
     ) -> None:
-        super().__init__(network, tensors, shape, outside, for_mnn=for_mnn)
+        super().__init__(network, tensors, form, outside)
         self._multiplied = multiplied
         self._norms: dict[str, tuple[str, Norm]] = {}  # by the name that norm and result share
 

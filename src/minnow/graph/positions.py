@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from minnow.graph.form import GraphForm
     from minnow.graph.nodes import Outside
     from minnow.model.network import Attention, Network, Relative, Rotary
 
@@ -36,16 +37,14 @@ class PositionNodes(Nodes):
         self,
         network: Network,
         tensors: Mapping[str, NDArray[np.float32]],
-        shape: tuple[int, int] | None,
-        outside: Outside = lambda *_: None,
-        *,
-        for_mnn: bool = False,
+        form: GraphForm,
+        outside: Outside,
     ) -> None:
         super().__init__(outside)
-        self._for_mnn = for_mnn and shape is None
+        self._for_mnn = form.for_mnn and form.shape is None
         self._network = network
         self._tensors = tensors
-        self._shape = shape
+        self._shape = form.shape
         self._made: dict[object, str] = {}
         self._rotary: dict[Rotary, tuple[str, str]] = {}
 

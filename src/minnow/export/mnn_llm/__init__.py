@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from minnow.bundle import CARD, TOKENIZER, Bundle
+from minnow.convert.encoders import graph_form
 from minnow.convert.gelu import stored_model
 from minnow.convert.graph_file import remove_graph, write_graph
 from minnow.convert.mnn import convert_to_mnn
@@ -285,9 +286,9 @@ def _write(
 
     def build(outside: Outside) -> Any:
         return build_embedded_graph(
-            original.network, tensors, original.head, rounded.packed, rounded.multiplied,
-            in_parts=not recipe.rounds, exact_gelu=recipe.exact_gelu,
-            long=original.embedding.is_long, outside=outside,
+            original.network, tensors, original.head, rounded.packed,
+            graph_form(recipe, long=original.embedding.is_long),
+            multiplied=rounded.multiplied, outside=outside,
         )  # fmt: skip
 
     graph = folder / "graph.onnx"
