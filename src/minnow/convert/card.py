@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import re
 from typing import TYPE_CHECKING
 
-from minnow.model.spec import Interface, PairTruncation, ScoreActivation
+from minnow.convert.usage import usage_snippet
+from minnow.model.spec import PairTruncation
 from minnow.parity import HALF_MAX, Measure
 
 if TYPE_CHECKING:
@@ -110,93 +113,6 @@ Queries have an encoder and a tokenizer of their own, in `query/`; all else here
 | output | `{interface}`: {output} |
 | worst cosine | {worst:.7f}, over {texts} probe texts; the bar was {bar} |
 """
-
-_SNIPPET = """import MNN, numpy
-from transformers import AutoTokenizer
-
-tokenizer = AutoTokenizer.from_pretrained(".")
-interpreter = MNN.Interpreter("encoder.mnn")
-session = interpreter.createSession({{"backend": "CPU", "numThread": 2}})
-encoded = tokenizer({text}, truncation={truncation}, max_length={max_tokens})
-ids = encoded["input_ids"]
-{prompt_length}inputs = {{"input_ids": ids, "attention_mask": [1] * len(ids){token_types}}}
-for name in inputs:
-    interpreter.resizeTensor(interpreter.getSessionInput(session, name), (1, len(ids)))
-interpreter.resizeSession(session)
-for name, values in inputs.items():
-    values = numpy.array([values], dtype=numpy.int32)
-    host = MNN.Tensor(values.shape, MNN.Halide_Type_Int, values, MNN.Tensor_DimensionType_Caffe)
-    interpreter.getSessionInput(session, name).copyFrom(host)
-interpreter.runSession(session)
-output = interpreter.getSessionOutput(session, "{output}")
-{found} = numpy.zeros(output.getShape(), dtype=numpy.float32)
-host = MNN.Tensor({found}.shape, MNN.Halide_Type_Float, {found}, MNN.Tensor_DimensionType_Caffe)
-output.copyToHostTensor(host)
-{found} = numpy.array(host.getNumpyData()).reshape({found}.shape)[0]
-{pool}"""
-
-_PROMPT_LENGTH = """start = tokenizer("{prompt}")["input_ids"] if "{prompt}" else []
-start = len(start) - (start[-1:] != [] and start[-1] in tokenizer.all_special_ids)
-"""
-_POOLED = ', "pooling_mask": [0] * start + [1] * (len(ids) - start)'
-_POOL = {
-    "cls": "states[0]",
-    "mean": "states.mean(axis=0)",
-    "max": "states.max(axis=0)",
-    "mean_sqrt_len_tokens": "states.sum(axis=0) / len(states) ** 0.5",
-    "weightedmean": "numpy.average(states, axis=0, weights=range(1, len(states) + 1))",
-    "lasttoken": "states[-1]",
-}
-
-
-def usage_snippet(manifest: Manifest) -> str:
-    """Return a Python program that runs the bundle with MNN and transformers, without minnow."""
-    embedding, interface = manifest.embedding, manifest.recipe.interface
-    reranking, prompts = manifest.reranking, embedding.role_prompts
-    prompt, text = prompts.query, "how do fish sleep?"
-    if manifest.queries is not None:  # which have another encoder than this one
-        prompt, text = prompts.document, "Fish rest with open eyes."
-    prompt = prompt.replace('"', '\\"')
-    text, truncation, types = f'"{prompt}{text}"', "True", "[0] * len(ids)"
-    if reranking is not None:
-        text = '"how do fish sleep?", "Fish rest with open eyes."'
-        truncation = f'"{reranking.truncation.value}"'
-        types = 'encoded["token_type_ids"]' if reranking.segments else types
-        if reranking.chat is not None:
-            prompt = embedding.prompts.get(embedding.default_prompt_name or "", "")
-            text = repr(reranking.chat.join("how do fish sleep?", "Fish rest.", prompt))
-            truncation += ", add_special_tokens=False"
-    named = {Interface.SCORES: "logits", Interface.SENTENCE_EMBEDDING: "vector"}
-    return _SNIPPET.format(
-        text=text,
-        truncation=truncation,
-        max_tokens=embedding.max_tokens,
-        token_types=(f', "token_type_ids": {types}' if manifest.encoder.token_types else "")
-        + ("" if embedding.include_prompt else _POOLED),
-        prompt_length="" if embedding.include_prompt else _PROMPT_LENGTH.format(prompt=prompt),
-        output=interface.value,
-        found=named.get(interface, "states"),
-        pool=_after(manifest),
-    )
-
-
-def _after(manifest: Manifest) -> str:
-    """Return the lines that follow the run of the encoder."""
-    reranking = manifest.reranking
-    if reranking is not None:
-        sigmoid = reranking.activation is ScoreActivation.SIGMOID
-        made = "1 / (1 + numpy.exp(-logits))" if sigmoid else "logits"
-        return f"scores = {made}  # {', '.join(reranking.labels)}\n"
-    return "" if manifest.recipe.interface.per_text else _pool(manifest.embedding)
-
-
-def _pool(embedding: EmbeddingSpec) -> str:
-    pooled = f"vector = {_POOL[embedding.pooling.value]}\n"
-    if embedding.normalize:
-        pooled += "vector /= numpy.linalg.norm(vector)\n"
-    return pooled + (
-        f"vector = vector[:{embedding.truncate_dim}]\n" if embedding.truncate_dim else ""
-    )
 
 
 def _steps(embedding: EmbeddingSpec) -> str:
@@ -405,8 +321,17 @@ def _tokenizer(rebuilt: str | None) -> str:
     return f"| tokenizer | built of all the source's files: {rebuilt.replace('|', '&#124;')} |\n"
 
 
+def code_cell(text: str) -> str:
+    """Return a text as a string literal in a table of Markdown: on one line, blanks to be seen."""
+    literal = json.dumps(text, ensure_ascii=False).replace("|", "\\|")
+    longest = max((len(ticks) for ticks in re.findall("`+", literal)), default=0)
+    fence = "`" * (longest + 1)
+    return f"{fence}{literal}{fence}"
+
+
 def _prompts(manifest: Manifest) -> str:
-    rows = [f"| prompt: {name} | `{text}` |" for name, text in manifest.embedding.prompts.items()]
-    if not any(manifest.embedding.prompts.values()):
+    prompts = manifest.embedding.prompts
+    rows = [f"| prompt: {name} | {code_cell(text)} |" for name, text in prompts.items()]
+    if not any(prompts.values()):
         return "| prompts | none |\n"
     return "\n".join([*rows, f"| prompts from | {manifest.embedding.prompts_source} |"]) + "\n"

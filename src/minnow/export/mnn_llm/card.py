@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from minnow.convert.card import code_cell
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -123,7 +125,7 @@ def _prompts(record: ExportRecord) -> str:
     if not any(record.prompts.values()):
         return "| prompts | none |\n"
     rows = [
-        f"| prompt: {name}, which the app puts before the text | `{text}` |"
+        f"| prompt: {name}, which the app puts before the text | {code_cell(text)} |"
         for name, text in record.prompts.items()
     ]
     return "\n".join(rows) + "\n"
