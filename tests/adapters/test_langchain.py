@@ -165,6 +165,11 @@ class TestSearching:
     def test_filters(self, store: MinnowVectorStore, options: Any, ids: set[str]) -> None:
         assert set(found(store.similarity_search(QUERY, 9, **options))) == ids
 
+    def test_an_empty_query_lists_documents(self, store: MinnowVectorStore) -> None:
+        """As with other stores: with a filter it is the usual way to list."""
+        listed = store.similarity_search("", 9, filter={"topic": "fish"})
+        assert set(found(listed)) == {"a", "d"}
+
     def test_what_can_be_asked_is_checked(self, store: MinnowVectorStore) -> None:
         for options, message in (
             ({"filter": {"tags": ["old"]}}, "'tags' to equal a list.*SQL"),

@@ -14,6 +14,7 @@ from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers
 from minnow.chunks import Chunk, Document, Section, Splitter
 from minnow.chunks.folder import read_text
 from minnow.chunks.markdown import read_markdown
+from minnow.chunks.split import StoredChunks
 from minnow.errors import InputError
 
 if TYPE_CHECKING:
@@ -209,6 +210,12 @@ class TestAnyText:
         assert ends == sorted(ends)
         assert [chunk.number for chunk in chunks] == list(range(1, len(chunks) + 1))
 
+    @given(document=documents(), overlap=st.integers(0, 8))
+    def test_stored_ones_are_the_same(self, document: Document, overlap: int) -> None:
+        chunks = Splitter(words(), max_tokens=32, overlap=overlap).split(document)
+        stored = StoredChunks(document, chunks)
+        assert list(stored) == chunks == list(stored)
+
     @pytest.mark.parametrize("name", TOKENIZERS)
     @given(text=TEXTS, overlap=st.integers(1, 8))
     def test_an_overlap_only_repeats(self, name: str, text: str, overlap: int) -> None:
@@ -253,6 +260,14 @@ def test_the_work_grows_with_the_text_alone(name: str, unit: str) -> None:
     tokenizer = Counting(TOKENIZERS[name])
     Splitter(cast("Tokenizer", tokenizer), max_tokens=64).split(read_text("a.txt", text))
     assert tokenizer.characters <= 4 * len(text)
+
+
+def test_stored_ones_have_the_names_of_columns() -> None:
+    rows = "".join(f"| {numbered(n, n + 3)} | fish |\n" for n in range(9))
+    document = read_markdown("a.md", f"# A\n\n| name | kind |\n|---|---|\n{rows}")
+    chunks = Splitter(words(), max_tokens=32).split(document)
+    assert sum("name" in chunk.text for chunk in chunks) > 1
+    assert list(StoredChunks(document, chunks)) == chunks
 
 
 def test_offsets_are_those_of_the_document() -> None:

@@ -117,6 +117,13 @@ class TestSearching:
                 assert many == [index.search(query, 2, mode=mode) for query in queries]
             assert index.search_many([]) == []
 
+    def test_an_empty_question(self, file: Path) -> None:
+        """Programs that list documents by a condition ask one."""
+        with open_fake(file) as index:
+            assert index.search("", mode="keyword") == []
+            (near,) = index.search_vectors(FakeModel().encode_queries([""]), 3)
+            assert [hit.id for hit in index.search("", 3)] == [hit.id for hit in near]
+
     def test_given_vectors(self, file: Path) -> None:
         with open_fake(file) as index:
             vector = FakeModel().encode_queries(["night train"])[0]

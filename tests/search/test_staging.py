@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import sqlite3
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from fakes.searching import FakeModel, contents_of, run_index, write_documents
 
+from minnow.chunks import Chunk, Document, Splitter
 from minnow.errors import OutputError
 from minnow.search import indexing as indexing_module
 from minnow.search import open_store, staging
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from minnow.indexfile.encodings import Floats
 
@@ -83,6 +85,26 @@ def test_a_run_that_indexes_the_same_document_meanwhile_is_made_use_of(tmp_path:
     assert report.skipped == []
     assert len(contents_of(file)) == 30
     assert not is_staged(file)
+
+
+def test_another_process_can_write_while_a_long_document_is_divided(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file, chunks = tmp_path / "a.index", 0
+
+    class WatchedSplitter(Splitter):
+        def stream(self, document: Document) -> Iterator[Chunk]:
+            nonlocal chunks
+            for chunk in super().stream(document):
+                other = sqlite3.connect(file, timeout=0, isolation_level=None)
+                other.execute("BEGIN IMMEDIATE")
+                other.close()
+                chunks += 1
+                yield chunk
+
+    monkeypatch.setattr(indexing_module, "Splitter", WatchedSplitter)
+    run_index(file, write_documents(tmp_path / "docs", {"log.txt": TEXT}))
+    assert len(contents_of(file)) == 30 <= chunks
 
 
 def test_vectors_that_vanish_again_and_again_are_reported(

@@ -161,7 +161,8 @@ def test_a_search_that_finds_nothing_needs_no_reranking(indexed: Running) -> Non
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"query": ""}, {"query": "fish " * 99}, {"k": 0}, {"k": 101}, {"mode": "both"},
+    [{"query": ""}, {"query": " \n"}, {"query": "fish " * 99}, {"k": 0}, {"k": 101},
+     {"mode": "both"},
      {"where": "1; DROP TABLE chunks"}, {"where": "no_such_column = 1"},
      {"where": "source = ?", "params": []}, {"where": "load_extension('x')"},
      {"params": [[1]]}, {"where": "number = ?", "params": [2**70]},

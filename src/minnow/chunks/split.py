@@ -13,7 +13,7 @@ from minnow.chunks.outline import Section
 from minnow.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from tokenizers import Tokenizer
 
@@ -65,6 +65,29 @@ class Chunk:
     def id(self) -> str:
         """The document and the number, such as "alerting/index.md#3"."""
         return f"{self.document}#{self.number}"
+
+
+class StoredChunks:
+    """The chunks of a document of any length, which take 24 bytes each beside the document."""
+
+    def __init__(self, document: Document, chunks: Iterable[Chunk]) -> None:
+        """Take all chunks of a document, in order."""
+        self._document = document
+        self._fronts: dict[tuple[tuple[str, ...], str, int], int] = {}
+        self._rows = array("Q")
+        for chunk in chunks:
+            lead = chunk.text[: len(chunk.text) - (chunk.end - chunk.start)]
+            front = (chunk.headings, lead, chunk.body)
+            number = self._fronts.setdefault(front, len(self._fronts))
+            self._rows.extend((number, chunk.start, chunk.end))
+
+    def __iter__(self) -> Iterator[Chunk]:
+        fronts = list(self._fronts)
+        rows = [iter(self._rows)] * 3
+        for number, (front, start, end) in enumerate(zip(*rows, strict=True), start=1):
+            headings, lead, body = fronts[front]
+            text = lead + self._document.text[start:end]
+            yield Chunk(self._document.path, number, headings, text, start, end, body)
 
 
 class Splitter:

@@ -176,7 +176,9 @@ class Index(OpenIndexFile):
 
         Args:
             query: The question. In `keyword` and `hybrid`, words in double quotation marks have
-                to follow each other in what the keyword search finds.
+                to follow each other in what the keyword search finds. An empty one finds what is
+                nearest to the model's vector of no text, as in other vector stores, and nothing
+                by keyword; `select` lists chunks.
             k: The most hits, from 1 to 1000.
             **options: What to search, and how:
 

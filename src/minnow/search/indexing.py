@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from minnow.chunks import Chunk, Splitter
+from minnow.chunks.split import StoredChunks
 from minnow.engines.bulk import ENOUGH
 from minnow.errors import InputError, MissingExtraError, OutputError
 from minnow.files import open_regular
@@ -322,7 +323,7 @@ class _Run:
         """Read a document, and divide it into chunks.
 
         The chunks are None if the document has not changed since it was indexed, or if they are
-        more than `_LONG`, which `_long` divides again in parts.
+        more than `_LONG`, which `_long` divides again.
         """
         document, chunks = found.read(), []
         if found.entry.digest == digests.get(found.entry.key.name):
@@ -364,17 +365,18 @@ class _Run:
     def _long(self, entry: Entry, document: Document) -> None:
         """Embed a document in parts, save their vectors, and write the document at the end.
 
-        Where another run has dropped saved vectors, because it finished the same document, they
-        are taken from there.
+        It is divided before the transaction begins, because other processes wait no more than a
+        minute for one. Where another run has dropped saved vectors, because it finished the same
+        document, they are taken from there.
         """
         staging = Staging(self._store, self.writer, entry.key)
+        chunks = StoredChunks(document, self._splitter.stream(document))
         for _ in range(_ATTEMPTS):
             staging.save_known()
-            texts_of = (chunk.text for chunk in self._splitter.stream(document))
-            for texts in batches(texts_of, self._batch):
+            for texts in batches((chunk.text for chunk in chunks), self._batch):
                 staging.save(self._embed(staging.missing(texts)))
             with suppress(LostVectorError):
-                self.writer.put([(entry, staging.rows(self._splitter.stream(document)))])
+                self.writer.put([(entry, staging.rows(chunks))])
                 self._report.reused += staging.reused
                 staging.drop()
                 return

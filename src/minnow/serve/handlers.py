@@ -197,6 +197,8 @@ async def answer_search(service: Service, body: bytes, _: Mapping[str, str]) -> 
 
     def read() -> tuple[SearchRequest, Rows, ServedReranker | None]:
         asked, reranker = decode(body, SearchRequest), None
+        if not asked.query.strip():
+            raise bad_request("query is blank.", "query")
         if asked.reranker is not None:
             reranker = service.model(asked.reranker, ServedReranker, "reranker")
         if asked.mode == "keyword":
