@@ -28,11 +28,12 @@ from faults_base import (
 )
 
 from minnow import Embedder
-from minnow.bundle import MANIFEST, Bundle, check_destination
+from minnow.bundle import Bundle, check_destination
 from minnow.device import read_answers
 from minnow.errors import EngineError
 from minnow.export.mnn_llm import Export
 from minnow.files import replace_folder, staging_folder, whole_file
+from minnow.manifest import MANIFEST
 from minnow.model.original import read_original
 from minnow.model.source import resolve
 from minnow.sealing import put_in_place, stamp_record

@@ -21,11 +21,12 @@ from typing import TYPE_CHECKING, get_args
 
 import numpy as np
 
-from minnow.bundle import TOKENIZER, Bundle
+from minnow.bundle import Bundle
 from minnow.datasets import builtin_dataset
 from minnow.embedder import Embedder
 from minnow.engines.base import MemoryName, TokenBatch
 from minnow.engines.mnn import MnnEngine, import_mnn
+from minnow.manifest import TOKENIZER
 from minnow.model.tokenizer import TextTokenizer
 from minnow.vectors import rowwise_cosine
 

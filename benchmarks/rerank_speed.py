@@ -19,8 +19,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from minnow.bundle import TOKENIZER
 from minnow.datasets import builtin_dataset
+from minnow.manifest import TOKENIZER
 from minnow.model.tokenizer import load_whole_tokenizer
 
 if TYPE_CHECKING:

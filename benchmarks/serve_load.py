@@ -30,9 +30,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from minnow.bundle import TOKENIZER, Bundle
+from minnow.bundle import Bundle
 from minnow.datasets import read_beir
 from minnow.engines.base import default_threads
+from minnow.manifest import TOKENIZER
 from minnow.model.tokenizer import TextTokenizer
 
 if TYPE_CHECKING:

@@ -20,11 +20,11 @@ from minnow.backend_choice import (
     possible_modes,
     read_choice,
 )
-from minnow.bundle import MANIFEST, Bundle
 from minnow.caches import CHOICES, cache_folder, list_cache
 from minnow.canaries import CANARIES, VECTORS, read_canaries
 from minnow.engines.base import Mode
 from minnow.errors import EngineError, InputError
+from minnow.manifest import MANIFEST
 from minnow.modes import DEFAULT
 from minnow.vectors import rowwise_cosine
 
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from fakes.bundles import Tiny
+
+    from minnow.bundle import Bundle
 
 pytestmark = pytest.mark.extra("convert")
 

@@ -26,17 +26,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from minnow import sealing
-from minnow.bundle import (
-    ENCODER,
-    FORMAT,
-    MANIFEST,
-    TOKENIZER,
-    Bundle,
-    Manifest,
-    seal,
-    staging,
-)
+from minnow.bundle import Bundle, seal, staging
 from minnow.errors import BundleError
+from minnow.manifest import ENCODER, FORMAT, MANIFEST, TOKENIZER, Manifest
 from minnow.model.spec import Choices, EmbeddingSpec, EncoderSpec, Interface
 from minnow.parity import Parity, ParityRun
 from minnow.recipe import RECIPES, Graph, Precision, Recipe

@@ -15,10 +15,10 @@ from fakes.checkpoint import write_json
 from fakes.programs import answer_of
 
 from minnow import RECIPES, Bundle, Embedder, TruncationWarning
-from minnow.bundle import ENCODER, TOKENIZER
 from minnow.convert.mnn import convert_to_mnn
 from minnow.errors import BundleError, EngineError, InputError
 from minnow.graph.encoder import build_graph
+from minnow.manifest import ENCODER, TOKENIZER
 from minnow.model.checkpoint import read_tensors
 from minnow.model.config import read_encoder_spec
 from minnow.model.embedding import read_embedding_spec

@@ -18,7 +18,6 @@ from fakes.sealed import change_record
 from numpy.typing import NDArray
 
 from minnow import RECIPES, Embedder, engine_choice, engine_models
-from minnow.bundle import MANIFEST
 from minnow.convert import convert
 from minnow.engine_choice import (
     CHECKED_TEXTS,
@@ -32,6 +31,7 @@ from minnow.engine_choice import (
 from minnow.engine_models import RebuiltModel
 from minnow.engines import EngineOptions
 from minnow.errors import EngineError, MissingExtraError, ParityError, SourceNotFoundError
+from minnow.manifest import MANIFEST
 from minnow.model.spec import Interface
 from minnow.origin import rebuild_graph
 

@@ -15,7 +15,6 @@ from fakes.hub import FakeHub
 from huggingface_hub import constants
 
 from minnow import Embedder, Reranker, model_cache
-from minnow.bundle import ENCODER, MANIFEST, Bundle
 from minnow.caches import list_cache
 from minnow.errors import (
     AmbiguousModelError,
@@ -24,6 +23,7 @@ from minnow.errors import (
     NetworkError,
     SourceNotFoundError,
 )
+from minnow.manifest import ENCODER, MANIFEST
 from minnow.model.spec import Choices
 from minnow.model_cache import ConversionOptions, find_bundle
 from minnow.recipe import RECIPES
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from fakes.bundles import Tiny
+
+    from minnow.bundle import Bundle
 
 pytestmark = pytest.mark.extra("convert")
 

@@ -11,11 +11,12 @@ import pytest
 from fakes.checkpoint import source_of
 
 from minnow import Embedder
-from minnow.bundle import MANIFEST, Bundle, Manifest
+from minnow.bundle import Bundle
 from minnow.convert import verify
 from minnow.device import read_answers
 from minnow.export.mnn_llm import Export, ExportRecord
 from minnow.export.mnn_llm.engine import engine_ids, engine_vectors
+from minnow.manifest import MANIFEST, Manifest
 from minnow.model.original import read_original
 from minnow.proof.references import CheckpointReference
 from minnow.record_json import from_json, to_json

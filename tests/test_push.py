@@ -14,9 +14,9 @@ from fakes.hub import FakeHub, Fault
 from fakes.programs import run_minnow
 
 from minnow import Embedder
-from minnow.bundle import CARD, ENCODER, MANIFEST, Bundle
 from minnow.convert import convert
 from minnow.errors import BundleError, InputError, NetworkError, OutputError
+from minnow.manifest import CARD, ENCODER, MANIFEST
 from minnow.model_cache import open_bundle
 from minnow.push import push
 from minnow.recipe import RECIPES
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from fakes.bundles import BundleStore
+
+    from minnow.bundle import Bundle
 
 pytestmark = pytest.mark.extra("convert")
 

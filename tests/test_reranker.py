@@ -20,7 +20,6 @@ from fakes.programs import refused, run_minnow
 from tokenizers import processors
 
 from minnow import Embedder, Reranker, TruncationWarning
-from minnow.bundle import MANIFEST, Bundle
 from minnow.convert import convert, verify
 from minnow.convert.calibration import as_pairs, calibration_rows
 from minnow.errors import (
@@ -30,6 +29,7 @@ from minnow.errors import (
     ParityError,
     UnsupportedModelError,
 )
+from minnow.manifest import MANIFEST
 from minnow.model.original import read_original
 from minnow.model.pairs import PairTokenizer
 from minnow.model.reference import ReferenceModel
@@ -43,6 +43,8 @@ if TYPE_CHECKING:
 
     from fakes.bundles import Tiny
     from numpy.typing import NDArray
+
+    from minnow.bundle import Bundle
 
 pytestmark = [
     pytest.mark.extra("convert", "sentence-transformers"),

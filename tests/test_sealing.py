@@ -26,8 +26,9 @@ from fakes.sealed import (
 )
 
 from minnow import files
-from minnow.bundle import ENCODER, FORMAT, MANIFEST, TOKENIZER, seal, staging
+from minnow.bundle import seal, staging
 from minnow.errors import MinnowError, OutputError
+from minnow.manifest import ENCODER, FORMAT, MANIFEST, TOKENIZER
 
 
 @pytest.fixture

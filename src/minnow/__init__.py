@@ -22,10 +22,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from minnow.bundle import Bundle, Manifest
+    from minnow.bundle import Bundle
     from minnow.embedder import Embedder, TruncationWarning
     from minnow.engines import EngineOptions
     from minnow.errors import MinnowError
+    from minnow.manifest import Manifest
     from minnow.model_cache import ConversionOptions
     from minnow.parity import Parity
     from minnow.recipe import PURPOSES, RECIPES, Recipe
@@ -47,7 +48,8 @@ __all__ = [
 ]
 
 _HOMES = {
-    "minnow.bundle": ("Bundle", "Manifest"),
+    "minnow.bundle": ("Bundle",),
+    "minnow.manifest": ("Manifest",),
     "minnow.parity": ("Parity",),
     "minnow.model_cache": ("ConversionOptions",),
     "minnow.reranker": ("Reranker",),

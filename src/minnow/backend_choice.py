@@ -18,12 +18,12 @@ import msgspec
 import numpy as np
 from msgspec.structs import asdict
 
-from minnow.bundle import MANIFEST
 from minnow.caches import CHOICES, cache_folder
 from minnow.canaries import read_canaries
 from minnow.engines.base import Mode, default_threads, processor
 from minnow.errors import EngineError, InputError, MinnowError, OutputError, ParityError
 from minnow.files import read_regular, whole_file
+from minnow.manifest import MANIFEST
 from minnow.modes import DEFAULT, distinct_modes, is_proven
 from minnow.processes import python_command
 from minnow.record_json import read_json

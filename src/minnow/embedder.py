@@ -6,10 +6,10 @@ from contextlib import nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from minnow.bundle import ENCODER, TOKENIZER, Bundle
 from minnow.encoding import TruncationWarning
 from minnow.engine_choice import Check, checked_vectors, judge_vectors, open_chosen
 from minnow.engines import EngineOptions, open_engine
+from minnow.manifest import ENCODER, TOKENIZER
 from minnow.model.spec import Interface
 from minnow.model.tokenizer import TextTokenizer
 from minnow.model_cache import (
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Unpack
 
+    from minnow.bundle import Bundle
     from minnow.engines import Engine, EngineArguments
     from minnow.model.spec import EmbeddingSpec, EncoderSpec
     from minnow.options import OpenArguments

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from minnow.bundle import TOKENIZER
 from minnow.cached_folders import sealed_once
 from minnow.caches import ENGINES
 from minnow.errors import BundleError, EngineError, OutputError
+from minnow.manifest import TOKENIZER
 from minnow.model.families import network_of
 from minnow.model.parameters import tensor_shapes
 from minnow.origin import find_origin, rebuild_graph

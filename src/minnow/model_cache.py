@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from msgspec import Struct
 
-from minnow.bundle import MANIFEST, Bundle
+from minnow.bundle import Bundle
 from minnow.caches import BUNDLES, cache_folder, files_below
 from minnow.errors import (
     AmbiguousModelError,
@@ -27,6 +27,7 @@ from minnow.errors import (
     OutputError,
     SourceNotFoundError,
 )
+from minnow.manifest import MANIFEST
 from minnow.model.spec import Choices
 from minnow.options import split_arguments
 from minnow.recipe import RECIPES, Recipe

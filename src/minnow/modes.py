@@ -9,7 +9,8 @@ from minnow.engines.base import Mode, processor
 from minnow.records import replace
 
 if TYPE_CHECKING:
-    from minnow.bundle import Bundle, Manifest
+    from minnow.bundle import Bundle
+    from minnow.manifest import Manifest
     from minnow.parity import ModeProof
 
 DEFAULT = Mode()

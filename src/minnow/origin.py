@@ -6,11 +6,11 @@ import hashlib
 import json
 from typing import TYPE_CHECKING
 
-from minnow.bundle import TOKENIZER
 from minnow.errors import BundleError, SourceError
 from minnow.graph.encoder import build_graph
 from minnow.graph.form import GraphForm
 from minnow.graph.stored import stored_tensors
+from minnow.manifest import TOKENIZER
 from minnow.model.families import network_of
 from minnow.model.layers import model_weight_files
 from minnow.model.original import read_original

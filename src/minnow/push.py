@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from minnow.bundle import CARD, MANIFEST, Bundle
+from minnow.bundle import Bundle
 from minnow.errors import InputError, MinnowError, NetworkError, OutputError, SourceNotFoundError
+from minnow.manifest import CARD, MANIFEST
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any, TypedDict
 
 import numpy as np
 
-from minnow.bundle import ENCODER, TOKENIZER, Bundle
 from minnow.embedder import TruncationWarning
 from minnow.engine_choice import CHECKED_PAIRS, Check, judge_logits, open_chosen
 from minnow.engines import AGREEMENT, EngineOptions, open_engine
 from minnow.errors import InputError
+from minnow.manifest import ENCODER, TOKENIZER
 from minnow.model.pairs import PairTokenizer
 from minnow.model.spec import Interface
 from minnow.model_cache import (
@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from typing_extensions import NotRequired, Unpack
 
+    from minnow.bundle import Bundle
     from minnow.engines import Engine, EngineArguments
     from minnow.model.spec import EmbeddingSpec, EncoderSpec, RerankingSpec
     from minnow.model.tokenizer import TokenizedText

@@ -24,7 +24,7 @@ from tokenizers import processors
 
 from minnow import Embedder
 from minnow.audit import AuditReport, Cause, Verdict, audit, trying
-from minnow.bundle import ENCODER, MANIFEST, Bundle
+from minnow.bundle import Bundle
 from minnow.convert import verify
 from minnow.errors import (
     AmbiguousModelError,
@@ -38,6 +38,7 @@ from minnow.errors import (
 from minnow.export.mnn_llm import export_mnn_llm
 from minnow.export.mnn_llm.record import RECORD
 from minnow.graph.mnn_file import WEIGHTS
+from minnow.manifest import ENCODER, MANIFEST
 from minnow.recipe import RECIPES, Graph
 from minnow.vectors import Pooling
 

@@ -14,8 +14,8 @@ from fakes.programs import Done, refused, run_minnow, run_python, stubs
 from fakes.sealed import NEW, make, names, small_disk
 
 from minnow import Embedder
-from minnow.bundle import ENCODER
 from minnow.errors import InputError, MinnowError
+from minnow.manifest import ENCODER
 from minnow.recipe import PURPOSES, Grid, Purpose, Recipe
 from minnow.records import replace
 from minnow.terminal import EPILOG

@@ -13,9 +13,9 @@ import pytest
 import typer
 from fakes.programs import MINNOW, refused, run_minnow
 
-from minnow.bundle import MANIFEST
 from minnow.cli import app, serving
 from minnow.errors import EngineError
+from minnow.manifest import MANIFEST
 from minnow.terminal import UsageError
 
 if TYPE_CHECKING:

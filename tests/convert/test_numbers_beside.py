@@ -12,19 +12,21 @@ from fakes.bundles import quick_recipe
 from fakes.checkpoint import write_model
 
 from minnow import Embedder
-from minnow.bundle import ENCODER, MANIFEST, Bundle
 from minnow.convert import convert, encoders
 from minnow.engines.base import MemoryMode
 from minnow.engines.mnn import LANES_SHARE, MnnEngine
 from minnow.errors import BundleError
 from minnow.graph.mnn_file import WEIGHTS, missing_numbers
 from minnow.graph.stored import stored_tensors
+from minnow.manifest import ENCODER, MANIFEST
 from minnow.model.families import network_of
 from minnow.model.parameters import tensor_shapes
 from minnow.resources import FreeMemory
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from minnow.bundle import Bundle
 
 pytestmark = pytest.mark.extra("convert")
 

@@ -15,7 +15,7 @@ from fakes.programs import refused, run_minnow
 from fakes.sealed import change_record
 
 from minnow import Embedder, modes
-from minnow.bundle import CARD, MANIFEST, Bundle
+from minnow.bundle import Bundle
 from minnow.convert import verify
 from minnow.device import proving
 from minnow.device.hard_texts import choose_hard_texts
@@ -23,6 +23,7 @@ from minnow.device.machines import Host
 from minnow.device.proving import prove_modes, repeat_modes
 from minnow.engines.base import Mode, processor
 from minnow.errors import InputError, ParityError
+from minnow.manifest import CARD, MANIFEST
 from minnow.model.original import read_original
 from minnow.model.reference import ReferenceModel
 from minnow.modes import UnprovenModeWarning, is_proven

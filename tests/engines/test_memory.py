@@ -14,13 +14,14 @@ from fakes.checkpoint import embedding_of, encoder_of, source_of, write_model
 from fakes.programs import answer_of, refused, run_minnow
 from fakes.sealed import MANIFEST_OF_A_TEST
 
-from minnow.bundle import ENCODER, TOKENIZER, Bundle, seal, staging
+from minnow.bundle import Bundle, seal, staging
 from minnow.convert.mnn import CHILD, converter_options
 from minnow.embedder import Embedder
 from minnow.engines import EngineOptions, TokenBatch, open_engine
 from minnow.engines.mnn import MnnEngine
 from minnow.errors import EngineError, InputError
 from minnow.graph.encoder import build_graph
+from minnow.manifest import ENCODER, TOKENIZER
 from minnow.model.checkpoint import read_tensors
 from minnow.model.families import network_of
 from minnow.model.reference import ReferenceModel

@@ -11,16 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from minnow.bundle import (
-    ENCODER,
-    MANIFEST,
-    TOKENIZER,
-    Bundle,
-    Manifest,
-    SourceRecord,
-    seal,
-    staging,
-)
+from minnow.bundle import Bundle, seal, staging
+from minnow.manifest import ENCODER, MANIFEST, TOKENIZER, Manifest, SourceRecord
 from minnow.model.spec import Activation, Choices, EmbeddingSpec, EncoderSpec
 from minnow.parity import Parity, ParityRun
 from minnow.recipe import RECIPES

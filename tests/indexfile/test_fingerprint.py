@@ -8,10 +8,10 @@ import pytest
 from fakes.sealed import MANIFEST_OF_A_TEST
 from fakes.searching import FINGERPRINT
 
-from minnow.bundle import TOKENIZER
 from minnow.errors import IndexFileError
 from minnow.indexfile.fingerprint import LEAST_PARITY, SAME, Fingerprint, check_fingerprint
 from minnow.indexfile.settings import from_json, to_json
+from minnow.manifest import TOKENIZER
 from minnow.recipe import RECIPES
 from minnow.records import replace
 from minnow.sealing import FileRecord

@@ -22,7 +22,7 @@ from fakes.checkpoint import (
 from fakes.sealed import set_in_record
 
 from minnow import Embedder
-from minnow.bundle import MANIFEST, Bundle
+from minnow.bundle import Bundle
 from minnow.convert import convert, verify
 from minnow.device import read_answers, write_check
 from minnow.errors import (
@@ -35,6 +35,7 @@ from minnow.errors import (
 from minnow.export.gguf.file import gguf_metadata
 from minnow.export.mnn_llm import export_mnn_llm
 from minnow.indexfile.fingerprint import Fingerprint
+from minnow.manifest import MANIFEST
 from minnow.model.head import LayerActivation, LayerKind
 from minnow.model.original import read_original
 from minnow.model.spec import Interface

@@ -15,7 +15,7 @@ from fakes.sealed import change_record
 from fakes.serving import serving
 
 from minnow import Embedder
-from minnow.bundle import ENCODER, MANIFEST, QUERIES, Bundle
+from minnow.bundle import Bundle
 from minnow.convert import convert, verify
 from minnow.device import write_check
 from minnow.errors import (
@@ -28,6 +28,7 @@ from minnow.errors import (
 from minnow.export.mnn_llm import export_mnn_llm
 from minnow.indexfile.fingerprint import Fingerprint, check_fingerprint
 from minnow.indexfile.models import open_model
+from minnow.manifest import ENCODER, MANIFEST, QUERIES
 from minnow.model.original import read_original
 from minnow.model.router import read_routes
 from minnow.recipe import RECIPES

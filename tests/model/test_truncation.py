@@ -12,12 +12,12 @@ import pytest
 from fakes.checkpoint import edit_json, embedding_of, write_model
 
 from minnow import Embedder
-from minnow.bundle import MANIFEST
 from minnow.convert import convert, verify
 from minnow.device import read_answers, write_check
 from minnow.engines.sentence_transformers import SentenceTransformersEmbedder
 from minnow.errors import EngineError, ParityError, SourceError
 from minnow.indexfile.fingerprint import Fingerprint
+from minnow.manifest import MANIFEST
 from minnow.model.spec import EMBEDDING_INTERFACES, Choices, Interface
 from minnow.recipe import RECIPES
 from minnow.records import replace

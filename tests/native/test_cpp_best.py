@@ -19,11 +19,11 @@ from fakes.sealed import change_record
 
 from minnow import Embedder
 from minnow.backend_choice import describe_device, read_choice
-from minnow.bundle import MANIFEST
 from minnow.canaries import VECTORS
 from minnow.convert import convert
 from minnow.engines.base import processor
 from minnow.errors import InputError
+from minnow.manifest import MANIFEST
 from minnow.recipe import RECIPES
 from minnow.sealing import stated_digest
 

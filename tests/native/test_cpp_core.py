@@ -13,8 +13,8 @@ from fakes.bundles import PROMPTS, quick_recipe
 from fakes.checkpoint import edit_json, write_model, write_router
 
 from minnow import Embedder
-from minnow.bundle import ENCODER, MANIFEST
 from minnow.convert import convert, encoders
+from minnow.manifest import ENCODER, MANIFEST
 from minnow.model.source import resolve
 from minnow.model.spec import EMBEDDING_INTERFACES, Interface
 from minnow.proof.probes import probe_texts, token_counter

@@ -13,9 +13,9 @@ from fakes.checkpoint import write_model
 from fakes.native import has_llm
 
 from minnow import Embedder
-from minnow.bundle import ENCODER, MANIFEST
 from minnow.convert import convert
 from minnow.device import read_answers, write_check
+from minnow.manifest import ENCODER, MANIFEST
 from minnow.proof.probes import probe_texts
 from minnow.recipe import RECIPES
 

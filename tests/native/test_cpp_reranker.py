@@ -13,8 +13,9 @@ from fakes.checkpoint import WORDS, change_tokenizer, edit_json, write_model, wr
 from tokenizers import processors
 
 from minnow import Reranker
-from minnow.bundle import MANIFEST, TOKENIZER, Bundle
+from minnow.bundle import Bundle
 from minnow.convert import convert
+from minnow.manifest import MANIFEST, TOKENIZER
 from minnow.model.pairs import PairTokenizer
 from minnow.recipe import RECIPES
 

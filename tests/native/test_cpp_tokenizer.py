@@ -16,7 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import AddedToken, Tokenizer, models, normalizers, pre_tokenizers, processors
 
-from minnow.bundle import CARD, ENCODER, MANIFEST, TOKENIZER, seal, staging
+from minnow.bundle import seal, staging
+from minnow.manifest import CARD, ENCODER, MANIFEST, TOKENIZER
 from minnow.model.tokenizer import TextTokenizer
 from minnow.proof.probes import probe_texts
 from minnow.records import replace

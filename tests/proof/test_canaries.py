@@ -11,10 +11,11 @@ import pytest
 from fakes.sealed import change_record
 
 from minnow import Embedder, Reranker
-from minnow.bundle import MANIFEST, Bundle, seal
+from minnow.bundle import Bundle, seal
 from minnow.canaries import CANARIES, VECTORS, read_canaries
 from minnow.convert import verify
 from minnow.errors import BundleError, ParityError
+from minnow.manifest import MANIFEST
 from minnow.parity import Measure
 
 if TYPE_CHECKING:

@@ -17,7 +17,8 @@ from fakes.programs import MINNOW, USUAL, run_minnow
 from fakes.serving import serving
 
 from minnow import Embedder
-from minnow.bundle import ENCODER, Bundle
+from minnow.bundle import Bundle
+from minnow.manifest import ENCODER
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -22,10 +22,11 @@ from uuid import uuid4
 import msgspec
 import numpy as np
 
-from minnow.bundle import ENCODER, QUERIES, TOKENIZER, Bundle
+from minnow.bundle import Bundle
 from minnow.embedder import Embedder
 from minnow.errors import InputError, MissingExtraError
 from minnow.graph.mnn_file import WEIGHTS
+from minnow.manifest import ENCODER, QUERIES, TOKENIZER
 from minnow.model.families import network_of
 from minnow.model.parameters import count_parameters
 
@@ -40,8 +41,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from typing_extensions import Unpack
 
-    from minnow.bundle import Manifest
     from minnow.engines import EngineArguments
+    from minnow.manifest import Manifest
     from minnow.options import EncodeOptions, PeerEncodeOptions
 
     Vectors = NDArray[np.float32] | torch.Tensor

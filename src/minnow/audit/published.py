@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from minnow.bundle import MANIFEST, TOKENIZER
 from minnow.errors import AmbiguousModelError, SourceError, SourceNotFoundError
 from minnow.export.mnn_llm.settings import LLM_CONFIG
+from minnow.manifest import MANIFEST, TOKENIZER
 from minnow.model.embedding import read_embedding_spec
 from minnow.model.layout import README, SENTENCE_CONFIGS
 from minnow.model.listing import CONFIG, MODULES, Listing

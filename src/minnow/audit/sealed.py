@@ -6,11 +6,12 @@ import shutil
 from typing import TYPE_CHECKING
 
 from minnow.audit.session import Role
-from minnow.bundle import CARD, ENCODER, Manifest, seal, staging
+from minnow.bundle import seal, staging
 from minnow.convert.card import model_card
 from minnow.convert.provenance import copy_metadata, source_record, tools
 from minnow.errors import InputError
 from minnow.graph.mnn_file import WEIGHTS, numbers_file, stored_size
+from minnow.manifest import CARD, ENCODER, Manifest
 from minnow.model.spec import Choices
 from minnow.proof.bundles import prove_bundle
 from minnow.recipe import RECIPES, Graph, Recipe

@@ -10,7 +10,7 @@ from minnow.cli.options import BundleFolder, Json
 from minnow.parity import Measure
 
 if TYPE_CHECKING:
-    from minnow.bundle import Manifest
+    from minnow.manifest import Manifest
     from minnow.parity import Magnitude, ModeProof, Parity, RankAgreement, Retrieval
 
 

@@ -12,11 +12,11 @@ from typing import Annotated
 
 import typer
 
-from minnow.bundle import MANIFEST
 from minnow.cli.app import app
 from minnow.cli.fields import options_from_fields
 from minnow.cli.options import EngineMemoryChoice, folder_of
 from minnow.errors import InputError, MissingExtraError, ServeError
+from minnow.manifest import MANIFEST
 from minnow.serve.settings import Limits, Settings
 from minnow.terminal import UsageError
 from minnow.text_files import decode_text

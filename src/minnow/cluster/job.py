@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict, get_args
 import msgspec
 import numpy as np
 
-from minnow.bundle import MANIFEST
 from minnow.embedder import Embedder
 from minnow.engine_choice import CHECKED_TEXTS, judge_logits, judge_vectors, settle_auto
 from minnow.engines import AGREEMENT, MNN, EngineOptions
 from minnow.errors import BundleError, InputError, ParityError
+from minnow.manifest import MANIFEST
 from minnow.model_cache import open_bundle
 from minnow.options import BATCH_SIZE, Role, check_options
 from minnow.records import replace

@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from minnow.bundle import CARD, ENCODER, QUERIES, Bundle, Manifest, seal, staging
+from minnow.bundle import Bundle, seal, staging
 from minnow.convert.card import model_card
 from minnow.convert.encoders import write_encoders
 from minnow.convert.provenance import check_claims, copy_metadata, source_record, tools
@@ -14,6 +14,7 @@ from minnow.convert.room import check_room
 from minnow.convert.shapes import check_limit, check_shapes
 from minnow.errors import InputError, UnsupportedModelError
 from minnow.graph.mnn_file import stored_size
+from minnow.manifest import CARD, ENCODER, QUERIES, Manifest
 from minnow.model.magnitudes import fit_halves
 from minnow.model.original import read_original, tell_changes
 from minnow.model.router import read_routes

@@ -11,7 +11,7 @@ from minnow.model.spec import PairTruncation
 from minnow.parity import HALF_MAX, Measure
 
 if TYPE_CHECKING:
-    from minnow.bundle import Manifest
+    from minnow.manifest import Manifest
     from minnow.model.spec import EmbeddingSpec
     from minnow.parity import Parity, Retrieval
     from minnow.recipe import Recipe

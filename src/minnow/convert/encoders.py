@@ -9,7 +9,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from minnow.bundle import ENCODER, encoder_file, shape_name
 from minnow.convert.author import adopt_graph
 from minnow.convert.gelu import stored_model
 from minnow.convert.graph_file import remove_graph, write_graph
@@ -17,6 +16,7 @@ from minnow.convert.mnn import convert_to_mnn
 from minnow.convert.quantize import quantize
 from minnow.graph.encoder import build_graph
 from minnow.graph.form import GraphForm
+from minnow.manifest import ENCODER, encoder_file, shape_name
 from minnow.model.parameters import tensor_shapes
 from minnow.model.source import author_graph
 from minnow.model.spec import LONG

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import asdict
 
-from minnow.bundle import CARD, TOKENIZER, SourceRecord
 from minnow.errors import ParityError
+from minnow.manifest import CARD, TOKENIZER, SourceRecord
 from minnow.model.layers import model_weight_files
 from minnow.model.layout import WEIGHTS, WEIGHTS_INDEX, needed_files, place
 from minnow.model.modules import read_modules

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from minnow.bundle import shape_name
 from minnow.engines.sizes import check_scores
 from minnow.errors import BatchSizeError, InputError
+from minnow.manifest import shape_name
 from minnow.model.spec import LONG
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from minnow.model.spec import Interface, ScoreActivation
 
 if TYPE_CHECKING:
-    from minnow.bundle import Manifest
+    from minnow.manifest import Manifest
     from minnow.model.spec import EmbeddingSpec
 
 _SNIPPET = """import MNN, numpy

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from minnow.bundle import MANIFEST, Bundle
 from minnow.device.folder import BUNDLE, LARGEST, PROBES, Probes, read_probes
 from minnow.errors import InputError
 from minnow.files import read_regular
+from minnow.manifest import MANIFEST
 from minnow.parity import Parity
 from minnow.proof.verdict import Candidate, Run, measure
 from minnow.recipe import RECIPES, Precision
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
+
+    from minnow.bundle import Bundle
 
 FORMAT = 1
 LOW = "low"

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 import msgspec
 import numpy as np
 
-from minnow.bundle import CARD, MANIFEST, Bundle
+from minnow.bundle import Bundle
 from minnow.errors import BundleError, InputError
 from minnow.files import read_regular, replace_folder, staging_folder, sync, writing
+from minnow.manifest import CARD, MANIFEST
 from minnow.model.original import read_original
 from minnow.model.source import ModelSource
 from minnow.origin import find_origin

@@ -9,7 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from minnow.bundle import CARD, Bundle, seal, staging
+from minnow.bundle import Bundle, seal, staging
 from minnow.convert.card import model_card
 from minnow.device.answer import read_answers
 from minnow.device.folder import RUNNER, read_reference, write_probes
@@ -18,6 +18,7 @@ from minnow.device.machines import ARM, arm_machine, this_machine
 from minnow.engines.base import Mode, usable_cpus
 from minnow.errors import InputError, ParityError
 from minnow.files import writing
+from minnow.manifest import CARD
 from minnow.modes import distinct_modes
 from minnow.parity import ModeProof
 from minnow.records import replace

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from minnow.bundle import TOKENIZER, Bundle
+from minnow.bundle import Bundle
 from minnow.characters import clean_text
 from minnow.convert.provenance import tools
 from minnow.distill.fitting import count_tokens, fit_table, make_prior
@@ -35,6 +35,7 @@ from minnow.indexfile.query_table import (
     seal_query_table,
     write_table,
 )
+from minnow.manifest import TOKENIZER
 from minnow.model.tokenizer import load_whole_tokenizer
 from minnow.sealing import staging_beside
 from minnow.vectors import Similarity, normalize

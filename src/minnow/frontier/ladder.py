@@ -8,12 +8,12 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from minnow.bundle import MANIFEST
 from minnow.errors import InputError, MissingExtraError, OutputError, ParityError
 from minnow.evaluate.metrics import import_measures
 from minnow.export.gguf import GGUF_TYPES
 from minnow.files import writing
 from minnow.frontier.rungs import Rung, RungBuilder
+from minnow.manifest import MANIFEST
 from minnow.model.source import resolve
 from minnow.recipe import RECIPES, Precision
 

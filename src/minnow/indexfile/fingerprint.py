@@ -7,13 +7,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING
 
-from minnow.bundle import QUERIES, TOKENIZER
 from minnow.errors import IndexFileError
+from minnow.manifest import QUERIES, TOKENIZER
 from minnow.record_json import recipe_json
 from minnow.vectors import Similarity
 
 if TYPE_CHECKING:
-    from minnow.bundle import Manifest
+    from minnow.manifest import Manifest
 
 SAME = {
     "weights_sha256": "the weights",

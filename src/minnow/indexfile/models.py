@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from minnow.bundle import TOKENIZER, Bundle
+from minnow.bundle import Bundle
 from minnow.characters import clean_text, replace_halves
 from minnow.embedder import Embedder
 from minnow.engines import EngineOptions
 from minnow.errors import InputError
 from minnow.indexfile.fingerprint import Fingerprint
 from minnow.indexfile.query_table import RECORD, StaticQueries
+from minnow.manifest import TOKENIZER
 from minnow.model.tokenizer import load_whole_tokenizer
 from minnow.vectors import Similarity, normalize
 

@@ -18,11 +18,11 @@ from typing import TYPE_CHECKING
 import msgspec
 import numpy as np
 
-from minnow.bundle import TOKENIZER
 from minnow.characters import clean_text
 from minnow.errors import BundleError, InputError
 from minnow.files import read_regular, restore_if_missing, writing
 from minnow.indexfile.fingerprint import Fingerprint
+from minnow.manifest import TOKENIZER
 from minnow.model.tokenizer import load_whole_tokenizer
 from minnow.sealing import (
     FileRecord,

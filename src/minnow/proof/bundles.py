@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from minnow.bundle import ENCODER, TOKENIZER, FixedShape, encoder_file, shape_name
 from minnow.embedder import Embedder
 from minnow.engines.base import TokenBatch, default_threads
 from minnow.engines.mnn import MnnEngine
 from minnow.errors import EngineError, InputError, ParityError
 from minnow.graph.mnn_file import stored_size
+from minnow.manifest import ENCODER, TOKENIZER, FixedShape, encoder_file, shape_name
 from minnow.model.spec import LONG, Interface
 from minnow.model.tokenizer import TextTokenizer, TokenizedText
 from minnow.proof.probes import Probe

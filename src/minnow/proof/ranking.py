@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from minnow.bundle import TOKENIZER
 from minnow.datasets import builtin_dataset
 from minnow.errors import EngineError, InputError, ParityError
+from minnow.manifest import TOKENIZER
 from minnow.model.pairs import PairTokenizer
 from minnow.parity import RankAgreement
 from minnow.recipe import RANKING_BARS, Precision

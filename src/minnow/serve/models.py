@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from minnow.bundle import Manifest
     from minnow.engines import Engine, EngineOptions
+    from minnow.manifest import Manifest
     from minnow.model.tokenizer import TokenizedText
     from minnow.options import EncodeOptions, Role
     from minnow.pipeline import Pipeline

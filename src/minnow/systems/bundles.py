@@ -5,9 +5,10 @@ from __future__ import annotations
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
-from minnow.bundle import MANIFEST, TOKENIZER, Bundle
+from minnow.bundle import Bundle
 from minnow.engine_choice import PREFERRED, candidates
 from minnow.engines import AUTO, EngineOptions
+from minnow.manifest import MANIFEST, TOKENIZER
 from minnow.systems.found import FoundSystem
 
 if TYPE_CHECKING:

@@ -6,8 +6,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from minnow.bundle import MANIFEST, Bundle
+from minnow.bundle import Bundle
 from minnow.engines import MNN, EngineOptions
+from minnow.manifest import MANIFEST
 from minnow.model.config import read_encoder_spec
 from minnow.model.embedding import read_embedding_spec
 from minnow.model.router import refuse_routes

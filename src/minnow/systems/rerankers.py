@@ -12,8 +12,9 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from minnow.bundle import MANIFEST, Bundle
+from minnow.bundle import Bundle
 from minnow.errors import InputError, MissingExtraError
+from minnow.manifest import MANIFEST
 from minnow.options import BATCH_SIZE
 from minnow.systems.found import FoundSystem
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from minnow.bundle import TOKENIZER
 from minnow.engines.sentence_transformers import SentenceTransformersEmbedder
+from minnow.manifest import TOKENIZER
 from minnow.model.embedding import read_prompts
 from minnow.model.source import resolve
 from minnow.model.spec import RolePrompts, role_prompts

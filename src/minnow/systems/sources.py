@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from minnow.bundle import TOKENIZER
 from minnow.graph import encoder as graph
+from minnow.manifest import TOKENIZER
 from minnow.model.config import read_encoder_spec
 from minnow.model.layers import model_weight_files
 from minnow.model.layout import needed_files

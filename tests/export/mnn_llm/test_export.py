@@ -17,7 +17,6 @@ from tokenizers import normalizers, pre_tokenizers, trainers
 
 import minnow.export.mnn_llm
 from minnow import Embedder
-from minnow.bundle import ENCODER, MANIFEST, Bundle
 from minnow.convert import convert
 from minnow.errors import (
     BundleError,
@@ -35,6 +34,7 @@ from minnow.export.mnn_llm.word_table import store_words
 from minnow.export.mnn_llm.wordpiece import wordpiece_file
 from minnow.graph.embedded import build_embedded_graph
 from minnow.graph.packed import pack_table
+from minnow.manifest import ENCODER, MANIFEST
 from minnow.model.original import read_original
 from minnow.model.spec import Interface
 from minnow.model.tokenizer import load_whole_tokenizer
@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from fakes.bundles import BundleStore
     from tokenizers import Tokenizer
 
+    from minnow.bundle import Bundle
     from minnow.export.mnn_llm.mtok import TokenizerFile
 
 pytestmark = pytest.mark.extra("convert")

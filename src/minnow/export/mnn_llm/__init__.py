@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from minnow.bundle import CARD, TOKENIZER, Bundle
+from minnow.bundle import Bundle
 from minnow.convert.encoders import graph_form
 from minnow.convert.gelu import stored_model
 from minnow.convert.graph_file import remove_graph, write_graph
@@ -28,6 +28,7 @@ from minnow.export.mnn_llm.word_table import read_words, store_words
 from minnow.export.mnn_llm.wordpiece import wordpiece_file
 from minnow.files import writing
 from minnow.graph.embedded import build_embedded_graph, embedded_inputs
+from minnow.manifest import CARD, TOKENIZER
 from minnow.model.magnitudes import with_factors
 from minnow.model.original import read_original
 from minnow.model.tensors import LazyTensors

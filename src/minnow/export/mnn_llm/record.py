@@ -8,9 +8,9 @@ from pathlib import Path
 
 import msgspec
 
-from minnow.bundle import SourceRecord
 from minnow.errors import BundleError
 from minnow.files import restore_if_missing
+from minnow.manifest import SourceRecord
 from minnow.parity import Parity
 from minnow.recipe import Recipe
 from minnow.record_json import from_json
