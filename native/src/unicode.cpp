@@ -60,28 +60,29 @@ char32_t compose(char32_t first, char32_t second) {
 unsigned class_of(char32_t point) { return classes_in(kClasses, point); }
 unsigned character_class(char32_t point) { return classes_in(kCharacters, point); }
 
-std::u32string normal_form(std::u32string_view text, bool compatible, bool composed) {
+const MarkRules kTokenizerMarks = {[](char32_t point) { return classes_in(kCombining, point); }, compose};
+
+std::u32string normal_form(std::u32string_view text, bool compatible, bool composed, const MarkRules& marks) {
     std::u32string found;
     for (char32_t point : text) {
         if (is_hangul(point)) append_hangul(found, point);
         else if (!(compatible && append_text(kCompatible, point, found)) && !append_text(kCanonical, point, found))
             found += point;
     }
-    auto combining = [&](char32_t point) { return classes_in(kCombining, point); };
     for (size_t start = 0, end; start < found.size(); start = end + 1) {  // marks in canonical order
-        for (end = start; end < found.size() && combining(found[end]); ++end) {}
+        for (end = start; end < found.size() && marks.combining(found[end]); ++end) {}
         std::stable_sort(found.begin() + start, found.begin() + end,
-                         [&](char32_t a, char32_t b) { return combining(a) < combining(b); });
+                         [&](char32_t a, char32_t b) { return marks.combining(a) < marks.combining(b); });
     }
     if (!composed) return found;
     std::u32string whole;
     size_t starter = std::u32string::npos;
     unsigned last = 0;  // the class of the character before, if it stays
     for (char32_t point : found) {
-        unsigned now = combining(point);
+        unsigned now = marks.combining(point);
         bool near = starter + 1 == whole.size();
         if (starter != std::u32string::npos && (near || last < now))
-            if (char32_t both = compose(whole[starter], point)) { whole[starter] = both; continue; }
+            if (char32_t both = marks.compose(whole[starter], point)) { whole[starter] = both; continue; }
         if (!now) starter = whole.size();
         last = now;
         whole += point;

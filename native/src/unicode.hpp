@@ -16,8 +16,16 @@ enum ClusterClass : unsigned {
 unsigned class_of(char32_t point);
 // Returns the bits of LetterClass.
 unsigned character_class(char32_t point);
+// What a normal form goes by: the canonical combining class of a mark, and the character that two make (or 0).
+struct MarkRules {
+    unsigned (*combining)(char32_t);
+    char32_t (*compose)(char32_t, char32_t);
+};
+// Those of tokenizers, whose Unicode is an older one than Python's.
+extern const MarkRules kTokenizerMarks;
 // Returns NFD, NFC, NFKD or NFKC.
-std::u32string normal_form(std::u32string_view text, bool compatible, bool composed);
+std::u32string normal_form(std::u32string_view text, bool compatible, bool composed,
+                           const MarkRules& marks = kTokenizerMarks);
 // Returns the end of the cluster of characters that starts here (Unicode Standard Annex 29).
 size_t cluster_end(std::u32string_view text, size_t start);
 // Returns the lower case of a character; İ has two letters.

@@ -10,6 +10,8 @@ namespace {
 
 struct Range { char32_t first, last; };
 struct FoldedRow { char32_t point, to[3]; };
+struct MarkRow { char32_t first, last; unsigned combining; };
+struct ComposedRow { char32_t first, second, composed; };
 
 #include "word_tables.inc"
 
@@ -27,6 +29,24 @@ template <size_t size> void append_folded(const FoldedRow (&rows)[size], char32_
     auto row = std::lower_bound(rows, rows + size, point, [](const FoldedRow& r, char32_t p) { return r.point < p; });
     if (row == rows + size || row->point != point) text += point;
     else text.append(row->to, std::find(row->to, std::end(row->to), U'\0'));
+}
+
+// Python's Unicode knows marks that the one of tokenizers does not.
+unsigned combining(char32_t point) {
+    auto row = std::lower_bound(std::begin(kNewerMarks), std::end(kNewerMarks), point,
+                                [](const MarkRow& r, char32_t p) { return r.last < p; });
+    bool newer = row != std::end(kNewerMarks) && row->first <= point;
+    return newer ? row->combining : kTokenizerMarks.combining(point);
+}
+
+char32_t compose(char32_t first, char32_t second) {
+    for (const ComposedRow& row : kNewerComposed)
+        if (row.first == first && row.second == second) return row.composed;
+    return kTokenizerMarks.compose(first, second);
+}
+
+std::u32string normal(std::u32string_view text, bool compatible, bool composed) {
+    return normal_form(text, compatible, composed, {combining, compose});
 }
 
 bool is_ascii(std::u32string_view text) {
@@ -144,16 +164,16 @@ std::u32string fold(std::u32string text) {
     drop_ignored(text);
     std::u32string known;
     for (char32_t point : text) append_folded(kNewer, point, known);
-    text = normal_form(known, true, true);
+    text = normal(known, true, true);
     text = replace_runs(text, [](char32_t c) { return is_in(kPolytonic, c); }, [](const std::u32string& letters) {
-        std::u32string found = normal_form(letters, false, false);
+        std::u32string found = normal(letters, false, false);
         remove_if(found, [](char32_t c) { return c == 0x345; });
         return found;
     });
-    text = normal_form(fold_case(text), true, true);
+    text = normal(fold_case(text), true, true);
     drop_ignored(text);
     text = replace_runs(text, [](char32_t c) { return is_in(kDecomposed, c); },
-                        [](const std::u32string& some) { return normal_form(some, false, false); });
+                        [](const std::u32string& some) { return normal(some, false, false); });
     remove_if(text, [](char32_t c) { return is_in(kAccents, c); });
     std::u32string alike;
     for (char32_t point : text) append_folded(kAlike, point, alike);

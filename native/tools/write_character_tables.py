@@ -11,6 +11,7 @@ from __future__ import annotations
 import base64
 import json
 import struct
+import unicodedata
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -95,9 +96,12 @@ def compositions(canonical: Mapping[int, str]) -> list[tuple[int, int, int]]:
 
 
 def combining_classes() -> dict[int, int]:
-    """Return code point -> a number that sorts marks as their canonical combining class does.
+    """Return code point -> the canonical combining class of each mark that the library knows.
 
     Two marks are put in the other order by NFD if the first one's class is the higher.
+
+    Raises:
+        ValueError: The library sorts marks in another order than Python's classes say.
     """
     swaps = NFD()
 
@@ -116,10 +120,14 @@ def combining_classes() -> dict[int, int]:
         known = at < len(ordered) and not swapped(ordered[at], mark)
         if not known:
             ordered.insert(at, mark)
-    return {
-        ord(m): _place(ordered, lambda other, m=m: swapped(m, other)) + 1  # type: ignore[misc]
-        for m in marks
-    }
+    places = {m: _place(ordered, lambda other, m=m: swapped(m, other)) for m in marks}  # type: ignore[misc]
+    classes = {m: unicodedata.combining(m) for m in marks}
+    pairs = sorted({(places[m], classes[m]) for m in marks})
+    if [number for number, _ in pairs] != list(range(len(ordered))) or pairs != sorted(
+        pairs, key=lambda pair: pair[1]
+    ):
+        raise ValueError("the tokenizers library and Python disagree about combining classes")
+    return {ord(m): number for m, number in classes.items()}
 
 
 def _place(ordered: list[str], before: Callable[[str], bool]) -> int:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 SOURCES = Path(__file__).parents[1] / "src"
 NAME = Path(__file__).name
 EVERY = [*range(0xD800), *range(0xE000, 0x110000)]
-NFKC = normalizers.NFKC()
+NFKC, NFC, NFD = normalizers.NFKC(), normalizers.NFC(), normalizers.NFD()
 COLUMNS = 100
 
 
@@ -60,6 +60,11 @@ def word_tables() -> str:
     parts.append(_rows("kFolded", "FoldedRow", (_folded(c, to) for c, to in folded.items())))
     newer = (c for c in EVERY if _nfkc(c) != NFKC.normalize_str(chr(c)))
     parts.append(_rows("kNewer", "FoldedRow", (_folded(c, _nfkc(c)) for c in newer)))
+    marks = [c for c in EVERY if unicodedata.combining(chr(c)) and _is_newer_mark(chr(c))]
+    parts.append(_rows("kNewerMarks", "MarkRow", _mark_rows(marks)))
+    pairs = [(_decomposition(c), c) for c in EVERY if _composes_newly(c)]
+    composed = (f"{{{a:#x},{b:#x},{c:#x}}}" for (a, b), c in pairs)
+    parts.append(_rows("kNewerComposed", "ComposedRow", composed))
     alike = sorted(words._ALIKE.items())
     parts.append(_rows("kAlike", "FoldedRow", (_folded(c, to) for c, to in alike)))
     for name in ("_LEADING", "_FOLLOWING", "_BEFORE"):
@@ -113,6 +118,41 @@ def expressions() -> str:
 def _nfkc(point: int) -> str:
     """Return the form of a character, which `normal_form` in C++ has of an older Unicode."""
     return unicodedata.normalize("NFKC", chr(point))
+
+
+def _is_newer_mark(mark: str) -> bool:
+    """Return whether `tokenizers` does not sort a mark, neither behind a low one nor before a high.
+
+    Marks that it decomposes do not occur in what it sorts.
+    """
+    lowest, highest = "\u0334", "\u0345"  # of the classes 1 and 240
+    sorts = NFD.normalize_str
+    moves = sorts(mark + lowest) == lowest + mark or sorts(highest + mark) == mark + highest
+    return mark not in (lowest, highest) and sorts(mark) == mark and not moves
+
+
+def _composes_newly(point: int) -> bool:
+    """Return whether Python composes a character of two, and `tokenizers` does not."""
+    parts = unicodedata.normalize("NFD", chr(point))
+    composed = unicodedata.normalize("NFC", parts)
+    return parts != chr(point) == composed != NFC.normalize_str(parts)
+
+
+def _decomposition(point: int) -> tuple[int, int]:
+    first, second = (int(part, 16) for part in unicodedata.decomposition(chr(point)).split())
+    return first, second
+
+
+def _mark_rows(marks: Iterable[int]) -> list[str]:
+    """Return first and last code point of neighbours of one combining class, and the class."""
+    rows: list[list[int]] = []
+    for mark in marks:
+        number = unicodedata.combining(chr(mark))
+        if rows and rows[-1][1:] == [mark - 1, number]:
+            rows[-1][1] = mark
+        else:
+            rows.append([mark, mark, number])
+    return [f"{{{first:#x},{last:#x},{number}}}" for first, last, number in rows]
 
 
 def _file(parts: Iterable[str]) -> str:

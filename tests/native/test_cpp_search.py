@@ -84,6 +84,11 @@ def test_words_are_those_of_python(
         program = bridge.make("minnow-search") / "minnow-search"
     texts = [f"a{c}b {c} x" for c in alone] + ["".join(every[i::500]) for i in range(500)]
     texts += ["می‌خوابند‌ها ماهی‌ها", "น้ํา แเเล เเเ", "東\n京 都 \r\n 府\tab", "\U00100000 \ue000"]
+    marks = [c for c in alone if unicodedata.combining(c)]
+    texts += [
+        f"a{text}b" for c in marks for text in (f"{c}\u1b6b\U00016ff0{c}", f"\u0345{c}\u0301")
+    ]
+    texts += [c + unicodedata.normalize("NFD", c) for c in alone]
     done = run(program, "--words", stdin=json.dumps(texts))
     assert done.returncode == 0, done.stderr
     found = [json.loads(line) for line in done.stdout.splitlines()]
