@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from minnow.model.tokenizer import TokenizedText
 from minnow.serve.errors import ApiError
 from minnow.serve.inputs import Rows, decode, texts_of
-from minnow.serve.schemas import EmbeddingsRequest, SimilarityRequest, TokenizeRequest
+from minnow.serve.requests import EmbeddingsRequest, SimilarityRequest, TokenizeRequest
 
 REQUESTS = (EmbeddingsRequest, SimilarityRequest, TokenizeRequest)
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from minnow.serve.schemas import ErrorAnswer
+from minnow.serve.answers import ErrorAnswer
 
 if TYPE_CHECKING:
     from pathlib import Path

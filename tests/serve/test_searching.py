@@ -15,7 +15,7 @@ from minnow import Reranker
 from minnow.datasets import Dataset
 from minnow.engines import EngineOptions
 from minnow.search import Index, index_paths, open_index, open_model
-from minnow.serve.schemas import SearchRequest
+from minnow.serve.requests import SearchRequest
 from minnow.serve.settings import Settings
 
 if TYPE_CHECKING:

@@ -8,20 +8,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 from msgspec import UNSET, UnsetType
 
+from minnow.serve.answers import (
+    SimilarityAnswer,
+    SimpleToken,
+    TokenizeAnswer,
+    TokenizedInput,
+    to_json,
+)
 from minnow.serve.errors import too_many
 from minnow.serve.handlers import json_response, model_and_prompt, truncates
 from minnow.serve.inputs import Rows, check_count, decode, questions, texts_of, tokenized, tokens_of
 from minnow.serve.models import ServedEmbedder
-from minnow.serve.schemas import (
-    SentencesParameters,
-    SimilarityAnswer,
-    SimilarityRequest,
-    SimpleToken,
-    TokenizeAnswer,
-    TokenizedInput,
-    TokenizeRequest,
-    to_json,
-)
+from minnow.serve.requests import SentencesParameters, SimilarityRequest, TokenizeRequest
 from minnow.vectors import Similarity, similarity
 
 if TYPE_CHECKING:

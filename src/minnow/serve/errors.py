@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
 
-from minnow.serve.schemas import ErrorAnswer, ErrorDetail, to_json
+from minnow.serve.answers import ErrorAnswer, ErrorDetail, to_json
 
 JSON = "application/json"
 

@@ -12,10 +12,25 @@ from starlette.responses import Response
 
 from minnow.errors import IndexFileError, InputError, OutputError
 from minnow.serve import metrics
+from minnow.serve.answers import (
+    Embedding,
+    EmbeddingsAnswer,
+    HealthAnswer,
+    ModelsAnswer,
+    SearchAnswer,
+    to_json,
+)
 from minnow.serve.errors import JSON, bad_request, unavailable
 from minnow.serve.inputs import Rows, decode, questions, rows_of
 from minnow.serve.models import ServedEmbedder, ServedModel, ServedReranker
 from minnow.serve.page import page
+from minnow.serve.requests import (
+    DocumentsRequest,
+    EmbeddingsRequest,
+    SearchRequest,
+    TextsRequest,
+    VectorsRequest,
+)
 from minnow.serve.reranking import (
     answer_documents,
     answer_hit,
@@ -26,19 +41,6 @@ from minnow.serve.reranking import (
     ranked_hits,
     texts_of_documents,
 )
-from minnow.serve.schemas import (
-    DocumentsRequest,
-    Embedding,
-    EmbeddingsAnswer,
-    EmbeddingsRequest,
-    HealthAnswer,
-    ModelsAnswer,
-    SearchAnswer,
-    SearchRequest,
-    TextsRequest,
-    VectorsRequest,
-    to_json,
-)
 from minnow.vectors import normalize
 
 if TYPE_CHECKING:
@@ -46,7 +48,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from minnow.serve.schemas import RoleRequest
+    from minnow.serve.requests import RoleRequest
     from minnow.serve.service import Service
 
     Floats = NDArray[np.float32]

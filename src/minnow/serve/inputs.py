@@ -13,14 +13,15 @@ from msgspec import UNSET
 from minnow.characters import replace_json_halves
 from minnow.errors import InputError
 from minnow.model.tokenizer import TokenizedText
+from minnow.serve.answers import Usage
 from minnow.serve.errors import bad_request, too_many
-from minnow.serve.schemas import MAX_TOKEN_ID, Usage
+from minnow.serve.requests import MAX_TOKEN_ID
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from minnow.serve.models import ServedEmbedder
-    from minnow.serve.schemas import Request
+    from minnow.serve.requests import Request
 
     Asked = TypeVar("Asked", bound=Request)
     Decoded = TypeVar("Decoded")

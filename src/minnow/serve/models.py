@@ -17,8 +17,8 @@ from minnow.errors import BatchSizeError, InputError, ServeError
 from minnow.options import check_options
 from minnow.reranker import Reranker
 from minnow.resources import release_memory
+from minnow.serve.answers import Model
 from minnow.serve.errors import bad_request, too_large, unknown_model
-from minnow.serve.schemas import Model
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

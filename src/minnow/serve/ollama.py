@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from msgspec import UNSET, UnsetType
 
+from minnow.serve.answers import ResponseBody, Truncated, to_json
 from minnow.serve.handlers import json_response, model_and_prompt, respond, shortened
 from minnow.serve.inputs import Rows, decode, texts_of, tokenized
 from minnow.serve.models import ServedEmbedder
-from minnow.serve.schemas import ResponseBody, Truncated, VectorsRequest, to_json
+from minnow.serve.requests import VectorsRequest
 from minnow.vectors import normalize
 
 if TYPE_CHECKING:

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from minnow.serve.answers import ErrorAnswer
 from minnow.serve.errors import JSON
 from minnow.serve.handlers import IGNORED, TRUNCATED
-from minnow.serve.schemas import MAX_TOKEN_ID, EmbeddingsRequest, ErrorAnswer
+from minnow.serve.requests import MAX_TOKEN_ID, EmbeddingsRequest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

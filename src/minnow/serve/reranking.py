@@ -13,11 +13,8 @@ from minnow.indexfile.reranking import check_candidates
 from minnow.model.spec import ScoreActivation
 from minnow.scores import activate
 from minnow.search.hits import reordered
-from minnow.serve.errors import bad_request
-from minnow.serve.inputs import Rows, check_count
-from minnow.serve.schemas import (
+from minnow.serve.answers import (
     ApiVersion,
-    DocumentObject,
     Rank,
     RankingAnswer,
     RankingMeta,
@@ -25,6 +22,9 @@ from minnow.serve.schemas import (
     RankingTokens,
     SearchHit,
 )
+from minnow.serve.errors import bad_request
+from minnow.serve.inputs import Rows, check_count
+from minnow.serve.requests import DocumentObject
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from minnow.search import Hit
     from minnow.serve.models import ServedReranker
-    from minnow.serve.schemas import DocumentsRequest, SearchRequest, TextsRequest
+    from minnow.serve.requests import DocumentsRequest, SearchRequest, TextsRequest
 
     Floats = NDArray[np.float32]
 

@@ -9,25 +9,27 @@ from typing import TYPE_CHECKING, Any
 from starlette.responses import Response
 
 from minnow.serve import comparing, handlers, ollama, tei
-from minnow.serve.errors import JSON
-from minnow.serve.page import HTML
-from minnow.serve.schemas import (
-    DocumentsRequest,
+from minnow.serve.answers import (
     EmbeddingsAnswer,
-    EmbeddingsRequest,
     HealthAnswer,
     Model,
     ModelsAnswer,
     Rank,
     RankingAnswer,
-    Request,
     SearchAnswer,
-    SearchRequest,
     SimilarityAnswer,
-    SimilarityRequest,
     SimpleToken,
-    TextsRequest,
     TokenizeAnswer,
+)
+from minnow.serve.errors import JSON
+from minnow.serve.page import HTML
+from minnow.serve.requests import (
+    DocumentsRequest,
+    EmbeddingsRequest,
+    Request,
+    SearchRequest,
+    SimilarityRequest,
+    TextsRequest,
     TokenizeRequest,
 )
 

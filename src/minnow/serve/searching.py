@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from minnow.search import Hit
     from minnow.serve.inputs import Rows
     from minnow.serve.models import ServedModel
-    from minnow.serve.schemas import SearchRequest
+    from minnow.serve.requests import SearchRequest
 
     Floats = NDArray[np.float32]
     Embed = Callable[[ServedEmbedder, Rows], Awaitable[Floats]]

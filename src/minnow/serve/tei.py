@@ -14,18 +14,17 @@ from msgspec import Meta
 
 from minnow.engines.base import TOKENS_PER_BATCH
 from minnow.errors import InputError
+from minnow.serve.answers import ResponseBody, to_json
 from minnow.serve.errors import bad_request, too_many
 from minnow.serve.handlers import json_response, model_and_prompt, respond, shortened, truncates
 from minnow.serve.inputs import Rows, decode, texts_of, tokenized
-from minnow.serve.schemas import (
+from minnow.serve.requests import (
     OneModel,
-    ResponseBody,
     RoleRequest,
     TextOrTexts,
     Truncate,
     TruncationDirection,
     VectorsRequest,
-    to_json,
 )
 from minnow.vectors import normalize
 
