@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from minnow.model import network as net
-from minnow.model import settings
+from minnow.model.config_values import CONV, WINDOW
 from minnow.model.network import Network
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def modernbert_network(spec: EncoderSpec) -> Network:
             head_size,
             scale=head_size**-0.5,
             rotary=net.Rotary(head_size, **given["rotary"][kind]),
-            window=given["window"] if kind == settings.WINDOW else None,
+            window=given["window"] if kind == WINDOW else None,
             bias=given["attention_bias"],
             output_bias=given["attention_bias"],
         )
@@ -162,7 +162,7 @@ def qwen3_network(spec: EncoderSpec) -> Network:
             scale=given["scale"],
             group=given["group"],
             rotary=net.Rotary(size, **given["rotary"][kind]),
-            window=given["window"] if kind == settings.WINDOW else None,
+            window=given["window"] if kind == WINDOW else None,
             bias=bias,
             output_bias=bias,
             causal=given["causal"],
@@ -225,7 +225,7 @@ def embedding_gemma2_network(spec: EncoderSpec) -> Network:
             scale=1.0,
             group=group,
             rotary=net.Rotary(size, **given["rotary"][kind]),
-            window=given["window"] if kind == settings.WINDOW else None,
+            window=given["window"] if kind == WINDOW else None,
             bias=bias,
             output_bias=bias,
             norm=norm,
@@ -278,7 +278,7 @@ def lfm2_network(spec: EncoderSpec) -> Network:
     def block(block: net.Block, kind: str) -> net.Block:
         return replace(
             block,
-            attention=convolving if kind == settings.CONV else block.attention,
+            attention=convolving if kind == CONV else block.attention,
             feed_forward=replace(block.feed_forward, width=given["units"]),
         )
 

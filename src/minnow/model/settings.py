@@ -9,12 +9,23 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from minnow.errors import UnsupportedModelError
+from minnow.model.config_values import (
+    CONV,
+    FULL,
+    WINDOW,
+    check_code,
+    check_positive,
+    read_flat_rotary,
+    read_group,
+    read_head_size,
+    read_integer,
+    read_layer_types,
+    read_nested_rotations,
+    read_rotary,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
-FULL, WINDOW, CONV = "full_attention", "sliding_attention", "conv"
-"""Kinds of layers, as `transformers` calls them."""
+    from collections.abc import Mapping
 
 
 def read_modernbert(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -23,9 +34,9 @@ def read_modernbert(config: Mapping[str, Any]) -> dict[str, Any]:
     Files of older releases say `global_attn_every_n_layers`, `global_rope_theta` and
     `local_rope_theta`, others `layer_types` and `rope_parameters` for each kind of layer.
     """
-    step = _integer(config, "global_attn_every_n_layers", 3)
-    kinds = _layer_types(config, lambda i: i % step != 0)
-    nested = _nested_rotations(config)
+    step = read_integer(config, "global_attn_every_n_layers", 3)
+    kinds = read_layer_types(config, lambda i: i % step != 0)
+    nested = read_nested_rotations(config)
     scaling = config.get("rope_scaling") or {}
     thetas = {
         FULL: config.get("global_rope_theta", 160_000.0),
@@ -33,9 +44,11 @@ def read_modernbert(config: Mapping[str, Any]) -> dict[str, Any]:
     }
     return {
         "layer_types": kinds,
-        "window": _integer(config, "sliding_window", _integer(config, "local_attention", 128) // 2),
+        "window": read_integer(
+            config, "sliding_window", read_integer(config, "local_attention", 128) // 2
+        ),
         "rotary": {
-            kind: _rotary({**(nested.get(kind) or {}), **scaling}, theta)
+            kind: read_rotary({**(nested.get(kind) or {}), **scaling}, theta)
             for kind, theta in thetas.items()
         },
         **{key: bool(config.get(key)) for key in ("attention_bias", "mlp_bias", "norm_bias")},
@@ -45,8 +58,8 @@ def read_modernbert(config: Mapping[str, Any]) -> dict[str, Any]:
 def read_nomic(config: Mapping[str, Any]) -> dict[str, Any]:
     """Read a NomicBERT's rotations, as `transformers` writes them: gated, without biases."""
     return {
-        "rotary": _flat_rotary(config, 1000.0),
-        "head_size": _head_size(config),
+        "rotary": read_flat_rotary(config, 1000.0),
+        "head_size": read_head_size(config),
         "gated": True,
         "bias": False,
         "inner_bias": False,
@@ -65,12 +78,15 @@ def read_published_nomic(config: Mapping[str, Any]) -> dict[str, Any]:
 
     Source: nomic-ai/contrastors, `modeling_hf_nomic_bert.py`.
     """
-    _check_code(config, _NOMIC_CODE)
+    check_code(config, _NOMIC_CODE)
     units, gated = config["n_inner"], config["activation_function"] != "gelu"
     if gated:
         units = -(-units // _NOMIC_UNITS) * _NOMIC_UNITS
     return {
-        "rotary": {"theta": _positive("rotary_emb_base", config["rotary_emb_base"]), "factor": 1.0},
+        "rotary": {
+            "theta": check_positive("rotary_emb_base", config["rotary_emb_base"]),
+            "factor": 1.0,
+        },
         "head_size": config["n_embd"] // config["n_head"],
         "gated": gated,
         "bias": bool(config["qkv_proj_bias"]),
@@ -92,17 +108,17 @@ def read_gte(config: Mapping[str, Any]) -> dict[str, Any]:
     Source: Alibaba-NLP/new-impl, as text-embeddings-inference repeats it (`models/gte.rs`);
     Su Jianlin, https://kexue.fm/archives/9706, equation 6.
     """
-    _check_code(config, _GTE_CODE)
+    check_code(config, _GTE_CODE)
     head_size = config["hidden_size"] // config["num_attention_heads"]
     scaling = config.get("rope_scaling") or {}
     default = 10_000.0 if config.get("model_type") == "new" else 160_000.0
     if scaling.get("type", scaling.get("rope_type")) != "ntk":
-        return {"rotary": _flat_rotary(config, default)}
+        return {"rotary": read_flat_rotary(config, default)}
     foreign = [key for key, value in scaling.items() if key not in ("type", "rope_type", "factor")]
     if [key for key in foreign if scaling[key] is not None]:
         raise UnsupportedModelError(f"minnow does not compute {', '.join(foreign)} in rope_scaling")
-    theta = _positive("rope_theta", config.get("rope_theta", default))
-    factor = _positive("factor", scaling.get("factor"))
+    theta = check_positive("rope_theta", config.get("rope_theta", default))
+    factor = check_positive("factor", scaling.get("factor"))
     if factor <= 1:
         return {"rotary": {"theta": theta, "factor": 1.0}}
     return {"rotary": {"theta": theta * factor, "factor": factor ** (2 / head_size)}}
@@ -113,11 +129,11 @@ _EUROBERT_CODE = {"modeling_eurobert.EuroBertModel"}
 
 def read_eurobert(config: Mapping[str, Any]) -> dict[str, Any]:
     """Read an EuroBERT's heads, rotations and biases."""
-    _check_code(config, _EUROBERT_CODE)
+    check_code(config, _EUROBERT_CODE)
     return {
-        "rotary": _flat_rotary(config, 10_000.0),
-        "head_size": _head_size(config),
-        "group": _group(config),
+        "rotary": read_flat_rotary(config, 10_000.0),
+        "head_size": read_head_size(config),
+        "group": read_group(config),
         **{key: bool(config.get(key)) for key in ("attention_bias", "mlp_bias")},
     }
 
@@ -126,17 +142,17 @@ def read_qwen3(config: Mapping[str, Any]) -> dict[str, Any]:
     """Read a Qwen3's heads, rotations and windows; a window counts the token itself."""
     first = config.get("max_window_layers", 28)
     slides = bool(config.get("use_sliding_window")) and config.get("sliding_window") is not None
-    kinds = _layer_types(config, lambda i: slides and i >= first)
+    kinds = read_layer_types(config, lambda i: slides and i >= first)
     if WINDOW in kinds and not slides:
         raise UnsupportedModelError(f"layer_types has {WINDOW}, but use_sliding_window is not set")
-    size, rotary = _head_size(config), _flat_rotary(config, 10_000.0)
+    size, rotary = read_head_size(config), read_flat_rotary(config, 10_000.0)
     return {
         "layer_types": kinds,
-        "window": _integer(config, "sliding_window", 4096) - 1 if slides else None,
+        "window": read_integer(config, "sliding_window", 4096) - 1 if slides else None,
         "rotary": {FULL: rotary, WINDOW: rotary},
         "head_size": size,
         "scale": size**-0.5,
-        "group": _group(config),
+        "group": read_group(config),
         "attention_bias": bool(config.get("attention_bias")),
         "causal": True,
     }
@@ -151,21 +167,21 @@ def read_gemma3(config: Mapping[str, Any]) -> dict[str, Any]:
     Files of older releases say `sliding_window_pattern`, `rope_theta` and `rope_local_base_freq`,
     others `layer_types` and `rope_parameters` for each kind of layer.
     """
-    step = _integer(config, "sliding_window_pattern", 6)
+    step = read_integer(config, "sliding_window_pattern", 6)
     both = bool(config.get("use_bidirectional_attention"))
-    width, nested = _integer(config, "sliding_window", 4096), _nested_rotations(config)
+    width, nested = read_integer(config, "sliding_window", 4096), read_nested_rotations(config)
     full = {**(nested.get(FULL) or {}), **(config.get("rope_scaling") or {})}
     local = config.get("rope_local_base_freq", 10_000.0)
     return {
-        "layer_types": _layer_types(config, lambda i: (i + 1) % step != 0),
+        "layer_types": read_layer_types(config, lambda i: (i + 1) % step != 0),
         "window": width // 2 if both else width - 1,
         "rotary": {
-            FULL: _rotary(full, config.get("rope_theta", 1_000_000.0)),
-            WINDOW: _rotary(nested.get(WINDOW) or {}, local),
+            FULL: read_rotary(full, config.get("rope_theta", 1_000_000.0)),
+            WINDOW: read_rotary(nested.get(WINDOW) or {}, local),
         },
-        "head_size": _head_size(config),
-        "scale": _positive("query_pre_attn_scalar", config["query_pre_attn_scalar"]) ** -0.5,
-        "group": _group(config),
+        "head_size": read_head_size(config),
+        "scale": check_positive("query_pre_attn_scalar", config["query_pre_attn_scalar"]) ** -0.5,
+        "group": read_group(config),
         "attention_bias": bool(config.get("attention_bias")),
         "causal": not both,
     }
@@ -180,11 +196,11 @@ def read_embedding_gemma2(config: Mapping[str, Any]) -> dict[str, Any]:
     `per_layer_config` has what a layer's heads have otherwise than the file says for all. In files
     without it, those of layers that see all tokens have `global_head_dim` numbers each.
     """
-    step = _integer(config, "sliding_window_pattern", 6)
-    kinds = [*_layer_types(config, lambda i: (i + 1) % step != 0)[:-1], FULL]
+    step = read_integer(config, "sliding_window_pattern", 6)
+    kinds = [*read_layer_types(config, lambda i: (i + 1) % step != 0)[:-1], FULL]
     wide = {
-        "head_dim": _integer(config, "global_head_dim", 512),
-        "num_key_value_heads": _integer(config, "num_global_key_value_heads", 1),
+        "head_dim": read_integer(config, "global_head_dim", 512),
+        "num_key_value_heads": read_integer(config, "num_global_key_value_heads", 1),
     }
     stated = config.get("per_layer_config")
     if stated is None:
@@ -193,19 +209,19 @@ def read_embedding_gemma2(config: Mapping[str, Any]) -> dict[str, Any]:
     if unknown:
         raise UnsupportedModelError(f"minnow does not compute per_layer_config of {unknown}")
     layers = [{**config, **stated.get(str(i), {})} for i in range(len(kinds))]
-    nested = _nested_rotations(config)
+    nested = read_nested_rotations(config)
     return {
-        "states": _integer(config, "hidden_size", 512),
+        "states": read_integer(config, "hidden_size", 512),
         "layer_types": kinds,
-        "window": _integer(config, "sliding_window", 512),
+        "window": read_integer(config, "sliding_window", 512),
         "rotary": {
-            FULL: _rotary(nested.get(FULL) or {}, 1_000_000.0),
-            WINDOW: _rotary(nested.get(WINDOW) or {}, 10_000.0),
+            FULL: read_rotary(nested.get(FULL) or {}, 1_000_000.0),
+            WINDOW: read_rotary(nested.get(WINDOW) or {}, 10_000.0),
         },
-        "head_sizes": [_head_size(layer) for layer in layers],
-        "groups": [_group(layer) for layer in layers],
+        "head_sizes": [read_head_size(layer) for layer in layers],
+        "groups": [read_group(layer) for layer in layers],
         "attention_bias": bool(config.get("attention_bias")),
-        "words_width": _integer(config, "hidden_size_per_layer_input", 512),
+        "words_width": read_integer(config, "hidden_size_per_layer_input", 512),
     }
 
 
@@ -217,7 +233,7 @@ def read_lfm2(config: Mapping[str, Any]) -> dict[str, Any]:
 
     `auto_map` names the code of the embedding models, in which tokens see those behind them too.
     """
-    _check_code(config, _LFM2_CODE)
+    check_code(config, _LFM2_CODE)
     both = "AutoModel" in (config.get("auto_map") or {})
     named = [str(config.get("auto_map") or ""), *map(str, config.get("architectures") or ())]
     if not both and any("Bidirectional" in name for name in named):
@@ -232,22 +248,22 @@ def read_lfm2(config: Mapping[str, Any]) -> dict[str, Any]:
         raise UnsupportedModelError(
             f"layer_types should be {layers} of {FULL} and {CONV}, not {kinds!r}"
         )
-    units = _integer(config, "block_ff_dim", config["intermediate_size"])
+    units = read_integer(config, "block_ff_dim", config["intermediate_size"])
     if config.get("block_auto_adjust_ff_dim", True):
         units = int(2 * units / 3)
         by = config.get("block_ffn_dim_multiplier", 1.0)
-        step = _integer(config, "block_multiple_of", 256)
+        step = read_integer(config, "block_multiple_of", 256)
         if by is not None:
-            units = step * -(-int(_positive("block_ffn_dim_multiplier", by) * units) // step)
-    size, rotary = _head_size(config), _flat_rotary(config, 1_000_000.0)
-    taps = _integer(config, "conv_L_cache", 3)
+            units = step * -(-int(check_positive("block_ffn_dim_multiplier", by) * units) // step)
+    size, rotary = read_head_size(config), read_flat_rotary(config, 1_000_000.0)
+    taps = read_integer(config, "conv_L_cache", 3)
     return {
         "layer_types": list(kinds),
         "window": None,
         "rotary": {FULL: rotary, CONV: rotary},
         "head_size": size,
         "scale": size**-0.5,
-        "group": _group(config),
+        "group": read_group(config),
         "attention_bias": False,
         "causal": not both,
         "units": units,
@@ -258,26 +274,26 @@ def read_lfm2(config: Mapping[str, Any]) -> dict[str, Any]:
 
 def read_electra(config: Mapping[str, Any]) -> dict[str, Any]:
     """Read the width of an ELECTRA's tables, where it is another than that of its states."""
-    width = _integer(config, "embedding_size", 128)
+    width = read_integer(config, "embedding_size", 128)
     return {"table_width": None if width == config["hidden_size"] else width}
 
 
 def read_albert(config: Mapping[str, Any]) -> dict[str, Any]:
     """Read the width of an ALBERT's tables; a matrix projects them to the states, always."""
-    return {"table_width": _integer(config, "embedding_size", 128)}
+    return {"table_width": read_integer(config, "embedding_size", 128)}
 
 
 def read_t5(config: Mapping[str, Any]) -> dict[str, Any]:
     """Read a T5's heads, gates and buckets of distances."""
-    buckets = _integer(config, "relative_attention_num_buckets", 32)
-    distance = _integer(config, "relative_attention_max_distance", 128)
+    buckets = read_integer(config, "relative_attention_num_buckets", 32)
+    distance = read_integer(config, "relative_attention_max_distance", 128)
     if buckets % 4 or distance <= buckets // 4:
         raise UnsupportedModelError(
             f"relative_attention_num_buckets, {buckets}, should be a multiple of 4, and less than "
             f"four times relative_attention_max_distance, {distance}"
         )
     return {
-        "head_size": _integer(config, "d_kv", 64),
+        "head_size": read_integer(config, "d_kv", 64),
         "gated": config["feed_forward_proj"].startswith("gated-"),
         "buckets": buckets,
         "distance": distance,
@@ -293,7 +309,7 @@ def read_jina_bert(config: Mapping[str, Any]) -> dict[str, Any]:
     Source: jinaai/jina-bert-implementation, as text-embeddings-inference repeats it
     (`models/jina.rs`).
     """
-    _check_code(config, _JINA_CODE)
+    check_code(config, _JINA_CODE)
     if "qk-post-norm" in str(config.get("auto_map")):
         raise UnsupportedModelError("minnow does not compute norms of queries and keys")
     return {}
@@ -301,7 +317,7 @@ def read_jina_bert(config: Mapping[str, Any]) -> dict[str, Any]:
 
 def read_jina_v3(config: Mapping[str, Any]) -> dict[str, Any]:
     """Read the rotations of a JinaEmbeddingsV3."""
-    return {"rotary": _flat_rotary(config, 20_000.0), "gated": False, "inner_bias": True}
+    return {"rotary": read_flat_rotary(config, 20_000.0), "gated": False, "inner_bias": True}
 
 
 def read_deberta(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -341,93 +357,3 @@ def read_deberta(config: Mapping[str, Any]) -> dict[str, Any]:
         "norm": "layer_norm" in norm,
         "positions": bool(config.get("position_biased_input", True)),
     }
-
-
-def _check_code(config: Mapping[str, Any], known: set[str]) -> None:
-    """Refuse a repository's own code, which is not run, unless it is one that a row describes."""
-    classes = config.get("auto_map") or {}
-    code = str(classes.get("AutoModel", "") if isinstance(classes, dict) else classes)
-    if code and code.rsplit("--", 1)[-1] not in known:
-        raise UnsupportedModelError(
-            f"auto_map names code of its own, {code}; minnow describes {', '.join(sorted(known))}"
-        )
-
-
-def _layer_types(config: Mapping[str, Any], has_window: Callable[[int], bool]) -> list[str]:
-    """Read the kind of each layer; where the file does not say it, a layer's number does."""
-    layers = config["num_hidden_layers"]
-    kinds = config.get("layer_types") or [WINDOW if has_window(i) else FULL for i in range(layers)]
-    if len(kinds) != layers or not set(kinds) <= {FULL, WINDOW}:
-        raise UnsupportedModelError(
-            f"layer_types should be {layers} of {FULL} and {WINDOW}, not {kinds!r}"
-        )
-    return list(kinds)
-
-
-def _nested_rotations(config: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Read the rotations of each kind of layer, where the file has them."""
-    nested = config.get("rope_parameters") or {}
-    if not set(nested) <= {FULL, WINDOW}:
-        raise UnsupportedModelError(
-            f"rope_parameters should hold {FULL} and {WINDOW}, not {', '.join(nested)}"
-        )
-    found: Mapping[str, Any] = nested
-    return found
-
-
-def _group(config: Mapping[str, Any]) -> int:
-    """Read how many heads of queries share one of keys."""
-    heads = config["num_attention_heads"]
-    keys = config.get("num_key_value_heads")
-    keys = heads if keys is None else _integer(config, "num_key_value_heads", heads)
-    if heads % keys:
-        raise UnsupportedModelError(f"num_key_value_heads, {keys}, does not divide {heads}")
-    return int(heads // keys)
-
-
-def _head_size(config: Mapping[str, Any]) -> int:
-    width, heads = config["hidden_size"], config["num_attention_heads"]
-    size = config.get("head_dim")
-    size = width // heads if size is None else _integer(config, "head_dim", 1)
-    if size % 2:
-        raise UnsupportedModelError(f"a head of {size} numbers has no pairs to rotate")
-    return size
-
-
-def _flat_rotary(config: Mapping[str, Any], theta: float) -> dict[str, float]:
-    """Read rotations that all layers share; `rope_scaling` is the older name, and comes first."""
-    given = config.get("rope_scaling") or config.get("rope_parameters") or {}
-    partial = config.get("partial_rotary_factor")
-    if partial is not None:
-        given = {"partial_rotary_factor": partial, **given}
-    return _rotary(given, config.get("rope_theta", theta))
-
-
-def _integer(config: Mapping[str, Any], key: str, default: int) -> int:
-    value = config.get(key, default)
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise UnsupportedModelError(f"{key} should be a positive integer, not {value!r}")
-    return value
-
-
-_ROTARY_KEYS = {"rope_type", "type", "rope_theta", "factor", "partial_rotary_factor"}
-
-
-def _rotary(parameters: Mapping[str, Any], theta: object) -> dict[str, float]:
-    """Read rotations in the form of `transformers`: plain, or with angles divided by a factor."""
-    kind = parameters.get("rope_type", parameters.get("type", "default"))
-    theta = parameters.get("rope_theta", theta)
-    factor = parameters.get("factor", 1.0) if kind == "linear" else 1.0
-    faults = [f"rope_type {kind!r}"] if kind not in ("default", "linear") else []
-    faults += [f"{key} in rope_parameters" for key in parameters if key not in _ROTARY_KEYS]
-    if parameters.get("partial_rotary_factor", 1.0) != 1.0:
-        faults.append("rotations of a part of a head (partial_rotary_factor)")
-    if faults:
-        raise UnsupportedModelError(f"minnow does not compute {', '.join(faults)}")
-    return {"theta": _positive("rope_theta", theta), "factor": _positive("factor", factor)}
-
-
-def _positive(key: str, value: object) -> float:
-    if not isinstance(value, (int, float)) or isinstance(value, bool) or not value > 0:
-        raise UnsupportedModelError(f"{key} should be a positive number, not {value!r}")
-    return float(value)
