@@ -9,13 +9,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from minnow.convert.rounding import SecondMoment, round_weight
+from minnow.convert.rounding import SecondMoment, round_matrix
 from minnow.recipe import Grid
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 pytestmark = pytest.mark.extra("convert")
+
+
+def round_weight(
+    matrix: NDArray[np.float32], grid: Grid, second: SecondMoment | None = None
+) -> NDArray[np.float32]:
+    return round_matrix(matrix, grid, second).values()
 
 
 def weight(rows: int = 24, columns: int = 64, seed: int = 0) -> NDArray[np.float32]:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from minnow.engines.base import TokenBatch
 from minnow.graph.encoder import build_graph
-from minnow.graph.packed import TABLE_BITS, PackedTable, pack_table
+from minnow.graph.packed import PLANES, PackedTable, pack_table
 from minnow.model.original import read_original
 from minnow.model.source import resolve
 
@@ -28,7 +28,7 @@ def table(rows: int = 40, width: int = 32, seed: int = 0) -> NDArray[np.float32]
     return (random.standard_normal((rows, width)) * spread).astype(np.float32)
 
 
-@pytest.mark.parametrize("bits", TABLE_BITS)
+@pytest.mark.parametrize("bits", PLANES)
 @pytest.mark.parametrize("group", [0, 8])
 def test_no_number_is_further_off_than_a_step(bits: int, group: int) -> None:
     numbers = table()
@@ -42,12 +42,12 @@ def test_no_number_is_further_off_than_a_step(bits: int, group: int) -> None:
 def test_a_bit_more_is_nearer_by_half(group: int) -> None:
     numbers = table(400)
     errors = [float(((pack_table(numbers, b, group).unpack() - numbers) ** 2).mean())
-              for b in TABLE_BITS]  # fmt: skip
+              for b in PLANES]  # fmt: skip
     assert errors == sorted(errors)
     assert errors[-1] > 1000 * errors[0]
 
 
-@pytest.mark.parametrize("bits", TABLE_BITS)
+@pytest.mark.parametrize("bits", PLANES)
 def test_it_takes_the_bits_that_it_says(bits: int) -> None:
     packed = pack_table(table(), bits, 8)
     stored = sum(plane.nbytes for _, plane in packed.planes)
@@ -56,7 +56,7 @@ def test_it_takes_the_bits_that_it_says(bits: int) -> None:
 
 
 @given(
-    bits=st.sampled_from(TABLE_BITS),
+    bits=st.sampled_from(list(PLANES)),
     group=st.sampled_from([0, 8, 16]),
     seed=st.integers(0, 1000),
     magnitude=st.sampled_from([0.0, 1e-30, 1.0, 1e30]),
@@ -116,7 +116,7 @@ class TestInTheGraph:
         return read_original(resolve(str(write_model(tmp_path_factory.mktemp("m") / "model"))))
 
     @pytest.mark.extra("convert")
-    @pytest.mark.parametrize("bits", TABLE_BITS)
+    @pytest.mark.parametrize("bits", PLANES)
     @pytest.mark.parametrize("group", [0, 16])
     @pytest.mark.parametrize("turned", [False, True])
     def test_mnn_unpacks_it(

@@ -5,10 +5,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from minnow.model.prompts import KNOWN_PROMPTS, KnownPrompts, known_prompts
+from minnow.model.prompts import KNOWN_PROMPTS, KnownPrompts, identify
+from minnow.model.source import ModelSource
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
 PASSAGE_SEARCH = "Represent this sentence for searching relevant passages: "
 PASSAGE_SEARCH_ZH = "为这个句子生成表示以用于检索相关文章："
@@ -34,11 +36,13 @@ EXPECTED = {
 }
 
 
+def on_the_hub(model_id: str, folder: Path) -> ModelSource:
+    return ModelSource(model_id, "hub", folder, None, model_id)
+
+
 @pytest.mark.parametrize(("model_id", "prompts"), EXPECTED.items())
 def test_a_known_model_has_its_authors_prompts(model_id: str, prompts: tuple[str, str]) -> None:
-    known = known_prompts(model_id)
-
-    assert known is not None
+    known = KNOWN_PROMPTS[model_id]
     assert (known.query, known.document) == prompts
 
 
@@ -48,8 +52,10 @@ def test_the_table_has_no_row_that_is_not_expected_here() -> None:
 
 @pytest.mark.parametrize("model_id", EXPECTED)
 @pytest.mark.parametrize("change", [str.lower, str.upper, str.swapcase])
-def test_case_does_not_matter(model_id: str, change: Callable[[str], str]) -> None:
-    assert known_prompts(change(model_id)) == KNOWN_PROMPTS[model_id]
+def test_case_does_not_matter(model_id: str, change: Callable[[str], str], tmp_path: Path) -> None:
+    identity = identify(on_the_hub(change(model_id), tmp_path))
+    assert identity is not None
+    assert (identity.model_id, identity.certain) == (model_id, True)
 
 
 @pytest.mark.parametrize(
@@ -70,8 +76,9 @@ def test_case_does_not_matter(model_id: str, change: Callable[[str], str]) -> No
         "avsolatorio/GIST-small-Embedding-v0",
     ],
 )
-def test_any_other_id_has_none(model_id: str) -> None:
-    assert known_prompts(model_id) is None
+def test_no_other_id_is_taken_for_one_of_them(model_id: str, tmp_path: Path) -> None:
+    identity = identify(on_the_hub(model_id, tmp_path))
+    assert identity is None or not identity.certain
 
 
 @pytest.mark.parametrize("row", KNOWN_PROMPTS.values())

@@ -130,11 +130,6 @@ def round_matrix(weight: Floats, grid: Grid, moment: SecondMoment | None = None)
     return RoundedMatrix(codes.astype(np.uint8), blocks, size)
 
 
-def round_weight(weight: Floats, grid: Grid, moment: SecondMoment | None = None) -> Floats:
-    """Return the values of a rounded matrix, float32 of its shape; see `round_matrix`."""
-    return round_matrix(weight, grid, moment).values()
-
-
 def _joined(parts: Iterable[_Blocks]) -> _Blocks:
     found = list(parts)
     low, step = (np.concatenate([getattr(p, name) for p in found]) for name in ("low", "step"))

@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from minnow.graph.nodes import Nodes
 
 PLANES = {8: (8,), 7: (4, 2, 1), 6: (4, 2), 5: (4, 1), 4: (4,), 3: (2, 1), 2: (2,)}
-TABLE_BITS = tuple(PLANES)
 _BYTE = 128  # subtracted from a byte to store it as int8
 _SCALES = 255
 _ROWS_AT_ONCE = 256  # few enough to stay in a processor's cache

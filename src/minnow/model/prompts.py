@@ -94,20 +94,6 @@ KNOWN_PROMPTS: Mapping[str, KnownPrompts] = MappingProxyType(
 )
 """One row per model, under its id as the owner spells it."""
 
-_BY_FOLDED_ID = {model_id.casefold(): row for model_id, row in KNOWN_PROMPTS.items()}
-
-
-def known_prompts(model_id: str) -> KnownPrompts | None:
-    """Look up the prompts of a well-known model.
-
-    Args:
-        model_id: The model's id on the Hugging Face Hub, `owner/name`, in any case.
-
-    Returns:
-        The prompts, or None when the table has no row for exactly this id.
-    """
-    return _BY_FOLDED_ID.get(model_id.casefold())
-
 
 # --- which model it is -------------------------------------------------------------------
 

@@ -136,14 +136,7 @@ def tokenizer_file(source: ModelSource) -> Path:
     path = source.optional_file(TOKENIZER)
     if path is not None:
         return path
-    older = (
-        "vocab.txt",
-        "vocab.json",
-        "sentencepiece.bpe.model",
-        "spiece.model",
-        "tokenizer.model",
-    )
-    found = [name for name in older if source.optional_file(name)]
+    found = [name for name in _OLDER if source.optional_file(name)]
     has = f", only {found[0]} of an older tokenizer" if found else ""
     raise SourceNotFoundError(
         f"{source.name} has no {TOKENIZER}{has} (looked in {source.folder}). Have transformers "
