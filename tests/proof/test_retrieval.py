@@ -133,7 +133,7 @@ def test_verify_searches_again(
     assert parity.retrieval == sealed[1].manifest.parity.retrieval
     assert any(step.startswith("searching with the staged encoder (154 ques") for step in steps)
     values = iter([0.4, 0.5])
-    monkeypatch.setattr(retrieval, "_ndcg", lambda *_: next(values))
+    monkeypatch.setattr(retrieval, "_mean_ndcg", lambda *_: next(values))
     with pytest.raises(ParityError, match=r"is 0\.4000, the reference's 0\.5000"):
         verify(sealed[1])
 
@@ -186,6 +186,6 @@ def test_the_measure_is_that_of_trec_eval(noise: float) -> None:
     queries = documents[answers] + noise * random.standard_normal((len(answers), 16), np.float32)
     indices, _ = rank(normalize(queries), documents, k=10)
     expected = score(dataset, to_rankings(dataset, indices)).means["nDCG@10"]
-    found = retrieval._ndcg(dataset, (queries, documents), Similarity.COSINE)
+    found = retrieval._mean_ndcg(dataset, (queries, documents), Similarity.COSINE)
     assert found == pytest.approx(expected, abs=1e-12)
     assert 0.01 < found < 1

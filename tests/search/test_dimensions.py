@@ -11,7 +11,7 @@ from fakes.searching import FINGERPRINT, FakeModel, run_index, write_documents
 from minnow.datasets import Dataset
 from minnow.errors import IndexFileError, InputError
 from minnow.indexfile import truncated as truncated_module
-from minnow.indexfile.truncated import TruncatedModel, _ndcg, check_dimension
+from minnow.indexfile.truncated import TruncatedModel, _mean_ndcg, check_dimension
 from minnow.memory import Memory
 from minnow.search import Collection, Index, Record, open_store
 from minnow.vectors import normalize
@@ -128,8 +128,8 @@ def _loses(model: FakeModel, dim: int) -> bool:
 
 def test_ndcg_of_a_perfect_and_an_empty_ranking() -> None:
     gains = np.array([[0, 2, 1] + [0] * 20])
-    assert _ndcg(np.array([[0, 9, 8] + [1] * 20], np.float32), gains) == 1
-    assert _ndcg(np.array([[9, 0, 0] + [1] * 20], np.float32), gains) == 0
+    assert _mean_ndcg(np.array([[0, 9, 8] + [1] * 20], np.float32), gains) == 1
+    assert _mean_ndcg(np.array([[9, 0, 0] + [1] * 20], np.float32), gains) == 0
 
 
 @pytest.mark.parametrize("dim", [0, -1, 24, 25])

@@ -37,6 +37,7 @@ from minnow.indexfile.query_table import (
 )
 from minnow.manifest import TOKENIZER
 from minnow.model.tokenizer import load_whole_tokenizer
+from minnow.ndcg import DEPTH, ndcg
 from minnow.sealing import staging_beside
 from minnow.vectors import Similarity, normalize
 
@@ -56,7 +57,6 @@ HELD_OUT = 400
 """Texts of the proof, a tenth of all where there are fewer than ten times as many."""
 
 _FEWEST = 200
-_DEPTH = 10
 _BLOCK = 1024
 _TIMED = 50
 
@@ -167,11 +167,11 @@ def _prove(
     documents = normalize(teacher.embedder.encode_document(list(texts), on_truncate="ignore"))
     theirs, ours = _embed(teacher, queries), static.encode_queries(queries)
     cosines = (theirs * ours).sum(axis=1)
-    ndcg, teacher_ndcg = (_ndcg(vectors, documents, places) for vectors in (ours, theirs))
-    interval = paired_bootstrap(ndcg, teacher_ndcg)
+    gains, teacher_gains = (_ndcg(vectors, documents, places) for vectors in (ours, theirs))
+    interval = paired_bootstrap(gains, teacher_gains)
     seconds = [_median_seconds(model.encode_queries, queries) for model in (teacher, static)]
     return DistillingProof(
-        len(queries), len(texts), float(ndcg.mean()), float(teacher_ndcg.mean()), interval.low,
+        len(queries), len(texts), float(gains.mean()), float(teacher_gains.mean()), interval.low,
         interval.high, float(cosines.mean()), float(cosines.min()), seconds[0] / seconds[1],
         least_share,
     )  # fmt: skip
@@ -179,9 +179,8 @@ def _prove(
 
 def _ndcg(queries: Floats, documents: Floats, places: Sequence[int]) -> NDArray[np.float64]:
     """Return the nDCG@10 of each query, whose one right text is known."""
-    found, _ = rank(queries, documents, _DEPTH)
-    hits = [np.flatnonzero(row == place) for row, place in zip(found, places, strict=True)]
-    return np.array([1 / np.log2(hit[0] + 2) if len(hit) else 0.0 for hit in hits])
+    found, _ = rank(queries, documents, DEPTH)
+    return np.array([ndcg(row == place, [1]) for row, place in zip(found, places, strict=True)])
 
 
 def _median_seconds(encode: Callable[[Sequence[str]], Floats], queries: Sequence[str]) -> float:

@@ -9,6 +9,7 @@ import numpy as np
 
 from minnow.errors import InputError
 from minnow.indexfile.fingerprint import SAME, Fingerprint
+from minnow.ndcg import ndcg
 from minnow.vectors import Similarity, normalize
 
 if TYPE_CHECKING:
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
 
 LARGEST_LOSS = 0.01
 """The most nDCG@10 that the built-in questions may lose; as the margin of comparisons."""
-
-_DEPTH = 10
 
 
 class TruncatedModel:
@@ -115,12 +114,12 @@ def check_dimension(
     queries = model.encode_queries([dataset.queries[q] for q in asked])
     gains = np.array([[dataset.qrels[q].get(name, 0) for name in names] for q in asked])
 
-    def ndcg(size: int) -> float:
-        return _ndcg(truncate(queries, size) @ truncate(documents, size).T, gains)
+    def find(size: int) -> float:
+        return _mean_ndcg(truncate(queries, size) @ truncate(documents, size).T, gains)
 
-    whole, kept = ndcg(width), ndcg(dim)
+    whole, kept = find(width), find(dim)
     if whole - kept > LARGEST_LOSS:
-        sizes = (size for size in range(dim, width) if whole - ndcg(size) <= LARGEST_LOSS)
+        sizes = (size for size in range(dim, width) if whole - find(size) <= LARGEST_LOSS)
         enough = next((f" {size} would do." for size in sizes), "")
         raise InputError(
             f"With the first {dim} of {width} numbers, {model.fingerprint.shown} finds less: "
@@ -130,11 +129,8 @@ def check_dimension(
     return whole, kept
 
 
-def _ndcg(scores: Floats, gains: NDArray[np.int64]) -> float:
-    """Return the mean nDCG@10, with gains as they are (as trec_eval), of shape (queries, texts)."""
-    discounts = 1 / np.log2(np.arange(2, _DEPTH + 2))
-    order = np.argsort(-scores, axis=1, kind="stable")[:, :_DEPTH]
-    found = np.take_along_axis(gains, order, axis=1)
-    ideal = -np.sort(-gains, axis=1)[:, :_DEPTH]
-    discounts = discounts[: found.shape[1]]
-    return float(np.mean((found @ discounts) / (ideal @ discounts)))
+def _mean_ndcg(scores: Floats, gains: NDArray[np.int64]) -> float:
+    """Return the mean nDCG@10 of scores and gains of shape (queries, texts)."""
+    order = np.argsort(-scores, axis=1, kind="stable")
+    ranked = np.take_along_axis(gains, order, axis=1)
+    return float(np.mean([ndcg(*row) for row in zip(ranked, gains, strict=True)]))

@@ -14,6 +14,7 @@ from minnow.indexfile.encodings import Floats, Ids
 from minnow.indexfile.fusion import fuse_scores
 from minnow.indexfile.keyword import MOST_SCORED, Keywords
 from minnow.indexfile.matrix import best
+from minnow.ndcg import DEPTH, ndcg
 from minnow.vectors import Similarity, similarity
 
 if TYPE_CHECKING:
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 SHARES = (0.0, 0.25, 0.5, 0.75)
 """Of texts whose new vector is made, at which the loss is measured."""
 
-DEPTH = 10
 _SENTENCE_ENDS = re.compile(r"(?<=[.!?。！？])\s*(?=\S)|\n+")
 _FEWEST_LETTERS, _MOST_LETTERS = 20, 300
 
@@ -113,13 +113,14 @@ def measure_losses(
             if sources is None
             else sample.ids[np.array(sources)][:, None]
         )
-        ndcg_after = _ndcg(finals, right)
+        gains_after = _ndcg(finals, right)
         for share in SHARES:
             mixed = np.where(order < share, after, before)
             found = [rank(sample.ids, r, w, kind) for r, w in zip(mixed, bm25, strict=True)]
-            ndcg = _ndcg(found, right)
-            interval = paired_bootstrap(ndcg, ndcg_after)
-            losses.append(Loss(mode, share, float(ndcg.mean()), float(ndcg_after.mean()), interval))
+            gains = _ndcg(found, right)
+            interval = paired_bootstrap(gains, gains_after)
+            means = float(gains.mean()), float(gains_after.mean())
+            losses.append(Loss(mode, share, *means, interval))
     return losses
 
 
@@ -132,14 +133,6 @@ def _by_both(ids: Ids, nearness: Doubles, keywords: Doubles, kind: Similarity) -
 
 
 def _ndcg(rankings: Sequence[Ranking], right: Sequence[Ids]) -> Doubles:
-    """Return the nDCG@10 of each ranking, where all right texts are equally right.
-
-    Source: Järvelin and Kekäläinen, Cumulated gain-based evaluation of IR techniques, ACM TOIS
-    20(4), 2002.
-    """
-    discounts = 1 / np.log2(np.arange(DEPTH) + 2)
-    gains = [
-        discounts[: len(ranking.ids)][np.isin(ranking.ids, ids)].sum() / discounts[: len(ids)].sum()
-        for ranking, ids in zip(rankings, right, strict=True)
-    ]
-    return np.array(gains)
+    """Return the nDCG@10 of each ranking, where all right texts are equally right."""
+    pairs = zip(rankings, right, strict=True)
+    return np.array([ndcg(np.isin(found.ids, ids), np.ones(len(ids))) for found, ids in pairs])

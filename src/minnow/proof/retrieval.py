@@ -14,6 +14,7 @@ import numpy as np
 from minnow.datasets import Dataset, builtin_dataset
 from minnow.embedder import Embedder
 from minnow.errors import EngineError, ParityError
+from minnow.ndcg import DEPTH, ndcg
 from minnow.parity import Retrieval
 from minnow.vectors import similarity
 
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     Vectors = NDArray[np.floating]
 
 MEASURE = "nDCG@10"
-_DEPTH = 10
 _EVERY = 4
 
 
@@ -79,14 +79,14 @@ def prove_retrieval(
             ours = (embedder.encode_query(queries), embedder.encode_document(documents))
     except EngineError as error:
         raise ParityError(f"The converted model does not run on {dataset.name}: {error}") from error
-    reached = _ndcg(dataset, ours, embedding.similarity)
+    reached = _mean_ndcg(dataset, ours, embedding.similarity)
     progress("searching with the reference")
     prompts = embedding.role_prompts
     theirs = (
         reference.vectors(queries, prompts.query),
         reference.vectors(documents, prompts.document),
     )
-    expected = _ndcg(dataset, theirs, embedding.similarity)
+    expected = _mean_ndcg(dataset, theirs, embedding.similarity)
     if not reached >= expected - candidate.max_ndcg_drop:
         raise ParityError(
             f"Refused: {candidate.name} finds less than {reference.name}. Its {MEASURE} on "
@@ -106,22 +106,20 @@ def prove_retrieval(
     )
 
 
-def _ndcg(dataset: Dataset, vectors: tuple[Vectors, Vectors], kind: Similarity) -> float:
+def _mean_ndcg(dataset: Dataset, vectors: tuple[Vectors, Vectors], kind: Similarity) -> float:
     """Return the mean nDCG@10 of an exact search; NaN where a vector has NaN.
 
-    All judgements are 1. The measure is written out here because ir-measures, with which a test
-    compares it, needs a compiler on some machines.
-
-    Source: Järvelin and Kekäläinen, "Cumulated gain-based evaluation of IR techniques", 2002.
+    All judgements are 1. ir-measures, with which a test compares it, needs a compiler on some
+    machines.
     """
     queries, documents = (np.asarray(rows, np.float32) for rows in vectors)
     scores = similarity(queries, documents, kind)
     if not np.isfinite(scores).all():
         return float("nan")
-    names, discounts = list(dataset.documents), 1 / np.log2(np.arange(2, _DEPTH + 2))
-    best = np.argsort(-scores, axis=1, kind="stable")[:, :_DEPTH]
-    gains = [
-        discounts[[names[i] in answers for i in row]].sum() / discounts[: len(answers)].sum()
+    names = list(dataset.documents)
+    best = np.argsort(-scores, axis=1, kind="stable")[:, :DEPTH]
+    found = [
+        ndcg([names[i] in answers for i in row], np.ones(len(answers)))
         for row, answers in zip(best, dataset.qrels.values(), strict=True)
     ]
-    return float(np.mean(gains))
+    return float(np.mean(found))
