@@ -61,7 +61,7 @@ def sealed_once(name: str, write: Callable[[Path], None], most_bytes: int) -> Pa
     Args:
         name: Its path in the cache.
         write: Fills an empty folder.
-        most_bytes: Of the files of all folders beside it, itself included; it stays even if it is
+        most_bytes: The most bytes of all folders there, this one included; it stays even if it is
             larger.
 
     Raises:

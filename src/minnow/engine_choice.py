@@ -183,7 +183,7 @@ class _Choice(Struct, Generic[T], frozen=True, dict=True):
 
     @property
     def own(self) -> str:
-        """What is said of MNN."""
+        """The sentence that says that MNN runs the bundle, and in which mode."""
         mode = self.options.mode
         return _OWN if mode == DEFAULT else f"{_OWN.rstrip('.')} ({mode})."
 

@@ -109,7 +109,7 @@ class Manifest(Struct, frozen=True):
         reranking: How a reranker makes scores; None for an embedding model.
         files: Path in the bundle -> size and hash; all files except the manifest itself.
         format: The version of this form: the oldest whose readers give this bundle's vectors.
-        queries: The same of the encoder of queries, whose files are in QUERIES, where they have
+        queries: The manifest of the encoder of queries, whose files are in QUERIES, where they have
             one of their own; all else is of documents then. Its own files are among `files`.
         default_role: Whose encoder takes a text without a role: "query" or "document"; None where
             none does.

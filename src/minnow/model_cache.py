@@ -48,7 +48,7 @@ except ImportError:  # Windows: two processes that start at once both convert
 
 ON_THE_HUB = "hf:"
 ORGANISATION = "sentence-transformers"
-"""Whose model a name without a slash means, as in sentence-transformers."""
+"""The owner of a model that is named without a slash, as in sentence-transformers."""
 
 _PACKAGE = "package:"
 _DAY = 24 * 3600.0

@@ -142,7 +142,7 @@ class Recipe(Struct, frozen=True):
 
     @property
     def stored_difference(self) -> float | None:
-        """The same for a reranker's logits, in the units of `max_difference`."""
+        """The bar of `stored_bar` for a reranker's logits, in the units of `max_difference`."""
         return RANKING_BARS[Precision.FP32].difference if self.rounds else None
 
     @property
@@ -171,7 +171,8 @@ RANKING_BARS: Mapping[Precision, RankingBars] = {
     Precision.INT5: RankingBars(0.25, 0.94),
     Precision.INT4: RankingBars(0.6, 0.9),
 }
-"""Those of few bits are 1.5 to 2.2 times what a real model reaches; see docs/rerankers.md."""
+"""The bars of a reranker. Below 16 bits a bar is 1.5 to 2.2 times the difference that a real model
+reaches; see docs/rerankers.md."""
 
 
 _BYTES = Grid(8, 64)

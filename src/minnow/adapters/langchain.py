@@ -78,7 +78,8 @@ class MinnowEmbeddings(Embeddings):
             **engine: Which engine runs it, and how, as in `Embedder.open`.
 
         Raises:
-            BundleError, EngineError, SourceError, ParityError, MissingExtraError: As there.
+            BundleError, EngineError, SourceError, ParityError, MissingExtraError:
+                As `Embedder.open`.
         """
         self._stack, self._on_truncate = ExitStack(), on_truncate
         opened = open_model(bundle, EngineOptions(**engine))

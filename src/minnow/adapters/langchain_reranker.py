@@ -56,7 +56,8 @@ class MinnowReranker(BaseDocumentCompressor):
             **engine: Which engine runs it, and how, as in `Reranker.open`.
 
         Raises:
-            BundleError, EngineError, SourceError, ParityError, MissingExtraError: As there.
+            BundleError, EngineError, SourceError, ParityError, MissingExtraError:
+                As `Reranker.open`.
         """
         fields = {"top_n": top_n}
         super().__init__(**fields)

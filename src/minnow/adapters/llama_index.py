@@ -118,7 +118,8 @@ class MinnowEmbedding(BaseEmbedding):
         Raises:
             InputError: There is no such argument; or a cache is given, which would mix up queries
                 and texts.
-            BundleError, EngineError, SourceError, ParityError, MissingExtraError: As there.
+            BundleError, EngineError, SourceError, ParityError, MissingExtraError:
+                As `Embedder.open`.
         """
         if unknown := kwargs.keys() - type(self).model_fields.keys():
             raise InputError(f"MinnowEmbedding takes no {', '.join(sorted(unknown))}.")

@@ -57,7 +57,8 @@ class MinnowReranker(BaseNodePostprocessor):
             on_truncate: What to do about pairs over the limit: "warn", "error" or "ignore".
 
         Raises:
-            BundleError, EngineError, SourceError, ParityError, MissingExtraError: As there.
+            BundleError, EngineError, SourceError, ParityError, MissingExtraError:
+                As `Reranker.open`.
         """
         fields: dict[str, Any] = {
             "bundle": str(bundle.folder if isinstance(bundle, Bundle) else bundle),

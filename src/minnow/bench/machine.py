@@ -49,7 +49,7 @@ class Machine:
     Attributes:
         processor: Its name.
         cpus: Number of CPUs that this process may use.
-        instructions: Those of its instruction sets that matter to matrices.
+        instructions: Its instruction sets that matter to products of matrices.
         memory: In bytes; 0 if unknown.
         system: Its name and version.
         python: Its version.

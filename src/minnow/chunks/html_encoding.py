@@ -35,7 +35,7 @@ _CODECS = {
 """Python's codecs for encodings of the Encoding Standard, where the names differ in meaning."""
 
 _FEW = 500
-"""One character in so many may be broken, and two of any page."""
+"""A page is read although one character in this many is broken, and two are in any page."""
 
 
 def decode_html(content: bytes, name: str) -> str:

@@ -65,7 +65,7 @@ _ASKS_FOR_COOKIES = re.compile(
     r"|\bcookies?\b.{0,80}\b(?:accept|agree|consent|policy|privacy|preferences|settings|experience)",
     re.IGNORECASE | re.DOTALL,
 )
-"""What a bar of any name says that asks for consent."""
+"""Finds the words of a bar that asks for consent, whatever its id and class are."""
 
 _LONGEST_BAR = 1000
 

@@ -152,7 +152,7 @@ class _Reading:
 
 @dataclass(frozen=True)
 class _Passes:
-    """Both passes, as far as the same place, and what rounding has made so far."""
+    """The passes of the published and the rounded model, at the same layer, and what is rounded."""
 
     published: _Pass
     candidate: _Pass

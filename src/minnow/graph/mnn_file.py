@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 WEIGHTS = ".weight"
-"""What the file of a model's numbers is called beyond the model's name, where it does not hold them
-itself; MNN finds it by that."""
+"""The end of the name of the file that holds a model's numbers, where the model itself does not.
+MNN finds the file by the model's name and this end."""
 
 CONVERTED = "__matmul_converted"
 """What the converter adds to the name of a product with a weight."""

@@ -48,8 +48,8 @@ class Fingerprint:
         source: The model that the bundle was converted from, as its user named it.
         model_id: The model's id on the Hub, where known.
         revision: The commit or version of the source, where known.
-        weights_sha256: Of the checkpoint.
-        tokenizer_sha256: Of tokenizer.json.
+        weights_sha256: SHA-256 of the checkpoint's weights.
+        tokenizer_sha256: SHA-256 of tokenizer.json.
         pooling: How token states become a vector.
         normalize: Whether the model ends with L2 normalisation.
         query_prompt: Prefix of queries.

@@ -168,7 +168,7 @@ class Matrix:
 
         Args:
             query: float32 of shape (width,).
-            ids: Of the rows, int64 of shape (ids,).
+            ids: The ids of the rows, int64 of shape (ids,).
             kind: How to compare.
 
         Returns:

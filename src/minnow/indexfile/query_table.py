@@ -50,7 +50,7 @@ _MOST_NUMBERS = 1 << 31
 
 @dataclass(frozen=True)
 class DistillingProof:
-    """What the staged table did on texts that it was not fitted on, beside its teacher.
+    """How well the staged table finds texts that it was not fitted on, compared with its teacher.
 
     Attributes:
         queries: Number of queries, each made of one text.
@@ -59,8 +59,8 @@ class DistillingProof:
         teacher_ndcg: That of the teacher's queries.
         low: The lower end of the 95 % interval of their difference.
         high: Its upper end.
-        mean_cosine: Of the table's vectors with the teacher's.
-        worst_cosine: The lowest of them.
+        mean_cosine: The mean cosine of the table's vectors to the teacher's.
+        worst_cosine: The lowest of these cosines.
         speedup: How many times longer the teacher took for one query; the median.
         least_share: The bar: the least share of the teacher's nDCG@10 that is accepted.
     """

@@ -56,7 +56,7 @@ class EmbeddedSample:
     """Texts of an index that both models embedded.
 
     Attributes:
-        ids: Of the chunks, int64 of shape (texts,), ascending.
+        ids: The ids of the chunks, int64 of shape (texts,), ascending.
         texts: What the chunks say, without headings.
         new: The new model's vectors, float32 of shape (texts, width).
         predicted: Predictions for these vectors, by maps that were fitted without them.

@@ -61,12 +61,12 @@ class Classifier:
 
     @property
     def head(self) -> Head:
-        """The same without the names of tensors."""
+        """The classifier as a head: its pooling and its layers, without the names of tensors."""
         return Head(self.pooling, layers=tuple(row.layer for row in self.layers))
 
     @property
     def zeros(self) -> tuple[str, ...]:
-        """Our names of the biases that it does not have."""
+        """Our names of the biases that the checkpoint lacks, which are then zeros."""
         return tuple(f"head.{i}.bias" for i, row in enumerate(self.layers) if row.plain)
 
     def tensor_names(self, shapes: Iterable[str]) -> dict[str, str]:
@@ -112,7 +112,8 @@ def _last_token(_: EncoderSpec, __: Mapping[str, Any]) -> Classifier:
 LABEL_OF_LAST_TOKEN = Classifier(
     Pooling.LAST_TOKEN, (_dense("", 1, LayerActivation.IDENTITY, bias=False),)
 )
-"""One label on the state of the last token, whose row is made of others; see `LogitScore`."""
+"""A causal language model's head: one label on the last token's state. The label's row is computed
+from two rows of the output table; see `LogitScore`."""
 
 
 def _modernbert(spec: EncoderSpec, config: Mapping[str, Any]) -> Classifier:

@@ -42,7 +42,7 @@ class Layer(Struct, frozen=True):
     Attributes:
         kind: A dense layer, y = activation(W x + b); a LayerNorm; or a scaling to length 1.
         width: Length of its output, in numbers.
-        activation: Of a dense layer.
+        activation: A dense layer's activation.
         bias: Whether a dense layer has b.
         residual: Whether a dense layer adds its input to y, by a matrix of its own where the
             widths differ.

@@ -414,4 +414,5 @@ OTHER_WEIGHTS: tuple[Kind, ...] = (
         _only(".xml", ".tflite", ".mlmodel", ".ot", ".npz"),
     ),
 )
-"""Where its weights are, tried where all its files are known and none of them is safetensors."""
+"""Other forms of weights. They are tried where all files of a repository are listed, and none of
+them is safetensors."""

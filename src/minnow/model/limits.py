@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from minnow.model.spec import EmbeddingSpec, EncoderSpec
 
 MOST_POWER = 64
-"""Of two, by which a conversion may have multiplied numbers."""
+"""The largest exponent of the powers of two that a conversion multiplies numbers by."""
 LARGEST = 2**31 - 1
 """Shapes and ids are int32 in MNN."""
 

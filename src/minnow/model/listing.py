@@ -102,7 +102,7 @@ class Listing:
 
     @property
     def classifiers(self) -> list[str]:
-        """Those of them that give a score for each label of a text or a pair."""
+        """The classes among `architectures` that score labels of a text or a pair."""
         return [name for name in self.architectures if name.endswith("ForSequenceClassification")]
 
     def ending(self, *suffixes: str) -> list[str]:

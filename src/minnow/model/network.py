@@ -213,7 +213,7 @@ class Attention:
         output_bias: Whether the matrix that follows has one.
         causal: Whether a token sees itself and earlier ones only.
         norm: The norm of each head's queries, and of each head's keys, before they are turned.
-        value_norm: That of each head's values, whose weights are all 1.
+        value_norm: The norm of each head's values, whose weights are all 1.
         convolution: A filter that mixes values in place of scores, in one head; None for scores.
     """
 
@@ -284,7 +284,7 @@ class WordsPart:
         width: Numbers of a token's embedded words.
         activation: The function applied to the gate.
         norm: The norm of these numbers.
-        end_norm: That of the last product.
+        end_norm: The norm of the last product.
     """
 
     width: int

@@ -23,7 +23,7 @@ PROJECTION = "embeddings.projection"
 """Our name of the matrix that makes states of the rows of narrower tables."""
 
 OUTPUT_PROJECTION = "projection"
-"""That of the matrix behind the final norm."""
+"""Our name of the matrix behind the final norm."""
 
 
 def tensor_shapes(network: Network) -> dict[str, tuple[int, ...]]:

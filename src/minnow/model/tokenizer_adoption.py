@@ -73,7 +73,7 @@ def compare_with_transformers(
 
     Args:
         source: The model's files.
-        files: The same, read.
+        files: The content of its files.
         plain: Its tokenizer.json as it is, without padding and truncation.
         words: Rows of the model's word table.
         pairs: Whether pairs of texts have to agree too.

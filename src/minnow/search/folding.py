@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from minnow.search.results import Hit
 
 _LEAST_SHARE = 0.8
-"""Of the words of the better hit, that a hit has to have; less is an answer to other questions."""
+"""The least share of the better hit's words that a repeat has. A hit with fewer answers other
+questions too."""
 
 _BEFORE = re.compile(r"(?<!\S)[\"'“”„‘’«(\[]+(?=\w)")
 _BEHIND = re.compile(r"(?<=[\w%])[\"'“”‘’»)\].,;:!?…]+(?!\S)")
