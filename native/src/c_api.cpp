@@ -150,6 +150,7 @@ int32_t minnow_is_proven(const char* folder, const minnow_options* given, char* 
 minnow_llm* minnow_open_llm(const char* folder, int32_t threads, char* error, size_t size) {
     return pointer_or_null(error, size, [&] {
         if (!folder) throw minnow::Error("The folder is NULL.");
+        if (threads < 0) throw minnow::Error("The number of threads should be at least 1.");
         return new minnow_llm{{folder, threads ? threads : 4}};
     });
 }
@@ -158,6 +159,7 @@ int32_t minnow_answer(minnow_llm* llm, minnow_text question, const char* passage
                       void* context, char* error, size_t size) {
     return guarded(error, size, [&] {
         if (!llm || !passages || !take) throw minnow::Error("An argument is NULL.");
+        if (max_tokens < 1) throw minnow::Error("max_tokens should be at least 1, not " + std::to_string(max_tokens) + ".");
         auto prompt = minnow::answer_prompt(string_of(question), minnow::parse_json(passages, "The passages"));
         llm->llm.generate(prompt, max_tokens, [&](auto& piece) { return !take(context, {piece.data(), piece.size()}); });
     });

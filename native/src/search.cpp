@@ -127,6 +127,8 @@ std::vector<Hit> Index::search(const std::string& query, size_t k, const SearchO
         if (vector.size() != static_cast<size_t>(matrix_.width()))
             throw Error("The question's vector has " + std::to_string(vector.size()) + " numbers, and those of the index " +
                         std::to_string(matrix_.width()) + ".");
+        if (!std::all_of(vector.begin(), vector.end(), [](float x) { return std::isfinite(x); }))
+            throw Error("The question's vector holds NaN or infinity.");
         if (matrix_.kind() == Similarity::kCosine) normalize(vector.data(), matrix_.width());
     }
     auto hits = file_.reading([&] {

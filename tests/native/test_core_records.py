@@ -66,6 +66,22 @@ def test_both_write_the_same(core_library: Library, tmp_path: Path) -> None:
                 assert [hit["score"] for hit in found] == pytest.approx([s for _, s, _ in hits])
 
 
+@pytest.mark.parametrize("mode", ["vector", "hybrid"])
+@pytest.mark.parametrize("number", [float("nan"), float("inf")])
+def test_a_vector_that_is_not_finite_is_refused(
+    core_library: Library, tmp_path: Path, mode: str, number: float
+) -> None:
+    """As in Python; compared with it, no chunk has a score, and nothing would be found."""
+    file = tmp_path / "a.index"
+    with Collection(file, FakeModel()) as collection:
+        collection.put([Record("1", "fish")])
+        vector = FakeModel().encode_queries(["fish"])[0].tolist()
+    with NativeIndex(core_library, file) as index:
+        assert len(index.search("fish", options={"mode": mode}, vector=vector)) == 1
+        with pytest.raises(NativeError, match="vector holds NaN or infinity"):
+            index.search("fish", options={"mode": mode}, vector=[number, *vector[1:]])
+
+
 def test_both_write_one_file(core_library: Library, tmp_path: Path) -> None:
     file = tmp_path / "a.index"
     with Collection(file, FakeModel(), "notes") as collection:
