@@ -32,6 +32,8 @@ EPILOG = (
 COMPLETE = "_MINNOW_COMPLETE"
 """The variable by which a shell asks what could come next on a command line."""
 _USAGE, _STOPPED, _UNREAD = 2, 130, 141
+_OF_PYDANTIC = ": Value error, "
+"""What typer puts before the reason why a value is refused, where it asks pydantic."""
 _PARAMETER = re.compile(r"`(\w+)(?:=([^`\n]*)|\(\))`")
 """How the library names a parameter, with or without a value, or a function."""
 
@@ -174,7 +176,8 @@ def _invoke(app: typer.Typer, arguments: list[str]) -> int:
 
 def _usage(error: Any) -> str:
     path = error.ctx.command_path if error.ctx else "minnow"
-    return f"{error.format_message().rstrip('.')}. See `{path} --help`."
+    message = error.format_message().replace(_OF_PYDANTIC, ": ", 1)
+    return f"{message.rstrip('.')}. See `{path} --help`."
 
 
 def _fail(message: str, code: int) -> int:

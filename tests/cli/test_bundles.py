@@ -296,7 +296,7 @@ main()
             (["embed", "a"], "Give texts as arguments, or a file with --input"),
             (["embed", "a", "text", "-i", "file"], "and not both. See `minnow embed --help`"),
             (["embed", "a", "text", "--threads", "0"], "'--threads'"),
-            (["embed", "a", "text", "--role", "judge"], "'judge'"),
+            (["embed", "a", "text", "--role", "judge"], "'--role': 'judge' is not one of 'query'"),
         ],
     )
     def test_2_wrong_usage(self, arguments: list[str], message: str) -> None:

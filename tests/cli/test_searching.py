@@ -88,7 +88,7 @@ class TestIndex:
         for file in (place / "float16.index", tmp_path / "new.index"):
             target = ("-b", "tiny.minnow", "-o", file, "--rebuild")
             done = run_minnow("index", "docs", "typo", *target, cwd=place)
-            assert "There is no typo" in refused(done, 8)
+            assert "There is no file or folder typo" in refused(done, 8)
         assert contents_of(place / "float16.index") == before
         assert list(tmp_path.iterdir()) == []
 

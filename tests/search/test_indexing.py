@@ -128,7 +128,8 @@ class TestARun:
         run(docs)
         before = contents_of(FILE)
         with pytest.raises(
-            InputError, match=r"^There is no nowhere\. To drop .* use `remove_paths\(\)`"
+            InputError,
+            match=r"^There is no file or folder nowhere\. .* use `remove_paths\(\)`",
         ):
             run(docs, Path("nowhere"))
         Path("a.exe").touch()

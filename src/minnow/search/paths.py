@@ -54,7 +54,8 @@ def _add(path: Path, result: FoundFiles) -> None:
         _add_folder(path, _name(path), result)
     elif not path.exists():
         raise InputError(
-            f"There is no {path}. To drop what was indexed from it, use `remove_paths()`."
+            f"There is no file or folder {path}. To drop what was indexed from it, use "
+            "`remove_paths()`."
         )
     elif path.suffix.lower() not in ALL_KINDS:
         raise InputError(f"{path} should end in one of {', '.join(ALL_KINDS)}.")
