@@ -11,6 +11,8 @@
 namespace minnow {
 namespace {
 
+const char* const kBehind = "\nTHEN 1 END";  // what follows a condition where it is parsed first
+
 int authorize(void*, int action, const char* first, const char* second, const char*, const char*) {
     auto named = [](const char* name, std::initializer_list<const char*> names) {
         for (auto* one : names)
@@ -95,7 +97,7 @@ std::vector<std::pair<int64_t, int64_t>> select_where(IndexFile& file, const std
         sqlite3_set_authorizer(handle, authorize, nullptr);
         sqlite3_progress_handler(handle, 1000, is_late, &end);
         // Parsed twice: text that closes either CASE or the parenthesis early fails.
-        Statement(file.database, "EXPLAIN " + query + " WHERE CASE WHEN\n" + where + "\nTHEN 1 END");
+        Statement(file.database, "EXPLAIN " + query + " WHERE CASE WHEN\n" + where + kBehind);
         Statement rows(file.database, query + " WHERE (\n" + where + "\n)");
         bind_parameters(rows, parameters);
         std::vector<std::pair<int64_t, int64_t>> found;
@@ -109,6 +111,8 @@ std::vector<std::pair<int64_t, int64_t>> select_where(IndexFile& file, const std
             if (forbidden) reason = "it may only compare columns";
             bool is_text = reason.find("no such column") != reason.npos && where.find('"') != where.npos;
             if (is_text) reason += "; texts stand in 'single quotation marks'";
+            if (reason.find(kBehind) != reason.npos) reason = "a quotation mark has no partner.";
+            if (reason.find("near \"THEN\"") != reason.npos) reason = "it ends too early.";
         }
         throw Error("The filter '" + where + "' cannot be used: " + reason + " " + hint);
     }

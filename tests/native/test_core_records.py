@@ -66,6 +66,21 @@ def test_both_write_the_same(core_library: Library, tmp_path: Path) -> None:
                 assert [hit["score"] for hit in found] == pytest.approx([s for _, s, _ in hits])
 
 
+@pytest.mark.parametrize(
+    ("where", "reason"),
+    [("name = 'fish", "a quotation mark has no partner"), ("name =", "it ends too early")],
+)
+def test_half_a_condition(core_library: Library, tmp_path: Path, where: str, reason: str) -> None:
+    file = tmp_path / "a.index"
+    with Collection(file, FakeModel()) as collection:
+        collection.put([Record("1", "fish")])
+    with (
+        NativeIndex(core_library, file) as index,
+        pytest.raises(NativeError, match=rf"cannot be used: {reason}\. "),
+    ):
+        index.search("fish", options={"mode": "keyword", "where": where})
+
+
 @pytest.mark.parametrize("mode", ["vector", "hybrid"])
 @pytest.mark.parametrize("number", [float("nan"), float("inf")])
 def test_a_vector_that_is_not_finite_is_refused(

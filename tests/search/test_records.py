@@ -238,6 +238,20 @@ class TestRemoving:
         with pytest.raises(InputError, match="one string"):
             collection.remove("fish")
 
+    @pytest.mark.parametrize(
+        ("where", "reason"),
+        [
+            ("name = 'fish", "a quotation mark has no partner"),
+            ('name = "fish', "a quotation mark has no partner"),
+            ("name =", "it ends too early"),
+            ("(name = 'fish'", "it ends too early"),
+        ],
+    )
+    def test_half_a_condition(self, collection: Collection, where: str, reason: str) -> None:
+        """SQLite's own words name what minnow puts around the condition."""
+        with pytest.raises(InputError, match=rf"cannot be used: {reason}\. Columns are"):
+            collection.select(where)
+
     def test_a_bad_condition_removes_nothing(self, collection: Collection) -> None:
         with pytest.raises(InputError, match="filter 'nonsense' cannot be used"):
             collection.remove(where="nonsense")

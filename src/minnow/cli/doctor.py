@@ -58,8 +58,9 @@ def _print(facts: dict[str, Any]) -> None:
             print(f"{name:12}  {value}")
             continue
         print(name)
+        width = max(20, *map(len, value))
         for part, what in value.items():
-            print(f"  {part:20}  {what}")
+            print(f"  {part:{width}}  {what}")
 
 
 def _machine() -> dict[str, Any]:

@@ -22,6 +22,8 @@ _FUNCTION_TABLES = {"json_each"}
 _FORBIDDEN = {"load_extension", "fts3_tokenizer", "zeroblob", "randomblob", "printf", "format"}
 _ACTIONS = {sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_FUNCTION}
 _STEPS = 1000
+_BEHIND = "\nTHEN 1 END"
+"""What follows the condition where it is parsed first."""
 _QUOTED = re.compile(
     r"""'(?:[^']|'')*' | `(?:[^`]|``)*` | \[[^\]]*\] | --[^\n]* | /\*.*?(?:\*/|\Z)
     | "(?P<name>(?:[^"]|"")*)" """,
@@ -88,7 +90,7 @@ def _select(
     database.set_authorizer(authorize)
     database.set_progress_handler(lambda: time.monotonic() > end, _STEPS)
     try:
-        database.execute(f"EXPLAIN {query} WHERE CASE WHEN\n{where}\nTHEN 1 END", parameters)
+        database.execute(f"EXPLAIN {query} WHERE CASE WHEN\n{where}{_BEHIND}", parameters)
         return database.execute(f"{query} WHERE (\n{where}\n)", parameters).fetchall()
     finally:
         listen(database)
@@ -108,4 +110,8 @@ def _rejected(where: str, error: Exception, hint: str) -> InputError:
         reason = "it may only compare columns"
     if "no such column" in reason and '"' in where:
         reason += "; texts stand in 'single quotation marks'"
+    if reason.endswith(f'{_BEHIND}"'):
+        reason = "a quotation mark has no partner"
+    if reason == 'near "THEN": syntax error':
+        reason = "it ends too early"
     return InputError(f"The filter {where!r} cannot be used: {reason}. {hint}")
