@@ -124,14 +124,12 @@ def shown_mode(found: ModeProof, kind: Measure) -> str:
 def _magnitude(found: Magnitude | None) -> dict[str, Any]:
     if found is None:
         return {}
-    facts = {
-        "largest_number": f"{found.largest:.4g} ({found.where})",
-        "half_precision": f"{found.head_room:.1f} bits of head-room",
-    }
+    facts = {"largest_number": f"{found.largest:.4g} ({found.where})"}
+    room = f"{found.head_room:.1f} bits below its end"
     if found.least:
         facts["faintest_tensor"] = f"{found.least:.4g} ({found.least_where})"
-        facts["half_digits"] = f"{found.foot_room:.1f} bits above where they are lost"
-    return facts
+        room += f", {found.foot_room:.1f} above where it loses digits"
+    return {**facts, "half_precision": room}
 
 
 def _ranking(found: RankAgreement | None) -> dict[str, Any]:
