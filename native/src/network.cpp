@@ -2,6 +2,8 @@
 
 #include <MNN/Interpreter.hpp>
 #include <MNN/Tensor.hpp>
+#include <sys/stat.h>
+#include <array>
 #include <cmath>
 #include <cstring>
 #include <numeric>
@@ -28,11 +30,18 @@ private:
 #endif
 };
 
+// What tells a file from another one in its place, or from itself overwritten; zeros where there is none.
+std::array<int64_t, 3> state_of(const std::string& path) {
+    struct stat found = {};
+    if (stat(path.c_str(), &found)) return {};
+    return {static_cast<int64_t>(found.st_ino), static_cast<int64_t>(found.st_size), static_cast<int64_t>(found.st_mtime)};
+}
+
 // An encoder.mnn and its session, resized to one shape at a time.
 class Session {
 public:
     Session(const std::string& path, const Manifest& manifest, const Options& options)
-        : path_(path), manifest_(manifest), net_(MNN::Interpreter::createFromFile(path.c_str())) {
+        : path_(path), manifest_(manifest), numbers_(state_of(path + ".weight")), net_(MNN::Interpreter::createFromFile(path.c_str())) {
         if (!net_) throw Error(path + " is not a model that MNN can load.");
         if (options.memory == MNN::BackendConfig::Memory_Low)
             net_->setSessionHint(MNN::Interpreter::DYNAMIC_QUANT_OPTIONS, 2);  // a scale per block
@@ -61,6 +70,8 @@ public:
     std::vector<float> run(const Ids& ids, const Ids& mask, const Ids& types, const Ids& pooled, int tokens) {
         std::vector<int> shape = {static_cast<int>(ids.size()) / tokens, tokens};
         if (shape != shape_) {
+            if (state_of(path_ + ".weight") != numbers_)  // of which MNN reads some again for each shape
+                throw Error(path_ + ".weight was replaced or overwritten since it was opened. Open it again.");
             for (auto name : names()) net_->resizeTensor(input(name), shape);
             net_->resizeSession(session_);  // reports no failure; runSession does
             shape_ = shape;
@@ -103,6 +114,7 @@ private:
 
     std::string path_;
     const Manifest& manifest_;
+    std::array<int64_t, 3> numbers_;
     std::unique_ptr<MNN::Interpreter> net_;
     MNN::Session* session_ = nullptr;
     std::vector<int> shape_;

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -88,7 +87,7 @@ class Embedder(SentenceTransformerNames):
             conversion: How a model is converted: in float16 unless its recipe says otherwise.
             progress: Receives a line of text before each step of a conversion; by default stderr.
             on_truncate: What to do about texts over the limit: warn, refuse, or say nothing.
-            check_files: Compare every file with its hash in the manifest first.
+            check_files: Compare every file with its hash in the manifest first, not only its size.
             **changes: As in `open`; `revision` and `local_files_only` are of the Hub.
 
         Raises:
@@ -161,7 +160,7 @@ class Embedder(SentenceTransformerNames):
                 which is downloaded; `revision` is a branch, tag or commit there.
             options: Which engine runs it, and how. `engine_reason` says which one was chosen.
             on_truncate: What to do about texts over the limit: warn, refuse, or say nothing.
-            check_files: Compare every file with its hash in the manifest first.
+            check_files: Compare every file with its hash in the manifest first, not only its size.
             **changes: Fields of the options, such as engine="mnn" or threads=2; and arguments of
                 the class `SentenceTransformer`, of which `prompts`, `default_prompt_name`,
                 `similarity_fn_name` and `truncate_dim` replace the model's, and others are refused
@@ -184,7 +183,7 @@ class Embedder(SentenceTransformerNames):
         opened: list[Self] = []
         try:
             with bundle.unchanged():
-                with bundle.checking_encoders() if check_files else nullcontext():
+                with bundle.checking_encoders(hashes=check_files):
                     tokenizers = [
                         _tokenizer_of(p.folder, p.manifest.embedding) for p in bundle.parts
                     ]

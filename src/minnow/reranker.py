@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, TypedDict
 
 import numpy as np
@@ -163,7 +162,7 @@ class Reranker:
                 units of the largest logit where that is above 1; by default the difference is that
                 which the bundle's proof allows for the numbers that it stores.
             on_truncate: What to do about pairs over the limit: warn, refuse, or say nothing.
-            check_files: Compare every file with its hash in the manifest first.
+            check_files: Compare every file with its hash in the manifest first, not only its size.
             **changes: Fields of the options, such as engine="mnn" or threads=2.
 
         Raises:
@@ -199,7 +198,7 @@ class Reranker:
         reranker: Reranker | None = None
         try:
             with bundle.unchanged():
-                with bundle.checking_encoders() if check_files else nullcontext():
+                with bundle.checking_encoders(hashes=check_files):
                     tokenizer = PairTokenizer(
                         bundle.folder / TOKENIZER, manifest.embedding, reranking
                     )

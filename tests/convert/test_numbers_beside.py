@@ -13,9 +13,9 @@ from fakes.checkpoint import write_model
 
 from minnow import Embedder
 from minnow.convert import convert, encoders
-from minnow.engines.base import MemoryMode
+from minnow.engines.base import MemoryMode, TokenBatch
 from minnow.engines.mnn import LANES_SHARE, MnnEngine
-from minnow.errors import BundleError
+from minnow.errors import BundleError, EngineError
 from minnow.graph.mnn_file import WEIGHTS, missing_numbers
 from minnow.graph.stored import stored_tensors
 from minnow.manifest import ENCODER, MANIFEST
@@ -110,6 +110,35 @@ def test_a_session_knows_the_memory_of_its_weights(bundles: tuple[Bundle, Bundle
         normal, low = sizes
         assert normal > 4 * sum(layers)
         assert 2 * sum(layers) < normal - low < 4 * sum(layers) if few_bits else normal == low
+
+
+def test_numbers_that_are_overwritten_are_not_mixed_with_those_that_were_read(
+    bundles: tuple[Bundle, Bundle], tmp_path: Path
+) -> None:
+    """MNN reads some of them again for another shape; a copy over an open bundle changes them."""
+    copy = shutil.copytree(bundles[1].folder, tmp_path / "copy")
+    engine = MnnEngine(copy / ENCODER, bundles[1].manifest.encoder, threads=1)
+    short, long = (TokenBatch.pad([[2, *ids, 3]], 0) for ids in ([9, 12], [9, 12, 40]))
+    before = engine.run(short)
+    content = (copy / NUMBERS).read_bytes()
+    (copy / NUMBERS).write_bytes(content[::-1])
+    np.testing.assert_array_equal(engine.run(short), before)
+    with pytest.raises(EngineError, match=r"was replaced or overwritten .* Open it again"):
+        engine.run(long)
+    engine.close()
+
+
+def test_sizes_are_compared_where_hashes_are_not(
+    bundles: tuple[Bundle, Bundle], tmp_path: Path
+) -> None:
+    copy = shutil.copytree(bundles[1].folder, tmp_path / "copy")
+    content = (copy / NUMBERS).read_bytes()
+    (copy / NUMBERS).write_bytes(content[:-7])
+    with pytest.raises(BundleError, match=f"{NUMBERS} has {len(content) - 7} bytes, sealed were"):
+        Embedder.open(copy, check_files=False)
+    (copy / NUMBERS).unlink()
+    with pytest.raises(BundleError, match=f"{NUMBERS} is missing"):
+        Embedder.open(copy, check_files=False)
 
 
 def test_missing_numbers_are_counted(bundles: tuple[Bundle, Bundle], tmp_path: Path) -> None:

@@ -315,7 +315,7 @@ class _Session:
         self, model: ModelFile, spec: EncoderSpec, threads: int, mode: Mode, output: str
     ) -> None:
         mnn = import_mnn()
-        self._mnn, self._output = mnn, output
+        self._mnn, self._output, self._model = mnn, output, model
         self.shape: tuple[int, int] | None = None
         _require_memory(model)
         _threads.started = _threads.started or threads > 1
@@ -379,11 +379,14 @@ class _Session:
         return self._read()
 
     def _resize(self, shape: tuple[int, int]) -> None:
+        """Give the inputs a shape; products of constants are computed anew, of numbers in files."""
         self.shape = None
+        self._model.check_numbers()
         for name in self._inputs:
             tensor = self._interpreter.getSessionInput(self._session, name)
             self._interpreter.resizeTensor(tensor, shape)
         self._interpreter.resizeSession(self._session)
+        self._model.check_numbers()
         self.shape = shape
 
     def _feed(self, name: str, values: NDArray[np.int32]) -> None:

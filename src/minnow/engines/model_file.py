@@ -75,6 +75,15 @@ class ModelFile:
             yield f"{self.path.parent}/{bits}{self.path.name}"
         self._check()
 
+    def check_numbers(self) -> None:
+        """Check that the file of the numbers is as it was; MNN reads some of them again later.
+
+        Raises:
+            EngineError: It was replaced or overwritten.
+        """
+        if self.outside:
+            self.outside._check()
+
     def close(self) -> None:
         """Close the file; `reading` fails from then on."""
         self._close()
