@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import http.client
 import json
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 from fakes.serving import serving
 
 pytest.importorskip("httptools", reason="needs pip install 'minnow-embed[serve]'")
 
-from minnow.serve.connection import HEAD_BYTES
+from minnow.serve.connection import HEAD_BYTES, Connection
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from fakes.bundles import Tiny
     from fakes.serving import Running
@@ -194,4 +196,65 @@ class TestPatience:
         time.sleep(1.5)
         line.sock.sendall(sent[-5:])
         assert answers(line, 1) == [200]
+        line.close()
+
+
+class FakeTransport:
+    """Holds so many bytes of an answer at each look."""
+
+    def __init__(self, *sizes: int) -> None:
+        self.sizes, self.is_aborted = iter(sizes), False
+
+    def get_write_buffer_size(self) -> int:
+        return next(self.sizes)
+
+    def abort(self) -> None:
+        self.is_aborted = True
+
+
+@pytest.mark.parametrize(
+    ("sizes", "drops"),
+    [
+        ((0,), False),  # sent at once
+        ((900, 900), True),  # nothing was taken within the timeout
+        ((900, 1200), True),
+        ((900, 500, 100, 0), False),  # slowly, but whole
+        ((900, 500, 500), True),
+    ],
+)
+def test_an_answer_is_dropped_where_its_client_takes_nothing(
+    sizes: tuple[int, ...], *, drops: bool
+) -> None:
+    """It lies in the server's memory, and no other limit counts it."""
+    transport, calls = FakeTransport(*sizes), 0
+
+    async def look() -> None:
+        nonlocal calls
+        connection = Connection.__new__(Connection)
+        connection.loop, connection.transport = asyncio.get_running_loop(), cast("Any", transport)
+        connection.timeout_keep_alive = 0
+        connection._watch()
+        while connection._watcher is not None and not connection._watcher.cancelled():
+            calls += 1
+            await asyncio.sleep(0.01)
+            if calls > len(sizes):
+                break
+
+    asyncio.run(look())
+    assert transport.is_aborted is drops
+    assert next(transport.sizes, None) is None
+
+
+def test_half_a_body_at_the_end_is_told_so(served: Tiny, tmp_path: Path) -> None:
+    """The end of the server cancelled what was read, with a traceback for each."""
+    with serving(tmp_path, served.bundle.folder, "--grace-seconds", "0.5") as server:
+        line = server.connect()
+        line.connect()
+        line.sock.sendall(whole()[:-5])
+        assert server.get("/health").status == 200
+        time.sleep(0.2)
+        server.process.terminate()
+        assert answers(line, 1) == [503]
+        server.process.wait(20)
+        assert server.log.read_text() == ""
         line.close()

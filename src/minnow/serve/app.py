@@ -96,7 +96,8 @@ async def _answer_post(service: Service, endpoint: Endpoint, request: Request) -
 
     try:
         with service.answering():
-            body = await read_body(request.scope, request.receive, limits, hold)
+            with service.reading():
+                body = await read_body(request.scope, request.receive, limits, hold)
             assert endpoint.request is not None
             unknown = unknown_fields(body, endpoint.request)  # 2 µs a kilobyte, 6 ms at the limit
             if unknown and service.settings.strict:

@@ -27,6 +27,8 @@ class Connection(HttpToolsProtocol):
     """
 
     _unread = 0
+    _left = 0
+    _watcher: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Start the timeout that otherwise starts after a response."""
@@ -73,6 +75,22 @@ class Connection(HttpToolsProtocol):
         """Handle the parser's event: the end, which comes early where a protocol is offered."""
         if not self.parser.should_upgrade():
             super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        """Handle the end of an answer, which may still wait for its client to take it."""
+        super().on_response_complete()
+        if self._watcher is not None:
+            self._watcher.cancel()
+        self._left = 0
+        self._watch()
+
+    def _watch(self) -> None:
+        """Drop an answer of which the client takes nothing within the timeout: it is in memory."""
+        before, self._left = self._left, self.transport.get_write_buffer_size()
+        if before and self._left >= before:
+            self.transport.abort()
+        elif self._left:
+            self._watcher = self.loop.call_later(self.timeout_keep_alive, self._watch)
 
     def _decline(self, rest: bytes) -> None:
         """Parse a request again without its offer of a protocol, as RFC 9110, 7.8 allows.

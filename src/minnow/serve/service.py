@@ -8,12 +8,12 @@ import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from minnow.bundle import Bundle
 from minnow.errors import MinnowError
 from minnow.serve.batching import Batcher
-from minnow.serve.errors import busy, unavailable
+from minnow.serve.errors import ApiError, busy, unavailable
 from minnow.serve.metrics import Metrics
 from minnow.serve.models import model_named, open_model
 
@@ -39,6 +39,8 @@ _LONGEST_LOOK = 10.0
 """Seconds between looks for models that nobody asks."""
 _PAUSE = 0.05
 """Seconds between looks at whether a replaced model is still in use."""
+_LAST_WORDS = 1.0
+"""Seconds in which requests that are cut off may be told so."""
 _BODIES = 16
 """How many bodies of the largest size memory is given to; there may be more small ones."""
 
@@ -81,6 +83,8 @@ class Service:
         self._open: Counter[int] = Counter()
         self._retiring: set[asyncio.Task[None]] = set()
         self._resting: asyncio.Task[None] | None = None
+        self._reading: set[asyncio.Task[Any]] = set()
+        self._abandoned = False
         self._used: dict[ServedModel, float] = {}
         self._busy: Counter[ServedModel] = Counter()
         watch = self.metrics.watch
@@ -243,13 +247,37 @@ class Service:
         self.state = "stopping"
 
     def abandon(self) -> None:
-        """Refuse all that still waits, at the end of the grace period."""
+        """Refuse all that still waits or is still being sent, at the end of the grace period."""
+        self._abandoned = True
+        for task in self._reading:
+            task.cancel()
         self.batcher.close()
+
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """Read a request's body, until the grace period ends.
+
+        Raises:
+            ApiError: It has ended.
+        """
+        task = asyncio.current_task()
+        assert task is not None
+        self._reading.add(task)
+        try:
+            yield
+        except asyncio.CancelledError:
+            if not self._abandoned:
+                raise
+            raise _stopping() from None
+        finally:
+            self._reading.discard(task)
 
     async def close(self) -> None:
         """Wait for running forward passes, and free everything."""
         self.stop_taking()
-        self.batcher.close()
+        self.abandon()
+        if self._reading:
+            await asyncio.wait(set(self._reading), timeout=_LAST_WORDS)
         await self.batcher.drained()
         if self._resting is not None:
             self._resting.cancel()
@@ -277,7 +305,7 @@ class Service:
         """
         self.check_started()
         if self.state == "stopping":
-            raise unavailable("The server is stopping.", "stopping")
+            raise _stopping()
         self.batcher.check_room()
 
     def hold(self, size: int) -> None:
@@ -329,3 +357,7 @@ class Service:
         """Run a function in a thread, beside the event loop."""
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._threads, lambda: work(*arguments))
+
+
+def _stopping() -> ApiError:
+    return unavailable("The server is stopping.", "stopping")
