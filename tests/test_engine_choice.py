@@ -385,3 +385,14 @@ class TestWarmup:
             assert len(engine._lanes) == 2  # type: ignore[attr-defined]
         with pytest.raises(EngineError, match="closed"):
             embedder.warmup()
+
+
+@pytest.mark.parametrize("engine", PREFERRED)
+def test_an_engine_that_is_not_installed_is_named(
+    engine: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not the libraries that would write its graph."""
+    monkeypatch.setattr(engine_choice, "find_spec", lambda _: None)
+    extra = PREFERRED[engine]
+    with pytest.raises(MissingExtraError, match=rf"The engine {engine} .*minnow-embed\[{extra}\]"):
+        engine_choice._check_possible(engine)

@@ -15,7 +15,7 @@ from minnow.bundle import Bundle
 from minnow.engines import AUTO, BEST, FASTEST, MNN, EngineOptions
 from minnow.engines.base import MANY_BATCHES
 from minnow.engines.bulk import BulkEngine
-from minnow.errors import EngineError, MinnowError, ParityError
+from minnow.errors import EngineError, MinnowError, MissingExtraError, ParityError
 from minnow.model.spec import STATIC
 from minnow.modes import DEFAULT, warn_unproven
 from minnow.records import replace
@@ -270,7 +270,10 @@ class _Choice(Struct, Generic[T], frozen=True, dict=True):
 
 
 def _check_possible(engine: str) -> None:
-    """Refuse an engine that this machine would only imitate."""
+    """Refuse an engine that is not installed, or that this machine would only imitate."""
+    package = PREFERRED.get(engine)
+    if package is not None and find_spec(package) is None:
+        raise MissingExtraError(f"The engine {engine}", package)
     if engine == "openvino-bf16":
         from minnow.engines.openvino import computes_bf16
 

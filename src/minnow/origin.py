@@ -59,8 +59,8 @@ def find_origin(
         origin = of_route(whole, made_from.route)
     except SourceError as error:
         raise type(error)(
-            f"{error} This needs the model that {bundle.folder} was made from; name it with "
-            "`source=`."
+            f"This needs the model that {bundle.folder} was made from; name it with `source=`. "
+            f"{error}"
         ) from error
     found = sha256(*model_weight_files(origin))
     if found != made_from.weights_sha256:

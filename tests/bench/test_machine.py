@@ -11,7 +11,7 @@ from fakes.programs import first_on_path
 
 from minnow.bench import machine as machine_module
 from minnow.bench.machine import Blas, matmul_peak, numpy_blas, this_machine
-from minnow.errors import EngineError
+from minnow.errors import EngineError, MissingExtraError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -36,6 +36,12 @@ def test_modules_in_the_users_folder_are_not_imported(
     (tmp_path / "numpy.py").write_text("raise RuntimeError('not this one')\n")
     monkeypatch.chdir(tmp_path)
     assert matmul_peak(1) > 1e8
+
+
+def test_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("minnow.bench.machine.find_spec", lambda _: None)
+    with pytest.raises(MissingExtraError, match=r"A benchmark needs .*minnow-embed\[evaluate\]"):
+        numpy_blas()
 
 
 def test_the_kernels_of_numpy_are_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from contextlib import nullcontext
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,7 @@ import numpy as np
 import pytest
 
 from minnow.datasets import Dataset, builtin_dataset
-from minnow.errors import InputError
+from minnow.errors import InputError, MissingExtraError
 from minnow.evaluate import RunOptions, compare, evaluate
 from minnow.evaluate.results import DEPTH, ResourceUsage, comparison_facts
 from minnow.evaluate.run import Embedded
@@ -380,3 +381,13 @@ def test_a_planted_degradation_is_called_worse(
     assert worse.losses > 60
     assert same.verdict == "equivalent"
     assert same.differences["nDCG@10"].interval.difference == 0
+
+
+def test_the_extra_is_asked_for_before_texts_are_embedded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ir_measures", None)
+    monkeypatch.setattr(
+        "minnow.evaluate.comparison.find_system", lambda *_, **__: pytest.fail("found")
+    )
+    for run in (lambda: compare(["a", "b"], make_dataset()), lambda: evaluate("a", make_dataset())):
+        with pytest.raises(MissingExtraError, match=r"minnow-embed\[evaluate\]"):
+            run()

@@ -6,10 +6,11 @@ import os
 import platform
 from contextlib import suppress
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 from minnow.engines.base import usable_cpus
-from minnow.errors import EngineError
+from minnow.errors import EngineError, MissingExtraError
 from minnow.processes import python_command, run_child
 
 _INSTRUCTIONS = ("avx2", "avx512f", "avx512_bf16", "avx512_vnni", "amx_bf16", "amx_int8", "asimd",
@@ -119,7 +120,10 @@ def numpy_blas() -> Blas:
 
     Raises:
         EngineError: NumPy or threadpoolctl cannot be loaded.
+        MissingExtraError: The extra `evaluate` is not installed.
     """
+    if find_spec("threadpoolctl") is None:
+        raise MissingExtraError("A benchmark", "evaluate")
     pins = tuple(name for name in _PINS if os.environ.get(name))
     kernel = _kernel()
     return Blas(kernel, _kernel(*pins) if pins else kernel, pins)

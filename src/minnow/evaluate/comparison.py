@@ -13,7 +13,7 @@ from minnow.caches import cache_folder
 from minnow.engines.base import default_threads
 from minnow.errors import InputError
 from minnow.evaluate.bootstrap import paired_bootstrap, verdict
-from minnow.evaluate.metrics import MEASURES, score
+from minnow.evaluate.metrics import MEASURES, import_measures, score
 from minnow.evaluate.ranking import search, to_rankings
 from minnow.evaluate.reranking import rerank
 from minnow.evaluate.results import (
@@ -159,6 +159,8 @@ def embed(system: str, dataset: Dataset, options: RunOptions = RunOptions()) -> 
 
 
 def _check(options: RunOptions) -> None:
+    """Check what would otherwise fail after the texts are embedded."""
+    import_measures()
     if not 1 <= options.candidates <= DEPTH:
         raise InputError(f"candidates should be 1 to {DEPTH}, not {options.candidates}.")
 
