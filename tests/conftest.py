@@ -87,6 +87,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         for reason in _lacks(item):
             item.add_marker(pytest.mark.skip(reason=reason))
+    # The first of two workers gets the first half: so the other one need not import torch, which
+    # takes seconds and half a gigabyte.
+    with_torch = {item.path for item in items if _extras(item) & {"sentence-transformers", "mteb"}}
+    items.sort(key=lambda item: item.path not in with_torch)
 
 
 def _extras(item: pytest.Item) -> set[str]:
