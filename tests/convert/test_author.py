@@ -16,6 +16,7 @@ from minnow.convert.author import (
     compare_with_zero,
     drop_nan_guards,
     fold_constant_shapes,
+    transpose_before_products,
     turn_less_round,
 )
 from minnow.errors import MinnowError, ParityError, SourceNotFoundError, UnsupportedModelError
@@ -323,6 +324,29 @@ def test_lengths_added_up_change_no_result(operator: str, keepdims: int) -> None
     np.testing.assert_allclose(run(), before, atol=1e-6)
     graph.opset_import[0].version = 17
     assert add_lengths_up(graph) == 0
+
+
+@pytest.mark.extra("onnxruntime")
+@pytest.mark.parametrize("turned", [0, 1])
+def test_products_of_transposed_inputs_change_no_result(turned: int) -> None:
+    import onnxruntime
+
+    shape = (4, 3) if turned else (3, 4)
+    x = onnx.helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, shape)
+    weights = np.arange(8, dtype=np.float32).reshape(4, 2)
+    product = onnx.helper.make_node("Gemm", ["x", "weights"], ["y"], transA=turned, alpha=0.5)
+    graph = graph_with([constant("weights", weights), product], [x])
+    graph.ir_version = 8
+    values = np.random.default_rng(0).normal(size=shape).astype(np.float32)
+
+    def run() -> Any:
+        return onnxruntime.InferenceSession(graph.SerializeToString()).run(None, {"x": values})[0]
+
+    before = run()
+    assert transpose_before_products(graph) == turned
+    assert operators(graph) == ["Constant", *["Transpose"] * turned, "Gemm"]
+    assert not next(a.i for a in graph.graph.node[-1].attribute if a.name == "transA")
+    np.testing.assert_allclose(run(), before, atol=1e-6)
 
 
 def test_no_graph_foreign_graph_and_garbage_are_named(model: Path, tmp_path: Path) -> None:

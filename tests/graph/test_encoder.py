@@ -156,6 +156,7 @@ def test_the_graph_has_no_node_that_mnn_reads_otherwise(tmp_path: Path, family: 
     for node in graph.node:
         stated = {attribute.name: attribute.i for attribute in node.attribute}
         assert not stated.keys() & {"reduction", "select_last_index", "fmod"}
+        assert not stated.get("transA")
         assert node.op_type != "Cast" or stated["to"] != TensorProto.BOOL
         assert node.op_type != "Less" or tables[node.input[1]].min() >= 0
         if node.op_type in indices:

@@ -7,9 +7,9 @@ the next. A `ConstantOfShape` whose shape is known is replaced by the constant t
 The second: `Where(IsNaN(x), 0, x)` around a softmax, which guards rows without any token and which
 the converter lacks. Every text has its special tokens, so there are no such rows; x is taken.
 
-Three more are written otherwise, with the same meaning: a cast to bool, which keeps the number in
-MNN; `Less`, which compares negative numbers the wrong way round; and the lengths of opset 18 and
-newer, which are those of the whole batch there.
+Four more are written otherwise, with the same meaning: a cast to bool, which keeps the number in
+MNN; `Less`, which compares negative numbers the wrong way round; the lengths of opset 18 and newer,
+which are those of the whole batch there; and `Gemm` of a transposed input, whose result is mixed.
 """
 
 from __future__ import annotations
@@ -55,6 +55,7 @@ def adopt_graph(path: Path, spec: EncoderSpec) -> Any:
     compare_with_zero(model)
     turn_less_round(model)
     add_lengths_up(model)
+    transpose_before_products(model)
     _name_output(onnx, model, spec, path)
     fold_constant_shapes(model, path)
     return model
@@ -129,6 +130,32 @@ def turn_less_round(model: Any) -> int:
         node.op_type = "Greater"
         node.input[:] = reversed(node.input)
     return len(turned)
+
+
+def transpose_before_products(model: Any) -> int:
+    """Write every `Gemm` with transA as Transpose and Gemm: MNN mixes the rows of its result.
+
+    Args:
+        model: An `onnx.ModelProto`; changed in place.
+
+    Returns:
+        How many were written so.
+    """
+    make = import_onnx().helper.make_node
+    nodes: list[Any] = []
+    written = 0
+    for node in model.graph.node:
+        turned = [a for a in node.attribute if a.name == "transA" and a.i]
+        if node.op_type == "Gemm" and turned:
+            name = f"{node.output[0]}.turned"
+            nodes.append(make("Transpose", [node.input[0]], [name], name=name, perm=[1, 0]))
+            node.input[0], turned[0].i = name, 0
+            written += 1
+        nodes.append(node)
+    if written:
+        del model.graph.node[:]
+        model.graph.node.extend(nodes)
+    return written
 
 
 _ADDED_UP = {"ReduceL1": "Abs", "ReduceL2": "Mul", "ReduceSumSquare": "Mul"}
