@@ -241,6 +241,21 @@ class TestCalled:
         assert seen == set(header)
         assert "minnow_open_best" in seen
 
+    def test_numbers_that_are_overwritten_are_not_read(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """MNN reads some of them again for a text of another length."""
+        monkeypatch.setattr("minnow.convert.encoders.MANY_NUMBERS", 0)
+        bundle = convert(str(write_model(tmp_path / "model")), tmp_path / "bundle")
+        library = Library(compile_library(tmp_path / "libminnow.so", []))
+        with NativeBundle(library, bundle.folder) as opened:
+            before = opened.encode("a fish")
+            numbers = bundle.folder / "encoder.mnn.weight"
+            numbers.write_bytes(numbers.read_bytes() + b"more")
+            np.testing.assert_array_equal(opened.encode("a fish"), before)
+            with pytest.raises(NativeError, match=r"was replaced or overwritten .* Open it again"):
+                opened.encode("how do fish sleep in the river")
+
     def test_files_of_a_bundle(self, bundle: Bundle, reranker: Bundle, tmp_path: Path) -> None:
         """An index of Python's, a memory file of C++'s, and what identifies the bundle in both."""
         library = Library(compile_library(tmp_path / "libminnow.so", []))
