@@ -84,16 +84,27 @@ print([name for name in (heavy + " safetensors rich typer").split() if name in s
         with Embedder.open(folder, check_files=False) as embedder:
             assert embedder.encode("fish").shape == (32,)
 
+    @pytest.mark.parametrize("check_files", [True, False])
     @pytest.mark.parametrize("content", [b"", b"garbage", None])
     def test_a_foreign_encoder_is_refused_even_unchecked(
-        self, made: Tiny, tmp_path: Path, content: bytes | None
+        self, made: Tiny, tmp_path: Path, content: bytes | None, check_files: bool
     ) -> None:
         folder = tmp_path / "foreign.minnow"
         shutil.copytree(made.bundle.folder, folder)
         (folder / "encoder.mnn").unlink()
         if content is not None:
             (folder / "encoder.mnn").write_bytes(content)
-        with pytest.raises(BundleError, match=r"encoder\.mnn"):
+        with pytest.raises(BundleError, match=r"encoder\.mnn (has \d bytes|is missing)"):
+            Embedder.open(folder, check_files=check_files)
+
+    def test_mnn_refuses_a_foreign_encoder_of_the_right_size(
+        self, made: Tiny, tmp_path: Path
+    ) -> None:
+        folder = tmp_path / "foreign.minnow"
+        shutil.copytree(made.bundle.folder, folder)
+        size = (folder / "encoder.mnn").stat().st_size
+        (folder / "encoder.mnn").write_bytes(b"garbage".ljust(size, b"!"))
+        with pytest.raises(BundleError, match=r"encoder\.mnn has changed"):
             Embedder.open(folder)
         with pytest.raises(EngineError, match=r"encoder\.mnn"):
             Embedder.open(folder, check_files=False)
