@@ -7,7 +7,7 @@
 namespace minnow {
 namespace {
 
-struct ClassRow { char32_t first, last; unsigned classes; };
+struct ClassRow { char32_t first, last : 21, classes : 11; };  // a code point has 21 bits
 struct LowerRow { char32_t first, last, step; int away; };
 struct StrippedRow { char32_t first, last, to[3]; };
 struct TextRow { char32_t first, last; uint16_t place, size; };  // in kTexts, of the text of the first; it counts up

@@ -10,7 +10,7 @@ namespace {
 
 struct Range { char32_t first, last; };
 struct FoldedRow { char32_t point, to[3]; };
-struct MarkRow { char32_t first, last; unsigned combining; };
+struct MarkRow { char32_t first, last : 21, combining : 11; };
 struct ComposedRow { char32_t first, second, composed; };
 
 #include "word_tables.inc"
