@@ -63,7 +63,8 @@ def test_a_signal_ends_both_processes(number: signal.Signals) -> None:
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
     assert len(children) == 1
     os.kill(process.pid, number)
-    process.communicate(timeout=30)
+    process.wait(timeout=30)  # its stdin stays open: at its end the command would succeed
+    process.communicate()
     assert process.returncode == (130 if number == signal.SIGTERM else -number)
     until = time.monotonic() + 30
     while Path(f"/proc/{children[0]}").exists():

@@ -48,6 +48,7 @@ def test_a_plain_value_is_what_typer_makes_of_it() -> None:
     assert plain >= 0.8 * len(parameters)  # else this compared next to nothing
 
 
+@pytest.mark.extra("convert")
 def test_embedding_a_text_loads_no_pydantic(made: Tiny) -> None:
     program = (
         "import sys; from minnow.__main__ import main\n"
