@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -65,3 +66,13 @@ def test_embedding_a_text_loads_no_pydantic(made: Tiny) -> None:
 @pytest.mark.parametrize("value", ["Mnn", "nonsense"])
 def test_typer_words_the_error_of_another_value(value: str) -> None:
     assert "--engine" in refused(run_minnow("embed", "a.minnow", "x", "--engine", value), 2)
+
+
+def test_a_command_that_runs_often_is_prepared_once() -> None:
+    """A process builds its commands once; what wraps validation is not wrapped again."""
+    program = typer.main.get_command(app)
+    for _ in range(3):
+        program.make_context("minnow", ["doctor"])
+    for parameter in program.params:
+        if "process_value" in vars(parameter):
+            assert not isinstance(vars(parameter)["process_value"].args[1], partial)

@@ -1,4 +1,4 @@
-"""How arguments become values: by typer, but for values that are plainly right."""
+"""Conversion of a command's arguments: by typer, except for values that need no validation."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Command(TyperCommand):
 
 
 class CommandLine(typer.Typer):
-    """Commands that tell of the exit codes below their help."""
+    """A typer app whose commands list the exit codes below their help."""
 
     def __init__(self, *, cls: type[Group] = Group, **settings: Any) -> None:
         """Take the class of the group, and other arguments of `typer.Typer`."""
@@ -60,7 +60,8 @@ def _take_plain_values(parameters: Iterable[Any]) -> None:
         parameters: Options and arguments that typer made.
     """
     for parameter in parameters:
-        if hasattr(parameter, "type_descriptor"):
+        is_done = "process_value" in vars(parameter)  # a command may run again in one process
+        if hasattr(parameter, "type_descriptor") and not is_done:
             parameter.process_value = partial(_process, parameter, parameter.process_value)
 
 
