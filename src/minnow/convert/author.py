@@ -23,6 +23,7 @@ from minnow.graph.encoder import OUTPUT
 from minnow.graph.nodes import import_onnx
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from minnow.model.spec import EncoderSpec
@@ -93,27 +94,41 @@ def compare_with_zero(model: Any) -> int:
     """
     onnx = import_onnx()
     to_bool, to_float = onnx.TensorProto.BOOL, onnx.TensorProto.FLOAT
-    nodes: list[Any] = []
-    compared = 0
-    for node in model.graph.node:
+
+    def compared(node: Any) -> list[Any] | None:
         if node.op_type != "Cast" or node.attribute[0].i != to_bool:
-            nodes.append(node)
-            continue
+            return None
         (given,), (result,) = node.input, node.output
         number, zero, is_zero = (f"{result}.{name}" for name in ("number", "zero", "is_zero"))
         make = onnx.helper.make_node
         value = onnx.helper.make_tensor(zero, to_float, [], [0.0])
-        nodes += [
+        return [
             make("Cast", [given], [number], name=number, to=to_float),
             make("Constant", [], [zero], name=zero, value=value),
             make("Equal", [number, zero], [is_zero], name=is_zero),
             make("Not", [is_zero], [result], name=node.name),
         ]
-        compared += 1
-    if compared:
+
+    return _replace_nodes(model, compared)
+
+
+def _replace_nodes(model: Any, replacement: Callable[[Any], list[Any] | None]) -> int:
+    """Put other nodes in the place of some; return how many were replaced.
+
+    Args:
+        model: An `onnx.ModelProto`; changed in place.
+        replacement: Returns what takes a node's place, or None to leave it.
+    """
+    nodes: list[Any] = []
+    replaced = 0
+    for node in model.graph.node:
+        others = replacement(node)
+        nodes += [node] if others is None else others
+        replaced += others is not None
+    if replaced:
         del model.graph.node[:]
         model.graph.node.extend(nodes)
-    return compared
+    return replaced
 
 
 def turn_less_round(model: Any) -> int:
@@ -142,20 +157,17 @@ def transpose_before_products(model: Any) -> int:
         How many were written so.
     """
     make = import_onnx().helper.make_node
-    nodes: list[Any] = []
-    written = 0
-    for node in model.graph.node:
+
+    def transposed(node: Any) -> list[Any] | None:
         turned = [a for a in node.attribute if a.name == "transA" and a.i]
-        if node.op_type == "Gemm" and turned:
-            name = f"{node.output[0]}.turned"
-            nodes.append(make("Transpose", [node.input[0]], [name], name=name, perm=[1, 0]))
-            node.input[0], turned[0].i = name, 0
-            written += 1
-        nodes.append(node)
-    if written:
-        del model.graph.node[:]
-        model.graph.node.extend(nodes)
-    return written
+        if node.op_type != "Gemm" or not turned:
+            return None
+        name = f"{node.output[0]}.turned"
+        before = make("Transpose", [node.input[0]], [name], name=name, perm=[1, 0])
+        node.input[0], turned[0].i = name, 0
+        return [before, node]
+
+    return _replace_nodes(model, transposed)
 
 
 _ADDED_UP = {"ReduceL1": "Abs", "ReduceL2": "Mul", "ReduceSumSquare": "Mul"}
@@ -172,25 +184,23 @@ def add_lengths_up(model: Any) -> int:
     """
     make = import_onnx().helper.make_node
     newest = max(opset.version for opset in model.opset_import if opset.domain in ("", "ai.onnx"))
-    nodes: list[Any] = []
-    written = 0
-    for node in model.graph.node:
-        if newest < 18 or node.op_type not in _ADDED_UP:
-            nodes.append(node)
-            continue
-        (given, *axes), (result,), step = node.input, node.output, _ADDED_UP[node.op_type]
+    if newest < 18:
+        return 0
+
+    def added_up(node: Any) -> list[Any] | None:
+        step = _ADDED_UP.get(node.op_type)
+        if step is None:
+            return None
+        (given, *axes), (result,) = node.input, node.output
         parts, total = f"{result}.parts", f"{result}.total"
         rooted = node.op_type == "ReduceL2"
-        nodes.append(make(step, [given] * (1 + (step == "Mul")), [parts], name=parts))
-        nodes.append(make("ReduceSum", [parts, *axes], [total if rooted else result], name=total))
-        nodes[-1].attribute.extend(node.attribute)
-        if rooted:
-            nodes.append(make("Sqrt", [total], [result], name=node.name))
-        written += 1
-    if written:
-        del model.graph.node[:]
-        model.graph.node.extend(nodes)
-    return written
+        sum_ = make("ReduceSum", [parts, *axes], [total if rooted else result], name=total)
+        sum_.attribute.extend(node.attribute)
+        root = [make("Sqrt", [total], [result], name=node.name)] if rooted else []
+        factors = [given] * (1 + (step == "Mul"))
+        return [make(step, factors, [parts], name=parts), sum_, *root]
+
+    return _replace_nodes(model, added_up)
 
 
 def _check_inputs(model: Any, spec: EncoderSpec, path: Path) -> None:
